@@ -1,0 +1,1 @@
+"""Floor 2: the only place where machine learning and tracking meet."""
