@@ -1,0 +1,39 @@
+# Two commands on a fresh machine with Python 3.11+ and make: `make setup`, `make demo`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export MLFLOW_TRACKING_URI ?= sqlite:///mlflow.db
+export MLFLOW_DISABLE_TELEMETRY = true
+# mlflow looks for `python` on PATH with --env-manager local
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+RUN := mlflow run . --env-manager local
+
+.PHONY: setup demo test lint ui mlproject
+
+setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
+
+$(VENV)/.installed: conda.yaml pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is wanted, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	sed -n 's/^ *- \([A-Za-z0-9._-]*==[^ ]*\).*$$/\1/p' conda.yaml > $(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --progress-bar off -r $(VENV)/pins.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	touch $@
+
+demo: setup ## the whole job on the built-in phantom; prints where the figures are
+	$(RUN) -e demo
+
+test: setup ## lint and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup ## format in place, then check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+ui: setup ## the tracking UI on this machine only
+	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
+
+mlproject: setup ## MLproject is generated from the dataclasses in params.py and methods/
+	$(BIN)/python -m sslseg.mlproject > MLproject.new && mv MLproject.new MLproject
