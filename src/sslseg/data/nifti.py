@@ -1,0 +1,142 @@
+"""Floor 1b: NIfTI volumes and masks, read with suspicion.
+
+The header is taken as it stands in the file (nibabel's loader repairs it: a spacing of 0 becomes
+1 mm). Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from sslseg.names import DataError
+
+LONGEST = 8192  # voxels along one axis; more is a damaged header
+LARGEST = 2**33  # bytes of one file, unpacked
+MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
+
+
+def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Read a 3D file, or frame `index` (from 0) of a 4D file.
+
+    Returns:
+        array [Z, Y, X] of the file's integer type, or float32; spacing (z, y, x) in mm.
+
+    Raises:
+        DataError: the file is missing, damaged, or not one volume of finite grey values.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    array, spacing = _decoded(path, stat.st_size, stat.st_mtime_ns)
+    if array.ndim == 4:
+        if index is None and array.shape[0] > 1:
+            raise DataError(f"{path}: wanted one 3D volume, got a 4D file of {array.shape[0]} frames")
+        if not 0 <= (index or 0) < array.shape[0]:
+            raise DataError(f"{path}: wanted frame {index} (from 0), got {array.shape[0]} frames")
+        array = array[index or 0]
+    elif index is not None:
+        raise DataError(f"{path}: wanted a 4D file, to take frame {index} of, got {array.ndim}D")
+    return np.ascontiguousarray(array), spacing
+
+
+def read_mask(path: Path, allowed: Iterable[int], shape: tuple[int, int, int]) -> np.ndarray:
+    """Read the mask of an image of `shape` (Z, Y, X) as uint8 [Z, Y, X].
+
+    Raises:
+        DataError: damaged file, another shape than the image's, or a label outside `allowed`.
+    """
+    array, _ = read_volume(path)
+    if array.shape != shape:
+        raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
+    found, wanted = np.unique(array), sorted(allowed)
+    if strange := [v for v in found.tolist() if v not in wanted]:
+        raise DataError(f"{path}: wanted labels {wanted}, got also {strange[:8]}")
+    return array.astype(np.uint8)
+
+
+# One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
+# entered in the middle. Size and mtime are in the key so that a rewritten file is read again.
+@lru_cache(maxsize=1)
+def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
+    data = _unpacked(path)
+    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
+    if kind is None or len(data) < kind.sizeof_hdr:
+        raise DataError(f"{path}: wanted a NIfTI file, got something else")
+    try:
+        header = kind.from_fileobj(io.BytesIO(data), check=False)
+        shape, kind_of_voxel = header.get_data_shape(), header.get_data_dtype()
+        slope, intercept = header.get_slope_inter()
+        spacing = _spacing(path, header, len(shape))
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
+    _check_layout(path, shape, kind_of_voxel)
+    offset, count = header.get_data_offset(), int(np.prod(shape, dtype=np.int64))
+    if offset < kind.sizeof_hdr:
+        raise DataError(f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)")
+    if len(data) < offset + count * kind_of_voxel.itemsize:
+        wanted = offset + count * kind_of_voxel.itemsize
+        raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {len(data)}")
+    raw = np.frombuffer(data, kind_of_voxel, count, offset).reshape(shape, order="F").T
+    return _scaled(path, raw, slope, intercept), spacing
+
+
+def _first_number(data: bytes) -> tuple[int, int]:
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+
+
+def _unpacked(path: Path) -> bytes:
+    """All bytes. A .gz is read to its end, so that its checksum is compared."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+    try:
+        with gzip.open(path) if packed else path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or truncated file ({error})") from None
+    if len(data) > LARGEST:
+        raise DataError(f"{path}: wanted at most {LARGEST >> 30} GiB unpacked, got more")
+    return data
+
+
+def _spacing(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in header["pixdim"][1:4])
+    spacing = (abs(z) if axes > 2 else 1.0, abs(y), abs(x))
+    unit = MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    spacing = tuple(v * unit for v in spacing)
+    if not all(1e-4 < v < 1e3 for v in spacing):  # NaN fails too
+        raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {spacing}")
+    return spacing
+
+
+def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:
+    if voxel.fields is not None or voxel.kind not in "iuf":
+        word = "colour (RGB)" if voxel.fields is not None else str(voxel)
+        raise DataError(f"{path}: wanted grey voxels (integer or float), got {word}")
+    if len(shape) not in (2, 3, 4):
+        raise DataError(f"{path}: wanted a 3D or 4D file, got {len(shape)}D {shape}")
+    if min(shape) < 1 or max(shape) > LONGEST or np.prod(shape, dtype=np.float64) > LARGEST:
+        raise DataError(f"{path}: wanted 1 to {LONGEST} voxels along each axis, got {shape}")
+
+
+def _scaled(path: Path, raw: np.ndarray, slope: float | None, intercept: float | None) -> np.ndarray:
+    array = raw if raw.ndim > 2 else raw[None]
+    if slope is not None and (slope, intercept) != (1.0, 0.0):
+        array = array * np.float64(slope) + np.float64(intercept)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
