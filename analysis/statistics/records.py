@@ -1,0 +1,149 @@
+"""What goes in (scores) and what comes out (estimates, refusals), and the one way to write them as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+WIDE = "wide, indicative"
+MIN_SIZES = 4
+MIN_SEEDS = 3
+FIRM_SEEDS = 5
+
+
+def internal(**options: Any) -> Any:
+    """Dataclass field that is needed for later arithmetic and is left out of the JSON."""
+    return field(repr=False, compare=False, metadata={"json": False}, **options)
+
+
+@dataclass(frozen=True, order=True)
+class Score:
+    """One number of one run.
+
+    ``budget`` is the number of annotated slices, ``seed`` the seed of the run, ``subset`` what names the
+    slices drawn (a digest or a seed). Runs are pairs when budget, seed and subset are equal.
+    """
+
+    pipeline: str
+    budget: int
+    seed: int
+    subset: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why no number is given. It takes the place of the result: insufficient evidence is an answer."""
+
+    reason: str
+
+    def __bool__(self) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval, all in the same unit; infinite ends say 'outside of the data'."""
+
+    value: float
+    low: float
+    high: float
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Scores of one pipeline: ``values`` [S seeds, K sizes], NaN where a run is missing, sizes ascending."""
+
+    pipeline: str
+    sizes: np.ndarray
+    seeds: tuple[int, ...]
+    values: np.ndarray
+
+
+def ordered(scores: Iterable[Score]) -> tuple[Score, ...]:
+    """Scores in one order whatever the order of the runs, non-finite values dropped.
+
+    Raises
+    ------
+    ValueError
+        when two scores share pipeline, budget, seed and subset but not the value.
+    """
+    kept = sorted({s for s in scores if math.isfinite(s.value)})
+    keys = [(s.pipeline, s.budget, s.seed, s.subset) for s in kept]
+    for key, following in zip(keys, keys[1:], strict=False):
+        if key == following:
+            raise ValueError(
+                f"one score per pipeline, budget, seed and subset is wanted, two differ for {key}: "
+                "choose the run to keep before calling"
+            )
+    return tuple(kept)
+
+
+def cells(scores: Iterable[Score], pipeline: str) -> Cells:
+    """Seeds-by-sizes table of one pipeline; several subsets of one seed and size are averaged.
+
+    Raises
+    ------
+    ValueError
+        when the pipeline has no finite score.
+    """
+    rows = [s for s in ordered(scores) if s.pipeline == pipeline]
+    if not rows:
+        raise ValueError(f"no finite score of pipeline {pipeline!r}: it must be among the scores given")
+    sizes = sorted({s.budget for s in rows})
+    seeds = sorted({s.seed for s in rows})
+    total = np.zeros((len(seeds), len(sizes)))
+    count = np.zeros_like(total)
+    for s in rows:
+        total[seeds.index(s.seed), sizes.index(s.budget)] += s.value
+        count[seeds.index(s.seed), sizes.index(s.budget)] += 1
+    values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return Cells(pipeline, np.asarray(sizes, float), tuple(seeds), values)
+
+
+def pipelines(scores: Iterable[Score]) -> tuple[str, ...]:
+    """Names of the pipelines present, sorted."""
+    return tuple(sorted({s.pipeline for s in scores}))
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Named random stream of a resampling, so that no resampling depends on which ran before it."""
+    return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
+
+
+def plain(value: Any) -> Any:
+    """Records, arrays and numbers as JSON values: ten significant digits, infinities as text, NaN as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        shown = [f.name for f in fields(value) if f.metadata.get("json", True)]
+        return {name: plain(getattr(value, name)) for name in shown}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(item) for item in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, int | np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return _number(float(value))
+    return value
+
+
+def _number(value: float) -> float | str | None:
+    if math.isnan(value):
+        return None
+    if math.isinf(value):
+        return "inf" if value > 0 else "-inf"
+    return float(f"{value:.10g}") + 0.0  # + 0.0 turns a negative zero into zero
+
+
+def to_json(value: Any) -> str:
+    """Canonical JSON: sorted keys, the numbers of `plain`, one newline at the end."""
+    return json.dumps(plain(value), sort_keys=True, indent=1, allow_nan=False) + "\n"
