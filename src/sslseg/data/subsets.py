@@ -1,0 +1,123 @@
+"""Floor 1b: which annotated slices a fine-tuning sees, the same for every pipeline of a seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+from sslseg.data.streams import stream
+from sslseg.names import DataError, ParamError
+
+KINDS, UNITS = ("nested", "random"), ("slice", "patient")
+IDENTITY = ["patient", "frame", "phase", "z"]  # what a slice is, in whatever store
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A drawn subset.
+
+    Attributes:
+        rows: slice numbers in the store, in the order of drawing.
+        kind, unit, seed: how it was drawn.
+        sha256: of kind, unit and the sorted (patient, frame, phase, z), never of row numbers.
+    """
+
+    rows: tuple[int, ...]
+    kind: str
+    unit: str
+    seed: int
+    sha256: str
+
+
+def draw(index: pd.DataFrame, budget: int | None, unit: str, kind: str, seed: int) -> Manifest:
+    """Draw `budget` slices, or all labelled slices of `budget` patients.
+
+    nested: the subset of n is a prefix of that of any m > n. Groups take turns in a seeded order,
+        within a group its patients do, so that early slices come from many patients; the first
+        one shows foreground.
+    random: uniform without replacement over all slices (or patients), drawn anew for every
+        budget, as in [P] 5.2.
+
+    Args:
+        index: labelled train rows of `Slices.index`; its own index holds the slice numbers.
+        budget: None = all of it.
+
+    Raises:
+        ParamError: unknown unit or kind, or a budget that is not there.
+        DataError: no labelled slice, or none with foreground (nested).
+    """
+    if kind not in KINDS or unit not in UNITS:
+        raise ParamError(f"subset: wanted one of {KINDS} counted in {UNITS}, got {kind!r} in {unit!r}")
+    if not len(index):
+        raise DataError("subset: wanted labelled train slices, got none")
+    index = index.sort_values(IDENTITY, kind="stable")  # the draw does not depend on row numbers
+    available = len(index) if unit == "slice" else index["patient"].nunique()
+    wanted = available if budget is None else budget
+    if not 1 <= wanted <= available:
+        raise ParamError(f"budget: wanted 1 to {available} ({unit}s of train with labels), got {wanted}")
+    if kind == "nested":
+        rng = stream(seed, "subset")
+        order = _nested_slices(index, rng) if unit == "slice" else _nested_patients(index, rng)
+    else:
+        units = index.index.to_numpy() if unit == "slice" else index["patient"].unique()
+        order = stream(seed, "subset", wanted).permutation(units).tolist()
+    rows = tuple(int(r) for r in _rows(index, order[:wanted], unit))
+    return Manifest(rows, kind, unit, seed, _sha256(index.loc[list(rows)], kind, unit))
+
+
+def to_csv(manifest: Manifest, index: pd.DataFrame) -> str:
+    """The subset as text: row, group, patient, frame, phase, z, classes, in the order of drawing."""
+    table = index.loc[list(manifest.rows), ["group", *IDENTITY, "foreground"]]
+    return table.rename_axis("row").to_csv()
+
+
+def _nested_slices(index: pd.DataFrame, rng: np.random.Generator) -> list[int]:
+    queues = []
+    for patients in _patients_by_group(index, rng):
+        rows = [rng.permutation(index.index[index["patient"] == p]).tolist() for p in patients]
+        queues.append(_take_turns(rows))
+    return _foreground_first(_take_turns(queues), set(index.index[index["foreground"] > 0]))
+
+
+def _nested_patients(index: pd.DataFrame, rng: np.random.Generator) -> list[str]:
+    seen = set(index.loc[index["foreground"] > 0, "patient"])
+    return _foreground_first(_take_turns(_patients_by_group(index, rng)), seen)
+
+
+def _patients_by_group(index: pd.DataFrame, rng: np.random.Generator) -> list[list[str]]:
+    """The patients of each group, groups and patients in seeded order."""
+    groups = [g["patient"].unique() for _, g in index.groupby("group", sort=True)]
+    return [rng.permutation(groups[g]).tolist() for g in rng.permutation(len(groups))]
+
+
+def _take_turns(queues: Iterable[Sequence[T]]) -> list[T]:
+    """First of each, second of each …; a queue that has run dry is passed over."""
+    return [item for turn in zip_longest(*queues) for item in turn if item is not None]
+
+
+def _foreground_first(order: list[T], foreground: set[Hashable]) -> list[T]:
+    first = next((i for i, item in enumerate(order) if item in foreground), None)
+    if first is None:
+        raise DataError("subset=nested: wanted at least one labelled train slice with foreground, got none")
+    return [order[first], *order[:first], *order[first + 1 :]]
+
+
+def _rows(index: pd.DataFrame, units: list, unit: str) -> list[int]:
+    if unit == "slice":
+        return units
+    return [row for patient in units for row in index.index[index["patient"] == patient]]
+
+
+def _sha256(rows: pd.DataFrame, kind: str, unit: str) -> str:
+    slices = sorted(
+        (str(r.patient), int(r.frame), str(r.phase), int(r.z)) for r in rows[IDENTITY].itertuples(index=False)
+    )
+    return hashlib.sha256(json.dumps([kind, unit, slices]).encode()).hexdigest()
