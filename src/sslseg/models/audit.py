@@ -1,0 +1,206 @@
+"""Floor 1b: does what was sent arrive? Names and shapes first, then the features themselves.
+
+timm and segmentation-models-pytorch load a folder that lacks trunk tensors without a word, so no load
+in this project rests on their judgement: every state dict is compared here before it is used.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sslseg.data import streams
+from sslseg.names import EncoderError
+
+LISTED = 6  # names printed of each kind; the counts are always complete
+CANARY_BATCH = 4
+CANARY_SIZE = 96  # pixels; the smallest view of a preset, and enough for every stem of timm
+TOLERANCE = 1e-6  # same weights, same program, same machine: anything above it is another network
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The comparison of a target's tensors with a source's, by name and shape."""
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]  # the target has it, the source has not
+    unexpected: tuple[str, ...]  # the source has it, nobody wants it
+    mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]  # name, target's shape, source's
+    carried: tuple[str, ...]  # head tensors without a place in the target, kept aside on purpose
+    hint: str = ""
+
+    @property
+    def complete(self) -> bool:
+        """True if every tensor of the target is there, and nothing is left over."""
+        return not (self.missing or self.unexpected or self.mismatched)
+
+    def table(self) -> str:
+        """One line a kind: count and first names."""
+        shapes = [f"{name} wanted {list(a)}, got {list(b)}" for name, a, b in self.mismatched]
+        kinds = {"matched": self.matched, "missing": self.missing, "unexpected": self.unexpected,
+                 "mismatched": shapes, "carried": self.carried}  # fmt: skip
+        return "\n".join(
+            f"  {kind:<10} {len(found):>5}  {_first(found)}".rstrip() for kind, found in kinds.items()
+        )
+
+    def raise_for_problems(self, context: str) -> None:
+        """Refuse an incomplete transfer.
+
+        Raises:
+            EncoderError: a tensor is missing, left over or of another shape.
+        """
+        if self.complete:
+            return
+        total = len(self.matched) + len(self.missing) + len(self.mismatched)
+        raise EncoderError(
+            f"{context}: wanted all {total} tensors, {len(self.matched)} match\n{self.table()}"
+            + (f"\n{self.hint}" if self.hint else "")
+        )
+
+
+def audit(
+    target_state: Mapping[str, torch.Tensor],
+    source_state: Mapping[str, torch.Tensor],
+    *,
+    head_keys: Collection[str] = (),
+) -> Audit:
+    """Compare two state dicts; nothing is loaded.
+
+    Args:
+        head_keys: names (or module names, as "fc") that the source may have beyond the target.
+    """
+    target, source = set(target_state), set(source_state)
+    extra = sorted(source - target)
+    carried = tuple(name for name in extra if _is_head(name, head_keys))
+    shapes = {
+        name: (tuple(target_state[name].shape), tuple(source_state[name].shape)) for name in target & source
+    }
+    missing = tuple(sorted(target - source))
+    unexpected = tuple(sorted(set(extra) - set(carried)))
+    return Audit(
+        matched=tuple(sorted(name for name, (a, b) in shapes.items() if a == b)),
+        missing=missing,
+        unexpected=unexpected,
+        mismatched=tuple((name, a, b) for name, (a, b) in sorted(shapes.items()) if a != b),
+        carried=carried,
+        hint=_hint(missing, unexpected),
+    )
+
+
+def check_equal(wanted: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tensor], context: str) -> None:
+    """Prove that every tensor arrived bit by bit.
+
+    Raises:
+        EncoderError: a tensor is missing, left over, of another shape or type, or changed.
+    """
+    audit(wanted, got).raise_for_problems(context)
+    changed = [name for name in wanted if not _same_bits(wanted[name], got[name])]
+    if changed:
+        raise EncoderError(
+            f"{context}: {len(changed)} of {len(wanted)} tensors changed on the way: {_first(changed)}"
+        )
+
+
+def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return one.dtype == other.dtype and torch.equal(one.detach().cpu(), other.detach().cpu())
+
+
+def _first(found: Collection[str]) -> str:
+    return ", ".join(list(found)[:LISTED]) + (", …" if len(found) > LISTED else "")
+
+
+def _is_head(name: str, head_keys: Collection[str]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") for key in head_keys)
+
+
+def _hint(missing: Collection[str], unexpected: Collection[str]) -> str:
+    """Name the one prefix that would bring most of the missing tensors into place."""
+    for wanted, got, advice in ((missing, unexpected, "strip it"), (unexpected, missing, "add it")):
+        prefixes: Counter[str] = Counter()
+        for name in got:
+            parts = name.split(".")
+            for cut in range(1, len(parts)):
+                if ".".join(parts[cut:]) in wanted:
+                    prefixes[".".join(parts[:cut]) + "."] += 1
+        if prefixes:
+            prefix, count = prefixes.most_common(1)[0]
+            return (
+                f"hint: {count} of {len(missing)} missing tensors differ by the prefix {prefix!r}; {advice}"
+            )
+    return ""
+
+
+# ---------------------------------------------------------------- the features themselves
+@torch.no_grad()
+def canary(model: nn.Module, channels: int, seed: int = 0) -> torch.Tensor:
+    """Features of a fixed batch: the deepest trunk map in evaluation mode, averaged over space.
+
+    Args:
+        model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
+        channels: input channels.
+
+    Returns:
+        float32 [4, F].
+
+    Raises:
+        EncoderError: the features are NaN or infinite, or the network offers no trunk map.
+    """
+    noise = streams.stream(seed, "canary").standard_normal((CANARY_BATCH, channels, CANARY_SIZE, CANARY_SIZE))
+    where = next(model.parameters()).device
+    batch = torch.from_numpy(noise).float().to(where)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        features = _deepest(model, batch).mean(dim=(2, 3)).float().cpu()
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not torch.isfinite(features).all():
+        raise EncoderError(
+            "the encoder's features of a fixed batch are NaN or infinite: its weights are damaged"
+        )
+    return features
+
+
+def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    if hasattr(model, "encoder"):
+        return model.encoder(batch)[-1]
+    if not hasattr(model, "forward_intermediates"):
+        raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
+    return model.forward_intermediates(batch, intermediates_only=True)[-1]
+
+
+def same_features(
+    donor: nn.Module, consumer: nn.Module, channels: int, *, context: str, seed: int = 0
+) -> None:
+    """Prove that both networks compute the same.
+
+    Raises:
+        EncoderError: features of the canary batch differ by more than 1e-6 of their scale.
+    """
+    sent, arrived = canary(donor, channels, seed), canary(consumer, channels, seed)
+    if sent.shape != arrived.shape:
+        raise EncoderError(f"{context}: wanted features {tuple(sent.shape)}, got {tuple(arrived.shape)}")
+    gap, scale = (sent - arrived).abs().max().item(), max(1.0, sent.abs().max().item())
+    if gap > TOLERANCE * scale:
+        raise EncoderError(
+            f"{context}: features of a fixed batch differ by {gap:.3g} (allowed {TOLERANCE * scale:.3g})"
+        )
+
+
+def check_canary(state: Mapping[str, torch.Tensor], config: dict, net: nn.Module, carried: Mapping) -> None:
+    """Prove that a U-Net holds the encoder it was built from: features, then every tensor bit by bit.
+
+    Raises:
+        EncoderError: features or tensors differ.
+    """
+    from sslseg.models import encoder, unet  # both rest on this module
+
+    donor = encoder.from_state(dict(state), config)
+    context = f"U-Net around {config['architecture']}"
+    same_features(donor, net, encoder.channels_of(config), context=context)
+    check_equal(state, unet.encoder_state(net, carried), context)

@@ -1,0 +1,232 @@
+"""Floor 1b: encoders, and the folder an encoder is kept in.
+
+The folder is timm's own `local-dir` layout, so that
+`timm.create_model("local-dir:<folder>", pretrained=True)` and
+`smp.Unet("tu-local-dir:<folder>", encoder_weights=True, in_channels=C)` open it without this project:
+
+    model.safetensors   every tensor of the headless network, timm's names
+    config.json         architecture, num_features, model_args.in_chans, pretrained_cfg, and "sslseg"
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+import timm
+import torch
+from torch import nn
+
+from sslseg.data import streams
+from sslseg.models import folders
+from sslseg.models.audit import audit
+from sslseg.names import EncoderError
+
+CLASSIFIER = 0  # num_classes: an encoder has none
+CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
+State = dict[str, torch.Tensor]
+
+
+def build(architecture: str, channels: int, seed: int) -> nn.Module:
+    """A headless timm network [B,C,S,S] -> [B,F] with weights drawn from stream "initialisation".
+
+    Raises:
+        EncoderError: timm has no network of that name.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(streams.torch_seed(seed, "initialisation"))
+        return _create(architecture, channels)
+
+
+def skeleton(architecture: str, channels: int) -> nn.Module:
+    """The same network without storage (meta tensors): names, shapes and timm's description of it."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return _create(architecture, channels)
+
+
+def _create(architecture: str, channels: int) -> nn.Module:
+    # `is_model` keeps "hf-hub:…" and "local-dir:…" out: a config.json must not name another source.
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
+        raise EncoderError(
+            f"architecture: timm {timm.__version__} has no network {architecture!r}"
+            + (f"; did you mean {close[0]!r}?" if close else "")
+        )
+    try:
+        return timm.create_model(architecture, pretrained=False, num_classes=CLASSIFIER, in_chans=channels)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise EncoderError(
+            f"architecture: timm cannot build {architecture!r} without head for {channels} channels: {error}"
+        ) from error
+
+
+def feature_size(encoder: nn.Module) -> int:
+    """F of the pooled features [B,F]; some networks widen them after the last stage."""
+    return int(getattr(encoder, "head_hidden_size", None) or encoder.num_features)
+
+
+# ---------------------------------------------------------------- config.json
+def architecture_of(config: dict) -> str:
+    """timm's name of the network a config describes."""
+    return config["architecture"]
+
+
+def channels_of(config: dict) -> int:
+    """Input channels of the network a config describes."""
+    return int(config.get("model_args", {}).get("in_chans", 3))
+
+
+def config_of(
+    architecture: str, channels: int, *, law: Mapping | None = None, extra: Mapping | None = None
+) -> dict:
+    """The config.json of an encoder.
+
+    Args:
+        law: input law; its `mean` and `std` (numbers, or one a channel) go where timm looks for them.
+        extra: whatever else belongs to the encoder, JSON values; kept under "sslseg".
+    """
+    model = skeleton(architecture, channels)
+    described = {key: model.pretrained_cfg[key] for key in CFG_KEYS if key in model.pretrained_cfg}
+    size = tuple(model.pretrained_cfg["input_size"])[1:]
+    norm = {
+        key: _per_channel((law or {}).get(key, model.pretrained_cfg[key]), channels)
+        for key in ("mean", "std")
+    }
+    return {
+        "architecture": architecture,
+        "num_classes": CLASSIFIER,
+        "num_features": int(model.num_features),
+        # Without in_chans the folder opens as a three-channel network with a converted first layer.
+        "model_args": {"in_chans": channels},
+        "pretrained_cfg": described | norm | {"input_size": [channels, *size], "num_classes": CLASSIFIER},
+        "sslseg": {"format": 1, "law": dict(law or {}), **(extra or {})},
+    }
+
+
+def _per_channel(value: float | list[float] | tuple[float, ...], channels: int) -> list[float]:
+    values = [float(v) for v in value] if isinstance(value, list | tuple) else [float(value)]
+    return values if len(values) == channels else [sum(values) / len(values)] * channels
+
+
+# ---------------------------------------------------------------- the folder
+def save(
+    model: nn.Module | Mapping[str, torch.Tensor],
+    folder: Path | str,
+    *,
+    architecture: str,
+    channels: int,
+    law: Mapping | None = None,
+    extra: Mapping | None = None,
+) -> str:
+    """Write an encoder folder; an incomplete encoder is not written.
+
+    Returns:
+        sha256 of the weights file.
+
+    Raises:
+        EncoderError: tensors are missing, left over (a classifier: see `without_classifier`), of another
+            shape, or not finite.
+    """
+    state = model.state_dict() if isinstance(model, nn.Module) else model
+    checked = audit(skeleton(architecture, channels).state_dict(), state)
+    checked.raise_for_problems(f"saving {architecture} with {channels} channels")
+    return folders.write(folder, state, config_of(architecture, channels, law=law, extra=extra))
+
+
+def read_state(folder: Path | str) -> tuple[State, dict]:
+    """Tensors and config of an encoder folder, compared with the network that the config names.
+
+    Raises:
+        EncoderError: a file is absent, damaged or oversized, or the tensors are not the network's.
+    """
+    state, config = folders.read(folder)
+    model = skeleton(architecture_of(config), channels_of(config))
+    audit(model.state_dict(), state).raise_for_problems(f"encoder folder {folder}")
+    return state, config
+
+
+def load(folder: Path | str, channels: int | None = None) -> nn.Module:
+    """The encoder of a folder, for `channels` input channels (None: as it is).
+
+    Raises:
+        EncoderError: see `read_state` and `adapt`.
+    """
+    state, config = read_state(folder)
+    return from_state(*(adapt(state, config, channels) if channels else (state, config)))
+
+
+def from_state(state: State, config: dict) -> nn.Module:
+    """The network of `config` holding exactly `state`.
+
+    Raises:
+        EncoderError: tensors are missing, left over or of another shape.
+    """
+    with torch.random.fork_rng(devices=[]):
+        model = _create(architecture_of(config), channels_of(config))
+    audit(model.state_dict(), state).raise_for_problems(architecture_of(config))
+    model.load_state_dict(state, strict=True)
+    return model
+
+
+# ---------------------------------------------------------------- from elsewhere
+def sum_rgb(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """First-convolution weight [O,I,k,k] -> [O,channels,k,k] by depth-wise summation (paper, 3.4).
+
+    A grey image through the result is its RGB replica through the original. With more than one channel
+    each gets an equal part of the sum, so that the same holds for replicas of a grey image.
+
+    Raises:
+        EncoderError: not the weight of a 2D convolution.
+    """
+    if weight.ndim != 4:
+        raise EncoderError(f"first convolution: wanted a weight [O,I,k,k], got {list(weight.shape)}")
+    if weight.shape[1] == channels:
+        return weight.clone()
+    summed = weight.double().sum(dim=1, keepdim=True) / channels
+    return summed.to(weight.dtype).repeat(1, channels, 1, 1)
+
+
+def first_convolutions(architecture: str) -> tuple[str, ...]:
+    """Module names of the convolutions that read the image, as timm declares them."""
+    declared = skeleton(architecture, 3).pretrained_cfg.get("first_conv")
+    if not declared:
+        raise EncoderError(
+            f"{architecture}: timm names no first convolution, so its channels cannot be adapted"
+        )
+    return (declared,) if isinstance(declared, str) else tuple(declared)
+
+
+def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
+    """The same encoder for `channels` input channels; unchanged if it has them already.
+
+    Raises:
+        EncoderError: the first convolution is not found.
+    """
+    if channels == channels_of(config):
+        return state, config
+    architecture = architecture_of(config)
+    state = dict(state)
+    for name in first_convolutions(architecture):
+        if f"{name}.weight" not in state:
+            raise EncoderError(
+                f"{architecture}: wanted the first convolution {name}.weight, the state has none"
+            )
+        state[f"{name}.weight"] = sum_rgb(state[f"{name}.weight"], channels)
+    own = {key: value for key, value in config.get("sslseg", {}).items() if key not in ("format", "law")}
+    own["adapted_from_channels"] = channels_of(config)
+    norm = {key: config["pretrained_cfg"][key] for key in ("mean", "std") if key in config["pretrained_cfg"]}
+    law = dict(config.get("sslseg", {}).get("law", {})) or norm
+    return state, config_of(architecture, channels, law=law, extra=own)
+
+
+def without_classifier(state: State, architecture: str) -> tuple[State, tuple[str, ...]]:
+    """Drop the classifier, and nothing else, from a full timm state dict.
+
+    Returns:
+        the rest, and the names of what was dropped.
+    """
+    declared = skeleton(architecture, 3).pretrained_cfg.get("classifier") or ()
+    modules = (declared,) if isinstance(declared, str) else tuple(declared)
+    dropped = tuple(name for name in state if name.startswith(tuple(f"{module}." for module in modules)))
+    return {name: tensor for name, tensor in state.items() if name not in dropped}, dropped

@@ -1,0 +1,118 @@
+"""Floor 1b: a folder of two files, `model.safetensors` and `config.json`, read without trust.
+
+Nothing is unpickled. Sizes are checked before anything is parsed, so that a damaged or hostile file
+costs neither memory nor time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from sslseg.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+
+HEADER_LIMIT = 16 << 20  # bytes; the header of a 1,300-tensor network takes 0.2 MB
+CONFIG_LIMIT = 1 << 20  # bytes
+LENGTH = 8  # safetensors: a little-endian uint64 in front holds the header's length
+
+
+def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -> str:
+    """Write both files, each whole or not at all.
+
+    Returns:
+        sha256 of the weights file; equal tensors give equal files.
+
+    Raises:
+        EncoderError: a tensor holds NaN or infinity.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    bad = [name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
+    if bad:
+        raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {', '.join(bad[:6])}")
+    text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False)
+    # clone: safetensors refuses tensors that share memory
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
+    save_file(tensors, folder / f"{WEIGHTS_FILE}.part", metadata={"format": "pt"})
+    (folder / f"{CONFIG_FILE}.part").write_text(text + "\n")
+    for name in (WEIGHTS_FILE, CONFIG_FILE):
+        os.replace(folder / f"{name}.part", folder / name)
+    return sha256(folder)
+
+
+def sha256(folder: Path | str) -> str:
+    """sha256 of the weights file of a folder."""
+    with open(Path(folder) / WEIGHTS_FILE, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(folder: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
+    """Tensors and config of a folder.
+
+    Raises:
+        EncoderError: a file is absent, damaged, or larger than it can honestly be.
+    """
+    config = read_config(folder)
+    path = Path(folder) / WEIGHTS_FILE
+    _check_header(path)
+    try:
+        return load_file(path), config
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(f"{path}: damaged weights file ({error}); fetch or export it again") from error
+
+
+def read_config(folder: Path | str) -> dict:
+    """config.json of a folder; at least the architecture is there.
+
+    Raises:
+        EncoderError: absent, oversized, not JSON, or without architecture.
+    """
+    path = Path(folder) / CONFIG_FILE
+    if not path.is_file():
+        raise EncoderError(f"{folder}: wanted {CONFIG_FILE} and {WEIGHTS_FILE}, there is no {CONFIG_FILE}")
+    if path.stat().st_size > CONFIG_LIMIT:
+        raise EncoderError(f"{path}: {path.stat().st_size:,} bytes; a config has at most {CONFIG_LIMIT:,}")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EncoderError(f"{path}: not JSON ({error})") from error
+    faults = _config_faults(config)
+    if faults:
+        raise EncoderError(f"{path}: {'; '.join(faults)}")
+    return config
+
+
+def _config_faults(config: object) -> list[str]:
+    if not isinstance(config, dict):
+        return ["wanted a JSON object"]
+    faults = []
+    if not isinstance(config.get("architecture"), str):
+        faults.append("wanted 'architecture', the timm name of the network")
+    arguments = config.get("model_args", {})
+    channels = arguments.get("in_chans", 3) if isinstance(arguments, dict) else None
+    if not isinstance(channels, int) or isinstance(channels, bool) or not 1 <= channels <= 64:
+        faults.append("wanted 'model_args.in_chans' between 1 and 64")
+    for key in ("pretrained_cfg", "sslseg"):
+        if not isinstance(config.get(key, {}), dict):
+            faults.append(f"wanted an object under {key!r}")
+    return faults
+
+
+def _check_header(path: Path) -> None:
+    if not path.is_file():
+        raise EncoderError(f"{path.parent}: wanted {WEIGHTS_FILE}, there is none")
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(LENGTH)
+    length = int.from_bytes(head, "little")
+    if len(head) < LENGTH or length > min(HEADER_LIMIT, size - LENGTH):
+        raise EncoderError(
+            f"{path}: not a safetensors file, or cut short (header of {length:,} bytes in a file of {size:,})"
+        )
