@@ -1,0 +1,27 @@
+"""Floor 1b: the small networks that sit on an encoder while it is pretrained."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+
+def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequential:
+    """[B,size] -> [B,out]: Linear, batch norm, ReLU, Linear (Grill et al. 2020, section 3.3)."""
+    first, last = (skip_init(nn.Linear, a, b) for a, b in ((size, hidden), (hidden, out)))  # no global draw
+    head = nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), last)
+    kaiming_uniform(head, generator)
+    return head
+
+
+@torch.no_grad()
+def kaiming_uniform(module: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights of a fresh module (paper, 3.1): U(-b, b), b = sqrt(6 / fan_in); biases are zero."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            layer.reset_parameters()

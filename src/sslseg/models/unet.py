@@ -1,0 +1,130 @@
+"""Floor 1b: a U-Net around an encoder (paper, 3.4).
+
+smp builds it, on timm's `features_only` view of the network. That view renames tensors (`stages.0` ->
+`stages_0`) and drops those behind the deepest map, so the transfer is named, compared and undone here.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import segmentation_models_pytorch as smp
+import torch
+
+from sslseg.data import streams
+from sslseg.models import encoder as encoders
+from sslseg.models.audit import audit
+from sslseg.models.encoder import State
+from sslseg.models.heads import kaiming_uniform
+from sslseg.names import EncoderError, ParamError
+
+DEPTH = 5  # stages; the input is halved five times, so sides are multiples of 32
+
+
+def build(
+    encoder_state: State, config: dict, *, classes: int, decoder_channels: Sequence[int], seed: int
+) -> tuple[smp.Unet, State]:
+    """A U-Net [B,C,H,W] -> logits [B,K,H,W] whose trunk is `encoder_state`, bit by bit.
+
+    Decoder and head are Kaiming-uniform from stream "decoder" of the seed: the same whatever the encoder's
+    weights are, and whatever was drawn before.
+
+    Returns:
+        the U-Net, and the head tensors that it has no place for (see `encoder_state`).
+
+    Raises:
+        EncoderError: a trunk tensor is missing or of another shape, or the network cannot carry a U-Net.
+    """
+    architecture, channels = encoders.architecture_of(config), encoders.channels_of(config)
+    net = empty(architecture, channels, classes, decoder_channels)
+    audit(encoders.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
+        architecture
+    )
+    names = trunk_names(net)
+    net.encoder.model.load_state_dict(
+        {inner: encoder_state[outer] for inner, outer in names.items()}, strict=True
+    )
+    generator = streams.torch_generator(seed, "decoder")
+    kaiming_uniform(net.decoder, generator)
+    kaiming_uniform(net.segmentation_head, generator)
+    placed = set(names.values())
+    return net, {outer: tensor.clone() for outer, tensor in encoder_state.items() if outer not in placed}
+
+
+def scratch(
+    architecture: str, channels: int, classes: int, decoder_channels: Sequence[int], seed: int
+) -> tuple[smp.Unet, State]:
+    """`build` around `encoder.build`: all random, on purpose.
+
+    Raises:
+        EncoderError: see `build`.
+    """
+    state = encoders.build(architecture, channels, seed).state_dict()
+    config = {"architecture": architecture, "model_args": {"in_chans": channels}}
+    return build(state, config, classes=classes, decoder_channels=decoder_channels, seed=seed)
+
+
+def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequence[int]) -> smp.Unet:
+    """The network with weights of no meaning, to be filled.
+
+    Raises:
+        ParamError: not five decoder stages.
+        EncoderError: the network's stages do not fit a U-Net (vision transformers, say).
+    """
+    if len(decoder_channels) != DEPTH:
+        raise ParamError(f"decoder: wanted {DEPTH} channel counts, got {len(decoder_channels)}")
+    encoders.skeleton(architecture, channels)  # unknown names are refused before smp sees them
+    try:
+        with torch.random.fork_rng(devices=[]):
+            return smp.Unet(
+                f"tu-{architecture}", encoder_weights=None, encoder_depth=DEPTH, in_channels=channels,
+                classes=classes, decoder_channels=tuple(decoder_channels), decoder_interpolation="nearest",
+            )  # fmt: skip
+    except (ValueError, RuntimeError, AttributeError, AssertionError, KeyError, TypeError) as error:
+        raise EncoderError(
+            f"{architecture} cannot be the encoder of a U-Net: {error} (wanted a CNN whose maps halve stage "
+            "by stage, such as resnet50 or tf_efficientnet_lite0)"
+        ) from error
+
+
+def trunk_names(net: smp.Unet) -> dict[str, str]:
+    """Tensor name inside the U-Net's trunk -> name in the timm encoder; all of the trunk, or an error.
+
+    Raises:
+        EncoderError: a trunk tensor has no counterpart, or two.
+    """
+    return dict(
+        _trunk_names(net.encoder.name, net.encoder._in_channels, tuple(net.encoder.model.state_dict()))
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """timm flattens `a.0.b` to `a_0.b`, so names are compared with dots and underscores as one."""
+    flat: dict[str, list[str]] = {}
+    for outer in encoders.skeleton(architecture, channels).state_dict():
+        flat.setdefault(outer.replace(".", "_"), []).append(outer)
+    found = {inner: flat.get(inner.replace(".", "_"), []) for inner in trunk}
+    astray = [inner for inner, outers in found.items() if len(outers) != 1]
+    if astray:
+        raise EncoderError(
+            f"{architecture}: {len(astray)} of {len(trunk)} trunk tensors of the U-Net have no counterpart "
+            f"in the encoder, or several: {', '.join(astray[:6])}"
+        )
+    return tuple((inner, outers[0]) for inner, outers in found.items())
+
+
+def encoder_state(net: smp.Unet, carried: Mapping[str, torch.Tensor]) -> State:
+    """The full timm state dict of a U-Net's encoder, in timm's order: its trunk and what was carried along.
+
+    Raises:
+        EncoderError: `carried` is not what this network's trunk lacks.
+    """
+    names = {outer: inner for inner, outer in trunk_names(net).items()}
+    trunk = net.encoder.model.state_dict()
+    state = {outer: trunk[inner].detach().cpu().clone() for outer, inner in names.items()}
+    state |= {outer: tensor.detach().cpu().clone() for outer, tensor in carried.items()}
+    wanted = encoders.skeleton(net.encoder.name, net.encoder._in_channels).state_dict()
+    audit(wanted, state).raise_for_problems(f"encoder of the U-Net ({net.encoder.name})")
+    return {outer: state[outer] for outer in wanted}
