@@ -1,0 +1,125 @@
+"""BYOL (Grill et al. 2020): the online network learns to predict what the target network says.
+
+    view a -> online encoder -> projector -> predictor --\\
+                                                          2 - 2 cos, both ways round
+    view b -> target encoder -> target projector --------/   (no gradient)
+
+Target weights are a moving average of the online ones.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg import params
+from sslseg.flags import knob
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by BYOL."""
+
+    projector_hidden: int = knob(
+        help="hidden width of the projector", low=1,
+        presets={"paper": 4096, "paper-400": 4096, "cpu": 1024, "demo": 512},
+        source="BYOL 3.3; [C] solo-learn proj_hidden_dim 4096; cpu, demo: [H] steps dominated by the encoder",
+    )  # fmt: skip
+    projection_size: int = knob(
+        help="width of the projection", low=1,
+        presets={"paper": 256, "paper-400": 256, "cpu": 256, "demo": 128},
+        source="BYOL 3.3; [C] proj_output_dim 256",
+    )  # fmt: skip
+    predictor_hidden: int = knob(
+        help="hidden width of the predictor", low=1,
+        presets={"paper": 8192, "paper-400": 8192, "cpu": 1024, "demo": 512},
+        source="[C] pred_hidden_dim 8192",
+    )  # fmt: skip
+    tau: float = knob(0.99, "momentum of the target at the first step; 1 at the last", low=0.0, high=1.0,
+                      source="[C] base_tau_momentum 0.99, final 1.0")  # fmt: skip
+
+
+class Method:
+    """The five networks of BYOL, and one step of them."""
+
+    VIEWS = 2
+    DEFAULT_ROLE = "target"  # what a later stage starts from; [C] mostly the momentum encoder, flaw F7
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the online one.
+
+        Projector and predictor are fresh. The target starts as a copy with all of its buffers: the
+        original copies parameters only, so its batch norms start from other statistics (flaw F8).
+        """
+        from sslseg.data import streams
+        from sslseg.models.encoder import feature_size
+        from sslseg.models.heads import mlp
+
+        # step 0 of the stream drew the encoder, if it is a fresh one
+        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
+        projector = mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draws[0])
+        predictor = mlp(p.projection_size, p.predictor_hidden, p.projection_size, draws[1])
+        self.tau = p.tau
+        self.modules: dict[str, nn.Module] = {
+            "online": encoder,
+            "projector": projector,
+            "predictor": predictor,
+            "target": copy.deepcopy(encoder),
+            "target_projector": copy.deepcopy(projector),
+        }
+        for name, module in self.modules.items():
+            module.train().requires_grad_(not name.startswith("target"))
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: those of the online branch."""
+        parts = ("online", "projector", "predictor")
+        return [(f"{part}.{name}", p) for part in parts for name, p in self.modules[part].named_parameters()]
+
+    def loss(self, views: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
+
+        Views go through the networks one by one, so that each has its own batch statistics, as in [C].
+
+        Args:
+            views: two tensors [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the first view's features; the loop adds "train/" to the names.
+        """
+        import torch
+
+        from sslseg.training import losses, vitals
+
+        nets = self.modules
+        features = [nets["online"](view) for view in views]
+        predictions = [nets["predictor"](nets["projector"](feature)) for feature in features]
+        with torch.no_grad():  # not inference_mode: backward has to read these
+            targets = [nets["target_projector"](nets["target"](view)) for view in views]
+        loss = losses.byol_regression(predictions[0], targets[1]) + losses.byol_regression(
+            predictions[1], targets[0]
+        )
+        seen = features[0].detach()
+        return loss, {
+            "representation_std": vitals.representation_std(seen),
+            "effective_rank": vitals.effective_rank(seen[:VITAL_ROWS]),
+        }
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Move the target towards the online network; `progress` is 0 at the first step, 1 at the last."""
+        from sslseg.training import optim
+
+        tau = optim.tau_at(progress, self.tau)
+        for name in ("target", "target_projector"):
+            online = "online" if name == "target" else "projector"
+            optim.ema(self.modules[name], self.modules[online], tau)
+        return {"tau": tau}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"target": self.modules["target"], "online": self.modules["online"]}

@@ -1,0 +1,81 @@
+"""SimCLR (Chen et al. 2020): two views of one slice attract, views of other slices repel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg import params
+from sslseg.flags import knob
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by SimCLR."""
+
+    projector_hidden: int = knob(
+        help="hidden width of the projector", low=1,
+        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512},
+        source="SimCLR 2.1: as wide as ResNet-50's features; cpu, demo: [H]",
+    )  # fmt: skip
+    projection_size: int = knob(128, "width of the projection", low=1, source="SimCLR 2.2: 128")
+    temperature: float = knob(0.1, "temperature of the similarities", low=0.001, source="SimCLR table 5: 0.1")
+
+
+class Method:
+    """An encoder and a projector."""
+
+    VIEWS = 2
+    DEFAULT_ROLE = "online"
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
+        from sslseg.data import streams
+        from sslseg.models.encoder import feature_size
+        from sslseg.models.heads import mlp
+
+        # step 0 of the stream drew the encoder, if it is a fresh one
+        draw = streams.torch_generator(seed, "initialisation", 1)
+        projector = mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draw)
+        self.temperature = p.temperature
+        self.modules: dict[str, nn.Module] = {"online": encoder.train(), "projector": projector.train()}
+        for module in self.modules.values():
+            module.requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        return [
+            (f"{part}.{name}", p) for part, net in self.modules.items() for name, p in net.named_parameters()
+        ]
+
+    def loss(self, views: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+        """NT-Xent over the 2B projections (SimCLR eq. 1).
+
+        Args:
+            views: two tensors [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the first view's features; the loop adds "train/" to the names.
+        """
+        from sslseg.training import losses, vitals
+
+        features = [self.modules["online"](view) for view in views]
+        one, other = (self.modules["projector"](feature) for feature in features)
+        seen = features[0].detach()
+        return losses.nt_xent(one, other, self.temperature), {
+            "representation_std": vitals.representation_std(seen),
+            "effective_rank": vitals.effective_rank(seen[:VITAL_ROWS]),
+        }
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}
