@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
         DataError: the first bad file (`skip=False`), or nothing is left of them.
     """
     module, law = inputs.module, inputs.law
-    aside = Path(tempfile.mkdtemp(prefix=f".{store.name}-", dir=store.parent))
+    aside = _aside(store)
+    aside.mkdir()
     try:
         writer = _Writer(aside, inputs)
         with writer.codes, writer.labels:
@@ -76,10 +77,14 @@ def intact(store: Path) -> bool:
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1)
+    aside = _aside(path)
+    aside.write_text(json.dumps(value, indent=1), encoding="utf-8")
     os.replace(aside, path)
+
+
+def _aside(path: Path) -> Path:
+    """A name beside `path` that no other process uses; `tempfile` would lock other users out of it."""
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
 
 
 def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> list[dict[str, str]]:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import pandas as pd
+
+from sslseg.names import DataError
+
+if TYPE_CHECKING:
+    from sslseg.data.slices import Slices
+
+TILE, COLUMNS, ROWS = 160, 8, 5  # of the contact sheet
+FALLBACK = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # of classes without a colour
 
 
 def _spread(values: pd.Series | np.ndarray) -> dict[str, float]:
@@ -44,3 +54,52 @@ def compute(
         "class_voxels": dict(zip(classes, voxels.tolist(), strict=True)),
         "files": digests,
     }
+
+
+def contact_sheet(slices: Slices, path: Path) -> None:
+    """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined."""
+    tiles = [_tile(slices, i) for i in _chosen(slices.index)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
+    sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+    ok, data = cv2.imencode(".png", sheet)
+    if not ok:
+        raise DataError(f"{path}: the contact sheet could not be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def _chosen(index: pd.DataFrame) -> list[int]:
+    """Up to COLUMNS × ROWS slices: groups in turn, evenly spread, annotated ones with foreground if any."""
+    pool = index[index["foreground"] > 0]
+    pool = index if pool.empty else pool
+    groups = [g.index.to_numpy() for _, g in pool.groupby("group", sort=True)]
+    each = max(1, COLUMNS * ROWS // len(groups))
+    picks = [g[np.linspace(0, len(g) - 1, min(each, len(g))).round().astype(int)] for g in groups]
+    return np.concatenate(picks)[: COLUMNS * ROWS].tolist()
+
+
+def _tile(slices: Slices, i: int) -> np.ndarray:
+    """uint8 [TILE, TILE, 3] (BGR) of slice i, its aspect kept, named at the bottom."""
+    row = slices.index.iloc[i]
+    low, high, zero, step = (slices.volumes[k][row["volume"], 0] for k in ("p1", "p99", "intercept", "scale"))
+    grey = (slices.codes(i)[0] * step + zero - low) / ((high - low) or 1.0)
+    factor = TILE / max(grey.shape)
+    size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
+    grey = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    tile = np.zeros((TILE, TILE, 3), np.uint8)
+    tile[: size[1], : size[0]] = grey[..., None]
+    if row["labelled"]:
+        label = cv2.resize(slices.label(i), size, interpolation=cv2.INTER_NEAREST)
+        for k in range(1, len(slices.classes)):
+            outlines, _ = cv2.findContours(
+                (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+            )
+            cv2.drawContours(tile, outlines, -1, _colour(slices.colours, k), 1)
+    text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
+    cv2.putText(tile, text, (2, TILE - 4), cv2.FONT_HERSHEY_PLAIN, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
+    return tile
+
+
+def _colour(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
+    text = (colours[k] if k < len(colours) else FALLBACK[k % len(FALLBACK)]).lstrip("#")
+    red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
+    return blue, green, red

@@ -1,7 +1,8 @@
 """Floor 1b: the slice store: a flat int16 shard of codes, a flat uint8 shard of labels, an index.
 
 A store is a folder named after its content, written once and never changed:
-`codes.i2`, `labels.u1`, `index.parquet`, `volumes.parquet`, `meta.json`.
+`codes.i2`, `labels.u1`, `index.parquet`, `volumes.parquet`, `meta.json`, and
+`contact-sheet.png` to look at.
 `prepare` finds one or makes it; what is in it is written by `build.py`.
 """
 
@@ -20,11 +21,13 @@ import pandas as pd
 from filelock import FileLock
 
 from sslseg import plugins
-from sslseg.data import build
+from sslseg.data import build, fingerprint
 from sslseg.data.build import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES
 from sslseg.data.inputs import Inputs, digest, file_digests, law
 from sslseg.data.source import Source
 from sslseg.names import DataError, ParamError
+
+SHEET = "contact-sheet.png"
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,6 +219,9 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
             shutil.rmtree(store)
         if not (store / META).exists():
             build.build(store, inputs, digests, skip=skip, progress=progress)
+        if not (store / SHEET).exists():
+            fingerprint.contact_sheet(open_store(store), aside := store / f".{SHEET}")
+            aside.replace(store / SHEET)
     return store
 
 

@@ -1,0 +1,140 @@
+"""Natural photographs as grey slices: those that scikit-image and scikit-learn ship, or a folder.
+
+A picture is one patient and one volume: its z axis counts tiles, cut at full and at halved
+resolutions, half overlapping. The 14 bundled pictures give 368 slices.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import uuid
+import warnings
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from sslseg.data.source import Source, Volume
+from sslseg.names import DataError
+
+CLASSES = ("background",)
+DOMAIN = "natural"
+LICENCE = "scikit-image sample data: public domain, CC0 or CC BY (see skimage.data); china, flower: CC BY 2.0"
+SPLIT = "stratified"
+PHYSICAL = False  # a photograph has no millimetres and is never resampled to any
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
+
+# Photographs inside the wheels: no drawings, text or masks, nothing medical, of the stereo pair only
+# the left half, and not the Hubble field, whose size would make a quarter of all tiles stars.
+# Nothing is downloaded.
+BUNDLED = {
+    "skimage": (
+        "data",
+        "astronaut.png brick.png camera.png chelsea.png clock_motion.png coffee.png coins.png "
+        "grass.png gravel.png moon.png motorcycle_left.png rocket.jpg",
+    ),
+    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+}
+
+TILE = 192  # side of a tile, pixels [H]: twice the `cpu` preset's view
+STEP = TILE // 2  # largest distance between the starts of two tiles
+
+
+def default_root(cache: Path) -> Path:
+    """Folder of the bundled pictures, copied there from the installed packages if absent.
+
+    Raises:
+        DataError: an installed package lacks one of its pictures.
+    """
+    root = Path(cache) / "data" / "photos"
+    root.mkdir(parents=True, exist_ok=True)
+    for package, (folder, names) in BUNDLED.items():
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:
+            raise DataError(f"photos: wanted the package {package} for its pictures, it is not installed")
+        for name in names.split():
+            _copy(Path(spec.origin).parent / folder / name, root / name)
+    return root
+
+
+def find(root: Path) -> list[Source]:
+    """Every picture below `root`, nested or not; the top folder is its group. Opens none.
+
+    Raises:
+        DataError: there is no picture.
+    """
+    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not paths:
+        raise DataError(f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got none")
+    found = []
+    for path in paths:
+        inside = path.relative_to(root)
+        group = inside.parts[0] if len(inside.parts) > 1 else ""
+        found.append(Source(inside.as_posix(), group, 1, "", path, None, None))
+    return found
+
+
+def read(source: Source) -> Volume:
+    """Tiles [1, Z, TILE, TILE] of a picture, or [1, 1, H, W] if it is not larger than one tile.
+
+    Raises:
+        DataError: the file is damaged or is not a picture.
+    """
+    return Volume(tiles(grey(source.image))[None], None, (1.0, 1.0, 1.0))
+
+
+def grey(path: Path) -> np.ndarray:
+    """[H, W] in the file's depth; colours by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B).
+
+    Raises:
+        DataError: the file is damaged or is not a picture.
+    """
+    try:
+        # Pillow notices a cut-off file, which OpenCV fills with grey; OpenCV keeps 16 bits of RGB.
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as picture:
+                picture.load()
+        data = np.fromfile(path, np.uint8)  # not imread: it cannot open every file name everywhere
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
+            Image.DecompressionBombError) as error:  # fmt: skip
+        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    if image is None or image.dtype.kind not in "iuf":
+        raise DataError(f"{path}: wanted a grey or colour picture, OpenCV cannot decode it")
+    if image.ndim == 2:
+        return image
+    if image.shape[2] not in (3, 4):
+        raise DataError(f"{path}: wanted 1, 3 or 4 channels, got {image.shape[2]}")
+    return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY)
+
+
+def tiles(image: np.ndarray) -> np.ndarray:
+    """[H, W] -> [Z, TILE, TILE]: evenly placed, half overlapping, at resolutions 1, 1/2, 1/4 …"""
+    if min(image.shape) < TILE or image.shape == (TILE, TILE):
+        return image[None]
+    found = []
+    while min(image.shape) >= TILE:
+        tops, lefts = (_starts(n) for n in image.shape)
+        found += [image[t : t + TILE, left : left + TILE] for t in tops for left in lefts]
+        height, width = image.shape
+        image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    return np.stack(found)
+
+
+def _starts(length: int) -> list[int]:
+    count = 1 + -(-(length - TILE) // STEP)
+    return np.linspace(0, length - TILE, count).round().astype(int).tolist()
+
+
+def _copy(source: Path, target: Path) -> None:
+    if not source.is_file():
+        raise DataError(f"{source}: wanted this picture of the installed package, it is not there")
+    if target.is_file() and target.stat().st_size == source.stat().st_size:
+        return
+    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
+    shutil.copyfile(source, aside)
+    os.replace(aside, target)  # two processes at once: each puts a whole file in place
