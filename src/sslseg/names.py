@@ -52,6 +52,8 @@ MODEL_UPSTREAM = "sslseg.upstream_run_id"
 MODEL_LINEAGE = "sslseg.lineage"
 MODEL_SHA = "sslseg.sha256"
 MODEL_ARCHITECTURE = "sslseg.architecture"
+MODEL_DOMAIN = "sslseg.domain"  # what the data shows: "natural", "cardiac-mri" …; from the encoder's config
+MODEL_ORIGIN = "sslseg.origin"  # where imported weights come from, as declared
 
 KIND_ENCODER = "encoder"
 KIND_SEGMENTER = "segmenter"

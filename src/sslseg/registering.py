@@ -1,0 +1,187 @@
+"""Floor 1a: log the folder of an encoder or segmenter as a model of a run, and register it, in one step."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from sslseg import flavor, names, store
+from sslseg.flags import to_text
+from sslseg.names import CARD_FILE, CONFIG_FILE, KIND_ENCODER, KIND_SEGMENTER, WEIGHTS_FILE, EncoderError
+from sslseg.runs import Run
+
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
+TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
+DESCRIPTIONS = {
+    KIND_ENCODER: "Encoders: timm `local-dir` folders. Open one with "
+    '`timm.create_model("local-dir:<folder>", pretrained=True)`.',
+    KIND_SEGMENTER: "U-Nets, fine-tuned: whole network and intensity law. Use one with `-e predict`.",
+}
+
+
+def log_encoder(run: Run, folder: str | Path, **facts: Any) -> str:
+    """Log an encoder folder as a model of `run` and register it; see `log_model`."""
+    return log_model(run, folder, KIND_ENCODER, **facts)
+
+
+def log_segmenter(run: Run, folder: str | Path, **facts: Any) -> str:
+    """Log a segmenter folder as a model of `run` and register it; see `log_model`."""
+    return log_model(run, folder, KIND_SEGMENTER, **facts)
+
+
+def log_model(
+    run: Run,
+    folder: str | Path,
+    kind: str,
+    *,
+    name: str,
+    role: str,
+    method: str,
+    dataset: str,
+    lineage: str,
+    epoch: int | None = None,
+    step: int = 0,
+    card: str = "",
+    sha256: str | None = None,
+    alias: str | None = None,
+    register: bool = True,
+    promote: bool = True,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Log, and register in the same step, the model in `folder`; returns its model ID.
+
+    Args:
+        name: registered model; each call makes a version of it.
+        epoch: None where the model was not kept at the end of an epoch.
+        card: markdown, shown by the UI beside the version, and kept in the folder.
+        sha256: of the weights, when the caller has it.
+        alias: default: the lineage, see `alias_of`. The newest model takes it.
+        register: False = a model of the run alone, found by run ID, role and epoch.
+        promote: False = registered, but no alias points to it.
+
+    Raises:
+        EncoderError: `folder` lacks a file, or its weights are not those of `sha256`.
+    """
+    facts = {
+        names.MODEL_KIND: kind, names.MODEL_ROLE: role, names.MODEL_METHOD: method,
+        names.MODEL_EPOCH: to_text(epoch), names.MODEL_STEP: str(step), names.MODEL_DATASET: dataset,
+        names.MODEL_LINEAGE: lineage,
+    }  # fmt: skip
+    facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
+    upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
+    facts[names.MODEL_UPSTREAM] = upstream
+    model = _log(run, Path(folder), kind, facts, card, step, "-".join([kind, role, *_epoch_word(epoch)]))
+    if register:
+        _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
+    return model.model_id
+
+
+def _epoch_word(epoch: int | None) -> list[str]:
+    return [] if epoch is None else [f"epoch{epoch}"]
+
+
+def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
+    """Tags that the folder itself decides."""
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise EncoderError(f"{folder}: there is no {WEIGHTS_FILE}")
+    actual = digest(folder / WEIGHTS_FILE)
+    if sha256 not in (None, actual):
+        raise EncoderError(f"{folder}/{WEIGHTS_FILE}: wanted sha256 {sha256}, it has {actual}")
+    config = read_config(folder)
+    own = config.get("sslseg", {})
+    found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
+    return found | {f"sslseg.{key}": str(own[key]) for key in ("domain", "origin") if own.get(key)}
+
+
+def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, step: int, name: str) -> Any:
+    api = run.client
+    model = store.retry(
+        lambda: api.create_logged_model(
+            run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
+        )
+    )
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            place = Path(scratch) / "model"
+            entry = Model(model_uuid=model.model_id, run_id=run.id, model_id=model.model_id, metadata=facts)
+            flavor.save_model(place, entry, folder=folder, kind=kind)
+            if card:
+                (place / CARD_FILE).write_text(card)
+            store.retry(lambda: api.log_model_artifacts(model.model_id, str(place)))
+    except BaseException:
+        store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
+        raise
+    store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
+    store.retry(lambda: api.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=step)]))
+    return model
+
+
+def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
+    api = run.client
+    with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
+        try:
+            store.retry(lambda: api.get_registered_model(name))
+        except MlflowException:
+            tags = {names.MODEL_KIND: kind}
+            store.retry(lambda: api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind]))
+        version = store.retry(
+            lambda: api.create_model_version(
+                name,
+                f"models:/{model_id}",
+                run.id,
+                tags=facts,
+                description=card[:TEXT_LIMIT],
+                model_id=model_id,
+            )
+        ).version
+        # what the UI shows beside the model, and all that is left when the version is deleted
+        made = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
+        store.retry(lambda: api.set_logged_model_tags(model_id, made))
+        if alias:
+            store.retry(lambda: api.set_registered_model_alias(name, alias, version))
+
+
+def alias_of(text: str) -> str:
+    """An alias for a lineage or pipeline: MLflow refuses + > @ and spaces, so + and > become `--`.
+
+    The epoch of the last stage is left out: the alias means the pipeline, its newest model.
+    """
+    text = re.sub(r"@\d+$", "", text.strip())
+    text = re.sub(r"\s*[+>]\s*", "--", text)
+    text = re.sub(r"[^\w-]+", "-", text).strip("-") or "unknown"
+    reserved = text.lower() == "latest" or re.fullmatch(r"v\d+", text, re.IGNORECASE)
+    return f"{text}-" if reserved else text
+
+
+def digest(file: Path) -> str:
+    """sha256 of a file; read once per process as long as path, size and time of change stay."""
+    stat = file.stat()
+    return _digest(str(file), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: str, size: int, changed: int) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of a model folder.
+
+    Raises:
+        EncoderError: not there, or not JSON.
+    """
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{folder / CONFIG_FILE} cannot be read: {error}") from error

@@ -1,0 +1,213 @@
+"""Floor 1a: open, find and resume runs. The run itself is `runs.Run`.
+
+The one way to resume: the same command again finds the newest unfinished run of its identity that has
+a checkpoint and goes on inside it. The run that had been opened for the command ends as a pointer
+(`resumed_as`), which readers skip.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import RunTag
+from mlflow.exceptions import MlflowException
+
+from sslseg import names, processes, store
+from sslseg.processes import Terminated
+from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close
+
+ENDED_EARLY = ("FAILED", "KILLED")
+
+
+def cache_folder(cache: str = "") -> Path:
+    """`cache`, else SSLSEG_CACHE, else .sslseg in the working folder; absolute, not made here."""
+    return Path(cache or os.environ.get("SSLSEG_CACHE") or ".sslseg").expanduser().resolve()
+
+
+def checkpoint_folder(cache: Path, run_id: str) -> Path:
+    """Where the run keeps its resumable checkpoints; not made here."""
+    return Path(cache) / "checkpoints" / run_id
+
+
+def _start(
+    stage: str, name: str | None, experiment_id: str | None, tags: dict, adopt: str | None, uri: str
+) -> Run:
+    api = store.client(uri)
+    if adopt is None:
+        place = experiment_id or store.current_experiment(uri)
+        tags = {"mlflow.source.name": f"sslseg {stage}"} | tags
+        run = store.retry(lambda: api.create_run(place, tags=tags, run_name=name or stage))
+    else:
+        try:
+            run = store.retry(lambda: api.get_run(adopt))
+        except MlflowException:
+            raise names.SslsegError(
+                f"run {adopt}: MLFLOW_RUN_ID names it, but {uri} does not have it"
+            ) from None
+        renamed = {RUN_NAME: name} if name else {}
+        rows = [RunTag(key, value) for key, value in (tags | renamed).items()]
+        store.retry(lambda: api.log_batch(adopt, tags=rows))
+    claim(run.info.run_id, uri)
+    return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+
+
+@contextmanager
+def open_run(
+    stage: str,
+    *,
+    name: str | None = None,
+    experiment_id: str | None = None,
+    parent_run_id: str | None = None,
+    adopt_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    uri: str | None = None,
+) -> Iterator[Run]:
+    """Hold a run; it ends with the block, whatever happens in it, and is never left RUNNING.
+
+    Without `adopt_run_id` and `parent_run_id` the run that `mlflow run` opened is adopted:
+    MLFLOW_RUN_ID is taken out of the environment, before anything can start a child that would too.
+
+    End of the block: FINISHED; KILLED on SIGTERM (`processes.raise_on_signals`) and Ctrl-C; else FAILED,
+    with the sentence in a tag and, for unforeseen errors too, the traceback in error.txt.
+
+    Raises:
+        SslsegError: the run to adopt is not in the store.
+    """
+    if adopt_run_id is None and parent_run_id is None:
+        adopt_run_id = os.environ.pop("MLFLOW_RUN_ID", None) or None
+    given = {names.TAG_STAGE: stage} | dict(tags or {}) | ({PARENT: parent_run_id} if parent_run_id else {})
+    run = _start(stage, name, experiment_id, given, adopt_run_id, store.ensure_store(uri))
+    try:
+        yield run
+    except (KeyboardInterrupt, Terminated, GeneratorExit) as error:
+        run.finish(
+            "KILLED", {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}.get(type(error).__name__, "")
+        )
+        raise
+    except SystemExit as error:
+        clean = error.code in (None, 0)
+        run.finish("FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
+        raise
+    except BaseException as error:
+        _fail(run, error)
+        raise
+    run.finish()
+
+
+def _fail(run: Run, error: BaseException) -> None:
+    reason = str(error) if isinstance(error, names.SslsegError) else f"{type(error).__name__}: {error}"
+    try:
+        run.text("".join(traceback.format_exception(error)), "error.txt")
+    finally:
+        run.finish("FAILED", reason)
+
+
+def search(
+    tags: Mapping[str, str], experiment_id: str | None = None, uri: str | None = None, status: str = ""
+) -> list:
+    """Active MLflow runs that carry all `tags`, newest first, pointers left out.
+
+    Args:
+        experiment_id: None = every experiment.
+    """
+    api = store.client(uri)
+    where = (
+        [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
+    )
+    clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    clauses += [f"attributes.status = '{status}'"] if status else []
+    found, token = [], None
+    while True:
+        page = store.retry(
+            lambda token=token: api.search_runs(
+                where, " and ".join(clauses), order_by=["attributes.start_time DESC"], page_token=token
+            )
+        )
+        found += [run for run in page if names.TAG_RESUMED_AS not in run.data.tags]
+        token = page.token
+        if not token:
+            return found
+
+
+def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:
+    """ID of the newest FINISHED run with all `tags`."""
+    found = search(tags, experiment_id, uri, "FINISHED")
+    return found[0].info.run_id if found else None
+
+
+def find(identity: str, experiment_id: str | None = None, uri: str | None = None) -> str | None:
+    """ID of the newest FINISHED run of that identity, in any experiment unless one is named."""
+    return find_by_tags(experiment_id, {names.TAG_IDENTITY: identity}, uri)
+
+
+def unfinished(identity: str, experiment_id: str | None = None, uri: str | None = None) -> list[str]:
+    """IDs of the runs of that identity that ended early or whose process is gone, newest first.
+
+    A RUNNING run whose owner lives is left alone.
+    """
+    found = search({names.TAG_IDENTITY: identity}, experiment_id, uri)
+    return [run.info.run_id for run in found if run.info.status in ENDED_EARLY or is_abandoned(run)]
+
+
+def is_abandoned(run: Any) -> bool:
+    """Whether an MLflow run says RUNNING although its process is gone or long silent."""
+    tags = run.data.tags
+    beat = float(tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
+    return run.info.status == "RUNNING" and not processes.is_alive(tags.get(names.TAG_PROCESS, ""), beat)
+
+
+def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -> None:
+    """End `run_id`, FINISHED, as a pointer to the run that its work went on in."""
+    api = store.client(uri)
+    store.retry(lambda: api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id))
+    store.retry(lambda: api.set_tag(run_id, NOTE, f"Goes on in run {resumed_run_id}."))
+    close(run_id, "FINISHED", uri=uri)
+
+
+def resume(run: Run, identity: str, has_checkpoint: Callable[[str], bool]) -> str | None:
+    """Go on inside the newest unfinished run of `identity` (same experiment), if one has a checkpoint.
+
+    `run` then is that run: its ID changes in place, the opened one is closed as a pointer. Otherwise the
+    identity is written on `run`. Two commands at once never take the same run: claimed under a lock.
+
+    Returns:
+        ID of the run that was opened and now points on, or None when nothing was resumed.
+    """
+    with store.lock(run.uri, "resume"):
+        for found in unfinished(identity, run.experiment_id, run.uri):
+            if found != run.id and has_checkpoint(found):
+                claim(found, run.uri)
+                return _switch(run, found)
+        run.tag(names.TAG_IDENTITY, identity)
+    return None
+
+
+def _switch(run: Run, found: str) -> str:
+    run.flush()
+    opened, run.id = run.id, found
+    tags = store.retry(lambda: run.client.get_run(opened)).data.tags
+    kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
+    if kept:  # a resumed sweep's cells belong to the sweep that now runs
+        run.tags(kept)
+    close_as_pointer(opened, found, run.uri)
+    return opened
+
+
+def follow(run_id: str, uri: str | None = None) -> Any:
+    """The MLflow run of that ID, or the one that its pointer leads to.
+
+    Raises:
+        MlflowException: no such run.
+    """
+    api = store.client(uri)
+    for _ in range(20):  # pointers never form a ring, unless written by hand
+        run = store.retry(lambda run_id=run_id: api.get_run(run_id))
+        if names.TAG_RESUMED_AS not in run.data.tags:
+            return run
+        run_id = run.data.tags[names.TAG_RESUMED_AS]
+    raise names.SslsegError(f"run {run_id}: its {names.TAG_RESUMED_AS} tags lead in a ring")
