@@ -3,9 +3,6 @@
 Each patient has asked-for clinical numbers (volumes, ejection fractions, mass). The area of every
 structure in every slice follows from them, and a slice takes exactly that many pixels, so what is
 measured on the masks is what was asked for, up to half a voxel per structure.
-
-Numbers: measured on the 150 ACDC patients (mean, sd per group; indexed to body surface area),
-limits from the challenge's inclusion criteria.
 """
 
 from __future__ import annotations
@@ -14,36 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")
-RV, MYO, LV = 1, 2, 3
-DENSITY = 1.05  # g/ml of myocardium, as the ACDC challenge computes mass
+from sslseg.data import phantom_law
 
-# per group: (mean, sd, lowest, highest); volumes ml/m2, fractions %, mass g/m2
-_LAW = {
-    "DCM": {"edv": (150, 26, 102, 215), "ef": (20, 8, 8, 38), "mass": (88, 14, 60, 120),
-            "rv_edv": (95, 30, 50, 160), "rv_ef": (34, 14, 10, 65)},
-    "HCM": {"edv": (68, 15, 42, 100), "ef": (70, 8, 56, 84), "mass": (92, 25, 68, 150),
-            "rv_edv": (63, 14, 38, 95), "rv_ef": (59, 9, 42, 76)},
-    "MINF": {"edv": (96, 22, 60, 145), "ef": (31, 7, 16, 39), "mass": (71, 14, 48, 100),
-             "rv_edv": (66, 18, 38, 105), "rv_ef": (53, 11, 30, 72)},
-    "NOR": {"edv": (70, 13, 45, 79), "ef": (62, 6, 52, 75), "mass": (53, 11, 36, 72),
-            "rv_edv": (79, 15, 45, 98), "rv_ef": (53, 7, 42, 70)},
-    "RV": {"edv": (66, 17, 38, 100), "ef": (57, 7, 45, 72), "mass": (46, 10, 32, 68),
-           "rv_edv": (124, 30, 85, 190), "rv_ef": (34, 13, 12, 58)},
-}  # fmt: skip
-# LV length at ED in mm, share of it lost at ES, labelled MYO volume ES / ED
-_LENGTH = {"DCM": (97, 0.02, 1.07), "HCM": (89, 0.14, 1.16), "MINF": (85, 0.02, 1.12),
-           "NOR": (81, 0.11, 1.16), "RV": (75, 0.09, 1.12)}  # fmt: skip
-_MEAN_EDV = {"DCM": 283.0, "HCM": 132.0, "MINF": 181.0, "NOR": 130.0, "RV": 117.0}
-# cavity area from base (first) to apex (last), share of the largest: (structure, ES?) -> profile
-_PROFILE = {
-    ("LV", 0): (0.90, 0.93, 0.96, 0.95, 0.92, 0.85, 0.75, 0.61, 0.47, 0.32, 0.15),
-    ("RV", 0): (0.92, 0.93, 0.87, 0.77, 0.64, 0.51, 0.39, 0.29, 0.21, 0.14, 0.06),
-    ("LV", 1): (0.98, 0.88, 0.83, 0.85, 0.84, 0.77, 0.64, 0.49, 0.34, 0.21, 0.09),
-    ("RV", 1): (0.27, 0.69, 0.88, 0.82, 0.69, 0.53, 0.39, 0.27, 0.17, 0.10, 0.04),
-}
+RV, MYO, LV = 1, 2, 3
 _BINS = 720  # half a degree: every function of the angle is a table of this length
-_ANGLES = (np.arange(_BINS) + 0.5) * (2 * np.pi / _BINS) - np.pi
+_ANGLES = ((np.arange(_BINS) + 0.5) * (2 * np.pi / _BINS) - np.pi).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -64,7 +36,7 @@ class Heart:
     bump: tuple[float, float, float, float]  # centre, width, at ED, at ES: relative change of the wall
     rv_half_angle: float  # of the crescent at the base
     rv_skew: float
-    papillary: np.ndarray  # [2, 3] angle, distance from the centre (share of radius), size mm
+    papillary: np.ndarray  # [5, 3] angle, distance from the centre (share of radius), size mm
 
 
 @dataclass(frozen=True)
@@ -77,34 +49,6 @@ class Layer:
     epi: np.ndarray | None
     rv: np.ndarray | None
     papillary: np.ndarray | None
-
-
-def _bounded(rng: np.random.Generator, mean: float, sd: float, low: float, high: float) -> float:
-    """A normal number, drawn again while outside its limits."""
-    while True:
-        x = rng.normal(mean, sd)
-        if low <= x <= high:
-            return float(x)
-
-
-def draw_clinical(rng: np.random.Generator, group: str) -> dict[str, float]:
-    """Asked-for numbers of a patient of `group`: cm, kg, m2, ml, %, g."""
-    law = _LAW[group]
-    height = round(_bounded(rng, 170.5, 9.5, 148, 195), 0)
-    weight = round(_bounded(rng, {"HCM": 85, "RV": 67}.get(group, 77), 13, 48, 120), 0)
-    bsa = 0.007184 * weight**0.425 * height**0.725  # Du Bois
-    edv, ef = _bounded(rng, *law["edv"]) * bsa, _bounded(rng, *law["ef"])
-    rv_index = _bounded(rng, *law["rv_edv"])
-    mean, sd, low, high = law["rv_ef"]
-    if group == "RV" and rv_index <= 110:  # included by size or by function
-        high = 39
-    rv_ef = _bounded(rng, mean, sd, low, high)
-    return {
-        "height_cm": height, "weight_kg": weight, "bsa_m2": bsa,
-        "lv_edv_ml": edv, "lv_esv_ml": edv * (1 - ef / 100), "lv_ef_percent": ef,
-        "rv_edv_ml": rv_index * bsa, "rv_esv_ml": rv_index * bsa * (1 - rv_ef / 100), "rv_ef_percent": rv_ef,
-        "lv_mass_g": _bounded(rng, *law["mass"]) * bsa,
-    }  # fmt: skip
 
 
 def _areas(volume_ml: float, weights: np.ndarray, step: float) -> np.ndarray:
@@ -124,9 +68,9 @@ def _rings(volume_ml: float, lv: np.ndarray, level: np.ndarray, step: float) -> 
 
 def draw(rng: np.random.Generator, group: str, slices: int | None = None) -> Heart:
     """Draw one patient. `slices` fixes their number (thicker ones cover the same heart)."""
-    c = draw_clinical(rng, group)
-    length, shortening, ratio = _LENGTH[group]
-    length *= (c["lv_edv_ml"] / _MEAN_EDV[group]) ** (1 / 3) * rng.normal(1.0, 0.03)
+    c = phantom_law.draw_clinical(rng, group)
+    length, shortening, ratio = phantom_law.LENGTH[group]
+    length *= (c["lv_edv_ml"] / phantom_law.MEAN_EDV[group]) ** (1 / 3) * rng.normal(1.0, 0.03)
     above, below = int(rng.random() < 0.35), int(rng.random() < 0.25)
     if slices is None:
         labelled, step = int(np.clip(round(length / 10), 6, 10)), 10.0
@@ -142,7 +86,7 @@ def draw(rng: np.random.Generator, group: str, slices: int | None = None) -> Hea
     for phase, key in enumerate(("edv", "esv")):
         there = inside & (levels[phase] > -0.06)
         for areas, name in ((lv, "LV"), (rv, "RV")):
-            weights = np.where(there, np.interp(levels[phase], points, _PROFILE[name, phase]), 0.0)
+            weights = np.where(there, np.interp(levels[phase], points, phantom_law.PROFILE[name, phase]), 0.0)
             areas[phase] = _areas(c[f"{name.lower()}_{key}_ml"], weights, step)
     if slices is None:  # the valve plane leaves the first ES slice without RV in part of the patients
         first = int(np.flatnonzero(lv[1])[0])
@@ -150,34 +94,44 @@ def draw(rng: np.random.Generator, group: str, slices: int | None = None) -> Hea
             rest = rv[1].sum()
             rv[1, first] = 0.0
             rv[1] *= rest / rv[1].sum()
-    muscle = c["lv_mass_g"] / DENSITY
-    myo = np.stack(
-        [_rings(muscle * r, lv[p], np.clip(levels[p], 0, 1), step) for p, r in ((0, 1.0), (1, ratio))]
-    )
+    muscle = c["lv_mass_g"] / phantom_law.DENSITY
+    myo = np.stack([_rings(muscle * (1.0, ratio)[p], lv[p], levels[p].clip(0, 1), step) for p in (0, 1)])
     septum = np.pi + rng.normal(0, 0.3)
     drift, tilt = rng.normal(0, 6, 2), rng.normal(0, 9, 2)
-    bump = {
-        "HCM": (septum + rng.normal(0, 0.4), 0.9, rng.uniform(0.8, 1.3), rng.uniform(0.4, 0.7)),
-        "MINF": (
-            rng.uniform(-np.pi, np.pi),
-            rng.uniform(0.5, 0.9),
-            -rng.uniform(0.1, 0.3),
-            -rng.uniform(0.5, 0.65),
-        ),
-    }.get(group, (rng.uniform(-np.pi, np.pi), 1.2, rng.uniform(0.0, 0.25), rng.uniform(0.0, 0.25)))
+    bump = _draw_bump(rng, group, septum, lv[0], myo[0])
     return Heart(
         group=group, clinical=c, step=step, first=above, lv=lv, myo=myo, rv=rv, level=z,
         centre=drift + np.outer(z - 0.5, tilt) + rng.normal(0, 1.2, (len(z), 2)),
         septum=septum, bump=bump,
         ovals=np.stack([rng.uniform(0.01, (0.08, 0.04)), rng.uniform(-np.pi, np.pi, 2)], 1),
         rv_half_angle=rng.uniform(1.15, 1.4) + 0.1 * (group == "RV"), rv_skew=rng.normal(0.15, 0.12),
-        papillary=np.stack([septum + np.pi + np.array([0.9, -0.9]) + rng.normal(0, 0.2, 2),
-                            rng.uniform(0.55, 0.7, 2), rng.uniform(3.0, 5.0, 2)], 1),
+        papillary=np.stack([septum + np.pi + np.array([0.9, -0.9, 0.7, -1.1, 2.2]) + rng.normal(0, 0.2, 5),
+                            rng.uniform(0.62, 0.85, 5), rng.uniform(3.5, (7.0, 7.0, 5.5, 5.5, 4.5))], 1),
     )  # fmt: skip
 
 
+def _turned(centre: float) -> np.ndarray:
+    """Angle of every table entry from `centre`, between -pi and pi."""
+    return np.mod(_ANGLES - np.float32(centre) + np.float32(np.pi), np.float32(2 * np.pi)) - np.float32(np.pi)
+
+
+def _draw_bump(
+    rng: np.random.Generator, group: str, septum: float, lv: np.ndarray, myo: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Where the wall is unlike the rest: thick septum of HCM, thin scar of MINF, little in the others."""
+    if group == "MINF":
+        return (rng.uniform(-3, 3), rng.uniform(0.5, 0.9), -rng.uniform(0.1, 0.3), -rng.uniform(0.5, 0.65))
+    if group != "HCM":
+        return (rng.uniform(-3, 3), 1.2, rng.uniform(0.0, 0.25), rng.uniform(0.0, 0.25))
+    middle, width = np.flatnonzero(lv)[np.count_nonzero(lv) // 2], rng.uniform(0.55, 0.7)
+    mean = np.sqrt((lv[middle] + myo[middle]) / np.pi) - np.sqrt(lv[middle] / np.pi)
+    thickest, share = rng.uniform(17.0, 22.0), width / np.sqrt(2 * np.pi)  # share of the bell in the mean
+    gain = max(0.5, (thickest - mean) / max(mean - share * thickest, 1.0))
+    return (septum + rng.normal(0, 0.4), width, gain, 0.35 * gain)
+
+
 def _bell(centre: float, width: float) -> np.ndarray:
-    away = np.angle(np.exp(1j * (_ANGLES - centre)))
+    away = _turned(centre)
     return np.exp(-0.5 * (away / width) ** 2)
 
 
@@ -217,7 +171,8 @@ def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], 
     box = (slice(y0, y1), slice(x0, x1))
     if n_lv < 1 or n_myo < 1:
         return Layer(label, box, None, None, None, None)
-    dx, dy = np.arange(x0, x1) * pixel - cx, np.arange(y0, y1)[:, None] * pixel - cy
+    dx = (np.arange(x0, x1) * pixel - cx).astype(np.float32)
+    dy = (np.arange(y0, y1)[:, None] * pixel - cy).astype(np.float32)
     rho, theta = np.hypot(dx, dy), np.arctan2(dy, dx)
     at = np.minimum((theta + np.pi) * (_BINS / (2 * np.pi)), _BINS - 1).astype(np.int16)
     twist = 0.14 * s
@@ -238,14 +193,12 @@ def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], 
     rv_distance = None
     if n_rv > 0:
         half = heart.rv_half_angle * (1.0 - 0.3 * np.clip(heart.level[z], 0, 1))
-        away = np.angle(np.exp(1j * (_ANGLES - heart.septum)))
+        away = _turned(heart.septum)
         lobe = np.cos(np.clip(away / half, -1, 1) * (np.pi / 2)) ** 0.7 * (1.0 + heart.rv_skew * np.sin(away))
         epi = radius * radial + thickness * wall
         crescent = (rho - epi[at]) / np.maximum(lobe, 0.02)[at]
-        crescent[in_epi] = np.inf
-        in_rv, depth = _take(crescent, n_rv)
+        in_rv, depth = _take(np.where(in_epi, np.inf, crescent), n_rv)
         part[in_rv] = RV
-        crescent[in_epi] = ((rho - epi[at]) / np.maximum(lobe, 0.02)[at])[in_epi]
         rv_distance = _distance(crescent, depth, pixel)
     blobs = np.full(rho.shape, 1e3, np.float32)
     if 0.15 < heart.level[z] < 0.8:

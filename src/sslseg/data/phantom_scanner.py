@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 import scipy.fft
 
-from sslseg.data.phantom_heart import Layer
+from sslseg.data.phantom_heart import RV, Layer
 
 # per scanner: (low, high) of what a patient's image draws
 _RANGES = {
-    "1.5T": {"pixel": (1.37, 1.75), "noise": (0.012, 0.035), "flare": (0.8, 1.6), "bands": (0.0, 0.25),
-             "myo": (0.40, 0.58), "rv": (0.80, 1.0), "fat": (1.15, 1.6), "sharp": (0.62, 0.85)},
-    "3T": {"pixel": (1.25, 1.5), "noise": (0.006, 0.016), "flare": (1.8, 3.2), "bands": (0.4, 0.8),
-           "myo": (0.28, 0.42), "rv": (0.72, 1.05), "fat": (0.9, 1.3), "sharp": (0.8, 1.0)},
+    "1.5T": {"pixel": (1.37, 1.75), "noise": (0.012, 0.035), "flare": (0.3, 0.8), "bands": (0.0, 0.25),
+             "myo": (0.34, 0.52), "rv": (0.72, 0.98), "fat": (1.0, 1.35), "sharp": (0.62, 0.85)},
+    "3T": {"pixel": (1.25, 1.5), "noise": (0.006, 0.016), "flare": (0.9, 1.9), "bands": (0.4, 0.8),
+           "myo": (0.28, 0.42), "rv": (0.62, 0.92), "fat": (0.8, 1.15), "sharp": (0.8, 1.0)},
 }  # fmt: skip
 _SHAPES = {  # (Y, X)
     "1.5T": ((216, 192), (216, 176), (192, 216), (224, 208), (192, 192)),
@@ -86,12 +86,13 @@ def compose(
     px, box = scanner.pixel, layer.box
     part, swirl, fine = image[box], flow[box], grain[box]
     if layer.rv is not None:
-        part = _blend(part, scanner.myo * 0.9, _cover(layer.rv - 3.0, px))  # thin wall, not labelled
+        outside = cv2.distanceTransform((layer.label[box] != RV).astype(np.uint8), cv2.DIST_L2, 5)
+        part = _blend(part, scanner.myo * 0.8, _cover((outside - 0.5) * px - 2.5, px))  # wall, not labelled
         trabeculae = np.clip(fine - 0.6, 0, 1) * np.exp(-0.5 * (layer.rv / 7.0) ** 2)
-        blood = scanner.rv * (1 + 0.05 * swirl) - 0.4 * trabeculae
+        blood = scanner.rv * (1 + 0.09 * swirl) - 0.4 * trabeculae
         part = _blend(part, blood, _cover(layer.rv, px))
-    part = _blend(part, scanner.myo * (1 + 0.10 * fine), _cover(layer.epi, px))
-    blood = 1.0 + 0.08 * swirl - 0.25 * np.clip(fine - 0.8, 0, 1) * np.exp(-0.5 * (layer.lv / 4.0) ** 2)
+    part = _blend(part, scanner.myo * (1 + 0.13 * fine), _cover(layer.epi, px))
+    blood = 1.0 + 0.12 * swirl - 0.45 * np.clip(fine - 0.5, 0, 1) * np.exp(-0.5 * (layer.lv / 5.0) ** 2)
     blood = _blend(blood, scanner.myo * 1.1, _cover(layer.papillary, px))
     image[box] = _blend(part, blood, _cover(layer.lv, px))
     return image
@@ -122,9 +123,16 @@ def _window(scanner: Scanner) -> np.ndarray:
     return (soft[0] * soft[1]).astype(np.float32)
 
 
+def _frame(scanner: Scanner, rng: np.random.Generator) -> np.ndarray:
+    """Black corners [Y, X], where the correction of the gradients left nothing."""
+    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in scanner.shape)
+    tilt, bow, edge = rng.normal(0, 0.12), rng.uniform(0.0, 0.12), rng.uniform(0.92, 1.05)
+    return np.clip((edge - bow * x**2 - tilt * x + y[:, None]) * 40, 0, 1)
+
+
 def shading(rng: np.random.Generator, scanner: Scanner) -> np.ndarray:
     """Brightness [Y, X] that coil and field give one patient, the same in all slices and frames."""
-    return _sensitivity(scanner, rng) * _bands(scanner, rng)
+    return _sensitivity(scanner, rng) * _bands(scanner, rng) * _frame(scanner, rng)
 
 
 def acquire(

@@ -6,16 +6,18 @@ pixdim holds the spacing. `phantom.json` beside the patients holds the asked-for
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from sslseg.data import phantom_body, phantom_heart, phantom_scanner
+from sslseg.data import phantom_body, phantom_heart, phantom_law, phantom_scanner, streams
 from sslseg.data.streams import stream
 from sslseg.names import DataError
 
@@ -50,6 +52,14 @@ def manifest(root: Path) -> dict[str, dict]:
     return json.loads(path.read_text())["patients"]
 
 
+def folder(cache: Path, name: str, **population: object) -> Path:
+    """Where a built-in cohort lives under `cache`: its name changes with what would be written."""
+    law = hashlib.sha256(repr(sorted(population.items())).encode())
+    for module in (phantom_body, phantom_heart, phantom_law, phantom_scanner, streams, sys.modules[__name__]):
+        law.update(Path(module.__file__).read_bytes())
+    return Path(cache) / "data" / f"{name}-{law.hexdigest()[:12]}"
+
+
 def contraction(frame: int, es: int, frames: int) -> float:
     """0 at ED, 1 at ES, smooth between; `frame` and `es` count from 1."""
     t, peak = frame - 1, es - 1
@@ -75,10 +85,10 @@ def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
         nib.openers.Opener.default_compresslevel = level
 
 
-def _patient(folder: Path, number: int, settings: Settings, cine: bool) -> dict:
+def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
     """Write one patient, return its manifest entry."""
-    seed, name = settings.seed, folder.name
-    group = phantom_heart.GROUPS[(number - settings.first) % len(phantom_heart.GROUPS)]
+    seed, name = settings.seed, home.name
+    group = phantom_law.GROUPS[(number - settings.first) % len(phantom_law.GROUPS)]
     heart = phantom_heart.draw(stream(seed, "heart", number), group, settings.slices)
     scanner = phantom_scanner.draw(stream(seed, "scanner", number), settings.scanner, settings.size)
     backdrop = phantom_body.backdrop(stream(seed, "body", number), heart, scanner)
@@ -88,7 +98,7 @@ def _patient(folder: Path, number: int, settings: Settings, cine: bool) -> dict:
     es = max(3, round(frames * rng.uniform(0.33, 0.47)))
     zooms = (scanner.pixel, scanner.pixel, heart.step)
     gain = None
-    folder.mkdir()
+    home.mkdir()
     movie = []
     for frame in range(1, frames + 1):
         if not cine and frame not in (ED_FRAME, es):
@@ -105,16 +115,16 @@ def _patient(folder: Path, number: int, settings: Settings, cine: bool) -> dict:
         codes = np.clip(np.rint(signal * gain), 0, scanner.white).astype(scanner.dtype)
         if frame in (ED_FRAME, es):
             stem = f"{name}_frame{frame:02d}"
-            _save(folder / f"{stem}.nii.gz", codes, zooms)
-            _save(folder / f"{stem}_gt.nii.gz", np.stack([layer.label for layer in layers]), zooms)
+            _save(home / f"{stem}.nii.gz", codes, zooms)
+            _save(home / f"{stem}_gt.nii.gz", np.stack([layer.label for layer in layers]), zooms)
         if cine:
             movie.append(codes)
     if cine:
-        _save(folder / f"{name}_4d.nii.gz", np.stack(movie), (*zooms, 1.0))
+        _save(home / f"{name}_4d.nii.gz", np.stack(movie), (*zooms, 1.0))
     asked = heart.clinical
     info = {"ED": ED_FRAME, "ES": es, "Group": group, "Height": asked["height_cm"], "NbFrame": frames,
             "Weight": asked["weight_kg"]}  # fmt: skip
-    (folder / "Info.cfg").write_text("".join(f"{k}: {v}\n" for k, v in info.items()))
+    (home / "Info.cfg").write_text("".join(f"{k}: {v}\n" for k, v in info.items()))
     return {"group": group, "ed_frame": ED_FRAME, "es_frame": es, "frames": frames, "spacing_mm": zooms[::-1],
             "shape": (len(heart.level), *scanner.shape), **asked}  # fmt: skip
 

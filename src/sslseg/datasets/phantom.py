@@ -1,0 +1,26 @@
+"""The labelled source of pretraining: 60 simulated hearts on a 1.5 T scanner, 12 per group.
+
+A real ACDC tree (data/phantom_tree.py), hence read by ACDC's reader. Shares no patient and no
+voxel with `demo`, which is another population on another scanner.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sslseg.data import phantom_tree
+from sslseg.datasets import acdc
+
+CLASSES = acdc.CLASSES
+COLOURS = acdc.COLOURS
+DOMAIN = acdc.DOMAIN
+LICENCE = "made by this project; CC0"
+SPLIT = "stratified"
+find, scan, read = acdc.find, acdc.scan, acdc.read
+
+POPULATION = {"patients": 60, "seed": 1, "scanner": "1.5T", "first": 501}
+
+
+def default_root(cache: Path) -> Path:
+    """Folder of the cohort under `cache`; written there (about 20 s) if absent."""
+    return phantom_tree.write(phantom_tree.folder(cache, "phantom", **POPULATION), **POPULATION)
