@@ -20,7 +20,7 @@ ALPHA, BETA, GAMMA = range(3)
 
 @dataclass(frozen=True)
 class Problem:
-    """Errors ``values`` [S, K] (zero where absent), ``present`` [S, K] of 0 or 1, ``weights`` [K] of a run."""
+    """Errors ``values`` [S, K] (zero where absent), ``present`` [S, K] 0 or 1, ``weights`` [K] of a run."""
 
     log_sizes: np.ndarray
     values: np.ndarray
@@ -88,7 +88,7 @@ def minimise(
     gamma: float | None = None,
     bounded: bool = False,
 ) -> np.ndarray:
-    """(α, β, γ) of least weighted squares; ``alpha`` or ``gamma`` hold a parameter, ``bounded`` wants γ ≥ 0."""
+    """(α, β, γ) of least weighted squares; ``alpha`` or ``gamma`` hold one, ``bounded`` wants γ ≥ 0."""
     betas = _GRID
     for zoom in range(_ZOOMS + 1):
         power = np.exp(-np.outer(betas, log_sizes))

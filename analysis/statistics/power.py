@@ -1,0 +1,78 @@
+"""How many more seeds would decide a pair, if the difference seen so far is the true one.
+
+That "if" matters: the power at the effect observed restates the p-value, and is shown only as a plan for the
+next runs, never as evidence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.power import TTestPower
+
+from analysis.statistics.permutation import smallest_p
+
+POWER = 0.8
+MOST = 1000  # seeds; beyond, no number is given
+
+
+@dataclass(frozen=True)
+class MoreSeeds:
+    """``seeds`` more would give ``towards`` (different or equivalent) with a power of 80 %."""
+
+    seeds: int
+    towards: str
+
+
+def power_of_difference(effect: float, pairs: int, alpha: float) -> float:
+    """Power of the two-sided paired t test at ``effect`` (mean over s.d. of the paired differences)."""
+    if smallest_p(pairs) > alpha or pairs < 2:
+        return 0.0
+    return float(TTestPower().power(effect, pairs, alpha))
+
+
+def power_of_equivalence(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> float:
+    """Power of the two one-sided tests at the given mean and s.d. of the paired differences."""
+    if pairs < 2 or margin <= abs(mean):
+        return 0.0
+    error = deviation / np.sqrt(pairs)
+    critical = stats.t.ppf(1 - alpha, pairs - 1)
+    above = stats.nct.sf(critical, pairs - 1, (mean + margin) / error)
+    below = stats.nct.cdf(-critical, pairs - 1, (mean - margin) / error)
+    return float(max(0.0, above + below - 1))
+
+
+def more_seeds(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> MoreSeeds | None:
+    """The smaller number of further seeds that decides either way, None above a thousand in all.
+
+    ``alpha`` is the level of one test after correction (the family's level divided by its pairs).
+    """
+    if deviation <= 0 or pairs < 2:
+        return None
+
+    def different(n: int) -> float:
+        return power_of_difference(abs(mean) / deviation, n, alpha)
+
+    def equivalent(n: int) -> float:
+        return power_of_equivalence(mean, deviation, margin, n, alpha)
+
+    found = [
+        MoreSeeds(n - pairs, name)
+        for name, power in (("different", different), ("equivalent", equivalent))
+        if (n := _enough(power, pairs + 1)) is not None
+    ]
+    return min(found, key=lambda m: (m.seeds, m.towards), default=None)
+
+
+def _enough(power: Callable[[int], float], low: int) -> int | None:
+    """Smallest number of pairs with enough power, which grows with the number."""
+    high = MOST
+    if power(high) < POWER:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
+    return low
