@@ -74,7 +74,7 @@ def draw(index: pd.DataFrame, budget: int | None, unit: str, kind: str, seed: in
 
 
 def to_csv(manifest: Manifest, index: pd.DataFrame) -> str:
-    """The subset as text: row, group, patient, frame, phase, z, classes, in the order of drawing."""
+    """The subset as text: row, group, patient, frame, phase, z, foreground, in the order of drawing."""
     table = index.loc[list(manifest.rows), ["group", *IDENTITY, "foreground"]]
     return table.rename_axis("row").to_csv()
 
