@@ -205,7 +205,7 @@ class Sweep(Machine):
     """Run the missing stages of a grid: pipelines × budgets × seeds."""
 
     study: str = knob("", "a named grid (paper, paper-cpu, demo); '' = from the knobs below")
-    dataset: str = knob("demo", "target dataset", choices=plugins.names("datasets"))
+    dataset: str = knob("", "target dataset; '' = the study's", choices=("", *plugins.names("datasets")))
     data_root: str = knob("", "folder of the target data")
     natural: str = knob("photos", "dataset of the generalist BYOL stage", choices=plugins.names("datasets"))
     natural_root: str = knob("", "folder of the natural images")

@@ -32,3 +32,8 @@ def load(folder: str, name: str) -> ModuleType:
             f"(a new one is a new file in src/sslseg/{folder}/)"
         )
     return importlib.import_module(f"sslseg.{folder}.{name}")
+
+
+def path(folder: str, name: str) -> Path:
+    """The one file that makes a plug-in."""
+    return PACKAGE / folder / f"{name}.py"

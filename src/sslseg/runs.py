@@ -140,11 +140,11 @@ class Run:
         """Link the upstream model."""
         store.retry(lambda: self.client.log_inputs(self.id, models=[LoggedModelInput(model_id)]))
 
-    def progress(self, items: Iterable[T], description: str) -> Iterator[T]:
+    def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """`items` behind a progress bar (only on a terminal), with a heartbeat on the way."""
         from tqdm import tqdm
 
-        for item in tqdm(items, description, disable=None):
+        for item in tqdm(items, description, total, disable=None):
             self.beat()
             yield item
 

@@ -1,0 +1,42 @@
+"""Floor 2: the whole job on the built-in phantom, and a check that it learned something."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from sslseg import flags, history, names, params, tracking
+from sslseg.params import Demo
+from sslseg.stages import analyse, sweep
+
+WANTED_IOU = 0.5  # mean foreground IoU on test that the demo must reach
+
+
+def run(p: Demo, run: tracking.Run) -> None:
+    """Sweep, analyse, and fail when nothing was learned.
+
+    Raises:
+        SslsegError: the U-Nets or the last BYOL encoder are worse than a working pipeline gives.
+    """
+    grid = params.Sweep(study="demo", workers=p.workers, cache=p.cache, seed=p.seed, device=p.device)
+    sweep.run(flags.resolve(grid), run)
+    folder = Path(p.out).resolve()
+    analyse.run(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
+    _check_learned(run)
+    print(f"\nfigures: {folder}\nto compare the runs:\n  {shutil.which('mlflow') and 'make ui' or 'mlflow ui'}"
+          f"   (mlflow ui --backend-store-uri {run.uri} --host 127.0.0.1)\n"
+          f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning")  # fmt: skip
+
+
+def _check_learned(run: tracking.Run) -> None:
+    runs = history.runs(experiment_id=run.experiment_id, sweep=run.id)
+    tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == "demo")]
+    best = tuned["test/iou"].max()
+    run.log({"demo/best_test_iou": float(best)})
+    if not best >= WANTED_IOU:
+        raise names.SslsegError(f"the demo's best mean foreground IoU is {best:.3f}, wanted {WANTED_IOU}")
+    pretrained = runs[runs["stage"] == names.PRETRAIN]
+    if pretrained["collapsed"].any():
+        raise names.SslsegError(
+            f"collapsed encoders: {', '.join(pretrained.loc[pretrained['collapsed'], 'run_id'])}"
+        )

@@ -1,0 +1,165 @@
+"""Floor 2: a U-Net around an encoder, fine-tuned on n annotated slices (paper, section 4)."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sslseg import identity, lineage, names, plugins, registry, tracking
+from sslseg.data import batches, subsets
+from sslseg.data.subsets import Manifest
+from sslseg.models import audit, segmenter, unet
+from sslseg.params import Finetune
+from sslseg.stages import cards, curves, devices, inputs, results, upstream
+from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+from sslseg.stages.inputs import Inputs
+from sslseg.stages.upstream import Upstream
+from sslseg.training import checkpoint, loop, segmentation
+
+
+def identify(p: Finetune) -> str:
+    """sha256 of all that determines the result: parameters, upstream, data, subset and code."""
+    resolved = upstream.resolve(p)
+    data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
+    return identity.of(
+        p,
+        upstream_sha=resolved.sha256 if resolved else names.SCRATCH,
+        data=data.digest,
+        subset=_subset(p, data).sha256,
+        code=identity.code_digest("sslseg.stages.finetune", plugins.path("datasets", p.dataset)),
+    )
+
+
+def run(p: Finetune, run: tracking.Run) -> None:
+    """Fine-tune, validate, test, and register the model and its encoder."""
+    started = time.perf_counter()
+    devices.use(p)
+    source = upstream.fetch(p)
+    data = inputs.load(p, source.law)
+    manifest = _subset(p, data)
+    upstream.check_channels(source, data.store.channels)
+    _describe(p, run, source, data, manifest)
+    net, carried = _network(p, source, data)
+    rows = np.asarray(manifest.rows)
+    inputs.examine(p, data, rows, run, labelled=True)
+    best = _train(p, run, net, rows, data)
+    _finish(p, run, net, best, data, source, carried)
+    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+
+
+def _subset(p: Finetune, data: Inputs) -> Manifest:
+    index = inputs.frame_of(data.store, data.labelled["train"])
+    return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
+
+
+def _describe(p: Finetune, run: tracking.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
+    """Everything about the run that is known before its first step."""
+    upstream.tag(run, source)
+    inputs.record(p, data, run)
+    hops = lineage.walk(run.id)
+    patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
+    run.tags(
+        {
+            names.TAG_SUBSET: manifest.sha256,
+            names.TAG_SUBSET_KIND: manifest.kind,
+            names.TAG_LINEAGE: lineage.text(hops),
+            names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset),
+        }
+    )
+    run.params({"slices": len(manifest.rows), "patients": len(set(patients))})
+    run.text(subsets.to_csv(manifest, data.store.index), "subset.csv")
+
+
+def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Module, dict]:
+    """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
+    classes, channels = len(data.store.classes), data.store.channels
+    if source.state is None:
+        return unet.scratch(source.architecture, channels, classes, p.decoder, seed=p.seed)
+    net, carried = unet.build(
+        source.state, source.config, classes=classes, decoder_channels=p.decoder, seed=p.seed
+    )
+    audit.check_canary(source.state, source.config, net, carried)
+    return net, carried
+
+
+def _train(p: Finetune, run: tracking.Run, net: torch.nn.Module, rows: np.ndarray, data: Inputs) -> dict:
+    """Run the loop; returns {"step", "iou", "state"} of the best validation."""
+    device = devices.of(p)
+    fixed = curves.spread(data.labelled["val"], p.val_slices)
+    held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
+    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    training = loop.finetuning(net, p, device=device)
+    progress = curves.Progress.start(folder, training, run)
+
+    def validate(step: int) -> None:
+        found = segmentation.evaluate_prepared(
+            net, held, classes=data.store.classes, absent=p.absent, device=device
+        )
+        run.log({f"val/{key}": value for key, value in found.summary.items()}, step)
+        progress.note(step, found.summary["iou"], net)
+
+    def batch_at(step: int) -> batches.FinetuneBatch:
+        return batches.finetune_batch(
+            data.store,
+            rows,
+            inputs.view_law(p),
+            data.intensity,
+            seed=p.seed,
+            step=step,
+            batch_size=p.batch_size,
+        )
+
+    clock = curves.Clock(training.done, p.batch_size)
+    if training.done == 0:
+        validate(0)
+    for step, metrics in run.progress(training.run(batch_at), "fine-tuning", p.steps - training.done):
+        run.log(metrics, step)
+        if step % p.eval_every == 0 or step == p.steps:
+            validate(step)
+        if step % p.checkpoint_every == 0 and step < p.steps:
+            progress.save(folder, training)
+    run.log(progress.summary() | clock.metrics(p.steps), p.steps)
+    return progress.best
+
+
+def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:
+    """Test the last and the best network; register the best and its encoder."""
+    test = functools.partial(
+        segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
+        absent=p.absent, batch_size=p.batch_size, device=devices.of(p),
+    )  # fmt: skip
+    run.log({f"test_last/{k}": v for k, v in test().summary.items()}, p.steps)
+    net.load_state_dict(best["state"])
+    tested = test()
+    run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
+    results.log(run, tested, data, net, devices.of(p))
+    hops = lineage.walk(run.id)
+    with tempfile.TemporaryDirectory() as scratch:
+        _register(p, run, net, data, source, carried, Path(scratch), hops, best, tested.summary)
+
+
+def _register(p, run, net, data, source, carried, folder: Path, hops, best, summary) -> None:
+    common = {
+        "method": "supervised",
+        "epoch": None,
+        "step": best["step"],
+        "dataset": p.dataset,
+        "lineage": lineage.text(hops),
+    }
+    card = cards.segmenter(p, run, data, source.architecture, hops, summary)
+    sha = segmenter.save(
+        net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
+        classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=p.spacing,
+        extra={"run_id": run.id, "domain": data.store.domain},
+    )  # fmt: skip
+    registry.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
+                           role=names.ROLE_FINE_TUNED, sha256=sha, **common)  # fmt: skip
+    results.save_encoder(net, carried, folder / "encoder", source, data, run)
+    registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
+                         role=names.ROLE_FINE_TUNED, card=cards.encoder(p, run, data, source.architecture, hops), **common)  # fmt: skip
+    checkpoint.clear(tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id))

@@ -1,0 +1,155 @@
+"""Floor 2: self-supervised pretraining: any method on any dataset, one encoder per kept epoch."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sslseg import identity, lineage, names, plugins, registry, tracking
+from sslseg.data import batches, streams
+from sslseg.models import audit
+from sslseg.models import encoder as encoders
+from sslseg.params import Pretrain
+from sslseg.stages import cards, curves, devices, inputs, results, upstream
+from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+from sslseg.stages.inputs import Inputs
+from sslseg.stages.upstream import Upstream
+from sslseg.training import checkpoint, loop, optim, vitals
+
+VITAL_SLICES = 64  # fixed slices that the encoder's vital signs are read on
+
+
+def method_of(p: Pretrain) -> str:
+    """The method a parameter object belongs to: the name of the file that declares its class."""
+    return type(p).__module__.rpartition(".")[2]
+
+
+def identify(p: Pretrain) -> str:
+    """sha256 of all that determines the result: parameters, method, upstream, data and code."""
+    resolved = upstream.resolve(p)
+    data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
+    files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
+    return identity.of(
+        p,
+        upstream_sha=resolved.sha256 if resolved else names.SCRATCH,
+        data=data.digest,
+        subset=method_of(p),
+        code=identity.code_digest("sslseg.stages.pretrain", *files),
+    )
+
+
+def run(p: Pretrain, run: tracking.Run) -> None:
+    """Pretrain, keep an encoder at the epochs asked for, and register it."""
+    started = time.perf_counter()
+    devices.use(p)
+    source = upstream.fetch(p)
+    data = inputs.load(p, source.law)
+    upstream.check_channels(source, data.store.channels)
+    rows = inputs.unlabelled_rows(data, p.fraction, p.seed)
+    _describe(p, run, source, data, rows)
+    method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
+    inputs.examine(p, data, rows, run, labelled=False)
+    _train(p, run, method, rows, data, source)
+    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+
+
+def _describe(p: Pretrain, run: tracking.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
+    upstream.tag(run, source)
+    run.tag(names.TAG_METHOD, method_of(p))
+    inputs.record(p, data, run)
+    run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(run.id)))
+    run.params(
+        {"slices": len(rows), "epochs": round(optim.epochs_of_steps(p.steps, len(rows), p.batch_size), 3)}
+    )
+
+
+def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
+    """The encoder, bit-equal to its upstream, or fresh from the initialisation stream."""
+    if source.state is None:
+        return encoders.build(source.architecture, data.store.channels, p.seed)
+    encoder = encoders.load(source.resolved.path, channels=data.store.channels)
+    audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
+    return encoder
+
+
+def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
+    """step -> epoch at which an encoder is kept; the last step always is.
+
+    Raises:
+        ParamError: an epoch or a step lies beyond the end of the run.
+    """
+    kept = {optim.steps_of_epochs(e, slices, p.batch_size): e for e in p.save_epochs}
+    kept |= {s: None for s in p.save_steps if s not in kept}
+    late = [str(kept[s] if kept[s] is not None else s) for s in sorted(kept) if s > p.steps]
+    if late:
+        total = optim.epochs_of_steps(p.steps, slices, p.batch_size)
+        raise names.ParamError(
+            f"save_epochs/save_steps: {', '.join(late)} lie beyond the end of the run ({p.steps} steps, {total:.2f} epochs)"
+        )
+    kept.setdefault(p.steps, None)
+    return kept
+
+
+def _train(p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Inputs, source: Upstream) -> None:
+    kept = kept_steps(p, len(rows))
+    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    training = loop.pretraining(method, p, device=devices.of(p))
+    saved = checkpoint.latest(folder, warn=print)
+    if saved:
+        training.restore(saved.tensors)
+        run.tag("sslseg.resumed_at_step", str(training.done))
+
+    def batch_at(step: int) -> batches.PretrainBatch:
+        return batches.pretrain_batch(
+            data.store, rows, inputs.view_law(p), data.intensity,
+            seed=p.seed, step=step, batch_size=p.batch_size, views=method.VIEWS,
+        )  # fmt: skip
+
+    clock = curves.Clock(training.done, p.batch_size)
+    if training.done == 0 and 0 in kept:
+        _keep(p, run, method, 0, kept[0], data, rows, source)
+    for step, metrics in run.progress(training.run(batch_at), "pretraining", p.steps - training.done):
+        if metrics:
+            epoch = optim.epochs_of_steps(step, len(rows), p.batch_size)
+            run.log(metrics | {"train/epoch": epoch, "train/images_seen": step * p.batch_size}, step)
+        if step in kept:
+            _keep(p, run, method, step, kept[step], data, rows, source)
+        if step % p.checkpoint_every == 0 and step < p.steps:
+            checkpoint.save(folder, step, training.state(), {})
+    run.log(clock.metrics(p.steps), p.steps)
+    checkpoint.clear(folder)
+
+
+def _vitals(p, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict[str, float]:
+    """Vital signs of the encoder on fixed slices: no label is read."""
+    fixed = np.sort(streams.stream(0, "vitals").permutation(rows)[:VITAL_SLICES])
+    images = batches.whole_batch(data.store, fixed, data.intensity, p.image_size)
+    return vitals.of_encoder(encoder, torch.from_numpy(images).to(devices.of(p)))
+
+
+def _keep(p, run, method, step: int, epoch: int | None, data: Inputs, rows, source: Upstream) -> None:
+    """Export, log and register every network of the method as it is after `step` steps."""
+    hops = lineage.walk(run.id, epoch=epoch)
+    for role, encoder in method.exports().items():
+        signs = _vitals(p, encoder, data, rows)
+        collapsed = vitals.collapsed(signs)
+        run.log(
+            {f"vitals/{role}/{k}": v for k, v in signs.items()}
+            | {f"vitals/{role}/collapsed": float(collapsed)},
+            step,
+        )
+        if role == method.DEFAULT_ROLE:
+            run.tag(names.TAG_COLLAPSED, str(collapsed).lower())
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "encoder"
+            results.save_pretrained(encoder, folder, source, data, run)
+            registry.log_encoder(
+                run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
+                step=step, dataset=p.dataset, lineage=lineage.text(hops),
+                card=cards.encoder(p, run, data, source.architecture, hops, signs),
+                register=role == method.DEFAULT_ROLE, promote=not collapsed and step == p.steps,
+            )  # fmt: skip

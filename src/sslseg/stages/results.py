@@ -1,0 +1,132 @@
+"""Floor 2: what a fine-tuning shows: tables, the overlay figure, and its encoder's folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sslseg.data.intensity import Intensity
+from sslseg.models import encoder as encoders
+from sslseg.models import unet
+from sslseg.runs import Run
+from sslseg.stages.inputs import Inputs
+from sslseg.stages.upstream import Upstream
+from sslseg.training import segmentation
+from sslseg.training.segmentation import Evaluation
+
+ALPHA = 0.55
+
+
+@dataclass(frozen=True)
+class Case:
+    """One slice of the overlay figure: what was there, what was said, how good that is."""
+
+    title: str
+    row: int
+    iou: float
+
+
+def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
+    """Worst, median and best test slice by mean foreground IoU; slices without any structure are left out."""
+    with np.errstate(invalid="ignore"):
+        scores = np.stack([tested.per_slice[f"iou/{name}"] for name in classes[1:]])
+    scored = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    if not len(scored):
+        return []
+    means = np.nanmean(scores[:, scored], axis=0)
+    order = np.argsort(means, kind="stable")
+    chosen = {"worst": order[0], "median": order[len(order) // 2], "best": order[-1]}
+    return [
+        Case(word, int(tested.per_slice["row"][scored[i]]), float(means[i])) for word, i in chosen.items()
+    ]
+
+
+def overlay(net, data: Inputs, found: list[Case], device):
+    """Figure: image, truth and prediction of each case, classes in the dataset's colours."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(found), 3, figsize=(7.5, 2.6 * len(found)), squeeze=False, layout="constrained"
+    )
+    colours = _palette(data.store.colours, len(data.store.classes))
+    for line, case in zip(axes, found, strict=True):
+        image = np.asarray(data.store.codes(case.row)[0], float)
+        predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
+        for axis, mask, title in zip(
+            line, (None, data.store.label(case.row), predicted), _titles(case), strict=True
+        ):
+            axis.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
+            if mask is not None:
+                axis.imshow(colours[np.where(mask < len(colours), mask, 0)])
+            axis.set_title(title, fontsize=9)
+            axis.axis("off")
+    return figure
+
+
+def _titles(case: Case) -> tuple[str, str, str]:
+    return f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}"
+
+
+def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
+    """RGBA per class, background clear."""
+    import matplotlib
+
+    known = list(colours) or [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps["tab10"].colors]
+    known = known if len(known) >= classes else (["#000000", *known] * classes)[:classes]
+    rgba = np.array([matplotlib.colors.to_rgba(c, ALPHA) for c in known[:classes]])
+    rgba[0, 3] = 0.0
+    return rgba
+
+
+def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
+    """Per-slice and per-volume tables, the overlay figure, and all predicted masks."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
+    run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
+    found = cases(tested, data.store.classes)
+    if not found:
+        return
+    figure = overlay(net, data, found, device)
+    with tempfile.TemporaryDirectory() as scratch:
+        figure.savefig(Path(scratch) / "overlay.png", dpi=100)
+        plt.close(figure)
+        run.artifact(Path(scratch) / "overlay.png", "test")
+
+
+def law_of(intensity: Intensity) -> dict:
+    """An intensity law as encoder and segmenter folders record it."""
+    return intensity.to_json()
+
+
+def save_encoder(net, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    """Write the fine-tuned encoder as a timm folder, head tensors unchanged; returns its sha256."""
+    return _save(unet.encoder_state(net, carried), folder, source, data, run)
+
+
+def save_pretrained(encoder, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    """Write an encoder of a method as a timm folder; returns its sha256."""
+    return _save(encoder.state_dict(), folder, source, data, run)
+
+
+def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    extra = {
+        "run_id": run.id,
+        "domain": data.store.domain,
+        "dataset": data.store.dataset,
+        "spacing": data.store.spacing,
+        "upstream_sha256": source.sha256,
+        "classes": list(data.store.classes),
+    }
+    cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+    return encoders.save(
+        cpu, folder, architecture=source.architecture, channels=data.store.channels,
+        law=law_of(data.intensity), extra=extra,
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""Floor 2: fetch the upstream encoder, prove that it arrived, or draw a fresh one on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from sslseg import names, params, registry
+from sslseg.models import encoder as encoders
+from sslseg.registry import Resolved
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The encoder a stage starts from."""
+
+    resolved: Resolved | None  # None: scratch
+    state: dict[str, torch.Tensor] | None
+    config: dict | None
+    architecture: str
+
+    @property
+    def sha256(self) -> str:
+        return self.resolved.sha256 if self.resolved else names.SCRATCH
+
+    @property
+    def law(self) -> dict | None:
+        return self.config["pretrained_cfg"] if self.config else None
+
+
+def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
+    """The upstream model of `p.encoder`, or None for scratch. Reads no weights.
+
+    Raises:
+        EncoderError: none given, unknown, ambiguous, failed or damaged.
+    """
+    if not p.encoder:
+        raise names.EncoderError(
+            "encoder: none was given. Wanted a run ID, runs:/…, models:/…, or encoder=scratch for random "
+            "weights on purpose; `sslseg encoders` lists what there is"
+        )
+    if p.encoder == names.SCRATCH:
+        return None
+    return registry.resolve(p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER)
+
+
+def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
+    """Resolve and read the weights; the sha256 is checked on the way.
+
+    Raises:
+        EncoderError: see `resolve`; or `architecture` was given and is not the encoder's.
+    """
+    resolved = resolve(p)
+    if resolved is None:
+        return Upstream(None, None, None, p.architecture)
+    state, config = encoders.read_state(resolved.path)
+    return Upstream(resolved, state, config, config["architecture"])
+
+
+def check_channels(upstream: Upstream, channels: int) -> None:
+    """Stop before any weight is moved when the encoder reads another number of channels.
+
+    Raises:
+        EncoderError: the data and the encoder differ in channels.
+    """
+    if upstream.config is None:
+        return
+    theirs = int(upstream.config.get("model_args", {}).get("in_chans", 3))
+    if theirs != channels:
+        raise names.EncoderError(
+            f"run {upstream.resolved.run_id}: its encoder reads {theirs} channels, the data has {channels}"
+        )
+
+
+def tag(run, upstream: Upstream) -> None:
+    """Write the upstream run, model and digest on the run, and link them as an MLflow model input."""
+    if upstream.resolved is None:
+        run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
+        return
+    run.tags(
+        {
+            names.TAG_UPSTREAM_RUN: upstream.resolved.run_id,
+            names.TAG_UPSTREAM_MODEL: upstream.resolved.model_id,
+            names.TAG_UPSTREAM_SHA: upstream.resolved.sha256,
+        }
+    )
+    run.input_model(upstream.resolved.model_id)
