@@ -76,7 +76,7 @@ def test_hypertrophy_is_regional_and_walls_of_others_are_not_thick(cohort):
         labelled = np.flatnonzero((mask == 3).any((0, 1)))
         middle = mask[:, :, labelled[len(labelled) // 2]]
         depth = distance_transform_edt(middle != 3, sampling=zooms[:2])[middle == 2].max()
-        assert (depth > 15) == (asked["group"] == "HCM"), (name, asked["group"], depth)
+        assert depth > 15 if asked["group"] == "HCM" else depth < 12, (name, asked["group"], depth)
 
 
 def test_every_slice_nests_cavity_in_muscle_and_the_rv_touches_it(cohort):

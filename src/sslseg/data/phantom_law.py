@@ -58,9 +58,12 @@ def draw_clinical(rng: np.random.Generator, group: str) -> dict[str, float]:
     if group == "RV" and rv_index <= 110:  # included by size or by function
         high = 39
     rv_ef = _bounded(rng, mean, sd, low, high)
+    mass, mass_sd, light, heavy = law["mass"]
+    if group != "HCM":  # a small heart with much muscle would have the thick wall that only HCM has
+        heavy = min(heavy, 0.95 * edv / bsa)
     return {
         "height_cm": height, "weight_kg": weight, "bsa_m2": bsa,
         "lv_edv_ml": edv, "lv_esv_ml": edv * (1 - ef / 100), "lv_ef_percent": ef,
         "rv_edv_ml": rv_index * bsa, "rv_esv_ml": rv_index * bsa * (1 - rv_ef / 100), "rv_ef_percent": rv_ef,
-        "lv_mass_g": _bounded(rng, *law["mass"]) * bsa,
+        "lv_mass_g": _bounded(rng, mass, mass_sd, light, heavy) * bsa,
     }  # fmt: skip
