@@ -1,0 +1,64 @@
+"""Floor 1b: what is minimised."""
+
+from __future__ import annotations
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+IGNORE = 255  # label of pixels that count neither as right nor as wrong
+
+_jaccard = smp.losses.JaccardLoss("multiclass", from_logits=True, ignore_index=IGNORE)
+
+
+def byol_regression(prediction: Tensor, target: Tensor) -> Tensor:
+    """2 - 2 cos(prediction, target), mean over the batch; no gradient flows into the target.
+
+    Args:
+        prediction, target: [B, D].
+
+    Source: BYOL eq. 2, one direction; the method adds the other.
+    """
+    return 2.0 - 2.0 * functional.cosine_similarity(prediction.float(), target.detach().float(), dim=1).mean()
+
+
+def nt_xent(one: Tensor, other: Tensor, temperature: float) -> Tensor:
+    """SimCLR's normalised temperature-scaled cross entropy (its eq. 1), mean over both views.
+
+    Args:
+        one, other: [B, D], row i of both being views of one slice; all other rows are negatives.
+    """
+    batch = len(one)
+    z = functional.normalize(torch.cat([one, other]).float(), dim=1)
+    similarity = (z @ z.T / temperature).fill_diagonal_(-torch.inf)  # a view is not its own negative
+    partner = torch.arange(2 * batch, device=z.device).roll(batch)
+    return functional.cross_entropy(similarity, partner)
+
+
+def jaccard(logits: Tensor, truth: Tensor) -> Tensor:
+    """smp's soft Jaccard loss of the batch as a whole (paper 3.4), background included.
+
+    A class without a true pixel adds 0 but stays in the mean's denominator, as in smp. Pixels of
+    label 255 are left out of every sum.
+
+    Args:
+        logits: [B, K, H, W]; truth: integer [B, H, W].
+    """
+    return _jaccard(logits.float(), truth.long())
+
+
+def jaccard_per_slice(logits: Tensor, truth: Tensor) -> Tensor:
+    """`jaccard` of every slice by itself: [B]; equal to B calls, without the loop.
+
+    Args:
+        logits: [B, K, H, W]; truth: integer [B, H, W].
+    """
+    valid = (truth != IGNORE).unsqueeze(1)
+    hot = (
+        functional.one_hot(truth.long().masked_fill(~valid[:, 0], 0), logits.shape[1]).movedim(-1, 1) * valid
+    )
+    soft = logits.float().log_softmax(dim=1).exp() * valid
+    overlap, size = (soft * hot).sum((2, 3)), (soft + hot).sum((2, 3))
+    loss = 1.0 - overlap / (size - overlap).clamp_min(_jaccard.eps)
+    return (loss * (hot.sum((2, 3)) > 0)).mean(dim=1)

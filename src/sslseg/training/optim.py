@@ -1,0 +1,143 @@
+"""Floor 1b: optimisers, schedules and the moving average of weights; where epochs become steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from timm.optim import Lars
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+Named = Iterable[tuple[str, nn.Parameter]]
+
+
+# ---------------------------------------------------------------- optimisers
+def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust: float) -> Lars:
+    """LARS as the original trained with it: SGD with momentum and a trust ratio per weight.
+
+    timm's multi-tensor step: every norm and ratio stays on the device. The ratio
+    `trust * |w| / (|g| + weight_decay * |w|)` is divided by the learning rate and clipped at 1
+    (solo-learn's `clip_lr`, original yaml `lars: clip_lr: True`). Tensors of at most one
+    dimension (biases, norms) get plain SGD: no decay, no ratio (`exclude_bias_n_norm: True`).
+    """
+    named = list(named)
+    scaled = {"params": [p for _, p in named if p.ndim > 1], "always_adapt": True}
+    plain = {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False}
+    return Lars(
+        [group for group in (scaled, plain) if group["params"]],
+        lr=lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        trust_coeff=trust,
+        trust_clip=True,
+        foreach=True,
+    )
+
+
+def adam(named: Named, *, lr: float) -> torch.optim.Adam:
+    """Adam in one fused kernel; no weight decay, betas (0.9, 0.999) (original fine-tuning)."""
+    return torch.optim.Adam([p for _, p in named], lr=lr, fused=True)
+
+
+def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every parameter group this learning rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr
+
+
+# ---------------------------------------------------------------- schedules
+def _half_cosine(progress: float) -> float:
+    """1 at progress 0, 0 at progress 1."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def lr_at(
+    schedule: str,
+    step: int,
+    steps: int,
+    peak: float,
+    warmup: float = 0.0,
+    warmup_lr: float = 0.0,
+    period: int = 1,
+) -> float:
+    """Learning rate of the step with number `step`, 0 being the first of `steps`.
+
+    Args:
+        schedule: "constant"; "cosine", from `peak` to 0 at `steps`; "warmup-cosine", linear from
+            `warmup_lr` to `peak` over the share `warmup` of the steps, then cosine to 0 (the
+            original's LinearWarmupCosineAnnealingLR, by step instead of by epoch);
+            "cosine-restarts", a cosine to 0 every `period` steps (paper section 4).
+        warmup, warmup_lr: read by "warmup-cosine" only.
+        period: steps, read by "cosine-restarts" only.
+
+    Raises:
+        ValueError: unknown schedule.
+    """
+    if schedule == "constant":
+        return peak
+    if schedule == "cosine":
+        return peak * _half_cosine(step / steps)
+    if schedule == "cosine-restarts":
+        return peak * _half_cosine(step % period / period)
+    if schedule == "warmup-cosine":
+        rise = round(warmup * steps)
+        if step < rise:
+            return warmup_lr + (peak - warmup_lr) * step / rise
+        return peak * _half_cosine((step - rise) / max(steps - rise, 1))
+    raise ValueError(f"unknown schedule {schedule!r}")
+
+
+def tau_at(progress: float, tau: float) -> float:
+    """BYOL's target momentum: `tau` at progress 0, 1 at progress 1, half a cosine between."""
+    return 1.0 - (1.0 - tau) * _half_cosine(progress)
+
+
+# ---------------------------------------------------------------- moving average
+@torch.no_grad()
+def ema(target: nn.Module, online: nn.Module, tau: float, *, buffers: str = "ema") -> None:
+    """target <- tau * target + (1 - tau) * online, in one multi-tensor call.
+
+    Args:
+        buffers: "ema" averages float buffers (BatchNorm statistics) too and copies integer ones;
+            "copy" copies all; "keep" leaves them to the target's own forward passes, as BYOL's
+            references do (flaw F8 of the original: it never initialises them either).
+
+    Raises:
+        ValueError: unknown `buffers`, or networks of different structure.
+    """
+    if buffers not in ("ema", "copy", "keep"):
+        raise ValueError(f"buffers: must be ema, copy or keep; not {buffers!r}")
+    average = get_ema_multi_avg_fn(tau)
+    pairs = list(zip(target.parameters(), online.parameters(), strict=True))
+    if buffers != "keep":
+        for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
+            if buffers == "ema" and mine.is_floating_point():
+                pairs.append((mine, theirs))
+            else:
+                mine.copy_(theirs)
+    if pairs:
+        mine, theirs = map(list, zip(*pairs, strict=True))
+        average(mine, theirs, None)
+
+
+# ---------------------------------------------------------------- epochs and steps
+def steps_of_epochs(epochs: int, slices: int, batch_size: int) -> int:
+    """Optimiser steps after which `epochs` epochs are over.
+
+    One epoch is as many slices as the training set has, wherever the batches begin. Rounded down,
+    as in the paper's 25 epochs of 20,000 slices in batches of 128 = 3,906 steps; at least 1,
+    except for 0 epochs.
+    """
+    return 0 if epochs == 0 else max(1, epochs * slices // batch_size)
+
+
+def epochs_of_steps(steps: int, slices: int, batch_size: int) -> float:
+    """Epochs (fractional) that are over after `steps` optimiser steps."""
+    return steps * batch_size / slices
+
+
+def gradient_norm(parameters: Iterable[Tensor], clip: float) -> Tensor:
+    """Clip the gradients' joint L2 norm to `clip` (0 = leave them); the norm before, on the device."""
+    return nn.utils.clip_grad_norm_(list(parameters), clip or math.inf)
