@@ -1,0 +1,240 @@
+"""Floor 1b: the two training loops. They yield metrics and log nothing.
+
+All randomness of a step comes from streams keyed by its number, so weights, optimiser slots and the
+number of the step are the whole state of a training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslseg.data import streams
+from sslseg.data.batches import FinetuneBatch, PretrainBatch, prefetch
+from sslseg.names import NonFiniteLoss
+from sslseg.params import Finetune, Pretrain
+from sslseg.training import checkpoint, losses, optim
+
+LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
+MODULES, DONE = "modules.", "done"
+Metrics = dict[str, Any]
+
+
+class Step(NamedTuple):
+    """`step`: optimiser steps done so far, 1 after the first; `metrics`: empty if not fetched."""
+
+    step: int
+    metrics: dict[str, float]
+
+
+class Training:
+    """A training that goes on from any of its states; made by `pretraining` and `finetuning`.
+
+    Attributes:
+        modules: name -> network, all that has weights or buffers.
+        steps: how many steps the whole training has.
+        done: how many are over.
+    """
+
+    def __init__(
+        self,
+        modules: dict[str, nn.Module],
+        named: list[tuple[str, nn.Parameter]],
+        optimizer: torch.optim.Optimizer,
+        *,
+        loss: Callable[[Any], tuple[Tensor, Metrics]],
+        lr: Callable[[int], float],
+        after: Callable[[float], Metrics] = lambda progress: {},
+        clip: float = 0.0,
+        steps: int,
+        seed: int,
+        device: torch.device,
+    ):
+        self.modules, self.named, self.optimizer = modules, named, optimizer
+        self.steps, self.seed, self.device, self.done = steps, seed, device, 0
+        self._loss, self._lr, self._after, self._clip = loss, lr, after, clip
+        self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
+
+    def run(self, batch_at: Callable[[int], Any], *, log_every: int = LOG_EVERY) -> Iterator[Step]:
+        """Go on to the last step; one `Step` after each, metrics with every `log_every`-th and the last.
+
+        Batches are made ahead by one thread. The networks may be read between two steps.
+
+        Args:
+            batch_at: number of a step, 0 being the first -> PretrainBatch or FinetuneBatch.
+
+        Raises:
+            NonFiniteLoss: see `step`.
+        """
+        for step, batch in prefetch((n, batch_at(n)) for n in range(self.done, self.steps)):
+            fetch = (step + 1) % log_every == 0 or step + 1 == self.steps
+            yield Step(step + 1, self.step(step, batch, fetch=fetch))
+
+    def step(
+        self, step: int, batch: PretrainBatch | FinetuneBatch, *, fetch: bool = True
+    ) -> dict[str, float]:
+        """Do step number `step` (0 is the first) and return its `train/…` metrics, if `fetch`.
+
+        Nothing waits for the device unless `fetch`; a loss that is not finite is found then, or by
+        `state`, and reported with the step it first occurred at.
+
+        Raises:
+            NonFiniteLoss: with step and batch; attributes `step` (number as here) and `rows`.
+        """
+        lr = self._lr(step)
+        optim.set_lr(self.optimizer, lr)
+        with _seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+                loss, metrics = self._loss(_on(batch, self.device))
+            loss.backward()
+        if self._clip:
+            metrics = metrics | {"gradient_norm": optim.gradient_norm((p for _, p in self.named), self._clip)}
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        metrics = {"loss": loss.detach(), "lr": lr} | metrics | self._after(step / self.steps)
+        self.done = step + 1
+        self._unseen.append((step, batch.rows, loss.detach()))
+        if not fetch:
+            return {}
+        self._look()
+        return {f"train/{name}": value for name, value in _fetched(metrics).items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """All that `restore` needs: weights, buffers, optimiser slots and the steps done.
+
+        Raises:
+            NonFiniteLoss: the weights are spoilt; nothing should be saved.
+        """
+        self._look()
+        weights = {
+            f"{MODULES}{name}.{key}": tensor
+            for name, module in self.modules.items()
+            for key, tensor in module.state_dict().items()
+        }
+        return (
+            weights
+            | checkpoint.optimizer_tensors(self.optimizer, self.named)
+            | {DONE: torch.tensor(self.done)}
+        )
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Become the training whose `state` was `tensors`; nothing else may be among them.
+
+        Raises:
+            KeyError, RuntimeError, ValueError: a tensor is missing, left over or of another shape.
+        """
+        left = dict(tensors)
+        done = int(left.pop(DONE))
+        for name, module in self.modules.items():
+            prefix = f"{MODULES}{name}."
+            module.load_state_dict(
+                {k.removeprefix(prefix): left.pop(k) for k in tensors if k.startswith(prefix)}, strict=True
+            )
+        checkpoint.restore_optimizer(self.optimizer, self.named, left)
+        left = [key for key in left if not key.startswith(checkpoint.OPTIMIZER)]
+        if left:
+            raise ValueError(f"checkpoint holds tensors of no module: {', '.join(left[:3])} …")
+        self.done = done
+
+    def _look(self) -> None:
+        """Fetch the losses of all steps since the last look, in one transfer."""
+        if not self._unseen:
+            return
+        unseen, self._unseen = self._unseen, []
+        for (step, rows, _), value in zip(unseen, torch.stack([u[2] for u in unseen]).tolist(), strict=True):
+            if not math.isfinite(value):
+                error = NonFiniteLoss(
+                    f"the loss is {value} at step {step + 1} of {self.steps}, lr {self._lr(step):.3g}. "
+                    "Lower lr, or look at the slices of that batch; the last checkpoint is from before. "
+                    f"Rows: {', '.join(map(str, rows))}"
+                )
+                error.step, error.rows = step, rows
+                raise error
+
+
+def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu") -> Training:
+    """Any method of `sslseg.methods` under LARS, warm-up and cosine; moves its networks to `device`.
+
+    Convolutions run channels-last. Batches are `PretrainBatch`.
+    """
+    device = _placed(method.modules.values(), device, channels_last=True)
+    named = list(method.trainable())
+    optimizer = optim.lars(named, lr=p.lr, momentum=p.momentum, weight_decay=p.weight_decay, trust=p.trust)
+    return Training(
+        dict(method.modules),
+        named,
+        optimizer,
+        loss=lambda batch: method.loss(batch.views),
+        after=method.after_step,
+        lr=lambda step: optim.lr_at("warmup-cosine", step, p.steps, p.lr, p.warmup, p.warmup_lr),
+        steps=p.steps,
+        seed=p.seed,
+        device=device,
+    )
+
+
+def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cpu") -> Training:
+    """A whole U-Net, encoder included, under Adam and the Jaccard loss (paper section 4).
+
+    Channels-last on CUDA only: on a CPU it slows the decoder down. Batches are `FinetuneBatch`.
+    """
+    device = _placed([unet], device, channels_last=torch.device(device).type == "cuda")
+    named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
+    return Training(
+        {"unet": unet},
+        named,
+        optim.adam(named, lr=p.lr),
+        loss=lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {}),
+        lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr, p.period),
+        clip=p.clip,
+        steps=p.steps,
+        seed=p.seed,
+        device=device,
+    )
+
+
+def _placed(modules, device: torch.device | str, *, channels_last: bool) -> torch.device:
+    device = torch.device(device)
+    for module in modules:
+        module.train()
+        module.to(device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
+    return device
+
+
+def _on(batch: Any, device: torch.device) -> Any:
+    """The batch with its arrays as tensors on `device`, copied without waiting; rows stay."""
+
+    def send(part: Any) -> Any:
+        if isinstance(part, tuple):
+            return tuple(map(send, part))
+        tensor = torch.as_tensor(part)
+        if device.type == "cuda" and not tensor.is_cuda:
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    return batch._replace(**{name: send(getattr(batch, name)) for name in batch._fields if name != "rows"})
+
+
+@contextlib.contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """torch's own generators start from `seed` inside, and are as before afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def _fetched(metrics: Metrics) -> dict[str, float]:
+    """Floats of numbers, of scalars on the device (in one transfer), and of what callables return.
+
+    A method hands over a callable for what is too dear to compute at every step.
+    """
+    known = {name: value() if callable(value) else value for name, value in metrics.items()}
+    held = {name: value.detach().float() for name, value in known.items() if isinstance(value, Tensor)}
+    numbers = torch.stack(list(held.values())).tolist() if held else []
+    return {name: float(value) for name, value in (known | dict(zip(held, numbers, strict=True))).items()}
