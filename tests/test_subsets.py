@@ -53,10 +53,10 @@ def test_nested_is_a_prefix_with_foreground(unit, seed, data):
 def test_random_is_uniform_over_slices():
     few = TRAIN.iloc[:12]
     counts = np.zeros(12)
-    for seed in range(900):
+    for seed in range(600):
         for row in subsets.draw(few, 2, "slice", "random", seed).rows:
             counts[few.index.get_loc(row)] += 1
-    expected = 900 * 2 / 12
+    expected = 600 * 2 / 12
     assert ((counts - expected) ** 2 / expected).sum() < 31.26  # chi-square, 11 degrees, p = 0.001
 
 

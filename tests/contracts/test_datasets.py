@@ -1,0 +1,165 @@
+"""What every dataset promises. A new file in src/sslseg/datasets/ is picked up by itself.
+
+A dataset is tried on its built-in data or, where it has none, on a tiny tree of EXAMPLES; without
+either, only what needs no data is tested.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from sslseg import plugins
+from sslseg.data import slices, splits
+from sslseg.data.intensity import fit
+from sslseg.data.source import IGNORE, Source
+from tests import trees
+
+NAMES = plugins.names("datasets")
+MOST = 10  # patients of built-in data that are read
+SPACING = 2.0
+
+
+def _pictures(root: Path) -> Path:
+    for n in range(6):
+        picture = np.random.default_rng(n).integers(0, 255, (40, 50, 3)).astype(np.uint8)
+        (root / f"class{n % 2}").mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(root / f"class{n % 2}" / f"{n}.png"), picture)
+    return root
+
+
+EXAMPLES: dict[str, Callable[[Path], Path]] = {"acdc": trees.acdc, "images": _pictures}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("datasets")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def dataset(request, cache):
+    """name, module, root of small data."""
+    name, module = request.param, plugins.load("datasets", request.param)
+    if name in EXAMPLES:
+        return name, module, EXAMPLES[name](cache / name)
+    if hasattr(module, "default_root"):
+        with pytest.MonkeyPatch.context() as patch:
+            if hasattr(module, "POPULATION"):  # simulated: no more patients than are read
+                patch.setattr(module, "POPULATION", module.POPULATION | {"patients": MOST})
+            return name, module, module.default_root(cache)
+    pytest.skip(f"{name} has no built-in data and no example in EXAMPLES")
+
+
+@pytest.fixture(scope="module")
+def sources(dataset) -> list[Source]:
+    _, module, root = dataset
+    found = module.find(root)
+    kept = set(itertools.islice(dict.fromkeys(s.patient for s in found), MOST))
+    return [s for s in found if s.patient in kept]
+
+
+@pytest.fixture(scope="module")
+def store(dataset, sources, cache):
+    """The store of the first few patients."""
+    name, module, root = dataset
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "find", lambda root: sources)
+        return slices.prepare(name, root, cache / "stores", spacing=SPACING, progress=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_constants(name):
+    module = plugins.load("datasets", name)
+    assert module.__doc__
+    assert module.CLASSES[0] == "background"
+    assert len(set(module.CLASSES)) == len(module.CLASSES)
+    assert module.DOMAIN
+    assert module.LICENCE
+    assert module.SPLIT in splits.KINDS
+    assert len(getattr(module, "COLOURS", module.CLASSES)) == len(module.CLASSES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_importable_without_torch_and_mlflow(name):
+    code = f"import sys; sys.modules['torch'] = sys.modules['mlflow'] = None; import sslseg.datasets.{name}"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": "src"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_find_names_files_below_the_root_and_each_volume_once(dataset, sources):
+    root = dataset[2]
+    assert all(s.image.is_relative_to(root) and s.image.is_file() for s in sources)
+    assert all(s.label is None or s.label.is_file() for s in sources)
+    keys = [(s.patient, s.frame, s.phase) for s in sources]
+    assert len(set(keys)) == len(keys)
+    assert len({(s.patient, s.group) for s in sources}) == len({s.patient for s in sources})
+
+
+def test_volumes_have_the_promised_form(dataset, sources):
+    _, module, _ = dataset
+    for source in sources[:4]:
+        volume = module.read(source)
+        assert volume.image.ndim == 4
+        assert volume.image.dtype.kind in "iu" or volume.image.dtype == np.float32
+        assert len(volume.spacing) == 3
+        assert min(volume.spacing) > 0
+        assert (volume.label is None) == (source.label is None)
+        if volume.label is not None:
+            assert volume.label.dtype == np.uint8
+            assert volume.label.shape == volume.image.shape[1:]
+
+
+def test_labels_lie_on_the_image_grid_and_within_the_classes(store):
+    allowed = {*range(len(store.classes)), IGNORE}
+    for i in store.index.index[store.index["labelled"]]:
+        label = store.label(i)
+        assert label.shape == store.codes(i).shape[1:]
+        assert set(np.unique(label)) <= allowed
+        row = store.index.iloc[i]
+        assert row["foreground"] == ((label > 0) & (label != IGNORE)).sum()
+        present = [k for k in range(len(store.classes)) if row["classes"] >> k & 1]
+        assert present == [k for k in np.unique(label) if k != IGNORE]
+
+
+def test_spacing_is_isotropic_in_plane(dataset, store):
+    index = store.index
+    wanted = SPACING if getattr(dataset[1], "PHYSICAL", True) else 1.0
+    for axis, size in (("y", "height"), ("x", "width")):  # a whole number of pixels: off by half of one
+        assert (np.abs(index[f"spacing_{axis}"] / wanted - 1) <= 0.5 / index[size] + 1e-9).all()
+
+
+def test_no_patient_is_in_two_splits(dataset, store):
+    _, module, _ = dataset
+    for kind in {module.SPLIT, "stratified"}:
+        assigned = store.index["patient"].map(splits.assign(store.index, kind, 0))
+        assert assigned.isin(splits.NAMES).all()
+        assert store.index.groupby(assigned)["patient"].unique().explode().is_unique
+
+
+def test_slices_can_be_normalised(store):
+    rows = store.index.index.to_numpy()
+    law = fit(store, rows)
+    assert all(0 <= m <= 1 for m in law.mean)
+    low, high, scale, offset = (a[:, :, None, None] for a in law.affine(store, rows))
+    for i in rows[:8]:
+        seen = np.clip(store.codes(i), low[i], high[i]) * scale[i] + offset[i]
+        assert np.isfinite(seen).all()
+        assert np.abs(seen).max() < 100
+
+
+def test_slices_of_a_volume_are_contiguous_and_in_order(store):
+    index = store.index
+    assert (index.groupby("volume")["z"].diff().dropna() == 1).all()
+    assert (index["volume"].diff().dropna().isin([0, 1])).all()
+    assert index["offset"].is_monotonic_increasing
+    assert sum(store.codes(i).size for i in index.index) == store.codes_flat.size
