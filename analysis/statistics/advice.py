@@ -11,8 +11,7 @@ from scipy import stats
 from analysis.statistics.inversion import crossing, size_grid, spread
 from analysis.statistics.knee import Knee
 from analysis.statistics.records import Estimate, Refusal
-from analysis.statistics.scaling import Scaling
-from analysis.statistics.worth import paired_units
+from analysis.statistics.worth import Fitted, paired_units
 
 NEXT = (10, 25, 50)  # slices
 
@@ -60,12 +59,12 @@ class Advice:
     note: str
 
 
-def _critical(fit: Scaling, level: float) -> float:
+def _critical(fit: Fitted, level: float) -> float:
     return float(stats.t.ppf(0.5 + level / 2, fit.freedom))
 
 
 def near_full(
-    fit: Scaling, percent: float, *, minutes_per_slice: float | None = None, level: float = 0.95
+    fit: Fitted, percent: float, *, minutes_per_slice: float | None = None, level: float = 0.95
 ) -> Near:
     """Slices at which the fitted score reaches (1 − percent/100) of the fitted score at the largest size.
 
@@ -94,7 +93,7 @@ def _times(slices: Estimate, rate: float | None) -> Estimate | None:
 
 
 def next_slices(
-    fit: Scaling,
+    fit: Fitted,
     budget: int,
     slices: int,
     *,
@@ -115,14 +114,14 @@ def next_slices(
     return Gain(budget, slices, Estimate(gain, gain - reach, gain + reach, fit.note), minutes)
 
 
-def best_pipeline(fits: Sequence[Scaling | Refusal], budget: int, *, level: float = 0.95) -> Choice | Refusal:
+def best_pipeline(fits: Sequence[Fitted | Refusal], budget: int, *, level: float = 0.95) -> Choice | Refusal:
     """The pipeline for a budget, by fitted error, with its lead over the next one (paired by seed).
 
     ``certain`` compares the winner with each other pipeline at a Bonferroni level, since it was chosen by
     looking.
     """
     able = sorted(
-        (f for f in fits if isinstance(f, Scaling) and f.sizes[0] <= budget <= f.sizes[-1]),
+        (f for f in fits if isinstance(f, Fitted) and f.sizes[0] <= budget <= f.sizes[-1]),
         key=lambda f: (float(f.error(np.array([float(budget)]))[0]), f.pipeline),
     )
     if not able:
@@ -140,7 +139,7 @@ def best_pipeline(fits: Sequence[Scaling | Refusal], budget: int, *, level: floa
     return Choice(budget, winner.pipeline, error, able[1].pipeline, leads[0], certain)
 
 
-def _lead(winner: Scaling, other: Scaling, here: np.ndarray, level: float) -> Estimate:
+def _lead(winner: Fitted, other: Fitted, here: np.ndarray, level: float) -> Estimate:
     gap = float((other.error(here) - winner.error(here))[0])
     units, _ = paired_units(winner, other, here, here)
     freedom = min(winner.freedom, other.freedom)
@@ -149,7 +148,7 @@ def _lead(winner: Scaling, other: Scaling, here: np.ndarray, level: float) -> Es
 
 
 def advise(
-    fit: Scaling | Refusal,
+    fit: Fitted | Refusal,
     bend: Knee | Refusal,
     *,
     budget: int | None = None,

@@ -13,7 +13,6 @@ from itertools import combinations
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from analysis.statistics.permutation import equivalence, sign_flip, smallest_p
 from analysis.statistics.power import MoreSeeds, more_seeds
@@ -36,7 +35,8 @@ CALLS = ("better", "worse", "equivalent", "undecided")
 
 @dataclass(frozen=True)
 class Verdict:
-    """``a`` against ``b``; ``effect`` is the mean paired difference, positive when ``a`` is the better.
+    """``a`` against ``b``; ``effect`` is the mean paired difference, positive when ``a`` is the better,
+    with the t interval of this pair alone (the p after Holm decides, not the interval).
 
     ``budget`` None means overall; ``pairs`` counts the units of the tests; ``smallest_p`` is the least p
     after Holm that this number of pairs could give; ``margin`` is the half-width called equivalent.
@@ -125,18 +125,14 @@ def compare(
     wanted = combinations(pipelines(rows), 2) if pairs is None else pairs
     joined = [paired(rows, a, b, higher_is_better=higher_is_better, budget=budget) for a, b in wanted]
     tested = [j for j in joined if len(j.units) >= MIN_PAIRS]
-    family = len(tested)
     raw = [sign_flip(j.units) for j in tested]
     same = [equivalence(j.units, margin) for j in tested]
-    holm, same_holm = _holm(raw), _holm(same)
-    least = _holm([smallest_p(len(j.units)) for j in tested])
-    verdicts = iter(
-        [
-            _verdict(j, budget, margin, alpha, family, (raw[i], holm[i], same[i], same_holm[i], least[i]))
-            for i, j in enumerate(tested)
-        ]
-    )
-    return tuple(next(verdicts) if len(j.units) >= MIN_PAIRS else _refuse(j, budget) for j in joined)
+    adjusted, same_adjusted = holm(raw), holm(same)
+    least = holm([smallest_p(len(j.units)) for j in tested])
+    numbers = zip(raw, adjusted, same, same_adjusted, least, strict=True)
+    family = Family(budget, margin, alpha, len(tested))
+    found = iter([_verdict(j, family, *p) for j, p in zip(tested, numbers, strict=True)])
+    return tuple(next(found) if len(j.units) >= MIN_PAIRS else _refuse(j, budget) for j in joined)
 
 
 def verdict(
@@ -160,8 +156,13 @@ def verdict(
     )[0]
 
 
-def _holm(p: list[float]) -> list[float]:
-    return [float(v) for v in multipletests(p, method="holm")[1]] if p else []
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p of a family, as statsmodels' ``multipletests``, which collects garbage at every call."""
+    order = np.argsort(p, kind="stable")
+    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
+    return adjusted.tolist()
 
 
 def _refuse(j: Paired, budget: int | None) -> Refusal:
@@ -173,32 +174,32 @@ def _refuse(j: Paired, budget: int | None) -> Refusal:
 
 
 def _verdict(
-    j: Paired, budget: int | None, margin: float, alpha: float, family: int, p: tuple[float, ...]
+    j: Paired, family: Family, raw: float, adjusted: float, same: float, same_adjusted: float, least: float
 ) -> Verdict:
-    raw, holm, same, same_holm, least = p
+    alpha, margin = family.alpha, family.margin
     count, mean = len(j.units), float(np.mean(j.units))
     deviation = float(np.std(j.units, ddof=1))
     reach = float(stats.t.ppf(1 - alpha / 2, count - 1)) * deviation / np.sqrt(count)
-    call = _call(mean, holm, same_holm, alpha)
+    call = _call(mean, adjusted, same_adjusted, alpha)
     notes = [WIDE] if count < FIRM_SEEDS else []
     if least > alpha:
         notes.append("cannot reject at this number of seeds")
-    if call == "equivalent" and holm <= alpha:
+    if call == "equivalent" and adjusted <= alpha:
         notes.append("a real difference, smaller than the margin")
     more = None
     if call == "undecided":
-        more = more_seeds(mean, deviation, margin, count, alpha / family)
+        more = more_seeds(mean, deviation, margin, count, alpha / family.pairs)
         notes.append(_plan(more))
     return Verdict(
         j.a,
         j.b,
-        budget,
+        family.budget,
         call,
         Estimate(mean, mean - reach, mean + reach),
         raw,
-        holm,
+        adjusted,
         same,
-        same_holm,
+        same_adjusted,
         least,
         count,
         margin,
@@ -208,10 +209,10 @@ def _verdict(
     )
 
 
-def _call(mean: float, holm: float, same_holm: float, alpha: float) -> str:
-    if same_holm <= alpha:
+def _call(mean: float, p: float, p_same: float, alpha: float) -> str:
+    if p_same <= alpha:
         return "equivalent"
-    if holm <= alpha:
+    if p <= alpha:
         return "better" if mean > 0 else "worse"
     return "undecided"
 

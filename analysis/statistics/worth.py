@@ -12,11 +12,13 @@ from math import isinf
 import numpy as np
 from scipy import stats
 
+from analysis.statistics.interpolate import Interpolated
 from analysis.statistics.inversion import crossing, size_grid, spread
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.scaling import Scaling
 
 MISFIT = 0.01
+Fitted = Scaling | Interpolated
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,13 @@ class Worth:
     note: str
 
 
-def worth(pipeline: Scaling, reference: Scaling, budget: int, *, level: float = 0.95) -> Worth | Refusal:
+def worth(pipeline: Fitted, reference: Fitted, budget: int, *, level: float = 0.95) -> Worth | Refusal:
     """Worth of ``pipeline`` over ``reference`` at ``budget`` slices.
 
     For every candidate m, ε_reference(m) − ε_pipeline(n) is tested with Student's t over seeds, a seed's
     parts of both fits being subtracted first, so that what a seed does to both pipelines drops out. The
-    candidates not rejected are the interval.
+    candidates not rejected are the interval. Either curve may be `interpolate.interpolated` instead of a
+    fitted law, which is the one to show when ``misfit_p`` is below 0.01.
 
     Returns
     -------
@@ -76,7 +79,7 @@ def worth(pipeline: Scaling, reference: Scaling, budget: int, *, level: float = 
     )
 
 
-def paired_units(a: Scaling, b: Scaling, here: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, int]:
+def paired_units(a: Fitted, b: Fitted, here: np.ndarray, grid: np.ndarray) -> tuple[np.ndarray, int]:
     """Per-seed parts [S, G] of the error of ε_b(grid) − ε_a(here), and how many seeds are in both."""
     seeds = sorted(set(a.seed_names) | set(b.seed_names))
     parts = np.zeros((len(seeds), len(grid)))
@@ -85,7 +88,7 @@ def paired_units(a: Scaling, b: Scaling, here: np.ndarray, grid: np.ndarray) -> 
     return parts, len(set(a.seed_names) & set(b.seed_names))
 
 
-def _note(pipeline: Scaling, reference: Scaling) -> str:
+def _note(pipeline: Fitted, reference: Fitted) -> str:
     poor = [f for f in (pipeline, reference) if f.misfit_p < MISFIT]
     notes = [f"the law does not fit {f.pipeline} at {f.misfit_size} slices" for f in poor]
     notes += sorted({f.note for f in (pipeline, reference) if f.note})
