@@ -69,6 +69,16 @@ class Paired:
     by_seed: dict[int, list[float]]
 
 
+@dataclass(frozen=True)
+class Family:
+    """What the tests of one table share; ``pairs`` of pipelines are corrected for."""
+
+    budget: int | None
+    margin: float
+    alpha: float
+    pairs: int
+
+
 def paired(scores: Sequence[Score], a: str, b: str, *, higher_is_better: bool, budget: int | None) -> Paired:
     """Join the runs of two pipelines by budget, seed and subset."""
     sign = 1.0 if higher_is_better else -1.0
