@@ -1,0 +1,46 @@
+"""Show where an encoder comes from, stage by stage, and hash its stored weights again."""
+
+from __future__ import annotations
+
+import argparse
+
+from sslseg import names
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the subcommand takes."""
+    parser.add_argument("encoder", help="run ID, runs:/… or models:/…")
+    parser.add_argument("--epoch", type=int, help="which kept epoch of a run; default: the last")
+    parser.add_argument("--role", choices=(names.ROLE_TARGET, names.ROLE_ONLINE), default=names.ROLE_TARGET)
+    parser.add_argument(
+        "--kind", choices=(names.KIND_ENCODER, names.KIND_SEGMENTER), default=names.KIND_ENCODER
+    )
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the chain, root first, and whether every digest still holds.
+
+    Raises:
+        EncoderError: the encoder is unknown, or stored weights were changed.
+    """
+    from sslseg import lineage
+
+    hops = lineage.of_model(options.encoder, role=options.role, epoch=options.epoch, kind=options.kind)
+    print(lineage.text(hops))
+    checks = {check.hop.run_id: check for check in lineage.verify(hops)}
+    for hop in hops:
+        check = checks.get(hop.run_id)
+        state = "not stored as a model" if check is None else _state(check)
+        print(f"  {hop.name:24} run {hop.run_id}  {hop.stage:14} sha256 {hop.sha[:12] or '-':12}  {state}")
+        if hop.origin:
+            print(f"  {'':24} declared origin: {hop.origin}")
+    broken = [check for check in checks.values() if check.actual and not check.ok]
+    if broken:
+        rows = "; ".join(f"run {c.hop.run_id}: expected {c.expected}, actual {c.actual}" for c in broken)
+        raise names.EncoderError(f"stored weights were changed: {rows}")
+
+
+def _state(check) -> str:  # lineage.Check, which would import mlflow
+    if not check.actual:
+        return "file not on this machine"
+    return "unchanged" if check.ok else "CHANGED"

@@ -1,0 +1,75 @@
+"""Fixtures for everything that touches a tracking store. Making one takes seconds: made once, then copied."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+from safetensors.numpy import save_file
+
+
+@pytest.fixture(scope="session")
+def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store, shared by the workers of pytest-xdist."""
+    from sslseg.store import ensure_store
+
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    path = base / "template.db"
+    with FileLock(base / "template.lock"):
+        if not path.exists():
+            ensure_store(f"sqlite:///{base}/making.db")
+            with sqlite3.connect(base / "making.db") as connection:
+                connection.execute("pragma wal_checkpoint(truncate)")
+            connection.close()
+            shutil.copy(base / "making.db", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def store(store_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URI of a fresh SQLite store of this test module, named by MLFLOW_TRACKING_URI."""
+    folder = tmp_path_factory.mktemp("store")
+    shutil.copy(store_template, folder / "mlflow.db")
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        connection.execute("update experiments set artifact_location = ?", (f"{folder}/mlruns/0",))
+    connection.close()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patch.delenv(name, raising=False)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
+        yield f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture
+def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh cache folder, named by SSLSEG_CACHE."""
+    monkeypatch.setenv("SSLSEG_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache").mkdir()
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def model_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a folder with the two files of a model; `value` makes its weights, `facts` go under "sslseg"."""
+
+    def write(value: float = 0.0, **facts: str) -> Path:
+        folder = tmp_path / f"model-{value}"
+        folder.mkdir(exist_ok=True)
+        save_file({"conv.weight": np.full((2, 1), value, np.float32)}, folder / "model.safetensors")
+        config = {
+            "architecture": "resnet18",
+            "pretrained_cfg": {"mean": [0.5], "std": [0.5]},
+            "sslseg": facts,
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return write

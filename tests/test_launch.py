@@ -1,0 +1,206 @@
+"""From a command line into a stage: every way out closes the run and says why in one line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from mlflow import MlflowClient
+
+from sslseg import flags, launch, names, params, tracking
+
+PREDICT = ["--model", "m", "--input", "i", "--output", "o"]
+# A stage that says that it runs, starts a child, and then waits for ever.
+WAITING = f"""
+import signal, subprocess, sys, types
+module = types.ModuleType("sslseg.stages.predict")
+def run(p, run):
+    child = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    print(run.id, child.pid, flush=True)
+    signal.pause()
+module.run = run
+sys.modules["sslseg.stages.predict"] = module
+from sslseg.launch import main
+main("predict", {PREDICT!r})
+"""
+
+
+@pytest.fixture
+def api(store: str) -> MlflowClient:
+    return MlflowClient(store)
+
+
+def _start(code: str, *, path: str = "src", argv: tuple = (), **environment: str) -> subprocess.Popen:
+    env = os.environ | {"PYTHONPATH": path} | environment
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen([sys.executable, "-c", code, *argv], env=env, **pipes)
+
+
+@pytest.mark.parametrize(
+    ("stage", "argv", "sentence"),
+    [
+        ("finetune", ["--buget", "3"], "unknown parameter 'buget'; did you mean 'budget'?"),
+        ("finetune", ["--steps", "ten"], "steps: wanted a whole number, got 'ten'"),
+        ("finetune", ["--budget=0"], "budget: must be at least 1; not 0"),
+        ("predict", [], "model: a value is required"),
+    ],
+)  # fmt: skip
+def test_wrong_parameters_end_with_2_and_need_neither_torch_nor_mlflow(
+    stage: str, argv: list, sentence: str, tmp_path: Path
+):
+    for name in ("torch", "mlflow", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')")
+    code = f"import sys; from sslseg.launch import main; main({stage!r}, sys.argv[1:])"
+    done = _start(code, path=f"{tmp_path}:src", argv=tuple(argv))
+    out, errors = done.communicate(timeout=60)
+    assert done.returncode == names.EXIT_USAGE
+    assert errors.startswith(f"sslseg {stage}: {sentence}")
+    assert errors.count("\n") == 1
+    assert out == ""
+
+
+def test_the_adopted_run_is_failed_with_the_reason(api: MlflowClient, tmp_path: Path):
+    given = api.create_run("0").info.run_id
+    (tmp_path / "torch.py").write_text("raise ImportError('not here')")
+    code = "from sslseg.launch import main; main('prepare', ['--spacing', '-1'])"
+    done = _start(code, path=f"{tmp_path}:src", MLFLOW_RUN_ID=given)
+    _, errors = done.communicate(timeout=120)
+    assert done.returncode == 2, errors
+    run = api.get_run(given)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[names.TAG_REASON] == "spacing: must be at least 0; not -1.0"
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")]
+)
+def test_signals_kill_the_run_and_its_children(api: MlflowClient, number: int, code: int, reason: str):
+    process = _start(WAITING)
+    run_id, child = process.stdout.readline().split()
+    process.send_signal(number)
+    process.communicate(timeout=60)  # ends when the child, which holds the pipe too, has ended
+    assert process.returncode == code
+    run = api.get_run(run_id)
+    assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", reason)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(child), 0)
+
+
+def test_the_launcher_dies_alone(api: MlflowClient):
+    """As `mlflow run` does it: launcher -> bash -c -> entry script; SIGKILL to the launcher alone."""
+    given = api.create_run("0").info.run_id
+    launcher = f"""
+import subprocess, sys
+subprocess.run(["bash", "-c", "{sys.executable} -c \\"$CODE\\"; true"])
+"""
+    process = _start(launcher, MLFLOW_RUN_ID=given, CODE=WAITING)
+    assert process.stdout.readline().split()[0] == given
+    process.kill()
+    process.communicate(timeout=60)
+    run = api.get_run(given)
+    assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", "SIGTERM")
+
+
+@pytest.fixture
+def stage(monkeypatch: pytest.MonkeyPatch, store: str) -> SimpleNamespace:
+    """A stage of this test's own in the place of `predict`."""
+    module = SimpleNamespace(run=lambda p, run: None)
+    monkeypatch.setattr(launch, "stage_module", lambda name: module)
+    return module
+
+
+def _main(*argv: str) -> int:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(SystemExit) as exit:
+            launch.main("predict", [*PREDICT, *argv])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return exit.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "status"),
+    [
+        (None, 0, "FINISHED"),
+        (SystemExit(0), 0, "FINISHED"),
+        (names.EncoderError("no such encoder"), 1, "FAILED"),
+        (names.LeakError("saw test data"), 3, "FAILED"),
+        (names.ParamError("beyond the end"), 2, "FAILED"),
+        (ZeroDivisionError("x"), 1, "FAILED"),
+        (ImportError("no torch"), 1, "FAILED"),
+    ],
+)
+def test_exit_codes(api, stage, monkeypatch, capsys, error, code: int, status: str):
+    seen = []
+
+    def run(p, run):
+        seen.append(run.id)
+        if error:
+            raise error
+
+    stage.run = run
+    monkeypatch.setenv("MLFLOW_RUN_ID", api.create_run("0").info.run_id)
+    assert _main() == code
+    assert api.get_run(seen[0]).info.status == status
+    printed = capsys.readouterr().err
+    assert printed.count("\n") == (1 if isinstance(error, Exception) else 0)
+    assert str(error or "") in printed or isinstance(error, SystemExit)
+
+
+def test_a_run_to_adopt_that_is_not_there(stage, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_RUN_ID", "0" * 32)
+    assert _main() == 1
+    assert "MLFLOW_RUN_ID names it" in capsys.readouterr().err
+
+
+def test_cells_and_stages_by_hand_carry_the_same_parameters_and_tags(api, stage, monkeypatch):
+    given = api.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    assert _main("--batch_size", "4") == 0
+    p = flags.resolve(flags.parse(params.Predict, [*PREDICT, "--batch_size=4"]))
+    with tracking.open_run("sweep") as sweep:
+        cell = launch.execute("predict", p, parent_run_id=sweep.id, name="cell")
+    hand, warm = api.get_run(given).data, api.get_run(cell).data
+    assert hand.params == warm.params == {f"cfg.{k}": v for k, v in flags.texts(p).items()}
+    own = {k for k in hand.tags if k.startswith("sslseg.")}
+    assert {k for k in warm.tags if k.startswith("sslseg.")} - own == {names.TAG_SWEEP}
+    assert warm.tags["mlflow.parentRunId"] == warm.tags[names.TAG_SWEEP] == sweep.id
+
+
+def test_the_same_command_again_resumes(api, stage, tmp_cache: Path, capsys):
+    p = flags.resolve(flags.parse(params.Predict, [*PREDICT, "--cache", str(tmp_cache)]))
+    stage.identify = lambda p: "one identity"
+    stage.fill = lambda p: p
+    seen = []
+
+    def run(p, run):
+        seen.append(run.id)
+        folder = tracking.checkpoint_folder(tmp_cache, run.id)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / "step").touch()
+            raise MemoryError("lost")
+
+    stage.run = run
+    with pytest.raises(MemoryError):
+        launch.execute("predict", p)
+    assert launch.execute("predict", p) == seen[0]
+    assert seen[1] == seen[0]
+    assert f"going on with run {seen[0]}" in capsys.readouterr().out
+    assert api.get_run(seen[0]).info.status == "FINISHED"
+    assert tracking.find("one identity") == seen[0]
+
+
+def test_methods_bring_their_own_parameters():
+    with pytest.raises(names.ParamError, match="method: must be one of .*byol"):
+        launch.parameters_of("pretrain", "byool")
+    assert issubclass(launch.parameters_of("pretrain", "byol"), params.Pretrain)
+    with pytest.raises(names.ParamError, match="stage: must be one of"):
+        launch.parameters_of("finetun")

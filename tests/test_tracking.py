@@ -1,0 +1,186 @@
+"""A run ends, whatever happens; what was logged is there; a lost one is gone on with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+
+import pytest
+from mlflow import MlflowClient
+
+from sslseg import names, processes, runs, tracking
+from sslseg.processes import Terminated
+
+DEAD = f"{socket.gethostname()}:{2**22 + 1}:0"  # above the largest pid there can be
+
+
+@pytest.fixture
+def api(store: str) -> MlflowClient:
+    return MlflowClient(store)
+
+
+def _ended(stage: str, error: BaseException | None = None, **tags: str) -> str:
+    caught = pytest.raises(type(error)) if error else contextlib.nullcontext()
+    with caught, tracking.open_run(stage, tags=tags) as run:
+        if error:
+            raise error
+    return run.id
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (None, "FINISHED", None),
+        (SystemExit(0), "FINISHED", None),
+        (SystemExit(3), "FAILED", "exit code 3"),
+        (names.DataError("a.nii: truncated"), "FAILED", "a.nii: truncated"),
+        (ZeroDivisionError("x"), "FAILED", "ZeroDivisionError: x"),
+        (KeyboardInterrupt(), "KILLED", "Ctrl-C"),
+        (Terminated(), "KILLED", "SIGTERM"),
+    ],
+)
+def test_how_a_run_ends(api: MlflowClient, error, status: str, reason: str | None):
+    run = api.get_run(_ended("prepare", error))
+    assert run.info.status == status
+    assert run.data.tags.get(names.TAG_REASON) == reason
+    files = [f.path for f in api.list_artifacts(run.info.run_id)]
+    assert files == (["error.txt"] if isinstance(error, Exception) else [])
+
+
+def test_values_arrive_and_are_written_in_batches(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):
+    sizes = []
+    real = MlflowClient.log_batch
+
+    def count(self, run_id, metrics=(), **rest):
+        sizes.append(len(metrics))
+        return real(self, run_id, metrics=metrics, **rest)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", count)
+    with tracking.open_run("pretrain", name="p") as run:
+        for step in range(1500):
+            run.log({"train/loss": 1 / (step + 1), "val/iou/LV+RV": step}, step)
+        run.log({"odd": math.nan, "top": math.inf}, 1)
+    assert max(sizes) <= 1000
+    assert sum(sizes) == 3002
+    assert len([s for s in sizes if s]) == 4
+    history = api.get_metric_history(run.id, "train/loss")
+    assert [m.step for m in history] == list(range(1500))
+    assert [m.value for m in history] == [1 / (s + 1) for s in range(1500)]
+    data = api.get_run(run.id).data
+    assert data.metrics["val/iou/LV_RV"] == 1499
+    assert math.isnan(data.metrics["odd"])
+
+
+def test_an_old_buffer_is_flushed_with_a_heartbeat(api: MlflowClient, store: str):
+    now = [1000.0]
+    with tracking.open_run("pretrain") as opened:
+        run = runs.Run(opened.id, "0", "pretrain", store, clock=lambda: now[0])
+        run.log({"a": 1.0})
+        assert api.get_metric_history(run.id, "a") == []
+        now[0] += runs.SECONDS
+        assert list(run.progress(range(2), "x")) == [0, 1]
+        assert len(api.get_metric_history(run.id, "a")) == 1
+        assert api.get_run(run.id).data.tags[names.TAG_HEARTBEAT] == "1010.000"
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [("val/iou/LV", "val/iou/LV"), ("a+b>c", "a_b_c"), ("/a//../b/", "a/b"), ("", "_"), ("x: y.z", "x: y.z")],
+)
+def test_metric_names(raw: str, clean: str):
+    assert runs.metric_name(raw) == clean
+
+
+def test_parameters_are_logged_under_a_prefix_and_do_not_change(api: MlflowClient):
+    mlflow_run = api.create_run("0").info.run_id
+    api.log_param(mlflow_run, "lr", "'0.10'")  # as `mlflow run` does, in a spelling of its own
+    with tracking.open_run("pretrain", adopt_run_id=mlflow_run) as run:
+        run.params({"lr": 0.1, "budget": None, "decoder": (256, 128), "threads": 1})
+        run.params({"lr": 0.1, "threads": 2}, may_differ=["threads"])
+        with pytest.raises(names.ParamError, match=r"cfg\.lr was '0\.1', now '0\.2'"):
+            run.params({"lr": 0.2})
+    logged = api.get_run(mlflow_run).data.params
+    expected = {"cfg.lr": "0.1", "cfg.budget": "", "cfg.decoder": "256,128", "cfg.threads": "1"}
+    assert logged == {"lr": "'0.10'", **expected}
+
+
+def test_the_run_of_mlflow_run_is_adopted_once(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):
+    given = api.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    with tracking.open_run("sweep", name="mine") as run:
+        assert run.id == given
+        assert "MLFLOW_RUN_ID" not in os.environ
+        with tracking.open_run("finetune", parent_run_id=run.id) as child:
+            assert child.id != given
+    assert api.get_run(given).info.run_name == "mine"
+    assert api.get_run(child.id).data.tags["mlflow.parentRunId"] == given
+    with (
+        pytest.raises(names.SslsegError, match="MLFLOW_RUN_ID"),
+        tracking.open_run("x", adopt_run_id="0" * 32),
+    ):
+        pass
+
+
+def test_find_is_by_identity_and_finished_only(api: MlflowClient):
+    _ended("finetune", None, **{names.TAG_IDENTITY: "one"})
+    newest = _ended("finetune", None, **{names.TAG_IDENTITY: "one"})
+    _ended("finetune", ValueError("x"), **{names.TAG_IDENTITY: "one"})
+    assert tracking.find("one") == newest
+    assert tracking.find("two") is None
+
+
+def test_the_same_command_again_goes_on_inside_the_unfinished_run(api: MlflowClient):
+    identity = "resumable"
+    _ended("pretrain", None, **{names.TAG_IDENTITY: identity})
+    old = _ended("pretrain", Terminated(), **{names.TAG_IDENTITY: identity})
+    without_checkpoint = _ended("pretrain", ValueError("x"), **{names.TAG_IDENTITY: identity})
+    with tracking.open_run("pretrain", tags={names.TAG_SWEEP: "s"}) as run:
+        opened = run.id
+        run.log({"before": 1.0})
+        assert tracking.resume(run, identity, lambda r: r != without_checkpoint) == opened
+        assert run.id == old
+        run.log({"after": 1.0}, 7)
+    resumed, pointer = api.get_run(old), api.get_run(opened)
+    assert resumed.info.status == "FINISHED"
+    assert names.TAG_REASON not in resumed.data.tags
+    assert resumed.data.tags[names.TAG_SWEEP] == "s"
+    assert resumed.data.metrics == {"after": 1.0}
+    assert pointer.info.status == "FINISHED"
+    assert pointer.data.tags[names.TAG_RESUMED_AS] == old
+    assert tracking.find(identity) == old
+    assert tracking.follow(opened).info.run_id == old
+
+
+def test_a_living_run_is_not_hijacked(api: MlflowClient):
+    with tracking.open_run("pretrain", tags={names.TAG_IDENTITY: "busy"}) as first:
+        with tracking.open_run("pretrain") as second:
+            assert tracking.resume(second, "busy", lambda _: True) is None
+        api.set_tag(second.id, names.TAG_IDENTITY, "other")
+        assert tracking.unfinished("busy") == []
+        api.set_tag(first.id, names.TAG_PROCESS, DEAD)  # as if it had been killed by -9
+        assert tracking.unfinished("busy") == [first.id]
+
+
+def test_who_is_alive():
+    me = processes.owner()
+    assert processes.is_alive(me, heartbeat=0.0)  # the process table, not the clock
+    host, pid, start = me.split(":")
+    assert not processes.is_alive(f"{host}:{pid}:{int(start) - 100}", heartbeat=0.0)  # the pid was used again
+    assert not processes.is_alive(DEAD, heartbeat=1e12)
+    assert processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=100.0 + processes.STALE_SECONDS - 1)
+    assert not processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=101.0 + processes.STALE_SECONDS)
+
+
+def test_links_to_data_and_model(api: MlflowClient):
+    with tracking.open_run("finetune") as run:
+        run.input_dataset("acdc", "a" * 64, "/data", "finetune")
+        run.text("x", "deep/x.txt")
+        run.rename("n")
+        run.note("# m")
+    found = api.get_run(run.id)
+    assert found.inputs.dataset_inputs[0].dataset.digest == "a" * 36
+    assert found.inputs.dataset_inputs[0].tags[0].value == "finetune"
+    assert found.data.tags["mlflow.note.content"] == "# m"
+    assert found.info.run_name == "n"
