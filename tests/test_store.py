@@ -87,6 +87,11 @@ def test_retry_waits_for_a_lock_and_only_for_that():
     assert len(slept) == 2
 
 
+def test_what_mlflow_has_retried_itself_is_not_retried():
+    assert store.is_transient(OSError("connection refused"))
+    assert not store.is_transient(OSError("Max retries exceeded with url: / (Connection refused)"))
+
+
 def test_retry_gives_up():
     slept: list[float] = []
     with pytest.raises(OSError, match="locked"):

@@ -32,7 +32,7 @@ DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
 RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
 _TRANSIENT = re.compile(
     r"database (table )?is locked|deadlock|could not serialize|connection (refused|reset|aborted)|"
-    r"remotedisconnected|max retries exceeded|too many (requests|connections)|\b(502|503|504)\b",
+    r"too many connections",
     re.IGNORECASE,
 )
 _ready: set[str] = set()  # stores that this process has seen complete
@@ -157,8 +157,12 @@ def current_experiment(uri: str | None = None) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: a locked database, a server that is busy or away."""
-    return bool(_TRANSIENT.search(str(error)))
+    """Whether trying again may help: a database that is locked, busy or away.
+
+    A tracking server is left out: MLflow's client has tried again for minutes by itself.
+    """
+    text = str(error)
+    return bool(_TRANSIENT.search(text)) and "max retries exceeded" not in text.lower()
 
 
 def retry(action: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
