@@ -64,7 +64,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "__init__.py": "from sslseg import lazy\n",
         "lazy.py": "",
         "stages/__init__.py": "",
-        "stages/one.py": "import numpy\nfrom sslseg.data import direct\ndef f():\n  from ..inner import late\n",
+        "stages/one.py": "import os\nfrom sslseg.data import direct\ndef f():\n  from ..inner import late\n",
         "data/__init__.py": "",
         "data/direct.py": "import sslseg.far.away\n",
         "inner.py": "late = 1\n",
