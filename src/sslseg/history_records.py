@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sslseg import flags, names, params
@@ -143,6 +144,12 @@ def curve_frame(points: pd.DataFrame) -> pd.DataFrame:
     A resumed run logs some steps twice. The later timestamp wins; of equal timestamps the larger value,
     and NaN before all, so that every back-end keeps the same one.
     """
-    ordered = points.sort_values(["run_id", "key", "step", "timestamp", "value"], na_position="last")
-    kept = ordered.drop_duplicates(["run_id", "key", "step"], keep="last")
-    return kept[CURVE_COLUMNS].astype({"step": "int64", "value": "float64"}).reset_index(drop=True)
+    (run, run_ids), (key, keys) = (pd.factorize(points[c], sort=True) for c in ("run_id", "key"))
+    step = points["step"].to_numpy(np.int64)
+    value = points["value"].to_numpy(float)
+    order = np.lexsort((value, points["timestamp"].to_numpy(np.int64), step, key, run))  # NaN sorts last
+    run, key, step, value = run[order], key[order], step[order], value[order]
+    last = np.ones(len(order), bool)
+    last[:-1] = (np.diff(run) != 0) | (np.diff(key) != 0) | (np.diff(step) != 0)
+    columns = (np.asarray(run_ids, object)[run], np.asarray(keys, object)[key], step, value)
+    return pd.DataFrame({name: column[last] for name, column in zip(CURVE_COLUMNS, columns, strict=True)})

@@ -21,7 +21,8 @@ from sslseg.history_records import POINT_COLUMNS, Record, as_logged
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 SCHEMAS = ("dc11669786a5",)  # alembic revision of MLflow 3.17.2
-CHUNK = 200  # runs a query: bounds the memory, and the number of bound variables
+INDEX = "index_metrics_run_uuid_key_step"  # of that schema; SQLite's planner prefers a worse one
+CHUNK = 200  # runs at a time: bounds the memory, and the number of bound variables
 
 
 class UnreadableError(Exception):
@@ -90,9 +91,7 @@ def _heads(connection: Connection, experiment_id: str | None) -> list[tuple]:
 
 def _pairs(connection: Connection, table: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
-    query = f"select run_uuid, key, value from {table} where run_uuid in :runs"
-    if connection.dialect.name in ("mysql", "mssql"):  # `key` is a reserved word there
-        query = query.replace(" key,", " `key`," if connection.dialect.name == "mysql" else " [key],")
+    query = f"select run_uuid, {_quoted(connection)}, value from {table} where run_uuid in :runs"
     for some in _chunks(run_ids):
         for run_id, key, value in _rows(connection, query, runs=some):
             found.setdefault(run_id, {})[key] = value
@@ -101,7 +100,8 @@ def _pairs(connection: Connection, table: str, run_ids: Sequence[str]) -> dict[s
 
 def _metrics(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    query = "select m.run_uuid, m.key, m.value, m.is_nan from latest_metrics m where m.run_uuid in :runs"
+    key = _quoted(connection)
+    query = f"select run_uuid, {key}, value, is_nan from latest_metrics where run_uuid in :runs"
     for some in _chunks(run_ids):
         for run_id, key, value, is_nan in _rows(connection, query, runs=some):
             found.setdefault(run_id, {})[key] = as_logged(value, is_nan)
@@ -114,22 +114,38 @@ def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFram
     Raises:
         UnreadableError: see `records`.
     """
-    query = (
-        "select m.run_uuid, m.key, m.step, m.timestamp, m.value, m.is_nan from metrics m "
-        "where m.run_uuid in :runs and m.key in :keys"
-    )
-    parts = []
     with _connect(uri) as connection:
-        for some in _chunks(sorted(run_ids)):
-            rows = _rows(connection, query, runs=some, keys=keys) if keys else []
-            part = pd.DataFrame.from_records(rows, columns=[*POINT_COLUMNS, "is_nan"])
-            parts.append(_restore(part))
-    return pd.concat(parts) if parts else pd.DataFrame(columns=POINT_COLUMNS)
+        parts = [_points(connection, run_id, keys) for run_id in run_ids]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    run = np.repeat(np.asarray(run_ids, object), [len(part[0]) for part in parts])
+    return pd.DataFrame(dict(zip(POINT_COLUMNS, (run, *columns), strict=True)))
 
 
-def _restore(part: pd.DataFrame) -> pd.DataFrame:
-    """`as_logged`, for whole columns."""
-    value = part["value"].to_numpy(float)
-    value = np.where(np.abs(value) >= np.finfo(float).max, np.copysign(np.inf, value), value)
-    value[part["is_nan"].to_numpy(bool)] = np.nan
-    return part.assign(value=value)[POINT_COLUMNS]
+def _points(connection: Connection, run_id: str, keys: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """key, step, timestamp and value of one run.
+
+    A query a run: for a list of runs, SQLite would scan the whole of each metric every time. Arrays at
+    once: a million row tuples would cost more in garbage collection than the reading does.
+    """
+    key = _quoted(connection)
+    index = f"indexed by {INDEX}" if connection.dialect.name == "sqlite" else ""
+    query = f"select {key}, step, timestamp, value, is_nan from metrics {index} where run_uuid in :run"
+    rows = _rows(connection, f"{query} and {key} in :keys", run=[run_id], keys=keys)
+    key, step, timestamp, value, is_nan = zip(*rows, strict=True) if rows else ((),) * 5
+    return (
+        np.asarray(key, object),
+        np.asarray(step, np.int64),
+        np.asarray(timestamp, np.int64),
+        _restored(np.asarray(value, float), np.asarray(is_nan, bool)),
+    )
+
+
+def _restored(value: np.ndarray, is_nan: np.ndarray) -> np.ndarray:
+    """`as_logged`, for a column."""
+    endless = np.abs(value) >= np.finfo(float).max
+    return np.where(is_nan, np.nan, np.where(endless, np.copysign(np.inf, value), value))
+
+
+def _quoted(connection: Connection) -> str:
+    """The column `key`, whose name is a reserved word of some databases."""
+    return connection.dialect.identifier_preparer.quote("key")
