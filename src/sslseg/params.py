@@ -65,7 +65,7 @@ class Views:
 
     image_size: int = knob(
         help="side of a view, pixels",
-        presets={"paper": 224, "paper-400": 224, "paper-text": 224, "paper-code": 224, "cpu": 96, "demo": 64},
+        presets={"paper": 224, "paper-400": 224, "paper-text": 224, "paper-code": 224, "cpu": 64, "demo": 64},
         low=16, high=1024, source="[C] 224",
     )  # fmt: skip
     crop_scale: tuple[float, ...] = knob((0.08, 1.0), "area of a crop, share of the slice", low=0.001, high=1.0,
@@ -123,7 +123,7 @@ class Pretrain(Machine, Data, Views):
     )  # fmt: skip
     steps: int = knob(
         help="optimiser steps",
-        presets={"paper": 3906, "paper-400": 62500, "cpu": 1000, "demo": 60}, low=1,
+        presets={"paper": 3906, "paper-400": 62500, "cpu": 400, "demo": 60}, low=1,
         source="[P] 25 or 400 epochs of about 20,000 slices at batch 128",
     )  # fmt: skip
     batch_size: int = knob(help="slices per step", presets={"paper": 128, "paper-400": 128, "cpu": 32, "demo": 16},
@@ -168,9 +168,9 @@ class Finetune(Machine, Data, Views):
         choices=("nested", "random"), source="[P] 5.2 random slices of all patients",
     )  # fmt: skip
     steps: int = knob(help="optimiser steps, the same at every budget",
-                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 80}, low=1,
+                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 160, "demo": 80}, low=1,
                       source="[C] 150 epochs × 7 steps; paper-code: 750 at 1 slice")  # fmt: skip
-    batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 16, "demo": 8},
+    batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 8, "demo": 8},
                            low=1, source="[C] 192")  # fmt: skip
     lr: float = knob(help="peak learning rate of Adam",
                      presets={"paper-text": 1e-4, "paper-code": 1e-4, "cpu": 1e-3, "demo": 2e-3}, low=0.0,

@@ -1,0 +1,84 @@
+"""Floor 2: bring weights from elsewhere into the registry, their origin declared."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from pathlib import Path
+
+from sslseg import identity, lineage, names, registry, tracking
+from sslseg.models import encoder, imports
+from sslseg.models.imports import Fetched
+from sslseg.params import ImportEncoder
+from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+
+
+def identify(p: ImportEncoder) -> str:
+    """sha256 of the parameters, of the file where there is one, and of the code that reads it."""
+    scheme, _, rest = p.source.partition(":")
+    path = Path(rest).expanduser()
+    content = ""
+    if scheme == "file" and path.is_file():
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    code = identity.code_digest("sslseg.stages.import_encoder")
+    return identity.of(p, upstream_sha="", data=content, subset="", code=code)
+
+
+def run(p: ImportEncoder, run: tracking.Run) -> None:
+    """Fetch, adapt to the channels asked for, log and register."""
+    found = imports.fetch(
+        p.source, origin=p.origin, architecture=p.architecture, dialect=p.dialect,
+        trained_on=p.trained_on, trained_by=p.trained_by, channels=p.channels,
+    )  # fmt: skip
+    run.tags(
+        {
+            names.TAG_UPSTREAM_RUN: names.SCRATCH,
+            names.TAG_METHOD: found.method,
+            names.TAG_DATASET: found.dataset,
+            names.MODEL_DOMAIN: found.domain,
+            names.MODEL_ORIGIN: found.origin,
+        }
+    )
+    hops = lineage.walk(run.id)
+    run.tag(names.TAG_LINEAGE, lineage.text(hops))
+    run.text(json.dumps(found.provenance, indent=2, sort_keys=True), "provenance.json")
+    run.log(
+        {
+            "encoder/tensors": len(found.state),
+            "encoder/parameters": sum(t.numel() for t in found.state.values()),
+        }
+    )
+    extra = {"run_id": run.id, "origin": found.origin, "domain": found.domain, "dataset": found.dataset}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "encoder"
+        sha = encoder.save(
+            found.state,
+            folder,
+            architecture=found.architecture,
+            channels=found.channels,
+            law=found.law,
+            extra=extra,
+        )
+        registry.log_encoder(
+            run, folder, name=p.name or f"encoder-{found.architecture}", role=names.ROLE_IMPORTED,
+            method=found.method, dataset=found.dataset, lineage=lineage.text(hops), card=_card(found, run), sha256=sha,
+        )  # fmt: skip
+    print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
+
+
+def _card(found: Fetched, run: tracking.Run) -> str:
+    """Markdown for the registry. What was declared by a person says so."""
+    rows = {
+        "origin": found.origin,
+        "trained by / on (as declared or known)": f"{found.method} / {found.dataset or 'unknown'}",
+        "architecture": f"{found.architecture}, {found.channels} input channel(s)",
+        "input law": f"mean {found.law['mean']}, sd {found.law['std']} ({found.law['known_from']})",
+        "run": f"`{run.id}`",
+    }
+    table = [f"| {key} | {value} |" for key, value in rows.items()]
+    use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset=<name> -P budget=30"
+    return "\n".join(
+        ["# Imported encoder", "", "| | |", "|---|---|", *table, "", "## Use", "", "```", use, "```"]
+    )
