@@ -28,7 +28,7 @@ def identify(p: Finetune) -> str:
     data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
     return identity.of(
         p,
-        upstream_sha=resolved.sha256 if resolved else names.SCRATCH,
+        upstream_sha=upstream.identity_of(resolved),
         data=data.digest,
         subset=_subset(p, data).sha256,
         code=identity.code_digest("sslseg.stages.finetune", plugins.path("datasets", p.dataset)),

@@ -35,7 +35,7 @@ def identify(p: Pretrain) -> str:
     files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
     return identity.of(
         p,
-        upstream_sha=resolved.sha256 if resolved else names.SCRATCH,
+        upstream_sha=upstream.identity_of(resolved),
         data=data.digest,
         subset=method_of(p),
         code=identity.code_digest("sslseg.stages.pretrain", *files),

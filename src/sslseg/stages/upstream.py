@@ -45,6 +45,14 @@ def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
     return registry.resolve(p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER)
 
 
+def identity_of(resolved: Resolved | None) -> str:
+    """What of the upstream enters a run's identity: its weights, and the lineage they come by.
+
+    An encoder kept before the first step has its own upstream's weights, and yet another lineage.
+    """
+    return f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
+
+
 def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     """Resolve and read the weights; the sha256 is checked on the way.
 
