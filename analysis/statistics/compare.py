@@ -189,7 +189,7 @@ def _verdict(
     alpha, margin = family.alpha, family.margin
     count, mean = len(j.units), float(np.mean(j.units))
     deviation = float(np.std(j.units, ddof=1))
-    reach = float(stats.t.ppf(1 - alpha / 2, count - 1)) * deviation / np.sqrt(count)
+    reach = float(stats.t.ppf(1 - alpha / 2, count - 1) * deviation / np.sqrt(count))
     call = _call(mean, adjusted, same_adjusted, alpha)
     notes = [WIDE] if count < FIRM_SEEDS else []
     if least > alpha:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
+from scipy.special import log_ndtr
 
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, WIDE, Estimate, Refusal
@@ -51,10 +52,12 @@ def ratio_of_steps(
     cut = count * np.log1p(t * t / (count - 1)) / 2
     finite = bounds[np.isfinite(bounds)]
     span = max(float(np.ptp(finite)), 0.5)
-    means = np.linspace(finite.min() - 4 * span, finite.max() + 4 * span, 801)
+    means = np.linspace(finite.min() - 4 * span, finite.max() + 4 * span, 181)
     heights = np.array([likelihood(m) for m in means])
     best = int(np.argmax(heights))
-    top = float(heights[best])
+    around = (means[max(best - 1, 0)], means[min(best + 1, len(means) - 1)])
+    centre = float(minimize_scalar(lambda m: -likelihood(m), bounds=around, method="bounded").x)
+    top = likelihood(centre)
 
     def outside(m: float) -> float:
         return top - likelihood(m) - cut
@@ -62,8 +65,8 @@ def ratio_of_steps(
     note, censored = WIDE if count < FIRM_SEEDS else "", int(np.isinf(bounds).any(axis=1).sum())
     if censored:
         note = "; ".join(filter(None, (note, f"{censored} of {count} censored")))
-    peak = _peak(bounds, means[best], best, len(means))
-    low, high = (_end(outside, float(means[best]), sign) for sign in (-1, 1))
+    peak = _peak(bounds, centre, best, len(means))
+    low, high = (_end(outside, centre, sign) for sign in (-1, 1))
     return Estimate(float(np.exp(peak)), float(np.exp(low)), float(np.exp(high)), note)
 
 
@@ -80,9 +83,10 @@ def _profile(low: np.ndarray, high: np.ndarray) -> Callable[[float], float]:
     sigma = _SIGMAS[:, None]
 
     def likelihood(mean: float) -> float:
-        total = stats.norm.logpdf((low[exact] - mean) / sigma).sum(axis=1) - exact.sum() * np.log(_SIGMAS)
-        total = total + stats.norm.logsf((low[above] - mean) / sigma).sum(axis=1)
-        total = total + stats.norm.logcdf((high[below] - mean) / sigma).sum(axis=1)
+        z = (low[exact] - mean) / sigma
+        total = -(z * z).sum(axis=1) / 2 - exact.sum() * np.log(_SIGMAS)
+        total = total + log_ndtr((mean - low[above]) / sigma).sum(axis=1)
+        total = total + log_ndtr((high[below] - mean) / sigma).sum(axis=1)
         return float(total.max())
 
     return likelihood

@@ -161,8 +161,10 @@ def interval(
         return abs(score_t(problem, which, back(point))) - critical
 
     if excess(at) > 0:  # only when the free estimate lies outside of the bounds
-        return back(at), back(at)
-    return tuple(back(_walk(excess, at, sign * size, into(end))) for sign, end in ((-1, low), (1, high)))
+        return float(back(at)), float(back(at))
+    return tuple(
+        float(back(_walk(excess, at, sign * size, into(end)))) for sign, end in ((-1, low), (1, high))
+    )
 
 
 def _walk(excess: Callable[[float], float], at: float, step: float, end: float) -> float:
