@@ -1,1 +1,4 @@
-"""Reading of the tracking store: statistics, figures, decisions and the page they make."""
+"""Reading of the tracking store: statistics, figures, decisions and the page they make.
+
+`python -m analysis --out docs/results` makes everything; `mlflow run . -e analyse` the same, into a run.
+"""

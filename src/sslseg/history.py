@@ -26,7 +26,13 @@ PAGE = 1000
 IDS_A_QUERY = 100
 
 
-def runs(experiment_id: str | None = None, sweep: str | None = None, uri: str | None = None) -> pd.DataFrame:
+def runs(
+    experiment_id: str | None = None,
+    sweep: str | None = None,
+    uri: str | None = None,
+    *,
+    upstream: bool = False,
+) -> pd.DataFrame:
     """One row per FINISHED run, oldest first: see `history_records.FIXED`, then cfg.*, then metrics.
 
     `budget` counts what `unit` says (slices or patients) and is the number really used.
@@ -34,6 +40,7 @@ def runs(experiment_id: str | None = None, sweep: str | None = None, uri: str | 
     Args:
         experiment_id: ID or name; None = every experiment.
         sweep: only the cells of this sweep run, in whichever experiment they were run.
+        upstream: also the runs that encoders come from, in whichever experiment they were run.
 
     Raises:
         SslsegError: no such store, experiment or sweep.
@@ -44,7 +51,18 @@ def runs(experiment_id: str | None = None, sweep: str | None = None, uri: str | 
         table = cells(sweep, uri)
         wanted = sorted({row["run_id"] for row in table if row["run_id"]}) if table else _tagged(sweep, uri)
     place = None if sweep or not experiment_id else _experiment(experiment_id, uri)
-    return frame(_records(uri, place, wanted))
+    found = _records(uri, place, wanted)
+    while upstream and (more := _upstream_of(found)):
+        added = _records(uri, None, more)
+        found += added
+        if len(added) < len(more):  # the others are gone from the store
+            break
+    return frame(found)
+
+
+def _upstream_of(records: Sequence[Record]) -> list[str]:
+    named = {r.tags.get(names.TAG_UPSTREAM_RUN, "") for r in records}
+    return sorted(named - {r.run_id for r in records} - {"", names.SCRATCH})
 
 
 def curves(run_ids: Iterable[str], keys: Iterable[str], uri: str | None = None) -> pd.DataFrame:

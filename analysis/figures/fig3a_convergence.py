@@ -1,0 +1,111 @@
+"""Fig. 3a: how fast each pipeline learns. Every seed thin, the mean, and a bootstrap band of the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import outputs, style
+from analysis.cells import Study
+from analysis.outputs import Drawn
+from analysis.statistics import curves as learning
+from analysis.statistics.records import generator
+from analysis.style import Arm
+
+TITLE = "Learning curves"
+KEYS = ("val/iou",)
+COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
+BAND_SEEDS = 3  # fewer seeds give no band
+DRAWS = 2000
+
+
+def clean(study_runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, learning.Curve]:
+    """run_id -> its curve; runs without two finite points are left out."""
+    groups = dict(list(curves[curves["key"] == KEYS[0]].groupby("run_id")))
+    found = {}
+    for run_id in study_runs["run_id"]:
+        points = groups.get(run_id)
+        if points is not None and np.isfinite(points["value"]).sum() > 1:
+            found[run_id] = learning.curve(points["step"], points["value"])
+    return found
+
+
+def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile bootstrap (95 %) of the mean of curves [S, T] over seeds; NaN below three seeds."""
+    seeds, steps = values.shape
+    if seeds < BAND_SEEDS:
+        return np.full(steps, np.nan), np.full(steps, np.nan)
+    picks = generator(0, "fig3a").integers(0, seeds, (DRAWS, seeds))
+    low, high = np.quantile(values[picks].mean(axis=1), [0.025, 0.975], axis=0)
+    return low, high
+
+
+def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn:
+    """Curves at one budget (the largest by default) on the steps that all of them share."""
+    budget = study.budgets[-1] if budget is None else budget
+    runs = study.runs[study.runs["budget"] == budget]
+    found = clean(runs, curves)
+    grid = learning.common_grid(found.values()) if found else np.array([])
+    parts = [part for arm in study.arms for part in _rows(study, arm, budget, found, grid)]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)
+    without = sorted(set(runs["run_id"]) - set(found))
+    notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
+    return Drawn(
+        "fig3a",
+        f"{TITLE} at {budget} {study.unit}s",
+        table[COLUMNS],
+        runs,
+        notes,
+        {"budget": budget, "band": "bootstrap of the mean over seeds, 95 %", "metric": KEYS[0]},
+        study.arms,
+    )
+
+
+def _rows(
+    study: Study, arm: Arm, budget: int, found: dict[str, learning.Curve], grid: np.ndarray
+) -> Iterator[pd.DataFrame]:
+    rows = [r for r in study.of(arm, budget).itertuples() if r.run_id in found]
+    if not rows:
+        return
+    values = np.stack([learning.on_grid(found[r.run_id], grid) for r in rows])
+    base = {"arm": arm.label, "pipeline": arm.pipeline, "budget": budget, "step": grid, "n": len(rows)}
+    for row, line in zip(rows, values, strict=True):
+        yield pd.DataFrame(base | {"kind": "seed", "seed": row.seed, "run_id": row.run_id, "value": line})
+    low, high = band(values)
+    sd = values.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(grid), np.nan)
+    summary = {"kind": "mean", "value": values.mean(axis=0), "sd": sd, "low": low, "high": high}
+    yield pd.DataFrame(base | summary)
+
+
+def draw(drawn: Drawn) -> Figure:
+    """Ink."""
+    with style.look():
+        figure = Figure(figsize=(6.4, 4.2))
+        axis = figure.subplots()
+        for arm in drawn.parts:
+            _line(axis, arm, drawn.table[drawn.table["arm"] == arm.label])
+        if drawn.table.empty:
+            style.nothing(axis, "no run has a learning curve")
+        else:
+            axis.legend(loc="lower right")
+        axis.set(title=drawn.title, xlabel="optimiser steps", ylabel="validation IoU (mean of structures)")
+        style.footnote(figure, drawn.notes)
+    return figure
+
+
+def _line(axis, arm: Arm, rows: pd.DataFrame) -> None:
+    if rows.empty:
+        axis.plot([], [], color=arm.colour, ls=arm.dashes, label=f"{arm.label} (n = 0)")
+        return
+    for _, one in rows[rows["kind"] == "seed"].groupby("seed"):
+        axis.plot(one["step"], one["value"], color=arm.colour, ls=arm.dashes, lw=0.6, alpha=0.45)
+    mean = rows[rows["kind"] == "mean"]
+    label = f"{arm.label} (n = {mean['n'].iloc[0]})"
+    every = max(1, len(mean) // 8)
+    axis.plot(mean["step"], mean["value"], color=arm.colour, ls=arm.dashes, lw=1.8, label=label,
+              marker=arm.marker, ms=4, markevery=every)  # fmt: skip
+    if mean["low"].notna().any():
+        axis.fill_between(mean["step"], mean["low"], mean["high"], color=arm.colour, alpha=0.15, lw=0)

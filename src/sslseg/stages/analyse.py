@@ -1,0 +1,27 @@
+"""Floor 2: figures, decisions and the page, from the tracking store alone, into a run."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from analysis import make
+from sslseg import tracking
+from sslseg.params import Analyse
+
+FOLDER = "analysis"
+
+
+def run(p: Analyse, run: tracking.Run) -> None:
+    """Make what was asked for and log it: report.html at the top, the rest under analysis/.
+
+    Raises:
+        ParamError, SslsegError: see `analysis.make`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(p.out).resolve() if p.out else Path(scratch)
+        for path in make.make(p, folder, p.experiment or run.experiment_id, run.uri):
+            run.artifact(path, None if path.name == make.PAGE else FOLDER)
+            run.beat()
+    if p.out:
+        print(f"figures and tables: {folder}")
