@@ -158,8 +158,12 @@ class Finetune(Machine, Data, Views):
         presets={"paper-text": "resnet50", "paper-code": "resnet50", "cpu": "tf_efficientnet_lite0",
                  "demo": "tf_efficientnet_lite0"}, source="[P] 3.4 ResNet-50",
     )  # fmt: skip
-    decoder: tuple[int, ...] = knob((256, 128, 64, 32, 16), "channels of the decoder's stages, deepest first", low=1,
-                                    source="smp default; 9.0 M parameters around ResNet-50, [P] 3.4")  # fmt: skip
+    decoder: tuple[int, ...] = knob(
+        help="channels of the decoder's stages, deepest first",
+        presets={"paper-text": (256, 128, 64, 32, 16), "paper-code": (256, 128, 64, 32, 16),
+                 "cpu": (256, 128, 64, 32, 16), "demo": (64, 48, 32, 16, 8)}, low=1,
+        source="smp default; 9.0 M parameters around ResNet-50, [P] 3.4; demo: [H] a step takes two thirds of the time",
+    )  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     subset: str = knob(
