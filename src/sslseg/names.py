@@ -53,6 +53,7 @@ MODEL_LINEAGE = "sslseg.lineage"
 MODEL_SHA = "sslseg.sha256"
 MODEL_ARCHITECTURE = "sslseg.architecture"
 MODEL_DOMAIN = "sslseg.domain"  # what the data shows: "natural", "cardiac-mri" …; from the encoder's config
+MODEL_EXPOSURE = "sslseg.exposure_sha256"  # of the folder's EXPOSURE_FILE
 MODEL_ORIGIN = "sslseg.origin"  # where imported weights come from, as declared
 
 KIND_ENCODER = "encoder"
@@ -66,6 +67,7 @@ ROLE_FINE_TUNED = "fine-tuned"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CARD_FILE = "card.md"
+EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, have seen
 
 SCRATCH = "scratch"  # the one value of `encoder` that means "random weights, on purpose"
 CFG = "cfg."  # resolved parameters are logged under this prefix

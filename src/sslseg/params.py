@@ -202,6 +202,7 @@ class Finetune(Machine, Data, Views):
     absent: str = knob("exclude", "a class absent from truth and prediction of a slice: exclude, or count as 1",
                        choices=("exclude", "one"), source="[C] absent_score=1.0, flaw F14")  # fmt: skip
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
+    allow_transductive: bool = knob(False, "go on, and mark the run, when the encoder has seen val or test patients")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,15 @@ from mlflow.models import Model
 
 from sslseg import flavor, names, store
 from sslseg.flags import to_text
-from sslseg.names import CARD_FILE, CONFIG_FILE, KIND_ENCODER, KIND_SEGMENTER, WEIGHTS_FILE, EncoderError
+from sslseg.names import (
+    CARD_FILE,
+    CONFIG_FILE,
+    EXPOSURE_FILE,
+    KIND_ENCODER,
+    KIND_SEGMENTER,
+    WEIGHTS_FILE,
+    EncoderError,
+)
 from sslseg.runs import Run
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
@@ -100,6 +108,8 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     config = read_config(folder)
     own = config.get("sslseg", {})
     found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
+    if (folder / EXPOSURE_FILE).is_file():
+        found[names.MODEL_EXPOSURE] = digest(folder / EXPOSURE_FILE)
     return found | {f"sslseg.{key}": str(own[key]) for key in ("domain", "origin") if own.get(key)}
 
 

@@ -15,7 +15,7 @@ from sslseg.data import batches, subsets
 from sslseg.data.subsets import Manifest
 from sslseg.models import audit, segmenter, unet
 from sslseg.params import Finetune
-from sslseg.stages import cards, curves, devices, inputs, results, upstream
+from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream
@@ -44,6 +44,7 @@ def run(p: Finetune, run: tracking.Run) -> None:
     manifest = _subset(p, data)
     upstream.check_channels(source, data.store.channels)
     _describe(p, run, source, data, manifest)
+    leaks.gate(run, source.resolved, data, allow=p.allow_transductive)
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)
     inputs.examine(p, data, rows, run, labelled=True)
@@ -157,9 +158,12 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
         classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=p.spacing,
         extra={"run_id": run.id, "domain": data.store.domain},
     )  # fmt: skip
+    seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
+    leaks.write(folder / "segmenter", run, source.resolved, data, seen)
     registry.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
                            role=names.ROLE_FINE_TUNED, sha256=sha, **common)  # fmt: skip
     results.save_encoder(net, carried, folder / "encoder", source, data, run)
+    leaks.write(folder / "encoder", run, source.resolved, data, seen)
     registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
                          role=names.ROLE_FINE_TUNED, card=cards.encoder(p, run, data, source.architecture, hops), **common)  # fmt: skip
     checkpoint.clear(tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id))

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sslseg import identity, lineage, names, registry, tracking
+from sslseg.data import exposure
 from sslseg.models import encoder, imports
 from sslseg.models.imports import Fetched
 from sslseg.params import ImportEncoder
@@ -61,6 +62,7 @@ def run(p: ImportEncoder, run: tracking.Run) -> None:
             law=found.law,
             extra=extra,
         )
+        exposure.write(folder, [], origin=found.origin)
         registry.log_encoder(
             run, folder, name=p.name or f"encoder-{found.architecture}", role=names.ROLE_IMPORTED,
             method=found.method, dataset=found.dataset, lineage=lineage.text(hops), card=_card(found, run), sha256=sha,

@@ -14,7 +14,7 @@ from sslseg.data import batches, streams
 from sslseg.models import audit
 from sslseg.models import encoder as encoders
 from sslseg.params import Pretrain
-from sslseg.stages import cards, curves, devices, inputs, results, upstream
+from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream
@@ -147,6 +147,7 @@ def _keep(p, run, method, step: int, epoch: int | None, data: Inputs, rows, sour
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
             results.save_pretrained(encoder, folder, source, data, run)
+            leaks.write(folder, run, source.resolved, data, rows)
             registry.log_encoder(
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),

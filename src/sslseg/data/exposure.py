@@ -1,0 +1,125 @@
+"""Floor 1b: which patients and images a network has seen: salted hashes in a file beside its weights.
+
+A patient is known by dataset and name, and by the voxels of every image: a file that was renamed, moved or
+compressed again decodes to the same voxels (`encode.voxel_digest`). Not known again: an image that was
+resampled, cropped or rescaled.
+
+The salt differs from entry to entry, so that files of two encoders cannot be joined by their hashes. It is
+public: whoever holds a list of names can still try them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.data.slices import Slices
+from sslseg.names import EXPOSURE_FILE, EncoderError
+
+FORMAT = 1
+DIGITS = 32  # 128 bits of the sha256: no accidental match among any number of images
+SIZE_LIMIT = 256 << 20  # bytes; a million images take about 35 MB
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one stage of training read."""
+
+    run_id: str
+    stage: str
+    dataset: str
+    salt: str
+    patients: tuple[str, ...]
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What of some rows was seen, and by which stages."""
+
+    patients: tuple[str, ...]  # names
+    images: int
+    by: tuple[Seen, ...]
+
+
+def of(store: Slices, rows: Iterable[int], *, run_id: str, stage: str) -> Seen:
+    """The entry of a stage that trained on, or chose its network by, `rows` of `store`."""
+    salt = hashlib.sha256(f"{run_id} {store.digest}".encode()).hexdigest()[:DIGITS]
+    facts = _facts(store, rows)
+    patients = {_hash(salt, f"{store.dataset}/{name}") for name in facts}
+    contents = {_hash(salt, content) for contents in facts.values() for content in contents}
+    return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(contents)))
+
+
+def _facts(store: Slices, rows: Iterable[int]) -> dict[str, set[str]]:
+    """patient -> digests of the images that `rows` are of."""
+    volumes = np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
+    table = store.volume_table.iloc[volumes]
+    found: dict[str, set[str]] = {}
+    for patient, content in zip(table["patient"], table["sha256"], strict=True):
+        found.setdefault(str(patient), set()).add(content)
+    return found
+
+
+def _hash(salt: str, text: str) -> str:
+    return hashlib.sha256(f"{salt} {text}".encode()).hexdigest()[:DIGITS]
+
+
+def overlap(seen: Sequence[Seen], store: Slices, rows: Iterable[int]) -> Overlap:
+    """Patients among `rows` whose name or whose image is in `seen`."""
+    facts = _facts(store, rows)
+    met: dict[str, set[str]] = {}
+    by = []
+    for entry in seen:
+        names, images = set(entry.patients), set(entry.images)
+        found = {
+            patient: {c for c in contents if _hash(entry.salt, c) in images}
+            for patient, contents in facts.items()
+        }
+        hit = {
+            patient: contents
+            for patient, contents in found.items()
+            if contents or _hash(entry.salt, f"{store.dataset}/{patient}") in names
+        }
+        for patient, contents in hit.items():
+            met.setdefault(patient, set()).update(contents)
+        by += [entry] if hit else []
+    return Overlap(tuple(sorted(met)), sum(len(c) for c in met.values()), tuple(by))
+
+
+def write(folder: Path, seen: Iterable[Seen], origin: str = "") -> None:
+    """Write the file of a model folder: the entries of its own stage and of all upstream.
+
+    Args:
+        origin: of weights that were made elsewhere: what is declared, for nothing is known.
+    """
+    entries = {(entry.run_id, entry.salt): asdict(entry) for entry in seen}
+    content = {"format": FORMAT, "origin": origin, "seen": list(entries.values())}
+    (Path(folder) / EXPOSURE_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> list[Seen]:
+    """The entries of a model folder, root first.
+
+    Raises:
+        EncoderError: no such file, or not one that `write` wrote.
+    """
+    path = Path(folder) / EXPOSURE_FILE
+    try:
+        if path.stat().st_size > SIZE_LIMIT:
+            raise ValueError(f"larger than {SIZE_LIMIT:,} bytes")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}, wanted {FORMAT}")
+        return [_entry(**entry) for entry in content["seen"]]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise EncoderError(f"{path}: wanted the list of what the encoder has seen ({error})") from None
+
+
+def _entry(*, patients: list[str], images: list[str], **facts: str) -> Seen:
+    return Seen(patients=tuple(patients), images=tuple(images), **facts)

@@ -1,0 +1,90 @@
+"""Floor 2: the gate between what an encoder has seen and what it is to be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sslseg import names
+from sslseg.data import exposure
+from sslseg.data.exposure import Overlap, Seen
+from sslseg.registering import digest
+from sslseg.registry import Resolved
+from sslseg.runs import Run
+from sslseg.stages.inputs import Inputs
+
+HELD_OUT = ("val", "test")
+SHOWN = 5
+
+
+def ancestry(resolved: Resolved | None) -> list[Seen] | None:
+    """What the encoder and all its ancestors have seen: nothing for random weights, None if not recorded.
+
+    Raises:
+        EncoderError: its list is damaged, gone, or not the one that was logged with it.
+    """
+    if resolved is None:
+        return []
+    wanted, path = resolved.tags.get(names.MODEL_EXPOSURE, ""), resolved.path / names.EXPOSURE_FILE
+    if not wanted:
+        return None
+    actual = digest(path) if path.is_file() else "(no file)"
+    if actual != wanted:
+        raise names.EncoderError(
+            f"run {resolved.run_id}: {path} was changed after it was logged: "
+            f"expected sha256 {wanted}, actual {actual}"
+        )
+    return exposure.read(resolved.path)
+
+
+def gate(run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool) -> None:
+    """Stop when val or test patients of `data` were seen upstream; with `allow`, mark the run and go on.
+
+    Raises:
+        LeakError: an overlap, or an encoder that cannot say what it has seen.
+        EncoderError: see `ancestry`.
+    """
+    seen = ancestry(resolved)
+    found = None if seen is None else _overlap(seen, data)
+    if found is not None and not found.patients:
+        return
+    fault = _sentence(resolved, found, data) if found else _unknown(resolved)
+    if not allow:
+        raise names.LeakError(f"{fault}. allow_transductive=true goes on all the same and marks the run")
+    run.tags({names.TAG_TRANSDUCTIVE: "true", "sslseg.transductive_reason": fault})
+    if found:
+        run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
+    print(f"warning: transductive: {fault}")
+
+
+def _unknown(resolved: Resolved) -> str:
+    return (
+        f"run {resolved.run_id}: nobody knows what its {resolved.kind} has seen, it was logged without "
+        f"{names.EXPOSURE_FILE}. Make it again"
+    )
+
+
+def _overlap(seen: list[Seen], data: Inputs) -> Overlap:
+    return exposure.overlap(seen, data.store, np.concatenate([data.rows[name] for name in HELD_OUT]))
+
+
+def _sentence(resolved: Resolved, found: Overlap, data: Inputs) -> str:
+    patients = data.store.index["patient"].to_numpy()
+    held = len(set(patients[np.concatenate([data.rows[name] for name in HELD_OUT])]))
+    some = ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
+    stages = "; ".join(f"{seen.stage} on {seen.dataset}, run {seen.run_id}" for seen in found.by)
+    return (
+        f"run {resolved.run_id}: {len(found.patients)} of the {held} val and test patients of "
+        f"{data.store.dataset} ({some}; {found.images} images equal by content) were seen upstream: {stages}"
+    )
+
+
+def write(folder: Path, run: Run, resolved: Resolved | None, data: Inputs, rows: Iterable[int]) -> None:
+    """Put the list of what was seen into a model folder: `rows` of this run, and all that is upstream."""
+    before = ancestry(resolved)
+    if before is None:
+        return  # unknown stays unknown: downstream stops at a folder without the list
+    own = exposure.of(data.store, rows, run_id=run.id, stage=run.stage)
+    exposure.write(folder, [*before, own])
