@@ -33,7 +33,7 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
     Raises:
         DataError: the first bad file (`skip=False`), or nothing is left of them.
     """
-    module, law = inputs.module, inputs.law
+    law = inputs.law
     aside = _aside(store)
     aside.mkdir()
     try:
@@ -52,9 +52,9 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
                 "digest": digest(inputs, digests),
                 "law": law,
                 "channels": writer.channels,
-                "colours": list(getattr(module, "COLOURS", ())),
-                "domain": module.DOMAIN,
-                "licence": module.LICENCE,
+                "colours": list(inputs.about.colours),
+                "domain": inputs.about.domain or inputs.module.DOMAIN,
+                "licence": inputs.about.licence or inputs.module.LICENCE,
                 "skipped": skipped,
                 "shards": {name: sha256(aside / name) for name in (CODES, LABELS)},
                 "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
@@ -132,13 +132,13 @@ class _Writer:
         self._rows(source, e)
         self.codes.write(e.codes.astype("<i2", copy=False).tobytes())
         if e.label is not None:
-            self.labels.write(e.label.tobytes())
+            self.labels.write(e.label[known(e.label)].tobytes())
         row = {
             "patient": source.patient,
             "group": source.group,
             "frame": source.frame,
             "phase": source.phase,
-            "labelled": e.label is not None,
+            "labelled": e.label is not None and bool(known(e.label).any()),
             "slices": len(e.codes),
             "native_height": shape[2],
             "native_width": shape[3],
@@ -156,8 +156,8 @@ class _Writer:
 
     def _rows(self, source: Source, e: Encoded) -> None:
         channels, height, width = e.codes.shape[1:]
-        for z in range(len(e.codes)):
-            labelled = e.label is not None
+        annotated = np.zeros(len(e.codes), bool) if e.label is None else known(e.label)
+        for z, labelled in enumerate(annotated.tolist()):
             counts = (
                 np.bincount(e.label[z].ravel(), minlength=IGNORE + 1)[:IGNORE]
                 if labelled
@@ -184,3 +184,8 @@ class _Writer:
             )
             self._offset += channels * height * width
             self._label_offset += height * width if labelled else 0
+
+
+def known(label: np.ndarray) -> np.ndarray:
+    """[Z, Y, X] -> bool [Z]: slices of which anything is annotated, that is not all `IGNORE`."""
+    return (label != IGNORE).any(axis=(1, 2))

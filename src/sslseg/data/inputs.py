@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sslseg.data.encode import FORMAT
-from sslseg.data.source import Source
+from sslseg.data.source import Description, Source
 from sslseg.names import DataError
 
 MOST_CLASSES = 62  # bits of the column `classes`
@@ -26,6 +26,7 @@ class Inputs:
     dataset: str
     module: ModuleType
     root: Path
+    about: Description
     law: dict[str, Any]
     sources: list[Source]
     faults: list[dict[str, str]]
@@ -34,12 +35,13 @@ class Inputs:
         """Sources as plain values, paths relative to the root."""
         return [
             [s.patient, s.group, s.frame, s.phase, self.relative(s.image), self.relative(s.label), s.index]
+            + [self.relative(p) for p in s.more]
             for s in self.sources
         ]
 
     def files(self) -> list[Path]:
         """Every image and mask once, sorted."""
-        return sorted({p for s in self.sources for p in (s.image, s.label) if p is not None})
+        return sorted({p for s in self.sources for p in (s.image, s.label, *s.more) if p is not None})
 
     def relative(self, path: Path | None) -> str:
         """Path relative to the root, "" for None."""
@@ -50,22 +52,43 @@ class Inputs:
         return [[self.relative(p), (s := p.stat()).st_size, s.st_mtime_ns] for p in self.files()]
 
 
-def law(module: ModuleType, spacing: float) -> dict[str, Any]:
+def describe(module: ModuleType, root: Path) -> Description:
+    """What the folder says of itself, where the format has a `describe(root)`; else the module's constants.
+
+    Raises:
+        DataError: the folder's own description is missing or wrong.
+    """
+    about = (
+        module.describe(root)
+        if hasattr(module, "describe")
+        else Description(
+            classes=module.CLASSES,
+            colours=tuple(getattr(module, "COLOURS", ())),
+            physical=getattr(module, "PHYSICAL", True),
+        )
+    )
+    if len(about.classes) > MOST_CLASSES:
+        raise DataError(f"{root}: wanted at most {MOST_CLASSES} classes, got {len(about.classes)}")
+    if len(set(about.classes)) < len(about.classes) or about.classes[:1] != ("background",):
+        raise DataError(f"{root}: wanted different classes, 'background' first, got {list(about.classes)}")
+    return about
+
+
+def law(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:
     """Everything but the files that decides what a store holds.
 
     A dataset may declare PHYSICAL = False (no millimetres: never resampled) and VERSION, raised
     when its reader gives other voxels for the same files.
     """
-    if len(module.CLASSES) > MOST_CLASSES:
-        raise DataError(
-            f"{module.__name__}: wanted at most {MOST_CLASSES} classes, got {len(module.CLASSES)}"
-        )
-    return {
+    found = {
         "format": FORMAT,
         "reader": getattr(module, "VERSION", 1),
-        "spacing": float(spacing) if getattr(module, "PHYSICAL", True) else 0.0,
-        "classes": list(module.CLASSES),
+        "spacing": float(spacing) if about.physical else 0.0,
+        "classes": list(about.classes),
     }
+    if hasattr(module, "describe"):  # the constants of a module are no part of its files' law
+        found["about"] = json.loads(json.dumps(asdict(about)))
+    return found
 
 
 def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:

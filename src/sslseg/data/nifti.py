@@ -34,11 +34,7 @@ def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple
     Raises:
         DataError: the file is missing, damaged, or not one volume of finite grey values.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    array, spacing = _decoded(path, stat.st_size, stat.st_mtime_ns)
+    array, spacing = _decoded(path, *_stamp(path))
     if array.ndim == 4:
         if index is None and array.shape[0] > 1:
             raise DataError(f"{path}: wanted one 3D volume, got a 4D file of {array.shape[0]} frames")
@@ -50,13 +46,40 @@ def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple
     return np.ascontiguousarray(array), spacing
 
 
-def read_mask(path: Path, allowed: Iterable[int], shape: tuple[int, int, int]) -> np.ndarray:
-    """Read the mask of an image of `shape` (Z, Y, X) as uint8 [Z, Y, X].
+def read_channels(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Read a whole 3D or 4D file as [C, Z, Y, X], its fourth axis as channels; spacing as `read_volume`.
+
+    Raises:
+        DataError: as `read_volume`.
+    """
+    array, spacing = _decoded(path, *_stamp(path))
+    return np.ascontiguousarray(array if array.ndim == 4 else array[None]), spacing
+
+
+def count_frames(path: Path) -> int:
+    """Frames of a file, from its header alone; a 3D file has one.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    try:
+        with gzip.open(path) if _packed(path) else path.open("rb") as file:
+            data = file.read(max(HEADERS))
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: damaged or truncated file ({error})") from None
+    shape = _header(path, data).get_data_shape()
+    return shape[3] if len(shape) > 3 else 1
+
+
+def read_mask(
+    path: Path, allowed: Iterable[int], shape: tuple[int, int, int], index: int | None = None
+) -> np.ndarray:
+    """Read the mask of an image of `shape` (Z, Y, X), or frame `index` of a 4D mask, as uint8 [Z, Y, X].
 
     Raises:
         DataError: damaged file, another shape than the image's, or a label outside `allowed`.
     """
-    array, _ = read_volume(path)
+    array, _ = read_volume(path, index)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
     found, wanted = np.unique(array), sorted(allowed)
@@ -71,11 +94,8 @@ def read_mask(path: Path, allowed: Iterable[int], shape: tuple[int, int, int]) -
 def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
     data = _unpacked(path)
-    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
-    if kind is None or len(data) < kind.sizeof_hdr:
-        raise DataError(f"{path}: wanted a NIfTI file, got something else")
+    header = _header(path, data)
     try:
-        header = kind.from_fileobj(io.BytesIO(data), check=False)
         shape, kind_of_voxel = header.get_data_shape(), header.get_data_dtype()
         slope, intercept = header.get_slope_inter()
         spacing = _spacing(path, header, len(shape))
@@ -83,7 +103,7 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
     _check_layout(path, shape, kind_of_voxel)
     offset, count = header.get_data_offset(), int(np.prod(shape, dtype=np.int64))
-    if offset < kind.sizeof_hdr:
+    if offset < header.sizeof_hdr:
         raise DataError(f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)")
     if len(data) < offset + count * kind_of_voxel.itemsize:
         wanted = offset + count * kind_of_voxel.itemsize
@@ -92,16 +112,40 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
     return _scaled(path, raw, slope, intercept), spacing
 
 
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _header(path: Path, data: bytes) -> nib.Nifti1Header:
+    """The header at the start of `data`, as it stands."""
+    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
+    if kind is None or len(data) < kind.sizeof_hdr:
+        raise DataError(f"{path}: wanted a NIfTI file, got something else")
+    try:
+        header = kind.from_fileobj(io.BytesIO(data), check=False)
+        header.get_data_shape()
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
+    return header
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def _first_number(data: bytes) -> tuple[int, int]:
     return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
 
 
 def _unpacked(path: Path) -> bytes:
     """All bytes. A .gz is read to its end, so that its checksum is compared."""
-    with path.open("rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with gzip.open(path) if _packed(path) else path.open("rb") as file:
             data = file.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None

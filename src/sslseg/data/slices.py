@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +23,7 @@ from filelock import FileLock
 from sslseg import plugins
 from sslseg.data import build, fingerprint
 from sslseg.data.build import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES
-from sslseg.data.inputs import Inputs, digest, file_digests, law
+from sslseg.data.inputs import Inputs, describe, digest, file_digests, law
 from sslseg.data.source import Source
 from sslseg.names import DataError, ParamError
 
@@ -46,6 +46,8 @@ class Slices:
         skipped: what `on_bad_file=skip` left out, {file, reason} each.
         fingerprint: see `fingerprint.compute`.
         codes_flat, labels_flat: the shards, memory-mapped.
+        split, sides: how the data divide their patients, "" and {} where they do not say
+            (`source.Description`).
     """
 
     path: Path
@@ -64,6 +66,8 @@ class Slices:
     skipped: list[dict[str, str]]
     codes_flat: np.ndarray
     labels_flat: np.ndarray
+    split: str = ""
+    sides: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
@@ -131,6 +135,8 @@ def open_store(path: Path) -> Slices:
         skipped=meta["skipped"],
         codes_flat=codes,
         labels_flat=labels,
+        split=meta["law"].get("about", {}).get("split", ""),
+        sides=meta["law"].get("about", {}).get("sides", {}),
     )
 
 
@@ -181,8 +187,9 @@ def prepare(
     """
     root, folder = Path(root).resolve(), Path(cache).resolve() / "slices"
     module = plugins.load("datasets", dataset)
+    about = describe(module, root)
     sources, faults = _sources(module, root, on_bad_file)
-    inputs = Inputs(dataset, module, root, law(module, spacing), sources, faults)
+    inputs = Inputs(dataset, module, root, about, law(module, about, spacing), sources, faults)
     warm = folder / "warm" / (_key([dataset, str(root), inputs.law]) + ".json")
     state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
     store = None if verify else _remembered(warm, state, folder)

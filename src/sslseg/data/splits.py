@@ -10,7 +10,7 @@ from sslseg.data.streams import stream
 from sslseg.names import DataError, ParamError
 
 NAMES = ("train", "val", "test")
-KINDS = ("kalapos2022", "stratified", "official")
+KINDS = ("kalapos2022", "stratified", "official", "file")
 SHARE = 10  # stratified: one patient in ten validates, one in ten tests
 FEWEST = 3  # one patient for each of train, val and test
 
@@ -19,11 +19,13 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
     """patient -> "train", "val" or "test".
 
     Args:
-        patients: columns patient, group and, for "official", official ("train", "test" or None);
+        patients: columns patient, group and, for the data's own division, official ("train",
+            "val", "test" or None);
             any number of rows per patient.
         kind: "kalapos2022": patient number mod 10, 1 tests and 2 validates ([C] of the paper);
             "stratified": seeded, about 80/10/10 of every group;
-            "official": the dataset's own test patients, val drawn from the rest as in stratified.
+            "official": the dataset's own test patients; its own val, or drawn as in stratified;
+            "file": all of it as the data's own files say.
         seed: of stream "split"; not read by kalapos2022.
 
     Raises:
@@ -34,12 +36,9 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
     if kind == "kalapos2022":
         return _filled({p: _by_number(p) for p in one["patient"]}, kind)
     if kind not in KINDS:
-        hint = (
-            "a file of splits cannot be given yet"
-            if kind == "file"
-            else "auto is resolved by the dataset's SPLIT"
+        raise ParamError(
+            f"split: wanted one of {', '.join(KINDS)}, got {kind!r} (auto is resolved by the dataset's SPLIT)"
         )
-        raise ParamError(f"split: wanted one of {', '.join(KINDS)}, got {kind!r} ({hint})")
     groups = patients[["patient", "group"]].drop_duplicates()
     if groups["patient"].duplicated().any():
         twice = groups.loc[groups["patient"].duplicated(), "patient"].iloc[0]
@@ -47,9 +46,14 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
     if kind == "stratified":
         return _filled(_drawn(one, seed, ("test", "val")), kind)
     official = one.get("official", pd.Series([None] * len(one), index=one.index))
+    told = dict(zip(one["patient"], official, strict=True))
+    if kind == "file":
+        return _told(told)
     test = official == "test"
     if not test.any():
         raise ParamError("split=official: this dataset names no test patients, use split=stratified")
+    if (official == "val").any():
+        return _filled({p: side or "train" for p, side in told.items()}, kind)
     drawn = _drawn(one[~test], seed, ("val",))
     return _filled(drawn | dict.fromkeys(one.loc[test, "patient"], "test"), kind)
 
@@ -74,6 +78,16 @@ def _drawn(patients: pd.DataFrame, seed: int, held: tuple[str, ...]) -> dict[str
     every = min(SHARE, len(line))
     places = {round(i * every / len(held)): name for i, name in enumerate(held)}
     return {p: places.get(i % every, "train") for i, p in enumerate(line)}
+
+
+def _told(sides: dict[str, str | None]) -> dict[str, str]:
+    """The division as it is written down, which has to name every patient."""
+    missing = [p for p, side in sides.items() if side not in NAMES]
+    if len(missing) == len(sides):
+        raise ParamError("split=file: these data bring no file of splits, use split=stratified")
+    if missing:
+        raise DataError(f"split=file: wanted a side for every annotated patient, got none for {missing[:8]}")
+    return _filled(sides, "file")
 
 
 def _filled(assigned: dict[str, str], kind: str) -> dict[str, str]:

@@ -53,16 +53,21 @@ def _store(dataset: str, root: str, cache: Path, spacing: float, on_bad_file: st
 
 
 def divide(source: Slices, dataset: str, split: str) -> dict[str, np.ndarray]:
-    """split -> rows of the index. A dataset without any label is all train."""
+    """split -> rows of the index. Patients without any label train, unless the data say otherwise."""
     index = source.index
     module = plugins.load("datasets", dataset)
     if not index["labelled"].any():
         return {"train": np.arange(len(index)), "val": np.array([], int), "test": np.array([], int)}
-    kind = module.SPLIT if split == "auto" else split
-    patients = index[["patient", "group"]].drop_duplicates("patient").reset_index(drop=True)
-    if hasattr(module, "official"):
-        patients = patients.assign(official=patients["patient"].map(module.official))
-    assigned = index["patient"].map(splits.assign(patients, kind))
+    kind = (source.split or module.SPLIT) if split == "auto" else split
+    patients = index.groupby("patient", sort=False).agg({"group": "first", "labelled": "any"}).reset_index()
+    own = source.sides.get if source.sides else getattr(module, "official", None)
+    if own is not None:
+        patients = patients.assign(official=[own(p) for p in patients["patient"]])
+    side = splits.assign(patients[patients["labelled"]], kind)
+    bare = patients[~patients["labelled"]]
+    held = kind in ("official", "file") and own is not None
+    side |= {p: (own(p) if held else None) or "train" for p in bare["patient"]}
+    assigned = index["patient"].map(side)
     return {name: np.flatnonzero(assigned == name) for name in SPLITS}
 
 
