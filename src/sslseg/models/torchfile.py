@@ -6,6 +6,7 @@ Sizes are held against the size of the file before anything is allocated.
 from __future__ import annotations
 
 import io
+import mmap
 import struct
 import zipfile
 from pathlib import Path
@@ -18,6 +19,11 @@ from sslseg.names import EncoderError
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
 LEGACY_PROTOCOL = 1001  # ibid., PROTOCOL_VERSION
+# What a program or container that is not what it says can lead to. Warning: strange escapes in names.
+DAMAGE = (
+    ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError, OSError,
+    Warning, struct.error, zipfile.BadZipFile,
+)  # fmt: skip
 MESSAGE = 500  # characters: names inside a file may be of any length
 
 
@@ -32,18 +38,17 @@ def read(path: Path | str) -> Any:
         raise EncoderError(f"{path}: wanted a checkpoint file, there is none")
     try:
         with open(path, "rb") as file:
-            return _read_zip(file) if zipfile.is_zipfile(file) else _read_legacy(file)
+            if zipfile.is_zipfile(file):
+                return _read_zip(file)
+            # A map never reads past its end; a file would set aside whatever length a program declares.
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return _read_legacy(content)
     except RefusedError as refused:
         raise EncoderError(f"{path}: not a plain checkpoint of torch.save: {refused}"[:MESSAGE]) from None
-    except (ValueError, LookupError, TypeError, AttributeError, struct.error, EOFError, OSError,
-            RuntimeError, OverflowError, NotImplementedError, zipfile.BadZipFile) as error:  # fmt: skip
+    except DAMAGE as error:
         raise EncoderError(
             f"{path}: damaged, or not a checkpoint of torch.save ({error})"[:MESSAGE]
         ) from error
-
-
-def _bytes_of(file: BinaryIO) -> int:
-    return file.seek(0, 2)
 
 
 def _flat(dtype: torch.dtype, buffer: bytearray) -> torch.Tensor:
@@ -51,7 +56,7 @@ def _flat(dtype: torch.dtype, buffer: bytearray) -> torch.Tensor:
 
 
 def _read_zip(file: BinaryIO) -> Any:
-    size = _bytes_of(file)
+    size = file.seek(0, 2)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values())
@@ -79,10 +84,9 @@ def _read_zip(file: BinaryIO) -> Any:
         return Machine(Storages(allocate, size)).run(io.BytesIO(archive.read(programs[0])))
 
 
-def _read_legacy(file: BinaryIO) -> Any:
+def _read_legacy(file: mmap.mmap) -> Any:
     """Until torch 1.5: magic, protocol, system, content, keys (five pickles), then the storages."""
-    left = size = _bytes_of(file)
-    file.seek(0)
+    left = size = len(file)
     buffers: dict[str, tuple[bytearray, int]] = {}
 
     def allocate(key: str, dtype: torch.dtype, numel: int) -> torch.Tensor:
@@ -102,8 +106,9 @@ def _read_legacy(file: BinaryIO) -> Any:
     for key in Machine(storages).run(file):
         buffer, numel = buffers.pop(key)
         declared = int.from_bytes(file.read(8), "little")
-        if declared != numel or file.readinto(buffer) != len(buffer):
+        if declared != numel or len(buffer) > size - file.tell():
             raise RefusedError(f"storage {key} with {declared} elements instead of {numel}, or cut short")
+        buffer[:] = file.read(len(buffer))
     if buffers:
         raise RefusedError(f"{len(buffers)} tensors without data")
     return content
