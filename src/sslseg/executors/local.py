@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 
 from sslseg.executors.graph import Graph, Job, Outcome
+from sslseg.names import SslsegError
 
 RETRIES = 2  # a job whose worker died (killed, out of memory) goes on from its checkpoint
 
@@ -28,7 +29,8 @@ def run(
 ) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
-    A job whose upstream failed is not run; a job whose worker process died is tried again.
+    A job whose upstream failed is not run; a job whose worker process died is tried again, alone, so that
+    the jobs that ran beside a killer are not taken for one.
     """
     context = multiprocessing.get_context("spawn")
     lost: dict[str, int] = {}
@@ -36,14 +38,12 @@ def run(
         counter = context.Value("i", 0)
         pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(counter, devices))
         try:
-            yield from _drain(graph, work, pool)
+            yield from _drain(graph, work, pool, workers, lost)
             pool.shutdown()
         except BrokenProcessPool:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for job in graph.reopen():
-                lost[job.name] = lost.get(job.name, 0) + 1
-                if lost[job.name] > RETRIES:
-                    yield graph.close(Outcome(job, error=f"its worker process died {lost[job.name]} times"))
+            pool.shutdown(cancel_futures=True)  # waits: the other workers are ended and close their runs
+            graph.reopen()
+            yield from _give_up(graph, lost)
         except BaseException:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
@@ -51,21 +51,64 @@ def run(
             raise
 
 
-def _drain(graph: Graph, work: Callable[[Job], str], pool: ProcessPoolExecutor) -> Iterator[Outcome]:
+def _give_up(graph: Graph, lost: dict[str, int]) -> Iterator[Outcome]:
+    """End the jobs that have cost too many workers."""
+    for name, times in lost.items():
+        if times > RETRIES and name in graph.waiting:
+            error = f"its worker process died {times} times"
+            yield graph.close(Outcome(graph.waiting[name], error=error))
+
+
+def _drain(
+    graph: Graph, work: Callable[[Job], str], pool: ProcessPoolExecutor, workers: int, lost: dict[str, int]
+) -> Iterator[Outcome]:
+    """Keep the workers busy until all is done.
+
+    Raises:
+        BrokenProcessPool: a worker died; the jobs that had one are counted in `lost`.
+    """
     running: dict[Future, Job] = {}
+    ready: list[Job] = []
     while not graph.done():
-        for job in graph.ready():
-            running[pool.submit(work, job)] = job
+        ready += graph.ready()
+        for job in _next(ready, list(running.values()), workers, lost):
+            ready.remove(job)
+            running[_submit(pool, work, job)] = job
         for skipped in graph.unreachable():
             yield graph.close(skipped)
         if not running:
             continue
         ended, _ = wait(running, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
+            for job in running.values():
+                lost[job.name] = lost.get(job.name, 0) + 1
+            raise BrokenProcessPool
         for future in ended:
-            job = running.pop(future)
-            error = future.exception()
-            if isinstance(error, BrokenProcessPool):
-                raise error
-            yield graph.close(
-                Outcome(job, error=str(error)) if error else Outcome(job, run_id=future.result())
-            )
+            yield graph.close(_outcome(running.pop(future), future))
+
+
+def _next(ready: list[Job], running: list[Job], workers: int, lost: dict[str, int]) -> list[Job]:
+    """The jobs to start: one per idle worker; suspects of having killed one last, and each alone."""
+    if any(job.name in lost for job in running):
+        return []
+    sound = [job for job in ready if job.name not in lost]
+    if sound or running:
+        return sound[: workers - len(running)]
+    return ready[:1]
+
+
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], str], job: Job) -> Future:
+    try:
+        return pool.submit(work, job)
+    except BrokenProcessPool as error:  # an idle worker died before it got anything
+        failed: Future = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _outcome(job: Job, future: Future) -> Outcome:
+    error = future.exception()
+    if error is None:
+        return Outcome(job, run_id=future.result())
+    kind = "" if isinstance(error, SslsegError) else type(error).__name__
+    return Outcome(job, error=": ".join(filter(None, [kind, str(error)])))
