@@ -97,6 +97,7 @@ def study(
         runs=newest.sort_values(KEY).reset_index(drop=True),
         by_epoch=tuned[tuned["encoder_epoch"].notna()]
         .drop_duplicates([*KEY, "encoder_epoch"], keep="last")
+        .sort_values([*KEY, "encoder_epoch"])
         .reset_index(drop=True),
         others=runs[~runs["run_id"].isin(tuned["run_id"])].set_index("run_id", drop=False),
         dataset=name,

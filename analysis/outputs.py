@@ -16,7 +16,7 @@ from analysis.cells import Study
 from analysis.statistics.records import to_json
 
 DPI = 160
-SHOWN = 4  # missing cells that are spelled out on a figure
+SHOWN = 3  # missing cells that are spelled out on a figure
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from planted import Planted, plant, run_id_of
+import pandas as pd
+from planted import Planted
 
 from analysis.statistics.simulate import Plant
 from sslseg import flags, names, params
+from sslseg.history_records import POINT_COLUMNS, Record, curve_frame, frame
 
 DATA = hashlib.sha256(b"planted").hexdigest()
 LABELS = {
@@ -85,15 +87,14 @@ def finetune(
     return Planted(name, tags, texts, metrics)
 
 
-def fill(
-    uri: str,
+def make(
     pipelines: Sequence[str] = tuple(PLANTS),
     budgets: Sequence[int] = (3, 15, 75, 300, 1498),
     seeds: int = 5,
     plants: Mapping[str, Plant] = PLANTS,
     rng_seed: int = 0,
 ) -> list[Planted]:
-    """Write a whole study; returns its fine-tunings."""
+    """A whole study: the encoders' runs, then the fine-tunings."""
     rng = np.random.default_rng(rng_seed)
     shared = {e.name: e for p in pipelines for e in encoders(p)}
     sizes = np.asarray(budgets, float)
@@ -104,10 +105,33 @@ def fill(
             noise = np.exp(law.noise * sizes**-law.decay * rng.standard_normal(len(sizes)))
             losses = np.minimum(law.error(sizes) * noise, 0.99)
             tuned += [finetune(pipeline, n, seed, float(v)) for n, v in zip(budgets, losses, strict=True)]
-    plant(uri, [*shared.values(), *tuned])
-    return tuned
+    return [*shared.values(), *tuned]
 
 
-def ids(runs: Sequence[Planted]) -> list[str]:
-    """Their run IDs."""
-    return [run_id_of(run.name) for run in runs]
+def runs_of(planted: Iterable[Planted]) -> pd.DataFrame:
+    """What `history.runs` would read of them; one given twice is there once."""
+    planted = {run.run_id: run for run in planted}.values()
+    return frame(
+        Record(
+            run.run_id,
+            "0",
+            run.name,
+            run.start,
+            run.start + 60_000,
+            {names.CFG + k: v for k, v in run.cfg.items()},
+            run.tags,
+            {key: points[-1][1] for key, points in run.metrics.items()},
+        )
+        for run in planted
+    )
+
+
+def curves_of(planted: Iterable[Planted]) -> pd.DataFrame:
+    """What `history.curves` would read of them, for every metric."""
+    rows = [
+        (run.run_id, key, step, i, value)
+        for run in planted
+        for key, points in run.metrics.items()
+        for i, (step, value) in enumerate(points)
+    ]
+    return curve_frame(pd.DataFrame.from_records(rows, columns=POINT_COLUMNS))

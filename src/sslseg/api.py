@@ -1,0 +1,101 @@
+"""Floor 2: the functions of `import sslseg`, for notebooks. Each loads what it needs when it is called.
+
+`sslseg.runs` and `sslseg.lineage` are modules of the package, hence `read_runs` and `lineage_of`.
+Every function takes the store from MLFLOW_TRACKING_URI, or from `uri`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from torch import nn
+
+    from sslseg.lineage import Hop
+
+
+def encoders(uri: str | None = None) -> pd.DataFrame:
+    """Registered encoders, newest version first.
+
+    Returns:
+        One row per version: reference (for `load_encoder`), name, version, aliases, run_id, model_id, role,
+        method, dataset, epoch, step, architecture, lineage, sha256; '' where a model does not say.
+    """
+    import pandas as pd
+
+    from sslseg import names, registry
+
+    plain = ["name", "version", "aliases", "run_id", "model_id"]
+    tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
+    rows = [
+        {"reference": f"models:/{row['name']}/{row['version']}"}
+        | {key: row[key] for key in plain}
+        | {
+            key: row.get(getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}"), "")
+            for key in tags
+        }
+        for row in registry.versions(uri=uri)
+    ]
+    return pd.DataFrame(rows, columns=["reference", *plain, *tags])
+
+
+def load_encoder(
+    reference: str, *, role: str = "target", epoch: int | None = None, uri: str | None = None
+) -> nn.Module:
+    """The network behind a reference, with its weights, in evaluation mode.
+
+    Args:
+        reference: run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version> or
+            models:/m-<ID>.
+        epoch: which of a run's kept epochs; None = the last.
+
+    Returns:
+        A timm model without classifier: images [B, C, H, W] -> features [B, F].
+
+    Raises:
+        EncoderError: unknown, ambiguous, damaged, or changed since it was logged.
+    """
+    from sslseg import registry
+    from sslseg.models import encoder
+
+    found = registry.resolve(reference, role=role, epoch=epoch, uri=uri)
+    return encoder.load(found.path).eval()
+
+
+def read_runs(
+    experiment: str | None = None, *, sweep: str | None = None, uri: str | None = None
+) -> pd.DataFrame:
+    """FINISHED runs, oldest first: one row each, with typed `cfg.*` and the latest metrics.
+
+    Args:
+        experiment: name or ID; None = every experiment.
+        sweep: only the cells of this sweep run.
+
+    Raises:
+        SslsegError: no such store, experiment or sweep.
+    """
+    from sslseg import history
+
+    return history.runs(experiment, sweep, uri)
+
+
+def read_curves(run_ids: Iterable[str], keys: Iterable[str], *, uri: str | None = None) -> pd.DataFrame:
+    """Metrics step by step: columns run_id, key, step, value; one value a step, NaN and ±inf as logged."""
+    from sslseg import history
+
+    return history.curves(run_ids, keys, uri)
+
+
+def lineage_of(
+    reference: str, *, role: str = "target", epoch: int | None = None, uri: str | None = None
+) -> list[Hop]:
+    """The stages that an encoder went through, root first; see `lineage.Hop`.
+
+    Raises:
+        EncoderError: see `load_encoder`.
+    """
+    from sslseg import lineage
+
+    return lineage.of_model(reference, uri, role=role, epoch=epoch)

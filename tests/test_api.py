@@ -1,0 +1,62 @@
+"""The public functions: lazy, and equal to what the modules behind them give."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import sslseg
+from sslseg import names, registry, tracking
+from sslseg.names import EncoderError
+
+
+def test_import_loads_neither_torch_nor_mlflow() -> None:
+    code = "import sys, sslseg; dir(sslseg); print(sorted({'torch', 'mlflow', 'pandas'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_reading_runs_does_not_load_torch(store: str) -> None:
+    code = "import sys, sslseg; sslseg.read_runs(); print('torch' in sys.modules, 'mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == [
+        "False",
+        "True",
+    ]
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(AttributeError, match="load_encoder"):
+        sslseg.load_model  # noqa: B018
+    assert set(sslseg.__all__) <= set(dir(sslseg))
+
+
+def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
+    import torch
+
+    from sslseg.models import encoder
+
+    net = encoder.build("resnet10t", 1, seed=3)
+    encoder.save(
+        net, tmp_path / "e", architecture="resnet10t", channels=1, law={"mean": [0.5], "std": [0.5]}, extra={}
+    )
+    with tracking.open_run(
+        names.PRETRAIN, tags={names.TAG_METHOD: "byol", names.TAG_DATASET: "photos"}
+    ) as run:
+        facts = {"name": "encoder-resnet10t", "role": "target", "method": "byol", "epoch": 2, "step": 20}
+        facts |= {"dataset": "photos", "lineage": "byol-photos@2", "card": "# A card"}
+        registry.log_encoder(run, tmp_path / "e", **facts)
+    row = sslseg.encoders().iloc[0]
+    assert (row["reference"], row["run_id"], row["epoch"], row["role"]) == (
+        "models:/encoder-resnet10t/1", run.id, "2", "target")  # fmt: skip
+    images = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 1, 64, 64), np.float32))
+    with torch.no_grad():
+        expected = net.eval()(images)
+        for reference in (run.id, row["reference"]):
+            torch.testing.assert_close(sslseg.load_encoder(reference)(images), expected, rtol=0, atol=1e-6)
+    assert [hop.name for hop in sslseg.lineage_of(run.id)] == ["byol-photos"]
+    assert sslseg.read_runs()["run_id"].tolist() == [run.id]
+    assert sslseg.read_curves([run.id], ["val/iou"]).empty
+    with pytest.raises(EncoderError, match="unknown"):
+        sslseg.load_encoder("0" * 32)
