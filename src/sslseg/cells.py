@@ -84,6 +84,7 @@ def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell
         texts = {
             "source": p.byol_imagenet,
             "trained_on": "imagenet",
+            "trained_by": "byol",
             "origin": "declared by the sweep: BYOL ImageNet",
         }
         return Cell(name, names.IMPORT, texts)

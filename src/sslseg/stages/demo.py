@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
-from sslseg import flags, history, names, params, tracking
+from sslseg import history, names, params, studies, tracking
 from sslseg.params import Demo
 from sslseg.stages import analyse, sweep
 
@@ -19,17 +18,19 @@ def run(p: Demo, run: tracking.Run) -> None:
         SslsegError: the U-Nets or the last BYOL encoder are worse than a working pipeline gives.
     """
     grid = params.Sweep(study="demo", workers=p.workers, cache=p.cache, seed=p.seed, device=p.device)
-    sweep.run(flags.resolve(grid), run)
+    sweep.run(studies.fill(grid), run)
     folder = Path(p.out).resolve()
     analyse.run(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
     _check_learned(run)
-    print(f"\nfigures: {folder}\nto compare the runs:\n  {shutil.which('mlflow') and 'make ui' or 'mlflow ui'}"
-          f"   (mlflow ui --backend-store-uri {run.uri} --host 127.0.0.1)\n"
-          f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning")  # fmt: skip
+    print(
+        f"\nfigures: {folder}\npage: {folder / 'report.html'}\nto compare the runs: make ui, or\n"
+        f"  mlflow ui --host 127.0.0.1 --backend-store-uri {run.uri}\n"
+        f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
+    )
 
 
 def _check_learned(run: tracking.Run) -> None:
-    runs = history.runs(experiment_id=run.experiment_id, sweep=run.id)
+    runs = history.runs(run.experiment_id, run.id, run.uri)
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == "demo")]
     best = tuned["test/iou"].max()
     run.log({"demo/best_test_iou": float(best)})
