@@ -103,13 +103,13 @@ def test_more_seeds_agrees_with_statsmodels() -> None:
 
 
 def test_power_of_equivalence_by_simulation() -> None:
-    d = generator(0, "tost power").normal(0.1, 1.0, (3000, 15))
+    d = generator(0, "tost power").normal(0.1, 1.0, (600, 15))
     hits = np.mean([equivalence(row, 0.9) <= 0.05 for row in d])
-    assert power_of_equivalence(0.1, 1.0, 0.9, 15, 0.05) == pytest.approx(hits, abs=0.03)
+    assert power_of_equivalence(0.1, 1.0, 0.9, 15, 0.05) == pytest.approx(hits, abs=0.06)
 
 
 def test_identical_pipelines_are_rarely_called_different() -> None:
-    rng, stores = generator(0, "identical"), 100
+    rng, stores = generator(0, "identical"), 60
     calls = [
         v.call
         for _ in range(stores)
@@ -117,7 +117,7 @@ def test_identical_pipelines_are_rarely_called_different() -> None:
             rows(simulate.shifted(2, 4, 10, rng), (1, 3, 7, 15)), margin=0.05, higher_is_better=True
         )
     ]
-    assert sum(c in ("better", "worse") for c in calls) <= 12  # 3 s.d. above 5 %
+    assert sum(c in ("better", "worse") for c in calls) <= 9  # 3.5 s.d. above 5 %
 
 
 def test_summaries() -> None:

@@ -80,9 +80,9 @@ class Family:
 
 
 def paired(scores: Sequence[Score], a: str, b: str, *, higher_is_better: bool, budget: int | None) -> Paired:
-    """Join the runs of two pipelines by budget, seed and subset."""
+    """Join the runs of two pipelines by budget, seed and subset; ``scores`` in the order of `ordered`."""
     sign = 1.0 if higher_is_better else -1.0
-    chosen = [s for s in ordered(scores) if budget is None or s.budget == budget]
+    chosen = [s for s in scores if budget is None or s.budget == budget]
     right = {(s.budget, s.seed, s.subset): s.value for s in chosen if s.pipeline == b}
     by_seed: dict[int, list[float]] = {}
     for s in chosen:

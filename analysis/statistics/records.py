@@ -7,6 +7,7 @@ import math
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ def internal(**options: Any) -> Any:
     return field(repr=False, compare=False, metadata={"json": False}, **options)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Score:
     """One number of one run.
 
@@ -35,6 +36,10 @@ class Score:
     seed: int
     subset: str
     value: float
+
+
+_KEY = attrgetter("pipeline", "budget", "seed", "subset")
+_FIELDS = attrgetter("pipeline", "budget", "seed", "subset", "value")  # faster than comparing records
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,8 @@ def ordered(scores: Iterable[Score]) -> tuple[Score, ...]:
     ValueError
         when two scores share pipeline, budget, seed and subset but not the value.
     """
-    kept = sorted({s for s in scores if math.isfinite(s.value)})
-    keys = [(s.pipeline, s.budget, s.seed, s.subset) for s in kept]
+    kept = sorted({s for s in scores if math.isfinite(s.value)}, key=_FIELDS)
+    keys = [_KEY(s) for s in kept]
     for key, following in zip(keys, keys[1:], strict=False):
         if key == following:
             raise ValueError(
