@@ -1,0 +1,140 @@
+"""Floor 1b: a volume in, its mask on its own grid out.
+
+The way there is the slice store's, to the bit: resampled in plane to the network's spacing, coded as
+int16, clipped and scaled by the law the network was trained under with the volume's own p1 and p99,
+padded to multiples of 32. The way back: padding cut off, logits resampled to the input's grid, and
+only then one class for each pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sslseg.data.encode import encode
+from sslseg.data.intensity import Intensity
+from sslseg.data.render import MULTIPLE
+from sslseg.data.source import Volume
+from sslseg.models import segmenter
+from sslseg.names import EncoderError
+from sslseg.training.vitals import evaluating
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained segmenter: `spacing` in mm (0 = each volume's own), `facts` as its folder states them."""
+
+    net: nn.Module
+    classes: tuple[str, ...]
+    channels: int
+    law: Intensity
+    spacing: float
+    facts: dict[str, Any]
+
+
+def open_model(folder: Path | str, device: Any = "cpu") -> Model:
+    """The model of a segmenter folder, in evaluation mode on `device`.
+
+    Raises:
+        EncoderError: see `segmenter.load`.
+    """
+    net, config = segmenter.load(folder)
+    return Model(
+        net=net.to(device),
+        classes=tuple(config["classes"]),
+        channels=int(config["model_args"]["in_chans"]),
+        law=Intensity.from_json(config["law"]),
+        spacing=float(config["spacing"]),
+        facts=dict(config.get("sslseg", {})),
+    )
+
+
+def segment(
+    models: Sequence[Model],
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    *,
+    batch_size: int = 16,
+    mirror: bool = False,
+    device: Any = "cpu",
+) -> np.ndarray:
+    """The class of every voxel, uint8 [Z, Y, X].
+
+    Args:
+        models: one, or several whose logits are averaged on the input's grid.
+        image: [C, Z, Y, X], any integer type or float, finite.
+        spacing: (z, y, x) in mm; z is not read, slices are segmented one by one.
+        mirror: average with the logits of the slices mirrored left to right.
+
+    Raises:
+        EncoderError: a model reads another number of channels, or the models have other classes.
+        DataError: see `encode`.
+    """
+    _check(models, len(image))
+    inputs = [_network_input(model, image, spacing) for model in models]
+    depth, grid = image.shape[1], image.shape[2:]
+    mask = np.empty((depth, *grid), np.uint8)
+    with evaluating(*(model.net for model in models)):
+        for start in range(0, depth, batch_size):
+            part = slice(start, start + batch_size)
+            total = sum(
+                _logits(model.net, torch.from_numpy(x[part]).to(device), grid, mirror)
+                for model, x in zip(models, inputs, strict=True)
+            )
+            mask[part] = total.argmax(1).to(torch.uint8).cpu().numpy()
+    return mask
+
+
+def _check(models: Sequence[Model], channels: int) -> None:
+    for model in models:
+        if model.channels != channels:
+            raise EncoderError(
+                f"the model reads {model.channels} channel(s), the input has {channels}"
+                f" (model of run {model.facts.get('run_id', 'unknown')})"
+            )
+        if model.classes != models[0].classes:
+            raise EncoderError(
+                f"models of one ensemble must have the same classes: {models[0].classes}, {model.classes}"
+            )
+
+
+def _network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """float32 [Z, C, H, W] at the network's spacing, normalised, not yet padded."""
+    coded = encode(Volume(image, None, spacing), model.spacing, len(model.classes))
+    law = model.law.affine_of(*(a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99)))
+    low, high, scale, offset = (a[0][:, None, None] for a in law)
+    return np.clip(coded.codes.astype(np.float32), low, high) * scale + offset
+
+
+def _logits(net: nn.Module, x: Tensor, grid: tuple[int, int], mirror: bool) -> Tensor:
+    """float32 [B, K, *grid] of [B, C, H, W]."""
+    height, width = x.shape[2:]
+    padded = functional.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
+    found = net(padded)
+    if mirror:
+        found = (found + net(padded.flip(-1)).flip(-1)) / 2
+    found = found[:, :, :height, :width].float()
+    if (height, width) == tuple(grid):
+        return found
+    shrinks = grid[0] < height or grid[1] < width
+    # pixel centres are matched, as cv2 matched them on the way in
+    return functional.interpolate(found, size=tuple(grid), mode="bilinear", antialias=shrinks)
+
+
+def largest_components(mask: np.ndarray, classes: int) -> np.ndarray:
+    """`mask` [Z, Y, X] with, of every foreground class, its largest part only (26 neighbours in 3D)."""
+    out, neighbours = mask.copy(), np.ones((3, 3, 3), bool)
+    for k in range(1, classes):
+        parts, count = ndimage.label(mask == k, neighbours)
+        if count > 1:
+            kept = 1 + np.bincount(parts.ravel())[1:].argmax()
+            out[(parts > 0) & (parts != kept)] = 0
+    return out
