@@ -45,6 +45,7 @@ BENDS: dict[str, Plant] = {
     "break at 50 slices, noise 20 %": Plant(0.8, 0.5, 0.0, 0.2, 0.0, break_at=50, after=0.10),
     "smooth law, α 0.8, β 0.5, γ 0.1": Plant(0.8, 0.5, 0.1),
     "smooth law, α 0.7, β 0.7, γ 0.2": Plant(0.7, 0.7, 0.2),
+    "slow bend: α 0.8, β 0.35, γ 0.08, noise 20 %": Plant(0.8, 0.35, 0.08, 0.2, 0.05),
 }
 
 
