@@ -141,7 +141,7 @@ def execute(
             adopt_run_id=adopt_run_id,
             tags=known | (tags or {}),
         ) as run:
-            _run_stage(stage_module(stage), params, run)
+            _run_stage(stage_module(stage), params, run, method)
     except (Terminated, KeyboardInterrupt):
         if in_worker:  # a pool would hand the next cell to a process that was told to end
             os._exit(EXIT_TERMINATED)
@@ -149,8 +149,9 @@ def execute(
     return run.id
 
 
-def _run_stage(module: ModuleType, params: Any, run: Run) -> None:
-    from sslseg import tracking
+def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = None) -> None:
+    from sslseg import manifest, tracking
+    from sslseg.stages import devices
 
     params = module.fill(params) if hasattr(module, "fill") else params
     runtime = [name for name, (_, knob, _) in flags.knobs(type(params)).items() if knob.runtime]
@@ -165,7 +166,9 @@ def _run_stage(module: ModuleType, params: Any, run: Run) -> None:
         opened = tracking.resume(run, module.identify(params), has_checkpoint)
         if opened:
             print(f"going on with run {run.id} from its last checkpoint ({opened} points to it)", flush=True)
+    written = manifest.start(run, params, method, devices.name(params))
     module.run(params, run)
+    manifest.complete(run, written)
 
 
 _guarded_pid = 0

@@ -38,6 +38,13 @@ def of(p: Machine) -> torch.device:
     return torch.device("cuda" if p.device != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def name(p: object) -> str:
+    """What the manifest calls the device; a stage without the knob uses the CPU."""
+    if getattr(p, "device", "cpu") == "cpu" or of(p).type == "cpu":
+        return "cpu"
+    return f"cuda: {torch.cuda.get_device_name()}"
+
+
 def use(p: Machine) -> None:
     """Set thread counts; weights are equal to the bit only at equal threads, so they are logged."""
     torch.set_num_threads(threads(p))
