@@ -233,13 +233,41 @@ class Sweep(Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Predict(Machine):
+class Inference(Machine):
+    """How a trained model is put on whole volumes. Options are to be chosen on val, with `-e evaluate`."""
+
+    batch_size: int = knob(16, "slices per forward pass", low=1, runtime=True)
+    mirror: bool = knob(False, "average with the prediction of the mirrored slices")
+    largest: bool = knob(False, "keep the largest 3D component of each class only")
+    on_bad_file: str = knob("stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Inference):
     """Segment volumes with a registered model, in the geometry of the input."""
 
-    model: str = knob(help="fine-tuned model: run ID, runs:/… or models:/…")
+    model: tuple[str, ...] = knob(help="fine-tuned model: run ID, runs:/… or models:/…; several are averaged")
     input: str = knob(help="a NIfTI file, or a folder of them")
     output: str = knob(help="folder for the masks; must not be the input's")
-    batch_size: int = knob(16, "slices per forward pass", low=1, runtime=True)
+    pattern: str = knob("*", "which files of an input folder, by name, as a shell writes it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Inference):
+    """Score a model, or masks from elsewhere, per patient in 3D at the original resolution."""
+
+    model: tuple[str, ...] = knob((), "fine-tuned model: run ID, runs:/… or models:/…; several are averaged")
+    predictions: str = knob(
+        "", "score this folder of masks (of -e predict, or another tool) instead of a model"
+    )
+    dataset: str = knob(
+        "demo", "annotated data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
+    )
+    data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
+    split: str = knob("auto", "how patients are divided; auto = the dataset's own", choices=SPLITS)
+    part: str = knob("test", "patients to score: choose options on val, report test",
+                     choices=("train", "val", "test", "all"))  # fmt: skip
+    resamples: int = knob(2000, "bootstrap draws over patients, for 95 % intervals", low=100, high=100000)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -271,6 +299,7 @@ STAGES: dict[str, type] = {
     "finetune": Finetune,
     "sweep": Sweep,
     "predict": Predict,
+    "evaluate": Evaluate,
     "analyse": Analyse,
     "demo": Demo,
 }
