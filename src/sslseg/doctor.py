@@ -1,0 +1,208 @@
+"""Floor 1a: what is wrong with a tracking store, and what can be done about it. Finding changes nothing.
+
+Each check yields findings; a finding that can be mended carries the action, which its reader calls.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from mlflow.entities import LoggedModelStatus, ViewType
+
+from sslseg import history_sql, names, runs, store, tracking
+from sslseg.registry import versions
+
+_RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+ALL_RUNS = 50_000  # MLflow's limit for a page is 50,000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: of what, which, and what mends it."""
+
+    subject: str
+    fault: str
+    action: str = ""
+    mend: Callable[[], object] | None = None  # None = by hand, if at all
+    grave: bool = True  # False: takes room, and harms nothing
+
+
+def examine(uri: str, cache: Path) -> Iterator[Finding]:
+    """Every check, the database first: when that is not sound, nothing behind it is read."""
+    faults = list(database(uri))
+    yield from faults
+    if any(fault.mend is None for fault in faults):
+        return
+    yield from abandoned(uri, cache)
+    models = logged_models(uri)
+    yield from unfinished_models(uri, models)
+    yield from changed_files(models)
+    yield from lost_versions(uri, models)
+    yield from orphans(uri, models)
+    yield from old_checkpoints(uri, cache)
+
+
+def database(uri: str) -> Iterator[Finding]:
+    """Schema, integrity and journal of a SQLite store; other databases are their administrator's."""
+    path = store.sqlite_path(uri)
+    if path is None:
+        return
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
+    try:
+        (sound,) = connection.execute("pragma quick_check(1)").fetchone()
+        (journal,) = connection.execute("pragma journal_mode").fetchone()
+        schema = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        yield Finding(str(path), f"the database cannot be read: {error}", "restore it from a backup")
+        return
+    finally:
+        connection.close()
+    if sound != "ok":
+        yield Finding(str(path), f"the database is damaged: {sound}", "restore it from a backup")
+    if not schema or schema[0] not in history_sql.SCHEMAS:
+        wanted = ", ".join(history_sql.SCHEMAS)
+        yield Finding(
+            str(path),
+            f"schema {schema and schema[0]}, wanted {wanted}",
+            "`mlflow db upgrade`, after a backup",
+        )
+    if journal != "wal":
+        mend = partial(store._set_wal, path)
+        yield Finding(str(path), f"journal mode {journal}", "set the write-ahead log", mend, grave=False)
+
+
+def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
+    """Runs that say RUNNING although their process is gone."""
+    for run in tracking.search({}, uri=uri, status="RUNNING"):
+        if not tracking.is_abandoned(run):
+            continue
+        tags, run_id = run.data.tags, run.info.run_id
+        subject = f"run {run_id} ({tags.get(names.TAG_STAGE, 'not of this project')})"
+        fault = f"RUNNING, its process {tags.get(names.TAG_PROCESS, '') or 'was never noted'} is gone"
+        if names.TAG_STAGE not in tags:
+            yield Finding(subject, fault, grave=False)
+            continue
+        folder = tracking.checkpoint_folder(cache, run_id)
+        kept = folder.is_dir() and any(folder.iterdir())
+        more = "; the same command again goes on from its checkpoint" if kept else ""
+        mend = partial(runs.close, run_id, "KILLED", "its process was gone (sslseg doctor)", uri)
+        yield Finding(subject, fault, f"close it as KILLED{more}", mend)
+
+
+def logged_models(uri: str) -> list[Any]:
+    """Every logged model of this project, of all experiments that were not deleted."""
+    api, found, token = store.client(uri), [], None
+    places = [e.experiment_id for e in store.retry(api.search_experiments)]
+    while True:
+        page = store.retry(lambda token=token: api.search_logged_models(places, page_token=token))
+        found += [model for model in page if names.MODEL_KIND in model.tags]
+        token = page.token
+        if not token:
+            return found
+
+
+def folder_of(model: Any) -> Path | None:
+    """Where a logged model's files are on this machine; None when a server keeps them."""
+    parsed = urlparse(model.artifact_location)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+
+
+def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Models whose files were never completed, by a run that is over."""
+    api = store.client(uri)
+    for model in models:
+        if model.status != LoggedModelStatus.PENDING:
+            continue
+        run = store.retry(lambda model=model: api.get_run(model.source_run_id))
+        if run.info.status == "RUNNING" and not tracking.is_abandoned(run):
+            continue
+        mend = partial(api.finalize_logged_model, model.model_id, LoggedModelStatus.FAILED)
+        yield Finding(_subject(model), "was never completed, and its run is over", "mark it FAILED", mend)
+
+
+def _subject(model: Any) -> str:
+    return f"models:/{model.model_id} ({model.name} of run {model.source_run_id})"
+
+
+def changed_files(models: list[Any]) -> Iterator[Finding]:
+    """Stored files that no longer have the digest that was logged with them."""
+    for model in models:
+        folder = folder_of(model)
+        if folder is None or model.status != LoggedModelStatus.READY:
+            continue
+        files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE}
+        for file, tag in files.items():
+            wanted = model.tags.get(tag, "")
+            if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(folder / file)) != wanted:
+                fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
+                yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"(cannot be read: {error.strerror})"
+
+
+def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Registered versions whose model is no longer in the store."""
+    there = {model.model_id for model in models}
+    for kind in (names.KIND_ENCODER, names.KIND_SEGMENTER):
+        for row in versions(kind, uri):
+            if row["model_id"] not in there:
+                subject = f"models:/{row['name']}/{row['version']}"
+                mend = partial(store.client(uri).delete_model_version, row["name"], row["version"])
+                yield Finding(subject, f"its model {row['model_id']} was deleted", "delete the version", mend)
+
+
+def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Artifact folders that belong to no run and no model; never deleted from here."""
+    api = store.client(uri)
+    known = {model.model_id for model in models}
+    for experiment in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL)):
+        root = Path(unquote(urlparse(experiment.artifact_location).path))
+        if urlparse(experiment.artifact_location).scheme not in ("", "file") or not root.is_dir():
+            continue
+        place = [experiment.experiment_id]
+        found = store.retry(
+            lambda p=place: api.search_runs(p, run_view_type=ViewType.ALL, max_results=ALL_RUNS)
+        )
+        run_ids = {run.info.run_id for run in found}
+        folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name) and f.name not in run_ids]
+        inside = root / "models"
+        if inside.is_dir():
+            folders += [
+                f for f in inside.iterdir() if _MODEL_FOLDER.fullmatch(f.name) and f.name not in known
+            ]
+        for folder in folders:
+            fault = f"{size_of(folder):,} bytes that belong to nothing in the store"
+            yield Finding(str(folder), fault, "look, then delete it by hand", grave=False)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:
+    """Checkpoints of runs that have FINISHED. Those of unknown runs may be another store's: left alone."""
+    folder = tracking.checkpoint_folder(cache, "x").parent
+    found = [f for f in folder.iterdir() if _RUN_FOLDER.fullmatch(f.name)] if folder.is_dir() else []
+    finished = (
+        {run.info.run_id for run in tracking.search({}, uri=uri, status="FINISHED")} if found else set()
+    )
+    for place in found:
+        if place.name in finished:
+            mend = partial(shutil.rmtree, place)
+            yield Finding(str(place), "checkpoints of a FINISHED run", "delete them", mend, grave=False)
