@@ -1,0 +1,28 @@
+"""Put a sweep or an experiment into one file: runs, metrics, artifacts, registry entries."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sslseg import names
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the subcommand takes."""
+    parser.add_argument("study", help="run ID of a sweep, or name or ID of an experiment")
+    parser.add_argument("file", type=Path, help="the archive to write, as study.tar.gz")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the archive.
+
+    Raises:
+        SslsegError: the file is there, or see `packing.pack`.
+    """
+    from sslseg import packing, store
+
+    if options.file.exists():
+        raise names.SslsegError(f"{options.file} is there already")
+    runs, size = packing.pack(options.study, options.file, store.ensure_store())
+    print(f"{options.file}: {runs} runs, {size:,} bytes")
