@@ -123,6 +123,7 @@ def _train(p: Finetune, run: tracking.Run, net: torch.nn.Module, rows: np.ndarra
         if step % p.eval_every == 0 or step == p.steps:
             validate(step)
         if step % p.checkpoint_every == 0 and step < p.steps:
+            run.flush()  # a resumed run does not make the numbers before its checkpoint again
             progress.save(folder, training)
     run.log(progress.summary() | clock.metrics(p.steps), p.steps)
     return progress.best

@@ -119,6 +119,7 @@ def _train(p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Input
         if step in kept:
             _keep(p, run, method, step, kept[step], data, rows, source)
         if step % p.checkpoint_every == 0 and step < p.steps:
+            run.flush()  # a resumed run does not make the numbers before its checkpoint again
             checkpoint.save(folder, step, training.state(), {})
     run.log(clock.metrics(p.steps), p.steps)
     checkpoint.clear(folder)
