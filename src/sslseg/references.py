@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mlflow.entities import LifecycleStage
+from mlflow.entities import LifecycleStage, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 
 from sslseg import names, store, tracking
@@ -149,7 +149,10 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
 
 
 def logged_models(run: Any, uri: str | None = None) -> list:
-    """Every logged model of an MLflow run, in no meaningful order."""
+    """Every whole logged model of an MLflow run, in no meaningful order.
+
+    One whose writer was killed stays PENDING for ever; it is left out, as a FAILED one is.
+    """
     api = store.client(uri)
     found, token = [], None
     while True:
@@ -158,7 +161,7 @@ def logged_models(run: Any, uri: str | None = None) -> list:
                 [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'", page_token=token
             )
         )
-        found += page
+        found += [model for model in page if model.status == LoggedModelStatus.READY]
         token = page.token
         if not token:
             return found

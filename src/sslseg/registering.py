@@ -68,6 +68,9 @@ def log_model(
 ) -> str:
     """Log, and register in the same step, the model in `folder`; returns its model ID.
 
+    What a run had logged before it was interrupted, and makes again after it was resumed from an older
+    checkpoint (same kind, role, epoch and step, same weights), is not logged twice.
+
     Args:
         name: registered model; each call makes a version of it.
         epoch: None where the model was not kept at the end of an epoch.
@@ -88,8 +91,10 @@ def log_model(
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
     upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
     facts[names.MODEL_UPSTREAM] = upstream
-    model = _log(run, Path(folder), kind, facts, card, step, "-".join([kind, role, *_epoch_word(epoch)]))
-    if register:
+    model = _logged(run, facts) or _log(
+        run, Path(folder), kind, facts, card, step, "-".join([kind, role, *_epoch_word(epoch)])
+    )
+    if register and VERSIONS not in model.tags:
         _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
 
@@ -111,6 +116,17 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     if (folder / EXPOSURE_FILE).is_file():
         found[names.MODEL_EXPOSURE] = digest(folder / EXPOSURE_FILE)
     return found | {f"sslseg.{key}": str(own[key]) for key in ("domain", "origin") if own.get(key)}
+
+
+def _logged(run: Run, facts: dict[str, str]) -> Any | None:
+    """The model of `run` that is whole and of these facts."""
+    same = (names.MODEL_KIND, names.MODEL_ROLE, names.MODEL_EPOCH, names.MODEL_STEP, names.MODEL_SHA)
+    clauses = [
+        f"source_run_id = '{run.id}'",
+        *(f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]),
+    ]
+    found = store.retry(lambda: run.client.search_logged_models([run.experiment_id], " and ".join(clauses)))
+    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
 def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, step: int, name: str) -> Any:
