@@ -20,7 +20,9 @@ class Cell:
     upstream: str = ""  # name of the upstream cell; '' = none
     pipeline: str = ""  # row that a fine-tuning belongs to; '' for shared upstream stages
 
-    def params(self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0):
+    def params(
+        self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
+    ):
         """The stage's resolved parameters, with the upstream's run ID filled in.
 
         Raises:
@@ -29,7 +31,7 @@ class Cell:
         texts = dict(self.texts)
         if upstream_run_id:
             texts["encoder"] = upstream_run_id
-        texts |= {"cache": cache, "threads": str(threads)}
+        texts |= {"cache": cache, "threads": str(threads), "device": device}
         return flags.resolve(flags.from_mapping(parameters_of(self.stage, self.method), texts))
 
 

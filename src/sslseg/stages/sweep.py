@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 import torch
 
@@ -30,12 +31,13 @@ def run(p: Sweep, run: tracking.Run) -> None:
         "parent": run.id,
         "experiment": run.experiment_id,
         "uri": run.uri,
+        "device": p.device,
     }
+    workers, devices = _workers(p)
+    context["threads"] = p.threads or max(1, (os.cpu_count() or 1) // workers)
     if p.dry_run:
         _show(cells, context)
         return
-    workers, devices = _workers(p)
-    context["threads"] = max(1, (os.cpu_count() or 1) // workers)
     outcomes = _execute(p, run, Graph(cells, context), workers, devices)
     failed = {o.job.name: o.error for o in outcomes if not o.run_id}
     if failed:
@@ -74,12 +76,16 @@ def work(job: Job) -> str:
     """Run one cell in this (warm) process, or find that it has run; returns its run ID."""
     cell, context = job.cell, job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
-    p = cell.params(job.upstream_run_id or None, context["cache"], context["threads"])
+    p = _params(cell, job.upstream_run_id, context)
     found = tracking.find(launch.stage_module(cell.stage).identify(p))
     return found or launch.execute(
         cell.stage, p, method=cell.method, name=cell.name, parent_run_id=context["parent"],
         experiment_id=context["experiment"], tags={"sslseg.cell": cell.name},
     )  # fmt: skip
+
+
+def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
+    return cell.params(upstream_run_id or None, context["cache"], context["threads"], context["device"])
 
 
 def _show(cells: list[Cell], context: dict) -> None:
@@ -88,7 +94,7 @@ def _show(cells: list[Cell], context: dict) -> None:
     for cell in cells:
         found = ""
         if not cell.upstream or ids.get(cell.upstream):
-            p = cell.params(ids.get(cell.upstream), context["cache"], 1)
+            p = _params(cell, ids.get(cell.upstream, ""), context)
             found = tracking.find(launch.stage_module(cell.stage).identify(p)) or ""
         ids[cell.name] = found
         print(f"{'done   ' if found else 'missing'}  {cell.name}  {found}")
