@@ -63,8 +63,9 @@ class Progress:
     def note(self, step: int, iou: float, net: torch.nn.Module) -> None:
         """Add a validation; keep the network if it is the best."""
         self.curve.append((step, iou))
-        if iou > self.best["iou"] or not self.best["state"]:
-            self.best = {"step": step, "iou": iou, "state": copy_state(net)}
+        worth = -1.0 if np.isnan(iou) else iou  # no class was to be scored: anything is better
+        if worth > self.best["iou"] or not self.best["state"]:
+            self.best = {"step": step, "iou": worth, "state": copy_state(net)}
 
     def save(self, folder: Path, training: Training) -> None:
         """One resumable checkpoint of the training and of this."""

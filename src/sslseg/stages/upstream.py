@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sslseg import names, params, registry
+from sslseg import flags, names, params, registry
 from sslseg.models import encoder as encoders
 from sslseg.registry import Resolved
 
@@ -57,13 +57,28 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     """Resolve and read the weights; the sha256 is checked on the way.
 
     Raises:
-        EncoderError: see `resolve`; or `architecture` was given and is not the encoder's.
+        EncoderError: see `resolve`; its tensors are not those of its network; or another `architecture`
+            was asked for.
     """
     resolved = resolve(p)
     if resolved is None:
         return Upstream(None, None, None, p.architecture)
-    state, config = encoders.read_state(resolved.path)
+    try:
+        state, config = encoders.read_state(resolved.path)
+    except names.EncoderError as error:
+        raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
+    _check_architecture(p, resolved, config["architecture"])
     return Upstream(resolved, state, config, config["architecture"])
+
+
+def _check_architecture(p: params.Pretrain | params.Finetune, resolved: Resolved, theirs: str) -> None:
+    """An upstream brings its own; a preset's is not read then, but one that was asked for is not ignored."""
+    preset = flags.knobs(type(p))["architecture"][1].presets[p.preset]
+    if p.architecture not in (preset, theirs):
+        raise names.EncoderError(
+            f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
+            "leave architecture out, it is only read for encoder=scratch"
+        )
 
 
 def check_channels(upstream: Upstream, channels: int) -> None:
