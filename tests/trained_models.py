@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sslseg import names, registry, tracking
 from sslseg.data.intensity import Intensity
 from sslseg.models import segmenter, unet
 
+SHAPE = (41, 30, 4)  # x, y, z: no multiple of 32, not square
 CLASSES = ("background", "RV", "MYO", "LV")
 ARCHITECTURE, DECODER = "test_resnet", (16, 16, 8, 8, 8)
 
@@ -39,3 +41,10 @@ def register(place: Path, **settings) -> str:
         registry.log_segmenter(run, made, name="unet-test", role=names.ROLE_FINE_TUNED, method="supervised",
                                dataset="demo", lineage="supervised-demo")  # fmt: skip
     return run.id
+
+
+def disc(shape=SHAPE, centre=(22, 13), radius=9) -> np.ndarray:
+    """Bright cylinder on dark ground, int16 [X, Y, Z]."""
+    x, y = np.mgrid[: shape[0], : shape[1]]
+    inside = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
+    return np.repeat((100 + 900 * inside)[..., None], shape[2], axis=2).astype(np.int16)

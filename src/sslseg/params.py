@@ -267,6 +267,7 @@ class Evaluate(Inference):
     split: str = knob("auto", "how patients are divided; auto = the dataset's own", choices=SPLITS)
     part: str = knob("test", "patients to score: choose options on val, report test",
                      choices=("train", "val", "test", "all"))  # fmt: skip
+    allow_transductive: bool = knob(False, "score, and mark the run, when the model has seen these test patients")
     resamples: int = knob(2000, "bootstrap draws over patients, for 95 % intervals", low=100, high=100000)
 
 

@@ -55,7 +55,7 @@ def _correlation(axis: Any, part: pd.DataFrame, row: Any, colours: pd.Series) ->
     axis.scatter(part["truth"], part["prediction"], s=14, c=colours)
     low, high = (f(f(part["truth"]), f(part["prediction"])) for f in (min, max))
     axis.plot([low, high], [low, high], color=LINE, linewidth=1)
-    title = f"r {row.r:.3f}, mean absolute error {row.mae:.1f} [{row.mae_low:.1f}, {row.mae_high:.1f}]"
+    title = f"r {row.r:.3f}, mean |error| {row.mae:.1f} [{row.mae_low:.1f}, {row.mae_high:.1f}]"
     axis.set_title(title, fontsize=9)
     axis.set_xlabel(f"truth, {row.unit}", fontsize=8)
     axis.set_ylabel(f"prediction, {row.unit}", fontsize=8)

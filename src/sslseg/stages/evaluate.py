@@ -18,8 +18,10 @@ from sslseg.data import nifti, niftimask, slices, splits, streams
 from sslseg.data.source import Source, Volume
 from sslseg.names import TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.params import Evaluate
-from sslseg.stages import agreement, devices, trained
+from sslseg.stages import agreement, devices, heldout, trained
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+from sslseg.stages.heldout import Scored
+from sslseg.stages.trained import Trained
 from sslseg.training import cases, clinical
 
 Predictor = Callable[[Source, Volume], np.ndarray]
@@ -32,6 +34,7 @@ def run(p: Evaluate, run: tracking.Run) -> None:
         ParamError: not exactly one of `model` and `predictions`, or nothing annotated to score.
         DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask.
         EncoderError: unknown model, or one that has a class the data has not.
+        LeakError: part=test, and the model or an ancestor has seen one of these patients.
     """
     devices.use(p)
     if bool(p.predictions) == bool([m for m in p.model if m]):
@@ -40,7 +43,9 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     root = slices.locate(p.dataset, p.data_root, tracking.cache_folder(p.cache))
     sources = choose(module, root, p)
     run.tag(TAG_DATASET, p.dataset)
-    predict = _from_folder(p, root, module) if p.predictions else _from_model(p, run, module)
+    model = None if p.predictions else trained.fetch(p.model, p, run)
+    predict = _from_model(p, model, module) if model else _from_folder(p, root, module)
+    scored = Scored(p.dataset)
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
         try:
@@ -58,10 +63,13 @@ def run(p: Evaluate, run: tracking.Run) -> None:
             "phase": source.phase,
         }
         found = cases.score(volume.label, prediction, volume.spacing, module.CLASSES)
+        scored.note(source.patient, volume.image)
         table += [place | row for row in found]
         per_slice += [place | row for row in cases.slice_scores(volume.label, prediction, module.CLASSES)]
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
+    if model:
+        heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     _log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped)
 
 
@@ -89,8 +97,7 @@ def choose(module: ModuleType, root: Path, p: Evaluate) -> list[Source]:
 
 
 # ---------------------------------------------------------------- where predictions come from
-def _from_model(p: Evaluate, run: tracking.Run, module: ModuleType) -> Predictor:
-    model = trained.fetch(p.model, p, run)
+def _from_model(p: Evaluate, model: Trained, module: ModuleType) -> Predictor:
     number = translation(model.classes, module.CLASSES)
     return lambda source, volume: number[trained.segment(model, p, volume.image, volume.spacing)]
 
