@@ -7,6 +7,7 @@ either, only what needs no data is tested.
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -18,10 +19,10 @@ import numpy as np
 import pytest
 
 from sslseg import plugins
-from sslseg.data import slices, splits
+from sslseg.data import inputs, slices, splits
 from sslseg.data.intensity import fit
 from sslseg.data.source import IGNORE, Source
-from tests import trees
+from tests import foreign_trees, trees
 
 NAMES = plugins.names("datasets")
 MOST = 10  # patients of built-in data that are read
@@ -36,7 +37,15 @@ def _pictures(root: Path) -> Path:
     return root
 
 
-EXAMPLES: dict[str, Callable[[Path], Path]] = {"acdc": trees.acdc, "images": _pictures}
+EXAMPLES: dict[str, Callable[[Path], Path]] = {
+    "acdc": trees.acdc,
+    "images": _pictures,
+    "nnunet": foreign_trees.nnunet,
+    "decathlon": foreign_trees.decathlon,
+    "mnms": foreign_trees.mnms,
+    "nrrd": foreign_trees.nrrd,
+    "dicom": foreign_trees.dicom,
+}
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +88,24 @@ def store(dataset, sources, cache):
 def test_constants(name):
     module = plugins.load("datasets", name)
     assert module.__doc__
-    assert module.CLASSES[0] == "background"
-    assert len(set(module.CLASSES)) == len(module.CLASSES)
     assert module.DOMAIN
     assert module.LICENCE
     assert module.SPLIT in splits.KINDS
-    assert len(getattr(module, "COLOURS", module.CLASSES)) == len(module.CLASSES)
+    if not hasattr(module, "describe"):  # then the folder says it
+        assert module.CLASSES[0] == "background"
+        assert len(set(module.CLASSES)) == len(module.CLASSES)
+        assert len(getattr(module, "COLOURS", module.CLASSES)) == len(module.CLASSES)
+
+
+def test_a_folder_is_described(dataset):
+    _, module, root = dataset
+    about = inputs.describe(module, root)
+    assert about.classes[0] == "background"
+    assert len(about.colours) in (0, len(about.classes))
+    assert about.split in ("", *splits.KINDS)
+    law = inputs.law(module, about, SPACING)
+    assert json.loads(json.dumps(law)) == law
+    assert ("about" in law) == hasattr(module, "describe")  # built-in sets keep the digests they had
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,15 +154,17 @@ def test_labels_lie_on_the_image_grid_and_within_the_classes(store):
 
 def test_spacing_is_isotropic_in_plane(dataset, store):
     index = store.index
-    wanted = SPACING if getattr(dataset[1], "PHYSICAL", True) else 1.0
+    wanted = SPACING if inputs.describe(*dataset[1:]).physical else 1.0
     for axis, size in (("y", "height"), ("x", "width")):  # a whole number of pixels: off by half of one
         assert (np.abs(index[f"spacing_{axis}"] / wanted - 1) <= 0.5 / index[size] + 1e-9).all()
 
 
 def test_no_patient_is_in_two_splits(dataset, store):
     _, module, _ = dataset
+    own = store.sides.get if store.sides else getattr(module, "official", lambda patient: None)
+    patients = store.index.assign(official=[own(p) for p in store.index["patient"]])
     for kind in {module.SPLIT, "stratified"}:
-        assigned = store.index["patient"].map(splits.assign(store.index, kind, 0))
+        assigned = store.index["patient"].map(splits.assign(patients, kind, 0))
         assert assigned.isin(splits.NAMES).all()
         assert store.index.groupby(assigned)["patient"].unique().explode().is_unique
 

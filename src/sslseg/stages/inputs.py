@@ -60,7 +60,7 @@ def divide(source: Slices, dataset: str, split: str) -> dict[str, np.ndarray]:
         return {"train": np.arange(len(index)), "val": np.array([], int), "test": np.array([], int)}
     kind = (source.split or module.SPLIT) if split == "auto" else split
     patients = index.groupby("patient", sort=False).agg({"group": "first", "labelled": "any"}).reset_index()
-    own = source.sides.get if source.sides else getattr(module, "official", None)
+    own = source.sides.get if source.sides or kind == "file" else getattr(module, "official", None)
     if own is not None:
         patients = patients.assign(official=[own(p) for p in patients["patient"]])
     side = splits.assign(patients[patients["labelled"]], kind)

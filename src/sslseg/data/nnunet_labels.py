@@ -1,0 +1,65 @@
+"""Floor 1b: the two inner languages of an nnU-Net dataset: `labels` with regions, and lists of folds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sslseg.data.folder import class_name
+from sslseg.data.source import IGNORE
+from sslseg.names import DataError
+
+UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
+
+
+def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
+    """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
+
+    Args:
+        labels: name -> label, or list of labels for a region.
+
+    Raises:
+        DataError: labels are not 0, 1, 2 …, background is not 0, or ignore is not the highest.
+    """
+    try:
+        told = {str(n): [int(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()}
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: labels: wanted name: number or name: [numbers], got {labels}") from None
+    unknown = told.pop(UNKNOWN, None)
+    numbers = sorted({v for region in told.values() for v in region})
+    if told.get("background") != [0] or numbers != list(range(len(numbers))) or len(numbers) > IGNORE:
+        raise DataError(f"{path}: labels: wanted background 0 and then 1, 2 … without a gap, got {labels}")
+    if unknown is not None and unknown != [len(numbers)]:
+        raise DataError(f"{path}: labels: wanted ignore to be the highest, {len(numbers)}, got {unknown}")
+    parts = {k: [name for name, region in told.items() if k in region] for k in numbers}
+    names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
+    names = [f"{name} {k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
+    overlap = any(len(region) > 1 for region in told.values())
+    return tuple(names), None if unknown is None else unknown[0], told if overlap else {}
+
+
+def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
+    """patient -> side, of `splits_final.json`: fold 0, with fold 1's val as test if there is no other.
+
+    Args:
+        patients: case -> patient, of all known cases.
+
+    Raises:
+        DataError: not a list of folds, an unknown case, or a patient on two sides.
+    """
+    try:
+        folds = [{side: list(f[side]) for side in ("train", "val")} for f in json.loads(path.read_text())]
+        held = folds[1]["val"] if needs_test else []
+        sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
+        sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
+    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
+        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
+    found: dict[str, str] = {}
+    for side, case in sides:
+        if case not in patients:
+            raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
+        if found.setdefault(patients[case], side) != side:
+            raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
+    return found

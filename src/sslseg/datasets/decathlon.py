@@ -1,0 +1,108 @@
+"""A task of the Medical Segmentation Decathlon: `TaskNN_Name/dataset.json` and the files it lists.
+
+Images are NIfTI, 3D or 4D with the modalities along the fourth axis. The test images have no labels:
+they are sources for pretraining. One case is one patient; `sslseg.json` may say otherwise.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sslseg.data import cases, folder, formats, nifti
+from sslseg.data.folder import Fault
+from sslseg.data.source import Description, Source, Volume
+from sslseg.names import DataError
+
+DOMAIN = "medical"
+LICENCE = "unknown: as its owner says"  # the Decathlon's own tasks: CC BY-SA 4.0, in their dataset.json
+SPLIT = "stratified"
+
+
+def describe(root: Path) -> Description:
+    """Classes, modalities and licence, from dataset.json.
+
+    Raises:
+        DataError: it is missing or not in the Decathlon's form.
+    """
+    told = _dataset(root)
+    numbers = sorted(told["labels"], key=lambda k: int(k) if k.isdigit() else -1)
+    if numbers != [str(k) for k in range(len(numbers))]:
+        raise DataError(f"{root / 'dataset.json'}: labels: wanted keys 0, 1, 2 …, got {numbers}")
+    try:
+        names = ("background", *(folder.class_name(told["labels"][k]) for k in numbers[1:]))
+    except ValueError as error:
+        raise DataError(f"{root / 'dataset.json'}: labels: {error}") from None
+    licence = str(told.get("licence", told.get("license", "")))
+    channels = tuple(str(v) for v in told["modality"].values())
+    return folder.settings(root).describe(names, channels=channels, licence=licence)
+
+
+def find(root: Path) -> list[Source]:
+    """Every case of `training`, with its label, and of `test`, without; opens no image.
+
+    Raises:
+        DataError: dataset.json is wrong, or a file it lists is missing.
+    """
+    return _walk(root, folder.stop)
+
+
+def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
+    """As `find`, but cases with a file missing are listed as {file, reason}."""
+    return folder.collect(_walk, root)
+
+
+def read(source: Source) -> Volume:
+    """Modalities as channels, and the mask.
+
+    Raises:
+        DataError: a damaged file, another number of modalities or labels than dataset.json says.
+    """
+    about, s = describe(source.root), folder.settings(source.root)
+    image, spacing = nifti.read_channels(source.image)
+    if len(image) != len(about.channels):
+        raise DataError(
+            f"{source.image}: wanted {len(about.channels)} modalities, as dataset.json, got {len(image)}"
+        )
+    label = None
+    if source.label is not None:
+        label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:])
+    return folder.along(Volume(image, label, spacing), s.axis)
+
+
+def _dataset(root: Path) -> dict:
+    path = root / "dataset.json"
+    told = folder.read_json(path)
+    if "channel_names" in told:
+        raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
+    for key, kind in (("modality", dict), ("labels", dict), ("training", list)):
+        if not isinstance(told.get(key), kind) or not told[key]:
+            raise DataError(f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got none")
+    return told
+
+
+def _walk(root: Path, fault: Fault) -> list[Source]:
+    told = _dataset(root)
+    found: dict[str, tuple[Path, Path | None]] = {}
+    for entry in [*told["training"], *told.get("test", ())]:
+        try:
+            pair = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
+            image, label = (None if name is None else _file(root, name) for name in pair)
+            case = formats.stem(image.name, formats.NIFTI) or image.name
+            if case in found:
+                raise DataError(f"{root / 'dataset.json'}: case {case} is listed twice")
+            found[case] = (image, label)
+        except DataError as error:
+            fault(root, error)
+        except (KeyError, TypeError):
+            raise DataError(
+                f"{root / 'dataset.json'}: wanted entries {{image, label}} or a path, got {entry!r}"
+            ) from None
+    who = cases.people(root, dict.fromkeys(found, ""), folder.settings(root))
+    return [Source(*who[c], "", *found[c], None, (), root) for c in sorted(found)]
+
+
+def _file(root: Path, name: str) -> Path:
+    path = root / name
+    if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
+        raise DataError(f"{path}: wanted this file in the folder, as dataset.json lists it; it is not there")
+    return path

@@ -1,0 +1,229 @@
+"""A raw dataset of nnU-Net v2: `DatasetNNN_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`.
+
+All of the format: any file ending (NIfTI, PNG, TIFF with its spacing in `<case>.json`, NRRD, MHA), several
+channels (`_0000`, `_0001`), regions, the ignore label, `splits_final.json` here or in nnUNet_preprocessed.
+imagesTs are not annotated unless there is a `labelsTs`.
+
+Patients: `patient001_frame01` is of patient001, and so is every case `<patient>_frame<number>`; other cases
+are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherwise (data/folder.py).
+
+Regions: a network with one class a pixel cannot hold regions that overlap. It learns the labels as they
+are in the files; each label is named after the regions it is part of ("whole_tumor-and-tumor_core"), and
+the regions are kept in the store's law.
+
+Splits: split=auto follows `splits_final.json` where there is one. Its fold 0 has no test patients, hence
+those of labelsTs test, or else fold 1's val, which are then taken out of train.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.data import cases, folder, formats, itk, nnunet_labels, pictures
+from sslseg.data.folder import Fault
+from sslseg.data.source import IGNORE, Description, Source, Volume
+from sslseg.names import DataError
+
+DOMAIN = "medical"
+LICENCE = "unknown: as its owner says"
+SPLIT = "stratified"
+PATIENT = r"^(.+?)_frame_?\d+$"
+SPLITS = "splits_final.json"
+
+
+def describe(root: Path) -> Description:
+    """Classes, channels, regions and sides, from dataset.json and splits_final.json.
+
+    Raises:
+        DataError: either is missing a key or contradicts itself.
+    """
+    told, s = _dataset(root), folder.settings(root)
+    names, ignore, regions = nnunet_labels.classes(root / "dataset.json", told["labels"])
+    sides = _sides(root)
+    known = {"regions": regions, "ignore_label": ignore, "file_ending": told["file_ending"]}
+    return s.describe(
+        names,
+        channels=tuple(str(v) for v in told["channel_names"].values()),
+        licence=str(told.get("licence", "")),
+        split="file" if _splits_file(root) else "official" if sides else "",
+        sides=sides,
+        physical=_millimetres(root, told["file_ending"]) or s.spacing is not None,
+        settings=known,
+    )
+
+
+def find(root: Path) -> list[Source]:
+    """Every case of imagesTr and imagesTs; opens no image.
+
+    Raises:
+        DataError: dataset.json is wrong, or a case lacks a channel or its label.
+    """
+    return _walk(root, folder.stop)
+
+
+def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
+    """As `find`, but incomplete cases are listed as {file, reason}."""
+    return folder.collect(_walk, root)
+
+
+def read(source: Source) -> Volume:
+    """Channels in order, labels with the ignore label as 255.
+
+    Raises:
+        DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
+    """
+    root = source.root
+    told = _dataset(root)
+    paths = [source.image, *(p for p in source.more if formats.stem(p.name) and _channel(p) is not None)]
+    parts = [formats.read(p) for p in paths]
+    if len({(p[0].shape[1:], p[1]) for p in parts}) > 1:
+        raise DataError(f"{source.image}: wanted channels of one shape and spacing, got "
+                        + ", ".join(f"{p[0].shape[1:]} {p[1]}" for p in parts))  # fmt: skip
+    image, spacing = np.concatenate([p[0] for p in parts]), parts[0][1] or _sidecar(source.image)
+    if len(image) != len(told["channel_names"]):
+        raise DataError(
+            f"{source.image}: wanted {len(told['channel_names'])} channels, as dataset.json, got {len(image)}"
+        )
+    label = None
+    if source.label is not None:
+        names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
+        numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
+        values = formats.read_labels(source.label, image.shape[1:])
+        label = folder.numbered(source.label, values, numbers)
+    s = folder.settings(root)
+    return folder.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
+
+
+def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) -> None:
+    """Write `splits_final.json` for nnU-Net: fold 0 trains and validates as `assigned` says.
+
+    Fold 1 has the same training cases and the test cases as its val, so that `describe` reads back the
+    same division. nnU-Net's fold 0 never sees a test case.
+
+    Args:
+        assigned: patient -> "train", "val" or "test".
+        sources: whose images name the cases, those of `find`.
+    """
+    of = {side: [] for side in ("train", "val", "test")}
+    for source in sources:
+        if source.label is not None:
+            of[assigned[source.patient]].append(_case(source.image))
+    folds = [{"train": sorted(of["train"]), "val": sorted(of[held])} for held in ("val", "test")]
+    path.write_text(json.dumps(folds, indent=4), encoding="utf-8")
+
+
+def _dataset(root: Path) -> dict:
+    path = root / "dataset.json"
+    told = folder.read_json(path)
+    if "modality" in told and "channel_names" not in told:
+        raise DataError(f"{path}: this is the Decathlon's (or nnU-Net v1's) form, use dataset=decathlon")
+    for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
+        if not isinstance(told.get(key), kind) or not told[key]:
+            raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {told.get(key)!r}")
+    if told["file_ending"].lower() not in formats.SUFFIXES:
+        raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
+    return told
+
+
+def _case(image: Path) -> str:
+    stem = formats.stem(image.name) or image.name
+    return re.sub(r"_\d{4}$", "", stem)
+
+
+def _channel(image: Path) -> int | None:
+    match = re.search(r"_(\d{4})$", formats.stem(image.name) or "")
+    return int(match[1]) if match else None
+
+
+def _walk(root: Path, fault: Fault) -> list[Source]:
+    told, ending = _dataset(root), _dataset(root)["file_ending"]
+    found: dict[str, tuple[list[Path], Path | None]] = {}
+    for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
+        for case, paths in _images(root / images, ending).items():
+            label = root / labels / (case + ending)
+            try:
+                found[case] = _complete(paths, label, case in found, len(told["channel_names"]), labels)
+            except DataError as error:
+                fault(paths[0], error)
+        for label in sorted((root / labels).glob(f"*{ending}")):
+            case = label.name.removesuffix(ending)
+            if not label.name.startswith(".") and not (root / images / f"{case}_0000{ending}").is_file():
+                wanted = root / images / f"{case}_0000{ending}"
+                fault(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
+    if not found:
+        raise DataError(f"{root / 'imagesTr'}: wanted files <case>_0000{ending}, got none")
+    who = cases.people(root, dict.fromkeys(found, ""), folder.settings(root), PATIENT)
+    return [
+        Source(who[c][0], who[c][1], who[c][2], "", paths[0], label, None, _more(paths, label), root)
+        for c, (paths, label) in sorted(found.items())
+    ]
+
+
+def _images(place: Path, ending: str) -> dict[str, list[Path]]:
+    """case -> files of its channels, in order."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(place.glob(f"*_[0-9][0-9][0-9][0-9]{ending}")):
+        if not path.name.startswith("."):
+            found.setdefault(_case(path), []).append(path)
+    return found
+
+
+def _complete(
+    paths: list[Path], label: Path, twice: bool, channels: int, labels: str
+) -> tuple[list[Path], Path | None]:
+    """Files and label of a case. One file may hold all channels (RGB); otherwise there is one for each."""
+    numbers = [_channel(p) for p in paths]
+    colour = numbers == [0] and paths[0].name.lower().endswith(pictures.SUFFIXES)
+    if numbers != list(range(channels)) and not colour:
+        raise DataError(f"{paths[0]}: wanted {channels} channels _0000 …, as dataset.json, got {numbers}")
+    if twice:
+        raise DataError(f"{paths[0]}: a case of this name is in imagesTr too")
+    if label.is_file():
+        return paths, label
+    if labels == "labelsTr":
+        raise DataError(f"{label}: wanted the label of {paths[0].name}, it is not there")
+    return paths, None
+
+
+def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:
+    """Every further file that decides what is read: channels, detached voxels, a TIFF's spacing."""
+    held = [p for path in (*paths, label) if path for p in itk.beside(path)]
+    beside = paths[0].with_name(f"{_case(paths[0])}.json")
+    return (*paths[1:], *held, *([beside] if beside.is_file() else ()))
+
+
+def _sidecar(image: Path) -> tuple[float, float, float] | None:
+    """nnU-Net keeps a TIFF's voxel size, in the order of its axes, in <case>.json beside it."""
+    path = image.with_name(f"{_case(image)}.json")
+    if not path.is_file():
+        return None
+    spacing = folder.read_json(path).get("spacing")
+    if not isinstance(spacing, list) or len(spacing) not in (2, 3):
+        raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
+    return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
+
+
+def _millimetres(root: Path, ending: str) -> bool:
+    """Whether the files say their voxel size; of pictures, the .json beside them does."""
+    return ending not in pictures.SUFFIXES or any((root / "imagesTr").glob("*.json"))
+
+
+def _splits_file(root: Path) -> Path | None:
+    beside = root.parent.parent / "nnUNet_preprocessed" / root.name / SPLITS
+    return next((p for p in (root / SPLITS, beside) if p.is_file()), None)
+
+
+def _sides(root: Path) -> dict[str, str]:
+    """patient -> side, from labelsTs and splits_final.json; {} if neither divides anything."""
+    sources = scan(root)[0]
+    patients = {_case(s.image): s.patient for s in sources}
+    test = {s.patient for s in sources if s.label is not None and s.image.parent.name == "imagesTs"}
+    path = _splits_file(root)
+    told = {} if path is None else nnunet_labels.fold(path, patients, needs_test=not test)
+    if both := sorted(test & set(told)):
+        raise DataError(f"{path or root}: patients {both[:8]} are in imagesTr and in imagesTs with labels")
+    return told | dict.fromkeys(sorted(test), "test")
