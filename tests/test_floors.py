@@ -13,7 +13,7 @@ from sslseg import plugins
 
 PACKAGE = plugins.PACKAGE
 ROOT = PACKAGE.parents[1]
-FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "mlproject"}
+FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "searchspace", "mlproject"}
 FLOOR_1A = {
     "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
     "identity", "history", "history_sql", "history_http", "history_records",

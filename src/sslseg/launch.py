@@ -125,7 +125,7 @@ def execute(
     """
     in_worker = multiprocessing.parent_process() is not None
     if in_worker:
-        _guard_worker()
+        guard_worker()
     from sslseg import store, tracking
 
     os.environ["MLFLOW_TRACKING_URI"] = store.ensure_store()  # absolute, for every child
@@ -174,7 +174,7 @@ def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = N
 _guarded_pid = 0
 
 
-def _guard_worker() -> None:
+def guard_worker() -> None:
     """Once per worker process: signals close its run, and it does not outlive its parent."""
     global _guarded_pid
     if _guarded_pid == os.getpid() or threading.current_thread() is not threading.main_thread():

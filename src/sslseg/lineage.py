@@ -14,6 +14,7 @@ from sslseg import names, pipelines, store, tracking
 from sslseg.names import EncoderError
 from sslseg.registering import digest
 
+TUNED = (names.FINETUNE, names.TRIAL)
 MOST_HOPS = 50  # a longer chain is a ring of tags written by hand
 
 
@@ -69,7 +70,7 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
     stage = tags.get(names.TAG_STAGE, "")
     dataset = tags.get(names.TAG_DATASET) or model.get(names.MODEL_DATASET, "")
     method = tags.get(names.TAG_METHOD) or model.get(names.MODEL_METHOD, "")
-    if stage == names.FINETUNE and not method:
+    if stage in TUNED and not method:
         method = "supervised"
     kept = model.get(names.MODEL_EPOCH)
     return Hop(
@@ -112,7 +113,7 @@ def label(hops: Sequence[Hop]) -> str:
 
 def before(hops: Sequence[Hop], dataset: str) -> Sequence[Hop]:
     """The pretraining of a fine-tuning on `dataset`: without the fine-tuning itself, where it is the last."""
-    own = bool(hops) and hops[-1].stage == names.FINETUNE and hops[-1].dataset == dataset
+    own = bool(hops) and hops[-1].stage in TUNED and hops[-1].dataset == dataset
     return hops[:-1] if own else hops
 
 

@@ -16,6 +16,7 @@ EVALUATE = "evaluate"
 ANALYSE = "analyse"
 DEMO = "demo"
 TUNE = "tune"
+TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; readers of results skip it
 WORKLIST = "worklist"
 
 # --- run tags (all searchable; `sslseg.` keeps them apart from MLflow's own) ---
@@ -38,6 +39,8 @@ TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
 TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush
 TAG_PROCESS = "sslseg.process"  # host:pid that owns a RUNNING run
 TAG_SWEEP = "sslseg.sweep_run_id"
+TAG_STUDY = "sslseg.study"  # name of the Optuna study that a tuning and its trials belong to
+TAG_TRIAL = "sslseg.trial"  # number of the trial in its study
 TAG_COLLAPSED = "sslseg.collapsed"
 TAG_TRANSDUCTIVE = "sslseg.transductive"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,15 @@ from sslseg.data.subsets import Manifest
 from sslseg.models import audit, segmenter, unet
 from sslseg.params import Finetune
 from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.inputs import Inputs
-from sslseg.stages.upstream import Upstream
+from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.training import checkpoint, loop, segmentation
 
 
 def identify(p: Finetune) -> str:
     """sha256 of all that determines the result: parameters, upstream, data, subset and code."""
     resolved = upstream.resolve(p)
+    p = upstream.settle(p, resolved)
     data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
     return identity.of(
         p,
@@ -41,6 +42,26 @@ def run(p: Finetune, run: tracking.Run) -> None:
     devices.use(p)
     source = upstream.fetch(p)
     data = inputs.load(p, source.law)
+    net, carried, progress = train(p, run, source, data)
+    _finish(p, run, net, progress.best, data, source, carried)
+    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+
+
+def train(
+    p: Finetune,
+    run: tracking.Run,
+    source: Upstream,
+    data: Inputs,
+    report: Callable[[int, float], None] | None = None,
+) -> tuple[torch.nn.Module, dict, curves.Progress]:
+    """All but the test, and without reading a test slice: what settings are compared by.
+
+    Args:
+        report: called with step and mean foreground IoU after every validation; what it raises ends it all.
+
+    Returns:
+        The network as it is after the last step, the head tensors it has no place for, and the curve.
+    """
     manifest = _subset(p, data)
     upstream.check_channels(source, data.store.channels)
     _describe(p, run, source, data, manifest)
@@ -48,9 +69,7 @@ def run(p: Finetune, run: tracking.Run) -> None:
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)
     inputs.examine(p, data, rows, run, labelled=True)
-    best = _train(p, run, net, rows, data)
-    _finish(p, run, net, best, data, source, carried)
-    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+    return net, carried, _fit(p, run, net, rows, data, report)
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
@@ -88,8 +107,15 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
     return net, carried
 
 
-def _train(p: Finetune, run: tracking.Run, net: torch.nn.Module, rows: np.ndarray, data: Inputs) -> dict:
-    """Run the loop; returns {"step", "iou", "state"} of the best validation."""
+def _fit(
+    p: Finetune,
+    run: tracking.Run,
+    net: torch.nn.Module,
+    rows: np.ndarray,
+    data: Inputs,
+    report: Callable[[int, float], None] | None,
+) -> curves.Progress:
+    """Run the loop; returns the validation curve with {"step", "iou", "state"} of the best."""
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
     held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
@@ -103,6 +129,8 @@ def _train(p: Finetune, run: tracking.Run, net: torch.nn.Module, rows: np.ndarra
         )
         run.log({f"val/{key}": value for key, value in found.summary.items()}, step)
         progress.note(step, found.summary["iou"], net)
+        if report:
+            report(step, found.summary["iou"])
 
     def batch_at(step: int) -> batches.FinetuneBatch:
         return batches.finetune_batch(
@@ -126,7 +154,7 @@ def _train(p: Finetune, run: tracking.Run, net: torch.nn.Module, rows: np.ndarra
             run.flush()  # a resumed run does not make the numbers before its checkpoint again
             progress.save(folder, training)
     run.log(progress.summary() | clock.metrics(p.steps), p.steps)
-    return progress.best
+    return progress
 
 
 def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:

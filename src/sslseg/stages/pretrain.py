@@ -15,9 +15,8 @@ from sslseg.models import audit
 from sslseg.models import encoder as encoders
 from sslseg.params import Pretrain
 from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.inputs import Inputs
-from sslseg.stages.upstream import Upstream
+from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.training import checkpoint, loop, optim, vitals
 
 VITAL_SLICES = 64  # fixed slices that the encoder's vital signs are read on
@@ -31,6 +30,7 @@ def method_of(p: Pretrain) -> str:
 def identify(p: Pretrain) -> str:
     """sha256 of all that determines the result: parameters, method, upstream, data and code."""
     resolved = upstream.resolve(p)
+    p = upstream.settle(p, resolved)
     data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
     files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
     return identity.of(
@@ -42,8 +42,12 @@ def identify(p: Pretrain) -> str:
     )
 
 
-def run(p: Pretrain, run: tracking.Run) -> None:
-    """Pretrain, keep an encoder at the epochs asked for, and register it."""
+def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
+    """Pretrain, keep an encoder at the epochs asked for, and register it.
+
+    Args:
+        register: False logs the encoders without new versions in the registry (trials of a tuning).
+    """
     started = time.perf_counter()
     devices.use(p)
     source = upstream.fetch(p)
@@ -53,7 +57,7 @@ def run(p: Pretrain, run: tracking.Run) -> None:
     _describe(p, run, source, data, rows)
     method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
     inputs.examine(p, data, rows, run, labelled=False)
-    _train(p, run, method, rows, data, source)
+    _train(p, run, method, rows, data, source, register)
     run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
 
 
@@ -94,7 +98,9 @@ def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
     return kept
 
 
-def _train(p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Inputs, source: Upstream) -> None:
+def _train(
+    p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Inputs, source: Upstream, register: bool
+) -> None:
     kept = kept_steps(p, len(rows))
     folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
     training = loop.pretraining(method, p, device=devices.of(p))
@@ -111,13 +117,13 @@ def _train(p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Input
 
     clock = curves.Clock(training.done, p.batch_size)
     if training.done == 0 and 0 in kept:
-        _keep(p, run, method, 0, kept[0], data, rows, source)
+        _keep(p, run, method, 0, kept[0], data, rows, source, register)
     for step, metrics in run.progress(training.run(batch_at), "pretraining", p.steps - training.done):
         if metrics:
             epoch = optim.epochs_of_steps(step, len(rows), p.batch_size)
             run.log(metrics | {"train/epoch": epoch, "train/images_seen": step * p.batch_size}, step)
         if step in kept:
-            _keep(p, run, method, step, kept[step], data, rows, source)
+            _keep(p, run, method, step, kept[step], data, rows, source, register)
         if step % p.checkpoint_every == 0 and step < p.steps:
             run.flush()  # a resumed run does not make the numbers before its checkpoint again
             checkpoint.save(folder, step, training.state(), {})
@@ -132,7 +138,9 @@ def _vitals(p, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict
     return vitals.of_encoder(encoder, torch.from_numpy(images).to(devices.of(p)))
 
 
-def _keep(p, run, method, step: int, epoch: int | None, data: Inputs, rows, source: Upstream) -> None:
+def _keep(
+    p, run, method, step: int, epoch: int | None, data: Inputs, rows, source: Upstream, register: bool
+) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
     hops = lineage.walk(run.id, epoch=epoch)
     for role, encoder in method.exports().items():
@@ -153,5 +161,5 @@ def _keep(p, run, method, step: int, epoch: int | None, data: Inputs, rows, sour
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),
                 card=cards.encoder(p, run, data, source.architecture, hops, signs),
-                register=role == method.DEFAULT_ROLE, promote=not collapsed and step == p.steps,
+                register=register and role == method.DEFAULT_ROLE, promote=not collapsed and step == p.steps,
             )  # fmt: skip
