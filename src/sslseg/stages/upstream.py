@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
 from sslseg import flags, names, params, registry
 from sslseg.models import encoder as encoders
 from sslseg.registry import Resolved
+from sslseg.stages import devices
+
+T = TypeVar("T", params.Pretrain, params.Finetune)
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,28 @@ def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
     return registry.resolve(p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER)
 
 
+def settle(p: T, resolved: Resolved | None) -> T:
+    """The parameters with the architecture that the upstream brings: what is logged, and in the identity.
+
+    Raises:
+        EncoderError: another one was asked for, neither the preset's nor the upstream's.
+    """
+    if resolved is None:
+        return p
+    theirs = resolved.tags[names.MODEL_ARCHITECTURE]
+    if p.architecture not in (flags.knobs(type(p))["architecture"][1].presets[p.preset], theirs):
+        raise names.EncoderError(
+            f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
+            "leave architecture out, it is only read for encoder=scratch"
+        )
+    return dataclasses.replace(p, architecture=theirs)
+
+
+def fill(p: T) -> T:
+    """A hook of `launch` for the stages that have an upstream."""
+    return settle(devices.fill(p), resolve(p))
+
+
 def identity_of(resolved: Resolved | None) -> str:
     """What of the upstream enters a run's identity: its weights, and the lineage they come by.
 
@@ -57,8 +84,7 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     """Resolve and read the weights; the sha256 is checked on the way.
 
     Raises:
-        EncoderError: see `resolve`; its tensors are not those of its network; or another `architecture`
-            was asked for.
+        EncoderError: see `resolve`; or its tensors are not those of its network.
     """
     resolved = resolve(p)
     if resolved is None:
@@ -67,18 +93,7 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
         state, config = encoders.read_state(resolved.path)
     except names.EncoderError as error:
         raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
-    _check_architecture(p, resolved, config["architecture"])
     return Upstream(resolved, state, config, config["architecture"])
-
-
-def _check_architecture(p: params.Pretrain | params.Finetune, resolved: Resolved, theirs: str) -> None:
-    """An upstream brings its own; a preset's is not read then, but one that was asked for is not ignored."""
-    preset = flags.knobs(type(p))["architecture"][1].presets[p.preset]
-    if p.architecture not in (preset, theirs):
-        raise names.EncoderError(
-            f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
-            "leave architecture out, it is only read for encoder=scratch"
-        )
 
 
 def check_channels(upstream: Upstream, channels: int) -> None:
