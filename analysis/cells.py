@@ -14,7 +14,8 @@ from sslseg import flags, names, params
 from sslseg.names import CFG, SslsegError
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
-FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root"}
+FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
+        "probe", "on_bad_file"}  # fmt: skip
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 KEY = ["arm", "budget", "seed"]
 

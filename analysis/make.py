@@ -1,4 +1,4 @@
-"""One reading of the store, then every figure and table that was asked for, into one folder."""
+"""One reading of the store, then everything that was asked for, into one folder."""
 
 from __future__ import annotations
 
@@ -8,12 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import cells, figures, outputs
+from analysis import cells, claims, decisions, encoders, figures, measures, outputs, report
 from analysis.cells import Study
-from sslseg import history, params
+from analysis.measures import KEYS
+from analysis.outputs import Drawn
+from analysis.report import Page
+from analysis.statistics.records import to_json
+from sslseg import flags, history, params
 from sslseg.names import ParamError
 
-PAGE = "report.html"
+PAGE, RECORD = "report.html", "decisions.json"
+DECISIONS = ("worth", "verdict", "advice", "claims")
+TABLES = ("encoders", "runs")
 
 
 @dataclass(frozen=True)
@@ -35,25 +41,20 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     """
     runs = history.runs(experiment, p.sweep or None, uri, upstream=True)
     table = history.cells(p.sweep, uri) if p.sweep else []
-    query = {"experiment": experiment or "all", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
-    study = cells.study(
-        runs,
-        p.dataset,
-        allow_mixed=p.allow_mixed,
-        failed=[row for row in table if not row["run_id"]],
-        query=query,
-    )
+    failed = [row for row in table if not row["run_id"]]
+    query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
+    study = cells.study(runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query)
     wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
     return Reading(study, history.curves(wanted, keys, uri))
 
 
 def parts(only: Iterable[str]) -> list[str]:
-    """The figures and tables that are asked for, in the page's order; none named = all.
+    """What is asked for, in the page's order; none named = all.
 
     Raises:
         ParamError: there is no part of that name.
     """
-    known = list(figures.load())
+    known = [*DECISIONS, *figures.load(), *TABLES]
     unknown = [name for name in only if name not in known]
     if unknown:
         raise ParamError(f"only: must be of {', '.join(known)}; not {', '.join(unknown)}")
@@ -67,18 +68,56 @@ def make(
     uri: str | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write everything into `folder`; returns the files.
+    """Write everything into `folder`; returns the files, the page last.
 
     Raises:
         ParamError, SslsegError: see `parts` and `read`.
     """
-    wanted = {name: module for name, module in figures.load().items() if name in parts(p.only)}
-    reading = read(p, experiment, uri, {key for module in wanted.values() for key in module.KEYS})
+    wanted = parts(p.only)
+    modules = {name: module for name, module in figures.load().items() if name in wanted}
+    reading = read(p, experiment, uri, {*KEYS, *(key for m in modules.values() for key in m.KEYS)})
+    drawn = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
     made: list[Path] = []
-    for name, module in wanted.items():
-        drawn = module.data(reading.study, reading.curves)
-        made += outputs.write(drawn, module.draw(drawn), reading.study, folder)
-        say(f"{name}: {drawn.title}, {len(drawn.runs)} runs")
+    for name, module in modules.items():
+        made += outputs.write(drawn[name], module.draw(drawn[name]), reading.study, folder)
+        say(f"{name}: {drawn[name].title}, {len(drawn[name].runs)} runs")
+    made += _page(p, folder, reading, drawn, wanted, uri)
     for missing in reading.study.missing:
         say(f"missing cell {missing}")
     return made
+
+
+def _page(
+    p: params.Analyse,
+    folder: Path,
+    reading: Reading,
+    drawn: dict[str, Drawn],
+    wanted: list[str],
+    uri: str | None,
+) -> list[Path]:
+    """decisions.json and the page."""
+    study = reading.study
+    scores = measures.measure(study, reading.curves)
+    fitted = decisions.curves(study, scores)
+    found = decisions.decide(study, scores, fitted, p.budget, p.minutes_per_slice)
+    stored = encoders.encoders(study, uri)
+    judged = claims.judge(claims.context(study, scores, fitted, encoders.architectures(study, stored)))
+    folder.mkdir(parents=True, exist_ok=True)
+    record, page = folder / RECORD, folder / PAGE
+    asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
+    shown = {key: value for key, value in asked.items() if key in wanted}
+    record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
+    images = {name: (d, folder / f"{name}.png") for name, d in drawn.items()}
+    page.write_text(report.render(Page(study, found, judged, stored, images, wanted, command(p), _ui(uri))))
+    return [record, page]
+
+
+def command(p: params.Analyse) -> str:
+    """The line that makes the page again."""
+    given = {n: t for n, t in flags.texts(p).items() if t not in ("", "false") and n != "out"}
+    return " ".join(["python -m analysis", *(f"--{name} {text}" for name, text in given.items())])
+
+
+def _ui(uri: str | None) -> str:
+    """Address of the UI: the server that was read; pages made from a file are opened from any address."""
+    return uri if uri and uri.startswith(("http://", "https://")) else ""

@@ -21,8 +21,9 @@ POINT_COLUMNS = ["run_id", "key", "step", "timestamp", "value"]  # what every ba
 CURVE_COLUMNS = ["run_id", "key", "step", "value"]
 FIXED = ["run_id", "experiment_id", "name", "stage", "method", "dataset", "pipeline", "lineage", "label",
          "parent", "seed", "budget", "unit", "slices", "patients", "subset_sha256", "data_digest",
-         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "start",
-         "end"]  # fmt: skip
+         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "device",
+         "start", "end"]  # fmt: skip
+TAG_DEVICE = "sslseg.device"  # written by a stage that names its device; '' elsewhere
 _AT_EPOCH = re.compile(r"@(\d+)$")
 _WHOLE = re.compile(r"[+-]?\d+")
 
@@ -90,6 +91,7 @@ def _row(r: Record) -> dict[str, Any]:
         "upstream_sha256": tags.get(names.TAG_UPSTREAM_SHA, ""),
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
+        "device": tags.get(TAG_DEVICE, ""),
         "start": r.start,
         "end": r.end,
         **cfg,

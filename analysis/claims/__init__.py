@@ -1,0 +1,62 @@
+"""The paper's claims as code: reproduced, contradicted, inconclusive or untested on the runs there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.cells import Study
+from analysis.claims.records import UNTESTED, Claim, Context, Judged
+from analysis.claims.table import CLAIMS
+from analysis.decisions import Curves
+from analysis.measures import Measures
+from sslseg import pipelines
+
+__all__ = ["CLAIMS", "Context", "Judged", "context", "judge"]
+
+DATASET, NETWORK, NATURAL = "acdc", "resnet50", "imagenet"  # what the paper's claims are about
+SPELLED = {DATASET: "ACDC", NETWORK: "ResNet-50", NATURAL: "ImageNet"}
+
+
+def context(study: Study, measures: Measures, curves: Curves, architectures: Mapping[str, str]) -> Context:
+    """What the claims are judged from. Of several labels of one row, the one on ImageNet stands for it."""
+    labels: dict[str, str] = {}
+    for arm in sorted(study.arms, key=lambda a: (NATURAL not in a.label, a.label)):
+        if arm.pipeline in pipelines.ROWS:
+            labels.setdefault(arm.pipeline, arm.label)
+    return Context(study, measures, curves, labels, architectures)
+
+
+def judge(c: Context) -> tuple[Judged, ...]:
+    """Every claim, in the paper's order."""
+    return tuple(_judge(c, claim) for claim in CLAIMS)
+
+
+def _judge(c: Context, claim: Claim) -> Judged:
+    fixed = (claim.id, claim.text, claim.where, claim.criterion)
+    absent = [row for row in claim.rows if row not in c.labels]
+    if absent:
+        return Judged(*fixed, UNTESTED, "", f"no runs of {', '.join(absent)}", "", None, ())
+    found = claim.rule(c)
+    if found.call == UNTESTED:
+        return Judged(*fixed, UNTESTED, "", found.text, "", None, ())
+    instead = substitutes(c, claim)
+    call, analogue = (UNTESTED, found.call) if instead else (found.call, "")
+    why = f"analogue: {'; '.join(instead)}" if instead else ""
+    return Judged(*fixed, call, analogue, why, found.text, found.effect, found.run_ids)
+
+
+def substitutes(c: Context, claim: Claim) -> list[str]:
+    """What stands in these runs for what the paper had, from their lineage."""
+    labels = [c.labels[row] for row in claim.rows]
+    natural = {hop for label in labels for hop in label.split("+") if not hop.endswith(f"-{c.study.dataset}")}
+    found = [
+        f"{hop} for {'BYOL' if hop.startswith('byol') else 'supervised'}-{SPELLED[NATURAL]}"
+        for hop in sorted(natural)
+        if not hop.partition("-")[2].startswith(NATURAL)
+    ]
+    networks = sorted({c.architectures.get(label, "") for label in labels})
+    if networks != [NETWORK]:
+        found.append(f"{', '.join(n or 'unknown network' for n in networks)} for {SPELLED[NETWORK]}")
+    if c.study.dataset != DATASET:
+        found.append(f"{c.study.dataset} for {SPELLED[DATASET]}")
+    return found + claim.substitutes(c)

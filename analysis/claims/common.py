@@ -1,0 +1,97 @@
+"""What several rules need: groups of pipelines, verdicts as calls, intervals against what is claimed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context
+from analysis.decisions import interval
+from analysis.measures import METRICS
+from analysis.statistics import compare
+from analysis.statistics.compare import Verdict
+from analysis.statistics.records import Estimate, Refusal, Score
+
+GENERALIST = ("supervised", "byol-natural")
+SPECIALIST = "byol-target"
+MIXED, BEST = "supervised+byol-target", "byol-natural+byol-target"
+FIVE = (*GENERALIST, SPECIALIST, MIXED, BEST)
+METRIC = {metric.key: metric for metric in METRICS}
+
+
+def blend(scores: Sequence[Score], name: str, labels: Sequence[str]) -> list[Score]:
+    """Mean over several pipelines, cell by cell; cells that one of them lacks are left out."""
+    cells: dict[tuple, dict[str, float]] = {}
+    for s in scores:
+        if s.pipeline in labels:
+            cells.setdefault((s.budget, s.seed, s.subset), {})[s.pipeline] = s.value
+    whole = {key: values for key, values in cells.items() if len(values) == len(set(labels))}
+    return [
+        Score(name, *key, float(np.mean([whole[key][label] for label in sorted(whole[key])])))
+        for key in sorted(whole)
+    ]
+
+
+def of_verdict(found: Verdict | Refusal, wanted: Sequence[str]) -> str:
+    """Call of a claim that says the verdict is one of `wanted`."""
+    if isinstance(found, Refusal) or found.call == "undecided":
+        return INCONCLUSIVE
+    return REPRODUCED if found.call in wanted else CONTRADICTED
+
+
+def together(calls: Iterable[str]) -> str:
+    """Call of a claim of several parts: all must hold, one that does not is enough against it."""
+    calls = list(calls)
+    if CONTRADICTED in calls:
+        return CONTRADICTED
+    return REPRODUCED if calls and all(c == REPRODUCED for c in calls) else INCONCLUSIVE
+
+
+def said(found: Verdict | Refusal) -> str:
+    if isinstance(found, Refusal):
+        return found.reason
+    return f"{found.a} is {found.call} than {found.b} by {interval(found.effect)}, n = {found.pairs}".replace(
+        "equivalent than", "equivalent to"
+    ).replace("undecided than", "undecided against")
+
+
+def versus(
+    c: Context,
+    key: str,
+    a: tuple[str, Sequence[str]],
+    b: tuple[str, Sequence[str]],
+    budgets: Sequence[int] | None = None,
+) -> Verdict | Refusal:
+    """Group `a` (name, rows) against group `b`; over several budgets a seed's mean counts."""
+    rows = [*a[1], *b[1]]
+    scores, metric = c.scores(key, rows, budgets), METRIC[key]
+    both = [s for name, group in (a, b) for s in blend(scores, name, [c.labels[r] for r in group])]
+    return compare.verdict(
+        both, a[0], b[0], margin=metric.margin, higher_is_better=metric.higher_is_better,
+        budget=c.full if budgets is None else None,
+    )  # fmt: skip
+
+
+def against_each(
+    c: Context, key: str, row: str, others: Sequence[str], wanted: str, budgets: Sequence[int] | None = None
+) -> tuple[str, str, list[Verdict | Refusal]]:
+    """One pipeline against each other one, corrected as a family."""
+    metric = METRIC[key]
+    found = list(
+        compare.compare(
+            c.scores(key, (row, *others), budgets),
+            margin=metric.margin,
+            higher_is_better=metric.higher_is_better,
+            budget=c.full if budgets is None else None,
+            pairs=[(c.labels[row], c.labels[o]) for o in others],
+        )
+    )  # fmt: skip
+    return together(of_verdict(v, (wanted,)) for v in found), "; ".join(said(v) for v in found), found
+
+
+def inside(found: Estimate, claimed: tuple[float, float], slack: tuple[float, float]) -> str:
+    """Disjoint from what is claimed: contradicted; within the slack: reproduced; else too wide to tell."""
+    if found.high < claimed[0] or found.low > claimed[1]:
+        return CONTRADICTED
+    return REPRODUCED if found.low >= slack[0] and found.high <= slack[1] else INCONCLUSIVE

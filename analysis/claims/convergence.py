@@ -1,0 +1,144 @@
+"""Claims on convergence, stability and final scores: C1 to C6 and C10.
+
+Thresholds that the paper does not give are named here and said on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+from analysis.claims.common import (
+    BEST,
+    FIVE,
+    GENERALIST,
+    METRIC,
+    MIXED,
+    SPECIALIST,
+    against_each,
+    inside,
+    of_verdict,
+    said,
+    together,
+    versus,
+)
+from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
+from analysis.decisions import interval
+from analysis.statistics import compare, ratio, stability
+from analysis.statistics.compare import Verdict
+from analysis.statistics.curves import Steps
+from analysis.statistics.records import Estimate, Refusal, Score
+
+TIMES = (4.0, 5.0)  # "4-5 times", paper abstract and 5.1
+TIMES_SLACK = 1.5  # an interval inside of [4 / 1.5, 5 × 1.5] is called 4 to 5 times
+EPOCHS = (3, 4)  # paper 5.3
+
+
+def hierarchical_faster(c: Context) -> Outcome:
+    """C1: mean area of the hierarchical pipelines against that of the others."""
+    found = versus(c, "area", ("hierarchical", (MIXED, BEST)), ("others", (*GENERALIST, SPECIALIST)))
+    effect = found.effect if isinstance(found, Verdict) else None
+    return Outcome(of_verdict(found, ("better",)), said(found), effect, c.runs(FIVE))
+
+
+def most_stable(c: Context) -> Outcome:
+    """C1s: s.d. of the area over seeds, every other pipeline over BYOL natural + BYOL target."""
+    calls, words, effects = [], [], []
+    for row in FIVE[:-1]:
+        found = _spread_ratio(c, row)
+        words.append(found.reason if isinstance(found, Refusal) else f"{c.labels[row]} {interval(found)}")
+        if isinstance(found, Refusal):
+            calls.append(INCONCLUSIVE)
+            continue
+        effects.append(found)
+        calls.append(REPRODUCED if found.low > 1 else CONTRADICTED if found.high < 1 else INCONCLUSIVE)
+    least = min(effects, key=lambda e: e.value, default=None)
+    return Outcome(together(calls), "s.d. over that of the claim's: " + "; ".join(words), least, c.runs(FIVE))
+
+
+def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
+    mine = {(s.seed, s.subset): s.value for s in c.scores("area", (BEST,))}
+    theirs = {(s.seed, s.subset): s.value for s in c.scores("area", (row,))}
+    both = sorted(set(mine) & set(theirs))
+    level = 1 - 0.05 / len(FIVE[:-1])  # Bonferroni over the four
+    return stability.ratio_of_sd([theirs[k] for k in both], [mine[k] for k in both], level=level)
+
+
+def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:
+    """C2 and C3: steps to 95 % of the own final IoU, of `rows` (geometric mean) over the claim's pipeline."""
+    own: dict[tuple[int, str], dict[str, Steps]] = {}
+    for t in c.measures.times:
+        if t.budget == c.full:
+            own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
+    labels, best = [c.labels[row] for row in rows], c.labels[BEST]
+    pairs = [found for _, found in sorted(own.items()) if {best, *labels} <= set(found)]
+    slow = [_middle([found[label] for label in labels]) for found in pairs]
+    found = ratio.ratio_of_steps(slow, [p[best] for p in pairs])
+    ids = c.runs((*rows, BEST))
+    if isinstance(found, Refusal):
+        return Outcome(INCONCLUSIVE, found.reason, run_ids=ids)
+    low, high = TIMES[0] / TIMES_SLACK, TIMES[1] * TIMES_SLACK
+    text = f"{interval(found)} times the steps of {best}, n = {len(pairs)}"
+    return Outcome(inside(found, TIMES, (low, high)), "; ".join(filter(None, (text, found.note))), found, ids)
+
+
+def _middle(times: Sequence[Steps]) -> Steps:
+    """Geometric mean; censored as soon as one is."""
+    return Steps(float(np.exp(np.mean([np.log(t.steps) for t in times]))), all(t.reached for t in times))
+
+
+def largest_area(c: Context) -> Outcome:
+    """C4: the area of BYOL natural + BYOL target is above that of each other pipeline."""
+    call, text, found = against_each(c, "area", BEST, FIVE[:-1], "better")
+    return Outcome(call, text, _weakest(found), c.runs(FIVE))
+
+
+def _weakest(found: Sequence[Verdict | Refusal], sign: float = 1.0) -> Estimate | None:
+    """Effect of the pair that speaks least for the claim."""
+    effects = [v.effect for v in found if isinstance(v, Verdict)]
+    return min(effects, key=lambda e: sign * e.value, default=None)
+
+
+def lowest_final(c: Context) -> Outcome:
+    """C5: the final IoU of supervised + BYOL target is below that of each other pipeline."""
+    others = tuple(row for row in FIVE if row != MIXED)
+    call, text, found = against_each(c, "final_iou", MIXED, others, "worse")
+    return Outcome(call, text, _weakest(found, -1.0), c.runs(FIVE))
+
+
+def equal_areas(c: Context) -> Outcome:
+    """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
+    metric = METRIC["area"]
+    found = compare.verdict(
+        c.scores("area", (SPECIALIST, MIXED)), c.labels[SPECIALIST], c.labels[MIXED], margin=metric.margin,
+        higher_is_better=True, budget=c.full,
+    )  # fmt: skip
+    effect = found.effect if isinstance(found, Verdict) else None
+    return Outcome(of_verdict(found, ("equivalent",)), said(found), effect, c.runs((SPECIALIST, MIXED)))
+
+
+def few_epochs_suffice(c: Context) -> Outcome:
+    """C10: area after 3 or 4 epochs of self-supervision on the target data against the last kept one."""
+    rows = [e for e in c.measures.by_epoch if e.score.pipeline == c.labels[BEST]]
+    epochs = {e.epoch for e in rows}
+    few, last = max((e for e in epochs if e in EPOCHS), default=None), max(epochs, default=0)
+    if few is None or last <= max(EPOCHS):
+        kept = ", ".join(map(str, sorted(epochs))) or "none"
+        return Outcome(UNTESTED, f"wanted encoders kept after 3 or 4 epochs and later ones; there is {kept}")
+    names = {few: f"{few} epochs", last: f"{last} epochs"}
+    used = [e for e in rows if e.epoch in names]
+    scores = [
+        Score(names[e.epoch], e.score.budget, e.score.seed, e.score.subset, e.score.value) for e in used
+    ]
+    found = compare.verdict(
+        scores, names[few], names[last], margin=METRIC["area"].margin, higher_is_better=True
+    )
+    effect = found.effect if isinstance(found, Verdict) else None
+    ids = tuple(sorted(e.run_id for e in used))
+    return Outcome(of_verdict(found, ("better", "equivalent")), said(found), effect, ids)
+
+
+others_as_long = partial(times_as_long, rows=FIVE[:-1])
+imagenet_as_long = partial(times_as_long, rows=("supervised",))

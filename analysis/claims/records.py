@@ -1,0 +1,82 @@
+"""What a claim is, what it is judged from, and what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from analysis.cells import Study
+from analysis.decisions import Curves
+from analysis.measures import Measures
+from analysis.statistics.records import Estimate, Score
+
+REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "reproduced", "contradicted", "inconclusive", "untested"
+CALLS = (REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Everything that claims are judged from. A pipeline is named by its row; `labels` has its label."""
+
+    study: Study
+    measures: Measures
+    curves: Curves
+    labels: Mapping[str, str]  # row of pipelines.ROWS -> label of the arm that stands for it
+    architectures: Mapping[str, str]  # label -> timm name; '' = unknown
+
+    @property
+    def full(self) -> int:
+        """The largest budget: the claims on convergence are about all of the data."""
+        return self.study.budgets[-1]
+
+    def scores(self, key: str, rows: Sequence[str], budgets: Iterable[int] | None = None) -> list[Score]:
+        """Scores of one metric, of the arms of `rows`; at the largest budget unless others are given."""
+        wanted = {self.full} if budgets is None else set(budgets)
+        found = self.measures.of(key, [self.labels[row] for row in rows])
+        return [s for s in found if s.budget in wanted]
+
+    def runs(self, rows: Sequence[str], budgets: Iterable[int] | None = None) -> tuple[str, ...]:
+        """IDs of the runs behind `scores`."""
+        frame, wanted = self.study.runs, {self.full} if budgets is None else set(budgets)
+        labels = {self.labels[row] for row in rows}
+        chosen = frame[frame["arm"].isin(labels) & frame["budget"].isin(wanted)]
+        return tuple(sorted(chosen["run_id"]))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the runs say about a claim, whether or not they meet its preconditions."""
+
+    call: str
+    text: str
+    effect: Estimate | None = None
+    run_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper, in our words, as a test."""
+
+    id: str
+    text: str
+    where: str
+    rows: tuple[str, ...]  # pipelines without which it cannot be judged
+    rule: Callable[[Context], Outcome]
+    criterion: str  # what makes it reproduced
+    substitutes: Callable[[Context], list[str]] = field(default=lambda context: [])  # besides the usual ones
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim's line on the page. `analogue` is the call of runs that do not meet its preconditions."""
+
+    id: str
+    text: str
+    where: str
+    criterion: str
+    call: str
+    analogue: str
+    why: str
+    outcome: str
+    effect: Estimate | None
+    run_ids: tuple[str, ...]

@@ -1,0 +1,192 @@
+"""What a researcher has to decide, as records: worth in slices, verdicts, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from analysis.cells import Study
+from analysis.measures import METRICS, Measures, Metric
+from analysis.statistics import advice as budgets
+from analysis.statistics import compare, knee, scaling
+from analysis.statistics.advice import Advice, Choice
+from analysis.statistics.compare import Verdict
+from analysis.statistics.interpolate import interpolated
+from analysis.statistics.knee import Knee
+from analysis.statistics.records import Estimate, Refusal, Score
+from analysis.statistics.worth import MISFIT, Fitted, Worth, worth
+
+REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that worth is counted in
+LEVELS = (("own", "95 % of its own final IoU"), ("common", "95 % of the common final IoU"))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Per pipeline: the curve of test loss that decisions use, and its knee."""
+
+    fitted: dict[str, Fitted | Refusal]
+    knees: dict[str, Knee | Refusal]
+
+
+@dataclass(frozen=True)
+class WorthRow:
+    """Worth of one pipeline at one budget, in slices of one reference."""
+
+    pipeline: str
+    reference: str
+    budget: int
+    worth: Worth | Refusal
+
+
+@dataclass(frozen=True)
+class Table:
+    """Verdicts on all pairs for one metric; `budget` None = overall."""
+
+    metric: Metric
+    budget: int | None
+    rows: tuple[Verdict | Refusal, ...]
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """The pipeline for the user's budget, and what every pipeline's curve says about more slices."""
+
+    budget: int
+    choice: Choice | Refusal
+    advice: tuple[Advice | Refusal, ...]
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All of it, in the page's order."""
+
+    headline: str
+    budget: int
+    worth: tuple[WorthRow, ...]
+    verdicts: tuple[Table, ...]
+    advice: Recommended
+
+
+def curve_of(scores: Sequence[Score], label: str) -> Fitted | Refusal:
+    """The scaling law; the joined means where the law is rejected (p < 0.01), or where there is no law."""
+    if not any(s.pipeline == label for s in scores):
+        return Refusal(f"insufficient evidence: {label} has no run with a test score")
+    fitted = scaling.fit(scores, label)
+    if isinstance(fitted, Refusal) or fitted.misfit_p < MISFIT:
+        return interpolated(scores, label) or fitted
+    return fitted
+
+
+def curves(study: Study, measures: Measures) -> Curves:
+    """Curve and knee of every pipeline, from test Jaccard loss."""
+    scores = measures.of("test_loss")
+    labels = [arm.label for arm in study.arms]
+    tested = {s.pipeline for s in scores}
+    none = Refusal("insufficient evidence: no run with a test score")
+    knees = {label: knee.knee(scores, label) if label in tested else none for label in labels}
+    return Curves({label: curve_of(scores, label) for label in labels}, knees)
+
+
+def worths(study: Study, found: Curves) -> tuple[WorthRow, ...]:
+    """Every pipeline at every budget, counted in slices of scratch and of ImageNet."""
+    references = [arm.label for row in REFERENCES for arm in study.arms if arm.pipeline == row]
+    return tuple(
+        WorthRow(arm.label, reference, budget, _worth(found, arm.label, reference, budget))
+        for reference in references
+        for arm in study.arms
+        if arm.label != reference
+        for budget in study.budgets
+    )
+
+
+def _worth(found: Curves, label: str, reference: str, budget: int) -> Worth | Refusal:
+    mine, other = found.fitted[label], found.fitted[reference]
+    if isinstance(mine, Refusal):
+        return mine
+    return other if isinstance(other, Refusal) else worth(mine, other, budget)
+
+
+def verdicts(study: Study, measures: Measures) -> tuple[Table, ...]:
+    """Every pair of pipelines, for every metric: overall, then budget by budget."""
+    pairs = list(combinations([arm.label for arm in study.arms], 2))
+    if not pairs:
+        return ()
+    places = [None, *study.budgets] if len(study.budgets) > 1 else list(study.budgets)
+    return tuple(
+        Table(
+            metric,
+            budget,
+            compare.compare(
+                measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
+                budget=budget, pairs=pairs,
+            ),
+        )
+        for metric in METRICS
+        for budget in places
+    )  # fmt: skip
+
+
+def recommend(study: Study, found: Curves, budget: int | None, minutes: float | None) -> Recommended:
+    """Advice for `budget`, by default the middle one of those that were run."""
+    budget = budget or study.budgets[len(study.budgets) // 2]
+    fits = [found.fitted[arm.label] for arm in study.arms]
+    advice = tuple(
+        budgets.advise(fit, found.knees[arm.label], budget=budget, minutes_per_slice=minutes)
+        for arm, fit in zip(study.arms, fits, strict=True)
+    )
+    return Recommended(budget, budgets.best_pipeline(fits, budget), advice)
+
+
+def decide(
+    study: Study,
+    measures: Measures,
+    found: Curves,
+    budget: int | None = None,
+    minutes_per_slice: float | None = None,
+) -> Decisions:
+    """All decisions; the same whatever the order of the runs.
+
+    Args:
+        found: `curves` of the same study.
+        budget: slices that the reader could annotate.
+        minutes_per_slice: what one costs.
+    """
+    rows = worths(study, found)
+    advice = recommend(study, found, budget, minutes_per_slice)
+    return Decisions(headline(study, rows, advice), advice.budget, rows, verdicts(study, measures), advice)
+
+
+def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str:
+    """The first line of the page: what the best pipeline is worth at the reader's budget."""
+    n, unit = advice.budget, study.unit
+    if isinstance(advice.choice, Refusal):
+        return f"At {n} {unit}s on {study.dataset}: {advice.choice.reason}."
+    best = advice.choice.pipeline
+    shown = [worth_text(row, unit) for row in rows if row.pipeline == best and row.budget == n]
+    lead = (
+        "has the least test error" if advice.choice.certain else "has the least fitted test error, not surely"
+    )
+    said = f"; it is worth {' and '.join(shown)}" if shown else ""
+    return f"At {n} annotated {unit}s on {study.dataset}, {best} {lead}{said}."
+
+
+def worth_text(row: WorthRow, unit: str = "slice") -> str:
+    """`+42 [25, > 1398] slices of scratch`."""
+    if isinstance(row.worth, Refusal):
+        return f"an unknown number of {unit}s of {row.reference} ({row.worth.reason})"
+    return f"{row.worth.text} {unit}s of {row.reference}"
+
+
+def interval(estimate: Estimate | None, digits: int = 3) -> str:
+    """`0.12 [0.1, 0.14]`, with infinities as words."""
+    if estimate is None:
+        return "–"
+    value, low, high = (_number(v, digits) for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
+
+
+def _number(value: float, digits: int) -> str:
+    if value in (float("inf"), float("-inf")):
+        return "beyond the data" if value > 0 else "below the data"
+    return f"{value:.{digits}g}"

@@ -1,0 +1,148 @@
+"""The page: one HTML file with everything in it, no network, made from the decisions' records."""
+
+from __future__ import annotations
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from analysis import decisions as decide
+from analysis.cells import Study
+from analysis.claims import Judged
+from analysis.decisions import Decisions
+from analysis.encoders import Encoder
+from analysis.outputs import Drawn
+from analysis.statistics.advice import Gain, Near
+from analysis.statistics.knee import Knee
+from analysis.statistics.records import Estimate, Refusal
+from sslseg import names
+from sslseg.names import CFG
+
+TEMPLATE = "report.html.j2"
+RUN_COLUMNS = (
+    "arm",
+    "budget",
+    "seed",
+    "run_id",
+    "test/jaccard_loss",
+    "test/iou",
+    "area/val_iou",
+    "cost/seconds",
+)
+SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows; parts that were not asked for are empty."""
+
+    study: Study
+    decisions: Decisions
+    claims: Sequence[Judged]
+    encoders: Sequence[Encoder]
+    figures: Mapping[str, tuple[Drawn, Path]]  # name -> (its data, its PNG)
+    parts: Sequence[str]
+    command: str
+    uri: str  # of the tracking UI; '' = links are left out
+
+
+def render(page: Page) -> str:
+    """The HTML. Every text is escaped; images are inlined."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "interval": decide.interval,
+        "image": _image,
+        "number": _number,
+        "slices": lambda e: slices(e, page.study),
+    }
+    environment.tests |= {
+        "refusal": lambda v: isinstance(v, Refusal),
+        "near": lambda v: isinstance(v, Near),
+        "gain": lambda v: isinstance(v, Gain),
+        "knee": lambda v: isinstance(v, Knee),
+    }
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        study=page.study,
+        d=page.decisions,
+        colours={arm.label: arm.colour for arm in page.study.arms},
+        worth=worth_table(page),
+        overall=[t for t in page.decisions.verdicts if t.budget is None or len(page.study.budgets) == 1],
+        by_budget=[t for t in page.decisions.verdicts if t.budget is not None],
+        symbol=SYMBOL,
+        pairs=_pairs(page.decisions),
+        runs=run_table(page),
+        settings=settings(page.study),
+        tests={m.key: m for m in _metrics(page.decisions)},
+        escape=html.escape,
+    )
+
+
+def _metrics(found: Decisions) -> list:
+    return list({t.metric.key: t.metric for t in found.verdicts}.values())
+
+
+def _pairs(found: Decisions) -> int:
+    return len(found.verdicts[0].rows) if found.verdicts else 0
+
+
+def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Per reference: (pipeline, a text per budget)."""
+    tables: dict[str, dict[str, list[str]]] = {}
+    for row in page.decisions.worth:
+        text = "–" if isinstance(row.worth, Refusal) else row.worth.text
+        tables.setdefault(row.reference, {}).setdefault(row.pipeline, []).append(text)
+    return [(reference, list(rows.items())) for reference, rows in tables.items()]
+
+
+def slices(estimate: Estimate, study: Study) -> str:
+    """Whole slices; beyond the sizes that were run it says so."""
+
+    def show(value: float) -> str:
+        if math.isinf(value):
+            return f"> {study.budgets[-1]}" if value > 0 else f"< {study.budgets[0]}"
+        return f"{value:.0f}"
+
+    return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
+
+
+def run_table(page: Page) -> pd.DataFrame:
+    """The compared runs, in the page's order."""
+    columns = [c for c in RUN_COLUMNS if c in page.study.runs]
+    order = [arm.label for arm in page.study.arms]
+    table = page.study.runs[[*columns, "experiment_id"]]
+    return table.sort_values(
+        ["arm", "budget", "seed"], key=lambda c: c.map(order.index) if c.name == "arm" else c
+    )
+
+
+def settings(study: Study) -> list[tuple[str, str]]:
+    """Resolved knobs that all compared runs share."""
+    columns = sorted(c for c in study.runs if c.startswith(CFG))
+    shared = [(c.removeprefix(CFG), study.runs[c].map(str).unique()) for c in columns]
+    hidden = {"encoder", "data_root", "cache", names.TAG_PROCESS}
+    return [
+        (n, v[0]) for n, v in shared if len(v) == 1 and n not in hidden and v[0] not in ("", "None", "nan")
+    ]
+
+
+def _image(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    if value is None or not isinstance(value, int | float) or math.isnan(value):
+        return "–"
+    return f"{value:.{digits}g}"
