@@ -17,6 +17,7 @@ FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies
 FLOOR_1A = {
     "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
     "identity", "history", "history_sql", "history_http", "history_records",
+    "manifest", "reruns", "doctor", "retention", "archive", "rows", "packing",
 }  # fmt: skip
 FOLDERS_1B = {"data", "datasets", "models", "methods", "training"}
 FLOOR_2 = {"launch", "api", "__init__", "__main__", "stages", "executors", "commands"}

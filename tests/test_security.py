@@ -22,15 +22,17 @@ ROOT = plugins.PACKAGE.parents[1]
 FILES = sorted(
     f for folder in ("src", "analysis", "entrypoints", "benchmarks") for f in ROOT.glob(f"{folder}/**/*.py")
 )
-FORBIDDEN_MODULES = set(
-    "pickle cPickle _pickle dill cloudpickle joblib marshal shelve pty mlflow.pyfunc mlflow.pytorch torch.hub".split()
-)
+FORBIDDEN_MODULES = {
+    "pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "pty",
+    "mlflow.pyfunc", "mlflow.pytorch", "torch.hub",
+}  # fmt: skip
 FORBIDDEN_NAMES = {"eval", "exec", "compile", "__import__"}
-FORBIDDEN_CALLS = set(
-    "os.system os.popen os.execv os.execvp os.execl os.spawnv os.spawnl subprocess.getoutput "
-    "subprocess.getstatusoutput yaml.load yaml.unsafe_load yaml.full_load pd.read_pickle pandas.read_pickle "
-    "torch.hub.load torch.jit.load torch.package.PackageImporter tempfile.mktemp".split()
-)
+FORBIDDEN_CALLS = {
+    "os.system", "os.popen", "os.execv", "os.execvp", "os.execl", "os.spawnv", "os.spawnl",
+    "subprocess.getoutput", "subprocess.getstatusoutput", "yaml.load", "yaml.unsafe_load", "yaml.full_load",
+    "pd.read_pickle", "pandas.read_pickle", "torch.hub.load", "torch.jit.load",
+    "torch.package.PackageImporter", "tempfile.mktemp",
+}  # fmt: skip
 STARTS = {"subprocess.run", "subprocess.Popen", "subprocess.check_output", "subprocess.call"}
 # the only places that start a program, and why
 PROGRAMS = {"src/sslseg/manifest.py": "git, for the commit"}
