@@ -293,12 +293,39 @@ class Demo(Machine):
     out: str = knob("out", "folder for the figures", runtime=True)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tune(Machine):
+    """Search the knobs of fine-tuning, or of pretraining, by the validation score. Test is never read."""
+
+    stage: str = knob("finetune", "whose knobs are searched", choices=("finetune", "pretrain"))
+    encoder: tuple[str, ...] = knob(help="upstream encoders of the searched stage: run IDs, models:/… or scratch")
+    per_pipeline: bool = knob(False, "a study and as many trials for each encoder; false: one study over all")
+    dataset: str = knob("demo", "which data", choices=plugins.names("datasets"))
+    data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
+    budget: int | None = knob(None, "annotated units to tune at; none = all of train", low=1)
+    budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
+    method: str = knob("byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods"))
+    preset: str = knob("cpu", "preset of the fine-tunings")
+    pretrain_preset: str = knob("cpu", "preset of the pretrainings")
+    finetune: str = knob("", "further knobs of every fine-tuning, as 'steps=10,batch_size=4'")
+    pretrain: str = knob("", "further knobs of every pretraining, likewise")
+    space: str = knob("", "ranges instead of searchspace.py's, as 'lr=float:1e-4:1e-2:log;flip=fixed'")
+    objective: str = knob("best", "validation IoU to raise: of the best step, of the last, or mean over the curve",
+                          choices=("best", "last", "area"))  # fmt: skip
+    trials: int = knob(20, "trials that each study shall have in the end", low=1, runtime=True)
+    startup: int = knob(8, "random trials before TPE starts; before the median prunes", low=1)
+    pruner: str = knob("median", "which trials are ended early", choices=("median", "hyperband", "none"))
+    storage: str = knob("", "URL of Optuna's database; '' = SQLite, tune.db in the cache", runtime=True)
+    workers: int = knob(1, "trials at a time, each in a process of its own; 1 = in this one", low=1, runtime=True)
+
+
 STAGES: dict[str, type] = {
     "prepare": Prepare,
     "import_encoder": ImportEncoder,
     "pretrain": Pretrain,
     "finetune": Finetune,
     "sweep": Sweep,
+    "tune": Tune,
     "predict": Predict,
     "evaluate": Evaluate,
     "analyse": Analyse,

@@ -1,0 +1,210 @@
+"""Floor 2: search the knobs of fine-tuning or pretraining, trial by trial, by the validation score.
+
+The test split is never read. What is found is worth only what a fine-tuning with it, tested once, shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+
+import optuna
+import torch
+from optuna.trial import TrialState
+
+from sslseg import flags, identity, lineage, names, searchspace, store, tracking
+from sslseg.cells import Cell
+from sslseg.executors import local
+from sslseg.executors.graph import Graph, Outcome
+from sslseg.params import Tune
+from sslseg.stages import finetune, pretrain, trials, tuneplots
+from sslseg.stages.trials import OVER, Plan
+from sslseg.training import checkpoint
+
+WINNERS = "winners.json"
+COMMANDS = "commands.txt"
+
+
+def fill(p: Tune) -> Tune:
+    """The parameters with the database and the threads that will really be used.
+
+    Raises:
+        ParamError: no encoder, or a search space that is none.
+    """
+    if not p.encoder:
+        raise names.ParamError("encoder: none was given. Wanted run IDs, models:/… or scratch, by commas")
+    searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
+    folder = tracking.cache_folder(p.cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    return dataclasses.replace(
+        p,
+        cache=str(folder),
+        storage=p.storage or f"sqlite:///{folder / 'tune.db'}",
+        threads=p.threads or max(1, (os.cpu_count() or 1) // p.workers),
+    )
+
+
+def identify(p: Tune) -> str:
+    """sha256 of all studies: the same command goes on inside its own unfinished run."""
+    return hashlib.sha256(json.dumps([plan.name for plan in plans(p)]).encode()).hexdigest()
+
+
+def plans(p: Tune) -> list[Plan]:
+    """One study for each encoder, or one over all; equal settings, data and code give equal names."""
+    groups = [(encoder,) for encoder in p.encoder] if p.per_pipeline else [p.encoder]
+    labels = ["+or+".join(_label(p, encoder) for encoder in group) for group in groups]
+    taken = [f"{label} {i}" if labels.count(label) > 1 else label for i, label in enumerate(labels)]
+    return [
+        Plan(f"{p.stage}-{_digest(p, group)[:24]}", label, group)
+        for group, label in zip(groups, taken, strict=True)
+    ]
+
+
+def _label(p: Tune, encoder: str) -> str:
+    hops = [] if encoder == names.SCRATCH else lineage.of_model(encoder)
+    before = lineage.pipeline(hops, p.dataset)
+    if p.stage == names.FINETUNE:
+        return before
+    own = f"{p.method}-{trials.settings(p, names.PRETRAIN, encoder).dataset}"
+    return own if encoder == names.SCRATCH else f"{before}+{own}"
+
+
+def _digest(p: Tune, encoders: tuple[str, ...]) -> str:
+    """sha256 of the study's own knobs, and of the stages at their settings before any search."""
+    parts = []
+    for encoder in encoders:
+        if p.stage == names.PRETRAIN:
+            parts.append(pretrain.identify(trials.settings(p, names.PRETRAIN, encoder)))
+            encoder = names.SCRATCH
+        parts.append(finetune.identify(trials.settings(p, names.FINETUNE, encoder)))
+    code = identity.code_digest("sslseg.stages.trials")
+    return identity.of(p, upstream_sha=" ".join(parts), data="", subset="", code=code)
+
+
+def run(p: Tune, run: tracking.Run) -> None:
+    """Run the trials that are missing, and show what all of them say.
+
+    Raises:
+        SslsegError: a trial failed; the others have run.
+    """
+    found = {plan.label: plan for plan in plans(p)}
+    marker = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    marker.mkdir(parents=True, exist_ok=True)
+    (marker / "studies.json").write_text(json.dumps([plan.name for plan in found.values()]))
+    run.tag(names.TAG_STUDY, ",".join(plan.name for plan in found.values()))
+    for plan in found.values():
+        _start(p, plan, run.uri)
+    context = {"params": p, "plans": found, "parent": run.id, "experiment": run.experiment_id, "uri": run.uri}
+    failed = _execute(p, run, Graph(list(_places(p, found)), context))
+    _show(p, run, found)
+    if failed:
+        raise names.SslsegError(
+            "trials without a result; the same command tries as many again:\n" + "\n".join(failed)
+        )
+    checkpoint.clear(marker)
+
+
+def _start(p: Tune, plan: Plan, uri: str) -> None:
+    """Make the study; its first trial has the preset's settings, where the ranges hold them."""
+    space = searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
+    with store.lock(uri, "tune"):
+        study = trials.open_study(p, plan)
+        if study.get_trials(deepcopy=False):
+            return
+        for encoder in plan.encoders:
+            usual = trials.settings(p, p.stage, encoder)
+            if not all(wanted.holds(getattr(usual, name)) for name, wanted in space.items()):
+                return
+            values = {name: getattr(usual, name) for name in space}
+            fixed = {k: flags.to_text(v) if space[k].kind == "choice" else v for k, v in values.items()}
+            several = {"encoder": encoder} if len(plan.encoders) > 1 else {}
+            study.enqueue_trial(fixed | several, user_attrs={"settings": "default"})
+
+
+def _places(p: Tune, found: dict[str, Plan]) -> Iterator[Cell]:
+    """A place for each missing trial, in turn over the studies; which trial it gets, its worker asks."""
+    missing = {}
+    for label, plan in found.items():
+        there = trials.open_study(p, plan).get_trials(deepcopy=False)
+        missing[label] = p.trials - sum(t.state in OVER for t in there)
+    for turn in range(max(missing.values())):
+        for label in found:
+            if turn < missing[label]:
+                yield Cell(f"{label}, trial place {turn}", names.TRIAL, {}, pipeline=label)
+
+
+def _execute(p: Tune, run: tracking.Run, graph: Graph) -> list[str]:
+    """Run all; returns a line for each that failed."""
+    devices = torch.cuda.device_count() if p.device != "cpu" else 0
+    outcomes = _here(graph) if p.workers == 1 else local.run(graph, trials.work, p.workers, devices)
+    failed, total = [], len(graph.waiting)
+    with run.bar(total, "trials") as bar:
+        for ended, outcome in enumerate(outcomes, 1):
+            bar.update()
+            if outcome.error:
+                failed.append(f"  {outcome.job.name}: {outcome.error}")
+                print(failed[-1], file=sys.stderr)
+            run.log({"tune/ended": ended, "tune/failed": len(failed)}, ended)
+    return failed
+
+
+def _here(graph: Graph) -> Iterator[Outcome]:
+    """One after the other, in this process."""
+    for job in graph.ready():
+        try:
+            yield graph.close(Outcome(job, run_id=trials.work(job)))
+        except Exception as error:
+            yield graph.close(Outcome(job, error=f"{type(error).__name__}: {error}"))
+
+
+def _show(p: Tune, run: tracking.Run, found: dict[str, Plan]) -> None:
+    """Plots, curves of the studies, and the winning settings as a command."""
+    winners = {}
+    for label, plan in found.items():
+        study = trials.open_study(p, plan)
+        for key, points in tuneplots.progress(study).items():
+            for number, value in points:
+                run.log({f"tune/{label}/{key}": value}, number)
+        run.log({f"importance/{label}/{k}": v for k, v in tuneplots.importances(study).items()})
+        tuneplots.log(run, study, label)
+        if any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False)):
+            winners[label] = _winner(p, plan, study.best_trial)
+    run.text(json.dumps(winners, indent=1), WINNERS)
+    run.text("".join(f"# {label}\n{row['command']}\n" for label, row in winners.items()), COMMANDS)
+    for label, row in winners.items():
+        usual = "" if row["default"] is None else f" (at the preset: {row['default']:.4f})"
+        print(f"{label}: validation IoU {row['value']:.4f}{usual}, trial {row['trial']}; test is unread")
+        print(row["command"])
+    if not winners:
+        print("no trial was run to its end: nothing has won")
+
+
+def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
+    """What a reader, or a program, needs of the best trial."""
+    chosen = {name: flags.to_text(value) for name, value in best.params.items()}
+    default = [
+        t.value for t in trials.open_study(p, plan).get_trials(deepcopy=False)
+        if t.user_attrs.get("settings") == "default" and t.state == TrialState.COMPLETE
+    ]  # fmt: skip
+    return {
+        "study": plan.name,
+        "trial": best.number,
+        "run_id": best.user_attrs[trials.RUN],
+        "value": best.value,
+        "default": max(default, default=None),
+        "params": chosen,
+        "command": command(p, plan, chosen),
+    }
+
+
+def command(p: Tune, plan: Plan, chosen: dict[str, str]) -> str:
+    """The line that runs the tuned stage with these settings."""
+    entry = f"pretrain_{p.method}" if p.stage == names.PRETRAIN else p.stage
+    given = trials.texts(p, p.stage, plan.encoders[0]) | chosen
+    words = [f"-P {shlex.quote(f'{name}={text}')}" for name, text in given.items() if text]
+    return f"mlflow run . -e {entry} --env-manager local {' '.join(words)}"
