@@ -12,11 +12,12 @@ import torch
 import trained_models
 from mlflow import MlflowClient
 
-from sslseg import launch, names
-from sslseg.data import exposure, phantom_tree
+from sslseg import launch, names, plugins
+from sslseg.data import exposure, phantom_tree, slices
+from sslseg.data.inputs import describe
 from sslseg.names import DataError, EncoderError, LeakError, ParamError
 from sslseg.params import Evaluate
-from sslseg.stages import evaluate
+from sslseg.stages import evaluate, inputs
 from sslseg.stages.heldout import Scored
 from sslseg.training import cases
 
@@ -89,7 +90,7 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
     assert got["evaluate/missed/LV"] == 1
     image.unlink()
     with pytest.raises(DataError, match="there is none"):
-        launch.execute("evaluate", settings(phantom, predictions=str(masks)))
+        launch.execute("evaluate", settings(phantom, predictions=str(masks), on_bad_file="skip"))
 
 
 def test_a_registered_model_is_evaluated_with_its_lineage(phantom, tmp_path, tmp_cache, store):
@@ -141,6 +142,17 @@ def as_store(scored: Scored) -> SimpleNamespace:
     return SimpleNamespace(
         dataset=scored.dataset, digest="d", index=scored.index, volume_table=scored.volume_table
     )
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test"])
+def test_patients_are_divided_as_for_training(phantom, tmp_path, part):
+    store = slices.prepare("acdc", phantom, tmp_path, spacing=8.0, progress=False)
+    trained_on = inputs.divide(store, "acdc", "stratified")[part]
+    p = Evaluate(dataset="acdc", split="stratified", part=part)
+    module = plugins.load("datasets", "acdc")
+    chosen = evaluate.choose(module, describe(module, phantom), phantom, p)
+    assert {s.patient for s in chosen} == set(store.index["patient"].iloc[trained_on])
+    assert all(s.label for s in chosen)
 
 
 def test_what_is_scored_has_to_be_said(phantom, tmp_path, tmp_cache, store):

@@ -7,6 +7,7 @@ missed structure counts is written in `training/cases.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -14,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from sslseg import plugins, tracking
-from sslseg.data import nifti, niftimask, slices, splits, streams
-from sslseg.data.source import Source, Volume
+from sslseg.data import nifti, niftimask, slices, streams
+from sslseg.data.inputs import describe
+from sslseg.data.source import Description, Source, Volume
 from sslseg.names import TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.params import Evaluate
-from sslseg.stages import agreement, devices, heldout, trained
+from sslseg.stages import agreement, devices, heldout, inputs, trained
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.heldout import Scored
 from sslseg.stages.trained import Trained
@@ -32,7 +34,7 @@ def run(p: Evaluate, run: tracking.Run) -> None:
 
     Raises:
         ParamError: not exactly one of `model` and `predictions`, or nothing annotated to score.
-        DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask.
+        DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask (always).
         EncoderError: unknown model, or one that has a class the data has not.
         LeakError: part=test, and the model or an ancestor has seen one of these patients.
     """
@@ -41,31 +43,32 @@ def run(p: Evaluate, run: tracking.Run) -> None:
         raise ParamError("model, predictions: wanted one of the two")
     module = plugins.load("datasets", p.dataset)
     root = slices.locate(p.dataset, p.data_root, tracking.cache_folder(p.cache))
-    sources = choose(module, root, p)
+    about = describe(module, root)
+    sources, classes = choose(module, about, root, p), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else trained.fetch(p.model, p, run)
-    predict = _from_model(p, model, module) if model else _from_folder(p, root, module)
+    predict = _from_model(p, model, classes) if model else _from_folder(p, root, classes)
     scored = Scored(p.dataset)
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
         try:
             volume = module.read(source)
-            prediction = predict(source, volume)
         except DataError as error:
             if p.on_bad_file == "stop":
                 raise
             skipped.append({"file": str(source.image), "reason": str(error)})
             continue
+        prediction = predict(source, volume)  # a mask that is not there is never skipped
         place = {
             "patient": source.patient,
             "group": source.group,
             "frame": source.frame,
             "phase": source.phase,
         }
-        found = cases.score(volume.label, prediction, volume.spacing, module.CLASSES)
+        found = cases.score(volume.label, prediction, volume.spacing, classes)
         scored.note(source.patient, volume.image)
         table += [place | row for row in found]
-        per_slice += [place | row for row in cases.slice_scores(volume.label, prediction, module.CLASSES)]
+        per_slice += [place | row for row in cases.slice_scores(volume.label, prediction, classes)]
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
@@ -73,23 +76,29 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     _log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped)
 
 
-def choose(module: ModuleType, root: Path, p: Evaluate) -> list[Source]:
+@dataclass(frozen=True)
+class Listed:
+    """What `inputs.divide` reads of a slice store, of volumes that are in none."""
+
+    index: pd.DataFrame
+    split: str
+    sides: dict[str, str]
+
+
+def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> list[Source]:
     """Annotated volumes of the patients of `p.part`, divided as for training.
 
     Raises:
         ParamError: there are none.
-        DataError, ParamError: see the dataset and `splits.assign`.
+        DataError, ParamError: see the dataset and `inputs.divide`.
     """
     skip = p.on_bad_file == "skip" and hasattr(module, "scan")
     sources = module.scan(root)[0] if skip else module.find(root)
     if p.part != "all":
-        rows = [(s.patient, s.group) for s in sources]
-        patients = pd.DataFrame(rows, columns=["patient", "group"]).drop_duplicates("patient")
-        patients = patients.reset_index(drop=True)
-        if hasattr(module, "official"):
-            patients = patients.assign(official=patients["patient"].map(module.official))
-        parts = splits.assign(patients, module.SPLIT if p.split == "auto" else p.split)
-        sources = [s for s in sources if parts[s.patient] == p.part]
+        rows = [(s.patient, s.group, s.label is not None) for s in sources]
+        index = pd.DataFrame(rows, columns=["patient", "group", "labelled"])
+        parts = inputs.divide(Listed(index, about.split, about.sides), p.dataset, p.split)
+        sources = [sources[i] for i in parts[p.part]]
     labelled = [s for s in sources if s.label is not None]
     if not labelled:
         raise ParamError(f"part={p.part}: {root} holds no annotated volume of such patients")
@@ -97,8 +106,8 @@ def choose(module: ModuleType, root: Path, p: Evaluate) -> list[Source]:
 
 
 # ---------------------------------------------------------------- where predictions come from
-def _from_model(p: Evaluate, model: Trained, module: ModuleType) -> Predictor:
-    number = translation(model.classes, module.CLASSES)
+def _from_model(p: Evaluate, model: Trained, classes: Sequence[str]) -> Predictor:
+    number = translation(model.classes, classes)
     return lambda source, volume: number[trained.segment(model, p, volume.image, volume.spacing)]
 
 
@@ -116,7 +125,7 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(p: Evaluate, root: Path, module: ModuleType) -> Predictor:
+def _from_folder(p: Evaluate, root: Path, classes: Sequence[str]) -> Predictor:
     folder = Path(p.predictions).expanduser()
     if not folder.is_dir():
         raise ParamError(f"predictions: {folder} is no folder")
@@ -128,8 +137,8 @@ def _from_folder(p: Evaluate, root: Path, module: ModuleType) -> Predictor:
         shape = volume.label.shape
         if prediction.shape != shape:
             raise DataError(f"{path}: wanted a mask of the image's shape {shape}, got {prediction.shape}")
-        if strange := np.setdiff1d(prediction, range(len(module.CLASSES))).tolist():
-            raise DataError(f"{path}: wanted labels 0 to {len(module.CLASSES) - 1}, got also {strange[:8]}")
+        if strange := np.setdiff1d(prediction, range(len(classes))).tolist():
+            raise DataError(f"{path}: wanted labels 0 to {len(classes) - 1}, got also {strange[:8]}")
         return prediction.astype(np.uint8)
 
     return read
