@@ -100,6 +100,12 @@ def test_the_table_of_pipelines_is_the_list_of_rows():
         assert stages == [*(hop.stage for hop in row.hops), names.FINETUNE]
 
 
+def test_every_dataset_has_a_row():
+    table = re.findall(r"^\| (`.+) \| .+ \|$", section("Your data"), re.MULTILINE)
+    listed = [name for cell in table[1:] for name in re.findall(r"`(\w+)`", cell)]
+    assert sorted(listed) == sorted(plugins.names("datasets"))
+
+
 def test_presets_are_those_of_the_code():
     text = re.sub(r"\s+", " ", section("Good to know"))
     for word, cls in {
@@ -128,7 +134,7 @@ def test_the_map_names_what_is_there():
 def test_every_dependency_has_its_reason_and_no_other():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    table = re.findall(r"^\| ([a-z][\w-]*) \| (.+) \|$", section("Dependencies"), re.MULTILINE)
+    table = re.findall(r"^\| ([A-Za-z][\w-]*) \| (.+) \|$", section("Dependencies"), re.MULTILINE)
     listed = [name for name, _ in table if name != "package"]
     assert sorted(listed) == sorted(Requirement(w).name for w in wanted)
 
