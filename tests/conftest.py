@@ -73,3 +73,16 @@ def model_folder(tmp_path: Path) -> Callable[..., Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory):
+    """Two tiny cohorts and a cache that all tests of stages share; see `tiny_runs.Tiny`."""
+    from sslseg.data import phantom_tree
+    from tests.tiny_runs import Tiny
+
+    base = tmp_path_factory.mktemp("tiny")
+    roots = [
+        phantom_tree.write(base / f"acdc{seed}", patients=6, seed=seed, size=64, slices=3) for seed in (1, 2)
+    ]
+    return Tiny(*roots, base / "cache")
