@@ -305,8 +305,10 @@ class Tune(Machine):
     budget: int | None = knob(None, "annotated units to tune at; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     method: str = knob("byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods"))
-    preset: str = knob("cpu", "preset of the fine-tunings")
-    pretrain_preset: str = knob("cpu", "preset of the pretrainings")
+    preset: str = knob("cpu", "preset of the fine-tunings", choices=("paper-text", "paper-code", "cpu", "demo"))
+    pretrain_preset: str = knob(
+        "cpu", "preset of the pretrainings", choices=("paper", "paper-400", "cpu", "demo")
+    )
     finetune: str = knob("", "further knobs of every fine-tuning, as 'steps=10,batch_size=4'")
     pretrain: str = knob("", "further knobs of every pretraining, likewise")
     space: str = knob("", "ranges instead of searchspace.py's, as 'lr=float:1e-4:1e-2:log;flip=fixed'")
