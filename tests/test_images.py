@@ -121,9 +121,10 @@ BAD = {
     '{"classes": {"a": 1, "b": 1}}': "a value of its own",
     '{"classes": {"a": 1.5}}': "wanted a whole number or a colour",
     '{"classes": ["background", "a"], "ignore": 1}': "ignore: wanted a value that is no class",
-    '{"classes": ["background", "a"], "colours": ["red", "#000000"]}': "colours: wanted one like",
+    '{"classes": ["background", "a"], "colours": ["red", "#000000"]}': "colours: wanted hex like",
     '{"patient_regex": "("}': "sslseg.json: ",
     '{"spacing": [0, 1]}': "spacing: wanted",
+    '{"classes": ["background", "a"], "colours": ["#000000"]}': "colours: wanted one for each",
 }
 
 

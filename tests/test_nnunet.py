@@ -168,6 +168,14 @@ def test_faults_name_the_file_and_what_was_expected(tmp_path, name):
 
 
 def test_other_forms_and_labels(tmp_path):
+    root = foreign_trees.nnunet(tmp_path / "own", cases=1)
+    (root / "sslseg.json").write_text(
+        json.dumps({"colours": ["#000000"] * 4, "classes": ["background", "heart"]})
+    )
+    with pytest.raises(DataError, match="sslseg.json: classes: this format names its own"):
+        nnunet.describe(root)
+    (root / "sslseg.json").write_text(json.dumps({"colours": ["#000000"] * 4, "domain": "cardiac-mri"}))
+    assert (nnunet.describe(root).domain, len(nnunet.describe(root).colours)) == ("cardiac-mri", 4)
     with pytest.raises(DataError, match="dataset.json: wanted a JSON file"):
         nnunet.find(tmp_path)
     with pytest.raises(DataError, match="use dataset=decathlon"):

@@ -55,7 +55,9 @@ def describe(root: Path, suffixes: tuple[str, ...], physical: bool) -> Descripti
     """Classes of `sslseg.json`, or background and foreground where there are masks."""
     s = folder.settings(root)
     masks = any(c.mask for c in pairs(root, suffixes, s, lambda file, error: None))
-    return s.describe(BINARY if masks else BINARY[:1], physical=physical or s.spacing is not None)
+    return s.describe(
+        s.classes or (BINARY if masks else BINARY[:1]), physical=physical or s.spacing is not None
+    )
 
 
 def read(source: Source) -> Volume:

@@ -61,14 +61,24 @@ class Settings:
         return found if max(self.values, default=0) >= COLOUR else {IGNORE: IGNORE} | found
 
     def describe(self, classes: tuple[str, ...], **more: Any) -> Description:
-        """A description with these classes, unless the file names others; `more` for the rest of it."""
+        """A description with the classes that the format, or else this file, names; `more` for the rest.
+
+        Raises:
+            DataError: this file names other classes than the format does, or not a colour for each.
+        """
+        if self.classes not in ((), classes):
+            raise DataError(f"{FILE}: classes: this format names its own, {list(classes)}")
+        if len(self.colours) not in (0, len(classes)):
+            raise DataError(
+                f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
+            )
         law = {
             k: v for k, v in asdict(self).items() if k in ("values", "ignore", "spacing", "axis", "colour")
         }
         more["settings"] = law | more.get("settings", {})
         for key in ("split", "domain", "licence"):
             more[key] = getattr(self, key) or more.get(key, "")
-        return Description(classes=self.classes or classes, colours=self.colours, **more)
+        return Description(classes=classes, colours=self.colours, **more)
 
 
 def settings(root: Path | None) -> Settings:
@@ -112,8 +122,8 @@ def _check(path: Path, s: Settings) -> None:
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
     if s.colour not in ("keep", "grey"):
         faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
-    if not all(HEX.fullmatch(str(c).lower()) for c in s.colours) or len(s.colours) not in (0, len(s.classes)):
-        faults.append(f"colours: wanted one like #ee6677 for each of the classes, got {list(s.colours)}")
+    if not all(HEX.fullmatch(str(c).lower()) for c in s.colours):
+        faults.append(f"colours: wanted hex like #ee6677, got {list(s.colours)}")
     if faults:
         raise DataError(f"{path}: {'; '.join(faults)}")
 
