@@ -250,3 +250,18 @@ def test_a_failed_trial_fails_the_tuning_and_is_replaced_by_the_next(
             launch.execute(names.TUNE, p)
     assert [run.data.tags[names.TAG_TRIAL] for run in children(launch.execute(names.TUNE, p))] == ["0", "1"]
     assert [t.state.name for t in study_of(p).trials] == ["FAIL", "COMPLETE"]
+
+
+def test_one_study_over_several_encoders_under_hyperband(tiny: Tiny, tmp_path):
+    """Without per_pipeline the encoder is one more thing to choose; each starts once from the preset."""
+    donor = tiny.run(names.PRETRAIN)
+    p = settings(tiny, encoder=("scratch", donor), seed=9, trials=3, pruner="hyperband")
+    run_id = launch.execute(names.TUNE, p)
+    (plan,) = tune.plans(p)
+    assert plan.label == "scratch+or+byol-target"
+    first, second, _ = children(run_id)
+    assert (first.data.params["cfg.encoder"], second.data.params["cfg.encoder"]) == ("scratch", donor)
+    assert {t.state for t in study_of(p).trials} <= set(trials.OVER)
+    winner = json.loads(artifact(run_id, tune.WINNERS, tmp_path))[plan.label]
+    assert f"-P encoder={winner['params']['encoder']}" in winner["command"]
+    assert winner["command"].count("-P encoder=") == 1
