@@ -219,16 +219,15 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
             faults.append(f"unknown parameter {name!r}{_nearest(name, table)}")
             continue
         f, meta, hint = table[name]
+        if meta.presets is not None and text.strip() == FROM_PRESET:
+            values[name] = None
+            continue
         try:
             value = from_text(text, hint, name)
         except ParamError as error:
             faults.append(str(error))
             continue
-        if value is None and meta.presets is None and f.default is not MISSING:
-            value = f.default
-        if value == "" and meta.presets is not None:
-            value = None
-        values[name] = value
+        values[name] = f.default if value is None and f.default is not MISSING else value
     for name, (f, meta, _) in table.items():
         if name not in values and f.default is MISSING:
             faults.append(f"{name}: a value is required ({meta.help})")
