@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -24,7 +25,6 @@ from sslseg.executors.graph import Graph, Outcome
 from sslseg.params import Tune
 from sslseg.stages import finetune, pretrain, trials, tuneplots
 from sslseg.stages.trials import OVER, Plan
-from sslseg.training import checkpoint
 
 WINNERS = "winners.json"
 COMMANDS = "commands.txt"
@@ -106,7 +106,7 @@ def run(p: Tune, run: tracking.Run) -> None:
         raise names.SslsegError(
             "trials without a result; the same command tries as many again:\n" + "\n".join(failed)
         )
-    checkpoint.clear(marker)
+    shutil.rmtree(marker)
 
 
 def _start(p: Tune, plan: Plan, uri: str) -> None:

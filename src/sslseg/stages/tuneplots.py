@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from sslseg.runs import Run
 
 FEWEST = 2  # completed trials, of different values, that a comparison of knobs needs
+WIDTHS = {"parallel": 0.9}  # inches that a knob adds to a figure
 SEED = 0  # of the forest that importances are read from
 
 
@@ -75,10 +76,10 @@ def _figures(study: optuna.Study):
     if _comparable(study):
         wanted |= {"importance": _plot_importances, "parallel": ink.plot_parallel_coordinate}
     for name, plot in wanted.items():
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), plt.rc_context():  # optuna changes the style of all later figures
             warnings.simplefilter("ignore")  # experimental, and layouts that matplotlib finds too tight
-            axes = plot(study)
-        figure = axes.figure
+            figure = plot(study).figure
+        figure.set_size_inches(WIDTHS.get(name, 0.0) * len(study.best_params) + 6.4, 4.8)
         yield name, figure
         plt.close(figure)
 
