@@ -30,6 +30,7 @@ class Toy:
     rows: tuple[str, ...] = knob((), "rows")
     steps: int = knob(help="steps", presets={"small": 10, "large": 1000}, low=1)
     title: str = knob(help="a word of the preset", presets={"small": "s", "large": "l"})
+    widths: tuple[int, ...] = knob(help="widths of the preset", presets={"small": (1, 2), "large": (3,)})
     threads: int = knob(0, "threads", runtime=True)
 
 
@@ -48,6 +49,7 @@ VALUES = [
     ("numbers", "", ()), ("numbers", "1,2, 3", (1, 2, 3)), ("numbers", "4", (4,)), ("numbers", "1,", (1,)),
     ("shares", "0.1,1", (0.1, 1.0)), ("rows", "a,b+c", ("a", "b+c")),
     ("steps", "", None), ("steps", "12", 12), ("title", "", None), ("title", "x", "x"),
+    ("widths", "", None), ("widths", "4,5", (4, 5)),
 ]  # fmt: skip
 
 
@@ -131,6 +133,7 @@ def test_what_is_required_must_be_given():
 
 def test_an_explicit_value_beats_the_preset():
     assert flags.resolve(Toy()).steps == 10
+    assert flags.resolve(flags.parse(Toy, ["--widths="])).widths == (1, 2)
     large = flags.resolve(flags.parse(Toy, ["--preset=large", "--title=mine"]))
     assert (large.steps, large.title) == (1000, "mine")
     assert flags.resolve(large) == large

@@ -44,7 +44,7 @@ def test_each_choice_of_preset_is_there_and_every_knob_says_what_it_is(name: str
         assert '"' not in meta.help  # it becomes a comment in a line of YAML
         assert "\n" not in meta.help
     if "preset" in flags.knobs(cls) and name != "sweep":
-        for preset in flags.knobs(cls)["preset"][1].choices:
+        for preset in flags.knobs(cls)["preset"][1].choices or ():
             resolved(cls, preset=preset)
     resolved(cls)
 
