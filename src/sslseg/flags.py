@@ -123,7 +123,7 @@ def check(params: Any) -> None:
         ParamError: a value is out of its choices or bounds, or a required one is missing.
     """
     faults = []
-    for name, (f, meta, hint) in knobs(type(params)).items():
+    for name, (_, meta, hint) in knobs(type(params)).items():
         value = getattr(params, name)
         kind, optional = _strip_optional(hint)
         if value is None:

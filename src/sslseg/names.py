@@ -111,5 +111,5 @@ class ProbeError(SslsegError):
     """The network's input is damaged: constant, wrapped, clipped or without its masks."""
 
 
-class NonFiniteLoss(SslsegError):
+class NonFiniteLoss(SslsegError):  # noqa: N818 the loss is what is not finite
     """The loss became NaN or infinite."""

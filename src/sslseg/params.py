@@ -28,14 +28,18 @@ class Machine:
     seed: int = knob(0, "the one seed; initialisation, subset and order are separate streams of it", low=0)
     threads: int = knob(0, "CPU threads of torch; 0 = all cores", low=0, high=1024, runtime=True)
     device: str = knob("auto", "where tensors live", choices=("auto", "cpu", "cuda"), runtime=True)
-    cache: str = knob("", "folder of prepared data and checkpoints; '' = .sslseg in the working folder", runtime=True)
+    cache: str = knob(
+        "", "folder of prepared data and checkpoints; '' = .sslseg in the working folder", runtime=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """What is read, and under which law."""
 
-    dataset: str = knob("demo", "which data (file name in src/sslseg/datasets)", choices=plugins.names("datasets"))
+    dataset: str = knob(
+        "demo", "which data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
+    )
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
     spacing: float = knob(
         help="in-plane spacing after resampling, mm; 0 = leave as it is",
@@ -55,8 +59,12 @@ class Data:
                  "cpu": "stop", "demo": "stop"},
         choices=("stop", "warn"), source="[H]",
     )  # fmt: skip
-    on_bad_file: str = knob("stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip"))
-    verify: bool = knob(False, "hash every input file again instead of trusting path, size and mtime", runtime=True)
+    on_bad_file: str = knob(
+        "stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip")
+    )
+    verify: bool = knob(
+        False, "hash every input file again instead of trusting path, size and mtime", runtime=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +121,9 @@ class Pretrain(Machine, Data, Views):
     """Self-supervised pretraining of an encoder. Methods add their own knobs."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper", "paper-400", "cpu", "demo"))
-    encoder: str = knob("", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said")
+    encoder: str = knob(
+        "", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said"
+    )
     encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
     encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
     architecture: str = knob(
@@ -130,7 +140,9 @@ class Pretrain(Machine, Data, Views):
                            low=2, source="[C] 128")  # fmt: skip
     lr: float = knob(help="peak learning rate", presets={"paper": 0.25, "paper-400": 0.25, "cpu": 0.1, "demo": 0.1},
                      low=0.0, source="[C] 0.5 × batch / 256")  # fmt: skip
-    weight_decay: float = knob(1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5")
+    weight_decay: float = knob(
+        1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5"
+    )
     momentum: float = knob(0.9, "momentum of LARS", low=0.0, high=0.999, source="[C] 0.9")
     trust: float = knob(0.02, "trust coefficient of LARS", low=0.0, source="[C] eta 0.02")
     warmup: float = knob(
@@ -139,7 +151,9 @@ class Pretrain(Machine, Data, Views):
         source="[C] 10 epochs of 25 or 400",
     )  # fmt: skip
     warmup_lr: float = knob(3e-5, "learning rate at step 0", low=0.0, source="[C] solo-learn default")
-    save_epochs: tuple[int, ...] = knob((), "keep an encoder after these epochs, 0 = before the first step", low=0)
+    save_epochs: tuple[int, ...] = knob(
+        (), "keep an encoder after these epochs, 0 = before the first step", low=0
+    )
     save_steps: tuple[int, ...] = knob((), "keep an encoder after these steps", low=0)
     fraction: float = knob(1.0, "share of the unlabelled train slices used", low=0.0001, high=1.0)
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
@@ -150,7 +164,9 @@ class Finetune(Machine, Data, Views):
     """Fine-tune a U-Net around an encoder on n annotated slices."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
-    encoder: str = knob("", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said")
+    encoder: str = knob(
+        "", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said"
+    )
     encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
     encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
     architecture: str = knob(
@@ -198,7 +214,9 @@ class Finetune(Machine, Data, Views):
     absent: str = knob("exclude", "a class absent from truth and prediction of a slice: exclude, or count as 1",
                        choices=("exclude", "one"), source="[C] absent_score=1.0, flaw F14")  # fmt: skip
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
-    allow_transductive: bool = knob(False, "go on, and mark the run, when the encoder has seen val or test patients")
+    allow_transductive: bool = knob(
+        False, "go on, and mark the run, when the encoder has seen val or test patients"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,7 +232,9 @@ class Sweep(Machine):
     budgets: tuple[int, ...] = knob((), "annotated slices; 0 = all of train", low=0)
     budget_unit: str = knob("slice", "what a budget counts", choices=BUDGET_UNITS)
     seeds: tuple[int, ...] = knob((), "repetitions", low=0)
-    encoder_epochs: tuple[int, ...] = knob((), "epochs of the last pretraining stage to fine-tune from (Fig. 6)", low=0)
+    encoder_epochs: tuple[int, ...] = knob(
+        (), "epochs of the last pretraining stage to fine-tune from (Fig. 6)", low=0
+    )
     preset: str = knob("", "preset of the fine-tunings; '' = the study's")
     pretrain_preset: str = knob("", "preset of the pretrainings; '' = the study's")
     method: str = knob("byol", "method of the self-supervised stages", choices=plugins.names("methods"))
@@ -235,7 +255,9 @@ class Inference(Machine):
     batch_size: int = knob(16, "slices per forward pass", low=1, runtime=True)
     mirror: bool = knob(False, "average with the prediction of the mirrored slices")
     largest: bool = knob(False, "keep the largest 3D component of each class only")
-    on_bad_file: str = knob("stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip"))
+    on_bad_file: str = knob(
+        "stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,7 +285,9 @@ class Evaluate(Inference):
     split: str = knob("auto", "how patients are divided; auto = the dataset's own", choices=SPLITS)
     part: str = knob("test", "patients to score: choose options on val, report test",
                      choices=("train", "val", "test", "all"))  # fmt: skip
-    allow_transductive: bool = knob(False, "score, and mark the run, when the model has seen these test patients")
+    allow_transductive: bool = knob(
+        False, "score, and mark the run, when the model has seen these test patients"
+    )
     resamples: int = knob(2000, "bootstrap draws over patients, for 95 % intervals", low=100, high=100000)
 
 
@@ -275,9 +299,13 @@ class Analyse:
     dataset: str = knob("", "downstream dataset; '' = the only one there is")
     only: tuple[str, ...] = knob((), "figures or tables to make; none = all")
     sweep: str = knob("", "only the cells of this sweep run; '' = every FINISHED run")
-    allow_mixed: bool = knob(False, "draw runs of different data, subsets, steps or augmentations together, and say so")
+    allow_mixed: bool = knob(
+        False, "draw runs of different data, subsets, steps or augmentations together, and say so"
+    )
     out: str = knob("", "also write here; '' = only to the run")
-    minutes_per_slice: float | None = knob(None, "cost of annotating one slice, for the budget advice", low=0.0)
+    minutes_per_slice: float | None = knob(
+        None, "cost of annotating one slice, for the budget advice", low=0.0
+    )
     budget: int | None = knob(None, "slices you could annotate, for the budget advice", low=1)
 
 
@@ -294,14 +322,20 @@ class Tune(Machine):
     """Search the knobs of fine-tuning, or of pretraining, by the validation score. Test is never read."""
 
     stage: str = knob("finetune", "whose knobs are searched", choices=("finetune", "pretrain"))
-    encoder: tuple[str, ...] = knob(help="upstream encoders of the searched stage: run IDs, models:/… or scratch")
+    encoder: tuple[str, ...] = knob(
+        help="upstream encoders of the searched stage: run IDs, models:/… or scratch"
+    )
     per_pipeline: bool = knob(False, "a study and as many trials for each encoder; false: one study over all")
     dataset: str = knob("demo", "which data", choices=plugins.names("datasets"))
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
     budget: int | None = knob(None, "annotated units to tune at; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
-    method: str = knob("byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods"))
-    preset: str = knob("cpu", "preset of the fine-tunings", choices=("paper-text", "paper-code", "cpu", "demo"))
+    method: str = knob(
+        "byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods")
+    )
+    preset: str = knob(
+        "cpu", "preset of the fine-tunings", choices=("paper-text", "paper-code", "cpu", "demo")
+    )
     pretrain_preset: str = knob(
         "cpu", "preset of the pretrainings", choices=("paper", "paper-400", "cpu", "demo")
     )
@@ -314,7 +348,9 @@ class Tune(Machine):
     startup: int = knob(8, "random trials before TPE starts; before the median prunes", low=1)
     pruner: str = knob("median", "which trials are ended early", choices=("median", "hyperband", "none"))
     storage: str = knob("", "URL of Optuna's database; '' = SQLite, tune.db in the cache", runtime=True)
-    workers: int = knob(1, "trials at a time, each in a process of its own; 1 = in this one", low=1, runtime=True)
+    workers: int = knob(
+        1, "trials at a time, each in a process of its own; 1 = in this one", low=1, runtime=True
+    )
 
 
 STAGES: dict[str, type] = {

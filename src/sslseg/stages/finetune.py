@@ -185,7 +185,7 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     sha = segmenter.save(
         net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
         classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=p.spacing,
-        extra={"run_id": run.id, "domain": data.store.domain},
+        extra={"run_id": run.id, "domain": data.store.domain, "fingerprint": _fingerprint(data)},
     )  # fmt: skip
     seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
@@ -193,6 +193,12 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
                            role=names.ROLE_FINE_TUNED, sha256=sha, **common)  # fmt: skip
     results.save_encoder(net, carried, folder / "encoder", source, data, run)
     leaks.write(folder / "encoder", run, source.resolved, data, seen)
+    card = cards.encoder(p, run, data, source.architecture, hops)
     registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
-                         role=names.ROLE_FINE_TUNED, card=cards.encoder(p, run, data, source.architecture, hops), **common)  # fmt: skip
+                         role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip
     checkpoint.clear(tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id))
+
+
+def _fingerprint(data: Inputs) -> dict:
+    """What `predict` compares its input with: it travels with the model."""
+    return {key: data.store.fingerprint[key] for key in ("spacing", "shape", "intensity")}
