@@ -31,7 +31,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Here:
         @staticmethod
-        def run(graph, work, workers, devices, address):
+        def run(graph, work, workers, devices):
             while not graph.done():
                 for job in graph.ready():
                     try:

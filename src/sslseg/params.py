@@ -243,8 +243,9 @@ class Sweep(Machine):
     finetune: str = knob("", "knobs of every fine-tuning, as 'steps=10,batch_size=4'")
     pretrain: str = knob("", "knobs of every pretraining, likewise")
     workers: int = knob(0, "worker processes; 0 = one per core or device", low=0, runtime=True)
-    executor: str = knob("local", "where cells run", choices=("local", "ray"), runtime=True)
-    ray_address: str = knob("", "address of a Ray cluster; '' = one started on the spot", runtime=True)
+    executor: str = knob(
+        "local", "where cells run (file name in src/sslseg/executors)", choices=("local",), runtime=True
+    )
     dry_run: bool = knob(False, "print the cells and which are missing, run nothing", runtime=True)
 
 

@@ -24,9 +24,7 @@ def _start(counter, devices: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(index % devices)
 
 
-def run(
-    graph: Graph, work: Callable[[Job], str], workers: int, devices: int = 0, address: str = ""
-) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], str], workers: int, devices: int = 0) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     A job whose upstream failed is not run; a job whose worker process died is tried again, alone, so that

@@ -54,7 +54,7 @@ def _execute(p: Sweep, run: tracking.Run, graph: Graph, workers: int, devices: i
     backend = plugins.load("executors", p.executor)
     total, outcomes = len(graph.waiting), []
     with run.bar(total, "cells") as bar:
-        for outcome in backend.run(graph, work, workers, devices, p.ray_address):
+        for outcome in backend.run(graph, work, workers, devices):
             outcomes.append(outcome)
             bar.set_postfix_str(outcome.job.name)
             bar.update()
