@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ import pandas as pd
 from analysis import decisions as decide
 from analysis.cells import Study
 from analysis.claims import Judged
-from analysis.decisions import Decisions
+from analysis.decisions import Decisions, Table
 from analysis.encoders import Encoder
+from analysis.measures import Metric
 from analysis.outputs import Drawn
 from analysis.statistics.advice import Gain, Near
+from analysis.statistics.compare import Verdict
 from analysis.statistics.knee import Knee
 from analysis.statistics.records import Estimate, Refusal
 from sslseg import names
@@ -66,6 +67,7 @@ def render(page: Page) -> str:
         "image": _image,
         "number": _number,
         "slices": lambda e: slices(e, page.study),
+        "effect": effect,
     }
     environment.tests |= {
         "refusal": lambda v: isinstance(v, Refusal),
@@ -79,23 +81,30 @@ def render(page: Page) -> str:
         d=page.decisions,
         colours={arm.label: arm.colour for arm in page.study.arms},
         worth=worth_table(page),
-        overall=[t for t in page.decisions.verdicts if t.budget is None or len(page.study.budgets) == 1],
-        by_budget=[t for t in page.decisions.verdicts if t.budget is not None],
+        grids=verdict_grids(page.decisions),
         symbol=SYMBOL,
-        pairs=_pairs(page.decisions),
         runs=run_table(page),
         settings=settings(page.study),
-        tests={m.key: m for m in _metrics(page.decisions)},
-        escape=html.escape,
     )
 
 
-def _metrics(found: Decisions) -> list:
-    return list({t.metric.key: t.metric for t in found.verdicts}.values())
+def verdict_grids(
+    found: Decisions,
+) -> list[tuple[int | None, list[Table], list[tuple[Verdict | Refusal, ...]]]]:
+    """(budget, tables by metric, a row per pair with what each metric says), overall first."""
+    by_budget: dict[int | None, list[Table]] = {}
+    for table in found.verdicts:
+        by_budget.setdefault(table.budget, []).append(table)
+    return [
+        (budget, tables, list(zip(*(t.rows for t in tables), strict=True)))
+        for budget, tables in by_budget.items()
+    ]
 
 
-def _pairs(found: Decisions) -> int:
-    return len(found.verdicts[0].rows) if found.verdicts else 0
+def effect(verdict: Verdict, metric: Metric) -> str:
+    """The paired difference; of logarithms of steps, the ratio."""
+    value = verdict.effect.value
+    return f"×{math.exp(value):.2f}" if metric.key == "steps_95" else f"{value:+.3f}"
 
 
 def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:

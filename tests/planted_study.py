@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -34,9 +35,10 @@ SPEEDS = dict(zip(PLANTS, (200.0, 60.0, 80.0, 100.0, 50.0, 40.0), strict=True)) 
 STEPS = 200
 
 
-def resolved(**given: str) -> dict[str, str]:
+@functools.cache
+def resolved() -> dict[str, str]:
     """Texts of a resolved fine-tuning of preset cpu."""
-    p = flags.resolve(flags.from_mapping(params.Finetune, {"dataset": "acdc", "encoder": "x", **given}))
+    p = flags.resolve(flags.from_mapping(params.Finetune, {"dataset": "acdc", "encoder": "x"}))
     return flags.texts(p)
 
 
@@ -69,7 +71,7 @@ def finetune(
     lineage = " > ".join(
         [*LABELS[pipeline][:-1], *(hop + at for hop in LABELS[pipeline][-1:]), "supervised-acdc"]
     )
-    texts = resolved(budget=str(budget), seed=str(seed), encoder_epoch="" if epoch is None else str(epoch))
+    texts = resolved() | {"seed": str(seed), "encoder_epoch": at.removeprefix("@"), "budget": str(budget)}
     texts |= {"slices": str(budget), "patients": str(min(budget, 80)), **(cfg or {})}
     tags = {
         names.TAG_STAGE: names.FINETUNE, names.TAG_DATASET: "acdc", names.TAG_DATA_DIGEST: DATA,
