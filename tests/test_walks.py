@@ -250,6 +250,32 @@ def test_an_interrupted_run_goes_on_inside_itself(
     assert not list(folder.iterdir())
 
 
+@pytest.mark.slow
+def test_sigkill_in_the_middle(tiny: Tiny, store: str):
+    """A real SIGKILL: the run stays RUNNING in the store, its process is gone; the same command goes on."""
+    settings = {"steps": 6, "checkpoint_every": 2, "eval_every": 1, "seed": 6}
+    whole = tiny.run(FINETUNE, **settings)
+    code = f"""
+import os, runpy, signal, sys
+from sslseg.training import loop
+real = loop.Training.step
+def step(self, number, batch, **rest):
+    if number == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return real(self, number, batch, **rest)
+loop.Training.step = step
+sys.argv = {tiny.argv(FINETUNE, **settings)!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+    assert python("-c", code).returncode == -9
+    killed = get_newest(FINETUNE)
+    assert killed != whole
+    assert get(killed).info.status == "RUNNING"
+    assert tiny.run(FINETUNE, **settings) == killed
+    assert get(killed).data.tags["sslseg.resumed_at_step"] == "4"
+    assert numbers(killed) == numbers(whole)
+
+
 # ---------------------------------------------------------------- by run ID, from elsewhere
 @pytest.mark.slow
 def test_store_and_artifacts_are_enough(
