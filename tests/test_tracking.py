@@ -184,3 +184,19 @@ def test_links_to_data_and_model(api: MlflowClient):
     assert found.inputs.dataset_inputs[0].tags[0].value == "finetune"
     assert found.data.tags["mlflow.note.content"] == "# m"
     assert found.info.run_name == "n"
+
+
+def test_workers_that_log_one_dataset_at_once_do_not_collide(store: str) -> None:
+    """MLflow alone fails here: UNIQUE constraint on datasets (seen with two workers of a sweep)."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    def log(digest: str) -> str:
+        with tracking.open_run("prepare", uri=store) as run:
+            run.input_dataset("demo", digest, "somewhere", "finetune")
+        return run.id
+
+    with ThreadPoolExecutor(6) as pool:
+        ids = list(pool.map(log, ["same"] * 12))
+    api = tracking.store.client(store)
+    found = [api.get_run(run_id).inputs.dataset_inputs[0].dataset.digest for run_id in ids]
+    assert found == ["same"] * 12

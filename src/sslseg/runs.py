@@ -134,7 +134,9 @@ class Run:
         """Link the data as an MLflow dataset; a digest is cut to the 36 characters that MLflow allows."""
         data = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
         tags = [InputTag("mlflow.data.context", context)]
-        store.retry(lambda: self.client.log_inputs(self.id, datasets=[DatasetInput(data, tags)]))
+        # MLflow looks for the dataset and then inserts it: two runs that log it at once would collide
+        with store.lock(self.uri, "inputs"):
+            store.retry(lambda: self.client.log_inputs(self.id, datasets=[DatasetInput(data, tags)]))
 
     def input_model(self, model_id: str) -> None:
         """Link the upstream model."""
