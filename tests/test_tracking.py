@@ -186,17 +186,18 @@ def test_links_to_data_and_model(api: MlflowClient):
     assert found.info.run_name == "n"
 
 
-def test_workers_that_log_one_dataset_at_once_do_not_collide(store: str) -> None:
-    """MLflow alone fails here: UNIQUE constraint on datasets (seen with two workers of a sweep)."""
-    from concurrent.futures import ThreadPoolExecutor
+def test_workers_that_log_one_dataset_at_once_take_turns(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow looks for a dataset, then inserts it: two at once end in a UNIQUE constraint (seen in a sweep)."""
+    from filelock import Timeout
 
-    def log(digest: str) -> str:
-        with tracking.open_run("prepare", uri=store) as run:
-            run.input_dataset("demo", digest, "somewhere", "finetune")
-        return run.id
+    held = []
 
-    with ThreadPoolExecutor(6) as pool:
-        ids = list(pool.map(log, ["same"] * 12))
-    api = tracking.store.client(store)
-    found = [api.get_run(run_id).inputs.dataset_inputs[0].dataset.digest for run_id in ids]
-    assert found == ["same"] * 12
+    def log_inputs(run_id: str, datasets: list) -> None:
+        with pytest.raises(Timeout):
+            tracking.store.lock(store, "inputs").acquire(timeout=0)
+        held.append(run_id)
+
+    with tracking.open_run("prepare", uri=store) as run:
+        monkeypatch.setattr(run.client, "log_inputs", log_inputs)
+        run.input_dataset("demo", "digest", "somewhere", "finetune")
+    assert held == [run.id]
