@@ -10,12 +10,13 @@ import pandas as pd
 
 from analysis import style
 from analysis.style import Arm
-from sslseg import flags, names, params
+from sslseg import flags, names, params, pipelines
 from sslseg.names import CFG, SslsegError
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
         "probe", "on_bad_file"}  # fmt: skip
+DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 KEY = ["arm", "budget", "seed"]
 
@@ -115,6 +116,8 @@ def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Fine-tunings on the downstream dataset that no other run took its encoder from."""
     tuned = runs[(runs["stage"] == names.FINETUNE) & ~runs["run_id"].isin(set(runs["upstream_run_id"]))]
     there = sorted(set(tuned["dataset"]))
+    if not dataset and len(there) > 1:  # donors whose pipeline has not been run yet
+        there = sorted(set(there) - DONORS) or there
     if dataset and dataset not in there:
         raise SslsegError(
             f"dataset: no FINISHED fine-tuning on {dataset!r}; there is {', '.join(there) or 'none'}"

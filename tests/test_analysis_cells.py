@@ -113,6 +113,13 @@ def test_a_fine_tuning_that_an_encoder_comes_from_is_not_compared(planted) -> No
     assert [arm.label for arm in found.arms][-1] == "supervised-phantom"
 
 
+def test_a_donor_whose_pipeline_has_not_run_is_no_second_dataset(planted) -> None:
+    donor = finetune("scratch", 3, 0, 0.1)
+    donor = replace(donor, name="donor", tags={**donor.tags, names.TAG_DATASET: "phantom"})
+    assert cells.study(runs_of([*planted, donor])).dataset == "acdc"
+    assert cells.study(runs_of([donor])).dataset == "phantom"
+
+
 def test_nothing_and_several_datasets_are_refused(planted) -> None:
     with pytest.raises(SslsegError, match="nothing to compare"):
         cells.study(runs_of(encoders("byol-target")))
