@@ -46,6 +46,7 @@ class Study:
     mixed: tuple[str, ...]  # what differs between the runs, in sentences; () = nothing
     superseded: int  # older runs of a cell that has a newer one
     query: Mapping[str, Any] = field(default_factory=dict)
+    uri: str | None = None  # of the store that artifacts are in
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -72,6 +73,7 @@ def study(
     allow_mixed: bool = False,
     failed: Sequence[Mapping[str, Any]] = (),
     query: Mapping[str, Any] | None = None,
+    uri: str | None = None,
 ) -> Study:
     """Choose the runs that are compared.
 
@@ -109,6 +111,7 @@ def study(
         mixed=mixed,
         superseded=len(main) - len(newest),
         query=dict(query or {}),
+        uri=uri,
     )
 
 

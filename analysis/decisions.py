@@ -161,7 +161,9 @@ def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str
     """The first line of the page: what the best pipeline is worth at the reader's budget."""
     n, unit = advice.budget, study.unit
     if isinstance(advice.choice, Refusal):
-        return f"At {n} {unit}s on {study.dataset}: {advice.choice.reason}."
+        unfit = [a.reason for a in advice.advice if isinstance(a, Refusal)]
+        reason = unfit[0] if len(unfit) == len(study.arms) else advice.choice.reason
+        return f"At {n} {unit}s on {study.dataset}, {reason}."
     best = advice.choice.pipeline
     shown = [worth_text(row, unit) for row in rows if row.pipeline == best and row.budget == n]
     lead = (

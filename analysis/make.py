@@ -14,12 +14,14 @@ from analysis.measures import KEYS
 from analysis.outputs import Drawn
 from analysis.report import Page
 from analysis.statistics.records import to_json
-from sslseg import flags, history, params
+from sslseg import flags, history, params, store, tracking
 from sslseg.names import ParamError
 
 PAGE, RECORD = "report.html", "decisions.json"
 DECISIONS = ("worth", "verdict", "advice", "claims")
 TABLES = ("encoders", "runs")
+WITH_IMAGES = {"fig5"}  # not made of patients' images unless it is asked for by name
+SYNTHETIC = {"demo", "phantom"}
 
 
 @dataclass(frozen=True)
@@ -39,13 +41,15 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     Raises:
         SslsegError: see `history.runs` and `cells.study`.
     """
+    uri = store.tracking_uri(uri)
     runs = history.runs(experiment, p.sweep or None, uri, upstream=True)
     table = history.cells(p.sweep, uri) if p.sweep else []
     failed = [row for row in table if not row["run_id"]]
     query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
-    study = cells.study(runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query)
+    study = cells.study(runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri)
     wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
-    return Reading(study, history.curves(wanted, keys, uri))
+    kept = tracking.cache_folder() / "history"
+    return Reading(study, history.curves(wanted, keys, uri, cache=kept))
 
 
 def parts(only: Iterable[str]) -> list[str]:
@@ -76,6 +80,11 @@ def make(
     wanted = parts(p.only)
     modules = {name: module for name, module in figures.load().items() if name in wanted}
     reading = read(p, experiment, uri, {*KEYS, *(key for m in modules.values() for key in m.KEYS)})
+    for name in WITH_IMAGES & set(modules) - set(p.only):
+        if reading.study.dataset not in SYNTHETIC:
+            del modules[name]
+            wanted.remove(name)
+            say(f"{name} shows images of {reading.study.dataset}: left out, only={name} makes it")
     drawn = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
     made: list[Path] = []
     for name, module in modules.items():

@@ -37,7 +37,8 @@ class Drawn:
 
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     """Small print of every figure: n, what is missing, what is mixed."""
-    lines = [f"{len(runs)} FINISHED runs, {runs['seed'].nunique()} seeds, data {study.dataset}"]
+    counted = f"{plural(len(runs), 'FINISHED run')}, {plural(runs['seed'].nunique(), 'seed')}"
+    lines = [f"{counted}, data {study.dataset}"]
     if study.missing:
         shown = "; ".join(str(m.cell) for m in study.missing[:SHOWN])
         more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
@@ -89,3 +90,8 @@ def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path
 def number(value: float, digits: int = 3) -> str:
     """A number for a reader; '–' for none."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"

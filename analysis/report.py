@@ -17,7 +17,7 @@ from analysis.claims import Judged
 from analysis.decisions import Decisions, Table
 from analysis.encoders import Encoder
 from analysis.measures import Metric
-from analysis.outputs import Drawn
+from analysis.outputs import Drawn, plural
 from analysis.statistics.advice import Gain, Near
 from analysis.statistics.compare import Verdict
 from analysis.statistics.knee import Knee
@@ -68,6 +68,7 @@ def render(page: Page) -> str:
         "number": _number,
         "slices": lambda e: slices(e, page.study),
         "effect": effect,
+        "plural": plural,
     }
     environment.tests |= {
         "refusal": lambda v: isinstance(v, Refusal),

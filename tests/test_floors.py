@@ -16,7 +16,7 @@ ROOT = PACKAGE.parents[1]
 FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "searchspace", "mlproject"}
 FLOOR_1A = {
     "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
-    "identity", "history", "history_sql", "history_http", "history_records",
+    "identity", "history", "history_sql", "history_http", "history_records", "history_cache",
     "manifest", "reruns", "doctor", "retention", "archive", "rows", "packing",
 }  # fmt: skip
 FOLDERS_1B = {"data", "datasets", "models", "methods", "training"}

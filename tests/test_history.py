@@ -127,3 +127,42 @@ def test_labels_and_numbers() -> None:
     assert as_logged(-1.7976931348623157e308) == -math.inf
     assert math.isnan(as_logged(0.0, True))
     assert pd.isna(as_logged(math.nan))
+
+
+def test_curves_are_cached_until_the_run_changes(filled: str, tmp_path, monkeypatch) -> None:
+    ids, keys = sorted(history.runs(uri=filled)["run_id"]), ["val/iou", "train/loss"]
+    asked: list[list[str]] = []
+    points = history_sql.points
+
+    def counted(uri: str, run_ids, wanted) -> pd.DataFrame:
+        asked.append(list(run_ids))
+        return points(uri, run_ids, wanted)
+
+    monkeypatch.setattr(history_sql, "points", counted)
+    expected = history.curves(ids, keys, uri=filled)
+
+    def cached(wanted=keys) -> pd.DataFrame:
+        asked.clear()
+        return history.curves(ids, wanted, uri=filled, cache=tmp_path)
+
+    assert_frame_equal(cached(), expected)
+    assert asked == [ids]
+    assert_frame_equal(cached(), expected)
+    assert asked == []
+    assert_frame_equal(cached(keys[:1]), expected[expected["key"] == "val/iou"].reset_index(drop=True))
+    assert asked == []
+    run = next(i for i in ids if i != run_id_of("planted") and i != run_id_of("own cell"))
+    MlflowClient(filled).log_metric(run, "val/iou", 0.5, step=60)  # after its end
+    assert 0.5 in set(cached()["value"])
+    assert asked == [[run]]
+    next(tmp_path.glob("*.parquet")).write_bytes(b"torn")
+    assert_frame_equal(cached(), history.curves(ids, keys, uri=filled))
+
+
+def test_artifacts_come_or_are_none(filled: str, tmp_path) -> None:
+    api = MlflowClient(filled)
+    run = api.create_run("0").info.run_id
+    api.log_text(run, "x", "test/a.txt")
+    assert history.artifact(run, "test/a.txt", tmp_path, filled).read_text() == "x"
+    assert history.artifact(run, "test/b.txt", tmp_path, filled) is None
+    assert history.artifact(run, "b.txt", tmp_path, filled) is None

@@ -83,14 +83,14 @@ def _rows(
 def draw(drawn: Drawn) -> Figure:
     """Ink."""
     with style.look():
-        figure = Figure(figsize=(6.4, 4.2))
+        figure = Figure(figsize=(8.2, 4.0))
         axis = figure.subplots()
         for arm in drawn.parts:
             _line(axis, arm, drawn.table[drawn.table["arm"] == arm.label])
         if drawn.table.empty:
             style.nothing(axis, "no run has a learning curve")
         else:
-            axis.legend(loc="lower right")
+            figure.legend(loc="outside right upper")
         axis.set(title=drawn.title, xlabel="optimiser steps", ylabel="validation IoU (mean of structures)")
         style.footnote(figure, drawn.notes)
     return figure

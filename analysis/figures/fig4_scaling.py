@@ -99,7 +99,7 @@ def draw(drawn: Drawn) -> Figure:
     """Ink."""
     fits, unit, patients = drawn.parts
     with style.look():
-        figure = Figure(figsize=(7.2, 4.8))
+        figure = Figure(figsize=(8.8, 4.8))
         axis = figure.subplots()
         axis.set(xscale="log", yscale="log", title=drawn.title, ylabel="test Jaccard loss")
         axis.set_xlabel(f"annotated {unit}s")
@@ -110,7 +110,7 @@ def draw(drawn: Drawn) -> Figure:
             for law in fits:
                 _curve(axis, law)
             _ticks(axis, sorted(set(drawn.table["budget"])), unit, patients)
-            axis.legend(loc="lower left", ncols=2)
+            figure.legend(loc="outside right upper")
         style.footnote(figure, drawn.notes)
     return figure
 

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 from mlflow.exceptions import MlflowException
 
-from sslseg import history_http, history_sql, names, store
+from sslseg import history_cache, history_http, history_sql, names, store
 from sslseg.history_records import POINT_COLUMNS, Record, as_logged, curve_frame, frame
 from sslseg.history_sql import UnreadableError
 
@@ -65,20 +65,33 @@ def _upstream_of(records: Sequence[Record]) -> list[str]:
     return sorted(named - {r.run_id for r in records} - {"", names.SCRATCH})
 
 
-def curves(run_ids: Iterable[str], keys: Iterable[str], uri: str | None = None) -> pd.DataFrame:
+def curves(
+    run_ids: Iterable[str], keys: Iterable[str], uri: str | None = None, *, cache: Path | None = None
+) -> pd.DataFrame:
     """Every step of some metrics: columns run_id, key, step, value, in this order of sorting.
 
     A step that was logged twice (after a resume) is there once, with the later value. NaN and ±inf are
     there as they were logged.
+
+    Args:
+        cache: folder that the curves of FINISHED runs are kept in; see `history_cache`.
     """
     uri = _existing(uri)
     ids, wanted = sorted(set(run_ids)), sorted(set(keys))
     if not ids or not wanted:
         return curve_frame(pd.DataFrame(columns=POINT_COLUMNS))
+    if cache is None:
+        return _curves(uri, ids, wanted)
+    marks = {r.run_id: history_cache.mark(r) for r in _records(uri, None, ids)}
+    path = history_cache.place(cache, uri)
+    return history_cache.through(path, marks, ids, wanted, lambda some, names: _curves(uri, some, names))
+
+
+def _curves(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
     try:
-        return curve_frame(_fast(uri).points(uri, ids, wanted))
+        return curve_frame(_fast(uri).points(uri, run_ids, keys))
     except UnreadableError:
-        return curve_frame(_points_by_client(uri, ids, wanted))
+        return curve_frame(_points_by_client(uri, run_ids, keys))
 
 
 def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
@@ -87,16 +100,26 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     Raises:
         SslsegError: no such run.
     """
-    api = store.client(_existing(uri))
+    uri = _existing(uri)
     try:
-        store.retry(lambda: api.get_run(sweep))
-        if CELLS not in {file.path for file in store.retry(lambda: api.list_artifacts(sweep))}:
-            return []
-        with tempfile.TemporaryDirectory() as scratch:
-            path = store.retry(lambda: api.download_artifacts(sweep, CELLS, scratch))
-            return json.loads(Path(path).read_text())
+        store.retry(lambda: store.client(uri).get_run(sweep))
     except MlflowException as error:
         raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = artifact(sweep, CELLS, Path(scratch), uri)
+        return json.loads(path.read_text()) if path else []
+
+
+def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
+    """Copy one artifact of a run into `folder`; None when the run has no such file."""
+    api = store.client(_existing(uri))
+    parent = path.rpartition("/")[0]
+    try:
+        if path not in {f.path for f in store.retry(lambda: api.list_artifacts(run_id, parent or None))}:
+            return None
+        return Path(store.retry(lambda: api.download_artifacts(run_id, path, str(folder))))
+    except (MlflowException, OSError):  # its files are not on this machine
+        return None
 
 
 def _existing(uri: str | None) -> str:

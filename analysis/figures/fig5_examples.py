@@ -1,0 +1,158 @@
+"""Fig. 5: image, truth and prediction. Worst, median and best test case, the same cases for all pipelines."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analysis import outputs, style
+from analysis.cells import Study
+from analysis.outputs import Drawn
+from analysis.style import Arm
+from sslseg import history
+
+TITLE = "Test cases: image, truth and prediction"
+KEYS: tuple[str, ...] = ()
+FILE = "test/cases.npz"  # of a fine-tuning; see `Cases`
+COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "case", "row", "iou"]
+WORDS = ("worst", "median", "best")
+IGNORE = 255
+FALLBACK = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
+ALPHA = 0.55
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Fixed test slices as one run predicted them: `rows` [K] of the slice store, the rest uint8 [K, H, W]."""
+
+    rows: np.ndarray
+    image: np.ndarray
+    truth: np.ndarray
+    prediction: np.ndarray
+    colours: tuple[str, ...]  # hex by class; () = not told
+
+    def iou(self) -> np.ndarray:
+        """Mean foreground IoU [K]; classes that are in neither mask are left out, NaN when all are."""
+        known = self.truth != IGNORE
+        found = np.full((len(self.rows), int(max(self.truth[known].max(), self.prediction.max()))), np.nan)
+        for k in range(1, found.shape[1] + 1):
+            a, b = (self.truth == k) & known, (self.prediction == k) & known
+            union = (a | b).sum(axis=(1, 2))
+            found[:, k - 1] = np.where(union > 0, (a & b).sum(axis=(1, 2)) / np.maximum(union, 1), np.nan)
+        some = np.isfinite(found).any(axis=1)
+        scores = np.full(len(found), np.nan)
+        scores[some] = np.nanmean(found[some], axis=1)
+        return scores
+
+
+def read(run_id: str, uri: str) -> Cases | None:
+    """The cases of a run; None when it has none. Arrays only: nothing is unpickled."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = history.artifact(run_id, FILE, Path(scratch), uri)
+        if path is None:
+            return None
+        with np.load(path, allow_pickle=False) as stored:
+            colours = tuple(str(c) for c in stored["colours"]) if "colours" in stored else ()
+            return Cases(*(stored[name] for name in ("rows", "image", "truth", "prediction")), colours)
+
+
+def chosen(found: Sequence[Cases]) -> dict[str, int]:
+    """Worst, median and best case -> its place, by mean IoU over all pipelines; slices without structure out."""
+    scores = np.mean([cases.iou() for cases in found], axis=0)
+    truth = found[0].truth
+    shown = np.flatnonzero(((truth > 0) & (truth != IGNORE)).any(axis=(1, 2)) & np.isfinite(scores))
+    if not len(shown):
+        return {}
+    order = shown[np.argsort(scores[shown], kind="stable")]
+    places = (order[0], order[len(order) // 2], order[-1])
+    return dict(zip(WORDS, map(int, places), strict=True))
+
+
+def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+    """The run of the lowest seed of every pipeline at the largest budget, where it kept its cases."""
+    budget = study.budgets[-1]
+    there: list[tuple[Arm, pd.Series, Cases]] = []
+    for arm in study.arms:
+        for _, run in study.of(arm, budget).iterrows():
+            cases = read(run["run_id"], study.uri) if study.uri else None
+            if cases is not None and (not there or np.array_equal(cases.rows, there[0][2].rows)):
+                there.append((arm, run, cases))
+                break
+    places = chosen([cases for *_, cases in there]) if there else {}
+    table = pd.DataFrame(
+        [
+            (
+                arm.label,
+                arm.pipeline,
+                budget,
+                run["seed"],
+                run["run_id"],
+                word,
+                int(cases.rows[i]),
+                cases.iou()[i],
+            )
+            for arm, run, cases in there
+            for word, i in places.items()
+        ],
+        columns=COLUMNS,
+    )
+    runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
+    without = [arm.label for arm in study.arms if arm.label not in set(table["arm"])]
+    notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
+    return Drawn("fig5", f"{TITLE}, {budget} {study.unit}s", table, runs, notes, {"budget": budget},
+                 [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
+
+
+def draw(drawn: Drawn) -> Figure:
+    """Ink: a row per case; image, truth, then a column per pipeline."""
+    with style.look():
+        columns = 2 + len(drawn.parts)
+        figure = Figure(figsize=(1.5 * max(columns, 4), 0.8 + 1.6 * len(WORDS)))
+        if drawn.table.empty:
+            axis = figure.subplots()
+            axis.axis("off")
+            style.nothing(axis, f"no run kept {FILE}")
+        else:
+            axes = figure.subplots(len(drawn.parts[0][2]), columns, squeeze=False)
+            for line, (word, i) in zip(axes, drawn.parts[0][2].items(), strict=True):
+                _case(line, word, i, drawn.parts)
+        figure.suptitle(drawn.title, fontsize=10)
+        style.footnote(figure, drawn.notes)
+    return figure
+
+
+def _case(line: Sequence[Axes], word: str, i: int, parts: Sequence[tuple[Arm, Cases, dict]]) -> None:
+    first = parts[0][1]
+    shown = np.flatnonzero(first.image[i].any(axis=0)), np.flatnonzero(first.image[i].any(axis=1))
+    window = tuple(slice(int(a[0]), int(a[-1]) + 1) if len(a) else slice(None) for a in shown[::-1])
+    panels = [("image", None, None), ("truth", first.truth, None)]
+    panels += [
+        (arm.label.replace("+", "\n+ "), cases.prediction, (arm, cases.iou()[i])) for arm, cases, _ in parts
+    ]
+    for axis, (title, mask, scored) in zip(line, panels, strict=True):
+        axis.imshow(first.image[i][window], cmap="gray", vmin=0, vmax=255)
+        if mask is not None:
+            axis.imshow(_rgba(mask[i][window], first.colours))
+        axis.set(xticks=[], yticks=[])
+        axis.grid(visible=False)
+        if word == WORDS[0]:
+            axis.set_title(title, fontsize=6.5, color=scored[0].colour if scored else "black")
+        if scored:
+            axis.set_xlabel(f"IoU {outputs.number(scored[1], 2)}", fontsize=6.5)
+    line[0].set_ylabel(word, fontsize=8)
+
+
+def _rgba(mask: np.ndarray, colours: Sequence[str]) -> np.ndarray:
+    """Classes in the dataset's colours, background and ignored voxels clear."""
+    known = list(colours) or list(FALLBACK)
+    table = np.array([mpl.colors.to_rgba(c, ALPHA) for c in (known * 256)[:256]])
+    table[0, 3] = table[IGNORE, 3] = 0.0
+    return table[mask]
