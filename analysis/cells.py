@@ -18,6 +18,7 @@ FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "s
         "probe", "on_bad_file"}  # fmt: skip
 DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
+WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed"]
 
 
@@ -193,8 +194,7 @@ def _missing(
         for seed in seeds
         if (arm.label, budget, seed) not in there
     }
-    gone |= {
-        str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/"): str(row.get("error") or "")
-        for row in failed
-    }
+    for row in failed:
+        cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
+        gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY]
     return tuple(Missing(cell, why) for cell, why in sorted(gone.items()))
