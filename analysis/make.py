@@ -20,6 +20,7 @@ from sslseg.names import ParamError
 PAGE, RECORD = "report.html", "decisions.json"
 DECISIONS = ("worth", "verdict", "advice", "claims")
 TABLES = ("encoders", "runs")
+SCORES = "scores"
 WITH_IMAGES = {"fig5"}  # not made of patients' images unless it is asked for by name
 SYNTHETIC = {"demo", "phantom"}
 
@@ -58,7 +59,7 @@ def parts(only: Iterable[str]) -> list[str]:
     Raises:
         ParamError: there is no part of that name.
     """
-    known = [*DECISIONS, *figures.load(), *TABLES]
+    known = [*DECISIONS, SCORES, *figures.load(), *TABLES]
     unknown = [name for name in only if name not in known]
     if unknown:
         raise ParamError(f"only: must be of {', '.join(known)}; not {', '.join(unknown)}")

@@ -16,7 +16,7 @@ from analysis.cells import Study
 from analysis.claims import Judged
 from analysis.decisions import Decisions, Table
 from analysis.encoders import Encoder
-from analysis.measures import Metric
+from analysis.measures import COLUMNS, Metric
 from analysis.outputs import Drawn, plural
 from analysis.statistics.advice import Gain, Near
 from analysis.statistics.compare import Verdict
@@ -26,6 +26,7 @@ from sslseg import names
 from sslseg.names import CFG
 
 TEMPLATE = "report.html.j2"
+LOSS = COLUMNS["test_loss"]
 RUN_COLUMNS = (
     "arm",
     "budget",
@@ -84,6 +85,7 @@ def render(page: Page) -> str:
         worth=worth_table(page),
         grids=verdict_grids(page.decisions),
         symbol=SYMBOL,
+        scores=score_table(page.study),
         runs=run_table(page),
         settings=settings(page.study),
     )
@@ -115,6 +117,20 @@ def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
         text = "–" if isinstance(row.worth, Refusal) else row.worth.text
         tables.setdefault(row.reference, {}).setdefault(row.pipeline, []).append(text)
     return [(reference, list(rows.items())) for reference, rows in tables.items()]
+
+
+def score_table(study: Study) -> list[tuple[str, list[str]]]:
+    """Per pipeline, a text per budget: mean ± s.d. (seeds) of the test loss."""
+    if LOSS not in study.runs:
+        return []
+    return [(a.label, [_mean(study.of(a, n)[LOSS].dropna()) for n in study.budgets]) for a in study.arms]
+
+
+def _mean(values: pd.Series) -> str:
+    if values.empty:
+        return "–"
+    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
+    return f"{values.mean():.3f}{spread} ({len(values)})"
 
 
 def slices(estimate: Estimate, study: Study) -> str:

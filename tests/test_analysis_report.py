@@ -39,7 +39,8 @@ def test_everything_comes_from_the_store_alone(filled: str, tmp_path: Path, caps
     outside = re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']*|@import|url\(""", page)
     assert outside == []
     order = [
-        page.index(f'id="{part}"') for part in ("worth", "verdict", "advice", "claims", "figures", "encoders")
+        page.index(f'id="{part}"')
+        for part in ("worth", "verdict", "advice", "claims", "scores", "fig4", "encoders")
     ]
     assert order == sorted(order)
     found = json.loads((tmp_path / "decisions.json").read_text())
@@ -111,6 +112,17 @@ def test_text_from_the_store_is_escaped(tmp_path: Path) -> None:
     page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), f"python {EVIL}", ""))
     assert EVIL not in page
     assert "&lt;script&gt;" in page
+
+
+def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
+    runs = make(("scratch", "supervised"), (3, 30), 1)
+    study = cells.study(runs_of(runs))
+    scores = measures.measure(study, curves_of(runs))
+    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "python", ""))
+    assert "Nothing can be said yet." in page
+    assert "1 pairs of equal seed" in page
+    assert f"{scores.of('test_loss', ['scratch'], 3)[0].value:.3f} (1)" in page
 
 
 def test_no_torch_is_loaded(filled: str, tmp_path: Path) -> None:

@@ -87,7 +87,11 @@ def against_each(
             pairs=[(c.labels[row], c.labels[o]) for o in others],
         )
     )  # fmt: skip
-    return together(of_verdict(v, (wanted,)) for v in found), "; ".join(said(v) for v in found), found
+    refused = [v for v in found if isinstance(v, Refusal)]
+    words = [said(v) for v in found if isinstance(v, Verdict)]
+    if refused:
+        words.append(said(refused[0]) + (f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else ""))
+    return together(of_verdict(v, (wanted,)) for v in found), "; ".join(words), found
 
 
 def inside(found: Estimate, claimed: tuple[float, float], slack: tuple[float, float]) -> str:
