@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN := mlflow run . --env-manager local
 
-.PHONY: setup demo test lint ui mlproject
+.PHONY: setup demo test bench lint ui mlproject
 
 setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
@@ -27,6 +27,9 @@ test: setup ## lint and tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: setup ## ratios against the peers (pip install -e '.[bench]'), into benchmarks/results.json and docs/performance.md
+	$(BIN)/python -m benchmarks $(IDS)
 
 lint: setup ## format in place, then check
 	$(BIN)/ruff format .
