@@ -44,6 +44,8 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
         more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
         lines.append(f"missing cells: {shown}{more}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
+    if seen := int(runs["transductive"].sum()) if "transductive" in runs else 0:
+        lines.append(f"TRANSDUCTIVE: the encoders of {plural(seen, 'run')} have seen val or test patients")
     return tuple(lines)
 
 
@@ -68,6 +70,9 @@ def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
         "run_ids": sorted(runs["run_id"]),
         "missing": [str(m) for m in study.missing],
         "mixed": list(study.mixed),
+        "transductive_run_ids": sorted(runs.loc[runs["transductive"], "run_id"])
+        if "transductive" in runs
+        else [],
         "superseded_runs": study.superseded,
         "query": dict(study.query),
         "notes": list(drawn.notes),

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from sslseg import params
+from sslseg import flags, params
 from sslseg.data.intensity import Intensity
 from sslseg.models import encoder, folders, segmenter, unet
 from sslseg.names import EncoderError, ParamError
@@ -51,7 +51,9 @@ def test_encoder_state_refuses_a_head_that_is_not_there():
 
 def test_paper_network_has_the_papers_size():
     with torch.device("meta"):  # 3.4: encoder 23 million, decoder 9 million
-        net = unet.empty("resnet50", 1, 4, params.Finetune().decoder)
+        net = unet.empty(
+            "resnet50", 1, 4, flags.resolve(params.Finetune(preset="paper-text", encoder="scratch")).decoder
+        )
     count = [sum(p.numel() for p in part.parameters()) for part in (net.encoder, net.decoder)]
     assert count == [23_501_760, 9_012_928]
 

@@ -21,9 +21,8 @@ POINT_COLUMNS = ["run_id", "key", "step", "timestamp", "value"]  # what every ba
 CURVE_COLUMNS = ["run_id", "key", "step", "value"]
 FIXED = ["run_id", "experiment_id", "name", "stage", "method", "dataset", "pipeline", "lineage", "label",
          "parent", "seed", "budget", "unit", "slices", "patients", "subset_sha256", "data_digest",
-         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "device",
+         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "transductive", "device",
          "start", "end"]  # fmt: skip
-TAG_DEVICE = "sslseg.device"  # written by a stage that names its device; '' elsewhere
 _AT_EPOCH = re.compile(r"@(\d+)$")
 _WHOLE = re.compile(r"[+-]?\d+")
 
@@ -57,7 +56,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=columns)
     for column in ("start", "end"):
         found[column] = pd.to_datetime(found[column], unit="ms", utc=True)
-    return found.astype({"collapsed": bool})
+    return found.astype({"collapsed": bool, "transductive": bool})
 
 
 def _row(r: Record) -> dict[str, Any]:
@@ -91,7 +90,8 @@ def _row(r: Record) -> dict[str, Any]:
         "upstream_sha256": tags.get(names.TAG_UPSTREAM_SHA, ""),
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
-        "device": tags.get(TAG_DEVICE, ""),
+        "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true",
+        "device": tags.get(names.TAG_DEVICE, ""),
         "start": r.start,
         "end": r.end,
         **cfg,

@@ -146,6 +146,7 @@ def execute(
         if in_worker:  # a pool would hand the next cell to a process that was told to end
             os._exit(EXIT_TERMINATED)
         raise
+    tracking.drop_checkpoints(params.cache, run.id)
     return run.id
 
 
@@ -166,7 +167,9 @@ def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = N
         opened = tracking.resume(run, module.identify(params), has_checkpoint)
         if opened:
             print(f"going on with run {run.id} from its last checkpoint ({opened} points to it)", flush=True)
-    written = manifest.start(run, params, method, devices.name(params))
+    device = devices.name(params)
+    run.tag(names.TAG_DEVICE, device)
+    written = manifest.start(run, params, method, device)
     module.run(params, run)
     manifest.complete(run, written)
 

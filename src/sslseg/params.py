@@ -174,8 +174,12 @@ class Finetune(Machine, Data, Views):
         presets={"paper-text": "resnet50", "paper-code": "resnet50", "cpu": "tf_efficientnet_lite0",
                  "demo": "tf_efficientnet_lite0"}, source="[P] 3.4 ResNet-50",
     )  # fmt: skip
-    decoder: tuple[int, ...] = knob((256, 128, 64, 32, 16), "channels of the decoder's stages, deepest first", low=1,
-                                    source="smp default; 9.0 M parameters around ResNet-50, [P] 3.4")  # fmt: skip
+    decoder: tuple[int, ...] = knob(
+        help="channels of the decoder's stages, deepest first", low=1,
+        presets={"paper-text": (256, 128, 64, 32, 16), "paper-code": (256, 128, 64, 32, 16),
+                 "cpu": (128, 64, 32, 16, 16), "demo": (128, 64, 32, 16, 16)},
+        source="smp default; 9.0 M parameters around ResNet-50, [P] 3.4; cpu, demo: [H] 0.8 M around Lite0",
+    )  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     subset: str = knob(
@@ -184,12 +188,12 @@ class Finetune(Machine, Data, Views):
         choices=("nested", "random"), source="[P] 5.2 random slices of all patients",
     )  # fmt: skip
     steps: int = knob(help="optimiser steps, the same at every budget",
-                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 160, "demo": 90}, low=1,
+                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 90}, low=1,
                       source="[C] 150 epochs × 7 steps; paper-code: 750 at 1 slice")  # fmt: skip
     batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 8, "demo": 8},
                            low=1, source="[C] 192")  # fmt: skip
     lr: float = knob(help="peak learning rate of Adam",
-                     presets={"paper-text": 1e-4, "paper-code": 1e-4, "cpu": 1e-3, "demo": 3e-3}, low=0.0,
+                     presets={"paper-text": 1e-4, "paper-code": 1e-4, "cpu": 3e-3, "demo": 3e-3}, low=0.0,
                      source="[C] 1e-4; cpu and demo: [H] few steps need a higher one")  # fmt: skip
     schedule: str = knob(
         help="course of the learning rate",
@@ -205,7 +209,7 @@ class Finetune(Machine, Data, Views):
                        source="[H] our reading of [P]: three periods in 1,050 steps")  # fmt: skip
     clip: float = knob(5.0, "largest gradient norm; 0 = no clipping", low=0.0, source="[C] 5")
     eval_every: int = knob(help="steps between validations",
-                           presets={"paper-text": 7, "paper-code": 7, "cpu": 20, "demo": 15}, low=1,
+                           presets={"paper-text": 7, "paper-code": 7, "cpu": 25, "demo": 15}, low=1,
                            source="[C] every epoch of 7 steps")  # fmt: skip
     val_slices: int | None = knob(
         help="validation slices, spread evenly over all; 0 = every one",

@@ -10,6 +10,7 @@ Target weights are a moving average of the online ones.
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ class Method:
         seen = features[0].detach()
         return loss, {
             "representation_std": vitals.representation_std(seen),
-            "effective_rank": vitals.effective_rank(seen[:VITAL_ROWS]),
+            # dear on a GPU: computed where it is logged
+            "effective_rank": functools.partial(vitals.effective_rank, seen[:VITAL_ROWS]),
         }
 
     def after_step(self, progress: float) -> dict[str, float]:

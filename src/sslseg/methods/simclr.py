@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,8 @@ class Method:
         seen = features[0].detach()
         return losses.nt_xent(one, other, self.temperature), {
             "representation_std": vitals.representation_std(seen),
-            "effective_rank": vitals.effective_rank(seen[:VITAL_ROWS]),
+            # dear on a GPU: computed where it is logged
+            "effective_rank": functools.partial(vitals.effective_rank, seen[:VITAL_ROWS]),
         }
 
     def after_step(self, progress: float) -> dict[str, float]:

@@ -51,7 +51,8 @@ def run(p: ImportEncoder, run: tracking.Run) -> None:
             "encoder/parameters": sum(t.numel() for t in found.state.values()),
         }
     )
-    extra = {"run_id": run.id, "origin": found.origin, "domain": found.domain, "dataset": found.dataset}
+    extra = {"run_id": run.id, "origin": found.origin, "domain": found.domain, "dataset": found.dataset,
+             "provenance": found.provenance}  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "encoder"
         sha = encoder.save(

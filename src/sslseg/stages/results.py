@@ -13,12 +13,14 @@ from sslseg.data.intensity import Intensity
 from sslseg.models import encoder as encoders
 from sslseg.models import unet
 from sslseg.runs import Run
+from sslseg.stages import curves
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream
 from sslseg.training import segmentation
 from sslseg.training.segmentation import Evaluation
 
 ALPHA = 0.55
+KEPT = 12  # test slices that every run keeps as pictures, the same for all runs on the same data
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,33 @@ def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
     return rgba
 
 
+def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
+    """A fixed dozen of test slices as this network sees them: what Fig. 5 is drawn from.
+
+    Returns:
+        rows int64 [K] of the slice store; image (p1 to p99 as 1 to 255, padded with 0), truth and
+        prediction uint8 [K, H, W], H and W of the largest; colours, hex text by class.
+    """
+    rows = curves.spread(np.asarray(data.labelled["test"]), KEPT)
+    truths = [np.asarray(data.store.label(int(row))) for row in rows]
+    height, width = (max(t.shape[axis] for t in truths) for axis in (0, 1))
+    found = {
+        name: np.zeros((len(rows), height, width), np.uint8) for name in ("image", "truth", "prediction")
+    }
+    for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
+        h, w = truth.shape
+        image = np.asarray(data.store.codes(int(row))[0], float)
+        low, high = np.percentile(image, (1, 99))
+        found["image"][i, :h, :w] = 1 + np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 254
+        found["truth"][i, :h, :w] = truth
+        found["prediction"][i, :h, :w] = segmentation.predict_whole(
+            net, data.store, int(row), data.intensity, device=device
+        )
+    return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
+
+
 def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
-    """Per-slice and per-volume tables, the overlay figure, and all predicted masks."""
+    """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -91,6 +118,9 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
 
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
+    with tempfile.TemporaryDirectory() as scratch:
+        np.savez_compressed(Path(scratch) / "cases.npz", **kept(net, data, device))
+        run.artifact(Path(scratch) / "cases.npz", "test")
     found = cases(tested, data.store.classes)
     if not found:
         return
