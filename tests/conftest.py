@@ -86,3 +86,26 @@ def tiny(tmp_path_factory: pytest.TempPathFactory):
         phantom_tree.write(base / f"acdc{seed}", patients=6, seed=seed, size=64, slices=3) for seed in (1, 2)
     ]
     return Tiny(*roots, base / "cache")
+
+
+@pytest.fixture(scope="session")
+def team_server(tmp_path_factory: pytest.TempPathFactory):
+    """PostgreSQL and `mlflow server` with passwords on loopback; see `team.server.Server`."""
+    from team import server
+
+    if reason := server.missing():
+        pytest.skip(reason)
+    with server.started(tmp_path_factory.mktemp("team")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def team_as(team_server) -> Iterator[Callable[[str], None]]:
+    """Go on as this user of `team_server`, for the rest of the module."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def become(user: str) -> None:
+            for name, value in team_server.environment(user).items():
+                patch.setenv(name, value)
+
+        yield become
