@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from sslseg import plugins
-from sslseg.data import inputs, slices, splits
+from sslseg.data import fingerprint, inputs, slices, splits
 from sslseg.data.intensity import fit
 from sslseg.data.source import IGNORE, Source
 from tests import foreign_trees, trees
@@ -186,3 +186,25 @@ def test_slices_of_a_volume_are_contiguous_and_in_order(store):
     assert (index["volume"].diff().dropna().isin([0, 1])).all()
     assert index["offset"].is_monotonic_increasing
     assert sum(store.codes(i).size for i in index.index) == store.codes_flat.size
+
+
+def test_every_format_is_shown_before_anything_is_trained(store):
+    """Fingerprint and contact sheet: every channel has a tile, every class its own colour."""
+    shown = store.fingerprint
+    assert shown["slices"] == len(store)
+    assert shown["labelled_slices"] == int(store.index["labelled"].sum())
+    assert set(shown["class_voxels"]) == set(store.classes)
+    wanted = {f"p{p}_{c}" for p in (1, 99) for c in range(store.channels)} | {"minimum", "maximum", "mean"}
+    assert wanted <= set(shown["intensity"])
+    assert set(shown["spacing"]) == {"z", "y", "x"}
+    assert shown["slices_per_patient"]["min"] >= 1
+    sheet = cv2.imread(str(store.path / slices.SHEET))
+    rows, columns = sheet.shape[0] // fingerprint.TILE, sheet.shape[1] // fingerprint.TILE
+    tiles = sheet.reshape(rows, fingerprint.TILE, columns, fingerprint.TILE, 3).swapaxes(1, 2)
+    filled = (tiles > 0).any(axis=(2, 3, 4)).sum()
+    assert filled >= store.channels
+    assert filled % store.channels == 0
+    colours = {tuple(c) for c in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
+    for k in range(1, len(store.classes)):
+        if shown["class_voxels"][store.classes[k]]:
+            assert fingerprint._colour(store.colours, k) in colours

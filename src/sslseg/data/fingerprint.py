@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,8 @@ def compute(
 ) -> dict[str, Any]:
     """Counts, shapes, spacings (mm, native), intensities (native units), class voxels, file digests.
 
+    p1_0, p99_0, p1_1 … are percentiles of channel 0, 1 …; mean, sd and extremes are over all channels.
+
     Args:
         voxels: [K] stored voxels per class.
         digests: relative path -> sha256.
@@ -48,8 +51,11 @@ def compute(
         "groups": patients["group"].value_counts().sort_index().to_dict(),
         "shape": {key: _spread(volumes[key]) for key in shape},
         "spacing": {key: _spread(volumes[f"native_spacing_{key}"]) for key in spacing},
+        "slices_per_patient": _spread(index.groupby("patient").size()),
         "intensity": {
-            key: _spread(volumes[key]) for key in ("minimum", "maximum", "mean", "sd", "p1_0", "p99_0")
+            key: _spread(volumes[key])
+            for key in volumes
+            if key in ("minimum", "maximum", "mean", "sd") or re.fullmatch(r"p(1|99)_\d+", key)
         },
         "class_voxels": dict(zip(classes, voxels.tolist(), strict=True)),
         "files": digests,
@@ -57,8 +63,12 @@ def compute(
 
 
 def contact_sheet(slices: Slices, path: Path) -> None:
-    """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined."""
-    tiles = [_tile(slices, i) for i in _chosen(slices.index)]
+    """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined.
+
+    Every channel of a slice has a tile of its own, one beside the other.
+    """
+    most = max(1, COLUMNS * ROWS // slices.channels)
+    tiles = [_tile(slices, i, c) for i in _chosen(slices.index, most) for c in range(slices.channels)]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
     ok, data = cv2.imencode(".png", sheet)
@@ -67,21 +77,22 @@ def contact_sheet(slices: Slices, path: Path) -> None:
     path.write_bytes(data.tobytes())
 
 
-def _chosen(index: pd.DataFrame) -> list[int]:
-    """Up to COLUMNS × ROWS slices: groups in turn, evenly spread, annotated ones with foreground if any."""
+def _chosen(index: pd.DataFrame, most: int) -> list[int]:
+    """Up to `most` slices: groups in turn, evenly spread, annotated ones with foreground if any."""
     pool = index[index["foreground"] > 0]
     pool = index if pool.empty else pool
     groups = [g.index.to_numpy() for _, g in pool.groupby("group", sort=True)]
-    each = max(1, COLUMNS * ROWS // len(groups))
+    each = max(1, most // len(groups))
     picks = [g[np.linspace(0, len(g) - 1, min(each, len(g))).round().astype(int)] for g in groups]
-    return np.concatenate(picks)[: COLUMNS * ROWS].tolist()
+    return np.concatenate(picks)[:most].tolist()
 
 
-def _tile(slices: Slices, i: int) -> np.ndarray:
-    """uint8 [TILE, TILE, 3] (BGR) of slice i, its aspect kept, named at the bottom."""
+def _tile(slices: Slices, i: int, channel: int) -> np.ndarray:
+    """uint8 [TILE, TILE, 3] (BGR) of one channel of slice i, its aspect kept, named at the bottom."""
     row = slices.index.iloc[i]
-    low, high, zero, step = (slices.volumes[k][row["volume"], 0] for k in ("p1", "p99", "intercept", "scale"))
-    grey = (slices.codes(i)[0] * step + zero - low) / ((high - low) or 1.0)
+    numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
+    low, high, zero, step = numbers
+    grey = (slices.codes(i)[channel] * step + zero - low) / ((high - low) or 1.0)
     factor = TILE / max(grey.shape)
     size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
     grey = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
@@ -94,7 +105,9 @@ def _tile(slices: Slices, i: int) -> np.ndarray:
                 (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
             )
             cv2.drawContours(tile, outlines, -1, _colour(slices.colours, k), 1)
+    names = slices.channel_names if len(slices.channel_names) == slices.channels else range(slices.channels)
     text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
+    text += f" {names[channel]}" if slices.channels > 1 else ""
     cv2.putText(tile, text, (2, TILE - 4), cv2.FONT_HERSHEY_PLAIN, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
     return tile
 

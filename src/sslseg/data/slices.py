@@ -46,8 +46,8 @@ class Slices:
         skipped: what `on_bad_file=skip` left out, {file, reason} each.
         fingerprint: see `fingerprint.compute`.
         codes_flat, labels_flat: the shards, memory-mapped.
-        split, sides: how the data divide their patients, "" and {} where they do not say
-            (`source.Description`).
+        split, sides, channel_names, settings: what the data say of themselves, empty where they do
+            not (`source.Description`).
     """
 
     path: Path
@@ -68,6 +68,8 @@ class Slices:
     labels_flat: np.ndarray
     split: str = ""
     sides: dict[str, str] = field(default_factory=dict)
+    channel_names: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
@@ -118,6 +120,7 @@ def open_store(path: Path) -> Slices:
             f"{path}: a shard is not as long as the index says; delete the folder to prepare again"
         )
     names = {key: [f"{key}_{c}" for c in range(meta["channels"])] for key in PER_CHANNEL}
+    about = meta["law"].get("about", {})
     return Slices(
         path=path,
         dataset=meta["dataset"],
@@ -135,8 +138,10 @@ def open_store(path: Path) -> Slices:
         skipped=meta["skipped"],
         codes_flat=codes,
         labels_flat=labels,
-        split=meta["law"].get("about", {}).get("split", ""),
-        sides=meta["law"].get("about", {}).get("sides", {}),
+        split=about.get("split", ""),
+        sides=about.get("sides", {}),
+        channel_names=tuple(about.get("channels", ())),
+        settings=about.get("settings", {}),
     )
 
 
