@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -245,3 +246,75 @@ def test_wrong_digest_or_folder_is_refused_before_anything_is_logged(store: str,
             )
     outputs = MlflowClient(store).get_run(run.id).outputs
     assert not (outputs and outputs.model_outputs)
+
+
+CALLS = (
+    "create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs",
+    "create_registered_model", "create_model_version", "set_registered_model_alias", "set_logged_model_tags",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_in_the_middle_of_registering(store: str, log, monkeypatch, call: str, after: bool):
+    """Whatever call of MLflow is the last: done again, there is one whole model, version and alias."""
+    real, name = getattr(MlflowClient, call), f"encoder-{call}-{after}"
+    api = MlflowClient(store)
+
+    def die(self, *given, **rest):
+        if after:
+            real(self, *given, **rest)
+        raise SystemExit(9)  # like SIGKILL: what comes next in this process does not happen
+
+    with tracking.open_run("pretrain") as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, call, die)
+            if call != "finalize_logged_model":
+                patch.setattr(MlflowClient, "finalize_logged_model", _unless_failed)
+            with pytest.raises(SystemExit):
+                log(run, 1.0, epoch=1, step=1, name=name)
+        half = api.search_registered_models(f"name = '{name}'")
+        versions = [v for r in half for v in api.search_model_versions(f"name = '{r.name}'")]
+        for version in versions:  # nothing is registered that is not whole
+            assert api.get_logged_model(version.source.removeprefix("models:/")).status == "READY"
+        made = log(run, 1.0, epoch=1, step=1, name=name)
+    [version] = api.search_model_versions(f"name = '{name}'")
+    assert version.source == f"models:/{made}"
+    assert api.get_model_version_by_alias(name, "byol-photos").version == version.version
+    assert f'"version": "{version.version}"' in api.get_logged_model(made).tags["mlflow.modelVersions"]
+    outputs = [m.model_id for m in api.get_run(run.id).outputs.model_outputs]
+    assert outputs == [made]
+    assert _weights(registry.resolve(f"models:/{name}@byol-photos")) == 1.0
+
+
+def _unless_failed(self, model_id: str, status):
+    """A killed process does not mark its model FAILED either."""
+    if status != "FAILED":
+        return FINALIZE(self, model_id, status)
+    return None
+
+
+FINALIZE = MlflowClient.finalize_logged_model
+
+
+@pytest.mark.parametrize("number", [28, 30], ids=["full", "read-only"])
+def test_no_room_for_the_artifacts(store: str, log, monkeypatch, number: int):
+    seen = []
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    def stage() -> None:
+        with tracking.open_run("pretrain") as run:
+            seen.append(run.id)
+            log(run, 1.0, epoch=1, step=1, name=f"encoder-{number}")
+
+    monkeypatch.setattr(MlflowClient, "log_model_artifacts", refuse)
+    with pytest.raises(OSError, match="No space|Read-only"):
+        stage()
+    api = MlflowClient(store)
+    assert api.get_run(seen[0]).info.status == "FAILED"
+    assert os.strerror(number) in api.get_run(seen[0]).data.tags[names.TAG_REASON]
+    assert api.search_registered_models(f"name = 'encoder-{number}'") == []
+    [model] = api.search_logged_models(["0"], f"source_run_id = '{seen[0]}'")
+    assert model.status == "FAILED"

@@ -9,6 +9,7 @@ import socket
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Metric
 
 from sslseg import names, processes, runs, tracking
 from sslseg.processes import Terminated
@@ -47,6 +48,56 @@ def test_how_a_run_ends(api: MlflowClient, error, status: str, reason: str | Non
     assert run.data.tags.get(names.TAG_REASON) == reason
     files = [f.path for f in api.list_artifacts(run.info.run_id)]
     assert files == (["error.txt"] if isinstance(error, Exception) else [])
+
+
+def _full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("broken", ["the last numbers", "error.txt", "everything"])
+def test_a_full_disk_at_the_end(api: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys, broken: str):
+    """Never FINISHED without its numbers; the first error is the one that is told."""
+    fails = {"the last numbers": ["log_batch"], "error.txt": ["log_text"]}
+    seen = []
+
+    def stage() -> None:
+        with tracking.open_run("pretrain") as run:
+            seen.append(run.id)
+            run.log({"a": 1.0})
+            for call in fails.get(broken, ["log_batch", "log_text", "set_terminated"]):
+                patch.setattr(MlflowClient, call, _full)
+            if broken != "the last numbers":
+                raise ZeroDivisionError("by hand")
+
+    wanted = OSError if broken == "the last numbers" else ZeroDivisionError
+    with monkeypatch.context() as patch, pytest.raises(wanted):
+        stage()
+    found = api.get_run(seen[0])
+    if broken == "everything":
+        assert found.info.status == "RUNNING"
+        assert f"the end of run {seen[0]} cannot be written (OSError" in capsys.readouterr().err
+        return
+    assert found.info.status == "FAILED"
+    reason = found.data.tags[names.TAG_REASON]
+    assert "No space left on device" in reason
+    assert reason.startswith("ZeroDivisionError: by hand") == (broken == "error.txt")
+
+
+def test_what_could_not_be_written_is_written_later(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):
+    with tracking.open_run("pretrain") as run:
+        for step in range(2300):
+            run._rows.append(Metric("a", step, 0, step))
+        real, calls = MlflowClient.log_batch, []
+
+        def second_fails(self, *given, **rest):
+            calls.append(1)
+            return _full() if len(calls) == 2 else real(self, *given, **rest)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_batch", second_fails)
+            with pytest.raises(OSError, match="No space"):
+                run.flush()
+    assert [m.value for m in api.get_metric_history(run.id, "a")] == list(range(2300))
 
 
 def test_values_arrive_and_are_written_in_batches(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -92,8 +93,9 @@ def log_model(
     upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
     facts[names.MODEL_UPSTREAM] = upstream
     model = _logged(run, facts) or _log(
-        run, Path(folder), kind, facts, card, step, "-".join([kind, role, *_epoch_word(epoch)])
+        run, Path(folder), kind, facts, card, "-".join([kind, role, *_epoch_word(epoch)])
     )
+    _link(run, model.model_id, step)
     if register and VERSIONS not in model.tags:
         _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
@@ -129,7 +131,7 @@ def _logged(run: Run, facts: dict[str, str]) -> Any | None:
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
-def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, step: int, name: str) -> Any:
+def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -> Any:
     api = run.client
     model = store.retry(
         lambda: api.create_logged_model(
@@ -145,11 +147,18 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, step: int, n
                 (place / CARD_FILE).write_text(card)
             store.retry(lambda: api.log_model_artifacts(model.model_id, str(place)))
     except BaseException:
-        store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
+        with contextlib.suppress(Exception):  # else it stays PENDING, which nobody reads: see `doctor`
+            store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
         raise
     store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
-    store.retry(lambda: api.log_outputs(run.id, [LoggedModelOutput(model.model_id, step=step)]))
     return model
+
+
+def _link(run: Run, model_id: str, step: int) -> None:
+    """Make the model an output of its run, once: the run may have been interrupted before or after it."""
+    outputs = store.retry(lambda: run.client.get_run(run.id)).outputs
+    if model_id not in {m.model_id for m in (outputs.model_outputs if outputs else ())}:
+        store.retry(lambda: run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)]))
 
 
 def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
@@ -160,21 +169,20 @@ def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: 
         except MlflowException:
             tags = {names.MODEL_KIND: kind}
             store.retry(lambda: api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind]))
-        version = store.retry(
+        source = f"models:/{model_id}"
+        there = store.retry(lambda: api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'"))
+        made = [v.version for v in there if v.source == source]  # by this run, before it was interrupted
+        version = made[0] if made else store.retry(
             lambda: api.create_model_version(
-                name,
-                f"models:/{model_id}",
-                run.id,
-                tags=facts,
-                description=card[:TEXT_LIMIT],
-                model_id=model_id,
+                name, source, run.id, tags=facts, description=card[:TEXT_LIMIT], model_id=model_id
             )
-        ).version
-        # what the UI shows beside the model, and all that is left when the version is deleted
-        made = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
-        store.retry(lambda: api.set_logged_model_tags(model_id, made))
+        ).version  # fmt: skip
         if alias:
             store.retry(lambda: api.set_registered_model_alias(name, alias, version))
+        # what the UI shows beside the model, and all that is left when the version is deleted; written last,
+        # since it says that there is nothing left to do
+        mark = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
+        store.retry(lambda: api.set_logged_model_tags(model_id, mark))
 
 
 def alias_of(text: str) -> str:

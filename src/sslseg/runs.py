@@ -70,11 +70,13 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Write the buffer, and the heartbeat with it."""
-        rows, self._rows = self._rows, []
+        """Write the buffer, and the heartbeat with it. What cannot be written stays in the buffer."""
         beat = RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")
-        for start in range(0, max(len(rows), 1), ROWS):
-            self._batch(metrics=rows[start : start + ROWS], tags=[beat])
+        while True:
+            self._batch(metrics=self._rows[:ROWS], tags=[beat])
+            del self._rows[:ROWS]
+            if not self._rows:
+                break
         self._written = self._clock()
 
     def _batch(self, **entities: list) -> None:
@@ -157,11 +159,18 @@ class Run:
         return tqdm(total=total, desc=description, disable=None)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
-        """Flush and end the run: FINISHED, FAILED or KILLED, with the reason in a tag."""
+        """Flush and end the run: FINISHED, FAILED or KILLED, with the reason in a tag.
+
+        A run whose last numbers cannot be written is FAILED, never FINISHED.
+        """
         try:
             self.flush()
-        finally:
-            close(self.id, status, reason, self.uri)
+        except Exception as error:
+            lost = f"its last numbers could not be written: {error}"
+            known = "FAILED" if status == "FINISHED" else status
+            close(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
+            raise
+        close(self.id, status, reason, self.uri)
 
 
 def close(run_id: str, status: str, reason: str = "", uri: str | None = None) -> None:

@@ -8,6 +8,8 @@ a checkpoint and goes on inside it. The run that had been opened for the command
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +24,7 @@ from sslseg.processes import Terminated
 from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close
 
 ENDED_EARLY = ("FAILED", "KILLED")
+SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
 
 
 def cache_folder(cache: str = "") -> Path:
@@ -32,6 +35,11 @@ def cache_folder(cache: str = "") -> Path:
 def checkpoint_folder(cache: Path, run_id: str) -> Path:
     """Where the run keeps its resumable checkpoints; not made here."""
     return Path(cache) / "checkpoints" / run_id
+
+
+def drop_checkpoints(cache: str, run_id: str) -> None:
+    """Remove the checkpoints of a run, after its end is in the store: until then they are all there is."""
+    shutil.rmtree(checkpoint_folder(cache_folder(cache), run_id), ignore_errors=True)
 
 
 def _start(
@@ -84,14 +92,13 @@ def open_run(
     run = _start(stage, name, experiment_id, given, adopt_run_id, store.ensure_store(uri))
     try:
         yield run
+        run.flush()  # here, so that a run whose numbers are lost fails like any other
     except (KeyboardInterrupt, Terminated, GeneratorExit) as error:
-        run.finish(
-            "KILLED", {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}.get(type(error).__name__, "")
-        )
+        _end(run, "KILLED", SIGNALS.get(type(error).__name__, ""))
         raise
     except SystemExit as error:
         clean = error.code in (None, 0)
-        run.finish("FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
+        _end(run, "FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
         raise
     except BaseException as error:
         _fail(run, error)
@@ -103,8 +110,21 @@ def _fail(run: Run, error: BaseException) -> None:
     reason = str(error) if isinstance(error, names.SslsegError) else f"{type(error).__name__}: {error}"
     try:
         run.text("".join(traceback.format_exception(error)), "error.txt")
-    finally:
-        run.finish("FAILED", reason)
+    except Exception as second:  # the disk is full or read-only: the reason has to be told all the same
+        reason += f" (error.txt could not be written: {second})"
+    _end(run, "FAILED", reason)
+
+
+def _end(run: Run, status: str, reason: str) -> None:
+    """End a run that an exception ends; a store that cannot be written does not hide that exception."""
+    try:
+        run.finish(status, reason)
+    except Exception as second:
+        print(
+            f"sslseg: the end of run {run.id} cannot be written ({type(second).__name__}: {second}); "
+            "`sslseg doctor --fix` closes it",
+            file=sys.stderr,
+        )
 
 
 def search(

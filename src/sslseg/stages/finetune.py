@@ -19,7 +19,7 @@ from sslseg.params import Finetune
 from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.training import checkpoint, loop, segmentation
+from sslseg.training import loop, segmentation
 
 
 def identify(p: Finetune) -> str:
@@ -196,7 +196,6 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     card = cards.encoder(p, run, data, source.architecture, hops)
     registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
                          role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip
-    checkpoint.clear(tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id))
 
 
 def _fingerprint(data: Inputs) -> dict:

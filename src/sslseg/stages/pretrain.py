@@ -128,7 +128,6 @@ def _train(
             run.flush()  # a resumed run does not make the numbers before its checkpoint again
             checkpoint.save(folder, step, training.state(), {})
     run.log(clock.metrics(p.steps), p.steps)
-    checkpoint.clear(folder)
 
 
 def _vitals(p, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict[str, float]:

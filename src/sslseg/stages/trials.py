@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ import optuna
 from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from sslseg import cells, flags, launch, manifest, names, processes, searchspace, store, tracking
+from sslseg import cells, flags, launch, manifest, names, processes, runs, searchspace, store, tracking
 from sslseg.data import streams
 from sslseg.executors.graph import Job
 from sslseg.params import Finetune, Pretrain, Tune
@@ -118,7 +119,7 @@ def _trial(p: Tune, plan: Plan, context: dict) -> str:
         except Exception:  # not a signal: that trial is gone on with
             study.tell(trial, state=TrialState.FAIL)
             raise
-    checkpoint.clear(tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id))
+    tracking.drop_checkpoints(p.cache, run.id)
     return run.id
 
 
@@ -144,6 +145,8 @@ def _take(study: optuna.Study, p: Tune) -> Trial | None:
 def _alive(trial: FrozenTrial) -> bool:
     """Whether the process that asked for the trial works on it still."""
     beat = trial.datetime_start.timestamp()
+    if OWNER not in trial.user_attrs and time.time() - beat > PATIENCE:
+        return False  # killed between asking and signing
     if run_id := trial.user_attrs.get(RUN):
         try:
             run = store.retry(lambda: store.client().get_run(run_id))
@@ -174,13 +177,28 @@ def _score(p: Tune, plan: Plan, study: optuna.Study, trial: Trial, run: Run) -> 
     if not math.isfinite(value) or value < 0:
         raise names.SslsegError(f"dataset {p.dataset}: no validation slice shows a structure to be scored")
     run.log({"trial/value": value}, 0)
+    _note(run, "complete")
     study.tell(trial, value)
-    run.tag("sslseg.trial_state", "complete")
 
 
 def _close(study: optuna.Study, trial: Trial, run: Run, why: str) -> None:
+    _note(run, why)
     study.tell(trial, state=TrialState.PRUNED)
+
+
+def _note(run: Run, why: str) -> None:
+    """Everything into the run before the study hears of it: a trial that is over is never gone on with."""
     run.tag("sslseg.trial_state", why)
+    run.flush()
+
+
+def finish_runs(study: optuna.Study, uri: str) -> None:
+    """End the runs of trials that were over when their process was killed; all their numbers are there."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state in OVER and (run_id := trial.user_attrs.get(RUN)):
+            run = store.retry(lambda run_id=run_id: store.client(uri).get_run(run_id))
+            if tracking.is_abandoned(run):
+                runs.close(run_id, "FINISHED", uri=uri)
 
 
 def _reporter(p: Tune, study: optuna.Study, trial: Trial) -> Callable[[int, float], None]:
@@ -229,6 +247,7 @@ def _pretrained(q: Pretrain, p: Tune, trial: Run) -> str:
         written = manifest.start(run, q, p.method, devices.name(q))
         pretrain.run(q, run, register=False)
         manifest.complete(run, written)
+    tracking.drop_checkpoints(q.cache, run.id)
     return run.id
 
 

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Iterator
 
@@ -106,7 +105,6 @@ def run(p: Tune, run: tracking.Run) -> None:
         raise names.SslsegError(
             "trials without a result; the same command tries as many again:\n" + "\n".join(failed)
         )
-    shutil.rmtree(marker)
 
 
 def _start(p: Tune, plan: Plan, uri: str) -> None:
@@ -114,6 +112,7 @@ def _start(p: Tune, plan: Plan, uri: str) -> None:
     space = searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
     with store.lock(uri, "tune"):
         study = trials.open_study(p, plan)
+        trials.finish_runs(study, uri)
         if study.get_trials(deepcopy=False):
             return
         for encoder in plan.encoders:

@@ -130,12 +130,6 @@ def latest(folder: Path | str, *, warn: Callable[[str], None] = lambda sentence:
     return None
 
 
-def clear(folder: Path | str) -> None:
-    """Remove every checkpoint: the run is over."""
-    for file in sorted(Path(folder).glob("step-*")):  # .json sorts before .safetensors: sidecars go first
-        file.unlink(missing_ok=True)
-
-
 # ---------------------------------------------------------------- optimiser <-> named tensors
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Parameter]]
