@@ -294,6 +294,34 @@ class Evaluate(Inference):
         False, "score, and mark the run, when the model has seen these test patients"
     )
     resamples: int = knob(2000, "bootstrap draws over patients, for 95 % intervals", low=100, high=100000)
+    sweep: str = knob(
+        "", "score every fine-tuning of this sweep run that has not been, each in a run of its own"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worklist(Machine, Data):
+    """Which slices to annotate next: far from what is annotated, in an encoder's eyes. Never val or test."""
+
+    preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
+    encoder: str = knob("", "encoder that compares slices: run ID, runs:/… or models:/…")
+    encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
+    encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
+    slices: int = knob(20, "slices to annotate next", low=1)
+    per_patient: int = knob(2, "at most so many of one patient on the list", low=1)
+    cover: bool = knob(True, "groups, and thirds of the volume within them, take turns")
+    image_size: int = knob(
+        128, "side that whole slices are squeezed to for the encoder, pixels", low=32, high=1024
+    )
+    annotated: int | None = knob(
+        None,
+        "take only so many of the annotated slices as annotated (nested subset of the seed); none = all",
+        low=0,
+    )
+    simulate: int = knob(
+        0, "repetitions of fine-tunings with slices of the list and with as many random ones; 0 = none", low=0
+    )
+    finetune: str = knob("", "knobs of the simulated fine-tunings, as 'steps=10,batch_size=4'")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -367,6 +395,7 @@ STAGES: dict[str, type] = {
     "tune": Tune,
     "predict": Predict,
     "evaluate": Evaluate,
+    "worklist": Worklist,
     "analyse": Analyse,
     "demo": Demo,
 }

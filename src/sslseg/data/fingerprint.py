@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +63,17 @@ def compute(
     }
 
 
-def contact_sheet(slices: Slices, path: Path) -> None:
+def contact_sheet(slices: Slices, path: Path, rows: Sequence[int] | None = None) -> None:
     """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined.
 
     Every channel of a slice has a tile of its own, one beside the other.
+
+    Args:
+        rows: show these, in their order and without outlines.
     """
     most = max(1, COLUMNS * ROWS // slices.channels)
-    tiles = [_tile(slices, i, c) for i in _chosen(slices.index, most) for c in range(slices.channels)]
+    shown = _chosen(slices.index, most) if rows is None else rows
+    tiles = [_tile(slices, i, c, rows is None) for i in shown for c in range(slices.channels)]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
     ok, data = cv2.imencode(".png", sheet)
@@ -87,7 +92,7 @@ def _chosen(index: pd.DataFrame, most: int) -> list[int]:
     return np.concatenate(picks)[:most].tolist()
 
 
-def _tile(slices: Slices, i: int, channel: int) -> np.ndarray:
+def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
     """uint8 [TILE, TILE, 3] (BGR) of one channel of slice i, its aspect kept, named at the bottom."""
     row = slices.index.iloc[i]
     numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
@@ -98,7 +103,7 @@ def _tile(slices: Slices, i: int, channel: int) -> np.ndarray:
     grey = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
     tile = np.zeros((TILE, TILE, 3), np.uint8)
     tile[: size[1], : size[0]] = grey[..., None]
-    if row["labelled"]:
+    if outlined and row["labelled"]:
         label = cv2.resize(slices.label(i), size, interpolation=cv2.INTER_NEAREST)
         for k in range(1, len(slices.classes)):
             outlines, _ = cv2.findContours(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+CHUNK = 256  # centres that are compared at a time
 THIRDS = ("first third", "middle third", "last third")
 
 
@@ -55,11 +56,13 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 
 def distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """[N] from each of [N, F] to the nearest of [K, F]; infinite without a centre."""
-    found = np.full(len(features), np.inf)
-    for centre in centres:
-        found = np.minimum(found, np.linalg.norm(features - centre, axis=1))
-    return found
+    """float64 [N] from each of [N, F] to the nearest of [K, F]; infinite without a centre."""
+    here, there = features.astype(np.float64), centres.astype(np.float64)
+    found, squares = np.full(len(here), np.inf), (here**2).sum(axis=1)[:, None]
+    for part in np.array_split(there, max(1, len(there) // CHUNK)) if len(there) else ():
+        table = squares + (part**2).sum(axis=1) - 2 * here @ part.T
+        found = np.minimum(found, table.min(axis=1))
+    return np.sqrt(np.maximum(found, 0))
 
 
 def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True) -> list[Pick]:

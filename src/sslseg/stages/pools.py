@@ -1,0 +1,73 @@
+"""Floor 2: what a worklist is chosen from: slices of train as an encoder sees them, annotated or not."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sslseg.data import batches, subsets
+from sslseg.data.slices import Slices
+from sslseg.models import encoder as encoders
+from sslseg.names import ParamError
+from sslseg.params import Worklist
+from sslseg.stages import devices, inputs
+from sslseg.stages.inputs import Inputs
+from sslseg.stages.upstream import Upstream
+from sslseg.training import coreset
+from sslseg.training.coreset import Pick, Pool
+from sslseg.training.vitals import evaluating
+
+BATCH = 32  # slices per forward pass
+
+
+def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
+    device = devices.of(p)
+    net = encoders.from_state(source.state, source.config).to(device)
+    parts = []
+    with evaluating(net):
+        for start in range(0, len(rows), BATCH):
+            images = batches.whole_batch(
+                data.store, rows[start : start + BATCH], data.intensity, p.image_size
+            )
+            parts.append(net(torch.from_numpy(images).to(device)).float().cpu().numpy())
+    return coreset.unit(np.concatenate(parts))
+
+
+def annotated(data: Inputs, count: int | None, seed: int) -> np.ndarray:
+    """Rows of train that count as annotated: all that have a mask, or a nested subset of them."""
+    labelled = data.labelled["train"]
+    if count is None or count == 0:
+        return labelled[: 0 if count == 0 else None]
+    index = inputs.frame_of(data.store, labelled)
+    return np.asarray(subsets.draw(index, count, "slice", "nested", seed).rows)
+
+
+def of(store: Slices, rows: np.ndarray, features: np.ndarray, had: np.ndarray) -> Pool:
+    """What `coreset` reads of the slices `rows`; those that are not annotated are candidates."""
+    index = store.index.iloc[rows]
+    sizes = store.volume_table["slices"].to_numpy()[index["volume"]]
+    text = {name: index[name].astype(str).to_numpy() for name in ("patient", "group")}
+    thirds = coreset.third(index["z"].to_numpy(), sizes)
+    return Pool(features, had, ~had, text["patient"], text["group"], thirds)
+
+
+def pick(p: Worklist, pool: Pool) -> list[Pick]:
+    """The list.
+
+    Raises:
+        ParamError: there are not as many slices to list.
+    """
+    if not pool.candidates.any():
+        raise ParamError(
+            "annotated: every train slice is annotated, so there is none to list; annotated=<n> takes only "
+            "n of them as annotated, to try the list out"
+        )
+    picks = coreset.choose(pool, p.slices, per_patient=p.per_patient, cover=p.cover)
+    if len(picks) < p.slices:
+        patients = len(set(pool.patients[pool.candidates]))
+        raise ParamError(
+            f"slices: wanted at most {len(picks)}, got {p.slices}: there are {int(pool.candidates.sum())} slices "
+            f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}"
+        )
+    return picks

@@ -1,0 +1,110 @@
+"""Floor 2: which slices to annotate next, by what an encoder sees in them. Val and test are never listed."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sslseg import lineage, names, tracking
+from sslseg.data import fingerprint, streams
+from sslseg.data.slices import Slices
+from sslseg.names import EncoderError
+from sslseg.params import Worklist
+from sslseg.stages import devices, inputs, pools, upstream, worklist_gain
+from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+from sslseg.training import coreset
+from sslseg.training.coreset import Pick, Pool
+
+DRAWS = 20  # random lists that the radius is compared with
+
+
+def run(p: Worklist, run: tracking.Run) -> None:
+    """Log the list, its contact sheet, how well it covers train, and, if asked, what it would have gained.
+
+    Raises:
+        EncoderError: none given, scratch, or see `upstream.fetch`.
+        ParamError: fewer slices can be listed than were asked for.
+        LeakError: see `worklist_gain.simulate`.
+    """
+    devices.use(p)
+    if p.encoder == names.SCRATCH:
+        raise EncoderError("encoder: wanted one that has learned something, got scratch")
+    source = upstream.fetch(p)
+    data = inputs.load(p, source.law)
+    upstream.check_channels(source, data.store.channels)
+    upstream.tag(run, source)
+    inputs.record(p, data, run)
+    run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
+    rows = data.rows["train"]
+    features = pools.see(p, source, data, rows)
+    had = pools.annotated(data, p.annotated, p.seed)
+    pool = pools.of(data.store, rows, features, np.isin(rows, had))
+    picks = pools.pick(p, pool)
+    _log(p, run, data.store, rows, pool, picks)
+    if p.simulate:
+        worklist_gain.simulate(p, run, source, data, features)
+
+
+# ---------------------------------------------------------------- what is logged
+def table(store: Slices, rows: np.ndarray, pool: Pool, picks: Sequence[Pick]) -> pd.DataFrame:
+    """One row a slice, first things first; `z` counts from 0 as the file does, `time` is set for 4D files."""
+    found = []
+    for rank, one in enumerate(picks, 1):
+        row = store.index.iloc[rows[one.place]]
+        volume = store.volume_table.iloc[row["volume"]]
+        found.append(
+            {
+                "rank": rank,
+                **{key: row[key] for key in ("patient", "group", "frame", "phase", "z")},
+                "third": coreset.THIRDS[pool.thirds[one.place]],
+                "file": volume["image"],
+                "time": "" if volume["position"] < 0 else int(volume["position"]),
+                "distance": round(one.distance, 4),
+                "reason": _reason(one, str(row["group"]), coreset.THIRDS[pool.thirds[one.place]]),
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def _reason(one: Pick, group: str, part: str) -> str:
+    far = (
+        "nearest to the mean of all, as nothing is annotated yet"
+        if np.isnan(one.distance)
+        else f"{one.distance:.3f} from the nearest slice annotated or listed before"
+    )
+    whose = f"{group or 'all'}: {one.group_had} slices so far, {one.third_had} in the {part}"
+    return f"{far}; {whose}"
+
+
+def _log(
+    p: Worklist, run: tracking.Run, store: Slices, rows: np.ndarray, pool: Pool, picks: list[Pick]
+) -> None:
+    listed = table(store, rows, pool, picks)
+    run.text(listed.to_csv(index=False), "worklist.csv")
+    places = [one.place for one in picks]
+    with tempfile.TemporaryDirectory() as scratch:
+        sheet = Path(scratch) / "worklist.png"
+        fingerprint.contact_sheet(store, sheet, [int(rows[place]) for place in places])
+        run.artifact(sheet)
+    free = np.flatnonzero(pool.candidates)
+    drawn = [streams.stream(p.seed, "worklist", i).permutation(free)[: len(picks)] for i in range(DRAWS)]
+    reached = {
+        "worklist/slices": len(picks),
+        "worklist/annotated": int(pool.annotated.sum()),
+        "worklist/candidates": len(free),
+        "worklist/patients": listed["patient"].nunique(),
+        "worklist/radius": coreset.radius(pool, places),
+        "worklist/radius_random": float(np.mean([coreset.radius(pool, list(d)) for d in drawn])),
+    }
+    if pool.annotated.any():
+        reached["worklist/radius_before"] = coreset.radius(pool, [])
+    run.log(reached)
+    print(listed.drop(columns=["reason", "time"]).to_string(index=False))
+    print(
+        f"farthest train slice from an annotated one: {reached['worklist/radius']:.3f} with this list, "
+        f"{reached['worklist/radius_random']:.3f} with as many at random"
+    )
