@@ -173,6 +173,15 @@ def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str
     return f"At {n} annotated {unit}s on {study.dataset}, {best} {lead}{said}."
 
 
+def worth_of(study: Study, found: Decisions, label: str) -> str:
+    """One sentence on one pipeline at the reader's budget: what an encoder's card says first; '' of references."""
+    n, unit = found.budget, study.unit
+    shown = [worth_text(row, unit) for row in found.worth if (row.pipeline, row.budget) == (label, n)]
+    if not shown:
+        return ""
+    return f"Worth at {n} annotated {unit}s of {study.dataset}: {' and '.join(shown)}."
+
+
 def worth_text(row: WorthRow, unit: str = "slice") -> str:
     """`+42 [25, > 1398] slices of scratch`."""
     if isinstance(row.worth, Refusal):

@@ -18,6 +18,7 @@ from sslseg import flags, history, params, store, tracking
 from sslseg.names import ParamError
 
 PAGE, RECORD = "report.html", "decisions.json"
+CARDS = "encoder_worth"  # in the record: model ID -> sentence
 DECISIONS = ("worth", "verdict", "advice", "claims")
 TABLES = ("encoders", "runs")
 SCORES = "scores"
@@ -116,6 +117,8 @@ def _page(
     record, page = folder / RECORD, folder / PAGE
     asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
     shown = {key: value for key, value in asked.items() if key in wanted}
+    if "worth" in wanted:
+        shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
     images = {name: (d, folder / f"{name}.png") for name, d in drawn.items()}
     page.write_text(report.render(Page(study, found, judged, stored, images, wanted, command(p), _ui(uri))))

@@ -85,6 +85,7 @@ def render(page: Page) -> str:
         worth=worth_table(page),
         grids=verdict_grids(page.decisions),
         symbol=SYMBOL,
+        worth_of=lambda label: decide.worth_of(page.study, page.decisions, label),
         scores=score_table(page.study),
         runs=run_table(page),
         settings=settings(page.study),

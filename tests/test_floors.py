@@ -13,11 +13,13 @@ from sslseg import plugins
 
 PACKAGE = plugins.PACKAGE
 ROOT = PACKAGE.parents[1]
-FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "searchspace", "mlproject"}
+FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "searchspace", "mlproject",
+           "jobs"}  # fmt: skip
 FLOOR_1A = {
     "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
     "identity", "history", "history_sql", "history_http", "history_records", "history_cache",
-    "manifest", "reruns", "doctor", "retention", "archive", "rows", "packing",
+    "manifest", "descriptions", "reruns", "doctor", "retention", "archive", "rows", "rows_http", "packing",
+    "unpacking",
 }  # fmt: skip
 FOLDERS_1B = {"data", "datasets", "models", "methods", "training"}
 FLOOR_2 = {"launch", "api", "__init__", "__main__", "stages", "executors", "commands"}

@@ -58,6 +58,7 @@ MODEL_SHA = "sslseg.sha256"
 MODEL_ARCHITECTURE = "sslseg.architecture"
 MODEL_DOMAIN = "sslseg.domain"  # what the data shows: "natural", "cardiac-mri" …; from the encoder's config
 MODEL_EXPOSURE = "sslseg.exposure_sha256"  # of the folder's EXPOSURE_FILE
+MODEL_WORTH = "sslseg.worth"  # what an analysis found the pipeline to be worth
 MODEL_ORIGIN = "sslseg.origin"  # where imported weights come from, as declared
 
 KIND_ENCODER = "encoder"

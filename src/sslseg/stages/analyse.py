@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from pathlib import Path
 
 from analysis import make
-from sslseg import tracking
+from sslseg import descriptions, tracking
 from sslseg.params import Analyse
 
 FOLDER = "analysis"
@@ -23,5 +24,15 @@ def run(p: Analyse, run: tracking.Run) -> None:
         for path in make.make(p, folder, p.experiment or run.experiment_id, run.uri):
             run.artifact(path, None if path.name == make.PAGE else FOLDER)
             run.beat()
+            if path.name == make.RECORD:
+                _describe(path, run)
     if p.out:
         print(f"figures and tables: {folder}")
+
+
+def _describe(record: Path, run: tracking.Run) -> None:
+    """Say on every compared encoder's card, in the registry, what it was found to be worth."""
+    found = json.loads(record.read_text()).get(make.CARDS, {})
+    for model_id, sentence in found.items():
+        if sentence:
+            descriptions.put(model_id, sentence, run.uri)

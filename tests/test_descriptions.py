@@ -1,0 +1,43 @@
+"""An analysis' finding leads the registry's description, once, and leaves the card below it alone."""
+
+from __future__ import annotations
+
+from mlflow import MlflowClient
+
+from sslseg import descriptions, names, references, registry, tracking
+
+CARD = "# A card\n\n> a quotation of its own\n"
+FIRST, SECOND = "Worth +3 slices of scratch.", "Worth +9 [4, > 20] slices\nof <b>scratch</b>."
+
+
+def test_the_finding_leads_and_the_next_one_takes_its_place() -> None:
+    once = descriptions.lead(CARD, FIRST)
+    assert once == f"> {FIRST}\n\n{CARD}"
+    twice = descriptions.lead(once, SECOND)
+    assert twice == f"> Worth +9 [4, > 20] slices of &lt;b>scratch&lt;/b>.\n\n{CARD}"
+    assert len(descriptions.lead("x" * 10_000, FIRST)) == 5000  # MLflow's column
+
+
+def test_every_version_and_the_model_itself_carry_it(store: str, model_folder) -> None:
+    facts = {
+        "name": "encoder-r",
+        "role": "target",
+        "method": "byol",
+        "dataset": "photos",
+        "lineage": "byol-photos",
+    }
+    with tracking.open_run("pretrain") as run:
+        model = registry.log_encoder(run, model_folder(1.0), card=CARD, **facts)
+        other = registry.log_encoder(run, model_folder(2.0), card=CARD, epoch=0, **facts)
+    assert descriptions.put(model, FIRST) == 1
+    assert descriptions.put(model, SECOND) == 1
+    api = MlflowClient(store)
+    said = {references.model_id_of(v): v.description for v in api.search_model_versions("name = 'encoder-r'")}
+    assert said[model] == descriptions.lead(CARD, SECOND)
+    assert said[other] == CARD
+    assert api.get_logged_model(model).tags[names.MODEL_WORTH] == SECOND
+    assert registry.resolve(run.id, epoch=0).model_id == other  # a described encoder is found as before
+
+
+def test_a_model_that_is_gone_is_passed_over(store: str) -> None:
+    assert descriptions.put("m-" + "0" * 32, FIRST) == 0
