@@ -66,3 +66,43 @@ def test_largest_component_of_each_class_in_3d():
     kept = inference.largest_components(mask, 3)
     assert (kept == 1).sum() == 3 * 36
     assert kept[0, 12, 12] == 2
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("sliced", [0, 1, 2])
+def test_volumes_are_sliced_along_the_axis_of_training(axis, sliced):
+    """Whatever axis `image` was sliced along, the network sees the plane it knows and the mask fits `image`."""
+    seen = []
+
+    class Watching(ByBrightness):
+        def forward(self, x):
+            seen.append(tuple(x.shape))
+            return super().forward(x)
+
+    facts = {"reading": {"axis": axis}}
+    model = Model(Watching(), ("background", "LV"), 1, Intensity("dataset", (0.5,), (0.25,)), 0.0, facts)
+    image, spacing = disc(shape=(41, 70, 4), centre=(22, 40)).T, (8.0, 1.5, 1.2)  # [4, 70, 41]
+    given = np.moveaxis(image, sliced, 0)
+    order = [sliced, *(a for a in range(3) if a != sliced)]
+    mask = inference.segment(
+        [model], given[None], tuple(spacing[a] for a in order), sliced=sliced, batch_size=99
+    )
+    np.testing.assert_array_equal(mask, given > 500)
+    planes = [n for a, n in enumerate(image.shape) if a != axis]
+    assert seen == [(image.shape[axis], 1, *(-(-n // 32) * 32 for n in planes))]
+
+
+def test_models_of_other_axes_make_no_ensemble():
+    other = Model(
+        ByBrightness(), ("background", "LV"), 1, Intensity("dataset"), 0.0, {"reading": {"axis": 2}}
+    )
+    with pytest.raises(EncoderError, match="slices along one axis: 0, 2"):
+        inference.segment([by_brightness(0.0), other], disc().T[None], (8.0, 1.5, 1.5))
+
+
+def test_tiles_of_a_network_without_reach_give_the_same_mask():
+    image = disc(shape=(150, 200, 2), centre=(80, 90), radius=40).T[None]
+    whole, tiled = (
+        inference.segment([by_brightness(1.0)], image, (8.0, 1.5, 1.5), tile=tile) for tile in (0, 64)
+    )
+    np.testing.assert_array_equal(tiled, whole)

@@ -260,6 +260,8 @@ class Inference(Machine):
     batch_size: int = knob(16, "slices per forward pass", low=1, runtime=True)
     mirror: bool = knob(False, "average with the prediction of the mirrored slices")
     largest: bool = knob(False, "keep the largest 3D component of each class only")
+    tile: int = knob(1024, "slices longer than this, in pixels of the network, go through in overlapping tiles; "
+                     "0 = never", low=0, high=8192)  # fmt: skip
     on_bad_file: str = knob(
         "stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip")
     )
@@ -270,7 +272,7 @@ class Predict(Inference):
     """Segment volumes with a registered model, in the geometry of the input."""
 
     model: tuple[str, ...] = knob(help="fine-tuned model: run ID, runs:/… or models:/…; several are averaged")
-    input: str = knob(help="a NIfTI file, or a folder of them")
+    input: str = knob(help="a file, or a folder of them: NIfTI, NRRD, MetaImage, PNG, TIFF …, DICOM series")
     output: str = knob(help="folder for the masks; must not be the input's")
     pattern: str = knob("*", "which files of an input folder, by name, as a shell writes it")
 

@@ -1,8 +1,8 @@
 """Floor 1b: a volume in, its mask on its own grid out.
 
-The way there is the slice store's, to the bit: resampled in plane to the network's spacing, coded as
-int16, clipped and scaled by the law the network was trained under with the volume's own p1 and p99,
-padded to multiples of 32. The way back: padding cut off, logits resampled to the input's grid, and
+The way there is the slice store's, to the bit: sliced along the axis of training, resampled in plane to
+the network's spacing, coded as int16, clipped and scaled by the law the network was trained under with
+the volume's own p1 and p99, padded to multiples of 32. The way back: padding cut off, logits resampled to the input's grid, and
 only then one class for each pixel.
 """
 
@@ -23,7 +23,7 @@ from sslseg.data.encode import encode
 from sslseg.data.intensity import Intensity
 from sslseg.data.render import MULTIPLE
 from sslseg.data.source import Volume
-from sslseg.models import segmenter
+from sslseg.models import segmenter, tiling
 from sslseg.names import EncoderError
 from sslseg.training.vitals import evaluating
 
@@ -38,6 +38,11 @@ class Model:
     law: Intensity
     spacing: float
     facts: dict[str, Any]
+
+    @property
+    def axis(self) -> int:
+        """The axis that volumes were sliced along for training: 0 z, 1 y, 2 x."""
+        return int(self.facts.get("reading", {}).get("axis", 0))
 
 
 def open_model(folder: Path | str, device: Any = "cpu") -> Model:
@@ -64,6 +69,8 @@ def segment(
     *,
     batch_size: int = 16,
     mirror: bool = False,
+    tile: int = 0,
+    sliced: int = 0,
     device: Any = "cpu",
 ) -> np.ndarray:
     """The class of every voxel, uint8 [Z, Y, X].
@@ -71,14 +78,19 @@ def segment(
     Args:
         models: one, or several whose logits are averaged on the input's grid.
         image: [C, Z, Y, X], any integer type or float, finite.
-        spacing: (z, y, x) in mm; z is not read, slices are segmented one by one.
+        spacing: (z, y, x) in mm; slices are segmented one by one, along the models' axis.
         mirror: average with the logits of the slices mirrored left to right.
+        tile: slices longer than this are segmented in tiles (`tiling`), pixels of the network; 0 = never.
+        sliced: the axis of the file that comes first in `image` (`folder.along`); 0 = as the file has it.
 
     Raises:
-        EncoderError: a model reads another number of channels, or the models have other classes.
+        EncoderError: a model reads another number of channels, or the models differ in classes or axis.
         DataError: see `encode`.
     """
     _check(models, len(image))
+    order = turn(sliced, models[0].axis)
+    image = image.transpose(0, *(1 + k for k in order))
+    spacing = tuple(spacing[k] for k in order)
     inputs = [_network_input(model, image, spacing) for model in models]
     depth, grid = image.shape[1], image.shape[2:]
     mask = np.empty((depth, *grid), np.uint8)
@@ -86,11 +98,17 @@ def segment(
         for start in range(0, depth, batch_size):
             part = slice(start, start + batch_size)
             total = sum(
-                _logits(model.net, torch.from_numpy(x[part]).to(device), grid, mirror)
+                _logits(model.net, torch.from_numpy(x[part]).to(device), grid, mirror, tile)
                 for model, x in zip(models, inputs, strict=True)
             )
             mask[part] = total.argmax(1).to(torch.uint8).cpu().numpy()
-    return mask
+    return mask.transpose(np.argsort(order))
+
+
+def turn(first: int, wanted: int) -> tuple[int, int, int]:
+    """Order in which axes of a volume sliced along `first` are taken to have it sliced along `wanted`."""
+    now, then = ([axis, *(a for a in range(3) if a != axis)] for axis in (first, wanted))
+    return tuple(now.index(axis) for axis in then)
 
 
 def _check(models: Sequence[Model], channels: int) -> None:
@@ -104,6 +122,10 @@ def _check(models: Sequence[Model], channels: int) -> None:
             raise EncoderError(
                 f"models of one ensemble must have the same classes: {models[0].classes}, {model.classes}"
             )
+        if model.axis != models[0].axis:
+            raise EncoderError(
+                f"models of one ensemble must be trained on slices along one axis: {models[0].axis}, {model.axis}"
+            )
 
 
 def _network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
@@ -114,14 +136,14 @@ def _network_input(model: Model, image: np.ndarray, spacing: tuple[float, float,
     return np.clip(coded.codes.astype(np.float32), low, high) * scale + offset
 
 
-def _logits(net: nn.Module, x: Tensor, grid: tuple[int, int], mirror: bool) -> Tensor:
+def _logits(net: nn.Module, x: Tensor, grid: tuple[int, int], mirror: bool, tile: int) -> Tensor:
     """float32 [B, K, *grid] of [B, C, H, W]."""
     height, width = x.shape[2:]
     padded = functional.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
-    found = net(padded)
+    found = tiling.apply(net, padded, tile)
     if mirror:
-        found = (found + net(padded.flip(-1)).flip(-1)) / 2
-    found = found[:, :, :height, :width].float()
+        found = (found + tiling.apply(net, padded.flip(-1), tile).flip(-1)) / 2
+    found = found[:, :, :height, :width]
     if (height, width) == tuple(grid):
         return found
     shrinks = grid[0] < height or grid[1] < width

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg import plugins, tracking
-from sslseg.data import nifti, niftimask, slices, streams
+from sslseg.data import maskfolder, slices, streams
 from sslseg.data.inputs import describe
 from sslseg.data.source import Description, Source, Volume
 from sslseg.names import TAG_DATASET, DataError, EncoderError, ParamError
@@ -47,7 +47,7 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     sources, classes = choose(module, about, root, p), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else trained.fetch(p.model, p, run)
-    predict = _from_model(p, model, classes) if model else _from_folder(p, root, classes)
+    predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
     scored = Scored(p.dataset)
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
@@ -106,9 +106,12 @@ def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> l
 
 
 # ---------------------------------------------------------------- where predictions come from
-def _from_model(p: Evaluate, model: Trained, classes: Sequence[str]) -> Predictor:
-    number = translation(model.classes, classes)
-    return lambda source, volume: number[trained.segment(model, p, volume.image, volume.spacing)]
+def _from_model(p: Evaluate, model: Trained, about: Description) -> Predictor:
+    number = translation(model.classes, about.classes)
+    sliced = int(about.settings.get("axis", 0))
+    return lambda source, volume: number[
+        trained.segment(model, p, volume.image, volume.spacing, sliced=sliced)
+    ]
 
 
 def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
@@ -125,38 +128,16 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(p: Evaluate, root: Path, classes: Sequence[str]) -> Predictor:
-    folder = Path(p.predictions).expanduser()
-    if not folder.is_dir():
-        raise ParamError(f"predictions: {folder} is no folder")
+def _from_folder(p: Evaluate, root: Path, about: Description) -> Predictor:
+    masks = Path(p.predictions).expanduser()
+    if not masks.is_dir():
+        raise ParamError(f"predictions: {masks} is no folder")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        path = mask_of(folder, source.image, root)
-        index = source.index if niftimask.frames(path) is not None else None
-        prediction, _ = nifti.read_volume(path, index)
-        shape = volume.label.shape
-        if prediction.shape != shape:
-            raise DataError(f"{path}: wanted a mask of the image's shape {shape}, got {prediction.shape}")
-        if strange := np.setdiff1d(prediction, range(len(classes))).tolist():
-            raise DataError(f"{path}: wanted labels 0 to {len(classes) - 1}, got also {strange[:8]}")
-        return prediction.astype(np.uint8)
+        path = maskfolder.mask_of(masks, source.image, root)
+        return maskfolder.read(path, source, about, volume.label.shape)
 
     return read
-
-
-def mask_of(folder: Path, image: Path, root: Path) -> Path:
-    """The mask of an image: at its place below the folder, or by its name alone.
-
-    Raises:
-        DataError: there is none. A missing mask is no empty mask.
-    """
-    image, root = image.resolve(), root.resolve()
-    tried = [folder / image.relative_to(root)] if image.is_relative_to(root) else []
-    tried.append(folder / image.name)
-    for path in tried:
-        if path.is_file():
-            return path
-    raise DataError(f"{tried[-1]}: wanted a mask named as the image {image}, there is none")
 
 
 # ---------------------------------------------------------------- what is logged

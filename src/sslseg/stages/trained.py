@@ -64,12 +64,18 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
 
 
 def segment(
-    trained: Trained, p: Inference, image: np.ndarray, spacing: tuple[float, float, float]
+    trained: Trained,
+    p: Inference,
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    *,
+    sliced: int = 0,
 ) -> np.ndarray:
-    """uint8 [Z, Y, X] of an image [C, Z, Y, X], with the options of `p`. Raises as `inference.segment`."""
+    """uint8 [Z, Y, X] of an image [C, Z, Y, X], with the options of `p`; see `inference.segment`."""
     mask = inference.segment(
-        trained.models, image, spacing, batch_size=p.batch_size, mirror=p.mirror, device=devices.of(p)
-    )
+        trained.models, image, spacing, batch_size=p.batch_size, mirror=p.mirror, tile=p.tile,
+        sliced=sliced, device=devices.of(p),
+    )  # fmt: skip
     return inference.largest_components(mask, len(trained.classes)) if p.largest else mask
 
 
