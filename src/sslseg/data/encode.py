@@ -135,8 +135,10 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     for c, channel in enumerate(image):
         low, high = float(channel.min()), float(channel.max())
         if _integers(channel) and high - low <= CODE_MAX - CODE_MIN:
-            if low < CODE_MIN or high > CODE_MAX:
-                intercept[c] = low - CODE_MIN
+            if low >= CODE_MIN and high <= CODE_MAX:
+                np.copyto(codes[c], channel, casting="unsafe")  # the values are their own codes
+                continue
+            intercept[c] = low - CODE_MIN
         else:
             scale[c] = (high - low) / (CODE_MAX - CODE_MIN) or 1.0
             intercept[c] = low - CODE_MIN * scale[c]
@@ -148,17 +150,37 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def percentiles(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """1st and 99th percentile of each channel of [C, ...]; where they are equal, its extremes."""
     flat = image.reshape(len(image), -1)
-    low, high = np.percentile(flat, CLIP, axis=1)
+    low, high = np.array([_counted(v) if _countable(v) else np.percentile(v, CLIP) for v in flat]).T
     flat_law = high <= low
     return np.where(flat_law, flat.min(axis=1), low), np.where(flat_law, flat.max(axis=1), high)
 
 
+def _countable(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iu" and int(values.max()) - int(values.min()) <= CODE_MAX - CODE_MIN
+
+
+def _counted(values: np.ndarray) -> list[float]:
+    """`np.percentile(values, CLIP)` of countable [N], to the bit, from a histogram: a fifth of the time."""
+    low = int(values.min())
+    above = (values - values.min()).view(f"u{values.dtype.itemsize}")  # right even where the sign wraps round
+    upto = np.cumsum(np.bincount(above.astype(np.int64)))
+    found = []
+    for share in np.divide(CLIP, 100):
+        place = (len(values) - 1) * share
+        before = int(place)
+        a, b = np.searchsorted(upto, [before, min(before + 1, len(values) - 1)], side="right") + float(low)
+        t = place - before
+        found.append(a + (b - a) * t if t < 0.5 else b - (b - a) * (1 - t))  # as numpy's linear method
+    return found
+
+
 def voxel_digest(image: np.ndarray) -> str:
     """sha256 of shape and values, whatever number type they are stored in."""
-    values = image.astype("<i8") if _integers(image) else image.astype("<f4")
-    return hashlib.sha256(
-        repr(image.shape).encode() + values.dtype.str.encode() + values.tobytes()
-    ).hexdigest()
+    kind = "<i8" if _integers(image) else "<f4"
+    digest = hashlib.sha256(repr(image.shape).encode() + kind.encode())
+    for place in np.ndindex(image.shape[:-2]):  # plane by plane: the copies stay in the cache
+        digest.update(np.ascontiguousarray(image[place], kind))
+    return digest.hexdigest()
 
 
 def _integers(values: np.ndarray) -> bool:
