@@ -224,7 +224,30 @@ class Finetune(Machine, Data, Views):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sweep(Machine):
+class Workers(Machine):
+    """Who runs the cells of a sweep, or the trials of a tuning."""
+
+    workers: int = knob(
+        0, "warm worker processes; 0 = one per core or device, or what fits the cluster", low=0, runtime=True
+    )
+    executor: str = knob("local", "where cells run (file name in src/sslseg/executors)",
+                         choices=plugins.names("executors"), runtime=True)  # fmt: skip
+    ray_address: str = knob(
+        "",
+        "executor=ray: host:port of a running cluster, or auto; '' = one started on the spot",
+        runtime=True,
+    )
+    ray_cpus: float = knob(
+        1.0, "executor=ray: cores that each worker reserves; may be a fraction", low=0.01, runtime=True
+    )
+    ray_gpus: float | None = knob(
+        None, "executor=ray: devices that each worker reserves; none = 1 where the cluster has any", low=0.0,
+        runtime=True,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep(Workers):
     """Run the missing stages of a grid: pipelines × budgets × seeds."""
 
     study: str = knob("", "a named grid (paper, paper-cpu, demo); '' = from the knobs below")
@@ -246,11 +269,10 @@ class Sweep(Machine):
     byol_imagenet: str = knob("", "source of a BYOL ImageNet encoder, used instead of BYOL on natural images")
     finetune: str = knob("", "knobs of every fine-tuning, as 'steps=10,batch_size=4'")
     pretrain: str = knob("", "knobs of every pretraining, likewise")
-    workers: int = knob(0, "worker processes; 0 = one per core or device", low=0, runtime=True)
-    executor: str = knob(
-        "local", "where cells run (file name in src/sslseg/executors)", choices=("local",), runtime=True
-    )
-    dry_run: bool = knob(False, "print the cells and which are missing, run nothing", runtime=True)
+    dry_run: bool = knob(
+        False, "print the cells, which are missing, and the hours and disk of earlier runs like them; run nothing",
+        runtime=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,7 +375,7 @@ class Demo(Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tune(Machine):
+class Tune(Workers):
     """Search the knobs of fine-tuning, or of pretraining, by the validation score. Test is never read."""
 
     stage: str = knob("finetune", "whose knobs are searched", choices=("finetune", "pretrain"))
@@ -384,8 +406,9 @@ class Tune(Machine):
     pruner: str = knob("median", "which trials are ended early", choices=("median", "hyperband", "none"))
     storage: str = knob("", "URL of Optuna's database; '' = SQLite, tune.db in the cache", runtime=True)
     workers: int = knob(
-        1, "trials at a time, each in a process of its own; 1 = in this one", low=1, runtime=True
-    )
+        1, "trials at a time, each in a process of its own; 1 = in this one, unless executor=ray", low=1,
+        runtime=True,
+    )  # fmt: skip
 
 
 STAGES: dict[str, type] = {

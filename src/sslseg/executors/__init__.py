@@ -1,6 +1,12 @@
-"""Floor 2: where the cells of a sweep run. One file a back-end; the file name is its name.
+"""Floor 2: where the cells of a sweep, or the trials of a tuning, run. One file a back-end, by its name.
 
-Contract of a back-end: `run(graph, work, workers, devices) -> Iterator[Outcome]`. It takes what is
-`graph.ready()`, gives every job exactly one Outcome and closes it on the graph; `work(job)` is a picklable
-function that runs in a warm process and returns a run ID.
+Contract of a back-end (tests/contracts/test_executors.py):
+
+- `places(p) -> (cells at a time, CPU threads of each)`, of a `params.Workers`; it starts no worker.
+- `run(graph, work, p) -> Iterator[Outcome]` takes what is `graph.ready()`, gives every job exactly one
+  Outcome and closes it on the graph. `work(job)` is a picklable function that returns a run ID; it runs in a
+  warm process. A job whose process died is tried again `RETRIES` times, and goes on from its checkpoint. When
+  the generator is closed or thrown into, its processes end and none of their runs is left RUNNING.
 """
+
+RETRIES = 2  # of a job whose process died: killed, out of memory, its machine lost

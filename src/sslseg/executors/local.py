@@ -8,10 +8,22 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
-from sslseg.executors.graph import Graph, Job, Outcome
-from sslseg.names import SslsegError
+from sslseg.executors import RETRIES
+from sslseg.jobs import Graph, Job, Outcome, reason
+from sslseg.params import Workers
 
-RETRIES = 2  # a job whose worker died (killed, out of memory) goes on from its checkpoint
+
+def places(p: Workers) -> tuple[int, int]:
+    """One worker per device, else per core, unless the user said how many; the cores are shared out."""
+    cores = os.cpu_count() or 1
+    workers = p.workers or _devices(p) or cores
+    return workers, p.threads or max(1, cores // workers)
+
+
+def _devices(p: Workers) -> int:
+    import torch  # not needed to list this back-end
+
+    return torch.cuda.device_count() if p.device != "cpu" else 0
 
 
 def _start(counter, devices: int) -> None:
@@ -24,12 +36,13 @@ def _start(counter, devices: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(index % devices)
 
 
-def run(graph: Graph, work: Callable[[Job], str], workers: int, devices: int = 0) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     A job whose upstream failed is not run; a job whose worker process died is tried again, alone, so that
     the jobs that ran beside a killer are not taken for one.
     """
+    workers, devices = places(p)[0], _devices(p)
     context = multiprocessing.get_context("spawn")
     lost: dict[str, int] = {}
     while not graph.done():
@@ -108,5 +121,4 @@ def _outcome(job: Job, future: Future) -> Outcome:
     error = future.exception()
     if error is None:
         return Outcome(job, run_id=future.result())
-    kind = "" if isinstance(error, SslsegError) else type(error).__name__
-    return Outcome(job, error=": ".join(filter(None, [kind, str(error)])))
+    return Outcome(job, error=reason(error))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from datetime import datetime
+from types import ModuleType
 from typing import Any
 
-import torch
-
 from sslseg import cells as grid
-from sslseg import launch, names, plugins, tracking
+from sslseg import history, launch, names, plugins, tracking
 from sslseg.cells import Cell
-from sslseg.executors.graph import Graph, Job, Outcome
+from sslseg.jobs import Graph, Job, Outcome
 from sslseg.params import Sweep
+from sslseg.stages import devices, estimates
 from sslseg.studies import fill  # noqa: F401 a hook of `launch`
 
 TABLE = "cells.json"
@@ -25,6 +26,7 @@ def run(p: Sweep, run: tracking.Run) -> None:
     Raises:
         SslsegError: at least one cell failed; the others have run.
     """
+    backend = plugins.load("executors", p.executor)
     cells = grid.cells(p)
     context = {
         "cache": str(tracking.cache_folder(p.cache)),
@@ -33,28 +35,21 @@ def run(p: Sweep, run: tracking.Run) -> None:
         "uri": run.uri,
         "device": p.device,
     }
-    workers, devices = _workers(p)
-    context["threads"] = p.threads or max(1, (os.cpu_count() or 1) // workers)
+    places, context["threads"] = backend.places(p)
     if p.dry_run:
-        _show(cells, context)
+        _show(run, cells, context, places)
         return
-    outcomes = _execute(p, run, Graph(cells, context), workers, devices)
+    outcomes = _execute(p, run, Graph(cells, context), backend)
     failed = {o.job.name: o.error for o in outcomes if not o.run_id}
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
 
 
-def _workers(p: Sweep) -> tuple[int, int]:
-    devices = torch.cuda.device_count() if p.device != "cpu" else 0
-    return p.workers or devices or os.cpu_count() or 1, devices
-
-
-def _execute(p: Sweep, run: tracking.Run, graph: Graph, workers: int, devices: int) -> list[Outcome]:
-    backend = plugins.load("executors", p.executor)
+def _execute(p: Sweep, run: tracking.Run, graph: Graph, backend: ModuleType) -> list[Outcome]:
     total, outcomes = len(graph.waiting), []
     with run.bar(total, "cells") as bar:
-        for outcome in backend.run(graph, work, workers, devices):
+        for outcome in backend.run(graph, work, p):
             outcomes.append(outcome)
             bar.set_postfix_str(outcome.job.name)
             bar.update()
@@ -88,15 +83,22 @@ def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
     return cell.params(upstream_run_id or None, context["cache"], context["threads"], context["device"])
 
 
-def _show(cells: list[Cell], context: dict) -> None:
-    """Print every cell and whether it has a finished run; opens no run but this one."""
+def _show(run: tracking.Run, cells: list[Cell], context: dict, places: int) -> None:
+    """Print every cell and whether it has a finished run, and what is to be expected; runs nothing."""
     ids: dict[str, str] = {}
+    parameters = {}
     for cell in cells:
         found = ""
+        parameters[cell.name] = p = _params(cell, ids.get(cell.upstream, ""), context)
         if not cell.upstream or ids.get(cell.upstream):
-            p = _params(cell, ids.get(cell.upstream, ""), context)
             found = tracking.find(launch.stage_module(cell.stage).identify(p)) or ""
         ids[cell.name] = found
         print(f"{'done   ' if found else 'missing'}  {cell.name}  {found}")
-    missing = sum(not i for i in ids.values())
-    print(f"{len(cells)} cells, {missing} missing")
+    missing = [cell for cell in cells if not ids[cell.name]]
+    print(f"{len(cells)} cells, {len(missing)} missing")
+    if missing:
+        kinds = estimates.kinds(cells, parameters)
+        device = devices.name(parameters[missing[-1].name])
+        wanted = {cell.name: kinds[cell.name] for cell in missing}
+        costs = estimates.costs(wanted, parameters, history.runs(uri=run.uri), device, estimates.size_of)
+        print("\n".join(estimates.lines(missing, kinds, costs, places, datetime.now())))

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sslseg import cells, flags, launch, manifest, names, processes, runs, searchspace, store, tracking
 from sslseg.data import streams
-from sslseg.executors.graph import Job
+from sslseg.jobs import Job
 from sslseg.params import Finetune, Pretrain, Tune
 from sslseg.processes import Terminated
 from sslseg.runs import Run

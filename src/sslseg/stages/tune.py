@@ -8,19 +8,16 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 import shlex
 import sys
 from collections.abc import Iterator
 
 import optuna
-import torch
 from optuna.trial import TrialState
 
-from sslseg import flags, identity, lineage, names, searchspace, store, tracking
+from sslseg import flags, identity, lineage, names, plugins, searchspace, store, tracking
 from sslseg.cells import Cell
-from sslseg.executors import local
-from sslseg.executors.graph import Graph, Outcome
+from sslseg.jobs import Graph, Outcome, reason
 from sslseg.params import Tune
 from sslseg.stages import finetune, pretrain, trials, tuneplots
 from sslseg.stages.trials import OVER, Plan
@@ -44,7 +41,7 @@ def fill(p: Tune) -> Tune:
         p,
         cache=str(folder),
         storage=p.storage or f"sqlite:///{folder / 'tune.db'}",
-        threads=p.threads or max(1, (os.cpu_count() or 1) // p.workers),
+        threads=plugins.load("executors", p.executor).places(p)[1],
     )
 
 
@@ -139,8 +136,8 @@ def _places(p: Tune, found: dict[str, Plan]) -> Iterator[Cell]:
 
 def _execute(p: Tune, run: tracking.Run, graph: Graph) -> list[str]:
     """Run all; returns a line for each that failed."""
-    devices = torch.cuda.device_count() if p.device != "cpu" else 0
-    outcomes = _here(graph) if p.workers == 1 else local.run(graph, trials.work, p.workers, devices)
+    here = p.executor == "local" and p.workers == 1
+    outcomes = _here(graph) if here else plugins.load("executors", p.executor).run(graph, trials.work, p)
     failed, total = [], len(graph.waiting)
     with run.bar(total, "trials") as bar:
         for ended, outcome in enumerate(outcomes, 1):
@@ -158,7 +155,7 @@ def _here(graph: Graph) -> Iterator[Outcome]:
         try:
             yield graph.close(Outcome(job, run_id=trials.work(job)))
         except Exception as error:
-            yield graph.close(Outcome(job, error=f"{type(error).__name__}: {error}"))
+            yield graph.close(Outcome(job, error=reason(error)))
 
 
 def _show(p: Tune, run: tracking.Run, found: dict[str, Plan]) -> None:

@@ -1,10 +1,11 @@
-"""Jobs, and the order they may run in. Pure."""
+"""Floor 0: jobs, and the order they may run in. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
 from sslseg.cells import Cell
+from sslseg.names import SslsegError
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,12 @@ class Outcome:
     job: Job
     run_id: str = ""
     error: str = ""
+
+
+def reason(error: BaseException) -> str:
+    """What an Outcome says of an error; the project's own are whole sentences."""
+    kind = "" if isinstance(error, SslsegError) else type(error).__name__
+    return ": ".join(filter(None, [kind, str(error)]))
 
 
 class Graph:

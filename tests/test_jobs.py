@@ -7,7 +7,7 @@ import random
 import pytest
 
 from sslseg.cells import Cell
-from sslseg.executors.graph import Graph, Outcome
+from sslseg.jobs import Graph, Outcome
 
 
 def chain(*pairs: tuple[str, str]) -> Graph:

@@ -1,0 +1,225 @@
+"""Warm actors on a Ray cluster: a running one, or one that is started on this machine. Wants the extra `ray`.
+
+Ray places the actors, on however many machines, and tells which are lost; here the jobs get their order. On
+several machines all of them must see the same paths (code, data, cache) and one tracking server.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from sslseg import processes
+from sslseg.executors import RETRIES
+from sslseg.jobs import Graph, Job, Outcome, reason
+from sslseg.names import TAG_PROCESS, ParamError, SslsegError
+from sslseg.params import Workers
+
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+
+try:
+    import ray
+    from ray.exceptions import RayActorError
+except ImportError:
+    raise ParamError(
+        "executor: ray is not installed here; `pip install -e .[ray]`, or use executor=local"
+    ) from None
+
+
+class _Worker:
+    """One warm process. Its calls come one after the other, in its main thread."""
+
+    def __init__(self, work: Callable[[Job], str]):
+        os.environ["TQDM_DISABLE"] = "1"
+        self._work = work
+
+    def begin(self) -> str:
+        """Answers once the process is there: whose runs are its own."""
+        return processes.owner()
+
+    def do(self, job: Job) -> tuple[str, str]:
+        """Run ID and '', or '' and why there is none."""
+        try:
+            return self._work(job), ""
+        except Exception as error:
+            return "", reason(error)
+
+
+@dataclass
+class _Crew:
+    """The workers: those that are being placed, those that wait, and those that have a job."""
+
+    work: Callable[[Job], str]
+    options: dict[str, Any]
+    uri: str
+    owners: dict[Any, str] = field(default_factory=dict)  # worker -> its process, once it has begun
+    idle: list[Any] = field(default_factory=list)
+    calls: dict[Any, tuple[Any, Job | None]] = field(default_factory=dict)  # what Ray has been asked for
+
+    def hire(self) -> None:
+        """Ask for a worker. It may have to wait for a machine; the others do not wait for it."""
+        worker = ray.remote(**self.options)(_Worker).remote(self.work)
+        self.calls[worker.begin.remote()] = (worker, None)
+
+    def give(self, job: Job) -> None:
+        """Let an idle worker do a job."""
+        worker = self.idle.pop()
+        self.calls[worker.do.remote(job)] = (worker, job)
+
+    def next(self) -> tuple[Job | None, tuple[str, str] | None, str]:
+        """Wait for a call to end: its job, what came back (None = the worker is lost), and why it is lost."""
+        (call,), _ = ray.wait(list(self.calls))
+        worker, job = self.calls.pop(call)
+        try:
+            found = ray.get(call)
+        except RayActorError as error:
+            self.end(worker, "FAILED", "its worker process was lost")
+            return job, None, str(error).strip().splitlines()[-1]
+        if job is None:
+            self.owners[worker] = found
+        self.idle.append(worker)
+        return job, found, ""
+
+    def end(self, worker: Any, status: str, why: str) -> None:
+        """End a worker for certain, then what it has left RUNNING: its work can be gone on with at once."""
+        from sslseg import runs, tracking  # here, for a worker to start as light as a local one
+
+        with suppress(Exception):  # the cluster itself may be gone
+            ray.kill(worker)
+        owner = self.owners.pop(worker, "")
+        if owner and self.uri:
+            for run in tracking.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
+                runs.close(run.info.run_id, status, why, self.uri)
+
+    def dismiss(self) -> None:
+        """End all."""
+        for worker in [*self.owners, *(worker for worker, _ in self.calls.values())]:
+            self.end(worker, "KILLED", "the sweep was ended")
+        self.calls.clear()
+
+
+def places(p: Workers) -> tuple[int, int]:
+    """As many workers as fit on this machine, or on the running cluster, unless the user said how many."""
+    threads = p.threads or max(1, int(p.ray_cpus))
+    if p.workers:
+        return p.workers, threads
+    if not p.ray_address:
+        return max(1, int((os.cpu_count() or 1) / p.ray_cpus)), threads
+    with _connected(p):
+        return _fitting(_demand(p)), threads
+
+
+def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcome]:
+    """Run every job after those it needs; yields an Outcome per job as it ends.
+
+    Raises:
+        SslsegError: no cluster answers, it has no room for one worker, or its workers do not start.
+    """
+    uri = next((job.context.get("uri", "") for job in graph.waiting.values()), "")
+    with _connected(p):
+        demand = _demand(p)
+        fitting = _fitting(demand)
+        if not fitting:
+            raise SslsegError(f"executor: no machine of the cluster has {demand} for a worker")
+        _check_store(uri)
+        crew = _Crew(work, demand | {"max_restarts": 0, "max_task_retries": 0}, uri)
+        try:
+            for _ in range(min(p.workers or fitting, len(graph.waiting))):
+                crew.hire()
+            yield from _drain(graph, crew)
+        finally:
+            crew.dismiss()
+
+
+def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
+    """Keep the workers busy until all is done."""
+    ready: list[Job] = []
+    lost: dict[str, int] = {}
+    stillborn = 0
+    while not graph.done():
+        ready += graph.ready()
+        while ready and crew.idle:
+            crew.give(ready.pop(0))
+        for skipped in graph.unreachable():
+            yield graph.close(skipped)
+        if graph.done():
+            return
+        job, found, why = crew.next()
+        if found is None:
+            stillborn += job is None
+            if stillborn > RETRIES:
+                raise SslsegError(f"executor: {stillborn} workers in a row did not start: {why}")
+            crew.hire()
+        else:
+            stillborn = 0
+        if job is None:
+            continue
+        if found is None:
+            lost[job.name] = times = lost.get(job.name, 0) + 1
+            if times <= RETRIES:
+                ready.append(job)
+                continue
+            found = ("", f"its worker process died {times} times")
+        yield graph.close(Outcome(job, *found))
+
+
+@contextmanager
+def _connected(p: Workers) -> Iterator[None]:
+    """Be a driver of the cluster; one that was started here ends with the block.
+
+    Raises:
+        SslsegError: no cluster answers at the address.
+    """
+    here = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)  # as multiprocessing hands it on
+    given = {"include_dashboard": False} if not p.ray_address else {}
+    try:
+        ray.init(
+            p.ray_address or "local", logging_level="WARNING",
+            runtime_env={"env_vars": {"PYTHONPATH": here}}, **given,
+        )  # fmt: skip
+    except (ConnectionError, ValueError) as error:
+        why = str(error).splitlines()[0]
+        raise SslsegError(f"ray_address: no Ray cluster answers at {p.ray_address!r} ({why})") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _machines() -> list[dict[str, Any]]:
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def _demand(p: Workers) -> dict[str, float]:
+    """What Ray reserves for one worker."""
+    devices = any(node["Resources"].get("GPU") for node in _machines()) and p.device != "cpu"
+    return {"num_cpus": p.ray_cpus, "num_gpus": float(devices) if p.ray_gpus is None else p.ray_gpus}
+
+
+def _fitting(demand: dict[str, float]) -> int:
+    """How many workers the machines have room for now."""
+    wanted = {"CPU": demand["num_cpus"], "GPU": demand["num_gpus"]}
+    return sum(
+        int(min(node["Resources"].get(kind, 0.0) / amount for kind, amount in wanted.items() if amount))
+        for node in _machines()
+    )
+
+
+def _check_store(uri: str) -> None:
+    """SQLite cannot be shared between machines.
+
+    Raises:
+        SslsegError: that is what was asked for.
+    """
+    from sslseg import store
+
+    machines = {node["NodeManagerAddress"] for node in _machines()}
+    if uri and store.sqlite_path(uri) and len(machines) > 1:
+        raise SslsegError(
+            f"executor: the cluster has {len(machines)} machines and the tracking store is a SQLite file, which "
+            "they cannot share; start a tracking server and set MLFLOW_TRACKING_URI to it"
+        )
