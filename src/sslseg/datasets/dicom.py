@@ -16,6 +16,7 @@ from sslseg.data.source import Description, Source, Volume
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 
 
 def describe(root: Path) -> Description:

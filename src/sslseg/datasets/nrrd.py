@@ -13,6 +13,7 @@ from sslseg.data.source import Description, Source
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 read = cases.read
 
 
