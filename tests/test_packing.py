@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from sslseg import archive, history, names, packing, registry, tracking
+from sslseg import archive, history, names, packing, registry, tracking, unpacking
 from sslseg import store as stores
 from sslseg.commands import pack, unpack
 from sslseg.names import SslsegError
@@ -66,7 +66,7 @@ def test_unpacked_elsewhere_the_frames_are_equal(
 ):
     sweep, tuned = study
     file = tmp_path / "study.tar.gz"
-    pack.run(Namespace(study=sweep, file=file))
+    pack.run(Namespace(study=sweep, file=file, public=False))
     home = Path(store.removeprefix("sqlite:///")).parent
     before = history.runs(sweep=sweep, upstream=True, uri=store)
     curves = history.curves(before["run_id"], ["train/loss", "test/iou"], store)
@@ -74,7 +74,7 @@ def test_unpacked_elsewhere_the_frames_are_equal(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
     shutil.move(home / "mlruns", home / "gone")
     try:
-        unpack.run(Namespace(file=file))
+        unpack.run(Namespace(file=file, artifacts=None))
         after = history.runs(sweep=sweep, upstream=True, uri=elsewhere)
         pd.testing.assert_frame_equal(after, before, check_exact=True)
         again = history.curves(before["run_id"], ["train/loss", "test/iou"], elsewhere)
@@ -92,7 +92,7 @@ def test_unpacked_elsewhere_the_frames_are_equal(
         del rows["params"]  # logged values stay as they were logged
         assert str(home) not in json.dumps(rows)
         with pytest.raises(SslsegError, match="entries are in this store already, the first is runs "):
-            unpack.run(Namespace(file=file))
+            unpack.run(Namespace(file=file, artifacts=None))
     finally:
         shutil.move(home / "gone", home / "mlruns")
 
@@ -102,7 +102,7 @@ def test_an_experiment_is_packed_by_name_and_keeps_its_name(
 ):
     MlflowClient(elsewhere).create_experiment("another")  # takes the ID 1
     runs, _ = packing.pack("pretraining", tmp_path / "p.tar.gz", store)
-    assert len(packing.unpack(tmp_path / "p.tar.gz", elsewhere)) == runs
+    assert len(unpacking.unpack(tmp_path / "p.tar.gz", elsewhere)) == runs
     found = history.runs("pretraining", uri=elsewhere)
     assert len(found) == runs
     assert registry.resolve(found["run_id"].iloc[-1], uri=elsewhere).epoch == 1
@@ -178,6 +178,6 @@ def test_damaged_archives_and_rows(study, store: str, elsewhere: str, tmp_path: 
         (_tar(tmp_path / "d.tar.gz", head={"files": {"runs/x/y": "00"}}), "1 files are missing"),
     ]:
         with pytest.raises(SslsegError, match=sentence):
-            packing.unpack(path, elsewhere)
+            unpacking.unpack(path, elsewhere)
     assert MlflowClient(elsewhere).search_runs(["0"]) == []
     assert not list(Path(elsewhere.removeprefix("sqlite:///")).parent.glob(".unpack-*"))

@@ -88,10 +88,17 @@ def curves(
 
 
 def _curves(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    return curve_frame(points(uri, run_ids, keys))
+
+
+def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    """Every value that was logged, those of a step that was logged twice included: see `POINT_COLUMNS`."""
+    if not len(run_ids) or not len(keys):
+        return pd.DataFrame(columns=POINT_COLUMNS)
     try:
-        return curve_frame(_fast(uri).points(uri, run_ids, keys))
+        return _fast(uri).points(uri, run_ids, keys)
     except UnreadableError:
-        return curve_frame(_points_by_client(uri, run_ids, keys))
+        return _points_by_client(uri, run_ids, keys)
 
 
 def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
@@ -154,7 +161,7 @@ def _experiment(given: str, uri: str) -> str:
             found = None
     if found is None or found.lifecycle_stage != "active":
         there = ", ".join(sorted(e.name for e in store.retry(api.search_experiments)))
-        raise names.SslsegError(f"experiment {given!r}: not in {uri}; there is {there}")
+        raise names.SslsegError(f"experiment {given!r}: not in {store.shown(uri)}; there is {there}")
     return found.experiment_id
 
 

@@ -127,7 +127,7 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
         run = tracking.follow(run_id, uri)
     except MlflowException:
         raise EncoderError(
-            f"run {run_id}: unknown, {store.tracking_uri(uri)} has no run of that ID"
+            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID"
         ) from None
     run_id, status = run.info.run_id, run.info.status
     stage = run.data.tags.get(names.TAG_STAGE, "run")

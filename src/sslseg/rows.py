@@ -1,4 +1,4 @@
-"""Floor 1a: the database rows of some runs, read from one SQLite store and written to another.
+"""Floor 1a: the database rows of some runs, read from one store to be written to another.
 
 Run and model IDs stay, because lineage is made of them. What depends on the machine does not travel: every
 artifact location is made anew from the place of the new store.
@@ -43,24 +43,27 @@ CHOSEN_BY = {
     "input_tags": ("input_uuid", "inputs"),
 }
 CHUNK = 500
+DRIVER = "postgresql+psycopg://"
 PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location",
           "model_versions": "storage_location"}  # fmt: skip
 
 
 @contextmanager
 def connect(uri: str) -> Iterator[tuple[Connection, dict[str, Table], str]]:
-    """(connection in a transaction, tables, schema) of a SQLite store.
+    """(connection in a transaction, tables, schema) of a SQLite or PostgreSQL store.
 
     Raises:
         SslsegError: another kind of store, or a schema that this was not tested with.
     """
-    if store.sqlite_path(uri) is None:
-        raise SslsegError(f"{uri}: pack and unpack read and write SQLite stores alone")
+    if store.sqlite_path(uri) is None and not uri.startswith(DRIVER):
+        raise SslsegError(f"{uri.partition(':')[0]}: wanted sqlite:///…, {DRIVER}… or, to pack, http(s)://…")
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.begin() as connection:
         schema = connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
         if schema not in history_sql.SCHEMAS:
-            raise SslsegError(f"{uri}: schema {schema} is not one of {', '.join(history_sql.SCHEMAS)}")
+            raise SslsegError(
+                f"{store.shown(uri)}: schema {schema} is not one of {', '.join(history_sql.SCHEMAS)}"
+            )
         held = MetaData()
         held.reflect(connection, only=list(CHOSEN_BY))
         yield connection, dict(held.tables), schema

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TypeVar
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar a file
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # else 2 lines a run over http
 
 from filelock import FileLock  # noqa: E402
@@ -48,6 +49,11 @@ def tracking_uri(uri: str | None = None) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """The database file of a SQLite URI, absolute; None for every other store."""
     return Path(uri.removeprefix(SQLITE)).expanduser().resolve() if uri.startswith(SQLITE) else None
+
+
+def shown(uri: str) -> str:
+    """The URI for a message: without the password that the address of a database holds."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
 
 
 def lock(uri: str, purpose: str) -> FileLock:

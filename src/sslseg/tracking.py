@@ -55,7 +55,7 @@ def _start(
             run = store.retry(lambda: api.get_run(adopt))
         except MlflowException:
             raise names.SslsegError(
-                f"run {adopt}: MLFLOW_RUN_ID names it, but {uri} does not have it"
+                f"run {adopt}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
             ) from None
         renamed = {RUN_NAME: name} if name else {}
         rows = [RunTag(key, value) for key, value in (tags | renamed).items()]

@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> None:
     }
     rows = [{title: read(row) for title, read in columns.items()} for row in registry.versions(options.kind)]
     if not rows:
-        print(f"no {options.kind} is registered yet in {store.tracking_uri()}")
+        print(f"no {options.kind} is registered yet in {store.shown(store.tracking_uri())}")
         return
     table = [dict(zip(columns, columns, strict=True)), *rows]
     widths = {title: max(len(row[title]) for row in table) for title in columns}

@@ -9,16 +9,19 @@ from pathlib import Path
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
     parser.add_argument("file", type=Path, help="the archive")
+    parser.add_argument(
+        "--artifacts", type=Path, help="into a PostgreSQL: the --artifacts-destination of its mlflow server"
+    )
 
 
 def run(options: argparse.Namespace) -> None:
     """Add all of it or nothing.
 
     Raises:
-        SslsegError: see `packing.unpack`.
+        SslsegError: see `unpacking.unpack`.
     """
-    from sslseg import packing, store
+    from sslseg import store, unpacking
 
     uri = store.ensure_store()
-    found = packing.unpack(options.file, uri)
-    print(f"{len(found)} runs are now in {uri}")
+    found = unpacking.unpack(options.file, uri, options.artifacts)
+    print(f"{len(found)} runs are now in {store.shown(uri)}")
