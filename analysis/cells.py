@@ -17,6 +17,7 @@ from sslseg.names import CFG, SslsegError
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
         "probe", "on_bad_file"}  # fmt: skip
 DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
+TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed"]
@@ -48,6 +49,7 @@ class Study:
     superseded: int  # older runs of a cell that has a newer one
     query: Mapping[str, Any] = field(default_factory=dict)
     uri: str | None = None  # of the store that artifacts are in
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -75,11 +77,13 @@ def study(
     failed: Sequence[Mapping[str, Any]] = (),
     query: Mapping[str, Any] | None = None,
     uri: str | None = None,
+    scored: pd.DataFrame | None = None,
 ) -> Study:
     """Choose the runs that are compared.
 
     Args:
         runs: `history.runs`, with the runs that encoders come from.
+        scored: where evaluations of these runs are looked for; None = in `runs`.
         dataset: downstream dataset; '' = the only one there is.
         failed: rows of a sweep's table without a run.
 
@@ -113,12 +117,30 @@ def study(
         superseded=len(main) - len(newest),
         query=dict(query or {}),
         uri=uri,
+        evaluations=evaluations(newest, runs if scored is None else scored),
     )
+
+
+def evaluations(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The newest evaluation on test of each fine-tuning by itself: no ensemble, no masks of another tool.
+
+    Returns:
+        rows of `runs` (stage evaluate), with `arm`, `pipeline`, `budget` and `seed` of what they score.
+    """
+    found = runs[(runs["stage"] == names.EVALUATE) & runs["upstream_run_id"].isin(tuned["run_id"])]
+    if found.empty:
+        return found
+    alone = found[f"{CFG}model"].map(lambda models: models is not None and len(models) == 1)
+    found = found[alone & (found[f"{CFG}part"] == "test")].drop_duplicates("upstream_run_id", keep="last")
+    known = tuned.set_index("run_id").loc[found["upstream_run_id"]]
+    columns = ("arm", "pipeline", "budget", "seed")
+    return found.assign(**{c: known[c].to_numpy() for c in columns}).reset_index(drop=True)
 
 
 def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Fine-tunings on the downstream dataset that no other run took its encoder from."""
-    tuned = runs[(runs["stage"] == names.FINETUNE) & ~runs["run_id"].isin(set(runs["upstream_run_id"]))]
+    takers = runs.loc[runs["stage"].isin(TAKERS), "upstream_run_id"]
+    tuned = runs[(runs["stage"] == names.FINETUNE) & ~runs["run_id"].isin(set(takers))]
     there = sorted(set(tuned["dataset"]))
     if not dataset and len(there) > 1:  # donors whose pipeline has not been run yet
         there = sorted(set(there) - DONORS) or there

@@ -48,7 +48,10 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     table = history.cells(p.sweep, uri) if p.sweep else []
     failed = [row for row in table if not row["run_id"]]
     query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
-    study = cells.study(runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri)
+    scored = history.runs(uri=uri) if experiment or p.sweep else runs  # they may be in any experiment
+    study = cells.study(
+        runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri, scored=scored
+    )
     wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
     kept = tracking.cache_folder() / "history"
     return Reading(study, history.curves(wanted, keys, uri, cache=kept))

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from sslseg.data.published import Published
+from sslseg.datasets import acdc
 from sslseg.training import cases, clinical
 
 CLASSES = ("background", "RV", "MYO", "LV")
@@ -109,3 +111,21 @@ def test_acdc_table_has_the_scripts_header_order_and_decimals():
     ]  # fmt: skip
     assert lines[1].startswith("patient2_ED,0.000,0.000,-5.000,")
     assert lines[3].startswith(f"patient010_ED,{2 * 1800 / 3800:.3f},90.000,-10.000,")
+
+
+@pytest.mark.parametrize(("mean", "sd"), [(0.0, 1.0), (-0.476, 3.114), (5.0, 0.5)])
+def test_the_mean_absolute_error_of_normal_errors(mean: float, sd: float):
+    assert clinical.folded(mean, sd) == pytest.approx(stats.foldnorm.mean(abs(mean) / sd, scale=sd))
+
+
+def test_published_figures_stand_below_ours_of_the_same_quantity():
+    table = cohort({f"patient{n:03d}": ((2000, 2000), (800, 800 + n)) for n in range(1, 5)})
+    found = clinical.agreement(clinical.measure(table), 100, np.random.default_rng(0))
+    printed = [Published("LV EF", "someone", "elsewhere", 50, 0.99, -0.5, 3.0, "a paper")]
+    shown = clinical.beside(found, printed)
+    assert shown["who"].tolist() == ["this run", "someone"]
+    assert shown["mae"].iloc[0] == found.set_index("quantity")["mae"]["LV EF"]
+    assert shown["mae"].iloc[1] == pytest.approx(2.427, abs=1e-3)
+    assert clinical.beside(found, []).empty
+    known = {row.quantity for row in acdc.PUBLISHED}
+    assert known <= set(found["quantity"]) | {"RV EF", "MYO ED mass"}

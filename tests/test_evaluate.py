@@ -1,5 +1,6 @@
 """Stage evaluate: perfect masks give the phantom's numbers, an emptied one the worst; a leak stops."""
 
+import re
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import torch
 import trained_models
 from mlflow import MlflowClient
 
-from sslseg import launch, names, plugins
+from sslseg import launch, names, plugins, tracking
 from sslseg.data import exposure, phantom_tree, slices
 from sslseg.data.inputs import describe
 from sslseg.names import DataError, EncoderError, LeakError, ParamError
@@ -96,7 +97,7 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
 def test_a_registered_model_is_evaluated_with_its_lineage(phantom, tmp_path, tmp_cache, store):
     torch.set_num_threads(1)
     model = trained_models.register(tmp_path / "model", spacing=4.0)
-    run_id = launch.execute("evaluate", settings(phantom, model=(model,)))
+    run_id = launch.execute("evaluate", settings(phantom, model=(model,), out=str(tmp_path / "out")))
     run = MlflowClient(store).get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.tags[names.TAG_UPSTREAM_RUN] == model
@@ -105,6 +106,13 @@ def test_a_registered_model_is_evaluated_with_its_lineage(phantom, tmp_path, tmp
     assert (counted[list(cases.STATUS)].sum(axis=1) == 10).all()
     files = {a.path for a in MlflowClient(store).list_artifacts(run_id, "evaluate")}
     assert {"evaluate/agreement.png", "evaluate/slices.csv", "evaluate/summary.csv"} <= files
+    page = (tmp_path / "out" / "page.md").read_text()
+    assert f"run {model}" in page
+    assert "5 patients, 10 volumes" in page
+    beside = page.partition("## Beside published figures")[2]
+    assert re.search(r"\| LV EF, % \| this run \| 5 patients \| .*\n\| LV EF, % \| Dong et al\. \|", beside)
+    assert "Published: Morales et al." in beside
+    assert not list((tmp_path / "out").glob("c[al]*.csv")), "no row of a single patient leaves the run"
 
 
 def test_a_model_that_has_seen_the_patients_is_found_by_name_and_by_voxels(tmp_path):
@@ -157,5 +165,27 @@ def test_patients_are_divided_as_for_training(phantom, tmp_path, part):
 
 def test_what_is_scored_has_to_be_said(phantom, tmp_path, tmp_cache, store):
     for wrong in ({}, {"model": ("0" * 32,), "predictions": str(tmp_path)}):
-        with pytest.raises(ParamError, match="wanted one of the two"):
+        with pytest.raises(ParamError, match="wanted one of the three"):
             launch.execute("evaluate", settings(phantom, **wrong))
+
+
+def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cache, store):
+    torch.set_num_threads(1)
+    api = MlflowClient(store)
+    with tracking.open_run(names.SWEEP) as sweep:
+        pass
+    made = [trained_models.register(tmp_path / f"model{seed}", spacing=8.0, seed=seed) for seed in (1, 2)]
+    for model in made:
+        api.set_tag(model, names.TAG_SWEEP, sweep.id)
+        api.set_tag(model, names.TAG_DATASET, "acdc")
+    for _ in range(2):
+        parent = launch.execute("evaluate", settings(phantom, sweep=sweep.id))
+        (table,) = tables(parent, store, "sweep")
+        assert table["fine_tuning"].tolist() == made
+    found = api.search_runs(
+        ["0"], f"tags.`{names.TAG_UPSTREAM_RUN}` != '' and tags.`sslseg.stage` = 'evaluate'"
+    )
+    scored = [r.info.run_id for r in found if r.data.tags[names.TAG_UPSTREAM_RUN] in made]
+    assert sorted(scored) == sorted(table["evaluation"])
+    with pytest.raises(ParamError, match="no FINISHED fine-tuning on demo"):
+        launch.execute("evaluate", Evaluate(sweep=sweep.id, threads=1))

@@ -321,6 +321,7 @@ class Evaluate(Inference):
     sweep: str = knob(
         "", "score every fine-tuning of this sweep run that has not been, each in a run of its own"
     )
+    out: str = knob("", "also write the page and its tables here; '' = only to the run", runtime=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sslseg.data import nifti
+from sslseg.data.published import Published
 from sslseg.data.source import Source, Volume
 from sslseg.names import DataError
 
@@ -22,6 +23,30 @@ LICENCE = "CC BY-NC-SA 4.0; cite Bernard et al., IEEE TMI 37(11), 2018"
 SPLIT = "kalapos2022"
 SUFFIXES = (".nii.gz", ".nii")
 FIRST_OF_TESTING = 101  # patients 101-150 are the official test set
+_MORALES = "Morales et al., Front. Cardiovasc. Med. 8:730316 (2021), Table 1"
+_DANGI = (
+    "Dangi, Linte and Yaniv, Med. Phys. 46(12):5637-5651 (2019), Table II; sd = limits of agreement / 1.96"
+)
+PUBLISHED = tuple(
+    Published(quantity, method, "official test set", 50, r, bias, sd, _MORALES)
+    for quantity, method, r, bias, sd in (
+        ("LV EF", "Dong et al.", 0.993, -0.360, 2.689),
+        ("LV EF", "Simantiris and Tziritas", 0.991, 0.490, 2.965),
+        ("LV EF", "Isensee et al.", 0.990, -0.476, 3.114),
+        ("LV EF", "CarSON (Morales et al.)", 0.990, 0.252, 3.183),
+        ("LV EDV", "Dong et al.", 0.998, 2.032, 4.611),
+        ("LV EDV", "Isensee et al.", 0.997, 3.746, 5.146),
+        ("MYO ED mass", "Simantiris and Tziritas", 0.992, -2.904, 6.46),
+        ("MYO ED mass", "Dong et al.", 0.987, -2.547, 8.28),
+    )
+) + tuple(
+    Published(quantity, method, "ACDC, the paper's own division", 0, r, bias, limits / 1.96, _DANGI)
+    for quantity, method, r, bias, limits in (
+        ("LV EF", "U-Net (Dangi et al.)", 0.962, 0.31, 10.41),
+        ("RV EF", "U-Net (Dangi et al.)", 0.856, 0.09, 18.94),
+        ("RV EF", "USegNet, regularised (Dangi et al.)", 0.895, 0.38, 15.42),
+    )
+)
 
 
 def find(root: Path) -> list[Source]:

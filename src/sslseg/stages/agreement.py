@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-
-from sslseg.runs import Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,13 +58,10 @@ def _correlation(axis: Any, part: pd.DataFrame, row: Any, colours: pd.Series) ->
     axis.set_ylabel(f"prediction, {row.unit}", fontsize=8)
 
 
-def log(run: Run, measured: pd.DataFrame, found: pd.DataFrame, file: str) -> None:
-    """Draw and log the figure."""
+def save(measured: pd.DataFrame, found: pd.DataFrame, path: Path) -> None:
+    """Draw the figure to a PNG."""
     import matplotlib.pyplot as plt
 
     figure = draw(measured, found)
-    with tempfile.TemporaryDirectory() as scratch:
-        place = Path(scratch) / Path(file).name
-        figure.savefig(place, dpi=100)
-        plt.close(figure)
-        run.artifact(place, str(Path(file).parent))
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+    plt.close(figure)

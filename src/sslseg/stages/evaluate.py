@@ -15,16 +15,16 @@ import numpy as np
 import pandas as pd
 
 from sslseg import plugins, tracking
-from sslseg.data import maskfolder, slices, streams
+from sslseg.data import maskfolder, slices
 from sslseg.data.inputs import describe
 from sslseg.data.source import Description, Source, Volume
-from sslseg.names import TAG_DATASET, DataError, EncoderError, ParamError
+from sslseg.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.params import Evaluate
-from sslseg.stages import agreement, devices, heldout, inputs, trained
+from sslseg.stages import devices, evaluate_sweep, evaluated, heldout, inputs, trained
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.heldout import Scored
 from sslseg.stages.trained import Trained
-from sslseg.training import cases, clinical
+from sslseg.training import cases
 
 Predictor = Callable[[Source, Volume], np.ndarray]
 
@@ -33,14 +33,18 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     """Score every annotated volume of the part, log tables, intervals and, for ED and ES, the clinical side.
 
     Raises:
-        ParamError: not exactly one of `model` and `predictions`, or nothing annotated to score.
+        ParamError: not exactly one of `model`, `predictions` and `sweep`, or nothing annotated to score.
+        SslsegError: see `evaluate_sweep.run`.
         DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask (always).
         EncoderError: unknown model, or one that has a class the data has not.
         LeakError: part=test, and the model or an ancestor has seen one of these patients.
     """
     devices.use(p)
-    if bool(p.predictions) == bool([m for m in p.model if m]):
-        raise ParamError("model, predictions: wanted one of the two")
+    if sum(map(bool, ([m for m in p.model if m], p.predictions, p.sweep))) != 1:
+        raise ParamError("model, predictions, sweep: wanted one of the three")
+    if p.sweep:
+        evaluate_sweep.run(p, run)
+        return
     module = plugins.load("datasets", p.dataset)
     root = slices.locate(p.dataset, p.data_root, tracking.cache_folder(p.cache))
     about = describe(module, root)
@@ -73,7 +77,19 @@ def run(p: Evaluate, run: tracking.Run) -> None:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
-    _log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped)
+    printed = getattr(module, "PUBLISHED", ())
+    evaluated.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, _facts(p, model), printed)
+
+
+def _facts(p: Evaluate, model: Trained | None) -> list[str]:
+    """Lines of the page: what was scored, on what, and how."""
+    what = [f"masks in {p.predictions}"]
+    if model:
+        many = f"ensemble of {len(model.resolved)}: " if len(model.resolved) > 1 else ""
+        what = [f"{r.tags.get(MODEL_LINEAGE, 'unknown')}, run {r.run_id}" for r in model.resolved]
+        what[0] = many + what[0]
+    chosen = ", ".join(f"{name}=true" for name in ("mirror", "largest") if getattr(p, name)) or "none"
+    return [*what, f"dataset={p.dataset}, split={p.split}, part={p.part}", f"options: {chosen}"]
 
 
 @dataclass(frozen=True)
@@ -138,49 +154,3 @@ def _from_folder(p: Evaluate, root: Path, about: Description) -> Predictor:
         return maskfolder.read(path, source, about, volume.label.shape)
 
     return read
-
-
-# ---------------------------------------------------------------- what is logged
-def _log(
-    p: Evaluate, run: tracking.Run, table: pd.DataFrame, per_slice: pd.DataFrame, skipped: list[dict]
-) -> None:
-    summary = cases.summarise(table, p.resamples, streams.stream(p.seed, "bootstrap"))
-    counted = cases.counts(table)
-    tables = {"cases": table, "slices": per_slice, "summary": summary, "counts": counted}
-    metrics = {"evaluate/patients": table["patient"].nunique(), "evaluate/skipped": len(skipped)}
-    for row in summary.itertuples():
-        metrics |= _with_interval(f"evaluate/{row.score}/{row[1]}", row.mean, row.low, row.high)
-    for row in counted.itertuples():
-        metrics |= {f"evaluate/{status}/{row[1]}": getattr(row, status) for status in cases.STATUS}
-    sliced = per_slice.groupby("class", sort=False)[["dice", "iou"]].mean()
-    for name, row in sliced.iterrows():
-        metrics |= {f"evaluate/slice_{score}/{name}": value for score, value in row.items()}
-    if clinical.applies(set(table["class"]), set(table["phase"])):
-        tables |= _clinical(p, run, table, metrics)
-        run.text(clinical.acdc_csv(table), "evaluate/acdc.csv")
-    if skipped:
-        tables["skipped"] = pd.DataFrame(skipped)
-    for name, frame in tables.items():
-        run.text(frame.to_csv(index=False), f"evaluate/{name}.csv")
-    run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
-    print(summary.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
-    print(counted.to_string(index=False))
-
-
-def _clinical(p: Evaluate, run: tracking.Run, table: pd.DataFrame, metrics: dict) -> dict[str, pd.DataFrame]:
-    """Clinical tables and figure; adds to `metrics`. Nothing where no patient has both phases."""
-    measured = clinical.measure(table)
-    if measured.empty:
-        return {}
-    found = clinical.agreement(measured, p.resamples, streams.stream(p.seed, "bootstrap-clinical"))
-    for row in found.itertuples():
-        key = row.quantity.replace(" ", "_")
-        metrics |= _with_interval(f"evaluate/mae/{key}", row.mae, row.mae_low, row.mae_high)
-        metrics |= {f"evaluate/{n}/{key}": getattr(row, n) for n in ("bias", "sd", "r", "worst_cases")}
-    agreement.log(run, measured, found, "evaluate/agreement.png")
-    print(found.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
-    return {"clinical": measured, "agreement": found}
-
-
-def _with_interval(key: str, value: float, low: float, high: float) -> dict[str, float]:
-    return {key: value, f"{key}/low": low, f"{key}/high": high}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
+from sslseg.data.published import Published
 from sslseg.training.cases import intervals
 
 CAVITIES, MUSCLE = ("LV", "RV"), "MYO"  # class names of acdc, mnms and phantom
@@ -108,6 +110,38 @@ def _correlation(part: pd.DataFrame) -> float:
     if len(part) < 3 or np.ptp(truth) == 0 or np.ptp(prediction) == 0:
         return float("nan")
     return float(np.corrcoef(truth, prediction)[0, 1])
+
+
+def beside(found: pd.DataFrame, published: Sequence[Published]) -> pd.DataFrame:
+    """What others have published next to `agreement`, quantity by quantity; nothing where none has.
+
+    Of the published ones bias and standard deviation are known; their mean absolute error is what normal
+    errors of these would have (the folded normal's mean), and has no interval.
+
+    Returns:
+        quantity, unit, who, data, patients, r, bias, sd, mae, mae_low, mae_high, source.
+    """
+    rows = []
+    for ours in found.to_dict("records"):
+        theirs = [p for p in published if p.quantity == ours["quantity"]]
+        shared = {"quantity": ours["quantity"], "unit": ours["unit"]}
+        if theirs:
+            measured = {
+                key: ours[key] for key in ("patients", "r", "bias", "sd", "mae", "mae_low", "mae_high")
+            }
+            rows.append({**shared, "who": "this run", "data": "", **measured, "source": ""})
+        rows += [
+            {**shared, "who": p.method, "data": p.data, "patients": p.patients, "r": p.r, "bias": p.bias, "sd": p.sd,
+             "mae": folded(p.bias, p.sd), "mae_low": np.nan, "mae_high": np.nan, "source": p.source}
+            for p in theirs
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def folded(mean: float, sd: float) -> float:
+    """E|X| of a normal X."""
+    part = sd * np.sqrt(2 / np.pi) * np.exp(-(mean**2) / (2 * sd**2))
+    return float(part + mean * (1 - 2 * stats.norm.cdf(-mean / sd)))
 
 
 def acdc_csv(table: pd.DataFrame) -> str:

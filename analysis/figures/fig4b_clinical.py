@@ -1,0 +1,162 @@
+"""Fig. 4b: what a clinician reads against annotated slices: ejection fraction, HD95 and failures on test."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from analysis import outputs, style
+from analysis.cells import Study
+from analysis.outputs import Drawn
+from analysis.style import Arm
+from sslseg.names import CFG
+
+TITLE = "Clinical error against annotated data"
+KEYS: tuple[str, ...] = ()
+COLUMNS = [
+    "measure",
+    "unit",
+    "arm",
+    "pipeline",
+    "budget",
+    "seed",
+    "run_id",
+    "evaluation",
+    "patients",
+    "value",
+    "low",
+    "high",
+]
+PREFIX = "evaluate/"
+OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
+SPREAD = 0.04  # decades between the pipelines of one budget
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One panel: mean of some logged metrics, in every evaluation."""
+
+    title: str
+    unit: str
+    keys: tuple[str, ...]
+
+
+def measures(evaluations: pd.DataFrame) -> tuple[Measure, ...]:
+    """What the evaluations have: each ejection fraction, then HD95 and failures as means over the classes."""
+    fractions = _keys(evaluations, r"mae/(.+)_EF")
+    found = [
+        Measure(f"{name} ejection fraction, mean |error|", "%", (key,)) for name, key in fractions.items()
+    ]
+    for score, title, unit in (
+        ("hd95_mm", "HD95", "mm"),
+        ("failure_rate", "missed or invented structures", "%"),
+    ):
+        if keys := _keys(evaluations, rf"{score}/([^/]+)"):
+            found.append(Measure(f"{title}, mean over {', '.join(keys)}", unit, tuple(keys.values())))
+    return tuple(found)
+
+
+def _keys(table: pd.DataFrame, pattern: str) -> dict[str, str]:
+    """What the group of the pattern matches -> metric, in the order of names."""
+    hits = {key: re.fullmatch(PREFIX + pattern, key) for key in table.columns}
+    return {hit[1]: key for key, hit in sorted(hits.items()) if hit and table[key].notna().any()}
+
+
+def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+    """Every measure of every evaluated run, with its interval over patients where it is one logged metric."""
+    found = study.evaluations
+    shown = measures(found) if len(found) else ()
+    parts = [_rows(found, measure) for measure in shown]
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
+    notes = outputs.face(study, runs) + _notes(study, found)
+    facts = {
+        "evaluations": sorted(set(table["evaluation"])),
+        "policy": "a missed or invented structure is the worst case",
+    }
+    return Drawn("fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, study.arms, study.unit))
+
+
+def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    factor = 100 if measure.title.startswith("missed") else 1
+    alone = len(measure.keys) == 1
+    ends = {end: found.get(f"{measure.keys[0]}/{end}") if alone else None for end in ("low", "high")}
+    rows = pd.DataFrame(
+        {
+            "measure": measure.title,
+            "unit": measure.unit,
+            **{name: found[name] for name in ("arm", "pipeline", "budget", "seed")},
+            "run_id": found["upstream_run_id"],
+            "evaluation": found["run_id"],
+            "patients": found[f"{PREFIX}patients"],
+            "value": factor * found[list(measure.keys)].mean(axis=1),
+            **{end: np.nan if values is None else values for end, values in ends.items()},
+        }
+    )
+    return rows[rows["value"].notna()].sort_values(["arm", "budget", "seed"])
+
+
+def _notes(study: Study, found: pd.DataFrame) -> tuple[str, ...]:
+    if found.empty:
+        return (
+            "no compared run has been evaluated: mlflow run . -e evaluate -P sweep=<run ID> -P dataset=…",
+        )
+    lines = ["points: runs; line: mean over seeds; bar: 95 % interval over patients of a single seed",
+             "a missed structure counts as the worst case and is never left out"]  # fmt: skip
+    if left := len(study.runs) - len(found):
+        lines.append(f"{outputs.plural(left, 'run')} not evaluated yet")
+    differing = [
+        name for name in OPTIONS if found.get(CFG + name, pd.Series(dtype=str)).map(str).nunique() > 1
+    ]
+    return (*lines, *(f"MIXED: the evaluations differ in {name}" for name in differing))
+
+
+def draw(drawn: Drawn) -> Figure:
+    """Ink: a panel a measure."""
+    shown, arms, unit = drawn.parts
+    with style.look():
+        columns = min(max(len(shown), 1), 2)
+        lines = -(-max(len(shown), 1) // columns)
+        figure = Figure(figsize=(4.3 * columns + 1.8, 0.9 + 3.0 * lines))
+        axes = figure.subplots(lines, columns, squeeze=False)
+        for axis, measure in zip(axes.flat, shown, strict=False):
+            _panel(axis, measure, drawn.table[drawn.table["measure"] == measure.title], arms, unit)
+        for axis in list(axes.flat)[len(shown) :]:
+            axis.axis("off")
+        if not shown:
+            style.nothing(axes.flat[0], "no compared run has been evaluated in 3D")
+        else:
+            figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right upper")
+        figure.suptitle(drawn.title, fontsize=10)
+        style.footnote(figure, drawn.notes)
+    return figure
+
+
+def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, ...], unit: str) -> None:
+    axis.set(xscale="log", title=measure.title, xlabel=f"annotated {unit}s", ylabel=measure.unit)
+    for i, arm in enumerate(arms):
+        rows = table[table["arm"] == arm.label]
+        shift = 10 ** ((i - (len(arms) - 1) / 2) * SPREAD)
+        means = rows.groupby("budget")["value"].mean()
+        axis.plot(
+            rows["budget"] * shift, rows["value"], arm.marker, color=arm.colour, ms=3.5, alpha=0.7, mew=0
+        )
+        label = f"{arm.label} (n = {rows['seed'].nunique()})"
+        axis.plot(
+            means.index * shift, means, arm.marker, color=arm.colour, ls=arm.dashes, ms=4, lw=1.2, label=label
+        )
+        for budget, group in rows.groupby("budget"):
+            if len(group) == 1 and np.isfinite(group["low"].iloc[0]):
+                ends = group[["low", "high"]].iloc[0]
+                axis.plot([budget * shift] * 2, ends, color=arm.colour, lw=0.9, alpha=0.5)
+    axis.set_ylim(bottom=0)
+    budgets = sorted(set(table["budget"]))
+    axis.xaxis.set_major_locator(FixedLocator(budgets))
+    axis.xaxis.set_minor_locator(FixedLocator([]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:.0f}"))
