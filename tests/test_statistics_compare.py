@@ -102,6 +102,18 @@ def test_more_seeds_agrees_with_statsmodels() -> None:
     assert power_of_difference(9.0, 4, 0.05) == 0.0  # 2/16 is never below 5 %
 
 
+@pytest.mark.parametrize("effect", [1.0, 3.0, 8.0, 20.0])
+def test_clear_differences_need_few_seeds(effect: float) -> None:
+    """SciPy's far tail of the noncentral t is NaN: power must grow with the seeds all the same."""
+    power = [power_of_difference(effect, n, 0.05 / 3) for n in (6, 7, 8, 9, 10, 12, 20, 50, 100, 300, 1000)]
+    assert power == sorted(power)
+    assert power[-1] == pytest.approx(1.0)
+    assert more_seeds(effect, 1.0, 0.05, 4, 0.05 / 3).seeds == (10 if effect == 1.0 else 3)
+    for n in (7, 9):
+        if np.isfinite(known := TTestPower().power(effect, n, 0.05 / 3)):
+            assert power_of_difference(effect, n, 0.05 / 3) == pytest.approx(known)
+
+
 def test_power_of_equivalence_by_simulation() -> None:
     d = generator(0, "tost power").normal(0.1, 1.0, (600, 15))
     hits = np.mean([equivalence(row, 0.9) <= 0.05 for row in d])

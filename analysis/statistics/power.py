@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.power import TTestPower
 
 from analysis.statistics.permutation import smallest_p
 
@@ -31,7 +30,8 @@ def power_of_difference(effect: float, pairs: int, alpha: float) -> float:
     """Power of the two-sided paired t test at ``effect`` (mean over s.d. of the paired differences)."""
     if smallest_p(pairs) > alpha or pairs < 2:
         return 0.0
-    return float(TTestPower().power(effect, pairs, alpha))
+    critical, shift = stats.t.ppf(1 - alpha / 2, pairs - 1), abs(effect) * np.sqrt(pairs)
+    return _beyond(critical, pairs - 1, shift) + _beyond(critical, pairs - 1, -shift)
 
 
 def power_of_equivalence(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> float:
@@ -40,9 +40,15 @@ def power_of_equivalence(mean: float, deviation: float, margin: float, pairs: in
         return 0.0
     error = deviation / np.sqrt(pairs)
     critical = stats.t.ppf(1 - alpha, pairs - 1)
-    above = stats.nct.sf(critical, pairs - 1, (mean + margin) / error)
-    below = stats.nct.cdf(-critical, pairs - 1, (mean - margin) / error)
-    return float(max(0.0, above + below - 1))
+    above = _beyond(critical, pairs - 1, (margin + mean) / error)
+    below = _beyond(critical, pairs - 1, (margin - mean) / error)
+    return max(0.0, above + below - 1)
+
+
+def _beyond(critical: float, freedom: int, shift: float) -> float:
+    """P(T > ``critical``) of the noncentral t; SciPy has NaN for the far tail, and so have those who call it."""
+    tail = stats.nct.sf(critical, freedom, shift) if shift >= 0 else stats.nct.cdf(-critical, freedom, -shift)
+    return 0.0 if np.isnan(tail) and shift < 0 else float(tail)
 
 
 def more_seeds(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> MoreSeeds | None:
