@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN := mlflow run . --env-manager local
 
-.PHONY: setup demo test bench lint ui mlproject
+.PHONY: setup demo test bench lint show ui mlproject
 
 setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
@@ -34,6 +34,10 @@ bench: setup ## ratios against the peers (pip install -e '.[bench]'), into bench
 lint: setup ## format in place, then check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+show: setup ## the committed ACDC study: its figures made again, then its runs in the UI
+	$(BIN)/python -m analysis.show
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)

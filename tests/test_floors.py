@@ -19,7 +19,7 @@ FLOOR_1A = {
     "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
     "identity", "history", "history_sql", "history_http", "history_records", "history_cache",
     "manifest", "descriptions", "reruns", "doctor", "retention", "archive", "rows", "rows_http", "packing",
-    "unpacking",
+    "unpacking", "publishing",
 }  # fmt: skip
 FOLDERS_1B = {"data", "datasets", "models", "methods", "training"}
 FLOOR_2 = {"launch", "api", "__init__", "__main__", "stages", "executors", "commands"}

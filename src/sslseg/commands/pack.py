@@ -12,6 +12,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
     parser.add_argument("study", help="run ID of a sweep, or name or ID of an experiment")
     parser.add_argument("file", type=Path, help="the archive to write, as study.tar.gz")
+    parser.add_argument(
+        "--public",
+        action="store_true",
+        help="parameters, metrics and tags alone: no weights, images or paths",
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -20,9 +25,10 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: the file is there, or see `packing.pack`.
     """
-    from sslseg import packing, store
+    from sslseg import packing, publishing, store
 
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
-    runs, size = packing.pack(options.study, options.file, store.ensure_store())
+    write = publishing.publish if options.public else packing.pack
+    runs, size = write(options.study, options.file, store.ensure_store())
     print(f"{options.file}: {runs} runs, {size:,} bytes")
