@@ -9,10 +9,16 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
 from filelock import FileLock
 from safetensors.numpy import save_file
+
+hypothesis.settings.register_profile(
+    "suite", deadline=None
+)  # how long an example takes is no matter of tests
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
