@@ -6,10 +6,10 @@ import trained_models
 from trained_models import ByBrightness, disc
 
 from sslseg.data.intensity import Intensity
+from sslseg.data.nifti import read_volume
 from sslseg.models import inference
 from sslseg.models.inference import Model
 from sslseg.names import EncoderError
-from sslseg.stages import predict
 
 
 def by_brightness(spacing: float) -> Model:
@@ -40,7 +40,7 @@ def test_input_is_what_the_slice_store_would_give(tmp_path):
     store = slices.prepare("acdc", root, tmp_path / "cache", spacing=2.0, progress=False)
     law = Intensity("dataset", (0.4,), (0.2,))
     model = Model(ByBrightness(), trained_models.CLASSES, 1, law, 2.0, {})
-    array, spacing = predict.read_volume(root / "patient001" / "patient001_frame01.nii.gz")
+    array, spacing = read_volume(root / "patient001" / "patient001_frame01.nii.gz")
     seen = inference._network_input(model, array[None], spacing)
     for z in range(3):
         expected, (height, width) = whole(store, z, law)

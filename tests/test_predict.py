@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -13,32 +14,10 @@ from trained_models import disc
 from trees import nifti
 
 from sslseg import launch, names
-from sslseg.data import outside
-from sslseg.names import DataError, EncoderError, ParamError
+from sslseg.data import formats, outside
+from sslseg.names import DataError, EncoderError
 from sslseg.params import Predict
-from sslseg.stages import predict
-
-
-def test_outputs_never_meet_inputs(tmp_path):
-    a = nifti(tmp_path / "in" / "a.nii.gz", disc())
-    nifti(tmp_path / "in" / "in" / "a.nii.gz", disc())
-    (tmp_path / "in" / "notes.txt").write_text("no image")
-    got = predict.targets(tmp_path / "in", tmp_path / "out")
-    assert [t.relative_to(tmp_path / "out").as_posix() for t in got.values()] == ["a.nii.gz", "in/a.nii.gz"]
-    (tmp_path / "link").symlink_to(tmp_path / "in")
-    for source, output, words in [
-        (tmp_path / "in", tmp_path / "in", "must not be the input's folder"),
-        (tmp_path / "in", tmp_path / "in" / "masks", "nor lie in it"),
-        (tmp_path / "in", tmp_path / "link", "must not be the input's folder"),
-        (a, tmp_path / "in", "must not be the input's folder"),
-        (tmp_path / "in", tmp_path, "is itself an input"),
-        (tmp_path / "in", a, "nor lie in it"),
-        (tmp_path / "nowhere", tmp_path / "out", "does not exist"),
-    ]:
-        with pytest.raises(ParamError, match=words):
-            predict.targets(source, output)
-    with pytest.raises(ParamError, match="holds no NIfTI file .* '\\*_0000\\*'"):
-        predict.targets(tmp_path / "in", tmp_path / "out", "*_0000*")
+from tests import foreign_trees
 
 
 def test_what_lies_outside_the_training_data_is_named():
@@ -86,6 +65,55 @@ def test_stage_predicts_a_folder_of_3d_and_4d_and_logs_tables_and_picture(tmp_pa
     assert run.data.tags[names.TAG_UPSTREAM_RUN] == model
     assert {a.path for a in api.list_artifacts(run_id)} >= {"overlay.png", "skipped.tsv"}
     assert run_id in str(got.header["descrip"])
+
+
+def test_images_of_every_format_get_masks_in_their_own(tmp_path, tmp_cache, store):
+    """One folder of NRRD, MetaImage, DICOM, PNG and TIFF; the model is named by its alias."""
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    torch.set_num_threads(1)
+    known = {"intensity": {"p99_0": {"min": 900.0, "max": 1100.0}}}
+    facts = {"fingerprint": known, "reading": {"spacing": [1.0, 1.5, 1.5]}, "colours": ["#000000"] * 4}
+    trained_models.register(tmp_path / "model", **facts)
+    root, volume = tmp_path / "in", disc().T  # [4, 30, 41]
+    root.mkdir()
+    image = sitk.GetImageFromArray(volume)
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    image.SetSpacing((1.5, 1.5, 8.0))
+    for name in ("a.nrrd", "b.mhd"):
+        sitk.WriteImage(image, str(root / name))
+    for z in range(4):
+        foreign_trees.dicom_slice(root / "series" / f"{z}.dcm", volume[z] // 2, 5.0 * z)
+    cv2.imwrite(str(root / "c.png"), volume[0].astype(np.uint16))
+    cv2.imwritemulti(str(root / "d.tif"), list(volume.astype(np.uint16)))
+    cv2.imwrite(str(root / "e.jpg"), (volume[0] // 4).astype(np.uint8))
+    settings = {"model": ("models:/unet-test@supervised-demo",), "input": str(root), "threads": 1}
+    run_id = launch.execute("predict", Predict(**settings, output=str(tmp_path / "out")))
+    table = files(run_id, store, "predictions.csv").set_index("file")
+    got = {p.relative_to(tmp_path / "out").as_posix() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert got == {"a.nrrd", "b.mha", "series/1.2.3.nii.gz", "c.png", "d.tif", "e.png"}
+    for name, mask in table["mask"].items():
+        seen, _ = formats.read(Path(mask))
+        wanted = (4 if name.endswith(("nrrd", "mhd", "dcm", "tif")) else 1, 30, 41)
+        assert seen.shape == (1, *wanted), name
+        assert table["voxels/LV"][name] == (seen == 3).sum()
+        written = sitk.ReadImage(mask) if mask.endswith(("nrrd", "mha")) else image
+        assert written.GetDirection() == image.GetDirection()
+    assert table.loc[str(root / "c.png"), "spacing_y"] == 1.5
+    flagged = files(run_id, store, "outside_training.csv")
+    assert {Path(f).name for f in flagged["file"]} == {"0.dcm", "e.jpg"}
+    api = MlflowClient(store)
+    assert {a.path for a in api.list_artifacts(run_id)} >= {"classes.json", "overlay.png"}
+    again = launch.execute("predict", Predict(**settings, output=str(tmp_path / "out")))  # our masks give way
+    assert api.get_run(again).data.metrics["predict/files"] == 6
+
+
+def test_a_picture_without_millimetres_is_refused_by_a_model_that_works_in_them(tmp_path, tmp_cache, store):
+    model = trained_models.register(tmp_path / "model")
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "c.png"), np.zeros((40, 40), np.uint8))
+    settings = {"input": str(tmp_path / "in"), "output": str(tmp_path / "out"), "threads": 1}
+    with pytest.raises(DataError, match="c.png: a picture says no pixel size and the model works at 2.0 mm"):
+        launch.execute("predict", Predict(model=(model,), **settings))
 
 
 def test_stage_refuses_a_model_of_other_channels_and_no_model(tmp_path, tmp_cache, store):

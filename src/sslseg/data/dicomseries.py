@@ -6,6 +6,7 @@ is taken T times, the series is a cine of T frames in the order of InstanceNumbe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,16 +49,36 @@ def frames(root: Path, fault: Fault) -> list[Frame]:
     Raises:
         DataError: pydicom is not installed, or there is no DICOM image.
     """
+    files = (p for p in root.rglob("*") if p.is_file() and not p.name.startswith("."))
+    faults: list[Path] = []
+    found = volumes(files, lambda file, error: (faults.append(file), fault(file, error)))
+    if not found and not faults:
+        raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
+    return found
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a file is DICOM by its ending or by its first bytes."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
+    """Every volume of `files`, by patient and series; reads headers, no pixels.
+
+    Raises:
+        DataError: pydicom is not installed.
+    """
     series: dict[tuple[str, str], list[tuple[Path, Any]]] = {}
-    for path in sorted(p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".")):
+    for path in sorted(files):
         try:
             header = _header(path)
             if header is not None:
                 series.setdefault(_owner(path, header), []).append((path, header))
         except DataError as error:
             fault(path, error)
-    if not series:
-        raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
     found = []
     for (patient, uid), held in sorted(series.items()):
         try:
@@ -189,3 +210,24 @@ def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) 
             "is a slice missing?"
         )
     return middle
+
+
+def affine(files: tuple[Path, ...]) -> np.ndarray | None:
+    """4 x 4, voxel (x, y, z) of `read`'s volume to mm, right-anterior-superior as NIfTI has it.
+
+    The third axis runs from the first slice's place to the last's, so that a tilted gantry is kept.
+    None where the files do not say where the slices lie.
+    """
+    package = pydicom(files[0])
+    tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
+    ends = [package.dcmread(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]
+    if any("ImagePositionPatient" not in h or "ImageOrientationPatient" not in h for h in ends):
+        return None
+    row, column = np.array(ends[0].ImageOrientationPatient, float).reshape(2, 3)
+    first, last = (np.array(h.ImagePositionPatient, float) for h in ends)
+    y, x = (float(v) for v in ends[0].get("PixelSpacing") or ends[0].ImagerPixelSpacing)
+    thickness = float(ends[0].get("SliceThickness") or 1.0)
+    step = (last - first) / (len(files) - 1) if len(files) > 1 else np.cross(row, column) * thickness
+    found = np.eye(4)
+    found[:3] = np.column_stack([row * x, column * y, step, first])
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ found  # DICOM counts to the left and to the back

@@ -117,7 +117,12 @@ def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
     return tile
 
 
+def colour_of(colours: tuple[str, ...], k: int) -> str:
+    """Hex of class `k`: the data's own, else one of a palette that colour-blind people can tell apart."""
+    return colours[k] if k < len(colours) else FALLBACK[(k - 1) % len(FALLBACK)]
+
+
 def _colour(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
-    text = (colours[k] if k < len(colours) else FALLBACK[k % len(FALLBACK)]).lstrip("#")
+    text = colour_of(colours, k).lstrip("#")
     red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
     return blue, green, red

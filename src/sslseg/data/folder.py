@@ -182,6 +182,18 @@ def read_json(path: Path) -> dict[str, Any]:
     return told
 
 
+def sidecar(path: Path) -> tuple[float, float, float]:
+    """Voxel size of a picture in the JSON file beside it, as nnU-Net keeps a TIFF's: z, y, x in mm.
+
+    Raises:
+        DataError: it says none.
+    """
+    spacing = read_json(path).get("spacing")
+    if not isinstance(spacing, list) or len(spacing) not in (2, 3):
+        raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
+    return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
+
+
 def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
     """Values of a mask into class numbers, uint8.
 

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sslseg.names import DataError
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+MARK = "sslseg"  # key of a mask written here: those may be written again
 DETACHED = (".raw", ".zraw", ".raw.gz")  # voxels beside a .nhdr or .mhd
+
+
+def _package(path: Path) -> Any:
+    try:
+        import SimpleITK as sitk  # noqa: N813 its own documentation's name
+    except ImportError:
+        raise DataError(
+            f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
+        ) from None
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
 
 
 def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -18,14 +32,8 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     Raises:
         DataError: SimpleITK is not installed, the file is damaged, or not one 2D or 3D image.
     """
+    sitk = _package(path)
     try:
-        import SimpleITK as sitk  # noqa: N813 its own documentation's name
-    except ImportError:
-        raise DataError(
-            f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
-        ) from None
-    try:
-        sitk.ProcessObject.SetGlobalWarningDisplay(False)
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
@@ -52,3 +60,41 @@ def beside(path: Path) -> tuple[Path, ...]:
     if path.suffix.lower() not in (".nhdr", ".mhd"):
         return ()
     return tuple(p for s in DETACHED if (p := path.with_suffix(s)).is_file())
+
+
+def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
+    """Write `mask`, uint8 [Z, Y, X], to a .nrrd or .mha with origin, spacing and directions of `like`.
+
+    Raises:
+        DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
+    """
+    sitk = _package(path)
+    if path.exists() and not _header(sitk, path).HasMetaDataKey(MARK):
+        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    header = _header(sitk, like)
+    array = mask if header.GetDimension() == 3 else mask[0]
+    if array.shape != header.GetSize()[::-1]:
+        raise DataError(f"{like}: wanted a mask of its shape {header.GetSize()[::-1]}, got {array.shape}")
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array, np.uint8))
+    image.SetSpacing(header.GetSpacing())
+    image.SetOrigin(header.GetOrigin())
+    image.SetDirection(header.GetDirection())
+    image.SetMetaData(MARK, f"mask {note}".strip())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        sitk.WriteImage(image, str(part), True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _header(sitk: Any, path: Path) -> Any:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(f"{path}: cannot be read as NRRD or MetaImage ({reason})") from None
+    return reader

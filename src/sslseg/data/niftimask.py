@@ -16,6 +16,7 @@ import numpy as np
 from sslseg.names import DataError
 
 SUFFIXES = (".nii.gz", ".nii")
+SHEAR = 1e-4  # cosine between two axes above which they are not perpendicular
 MARK = "sslseg mask"  # begins the `descrip` of every mask written here: those may be written again
 
 
@@ -39,7 +40,8 @@ def _open(path: Path) -> nib.Nifti1Image:
 def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     """Write `mask`, uint8 [Z, Y, X] or [T, Z, Y, X], to `path` with the header of the image `like`.
 
-    Whole or not at all: a process that is ended leaves no half file.
+    Whole or not at all: a process that is ended leaves no half file. A mask without T of a 4D file is the
+    one mask of an image whose channels lie along the fourth axis.
 
     Args:
         note: kept in the header's `descrip` after the mark, cut to its 80 bytes.
@@ -48,7 +50,7 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
     image = _open(like)
-    shape = image.shape
+    shape = image.shape[:3] if mask.ndim == 3 and len(image.shape) == 4 else image.shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
         raise DataError(f"{like}: wanted a mask of its shape {shape}, got (…, Z, Y, X) {mask.shape}")
     if path.exists() and not _ours(path):
@@ -60,11 +62,47 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     header.set_intent("none")
     header.extensions.clear()  # they may name the patient
     header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
+    # without an affine nibabel leaves sform and qform as they are
+    _save(path, type(image)(mask.reshape(shape[::-1]).T, None, header))
+
+
+def write_new(
+    path: Path,
+    mask: np.ndarray,
+    spacing: tuple[float, float, float],
+    affine: np.ndarray | None,
+    note: str = "",
+) -> None:
+    """Write `mask`, uint8 [Z, Y, X], to `path` as NIfTI, of an image in another format.
+
+    Args:
+        spacing: (z, y, x) in mm.
+        affine: voxel (x, y, z) to mm, right-anterior-superior, kept as sform and, where it has no shear,
+            as qform; None = the place in the scanner is unknown.
+
+    Raises:
+        DataError: `path` holds a file that is no mask of ours.
+    """
+    if path.exists() and not _ours(path):
+        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    image = nib.Nifti1Image(mask.astype(np.uint8).T, affine)
+    if affine is None:
+        image.header.set_zooms(spacing[::-1])
+    else:
+        image.set_sform(affine, code=1)
+        steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+        sheared = np.abs(steps.T @ steps - np.eye(3)).max() > SHEAR
+        image.set_qform(None if sheared else affine, code=0 if sheared else 1)
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
+    _save(path, image)
+
+
+def _save(path: Path, image: nib.Nifti1Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
-        # without an affine nibabel leaves sform and qform as they are
-        nib.save(type(image)(mask.reshape(shape[::-1]).T, None, header), part)
+        nib.save(image, part)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Floor 1b: does a volume lie outside what a network was trained on? Read from a fingerprint."""
+"""Floor 1b: is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from sslseg.data.encode import percentiles
+from sslseg.data.slices import Slices
 
 # [H] room around the training range: a tenth of its width, and 5 % of its larger end for sets whose
 # volumes are all alike
 SHARE_OF_RANGE, SHARE_OF_VALUE = 0.1, 0.05
-COMPARED = {  # part of a fingerprint -> what of it is compared
-    "spacing": ("z", "y", "x"),
-    "shape": ("slices", "native_height", "native_width"),
-    "intensity": ("mean", "p1_0", "p99_0"),
-}
+PIXEL_FACTOR = 1.5  # [H] pixels, as the network sees them, that differ by more are far apart
+VAGUE = "medical"  # says too little to differ from any other domain but the natural one
+SHAPE = ("slices", "native_height", "native_width")
 
 
 def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, dict[str, float]]:
     """What of a volume [C, Z, Y, X] can be compared with a fingerprint (mm, voxels, native units)."""
     p1, p99 = percentiles(image)
+    bounds = {f"{name}_{c}": float(v) for name, a in (("p1", p1), ("p99", p99)) for c, v in enumerate(a)}
     return {
         "spacing": dict(zip("zyx", spacing, strict=True)),
-        "shape": dict(zip(COMPARED["shape"], image.shape[1:], strict=True)),
-        "intensity": {"mean": float(image.mean(dtype=float)), "p1_0": float(p1[0]), "p99_0": float(p99[0])},
-    }  # fmt: skip
+        "shape": dict(zip(SHAPE, image.shape[1:], strict=True)),
+        "intensity": {"mean": float(image.mean(dtype=float)), **bounds},
+    }
 
 
 def compare(
@@ -37,13 +37,58 @@ def compare(
     Numbers that the fingerprint lacks are not compared.
     """
     found = []
-    for part, keys in COMPARED.items():
-        for key in keys:
+    for part, numbers in measured.items():
+        for key, value in numbers.items():
             known = fingerprint.get(part, {}).get(key)
             if known is None:
                 continue
-            value, low, high = float(measured[part][key]), float(known["min"]), float(known["max"])
+            value, low, high = float(value), float(known["min"]), float(known["max"])
             room = SHARE_OF_RANGE * (high - low) + SHARE_OF_VALUE * max(abs(low), abs(high))
             if not low - room <= value <= high + room:
                 found.append({"part": part, "name": key, "value": value, "lowest": low, "highest": high})
+    return found
+
+
+def portrait(store: Slices) -> dict[str, Any]:
+    """What a model keeps of the data it was trained on: parts of the fingerprint, and `pixel_mm`.
+
+    pixel_mm: median height and width of a pixel as the network sees it, None of pictures without
+    millimetres.
+    """
+    pixel = [float(store.index[f"spacing_{axis}"].median()) for axis in "yx"] if store.physical else None
+    return {key: store.fingerprint[key] for key in ("spacing", "shape", "intensity")} | {"pixel_mm": pixel}
+
+
+def apart(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], domain: str = "", their_domain: str = ""
+) -> list[str]:
+    """Why data are far from those an encoder was trained on; [] when they are not, or nothing is known.
+
+    Far: another domain; pixels larger or smaller by PIXEL_FACTOR; or a typical (median) mean, p1 or p99
+    of a volume outside the range of all theirs (see `compare`).
+
+    Args:
+        ours, theirs: of `portrait`; {} where unknown.
+    """
+    found = []
+    known = domain and their_domain and domain != their_domain
+    if known and ("natural" in (domain, their_domain) or VAGUE not in (domain, their_domain)):
+        found.append(f"{domain}, not {their_domain}")
+    pixel, their_pixel = ours.get("pixel_mm"), theirs.get("pixel_mm")
+    if pixel and their_pixel:
+        factor = np.sqrt(np.prod(pixel) / np.prod(their_pixel))
+        if max(factor, 1 / factor) > PIXEL_FACTOR:
+            mm = " x ".join(f"{v:.3g}" for v in pixel), " x ".join(f"{v:.3g}" for v in their_pixel)
+            found.append(f"pixels of {mm[0]} mm, not {mm[1]} mm")
+    typical = {
+        key: spread["median"]
+        for key, spread in ours.get("intensity", {}).items()
+        if key == "mean" or key.startswith(("p1_", "p99_"))
+    }
+    for entry in compare({"intensity": typical}, theirs):
+        name, _, channel = entry["name"].partition("_")
+        where = f" of channel {channel}" if channel not in ("", "0") else ""
+        found.append(
+            f"typical intensity ({name}{where}) {entry['value']:.4g}, not {entry['lowest']:.4g} to {entry['highest']:.4g}"
+        )
     return found

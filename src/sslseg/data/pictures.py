@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageSequence, PngImagePlugin, UnidentifiedImageError
 
 from sslseg.names import DataError
 
@@ -15,6 +16,8 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 LOSSY = (".jpg", ".jpeg")
 GREY = ("1", "L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes
 COLOUR = 1 << 24
+TIFF, SOFTWARE = (".tif", ".tiff"), 305  # TIFF's tag of the program that wrote a file
+MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
           Image.DecompressionBombError)  # fmt: skip
 
@@ -76,3 +79,51 @@ def _array(page: Image.Image, labels: bool) -> np.ndarray:
         array = np.array(page)
         return array.astype(np.uint8) if array.dtype == bool else array.astype(array.dtype.newbyteorder("="))
     return np.array(page.convert("L" if page.mode in ("LA", "La") else "RGB"))
+
+
+def write_mask(path: Path, mask: np.ndarray, note: str = "") -> None:
+    """Write class numbers, uint8 [Z, Y, X], as grey values of a PNG (Z = 1) or as the pages of a TIFF.
+
+    Raises:
+        DataError: several slices in a PNG, or `path` holds a file that is no mask of ours.
+    """
+    if path.exists() and not _ours(path):
+        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    tiff = path.suffix.lower() in TIFF
+    if len(mask) > 1 and not tiff:
+        raise DataError(f"{path}: wanted one slice in a PNG, got {len(mask)}")
+    first, *rest = (Image.fromarray(np.ascontiguousarray(plane, np.uint8)) for plane in mask)
+    text = f"{MARK} {note}".strip()
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", text)
+    how = (
+        {
+            "format": "TIFF",
+            "save_all": True,
+            "append_images": rest,
+            "compression": "tiff_deflate",
+            "software": text,
+        }
+        if tiff
+        else {"format": "PNG", "pnginfo": info}
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        first.save(part, **how)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _ours(path: Path) -> bool:
+    try:
+        with Image.open(path) as picture:
+            told = (
+                picture.tag_v2.get(SOFTWARE, "")
+                if picture.format == "TIFF"
+                else picture.info.get("Software", "")
+            )
+    except FAULTS:
+        return False
+    return str(told).startswith(MARK)

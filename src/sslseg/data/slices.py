@@ -46,8 +46,8 @@ class Slices:
         skipped: what `on_bad_file=skip` left out, {file, reason} each.
         fingerprint: see `fingerprint.compute`.
         codes_flat, labels_flat: the shards, memory-mapped.
-        split, sides, channel_names, settings: what the data say of themselves, empty where they do
-            not (`source.Description`).
+        split, sides, channel_names, settings, physical: what the data say of themselves
+            (`source.Description`).
     """
 
     path: Path
@@ -70,6 +70,7 @@ class Slices:
     sides: dict[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    physical: bool = True
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
@@ -120,7 +121,8 @@ def open_store(path: Path) -> Slices:
             f"{path}: a shard is not as long as the index says; delete the folder to prepare again"
         )
     names = {key: [f"{key}_{c}" for c in range(meta["channels"])] for key in PER_CHANNEL}
-    about = meta["law"].get("about", {})
+    own = plugins.load("datasets", meta["dataset"])  # says it for all folders where they do not
+    about = meta["law"].get("about", {"physical": getattr(own, "PHYSICAL", True)})
     return Slices(
         path=path,
         dataset=meta["dataset"],
@@ -138,10 +140,8 @@ def open_store(path: Path) -> Slices:
         skipped=meta["skipped"],
         codes_flat=codes,
         labels_flat=labels,
-        split=about.get("split", ""),
-        sides=about.get("sides", {}),
         channel_names=tuple(about.get("channels", ())),
-        settings=about.get("settings", {}),
+        **{key: about[key] for key in ("split", "sides", "settings", "physical") if key in about},
     )
 
 

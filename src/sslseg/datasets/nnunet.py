@@ -106,9 +106,15 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
 
     Args:
         assigned: patient -> "train", "val" or "test".
-        sources: whose images name the cases, those of `find`.
+        sources: whose images name the cases, those of `find`, of this dataset or another.
+
+    Raises:
+        DataError: two annotated images of one name.
     """
     of = {side: [] for side in ("train", "val", "test")}
+    names = [_case(s.image) for s in sources if s.label is not None]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise DataError(f"{path}: wanted a name of its own for each case, got {twice[:8]} more than once")
     for source in sources:
         if source.label is not None:
             of[assigned[source.patient]].append(_case(source.image))
@@ -199,12 +205,7 @@ def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:
 def _sidecar(image: Path) -> tuple[float, float, float] | None:
     """nnU-Net keeps a TIFF's voxel size, in the order of its axes, in <case>.json beside it."""
     path = image.with_name(f"{_case(image)}.json")
-    if not path.is_file():
-        return None
-    spacing = folder.read_json(path).get("spacing")
-    if not isinstance(spacing, list) or len(spacing) not in (2, 3):
-        raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
-    return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
+    return folder.sidecar(path) if path.is_file() else None
 
 
 def _millimetres(root: Path, ending: str) -> bool:

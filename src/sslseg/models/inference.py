@@ -40,9 +40,14 @@ class Model:
     facts: dict[str, Any]
 
     @property
+    def reading(self) -> dict[str, Any]:
+        """How the training data were read: axis, spacing and colour of `sslseg.json`, where they were said."""
+        return self.facts.get("reading", {})
+
+    @property
     def axis(self) -> int:
         """The axis that volumes were sliced along for training: 0 z, 1 y, 2 x."""
-        return int(self.facts.get("reading", {}).get("axis", 0))
+        return int(self.reading.get("axis", 0))
 
 
 def open_model(folder: Path | str, device: Any = "cpu") -> Model:

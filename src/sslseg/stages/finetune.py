@@ -16,7 +16,7 @@ from sslseg.data import batches, subsets
 from sslseg.data.subsets import Manifest
 from sslseg.models import audit, segmenter, unet
 from sslseg.params import Finetune
-from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
+from sslseg.stages import cards, curves, devices, inputs, leaks, likeness, results, upstream
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.training import loop, segmentation
@@ -80,6 +80,7 @@ def _subset(p: Finetune, data: Inputs) -> Manifest:
 def _describe(p: Finetune, run: tracking.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
     upstream.tag(run, source)
+    likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     hops = lineage.walk(run.id)
     patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
@@ -184,8 +185,8 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     card = cards.segmenter(p, run, data, source.architecture, hops, summary)
     sha = segmenter.save(
         net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
-        classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=p.spacing,
-        extra={"run_id": run.id, "domain": data.store.domain, "fingerprint": _fingerprint(data)},
+        classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=data.store.spacing,
+        extra={"run_id": run.id, **likeness.facts(data.store)},
     )  # fmt: skip
     seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
@@ -196,8 +197,3 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     card = cards.encoder(p, run, data, source.architecture, hops)
     registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
                          role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip
-
-
-def _fingerprint(data: Inputs) -> dict:
-    """What `predict` compares its input with: it travels with the model."""
-    return {key: data.store.fingerprint[key] for key in ("spacing", "shape", "intensity")}

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.data.encode import CLIP
-from sslseg.data.fingerprint import FALLBACK
+from sslseg.data.fingerprint import colour_of
 from sslseg.runs import Run
 
 COLUMNS = 3
@@ -33,8 +33,14 @@ def fullest(array: np.ndarray, mask: np.ndarray, title: str) -> Picture:
     return Picture(f"{title}, slice {z + 1}", array[z], mask[z], int(sizes.sum()))
 
 
-def log(run: Run, shown: Sequence[Picture], classes: Sequence[str], file: str) -> None:
-    """Draw and log the figure."""
+def log(
+    run: Run, shown: Sequence[Picture], classes: Sequence[str], file: str, own: Sequence[str] = ()
+) -> None:
+    """Draw and log the figure.
+
+    Args:
+        own: hex per class, where the data bring colours.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -44,7 +50,7 @@ def log(run: Run, shown: Sequence[Picture], classes: Sequence[str], file: str) -
     figure, axes = plt.subplots(
         lines, COLUMNS, figsize=(3 * COLUMNS, 3.2 * lines), squeeze=False, layout="constrained"
     )
-    colours = {k: FALLBACK[(k - 1) % len(FALLBACK)] for k in range(1, len(classes))}
+    colours = {k: colour_of(tuple(own), k) for k in range(1, len(classes))}
     for axis in axes.flat:
         axis.axis("off")
     for axis, picture in zip(axes.flat, shown, strict=False):

@@ -14,7 +14,7 @@ from sslseg.data import batches, streams
 from sslseg.models import audit
 from sslseg.models import encoder as encoders
 from sslseg.params import Pretrain
-from sslseg.stages import cards, curves, devices, inputs, leaks, results, upstream
+from sslseg.stages import cards, curves, devices, inputs, leaks, likeness, results, upstream
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.training import checkpoint, loop, optim, vitals
@@ -63,6 +63,7 @@ def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
 
 def _describe(p: Pretrain, run: tracking.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
     upstream.tag(run, source)
+    likeness.check(run, source, data.store)
     run.tag(names.TAG_METHOD, method_of(p))
     inputs.record(p, data, run)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(run.id)))

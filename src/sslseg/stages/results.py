@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sslseg.data.fingerprint import colour_of
 from sslseg.data.intensity import Intensity
 from sslseg.models import encoder as encoders
 from sslseg.models import unet
 from sslseg.runs import Run
-from sslseg.stages import curves
+from sslseg.stages import curves, likeness
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream
 from sslseg.training import segmentation
@@ -77,9 +78,7 @@ def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
     """RGBA per class, background clear."""
     import matplotlib
 
-    known = list(colours) or [matplotlib.colors.to_hex(c) for c in matplotlib.colormaps["tab10"].colors]
-    known = known if len(known) >= classes else (["#000000", *known] * classes)[:classes]
-    rgba = np.array([matplotlib.colors.to_rgba(c, ALPHA) for c in known[:classes]])
+    rgba = np.array([matplotlib.colors.to_rgba(colour_of(colours, k), ALPHA) for k in range(classes)])
     rgba[0, 3] = 0.0
     return rgba
 
@@ -149,8 +148,7 @@ def save_pretrained(encoder, folder: Path, source: Upstream, data: Inputs, run: 
 def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
     extra = {
         "run_id": run.id,
-        "domain": data.store.domain,
-        "dataset": data.store.dataset,
+        **likeness.facts(data.store),
         "spacing": data.store.spacing,
         "upstream_sha256": source.sha256,
         "classes": list(data.store.classes),

@@ -13,7 +13,7 @@ from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
 from sslseg import lineage, names, registry, runs, store, tracking
-from sslseg.data import slices
+from sslseg.data import outside, slices
 from sslseg.models import inference
 from sslseg.models.inference import Model
 from sslseg.params import Inference
@@ -77,6 +77,27 @@ def segment(
         sliced=sliced, device=devices.of(p),
     )  # fmt: skip
     return inference.largest_components(mask, len(trained.classes)) if p.largest else mask
+
+
+def strange(
+    trained: Trained,
+    known: dict | None,
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    *,
+    sliced: int = 0,
+) -> list[dict]:
+    """Where an image [C, Z, Y, X] lies outside the training data, see `outside.compare`.
+
+    Args:
+        known: of `fingerprint`; None = nothing can be said.
+        sliced: as in `inference.segment`.
+    """
+    if known is None:
+        return []
+    order = inference.turn(sliced, trained.models[0].axis)  # as the slice store of the training data has it
+    turned = image.transpose(0, *(1 + k for k in order))
+    return outside.compare(outside.measure(turned, tuple(spacing[k] for k in order)), known)
 
 
 def fingerprint(trained: Trained, cache: Path) -> dict | None:

@@ -1,0 +1,52 @@
+"""Write nnU-Net's splits_final.json for a dataset as it is divided here: no patient in two splits."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from sslseg import params, plugins
+from sslseg.names import DataError
+
+WORDS = {"train": "train", "val": "validate", "test": "test"}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the subcommand takes."""
+    parser.add_argument("dataset", choices=plugins.names("datasets"))
+    parser.add_argument("root", type=Path, help="the data folder")
+    parser.add_argument("file", type=Path, help="the file to write, say splits_final.json")
+    parser.add_argument("--split", choices=params.SPLITS, default="auto", help="as the knob of the stages")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Write the file and print how many cases are on which side.
+
+    Cases are named after their images, as nnU-Net's converters do. Fold 0 trains and validates as the
+    stages do; test cases are in no fold but fold 1, whose val they are.
+
+    Raises:
+        ParamError: the split is not one of these data.
+        DataError: see the dataset; two cases of one name; the file is there already.
+    """
+    import pandas as pd
+
+    from sslseg.data.inputs import describe
+    from sslseg.datasets import nnunet
+    from sslseg.stages import inputs
+    from sslseg.stages.evaluate import Listed
+
+    module, root = plugins.load("datasets", options.dataset), options.root.expanduser()
+    if not root.is_dir():
+        raise DataError(f"{root}: wanted the folder of dataset {options.dataset}, it is not there")
+    if options.file.exists():
+        raise DataError(f"{options.file}: is there already; move it away first")
+    about, sources = describe(module, root), module.find(root)
+    rows = [(s.patient, s.group, s.label is not None) for s in sources]
+    listed = Listed(pd.DataFrame(rows, columns=["patient", "group", "labelled"]), about.split, about.sides)
+    parts = inputs.divide(listed, options.dataset, options.split)
+    sides = {sources[i].patient: side for side, found in parts.items() for i in found}
+    nnunet.write_splits(options.file, sides, sources)
+    counts = Counter(sides[s.patient] for s in sources if s.label is not None)
+    print(f"{options.file}: {', '.join(f'{counts[side]} cases {word}' for side, word in WORDS.items())}")

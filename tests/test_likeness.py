@@ -1,0 +1,95 @@
+"""Data compared with what an encoder was trained on: known answers, and the sentence of a stage."""
+
+from __future__ import annotations
+
+import copy
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from sslseg import names
+from sslseg.data import outside, phantom_tree, slices
+from sslseg.stages import likeness
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> slices.Slices:
+    place = tmp_path_factory.mktemp("likeness")
+    root = phantom_tree.write(place / "t", patients=4, seed=2, size=64, slices=3)
+    return slices.prepare("acdc", root, place / "cache", spacing=2.0, progress=False)
+
+
+class Tagged(dict):
+    def tag(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def upstream(**own: object) -> SimpleNamespace:
+    return SimpleNamespace(config={"sslseg": own}, resolved=SimpleNamespace(run_id="r1"))
+
+
+def test_data_are_like_themselves(store):
+    own = outside.portrait(store)
+    assert own["pixel_mm"] == pytest.approx([2.0, 2.0], rel=0.05)
+    assert outside.apart(own, own, "cardiac-mri", "cardiac-mri") == []
+    assert outside.apart(own, {}, "cardiac-mri", "") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: p.update(pixel_mm=[1.3, 1.3]), "pixels of"),
+        (lambda p: p.update(pixel_mm=[1.5, 1.5]), ""),
+        (lambda p: p.update(pixel_mm=None), ""),
+        (lambda p: p["intensity"].update(p99_0={"min": -1000.0, "max": 30.0}), r"typical intensity \(p99\) "),
+        (lambda p: p["intensity"].update(mean={"min": 0.0, "max": 1e6}), ""),
+        (lambda p: p["intensity"].pop("p1_0"), ""),
+    ],
+)
+def test_what_is_far_is_said(store, change, words):
+    theirs = copy.deepcopy(outside.portrait(store))
+    change(theirs)
+    found = outside.apart(outside.portrait(store), theirs)
+    assert len(found) == bool(words)
+    assert re.match(words, found[0] if found else "")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "far"),
+    [
+        ("cardiac-mri", "natural", True),
+        ("medical", "natural", True),  # vague, and yet no photograph
+        ("medical", "cardiac-mri", False),
+        ("brain-mri", "cardiac-mri", True),
+        ("", "natural", False),
+    ],
+)
+def test_domains(ours, theirs, far):
+    assert outside.apart({}, {}, ours, theirs) == ([f"{ours}, not {theirs}"] if far else [])
+
+
+def test_the_run_is_tagged_and_the_reader_told(store, capsys):
+    run = Tagged()
+    likeness.check(run, upstream(**likeness.facts(store)), store)
+    assert run[names.TAG_APART] == "no"
+    likeness.check(run, upstream(), store)
+    assert run[names.TAG_APART] == "unknown"
+    assert not capsys.readouterr().out
+    likeness.check(run, upstream(domain="natural"), store)
+    assert run[names.TAG_APART] == "cardiac-mri, not natural"
+    assert "warning: acdc is far from the data that the encoder of run r1" in capsys.readouterr().out
+    run = Tagged()
+    likeness.check(run, SimpleNamespace(config=None), store)
+    assert not run
+
+
+def test_photographs_have_no_millimetres(tmp_path):
+    from tests.contracts.test_datasets import _pictures
+
+    found = slices.prepare(
+        "images", _pictures(tmp_path / "in"), tmp_path / "cache", spacing=2.0, progress=False
+    )
+    assert not found.physical
+    assert outside.portrait(found)["pixel_mm"] is None
+    assert likeness.facts(found)["reading"] == {"colour": "keep"}
