@@ -96,9 +96,12 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
 
 def test_a_registered_model_is_evaluated_with_its_lineage(phantom, tmp_path, tmp_cache, store):
     torch.set_num_threads(1)
-    model = trained_models.register(tmp_path / "model", spacing=4.0)
+    thin = {"spacing": {"z": {"min": 1.0, "max": 2.0}}}
+    model = trained_models.register(tmp_path / "model", spacing=4.0, fingerprint=thin)
     run_id = launch.execute("evaluate", settings(phantom, model=(model,), out=str(tmp_path / "out")))
     run = MlflowClient(store).get_run(run_id)
+    assert run.data.metrics["evaluate/outside_training"] == 10
+    assert run.data.tags[names.TAG_APART] == "10 of 10 volumes lie outside the training data"
     assert run.info.status == "FINISHED"
     assert run.data.tags[names.TAG_UPSTREAM_RUN] == model
     found, counted = tables(run_id, store, "cases", "counts")

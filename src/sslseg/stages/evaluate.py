@@ -20,7 +20,7 @@ from sslseg.data.inputs import describe
 from sslseg.data.source import Description, Source, Volume
 from sslseg.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.params import Evaluate
-from sslseg.stages import devices, evaluate_sweep, evaluated, heldout, inputs, trained
+from sslseg.stages import devices, evaluate_sweep, evaluated, heldout, inputs, likeness, trained
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.heldout import Scored
 from sslseg.stages.trained import Trained
@@ -52,7 +52,8 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else trained.fetch(p.model, p, run)
     predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
-    scored = Scored(p.dataset)
+    known = trained.fingerprint(model, tracking.cache_folder(p.cache)) if model else None
+    sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
         try:
@@ -71,11 +72,14 @@ def run(p: Evaluate, run: tracking.Run) -> None:
         }
         found = cases.score(volume.label, prediction, volume.spacing, classes)
         scored.note(source.patient, volume.image)
+        if model:
+            strange += bool(trained.strange(model, known, volume.image, volume.spacing, sliced=sliced))
         table += [place | row for row in found]
         per_slice += [place | row for row in cases.slice_scores(volume.label, prediction, classes)]
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
+        likeness.tell(run, strange, len(scored.rows), known is not None)
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
     evaluated.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, _facts(p, model), printed)

@@ -39,3 +39,17 @@ def check(run: Run, source: Upstream, store: Slices) -> None:
     if found:
         where = f"the data that the encoder of run {source.resolved.run_id} was last trained on"
         print(f"warning: {store.dataset} is far from {where}: {'; '.join(found)}")
+
+
+def tell(run: Run, strange: int, volumes: int, known: bool) -> None:
+    """Tag the run with how many of its volumes lie outside what its model was trained on, and say so.
+
+    Args:
+        known: whether that is known at all.
+    """
+    found = f"{strange} of {volumes} volumes lie outside the training data" if strange else "no"
+    run.tag(names.TAG_APART, found if known else "unknown")
+    if known:
+        run.log({"evaluate/outside_training": strange})
+    if strange:
+        print(f"warning: {found} of the model in size, spacing or intensity")
