@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN := mlflow run . --env-manager local
 
-.PHONY: setup demo test bench lint show ui mlproject
+.PHONY: setup demo test bench lint show ui mlproject fuzz kills
 
 setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
@@ -30,6 +30,12 @@ test: setup ## lint and tests
 
 bench: setup ## ratios against the peers (pip install -e '.[bench]'), into benchmarks/results.json and docs/performance.md
 	$(BIN)/python -m benchmarks $(IDS)
+
+fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more
+	$(BIN)/python -m tests.fuzz --mutations $(or $(MUTATIONS),500)
+
+kills: setup ## SIGKILL at random effects of pretraining, fine-tuning, sweep and tune; KILLS=… of each
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.long.kills --kills $(or $(KILLS),20)
 
 lint: setup ## format in place, then check
 	$(BIN)/ruff format .

@@ -83,6 +83,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2  # a parameter is unknown, of a wrong type or out of range
 EXIT_LEAK = 3  # an ancestor saw val or test data
 
+SENTENCE = 1500  # characters of an error that may quote somebody's file
+
 
 class SslsegError(Exception):
     """An error that its reader can act on: what was wanted, what came, where to look."""
@@ -97,7 +99,11 @@ class ParamError(SslsegError):
 
 
 class DataError(SslsegError):
-    """A data file or folder is not what its format promises."""
+    """A data file or folder is not what its format promises; what it quotes of a file is cut."""
+
+    def __init__(self, sentence: str = ""):
+        cut = len(sentence) - SENTENCE
+        super().__init__(sentence if cut <= 0 else f"{sentence[:SENTENCE]} … ({cut:,} characters more)")
 
 
 class EncoderError(SslsegError):

@@ -175,7 +175,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DataError when the file is not one."""
     try:
         told = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: wanted a JSON file ({error})") from None
     if not isinstance(told, dict):
         raise DataError(f"{path}: wanted a JSON object {{…}}, got a {type(told).__name__}")

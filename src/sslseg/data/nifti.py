@@ -6,12 +6,14 @@ The header is taken as it stands in the file (nibabel's loader repairs it: a spa
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -20,7 +22,9 @@ from nibabel.spatialimages import HeaderDataError
 from sslseg.names import DataError
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
-LARGEST = 2**33  # bytes of one file, unpacked
+LARGEST = 2**33  # voxels of one file
+PIECE = 1 << 24  # bytes read at once
+SLACK = 1 << 20  # bytes that may follow the voxels
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
 
@@ -62,12 +66,8 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: the header cannot be read.
     """
-    try:
-        with gzip.open(path) if _packed(path) else path.open("rb") as file:
-            data = file.read(max(HEADERS))
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: damaged or truncated file ({error})") from None
-    shape = _header(path, data).get_data_shape()
+    with _opened(path) as file:
+        shape = _header(path, _exactly(file, max(HEADERS))).get_data_shape()
     return shape[3] if len(shape) > 3 else 1
 
 
@@ -93,23 +93,35 @@ def read_mask(
 @lru_cache(maxsize=1)
 def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
-    data = _unpacked(path)
-    header = _header(path, data)
+    with _opened(path) as file:
+        start = _exactly(file, max(HEADERS))
+        header = _header(path, start)
+        shape, voxel, offset, spacing, scaling = _understood(path, header)
+        _check_layout(path, shape, voxel)
+        count = int(np.prod(shape, dtype=np.int64))
+        if offset < header.sizeof_hdr:
+            raise DataError(
+                f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)"
+            )
+        wanted = offset + count * voxel.itemsize
+        data = _exactly(file, wanted, start)
+        if len(data) < wanted:
+            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {len(data)}")
+        if len(_exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
+            raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
+    raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
+    return _scaled(path, raw, *scaling), spacing
+
+
+def _understood(
+    path: Path, header: nib.Nifti1Header
+) -> tuple[tuple[int, ...], np.dtype, int, tuple[float, float, float], tuple[float | None, float | None]]:
+    """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
     try:
-        shape, kind_of_voxel = header.get_data_shape(), header.get_data_dtype()
-        slope, intercept = header.get_slope_inter()
-        spacing = _spacing(path, header, len(shape))
-    except (HeaderDataError, ValueError, KeyError) as error:
+        shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
+        return shape, voxel, offset, _spacing(path, header, len(shape)), header.get_slope_inter()
+    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
-    _check_layout(path, shape, kind_of_voxel)
-    offset, count = header.get_data_offset(), int(np.prod(shape, dtype=np.int64))
-    if offset < header.sizeof_hdr:
-        raise DataError(f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)")
-    if len(data) < offset + count * kind_of_voxel.itemsize:
-        wanted = offset + count * kind_of_voxel.itemsize
-        raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {len(data)}")
-    raw = np.frombuffer(data, kind_of_voxel, count, offset).reshape(shape, order="F").T
-    return _scaled(path, raw, slope, intercept), spacing
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -120,7 +132,7 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _header(path: Path, data: bytes) -> nib.Nifti1Header:
+def _header(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
     """The header at the start of `data`, as it stands."""
     kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
     if kind is None or len(data) < kind.sizeof_hdr:
@@ -133,25 +145,31 @@ def _header(path: Path, data: bytes) -> nib.Nifti1Header:
     return header
 
 
-def _packed(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _first_number(data: bytes) -> tuple[int, int]:
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
-
-
-def _unpacked(path: Path) -> bytes:
-    """All bytes. A .gz is read to its end, so that its checksum is compared."""
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
     try:
-        with gzip.open(path) if _packed(path) else path.open("rb") as file:
-            data = file.read(LARGEST + 1)
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if packed else path.open("rb") as file:
+            yield file
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
-    if len(data) > LARGEST:
-        raise DataError(f"{path}: wanted at most {LARGEST >> 30} GiB unpacked, got more")
+
+
+def _exactly(file: BinaryIO, wanted: int, data: bytearray | None = None) -> bytearray:
+    """`data`, read on to `wanted` bytes or to the end of the file.
+
+    In pieces, for `read(n)` sets n bytes aside before it reads.
+    """
+    data = bytearray() if data is None else data
+    while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
+        data += piece
     return data
+
+
+def _first_number(data: bytes | bytearray) -> tuple[int, int]:
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
 
 
 def _spacing(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:

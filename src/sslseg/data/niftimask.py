@@ -8,14 +8,20 @@ sform says 1 mm and pixdim tells the truth, and a reader of the mask must meet t
 from __future__ import annotations
 
 import os
+import zlib
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from sslseg.names import DataError
 
 SUFFIXES = (".nii.gz", ".nii")
+FAULTS = (
+    ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error,
+)  # fmt: skip
 SHEAR = 1e-4  # cosine between two axes above which they are not perpendicular
 MARK = "sslseg mask"  # begins the `descrip` of every mask written here: those may be written again
 
@@ -33,7 +39,7 @@ def frames(path: Path) -> int | None:
 def _open(path: Path) -> nib.Nifti1Image:
     try:
         return nib.load(path)
-    except (nib.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+    except FAULTS as error:
         raise DataError(f"{path}: wanted a NIfTI file ({error})") from None
 
 

@@ -33,10 +33,21 @@ def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | 
     if unknown is not None and unknown != [len(numbers)]:
         raise DataError(f"{path}: labels: wanted ignore to be the highest, {len(numbers)}, got {unknown}")
     parts = {k: [name for name, region in told.items() if k in region] for k in numbers}
-    names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
+    try:
+        names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
+    except ValueError as error:
+        raise DataError(f"{path}: labels: {error}") from None
     names = [f"{name} {k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
     overlap = any(len(region) > 1 for region in told.values())
     return tuple(names), None if unknown is None else unknown[0], told if overlap else {}
+
+
+def read_list(path: Path) -> list[Any]:
+    """A JSON list. Raises TypeError or ValueError when the file is not one."""
+    told = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(told, list):
+        raise TypeError(f"a {type(told).__name__}")
+    return told
 
 
 def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
@@ -49,11 +60,11 @@ def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, st
         DataError: not a list of folds, an unknown case, or a patient on two sides.
     """
     try:
-        folds = [{side: list(f[side]) for side in ("train", "val")} for f in json.loads(path.read_text())]
+        folds = [{side: [*map(str, f[side])] for side in ("train", "val")} for f in read_list(path)]
         held = folds[1]["val"] if needs_test else []
         sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
         sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
         wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
         raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
     found: dict[str, str] = {}

@@ -18,8 +18,9 @@ GREY = ("1", "L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes
 COLOUR = 1 << 24
 TIFF, SOFTWARE = (".tif", ".tiff"), 305  # TIFF's tag of the program that wrote a file
 MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
+DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of it
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
-          Image.DecompressionBombError)  # fmt: skip
+          Image.DecompressionBombError, UserWarning)  # fmt: skip
 
 
 def read(path: Path) -> np.ndarray:
@@ -64,6 +65,8 @@ def _pages(path: Path, labels: bool) -> np.ndarray:
     """[Z, Y, X] grey, or [Z, Y, X, 3] colours of 8 bit."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", DAMAGE, UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 pages = [_array(page, labels) for page in ImageSequence.Iterator(picture)]

@@ -22,6 +22,7 @@ DOMAIN = "cardiac-mri"
 LICENCE = "CC BY-NC-SA 4.0; cite Bernard et al., IEEE TMI 37(11), 2018"
 SPLIT = "kalapos2022"
 SUFFIXES = (".nii.gz", ".nii")
+MOST_FRAMES = 1000  # of a cine; ACDC's have 12 to 35
 FIRST_OF_TESTING = 101  # patients 101-150 are the official test set
 _MORALES = "Morales et al., Front. Cardiovasc. Med. 8:730316 (2021), Table 1"
 _DANGI = (
@@ -152,6 +153,8 @@ def _info(path: Path) -> dict[str, str]:
 
 def _frame(folder: Path, info: dict[str, str], key: str) -> int:
     text = info.get(key, "")
-    if not text.isdigit() or int(text) < 1:
-        raise DataError(f"{folder / 'Info.cfg'}: wanted a line '{key}: <frame number from 1>', got {text!r}")
+    if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_FRAMES:
+        raise DataError(
+            f"{folder / 'Info.cfg'}: wanted a line '{key}: <frame number from 1 to {MOST_FRAMES}>', got {text!r}"
+        )
     return int(text)

@@ -25,7 +25,7 @@ def describe(root: Path) -> Description:
         DataError: it is missing or not in the Decathlon's form.
     """
     told = _dataset(root)
-    numbers = sorted(told["labels"], key=lambda k: int(k) if k.isdigit() else -1)
+    numbers = sorted(told["labels"], key=lambda k: (len(k), k))
     if numbers != [str(k) for k in range(len(numbers))]:
         raise DataError(f"{root / 'dataset.json'}: labels: wanted keys 0, 1, 2 …, got {numbers}")
     try:
@@ -74,6 +74,8 @@ def _dataset(root: Path) -> dict:
     told = folder.read_json(path)
     if "channel_names" in told:
         raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
+    if not isinstance(told.get("test", []), list):
+        raise DataError(f"{path}: test: wanted a list of paths, got {told['test']!r}")
     for key, kind in (("modality", dict), ("labels", dict), ("training", list)):
         if not isinstance(told.get(key), kind) or not told[key]:
             raise DataError(f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got none")
@@ -83,10 +85,10 @@ def _dataset(root: Path) -> dict:
 def _walk(root: Path, fault: Fault) -> list[Source]:
     told = _dataset(root)
     found: dict[str, tuple[Path, Path | None]] = {}
-    for entry in [*told["training"], *told.get("test", ())]:
+    for entry in [*told["training"], *(told.get("test") or ())]:
         try:
-            pair = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
-            image, label = (None if name is None else _file(root, name) for name in pair)
+            names = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
+            image, label = _file(root, names[0]), None if names[1] is None else _file(root, names[1])
             case = formats.stem(image.name, formats.NIFTI) or image.name
             if case in found:
                 raise DataError(f"{root / 'dataset.json'}: case {case} is listed twice")
@@ -103,6 +105,10 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
 
 def _file(root: Path, name: str) -> Path:
     path = root / name
-    if ".." in Path(name).parts or Path(name).is_absolute() or not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError:  # a name that no file can have
+        there = False
+    if ".." in Path(name).parts or Path(name).is_absolute() or not there:
         raise DataError(f"{path}: wanted this file in the folder, as dataset.json lists it; it is not there")
     return path

@@ -8,6 +8,7 @@ read are ACDC's classes, so that an encoder, a figure and a score mean the same 
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ SPLIT = "stratified"
 TO_ACDC = np.array([0, 3, 2, 1], np.uint8)  # the files' LV 1, MYO 2, RV 3
 SIDES = {"training": "train", "validation": "val", "testing": "test"}  # by folder
 COLUMNS = ("External code", "ED", "ES", "Vendor")
+DIGITS = re.compile("[0-9]{1,6}")
 IMAGE, MASK = "_sa.nii.gz", "_sa_gt.nii.gz"
 
 
@@ -97,7 +99,7 @@ def _case(root: Path, path: Path, code: str, image: Path, row: pd.Series) -> lis
 
 def _frame(path: Path, code: str, row: pd.Series, key: str, frames: int) -> int:
     text = str(row[key]).removesuffix(".0")
-    if not text.isdigit() or int(text) >= frames:
+    if not DIGITS.fullmatch(text) or int(text) >= frames:
         raise DataError(f"{path}: {code}: {key}: wanted a frame of 0 to {frames - 1}, got {row[key]!r}")
     return int(text)
 

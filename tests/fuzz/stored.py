@@ -1,0 +1,205 @@
+"""Files that this project has written itself and meets again: models, checkpoints, archives; and pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from sslseg import archive, names
+from sslseg.data import formats
+from sslseg.models import encoder
+from sslseg.training import checkpoint
+from tests.fuzz.runner import Mutation, Wrong
+
+ARCHITECTURE = "test_resnet"
+
+
+def _spoil(rng: np.random.Generator, path: Path) -> None:
+    """Truncate, flip, overwrite, empty, lengthen or remove a file."""
+    data = bytearray(path.read_bytes())
+    kind = int(rng.integers(7))
+    if kind == 0:
+        data = data[: int(rng.integers(0, len(data)))]
+    elif kind == 1:
+        for at in rng.integers(0, 8 * len(data), int(rng.integers(1, 6))):
+            data[at // 8] ^= 1 << (at % 8)
+    elif kind == 2:
+        for at in rng.integers(0, min(600, len(data)), int(rng.integers(1, 6))):
+            data[at] = int(rng.integers(0, 256))
+    elif kind == 3:
+        data = bytearray()
+    elif kind == 4:
+        data += rng.bytes(int(rng.integers(1, 3000)))
+    elif kind == 5:
+        path.unlink()
+        return
+    else:
+        at = int(rng.integers(0, len(data)))
+        data[at : at + 200] = rng.bytes(len(data[at : at + 200]))
+    path.write_bytes(data)
+
+
+# ---------------------------------------------------------------- encoder folders
+@cache
+def _encoder() -> dict[str, bytes]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        net = encoder.build(ARCHITECTURE, 1, 0)
+        encoder.save(net, Path(scratch), architecture=ARCHITECTURE, channels=1)
+        return {f.name: f.read_bytes() for f in Path(scratch).iterdir()}
+
+
+def _model(rng, folder: Path, file: str) -> Callable[[], str]:
+    for name, data in _encoder().items():
+        (folder / name).write_bytes(data)
+    _spoil(rng, folder / file)
+
+    def call() -> str:
+        net = encoder.load(folder)
+        if sum(p.numel() for p in net.parameters()) > 50e6:
+            raise Wrong("a network out of all proportion to its file")
+        return "as an encoder"
+
+    return call
+
+
+def encoder_weights(rng, folder):
+    return _model(rng, folder, names.WEIGHTS_FILE)
+
+
+def encoder_config(rng, folder):
+    return _model(rng, folder, names.CONFIG_FILE)
+
+
+def encoder_config_node(rng, folder):
+    """One value of config.json replaced."""
+    from tests.fuzz.texts import node
+
+    for name, data in _encoder().items():
+        (folder / name).write_bytes(node(rng, data) if name == names.CONFIG_FILE else data)
+
+    def call() -> str:
+        encoder.load(folder)
+        return "as an encoder"
+
+    return call
+
+
+# ---------------------------------------------------------------- checkpoints of a training
+def training_checkpoint(rng, folder):
+    """The newest of two is spoilt, or what lies beside them."""
+    tensors = {step: {"w": torch.full((5, 3), float(step)), "n": torch.tensor(step)} for step in (10, 20)}
+    for step, content in tensors.items():
+        checkpoint.save(folder, step, content, {"curve": [[step, 0.5]]})
+    files = sorted(f for f in folder.iterdir() if "20" in f.name)
+    _spoil(rng, files[int(rng.integers(len(files)))])
+
+    def call() -> str:
+        found = checkpoint.latest(folder)
+        if found is None or found.step not in tensors:
+            raise Wrong("no checkpoint, though one is whole")
+        if not all(torch.equal(found.tensors[k], v) for k, v in tensors[found.step].items()):
+            raise Wrong("other tensors than were saved")
+        if found.meta != {"curve": [[found.step, 0.5]]}:
+            raise Wrong("another curve than was saved")
+        return f"back to step {found.step}"
+
+    return call
+
+
+# ---------------------------------------------------------------- archives
+def packed(rng, folder):
+    (folder / "f").write_bytes(rng.bytes(500))
+    archive.write(folder / "a.tgz", {"runs": [1, 2]}, {"x/f": folder / "f"})
+    _spoil(rng, folder / "a.tgz")
+    return _unpacks(folder)
+
+
+def archive_members(rng, folder):
+    """Links, devices, absolute names, names that lead out, doubles, lies about size."""
+    (folder / "f").write_bytes(b"content")
+    good = archive.sha256(folder / "f")
+    kinds = (
+        tarfile.REGTYPE,
+        tarfile.SYMTYPE,
+        tarfile.LNKTYPE,
+        tarfile.CHRTYPE,
+        tarfile.FIFOTYPE,
+        tarfile.DIRTYPE,
+    )
+    places = (
+        "files/x",
+        "files/../../x",
+        "/x",
+        "files/./x",
+        "x",
+        "files//x",
+        "files/\\x",
+        "store.json",
+        "files/\nx",
+    )
+    name, kind = places[int(rng.integers(len(places)))], kinds[int(rng.integers(len(kinds)))]
+    with tarfile.open(folder / "a.tgz", "w:gz") as tar:
+        heads = ({"format": 1, "files": {"x": good}}, {"format": 2}, [], {"format": 1, "files": {"../x": good}},
+                 {"format": 1, "files": None}, {"format": 1, "files": {"x": 3}})  # fmt: skip
+        head = json.dumps(heads[0 if rng.random() < 0.6 else int(rng.integers(len(heads)))]).encode()
+        for member, data, what in (("store.json", head, tarfile.REGTYPE), (name, b"content", kind)):
+            info = tarfile.TarInfo(member)
+            info.type, info.linkname = what, "/etc/passwd"
+            info.size = len(data) if what == tarfile.REGTYPE else 0
+            tar.addfile(info, io.BytesIO(data))
+    return _unpacks(folder)
+
+
+def _unpacks(folder: Path) -> Callable[[], str]:
+    def call() -> str:
+        out = folder / "out"
+        before = {p for p in folder.rglob("*") if out not in p.parents}
+        archive.read(folder / "a.tgz", out)
+        strange = [p for p in folder.rglob("*") if p not in before and p != out and out not in p.parents]
+        if strange or any(p.is_symlink() for p in folder.rglob("*")):
+            raise Wrong(f"something outside its folder: {strange}")
+        return "as an archive"
+
+    return call
+
+
+# ---------------------------------------------------------------- pictures
+def _picture(rng, folder: Path, suffix: str) -> Callable[[], str]:
+    deep = suffix in (".png", ".tiff") and rng.random() < 0.5
+    shape = (13, 11) if rng.random() < 0.5 else (13, 11, 3)
+    array = rng.integers(0, 65535 if deep else 255, shape).astype(np.uint16 if deep else np.uint8)
+    path = folder / f"a{suffix}"
+    cv2.imwrite(str(path), array)
+    if rng.random() < 0.9:
+        _spoil(rng, path)
+
+    def call() -> str:
+        image, spacing = formats.read(path)
+        if image.ndim != 4 or image.size > 1e8 or spacing is not None:
+            raise Wrong(f"an image of shape {image.shape}, spacing {spacing}")
+        return "as a picture"
+
+    return call
+
+
+ALL: dict[str, dict[str, Mutation]] = {
+    "encoder folder": {f.__name__: f for f in (encoder_weights, encoder_config, encoder_config_node)},
+    "own checkpoint": {"training_checkpoint": training_checkpoint},
+    "archive": {f.__name__: f for f in (packed, archive_members)},
+    "picture": {s[1:]: partial(_picture, suffix=s) for s in (".png", ".tiff", ".bmp", ".jpg")},
+}
+
+
+def mutations(name: str) -> dict[str, Mutation]:
+    """Of one kind of file."""
+    return ALL[name]

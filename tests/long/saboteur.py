@@ -1,0 +1,107 @@
+"""Dies by SIGKILL before, after or in the middle of one of the effects that a stage has on the world.
+
+Every effect (a step of training, a part of a checkpoint's writing, a call of the store) is a line of a file
+that all processes of a command append to; the number of the line is the number of the effect.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+VARIABLE = "SSLSEG_SABOTAGE"  # JSON: log, at (number of the effect to die in), mode
+WIDTH = 64  # bytes a line, so that the place in the file is the number
+STORE = (
+    "create_run", "log_batch", "log_text", "log_artifact", "log_artifacts", "set_tag", "update_run",
+    "create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs", "log_inputs",
+    "create_registered_model", "create_model_version", "set_registered_model_alias", "set_logged_model_tags",
+    "set_terminated",
+)  # fmt: skip
+
+
+def install() -> None:
+    """Wrap the effects, in a process whose environment asks for it."""
+    told = json.loads(os.environ[VARIABLE])
+    log = os.open(told["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def reached(name: str) -> bool:
+        """Note an effect; whether it is the one to die in."""
+        os.write(log, f"{os.getpid()} {name}".ljust(WIDTH - 1)[: WIDTH - 1].encode() + b"\n")
+        return os.lseek(log, 0, os.SEEK_CUR) // WIDTH - 1 == told.get("at")
+
+    def point(name: str) -> None:
+        if reached(name):
+            die(told.get("mode", "all"))
+
+    _wrap(point, reached, told.get("mode", "all"))
+
+
+def die(mode: str) -> None:
+    """SIGKILL to this process ("worker") or to all of the command ("all": the plug is pulled)."""
+    if mode == "all":
+        os.killpg(0, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wrap(point: Callable[[str], None], reached: Callable[[str], bool], mode: str) -> None:
+    from mlflow import MlflowClient
+
+    from sslseg.training import checkpoint, loop
+
+    def step(real: Callable, self: Any, number: int, /, *given: Any, **rest: Any) -> Any:
+        point(f"step {number} before")
+        found = real(self, number, *given, **rest)
+        point(f"step {number} done")
+        return found
+
+    def replace(real: Callable, path: Path, write: Callable[[Path], None], /) -> None:
+        kind = path.suffix[1:]
+
+        def half(part: Path) -> None:
+            write(part)
+            if reached(f"checkpoint {kind} half"):
+                os.truncate(part, part.stat().st_size // 2)
+                die(mode)
+            point(f"checkpoint {kind} unnamed")
+
+        point(f"checkpoint {kind} before")
+        real(path, half)
+        point(f"checkpoint {kind} written")
+
+    def call(real: Callable, name: str, /, *given: Any, **rest: Any) -> Any:
+        point(f"store {name} before")
+        found = real(*given, **rest)
+        point(f"store {name} done")
+        return found
+
+    loop.Training.step = _partial(step, loop.Training.step)
+    checkpoint._replace = _partial(replace, checkpoint._replace)
+    for name in STORE:
+        real = getattr(MlflowClient, name)
+        setattr(MlflowClient, name, _partial(call, real, name))
+
+
+def _partial(wrapper: Callable, *given: Any) -> Callable:
+    """As functools.partial, but a method where it is set on a class."""
+
+    @functools.wraps(given[0])
+    def wrapped(*more: Any, **rest: Any) -> Any:
+        return wrapper(*given, *more, **rest)
+
+    return wrapped
+
+
+def effects(log: Path) -> list[str]:
+    """Names of the effects so far, in order."""
+    if not log.exists():
+        return []
+    return [line.partition(" ")[2].strip() for line in log.read_text().splitlines()]
+
+
+if os.environ.get(VARIABLE):  # a worker that was started by a sabotaged command
+    install()
