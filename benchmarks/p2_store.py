@@ -1,0 +1,93 @@
+"""P2: from 4D NIfTI files to slices that can be reached at random, and the second start.
+
+nibabel is the reader of record: what is read here is compared with its `get_fdata`, voxel by voxel, first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from benchmarks import subjects
+from benchmarks.compare import Answer, Question, compare, cpu
+
+PATIENTS = 3
+
+
+def files(root: Path) -> list[Path]:
+    """All images and masks of an ACDC tree."""
+    return sorted(root.glob("*/*.nii.gz"))
+
+
+def by_nibabel(path: Path) -> np.ndarray:
+    """The whole file as int16, slices contiguous: [Z, Y, X] or [T, Z, Y, X]."""
+    return np.ascontiguousarray(nib.load(path).get_fdata(caching="unchanged").T, np.int16)
+
+
+def by_us(path: Path) -> np.ndarray:
+    """The same."""
+    from sslseg.data import nifti
+
+    nifti._decoded.cache_clear()  # a file is kept for the next of its frames
+    array, _ = nifti.read_channels(path)
+    return np.ascontiguousarray(array if nifti.count_frames(path) > 1 else array[0], np.int16)
+
+
+def check_reading(root: Path) -> None:
+    """Every file of a tree, equal to what nibabel gives."""
+    for path in files(root):
+        assert np.array_equal(by_us(path), by_nibabel(path)), path.name
+
+
+def check_store(root: Path, folder: Path) -> None:
+    """Every frame in the store, equal to what nibabel gives for the file that it is from."""
+    from sslseg.data import slices
+
+    store = slices.prepare("acdc", root, folder, spacing=0, progress=False)
+    volumes = store.volume_table
+    for number, (image, position) in enumerate(zip(volumes["image"], volumes["position"], strict=True)):
+        want = by_nibabel(root / image)
+        rows = np.flatnonzero(store.index["volume"] == number)
+        stored = np.stack([store.codes(row)[0] for row in rows])
+        assert np.array_equal(stored, want if position < 0 else want[position]), (image, position)
+
+
+def measure_reading() -> Answer:
+    """Decoding alone."""
+    cines = sorted(subjects.cohort(PATIENTS, cine=PATIENTS).glob("*/*_4d.nii.gz"))
+    check_reading(cines[0].parents[1])
+    number = sum(int(np.prod(nib.load(path).shape[2:])) for path in cines)
+    variants = {"ours": lambda: list(map(by_us, cines)), "peer": lambda: list(map(by_nibabel, cines))}
+    return compare(variants).answer(per_second=number)
+
+
+def measure_store() -> Answer:
+    """Everything: hashes of files and voxels, percentiles, checks, index, fingerprint and contact sheet."""
+    from sslseg.data import slices
+
+    root = subjects.cohort(PATIENTS, cine=PATIENTS)
+    kept = subjects.folder()
+    check_store(root, kept)
+    start = cpu()
+    store = slices.prepare("acdc", root, kept, spacing=0, progress=False)
+    second = cpu() - start
+    saved = subjects.folder()
+
+    def ours() -> None:
+        slices.prepare("acdc", root, subjects.folder(), spacing=0, progress=False)
+
+    def peer() -> None:
+        for path in files(root):
+            np.save(saved / f"{path.name}.npy", by_nibabel(path))
+
+    answer = compare({"ours": ours, "peer": peer})
+    return answer.answer(per_second=len(store), second_start_seconds=second)
+
+
+QUESTIONS = (
+    Question("P2", "4D NIfTI to int16 slices in memory", "nibabel get_fdata", measure_reading, 3.5, 6, ("nibabel",)),
+    Question("P2", "4D NIfTI to slice store: everything in it", "nibabel get_fdata, saved as .npy",
+             measure_store, 3.5, 6, ("nibabel",)),
+)  # fmt: skip
