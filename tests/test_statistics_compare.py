@@ -109,9 +109,17 @@ def test_clear_differences_need_few_seeds(effect: float) -> None:
     assert power == sorted(power)
     assert power[-1] == pytest.approx(1.0)
     assert more_seeds(effect, 1.0, 0.05, 4, 0.05 / 3).seeds == (10 if effect == 1.0 else 3)
-    for n in (7, 9):
+    for n in (9, 12):
         if np.isfinite(known := TTestPower().power(effect, n, 0.05 / 3)):
             assert power_of_difference(effect, n, 0.05 / 3) == pytest.approx(known)
+
+
+@pytest.mark.parametrize(("pairs", "alpha"), [(6, 0.05), (7, 0.05 / 3), (8, 0.05), (10, 0.05 / 3)])
+def test_power_is_that_of_the_test_that_decides(pairs: int, alpha: float) -> None:
+    """By simulation; with 6 or 7 pairs all signs have to agree, which costs the sign flips some power."""
+    d = generator(0, f"power {pairs}").normal(1.4, 1.0, (1500, pairs))
+    hits = np.mean([sign_flip(row) <= alpha for row in d])
+    assert power_of_difference(1.4, pairs, alpha) == pytest.approx(hits, abs=0.06)
 
 
 def test_power_of_equivalence_by_simulation() -> None:
