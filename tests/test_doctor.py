@@ -6,12 +6,13 @@ import sqlite3
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from sslseg import doctor, names, registry, retention, runs, tracking
+from sslseg import doctor, flags, launch, names, params, registry, retention, runs, tracking
 from sslseg.commands import doctor as command
 
 DEAD = "elsewhere:1:0"
@@ -39,7 +40,8 @@ def _faults(store: str, cache: Path) -> dict[str, doctor.Finding]:
 
 
 def _run(**given) -> None:
-    command.run(Namespace(**{"fix": False, "cache": "", "prune": False, "keep": ()} | given))
+    none = {"fix": False, "resume": False, "cache": "", "prune": False, "keep": ()}
+    command.run(Namespace(**none | given))
 
 
 def test_a_dead_run_is_named_first_and_closed_with_fix(store: str, tmp_cache: Path, capsys):
@@ -53,7 +55,7 @@ def test_a_dead_run_is_named_first_and_closed_with_fix(store: str, tmp_cache: Pa
         assert api.get_run(dead).info.status == "RUNNING"  # only said
         out = capsys.readouterr().out
         assert f"run {dead} (finetune): RUNNING, its process {DEAD} is gone" in out
-        assert "the same command again goes on from its checkpoint" in out
+        assert "the same command again goes on with it (--resume gives it)" in out
         _run(fix=True)
         assert api.get_run(alive.id).info.status == "RUNNING"
     assert api.get_run(dead).info.status == "KILLED"
@@ -168,3 +170,40 @@ def test_closing_twice_does_no_harm(store: str):
     dead = _dead(store)
     for _ in range(2):
         runs.close(dead, "KILLED", "gone", store)
+
+
+def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, capsys):
+    """A fine-tuning that was killed with a checkpoint, one without, and a trial, which its tuning leads."""
+    api, seen = MlflowClient(store), []
+
+    def run(p, run) -> None:
+        seen.append(run.id)
+        folder = tracking.checkpoint_folder(tmp_cache, run.id)
+        if len(seen) == 1:
+            folder.mkdir(parents=True)
+            (folder / "step").touch()
+            raise MemoryError("killed here")
+
+    module = SimpleNamespace(run=run, identify=lambda p: "one identity", fill=lambda p: p)
+    monkeypatch.setattr(launch, "stage_module", lambda name: module)
+    argv = ["--model", "m", "--input", "i", "--output", "o", "--cache", str(tmp_cache)]
+    with pytest.raises(MemoryError):
+        launch.execute("predict", flags.resolve(flags.parse(params.Predict, argv)))
+    [killed] = seen
+    api.update_run(killed, status="RUNNING")
+    for tag, value in ((names.TAG_PROCESS, DEAD), (names.TAG_HEARTBEAT, "1000")):
+        api.set_tag(killed, tag, value)
+    bare, trial = _dead(store), _dead(store, names.TRIAL)
+    tracking.checkpoint_folder(tmp_cache, trial).mkdir(parents=True)
+    (tracking.checkpoint_folder(tmp_cache, trial) / "step").touch()
+
+    with pytest.raises(names.SslsegError, match="3 faults are left"):
+        _run(resume=True)
+    assert f"would go on with run {killed}: the same predict again" in capsys.readouterr().out
+    assert seen == [killed]
+    _run(resume=True, fix=True)
+    assert seen == [killed, killed]
+    assert f"done: run {killed}: gone on with to its end" in capsys.readouterr().out
+    status = {i: api.get_run(i).info.status for i in (killed, bare, trial)}
+    assert status == {killed: "FINISHED", bare: "KILLED", trial: "KILLED"}
+    assert not tracking.checkpoint_folder(tmp_cache, killed).exists()

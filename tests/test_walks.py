@@ -17,7 +17,7 @@ from sslseg.models import audit, unet
 from sslseg.models import encoder as encoders
 from sslseg.names import FINETUNE, PRETRAIN, EncoderError
 from sslseg.stages import inputs, results
-from sslseg.training import loop
+from sslseg.training import checkpoint, loop
 from tests.tiny_runs import ARCHITECTURE, ROOT, Tiny, client, equal_states, get, models, numbers, python
 
 
@@ -256,7 +256,7 @@ def test_sigkill_in_the_middle(tiny: Tiny, store: str):
     whole = tiny.run(FINETUNE, **settings)
     code = f"""
 import os, runpy, signal, sys
-from sslseg.training import loop
+from sslseg.training import checkpoint, loop
 real = loop.Training.step
 def step(self, number, batch, **rest):
     if number == 5:
@@ -314,3 +314,32 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     tuned = get(get_newest(FINETUNE))
     assert tuned.info.status == "FINISHED"
     assert tuned.data.tags[names.TAG_UPSTREAM_RUN] == given
+
+
+@pytest.mark.parametrize("stage", [PRETRAIN, FINETUNE])
+def test_a_loss_that_is_not_finite_names_its_batch_and_the_last_good_checkpoint(
+    stage: str, tiny: Tiny, store: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    real, rows = loop.Training.step, {}
+
+    def spoilt(self, number, batch, **rest):
+        rows[number] = list(map(int, batch.rows))
+        if number == 4:  # the fifth
+            name = self.named[0][0]
+            with torch.no_grad():
+                dict(self.named)[name].fill_(float("nan"))
+        return real(self, number, batch, **rest)
+
+    monkeypatch.setattr(loop.Training, "step", spoilt)
+    with pytest.raises(names.NonFiniteLoss, match="nan at step 5 of 6.*Last good checkpoint: that of step 4"):
+        tiny.run(stage, steps=6, checkpoint_every=2, seed=11)
+    run = get(get_newest(stage))
+    assert run.info.status == "FAILED"
+    assert "nonfinite/step-5.csv" in run.data.tags[names.TAG_REASON]
+    path = client().download_artifacts(run.info.run_id, "nonfinite/step-5.csv", str(tmp_path))
+    table = Path(path).read_text().splitlines()
+    assert table[0].startswith("row,patient,")
+    assert [int(line.split(",")[0]) for line in table[1:]] == rows[4]
+    saved = checkpoint.latest(tracking.checkpoint_folder(tiny.cache, run.info.run_id))
+    assert saved.step == 4
+    assert all(torch.isfinite(t).all() for t in saved.tensors.values() if t.is_floating_point())

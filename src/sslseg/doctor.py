@@ -34,6 +34,7 @@ class Finding:
     action: str = ""
     mend: Callable[[], object] | None = None  # None = by hand, if at all
     grave: bool = True  # False: takes room, and harms nothing
+    run_id: str = ""  # of a dead run that its own command, given again, goes on with
 
 
 def examine(uri: str, cache: Path) -> Iterator[Finding]:
@@ -82,20 +83,28 @@ def database(uri: str) -> Iterator[Finding]:
 
 def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
     """Runs that say RUNNING although their process is gone."""
-    for run in tracking.search({}, uri=uri, status="RUNNING"):
-        if not tracking.is_abandoned(run):
-            continue
+    dead = [run for run in tracking.search({}, uri=uri, status="RUNNING") if tracking.is_abandoned(run)]
+    ids = {run.info.run_id for run in dead}
+    for run in dead:
         tags, run_id = run.data.tags, run.info.run_id
-        subject = f"run {run_id} ({tags.get(names.TAG_STAGE, 'not of this project')})"
+        stage = tags.get(names.TAG_STAGE)
+        subject = f"run {run_id} ({stage or 'not of this project'})"
         fault = f"RUNNING, its process {tags.get(names.TAG_PROCESS, '') or 'was never noted'} is gone"
-        if names.TAG_STAGE not in tags:
+        if not stage:
             yield Finding(subject, fault, grave=False)
             continue
-        folder = tracking.checkpoint_folder(cache, run_id)
-        kept = folder.is_dir() and any(folder.iterdir())
-        more = "; the same command again goes on from its checkpoint" if kept else ""
+        goes_on = _goes_on(stage, tracking.checkpoint_folder(cache, run_id))
+        led = {tags.get(names.TAG_SWEEP), tags.get(runs.PARENT)} & ids  # goes on with the run that led it
+        more = "; the same command again goes on with it (--resume gives it)" if goes_on or led else ""
         mend = partial(runs.close, run_id, "KILLED", "its process was gone (sslseg doctor)", uri)
-        yield Finding(subject, fault, f"close it as KILLED{more}", mend)
+        own = run_id if goes_on and not led else ""
+        yield Finding(subject, fault, f"close it as KILLED{more}", mend, run_id=own)
+
+
+def _goes_on(stage: str, checkpoints: Path) -> bool:
+    """Whether giving the command of a dead run again goes on with it. A trial's command is its tuning's."""
+    kept = checkpoints.is_dir() and any(checkpoints.iterdir())
+    return stage == names.SWEEP or (kept and stage != names.TRIAL)
 
 
 def logged_models(uri: str) -> list[Any]:

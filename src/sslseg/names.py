@@ -102,8 +102,10 @@ class DataError(SslsegError):
     """A data file or folder is not what its format promises; what it quotes of a file is cut."""
 
     def __init__(self, sentence: str = ""):
-        cut = len(sentence) - SENTENCE
-        super().__init__(sentence if cut <= 0 else f"{sentence[:SENTENCE]} … ({cut:,} characters more)")
+        if len(sentence) > SENTENCE:
+            half = SENTENCE // 2
+            sentence = f"{sentence[:half]} … ({len(sentence) - 2 * half:,} characters) … {sentence[-half:]}"
+        super().__init__(sentence)
 
 
 class EncoderError(SslsegError):

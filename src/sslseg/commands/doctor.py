@@ -13,6 +13,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--fix", action="store_true", help="do what is proposed; without it nothing is changed"
     )
     parser.add_argument(
+        "--resume", action="store_true", help="with --fix: go on with the dead runs that can be gone on with"
+    )
+    parser.add_argument(
         "--cache", default="", help="folder of checkpoints; default: SSLSEG_CACHE, else .sslseg"
     )
     parser.add_argument(
@@ -45,6 +48,8 @@ def run(options: argparse.Namespace) -> None:
             print(f"done: {found.subject}: {found.action}")
         elif found.grave:
             left += 1
+    if options.resume:
+        left += sum(not _resume(found.run_id, options.fix) for found in findings if found.run_id)
     if options.prune:
         _prune(options, uri)
     if left:
@@ -52,6 +57,35 @@ def run(options: argparse.Namespace) -> None:
             f"{left} faults are left" + ("" if options.fix else "; --fix mends what it can")
         )
     print(f"{len(findings)} findings, no grave fault is left")
+
+
+def _resume(run_id: str, fix: bool) -> bool:
+    """Give the command of a dead run again, or say so; False when it cannot be, or fails."""
+    from sslseg import flags, launch, manifest, store
+
+    try:
+        written = manifest.read(run_id)
+    except names.SslsegError as error:
+        print(f"cannot go on with run {run_id}, it died before it had written its command: {error}")
+        return False
+    stage, method = written["stage"], written["method"] or None
+    if not fix:
+        print(f"would go on with run {run_id}: the same {stage} again")
+        return True
+    run = store.retry(lambda: store.client().get_run(run_id))
+    try:
+        params = flags.resolve(
+            flags.from_mapping(launch.parameters_of(stage, method), dict(written["params"]))
+        )
+        place, name = run.info.experiment_id, run.info.run_name
+        ended = launch.execute(stage, params, method=method, name=name, experiment_id=place)
+    except names.SslsegError as error:
+        print(f"run {run_id} was gone on with and failed: {error}")
+        return False
+    print(
+        f"done: run {run_id}: " + ("gone on with to its end" if ended == run_id else f"done again as {ended}")
+    )
+    return True
 
 
 def _prune(options: argparse.Namespace, uri: str) -> None:

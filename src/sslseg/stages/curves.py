@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
+from sslseg.names import NonFiniteLoss
 from sslseg.runs import Run
 from sslseg.training import checkpoint
 from sslseg.training.loop import Training
@@ -34,6 +38,30 @@ def area(curve: list[tuple[int, float]]) -> float:
     return (
         float(np.trapezoid(values, steps) / (steps[-1] - steps[0])) if len(curve) > 1 else float(values[-1])
     )
+
+
+@contextlib.contextmanager
+def batch_on_record(run: Run, index: pd.DataFrame, folder: Path) -> Iterator[None]:
+    """A loss that is not finite leaves the slices of its batch on the run, and says what is still good.
+
+    Args:
+        index: of the slice store.
+        folder: of the run's checkpoints.
+
+    Raises:
+        NonFiniteLoss: the same, with the file that lists the batch and the last good checkpoint.
+    """
+    try:
+        yield
+    except NonFiniteLoss as error:
+        columns = [c for c in ("patient", "group", "frame", "phase", "z") if c in index]
+        batch = index.iloc[np.asarray(error.rows)][columns]
+        file = f"nonfinite/step-{error.step + 1}.csv"
+        run.text(batch.to_csv(index_label="row"), file)
+        saved = checkpoint.latest(folder)
+        good = f"that of step {saved.step}, in {folder}" if saved else "none: it came before the first"
+        error.args = (f"{error}. Its batch: {file} of run {run.id}. Last good checkpoint: {good}",)
+        raise
 
 
 @dataclass

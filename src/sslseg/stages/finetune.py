@@ -69,7 +69,9 @@ def train(
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)
     inputs.examine(p, data, rows, run, labelled=True)
-    return net, carried, _fit(p, run, net, rows, data, report)
+    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    with curves.batch_on_record(run, data.store.index, folder):
+        return net, carried, _fit(p, run, net, rows, data, report)
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:

@@ -57,7 +57,9 @@ def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
     _describe(p, run, source, data, rows)
     method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
     inputs.examine(p, data, rows, run, labelled=False)
-    _train(p, run, method, rows, data, source, register)
+    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    with curves.batch_on_record(run, data.store.index, folder):
+        _train(p, run, method, rows, data, source, register)
     run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
 
 
