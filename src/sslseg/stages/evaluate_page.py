@@ -40,7 +40,7 @@ def text(
             "![Bland-Altman and correlation](agreement.png)",
         ]
     if published is not None and len(published):
-        parts += ["## Beside published figures", _published(published), f"\\* {FOLDED}.", _sources(published)]
+        parts += ["## Beside published figures", _published(published), f"\\* {FOLDED}", _sources(published)]
     return "\n\n".join(parts) + "\n"
 
 
