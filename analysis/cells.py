@@ -8,17 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import style
+from analysis import sameness, style
 from analysis.style import Arm
-from sslseg import flags, names, params, pipelines
+from sslseg import names, pipelines
 from sslseg.names import CFG, SslsegError
 
-# knobs in which compared runs may differ: what is compared, and names of what is compared by value
-FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
-        "probe", "on_bad_file"}  # fmt: skip
 DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
-SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed"]
 
@@ -50,6 +46,8 @@ class Study:
     query: Mapping[str, Any] = field(default_factory=dict)
     uri: str | None = None  # of the store that artifacts are in
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
+    marks: Mapping[str, str] = field(default_factory=dict)  # arm -> the search whose settings its runs have
+    tuned: Study | None = None  # the same cells at found settings, where there are such runs
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -90,25 +88,26 @@ def study(
     Raises:
         SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
     """
-    tuned = _downstream(runs, dataset)
-    name = tuned["dataset"].iloc[0]
-    tuned = tuned.assign(arm=tuned["label"]).astype({"budget": int, "seed": int})
+    every = _downstream(runs, dataset)
+    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs))
+    every = every.astype({"budget": int, "seed": int})
+    usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
+    tuned = usual if len(usual) else found  # found settings alone are compared as they are
     main = tuned[_last_encoder(tuned)]
-    mixed = tuple(differences(main, runs))
-    if mixed and not allow_mixed:
-        raise SslsegError(
-            "these runs cannot be compared: " + "; ".join(mixed) + ". Choose by `sweep=<run ID>` or "
-            "`experiment=<name>`, or draw them together with allow_mixed=true, which the figures then say"
-        )
+    law = sameness.differences if len(usual) else sameness.searched_differences
+    mixed = tuple(law(main, runs))
+    sameness.refuse(mixed, allow_mixed)
     newest = main.drop_duplicates(KEY, keep="last")
     arms = style.arms(zip(newest["pipeline"], newest["label"], strict=True))
+    name = tuned["dataset"].iloc[0]
+    beside = found[_last_encoder(found)] if len(usual) else found[:0]
     return Study(
         runs=newest.sort_values(KEY).reset_index(drop=True),
         by_epoch=tuned[tuned["encoder_epoch"].notna()]
         .drop_duplicates([*KEY, "encoder_epoch"], keep="last")
         .sort_values([*KEY, "encoder_epoch"])
         .reset_index(drop=True),
-        others=runs[~runs["run_id"].isin(tuned["run_id"])].set_index("run_id", drop=False),
+        others=runs[~runs["run_id"].isin(every["run_id"])].set_index("run_id", drop=False),
         dataset=name,
         unit=newest["unit"].iloc[0],
         arms=arms,
@@ -118,7 +117,28 @@ def study(
         query=dict(query or {}),
         uri=uri,
         evaluations=evaluations(newest, runs if scored is None else scored),
+        marks={arm: mark for arm, mark in zip(newest["arm"], newest["mark"], strict=True) if mark},
+        tuned=_beside(main, beside, runs, allow_mixed) if len(beside) else None,
     )
+
+
+def _beside(main: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, allow_mixed: bool) -> Study:
+    """The fine-tunings at found settings, for the verdicts beside the usual ones.
+
+    Raises:
+        SslsegError: they differ from the others, or among each other, in more than a search may vary.
+    """
+    law = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
+    mixed = tuple(dict.fromkeys([*law, *sameness.searched_differences(found, runs)]))
+    sameness.refuse(mixed, allow_mixed)
+    newest = found.drop_duplicates(KEY, keep="last")
+    return Study(
+        runs=newest.sort_values(KEY).reset_index(drop=True), by_epoch=found[:0], others=runs[:0],
+        dataset=newest["dataset"].iloc[0], unit=newest["unit"].iloc[0],
+        arms=style.arms(zip(newest["pipeline"], newest["label"], strict=True)), missing=(), mixed=mixed,
+        superseded=len(found) - len(newest),
+        marks=dict(zip(newest["arm"], newest["mark"], strict=True)),
+    )  # fmt: skip
 
 
 def evaluations(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -159,47 +179,6 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
     """Of encoders kept by epoch, the figures but Fig. 6 compare the last one alone."""
     epochs = pd.to_numeric(tuned["encoder_epoch"]).fillna(float("inf"))
     return epochs == epochs.groupby(tuned["arm"]).transform("max")
-
-
-def differences(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    """What the compared runs do not have in common, one sentence each."""
-    knobs = flags.knobs(params.Finetune)
-    columns = {"data_digest": "data"} | {
-        CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in FREE
-    }
-    found = [
-        f"they differ in {name}: {_counts(tuned[column])}"
-        for column, name in columns.items()
-        if column in tuned and len(set(tuned[column].map(flags.to_text))) > 1
-    ]
-    subsets = tuned.groupby(["budget", "seed"])["subset_sha256"].nunique()
-    if (several := subsets[subsets > 1]).size:
-        budget, seed = several.index[0]
-        found.append(
-            f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
-        )
-    return found + _specialists(tuned, runs)
-
-
-def _counts(values: pd.Series) -> str:
-    counts = values.map(flags.to_text).value_counts().sort_index()
-    shown = [f"{text[:12] or '(none)'} in {n} runs" for text, n in counts.items()]
-    return ", ".join(shown[:4]) + (" …" if len(shown) > 4 else "")
-
-
-def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
-    """Self-supervised stages on the target data must have equal steps, within 5 %."""
-    by_id = runs.set_index("run_id")
-    used = by_id.index.intersection(tuned["upstream_run_id"].unique())
-    stages = by_id.loc[used]
-    stages = stages[(stages["stage"] == names.PRETRAIN) & (stages["dataset"] == tuned["dataset"].iloc[0])]
-    if f"{CFG}steps" not in stages or stages.empty:
-        return []
-    steps = pd.to_numeric(stages[f"{CFG}steps"])
-    if steps.max() <= steps.min() * (1 + SPECIALIST_TOLERANCE):
-        return []
-    shown = ", ".join(f"{n:g} (run {run_id})" for run_id, n in steps.sort_values().items())
-    return [f"their self-supervised stages on the target data differ in steps: {shown}"]
 
 
 def _missing(

@@ -66,6 +66,7 @@ class Decisions:
     worth: tuple[WorthRow, ...]
     verdicts: tuple[Table, ...]
     advice: Recommended
+    tuned: tuple[Table, ...] = ()  # verdicts at settings that a search has found, where there are such runs
 
 
 def curve_of(scores: Sequence[Score], label: str) -> Fitted | Refusal:
@@ -107,6 +108,14 @@ def _worth(found: Curves, label: str, reference: str, budget: int) -> Worth | Re
     return other if isinstance(other, Refusal) else worth(mine, other, budget)
 
 
+def tuned_verdicts(study: Study, measures: Measures | None) -> tuple[Table, ...]:
+    """Verdicts of `study.tuned`; overall only where both have the same budgets, or they would not be alike."""
+    if study.tuned is None or measures is None:
+        return ()
+    found = verdicts(study.tuned, measures)
+    return tuple(t for t in found if t.budget is not None or study.tuned.budgets == study.budgets)
+
+
 def verdicts(study: Study, measures: Measures) -> tuple[Table, ...]:
     """Every pair of pipelines, for every metric: overall, then budget by budget."""
     pairs = list(combinations([arm.label for arm in study.arms], 2))
@@ -144,6 +153,7 @@ def decide(
     found: Curves,
     budget: int | None = None,
     minutes_per_slice: float | None = None,
+    tuned: Measures | None = None,
 ) -> Decisions:
     """All decisions; the same whatever the order of the runs.
 
@@ -151,10 +161,14 @@ def decide(
         found: `curves` of the same study.
         budget: slices that the reader could annotate.
         minutes_per_slice: what one costs.
+        tuned: of `study.tuned`.
     """
     rows = worths(study, found)
     advice = recommend(study, found, budget, minutes_per_slice)
-    return Decisions(headline(study, rows, advice), advice.budget, rows, verdicts(study, measures), advice)
+    beside = tuned_verdicts(study, tuned)
+    return Decisions(
+        headline(study, rows, advice), advice.budget, rows, verdicts(study, measures), advice, beside
+    )
 
 
 def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str:

@@ -53,6 +53,7 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
         runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri, scored=scored
     )
     wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
+    wanted |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
     kept = tracking.cache_folder() / "history"
     return Reading(study, history.curves(wanted, keys, uri, cache=kept))
 
@@ -113,13 +114,16 @@ def _page(
     study = reading.study
     scores = measures.measure(study, reading.curves)
     fitted = decisions.curves(study, scores)
-    found = decisions.decide(study, scores, fitted, p.budget, p.minutes_per_slice)
+    tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
+    found = decisions.decide(study, scores, fitted, p.budget, p.minutes_per_slice, tuned)
     stored = encoders.encoders(study, uri)
     judged = claims.judge(claims.context(study, scores, fitted, encoders.architectures(study, stored)))
     folder.mkdir(parents=True, exist_ok=True)
     record, page = folder / RECORD, folder / PAGE
     asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
     shown = {key: value for key, value in asked.items() if key in wanted}
+    if found.tuned and "verdict" in wanted:
+        shown |= {"verdict_tuned": found.tuned, "tuned_by": study.tuned.marks}
     if "worth" in wanted:
         shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))

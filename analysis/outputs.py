@@ -44,6 +44,8 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
         more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
         lines.append(f"missing cells: {shown}{more}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
+    if study.marks:
+        lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")
     if seen := int(runs["transductive"].sum()) if "transductive" in runs else 0:
         lines.append(f"TRANSDUCTIVE: the encoders of {plural(seen, 'run')} have seen val or test patients")
     return tuple(lines)

@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from analysis import decisions as decide
+from analysis import sameness
 from analysis.cells import Study
 from analysis.claims import Judged
 from analysis.decisions import Decisions, Table
@@ -84,6 +85,8 @@ def render(page: Page) -> str:
         colours={arm.label: arm.colour for arm in page.study.arms},
         worth=worth_table(page),
         grids=verdict_grids(page.decisions),
+        tuned=tuned_of(page.decisions),
+        trials=trials(page.study),
         symbol=SYMBOL,
         worth_of=lambda label: decide.worth_of(page.study, page.decisions, label),
         scores=score_table(page.study),
@@ -103,6 +106,18 @@ def verdict_grids(
         (budget, tables, list(zip(*(t.rows for t in tables), strict=True)))
         for budget, tables in by_budget.items()
     ]
+
+
+def tuned_of(found: Decisions) -> dict[tuple, Verdict | Refusal]:
+    """(budget, metric, a, b) -> the verdict at tuned settings."""
+    rows = [(t.budget, t.metric.key, v) for t in found.tuned for v in t.rows if isinstance(v, Verdict)]
+    return {(budget, key, v.a, v.b): v for budget, key, v in rows}
+
+
+def trials(study: Study) -> list[tuple[str, str]]:
+    """(pipeline, trials of the search) of the runs at tuned settings."""
+    marks = {} if study.tuned is None else study.tuned.marks
+    return [(arm, sameness.trials_of(mark)) for arm, mark in sorted(marks.items())]
 
 
 def effect(verdict: Verdict, metric: Metric) -> str:

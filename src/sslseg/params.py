@@ -157,6 +157,7 @@ class Pretrain(Machine, Data, Views):
     save_steps: tuple[int, ...] = knob((), "keep an encoder after these steps", low=0)
     fraction: float = knob(1.0, "share of the unlabelled train slices used", low=0.0001, high=1.0)
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
+    tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,6 +222,7 @@ class Finetune(Machine, Data, Views):
     allow_transductive: bool = knob(
         False, "go on, and mark the run, when the encoder has seen val or test patients"
     )
+    tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -183,10 +183,12 @@ def _show(p: Tune, run: tracking.Run, found: dict[str, Plan]) -> None:
 def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
     """What a reader, or a program, needs of the best trial."""
     chosen = {name: flags.to_text(value) for name, value in best.params.items()}
+    there = trials.open_study(p, plan).get_trials(deepcopy=False)
     default = [
-        t.value for t in trials.open_study(p, plan).get_trials(deepcopy=False)
+        t.value for t in there
         if t.user_attrs.get("settings") == "default" and t.state == TrialState.COMPLETE
     ]  # fmt: skip
+    marked = chosen | {"tuned": f"{plan.name}:{sum(t.state in OVER for t in there)}"}  # study:trials
     return {
         "study": plan.name,
         "trial": best.number,
@@ -194,7 +196,7 @@ def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
         "value": best.value,
         "default": max(default, default=None),
         "params": chosen,
-        "command": command(p, plan, chosen),
+        "command": command(p, plan, marked),
     }
 
 
