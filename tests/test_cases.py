@@ -113,3 +113,15 @@ def test_slices_are_scored_beside():
     rows = pd.DataFrame(cases.slice_scores(truth, prediction, CLASSES)).set_index(["class", "z"])["dice"]
     assert rows["LV"].isna().tolist() == [True, False, False, False]
     assert rows["LV"].tolist()[1:] == [0, 1, 1]
+
+
+def test_a_region_is_scored_as_the_union_of_its_classes():
+    rng = np.random.default_rng(5)
+    truth, prediction = rng.integers(0, 3, (2, 3, 8, 8)).astype(np.uint8)
+    truth[0, 0] = 255
+    regions = {"background": [0], "whole": [1, 2], "core": [2]}
+    (row,) = cases.score_regions(truth, prediction, (5.0, 1.0, 1.0), regions)
+    union = np.where(truth == 255, 255, np.minimum(truth, 1)).astype(np.uint8)
+    (wanted,) = cases.score(union, np.minimum(prediction, 1), (5.0, 1.0, 1.0), ("background", "region whole"))
+    assert row == wanted
+    assert cases.score_regions(truth, prediction, (5.0, 1.0, 1.0), {}) == []

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sslseg import cells, flags, launch, names
+from sslseg import cells, flags, launch, names, registry
+from sslseg.data import formats
+from sslseg.models import inference
 from sslseg.names import EVALUATE, FINETUNE, PREDICT, PREPARE, EncoderError
 from sslseg.params import Evaluate, Predict
 from tests import foreign_trees, trees
@@ -80,8 +82,9 @@ def test_two_channels_from_prepare_to_evaluate(tmp_path, tmp_cache, store):
 
     common = {"dataset": "nnunet", "data_root": str(root), "threads": 1, "resamples": 200}
     scored = launch.execute(EVALUATE, Evaluate(model=(tuned,), part="test", **common))
+    assert get(scored).data.tags[names.TAG_APART] == "no"
     classes = ["whole", "whole-and-core"]
-    assert table(scored, "evaluate/cases.csv")["class"].unique().tolist() == classes
+    assert table(scored, "evaluate/cases.csv")["class"].unique().tolist() == [*classes, "region whole"]
     dice = {c: get(scored).data.metrics[f"evaluate/slice_dice/{c}"] for c in classes}
     assert min(dice.values()) > 0.3
 
@@ -96,3 +99,26 @@ def test_two_channels_from_prepare_to_evaluate(tmp_path, tmp_cache, store):
     other = foreign_trees.nnunet(tmp_path / "one", cases=10)
     with pytest.raises(EncoderError, match="its encoder reads 2 channels, the data has 1"):
         execute(FINETUNE, other, encoder=tuned, budget="2", steps="2", image_size="32", batch_size="2")
+
+
+def test_pictures_without_millimetres_are_never_resampled(tmp_path, tmp_cache, store):
+    """16-bit PNGs with a mask value and a colour of their own; spacing=2.5 mm is for other data."""
+    root = foreign_trees.images(tmp_path / "in", cases=10)
+    told = {"classes": {"lesion": 255}, "patient_regex": "_([0-9]+)$", "colours": ["#000000", "#cc2288"]}
+    (root / "sslseg.json").write_text(json.dumps(told))
+    texts = {"dataset": "images", "decoder": "8,8,8,8,8", "steps": "1", "eval_every": "1", "spacing": "2.5"}
+    texts["probe"] = "warn"  # the scenes are noise
+    tuned = execute(FINETUNE, root, **NETWORK | texts)
+    model = inference.open_model(registry.resolve(tuned, kind=names.KIND_SEGMENTER).path)
+    assert model.spacing == 0
+    assert model.facts["colours"] == told["colours"]
+    out = tmp_path / "out"
+    predicted = launch.execute(
+        PREDICT, Predict(model=(tuned,), input=str(root), output=str(out), pattern="p?_?.png", threads=1)
+    )
+    rows = table(predicted, "predictions.csv")
+    assert len(rows) == 10
+    assert not [c for c in rows if c.startswith("ml/")]
+    assert formats.read_labels(out / "p0_0.png", (1, 20, 24)).max() <= 1
+    masks = {"predictions": str(out), "dataset": "images", "data_root": str(root), "resamples": 100}
+    assert get(launch.execute(EVALUATE, Evaluate(**masks, threads=1))).info.status == "FINISHED"

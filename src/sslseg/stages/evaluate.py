@@ -52,6 +52,7 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else trained.fetch(p.model, p, run)
     predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
+    regions = about.settings.get("regions", {})
     known = trained.fingerprint(model, tracking.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     table, per_slice, skipped = [], [], []
@@ -71,6 +72,7 @@ def run(p: Evaluate, run: tracking.Run) -> None:
             "phase": source.phase,
         }
         found = cases.score(volume.label, prediction, volume.spacing, classes)
+        found += cases.score_regions(volume.label, prediction, volume.spacing, regions)
         scored.note(source.patient, volume.image)
         if model:
             strange += bool(trained.strange(model, known, volume.image, volume.spacing, sliced=sliced))

@@ -9,7 +9,7 @@ Policy for a structure that is not everywhere:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,26 @@ def score(
         for k, name in enumerate(classes)
         if k
     ]
+
+
+def score_regions(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    spacing: tuple[float, float, float],
+    regions: Mapping[str, Sequence[int]],
+) -> list[dict[str, Any]]:
+    """As `score`, of unions of classes that have a name of their own (nnU-Net's regions), as "region <name>".
+
+    Args:
+        regions: name -> class numbers; those of one class alone are left out, `score` has them.
+    """
+    known = truth != IGNORE
+    return [
+        {"class": f"region {name}",
+         **_one(np.isin(truth, held) & known, np.isin(prediction, held) & known, spacing)}
+        for name, held in regions.items()
+        if len(held) > 1
+    ]  # fmt: skip
 
 
 def _one(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, Any]:
