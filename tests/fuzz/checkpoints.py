@@ -35,12 +35,13 @@ def _target() -> dict[str, torch.Tensor]:
 def _sound(name: str) -> bytes:
     """The file of a dialect, as torch.save writes it."""
     file = io.BytesIO()
-    torch.save(checkpoints(_target())[name][0], file)
+    torch.save(_contents()[name], file)
     return file.getvalue()
 
 
-def _content(name: str) -> Any:
-    return checkpoints(_target())[name][0]
+@cache
+def _contents() -> dict[str, Any]:
+    return {name: content for name, (content, _) in checkpoints(_target()).items()}
 
 
 def _reads(path: Path, exact: bool = True) -> Callable[[], str]:
@@ -144,7 +145,7 @@ def members(name, rng, folder):
 def legacy(name, rng, folder):
     """torch's older container, which has no checksum: bits of the weights cannot be noticed."""
     file = io.BytesIO()
-    torch.save(_content(name), file, _use_new_zipfile_serialization=False)
+    torch.save(_contents()[name], file, _use_new_zipfile_serialization=False)
     data = bytearray(file.getvalue())
     kind = int(rng.integers(4))
     if kind == 1:
@@ -158,30 +159,37 @@ def legacy(name, rng, folder):
 
 # ---------------------------------------------------------------- the content
 def tensors(name, rng, folder):
-    """One tensor of the encoder missing, of another shape or type, NaN, or under another name."""
-    target = dict(_target())
-    key = str(rng.choice(list(target)))
+    """One tensor of the file missing, of another shape or type, NaN, or under another name."""
+    whole = _contents()[name]
+    tables = [t for t in (whole, *whole.values()) if isinstance(t, dict) and _is_state(t)]
+    old = tables[int(rng.integers(len(tables)))]
+    new = dict(old)
+    key = str(rng.choice([k for k, v in old.items() if isinstance(v, torch.Tensor)]))
     kind = int(rng.integers(6))
-    value = target.pop(key)
+    value = new.pop(key)
     if kind == 1:
-        target[key] = torch.zeros(*value.shape, 2)
+        new[key] = torch.zeros(*value.shape, 2)
     elif kind == 2:
         types = (torch.int8, torch.complex64, torch.bool, torch.float64, torch.bfloat16, torch.int16)
-        target[key] = value.to(types[int(rng.integers(len(types)))])
+        new[key] = value.to(types[int(rng.integers(len(types)))])
     elif kind == 3:
-        target[key] = torch.full(value.shape, float("nan"))
+        new[key] = torch.full(value.shape, float("nan"))
     elif kind == 4:
-        target[key + "x"] = value
+        new[key + "x"] = value
     elif kind == 5:
-        target[key] = value.expand(value.shape) if value.ndim else value.reshape(1)
+        new[key] = value[None]
     file = io.BytesIO()
-    torch.save(checkpoints(target)[name][0], file)
+    torch.save(new if whole is old else {k: new if v is old else v for k, v in whole.items()}, file)
     return _reads(_file(folder, file.getvalue()), exact=False)
+
+
+def _is_state(table: dict) -> bool:
+    return any(isinstance(v, torch.Tensor) for v in table.values())
 
 
 def content(name, rng, folder):
     """The checkpoint inside, beside or instead of other things."""
-    whole = _content(name)
+    whole = _contents()[name]
     others: tuple[Any, ...] = (
         [whole], (whole, 3), {"state_dict": None}, {"model": [1, 2]}, {}, [], None, 3, "text", {3: whole, None: 1},
         {"a": {"b": {"c": whole}}}, {"state_dict": {"x": torch.ones(3)}}, torch.ones(4), {**whole, 7: "x"},

@@ -97,13 +97,15 @@ def forked(action: Callable[[], Any], output: Path | None = None) -> int:
         os._exit(code)
 
 
-def command(stage: str, root: Path, place: Place, log: str, at: int | None = None, mode: str = "all") -> int:
+def command(
+    stage: str, root: Path, place: Place, log: str, at: int | None = None, mode: str = "all", uri: str = ""
+) -> int:
     """Give the command once, with its effects noted, and killed in one of them."""
     argv, method = argv_of(stage, root, place)
 
     def action() -> None:
         told = {"log": str(place.folder / log), "at": at, "mode": mode}
-        os.environ |= {saboteur.VARIABLE: json.dumps(told), "MLFLOW_TRACKING_URI": place.uri}
+        os.environ |= {saboteur.VARIABLE: json.dumps(told), "MLFLOW_TRACKING_URI": uri or place.uri}
         saboteur.install()
         from sslseg import launch
 
@@ -154,6 +156,7 @@ def _facts(uri: str) -> dict[str, Any]:
         {k: row[k] for k in ("name", "aliases", names.MODEL_SHA)}
         for kind in ("encoder", "segmenter")
         for row in registry.versions(kind, uri)
+        if api.get_run(row["run_id"]).info.status == "FINISHED"  # others are whole models of a dead run
     ]
     half = [m.model_id for m in api.search_logged_models(["0"]) if m.status != "READY"]
     broken = [r["model_id"] for k in ("encoder", "segmenter") for r in registry.versions(k, uri)
@@ -279,6 +282,26 @@ def one(stage: str, root: Path, place: Place, at: int, mode: str, wanted: dict, 
             "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
 
 
+def whole(stage: str, base: Path, root: Path) -> tuple[dict[str, Any], list[str]]:
+    """Facts and effects of the command when nothing happens to it."""
+    place = fresh(base, f"{stage}-whole")
+    if code := command(stage, root, place, "whole"):
+        raise RuntimeError(
+            f"{stage}: exit code {code}: {(place.folder / 'whole.output').read_text()[-3000:]}"
+        )
+    return facts(place), saboteur.effects(place.folder / "whole")
+
+
+def warm_up() -> None:
+    """Import once what every child needs; without a thread, since they are forked."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+    from sslseg import history, launch, registry  # noqa: F401
+    from sslseg.stages import finetune, pretrain, tune  # noqa: F401
+
+
 def try_stage(stage: str, kills: int, seed: int, base: Path, root: Path, keep: bool = False) -> list[dict]:
     """All kills of one stage."""
     place = fresh(base, f"{stage}-whole")
@@ -326,13 +349,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="work here; default: a temporary folder")
     parser.add_argument("--table", type=Path, help="write the counts to this file, as Markdown")
     options = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    import torch
-
-    torch.set_num_threads(1)  # the children are forked: no thread may be there yet
-    from sslseg import history, launch, registry  # noqa: F401 imported once, for all children
-    from sslseg.stages import finetune, pretrain, tune  # noqa: F401
-
+    warm_up()
     base = options.folder or Path(tempfile.mkdtemp(prefix="sslseg-kills-"))
     root = begin(base)
     rows = []

@@ -1,0 +1,95 @@
+"""One real SIGKILL of each stage in the suite; `make kills` has twenty of each (tests/long/kills.py)."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sslseg import tracking
+from sslseg.store import sqlite_path
+from tests.long import kills, saboteur
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.slow
+def test_the_plug_is_pulled_once_in_each_stage(tmp_path: Path):
+    command = [sys.executable, "-m", "tests.long.kills", "--kills", "1", "--folder", str(tmp_path / "k")]
+    env = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    assert [row["stage"] for row in rows] == list(kills.STAGES), done.stderr[-2000:]
+    assert [row["faults"] for row in rows] == [[]] * len(rows)
+    assert max(row["repeated"] for row in rows) <= kills.INTERVAL
+    assert done.returncode == 0
+
+
+def test_kills_are_drawn_from_every_group():
+    effects = (
+        [f"step {n} done" for n in range(40)] + ["checkpoint json half"] * 30 + ["store log_batch done"] * 50
+    )
+    drawn = kills.draw(effects, 20, random.Random(1))
+    assert len(set(drawn)) == 20
+    counts = {group: sum(effects[n].startswith(group) for n in drawn) for group in kills.GROUPS}
+    assert counts == {"step": 8, "checkpoint": 6, "store": 6}
+    assert kills.draw(effects, 20, random.Random(1)) == drawn
+
+
+def test_a_fault_is_not_overlooked():
+    """The comparison itself: a lost number, a lost run, another digest, a version too many, a half model."""
+    run = {"status": "FINISHED", "numbers": [["a", 1, "0.5"]], "params": {}, "models": [["encoder", "x"]]}
+    whole = {"runs": {"finetune f": [run]}, "versions": [{"name": "e"}], "registered half": []}
+    assert kills.compare(whole, whole) == []
+    for change in (
+        {"numbers": []},
+        {"numbers": [["a", 1, "0.6"]]},
+        {"models": [["encoder", "y"]]},
+        {"status": "KILLED"},
+    ):
+        assert kills.compare(whole, whole | {"runs": {"finetune f": [run | change]}})
+    assert kills.compare(whole, whole | {"runs": {}})
+    assert kills.compare(whole, whole | {"runs": {"finetune f": [run, run]}})
+    assert kills.compare(whole, whole | {"versions": [{"name": "e"}] * 2})
+    assert kills.compare(whole, whole | {"registered half": ["m-1"]})
+
+
+def test_effects_are_counted_over_processes(tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_text("".join(f"{pid} step {pid} done".ljust(saboteur.WIDTH - 1) + "\n" for pid in (1, 2)))
+    assert saboteur.effects(log) == ["step 1 done", "step 2 done"]
+    assert saboteur.effects(tmp_path / "none") == []
+
+
+def test_a_locked_store_is_waited_for(store: str):
+    """Another connection holds it while a run logs and ends; nothing is lost."""
+    import sqlite3
+
+    held, free = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        connection = sqlite3.connect(sqlite_path(store), timeout=20, isolation_level=None)
+        connection.execute("begin exclusive")
+        held.set()
+        free.wait(20)
+        connection.execute("rollback")
+        connection.close()
+
+    with tracking.open_run("pretrain") as run:
+        run.log({"a": 1.0}, 1)
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait(20)
+        run.log({"a": 2.0}, 2)
+        threading.Timer(0.5, free.set).start()
+    holder.join()
+    found = MlflowClient(store)
+    assert found.get_run(run.id).info.status == "FINISHED"
+    assert [m.value for m in found.get_metric_history(run.id, "a")] == [1.0, 2.0]
