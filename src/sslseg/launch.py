@@ -146,7 +146,7 @@ def execute(
         if in_worker:  # a pool would hand the next cell to a process that was told to end
             os._exit(EXIT_TERMINATED)
         raise
-    tracking.drop_checkpoints(params.cache, run.id)
+    tracking.drop_checkpoints(getattr(params, "cache", ""), run.id)
     return run.id
 
 
