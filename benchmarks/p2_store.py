@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks import subjects
 from benchmarks.compare import Answer, Question, compare, cpu
 
-PATIENTS = 3
+PATIENTS = 2
 
 
 def files(root: Path) -> list[Path]:

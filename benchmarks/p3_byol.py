@@ -18,7 +18,7 @@ from benchmarks.compare import Answer, Question, compare, need, one_thread
 
 SIZE, BATCH, STEPS = 96, 16, 5
 EQUAL = 1e-5
-SETTINGS = {"image_size": SIZE, "batch_size": BATCH, "lr": 0.1, "warmup": 0.0, "steps": 1000}
+SETTINGS = {"image_size": SIZE, "batch_size": BATCH, "lr": 0.01, "warmup": 0.0, "steps": 1000}
 
 
 def views(number: int, batch: int, size: int) -> list[tuple[np.ndarray, ...]]:

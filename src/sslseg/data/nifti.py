@@ -7,9 +7,7 @@ The header is taken as it stands in the file (nibabel's loader repairs it: a spa
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
-import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +17,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
+from sslseg.data import gunzip
 from sslseg.names import DataError
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
@@ -151,9 +150,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(path) if packed else path.open("rb") as file:
+        with gunzip.opened(path) if packed else path.open("rb") as file:
             yield file
-    except (OSError, EOFError, zlib.error) as error:
+    except gunzip.DAMAGED as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
 
 
