@@ -153,7 +153,10 @@ def _fast(uri: str) -> Any:
 
 def _experiment(given: str, uri: str) -> str:
     api = store.client(uri)
-    found = store.retry(lambda: api.get_experiment_by_name(given))
+    try:
+        found = store.retry(lambda: api.get_experiment_by_name(given))
+    except MlflowException as error:
+        raise names.SslsegError(f"experiment {given!r}: {error.message}") from None
     if found is None and given.isdigit():
         try:
             found = store.retry(lambda: api.get_experiment(given))

@@ -125,9 +125,9 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
     """The FINISHED run of that ID; a pointer leads to the run that its work went on in."""
     try:
         run = tracking.follow(run_id, uri)
-    except MlflowException:
+    except MlflowException as error:
         raise EncoderError(
-            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID"
+            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID{store.denied(error)}"
         ) from None
     run_id, status = run.info.run_id, run.info.status
     stage = run.data.tags.get(names.TAG_STAGE, "run")
@@ -170,9 +170,9 @@ def logged_models(run: Any, uri: str | None = None) -> list:
 def _model(reference: str, model_id: str, uri: str | None) -> Any:
     try:
         return store.retry(lambda: store.client(uri).get_logged_model(model_id))
-    except MlflowException:
+    except MlflowException as error:
         raise EncoderError(
-            f"{reference}: there is no model {model_id}; it was deleted, or never logged here"
+            f"{reference}: there is no model {model_id}; it was deleted, or never logged here{store.denied(error)}"
         ) from None
 
 

@@ -82,13 +82,14 @@ def log_model(
         promote: False = registered, but no alias points to it.
 
     Raises:
-        EncoderError: `folder` lacks a file, or its weights are not those of `sha256`.
+        EncoderError: a name that cannot be an address, `folder` lacks a file, or its weights are not those of `sha256`.
     """
     facts = {
         names.MODEL_KIND: kind, names.MODEL_ROLE: role, names.MODEL_METHOD: method,
         names.MODEL_EPOCH: to_text(epoch), names.MODEL_STEP: str(step), names.MODEL_DATASET: dataset,
         names.MODEL_LINEAGE: lineage,
     }  # fmt: skip
+    _check_name(name)
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
     upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
     facts[names.MODEL_UPSTREAM] = upstream
@@ -99,6 +100,14 @@ def log_model(
     if register and VERSIONS not in model.tags:
         _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
+
+
+def _check_name(name: str) -> None:
+    """The name is part of addresses (models:/name/1) and of searches, which know no escape for quotes."""
+    if not re.fullmatch(r"[\w .+-]{1,250}", name):
+        raise EncoderError(
+            f"name: wanted letters, digits, spaces and . _ + - (at most 250) for a registered model, got {name[:60]!r}"
+        )
 
 
 def _epoch_word(epoch: int | None) -> list[str]:

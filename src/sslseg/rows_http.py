@@ -40,10 +40,10 @@ def read(uri: str, run_ids: Sequence[str]) -> Rows:
         for model in _models(uri, run):
             _model(found, model)
     _curves(found, uri, runs)
-    registered: set[str] = set()
+    aliases: dict[str, dict[str, str]] = {}  # of each registered model: alias -> version
     for run in runs:
         for version in _pages(api.search_model_versions, f"run_id = '{run.info.run_id}'"):
-            _version(found, version, registered, uri)
+            _version(found, version, aliases, uri)
     return found
 
 
@@ -175,11 +175,11 @@ def _model(found: Rows, model: LoggedModel) -> None:
     ]  # fmt: skip
 
 
-def _version(found: Rows, version: ModelVersion, registered: set[str], uri: str) -> None:
+def _version(found: Rows, version: ModelVersion, aliases: dict[str, dict[str, str]], uri: str) -> None:
     api, name = store.client(uri), version.name
-    if name not in registered:
-        registered.add(name)
+    if name not in aliases:
         whole = store.retry(lambda: api.get_registered_model(name))
+        aliases[name] = {alias: str(version) for alias, version in whole.aliases.items()}
         found["registered_models"].append(
             {"name": name, "creation_time": whole.creation_timestamp,
              "last_updated_time": whole.last_updated_timestamp, "description": whole.description,
@@ -201,5 +201,7 @@ def _version(found: Rows, version: ModelVersion, registered: set[str], uri: str)
         for k, v in version.tags.items()
     ]
     found["registered_model_aliases"] += [
-        {"alias": alias, "version": number, "name": name, "workspace": WORKSPACE} for alias in version.aliases
+        {"alias": alias, "version": number, "name": name, "workspace": WORKSPACE}
+        for alias, one in aliases[name].items()
+        if one == str(number)
     ]

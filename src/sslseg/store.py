@@ -56,6 +56,11 @@ def shown(uri: str) -> str:
     return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
 
 
+def denied(error: MlflowException) -> str:
+    """What a message adds when a server did not say whether something is there."""
+    return ", or this account may not read it" if "Permission denied" in str(error) else ""
+
+
 def lock(uri: str, purpose: str) -> FileLock:
     """A lock between processes of one machine: beside a SQLite file, else in the temporary folder."""
     path = sqlite_path(uri)
