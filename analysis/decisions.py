@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
+from statistics import fmean
 
 from analysis.cells import Study
 from analysis.measures import METRICS, Measures, Metric
@@ -41,11 +42,16 @@ class WorthRow:
 
 @dataclass(frozen=True)
 class Table:
-    """Verdicts on all pairs for one metric; `budget` None = overall."""
+    """Verdicts on all pairs for one metric; `budget` None = overall.
+
+    `minutes` are those that the further seeds of a row would take; None where none are asked for, or no run
+    tells.
+    """
 
     metric: Metric
     budget: int | None
     rows: tuple[Verdict | Refusal, ...]
+    minutes: tuple[float | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,13 +122,13 @@ def tuned_verdicts(study: Study, measures: Measures | None) -> tuple[Table, ...]
     return tuple(t for t in found if t.budget is not None or study.tuned.budgets == study.budgets)
 
 
-def verdicts(study: Study, measures: Measures) -> tuple[Table, ...]:
+def verdicts(study: Study, measures: Measures, at_a_time: int = 1) -> tuple[Table, ...]:
     """Every pair of pipelines, for every metric: overall, then budget by budget."""
     pairs = list(combinations([arm.label for arm in study.arms], 2))
     if not pairs:
         return ()
     places = [None, *study.budgets] if len(study.budgets) > 1 else list(study.budgets)
-    return tuple(
+    tables = [
         Table(
             metric,
             budget,
@@ -133,7 +139,24 @@ def verdicts(study: Study, measures: Measures) -> tuple[Table, ...]:
         )
         for metric in METRICS
         for budget in places
-    )  # fmt: skip
+    ]  # fmt: skip
+    return tuple(
+        replace(t, minutes=tuple(_minutes(measures, t, v) / at_a_time if _more(v) else None for v in t.rows))
+        for t in tables
+    )
+
+
+def _more(verdict: Verdict | Refusal) -> int:
+    """Further seeds that would decide; 0 = none asked for."""
+    return verdict.more.seeds if isinstance(verdict, Verdict) and verdict.more else 0
+
+
+def _minutes(measures: Measures, table: Table, verdict: Verdict) -> float:
+    """Minutes of the further seeds of a pair, one run after the other: mean minutes at every budget."""
+    spent: dict[tuple[str, int], list[float]] = {}
+    for s in measures.of("minutes", (verdict.a, verdict.b), table.budget):
+        spent.setdefault((s.pipeline, s.budget), []).append(s.value)
+    return verdict.more.seeds * sum(fmean(values) for values in spent.values())
 
 
 def recommend(study: Study, found: Curves, budget: int | None, minutes: float | None) -> Recommended:
@@ -154,6 +177,7 @@ def decide(
     budget: int | None = None,
     minutes_per_slice: float | None = None,
     tuned: Measures | None = None,
+    at_a_time: int = 1,
 ) -> Decisions:
     """All decisions; the same whatever the order of the runs.
 
@@ -162,12 +186,18 @@ def decide(
         budget: slices that the reader could annotate.
         minutes_per_slice: what one costs.
         tuned: of `study.tuned`.
+        at_a_time: runs that are done at once.
     """
     rows = worths(study, found)
     advice = recommend(study, found, budget, minutes_per_slice)
     beside = tuned_verdicts(study, tuned)
     return Decisions(
-        headline(study, rows, advice), advice.budget, rows, verdicts(study, measures), advice, beside
+        headline(study, rows, advice),
+        advice.budget,
+        rows,
+        verdicts(study, measures, at_a_time),
+        advice,
+        beside,
     )
 
 

@@ -115,7 +115,9 @@ def _page(
     scores = measures.measure(study, reading.curves)
     fitted = decisions.curves(study, scores)
     tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
-    found = decisions.decide(study, scores, fitted, p.budget, p.minutes_per_slice, tuned)
+    found = decisions.decide(
+        study, scores, fitted, p.budget, p.minutes_per_slice, tuned, at_a_time=p.at_a_time
+    )
     stored = encoders.encoders(study, uri)
     judged = claims.judge(claims.context(study, scores, fitted, encoders.architectures(study, stored)))
     folder.mkdir(parents=True, exist_ok=True)

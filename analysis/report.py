@@ -71,6 +71,7 @@ def render(page: Page) -> str:
         "slices": lambda e: slices(e, page.study),
         "effect": effect,
         "plural": plural,
+        "minutes": lambda value: max(1, math.ceil(value)),
     }
     environment.tests |= {
         "refusal": lambda v: isinstance(v, Refusal),

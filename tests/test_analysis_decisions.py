@@ -9,7 +9,7 @@ import pytest
 from planted import Planted
 from planted_study import SPEEDS, STEPS, curves_of, finetune, make, runs_of
 
-from analysis import cells, decisions, measures
+from analysis import cells, decisions, measures, report
 from analysis.decisions import Decisions
 from analysis.measures import Measures
 from analysis.statistics.records import Refusal, to_json
@@ -100,3 +100,22 @@ def test_the_order_of_runs_never_changes_a_byte(clear) -> None:
 def test_one_pipeline_has_no_pairs() -> None:
     found = decided(make(("scratch",), (3, 30), 1))
     assert (found.verdicts, found.worth) == ((), ())
+
+
+def test_further_seeds_are_told_in_minutes() -> None:
+    """A run takes a minute: every seed costs one for each of the pair's two pipelines, at each budget."""
+    law = Plant(0.6, 0.4, 0.02, 0.1)
+    planted = make(tuple(CLEAR), (3, 10), 4, dict.fromkeys(CLEAR, law))
+    study, scores = measured(planted)
+    for at_a_time in (1, 2):
+        for table in decisions.verdicts(study, scores, at_a_time):
+            (row,), (minutes,) = table.rows, table.minutes
+            budgets = 1 if table.budget else 2
+            wanted = row.more.seeds * 2 * budgets / at_a_time if row.more else None
+            assert minutes == pytest.approx(wanted)
+    seeds = [t.rows[0].more.seeds for t in decisions.verdicts(study, scores) if t.rows[0].more]
+    assert seeds
+    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    page = report.render(report.Page(study, found, (), (), {}, ("verdict",), "python", ""))
+    assert f"about {seeds[0]} more seed" in page
+    assert f": about {seeds[0] * 4} more minutes" in page

@@ -367,6 +367,9 @@ class Analyse:
         None, "cost of annotating one slice, for the budget advice", low=0.0
     )
     budget: int | None = knob(None, "slices you could annotate, for the budget advice", low=1)
+    at_a_time: int = knob(
+        1, "fine-tunings that would run at once, for the minutes that further seeds would take", low=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
