@@ -54,7 +54,12 @@ def test_everything_comes_from_the_store_alone(filled: str, tmp_path: Path, caps
 def test_a_part_alone(filled: str, tmp_path: Path) -> None:
     assert command.main(["--out", str(tmp_path), "--only", "fig4,worth"]) == 0
     assert {p.stem for p in tmp_path.iterdir()} == {"fig4", "report", "decisions"}
-    assert set(json.loads((tmp_path / "decisions.json").read_text())) == {"headline", "runs", "worth", "encoder_worth"}
+    assert set(json.loads((tmp_path / "decisions.json").read_text())) == {
+        "headline",
+        "runs",
+        "worth",
+        "encoder_worth",
+    }
 
 
 @pytest.mark.parametrize(
