@@ -96,7 +96,8 @@ def run(p: Tune, run: tracking.Run) -> None:
     for plan in found.values():
         _start(p, plan, run.uri)
     context = {"params": p, "plans": found, "parent": run.id, "experiment": run.experiment_id, "uri": run.uri}
-    failed = _execute(p, run, Graph(list(_places(p, found)), context))
+    places = list(_places(p, found))
+    failed = _execute(p, run, Graph(places, context), p.trials * len(found) - len(places))
     _show(p, run, found)
     if failed:
         raise names.SslsegError(
@@ -134,13 +135,20 @@ def _places(p: Tune, found: dict[str, Plan]) -> Iterator[Cell]:
                 yield Cell(f"{label}, trial place {turn}", names.TRIAL, {}, pipeline=label)
 
 
-def _execute(p: Tune, run: tracking.Run, graph: Graph) -> list[str]:
-    """Run all; returns a line for each that failed."""
+def _execute(p: Tune, run: tracking.Run, graph: Graph, before: int) -> list[str]:
+    """Run all; returns a line for each that failed.
+
+    Args:
+        before: trials that were over before this command; they count, so that an interrupted tuning ends
+            with the numbers of one that was not.
+    """
+    for ended in range(1, before + 1):
+        run.log({"tune/ended": ended, "tune/failed": 0}, ended)
     here = p.executor == "local" and p.workers == 1
     outcomes = _here(graph) if here else plugins.load("executors", p.executor).run(graph, trials.work, p)
     failed, total = [], len(graph.waiting)
     with run.bar(total, "trials") as bar:
-        for ended, outcome in enumerate(outcomes, 1):
+        for ended, outcome in enumerate(outcomes, before + 1):
             bar.update()
             if outcome.error:
                 failed.append(f"  {outcome.job.name}: {outcome.error}")
