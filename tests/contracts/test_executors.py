@@ -76,7 +76,7 @@ def settings(workers: int) -> params.Workers:
     return params.Workers(workers=workers, ray_cpus=0.5, device="cpu")
 
 
-def until(met: Callable[[], T], seconds: float = 60) -> T:
+def until(met: Callable[[], T], seconds: float = 240) -> T:
     """What `met` gives once it is true; fails when it never is."""
     clock = threading.Event()
     for _ in range(int(seconds / 0.1)):

@@ -23,7 +23,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywher
 
 try:
     import ray
-    from ray.exceptions import RayActorError
+    from ray.exceptions import RayError
 except ImportError:
     raise ParamError(
         "executor: ray is not installed here; `pip install -e .[ray]`, or use executor=local"
@@ -76,7 +76,7 @@ class _Crew:
         worker, job = self.calls.pop(call)
         try:
             found = ray.get(call)
-        except RayActorError as error:
+        except RayError as error:  # died, cut off, out of memory: `do` itself raises nothing
             self.end(worker, "FAILED", "its worker process was lost")
             return job, None, str(error).strip().splitlines()[-1]
         if job is None:
