@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,9 +139,9 @@ def _page(
 def command(p: params.Analyse) -> str:
     """The line that makes the page again."""
     given = {n: t for n, t in flags.texts(p).items() if t not in ("", "false") and n != "out"}
-    return " ".join(["python -m analysis", *(f"--{name} {text}" for name, text in given.items())])
+    return shlex.join(["python", "-m", "analysis", *(w for n, t in given.items() for w in (f"--{n}", t))])
 
 
 def _ui(uri: str | None) -> str:
     """Address of the UI: the server that was read; pages made from a file are opened from any address."""
-    return uri if uri and uri.startswith(("http://", "https://")) else ""
+    return re.sub("//[^/@]*@", "//", uri) if uri and uri.startswith(("http://", "https://")) else ""

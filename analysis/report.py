@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ def render(page: Page) -> str:
         "effect": effect,
         "plural": plural,
         "minutes": lambda value: max(1, math.ceil(value)),
+        "quoted": shlex.quote,
     }
     environment.tests |= {
         "refusal": lambda v: isinstance(v, Refusal),

@@ -30,9 +30,11 @@ LOOK = {
     "legend.frameon": False,
     "legend.fontsize": 8.0,
     "pdf.fonttype": 42,  # text stays text
+    "text.parse_math": False,  # a name may hold a $
     "svg.hashsalt": "sslseg",
     "figure.constrained_layout.use": True,
 }
+WRAPPED = {"wrap": True, "parse_math": True}
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,16 @@ def footnote(figure: Figure, lines: Iterable[str]) -> None:
     """Small print below a figure: how many runs, what is missing, what is mixed."""
     text = "\n".join(line for line in lines if line)
     if text:
-        figure.supxlabel(text, fontsize=7, color="#444444", x=0.01, ha="left", wrap=True)
+        figure.supxlabel(wrapped(text), fontsize=7, color="#444444", x=0.01, ha="left", **WRAPPED)
 
 
 def nothing(axis: Axes, why: str) -> None:
     """Say on the axes why they are empty."""
-    axis.text(0.5, 0.5, why, ha="center", va="center", transform=axis.transAxes, color="#888888", wrap=True)
+    axis.text(
+        0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#888888", **WRAPPED
+    )
+
+
+def wrapped(text: str) -> str:
+    """`text` for a text with WRAPPED: matplotlib measures its lines as formulas, whatever `text.parse_math` says."""
+    return text.replace("$", r"\$")

@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from sslseg import flags, lineage, names
 from sslseg.lineage import Hop
 from sslseg.params import Machine
 from sslseg.runs import Run
 from sslseg.stages.inputs import Inputs
+
+
+def table(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of a markdown table without a head. Values may come from a user, a file or a tag."""
+    return ["| | |", "|---|---|", *(f"| {key} | {word(value)} |" for key, value in rows)]
+
+
+def word(text: str) -> str:
+    """`text` as text on one line of markdown: no row, heading, fence or element is made of it."""
+    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return line.replace("```", "\\`\\`\\`")
+
+
+def fenced(lines: Sequence[str]) -> list[str]:
+    """Lines as they are, in a fence that none of them closes; what is not printable is spelled out."""
+    shown = [line if line.isprintable() else repr(line) for line in lines]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, *shown, fence]
 
 
 def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop]) -> list[str]:
@@ -25,7 +45,7 @@ def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[
             f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
         ),
     ]
-    return [f"# {title}", "", "| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in rows), ""]
+    return [f"# {word(title)}", "", *table(rows), ""]
 
 
 def _numbers(values: Sequence[float]) -> str:
@@ -34,19 +54,13 @@ def _numbers(values: Sequence[float]) -> str:
 
 def _recipe(p: Machine) -> list[str]:
     texts = flags.texts(p, identity_only=True)
-    return [
-        "## Recipe",
-        "",
-        "```",
-        *(f"{name}={text}" for name, text in texts.items() if text != ""),
-        "```",
-        "",
-    ]
+    lines = [f"{name}={text}" for name, text in texts.items() if text != ""]
+    return ["## Recipe", "", *fenced(lines), ""]
 
 
 def _hops(hops: Sequence[Hop]) -> list[str]:
     lines = [
-        f"{i}. {hop.name} (run `{hop.run_id}`{', ' + hop.origin if hop.origin else ''})"
+        f"{i}. {word(hop.name)} (run `{hop.run_id}`{', ' + word(hop.origin) if hop.origin else ''})"
         for i, hop in enumerate(hops, 1)
     ]
     return ["## Where it comes from", "", *(lines or ["random weights"]), ""]
@@ -69,7 +83,7 @@ def encoder(
     if signs:
         lines += ["## Vital signs", "", *(f"- {name}: {value:.4g}" for name, value in signs.items()), ""]
     use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset={data.store.dataset} -P budget=30"
-    lines += ["## Use", "", "```", use, "```", "", *_hops(hops), *_recipe(p)]
+    lines += ["## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)]
     return "\n".join(lines)
 
 
@@ -78,6 +92,11 @@ def segmenter(
 ) -> str:
     """Card of a fine-tuned U-Net, with its test metrics."""
     lines = _head(f"U-Net on {data.store.dataset}: {lineage.text(hops)}", run, data, architecture, hops)
-    lines += ["## On test", "", *(f"- {name}: {value:.4f}" for name, value in sorted(summary.items())), ""]
+    lines += [
+        "## On test",
+        "",
+        *(f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items())),
+        "",
+    ]
     use = f"mlflow run . -e {names.PREDICT} --env-manager local -P model={run.id} -P input=<file or folder> -P output=<folder>"
-    return "\n".join([*lines, "## Use", "", "```", use, "```", "", *_hops(hops), *_recipe(p)])
+    return "\n".join([*lines, "## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)])

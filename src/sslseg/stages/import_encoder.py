@@ -12,6 +12,7 @@ from sslseg.data import exposure
 from sslseg.models import encoder, imports
 from sslseg.models.imports import Fetched
 from sslseg.params import ImportEncoder
+from sslseg.stages import cards
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 
 
@@ -80,8 +81,7 @@ def _card(found: Fetched, run: tracking.Run) -> str:
         "input law": f"mean {found.law['mean']}, sd {found.law['std']} ({found.law['known_from']})",
         "run": f"`{run.id}`",
     }
-    table = [f"| {key} | {value} |" for key, value in rows.items()]
     use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset=<name> -P budget=30"
     return "\n".join(
-        ["# Imported encoder", "", "| | |", "|---|---|", *table, "", "## Use", "", "```", use, "```"]
+        ["# Imported encoder", "", *cards.table(rows.items()), "", "## Use", "", *cards.fenced([use])]
     )
