@@ -381,6 +381,35 @@ class Demo(Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tryout(Workers):
+    """Day one, on a folder of your own: what is pretraining worth here, in so many minutes?"""
+
+    data_root: str = knob(help="folder of images, part of them annotated")
+    dataset: str = knob(
+        "",
+        "its format (file name in src/sslseg/datasets); '' = found",
+        choices=("", *plugins.names("datasets")),
+    )
+    encoder: str = knob(
+        "", "your encoder: a checkpoint file, or a registered one (run ID, runs:/…, models:/…)"
+    )
+    origin: str = knob("", "where that file's weights come from, in words; '' = its name")
+    architecture: str = knob("", "timm name of that file's network; '' = found from the file")
+    minutes: float = knob(60.0, "how long it may take, all in all", low=0.1, high=100000.0)
+    budgets: tuple[int, ...] = knob((), "annotated slices to fine-tune on; none = chosen by the time", low=1)
+    imagenet: str = knob("bundled:efficientnet_lite0", "source of the supervised ImageNet encoder")
+    preset: str = knob(
+        "cpu", "settings of the fine-tunings", choices=("paper-text", "paper-code", "cpu", "demo")
+    )
+    finetune: str = knob("", "further knobs of every fine-tuning, as 'steps=100,batch_size=4'")
+    on_bad_file: str = knob(
+        "stop", "a file that cannot be read: stop, or skip and list it", choices=("stop", "skip")
+    )
+    out: str = knob("out/try", "folder for the page and its figures", runtime=True)
+    dry_run: bool = knob(False, "measure, and say what could be decided; run nothing", runtime=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Tune(Workers):
     """Search the knobs of fine-tuning, or of pretraining, by the validation score. Test is never read."""
 
@@ -423,6 +452,7 @@ STAGES: dict[str, type] = {
     "pretrain": Pretrain,
     "finetune": Finetune,
     "sweep": Sweep,
+    "tryout": Tryout,
     "tune": Tune,
     "predict": Predict,
     "evaluate": Evaluate,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from datetime import datetime
 from types import ModuleType
 from typing import Any
@@ -13,7 +14,7 @@ from sslseg import cells as grid
 from sslseg import history, launch, names, plugins, tracking
 from sslseg.cells import Cell
 from sslseg.jobs import Graph, Job, Outcome
-from sslseg.params import Sweep
+from sslseg.params import Sweep, Workers
 from sslseg.stages import devices, estimates
 from sslseg.studies import fill  # noqa: F401 a hook of `launch`
 
@@ -39,17 +40,28 @@ def run(p: Sweep, run: tracking.Run) -> None:
     if p.dry_run:
         _show(run, cells, context, places)
         return
-    outcomes = _execute(p, run, Graph(cells, context), backend)
+    outcomes = execute(p, run, Graph(cells, context), backend)
     failed = {o.job.name: o.error for o in outcomes if not o.run_id}
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
 
 
-def _execute(p: Sweep, run: tracking.Run, graph: Graph, backend: ModuleType) -> list[Outcome]:
+def execute(
+    p: Workers,
+    run: tracking.Run,
+    graph: Graph,
+    backend: ModuleType,
+    do: Callable[[Job], str] | None = None,
+) -> list[Outcome]:
+    """Let the workers do every job, and leave the table of cells that `analyse` reads.
+
+    Args:
+        do: instead of `work`; a function of a module, for workers have to find it.
+    """
     total, outcomes = len(graph.waiting), []
     with run.bar(total, "cells") as bar:
-        for outcome in backend.run(graph, work, p):
+        for outcome in backend.run(graph, do or work, p):
             outcomes.append(outcome)
             bar.set_postfix_str(outcome.job.name)
             bar.update()

@@ -1,0 +1,216 @@
+"""Floor 2: day one: a folder of images, perhaps an encoder, and so many minutes; what is pretraining worth here?
+
+Scratch, supervised ImageNet and the user's encoder, on equal subsets with equal seeds. What it will be able to
+decide is said before it starts, by the functions that decide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import shlex
+import sys
+import time
+import webbrowser
+from pathlib import Path
+
+from analysis import make
+from analysis.statistics import design
+from analysis.statistics.design import Costs, Design
+from analysis.statistics.records import Refusal
+from sslseg import flags, lineage, names, plugins, registry, tracking
+from sslseg.cells import Cell, overrides
+from sslseg.data import detect
+from sslseg.jobs import Graph, Job, Outcome
+from sslseg.models import dialects
+from sslseg.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
+from sslseg.params import Analyse, Data, Tryout
+from sslseg.stages import analyse, inputs, sweep, tryout_costs, tryout_words, upstream
+
+REFERENCE = re.compile(r"(runs|models):/.+|[0-9a-f]{32}")
+LATE = "left out: it would not have ended in time"
+PLAN = "plan.txt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A pipeline of the trial: its row or lineage, what its fine-tunings start from, and its network."""
+
+    name: str
+    encoder: str
+    architecture: str
+
+    @property
+    def texts(self) -> dict[str, str]:
+        own = {"architecture": self.architecture} if self.encoder == names.SCRATCH else {}
+        return {"encoder": self.encoder} | own
+
+
+def run(p: Tryout, run: tracking.Run) -> None:
+    """Detect, prepare, measure, plan and say so, run, and show the page.
+
+    Raises:
+        DataError, EncoderError: the folder or the encoder cannot be used.
+        ParamError: the minutes are too few, or the encoder is one of the others.
+        SslsegError: fine-tunings failed; the others are on the page.
+    """
+    begun = time.time()
+    if p.encoder and not REFERENCE.fullmatch(p.encoder) and not Path(p.encoder).expanduser().is_file():
+        raise ParamError(f"encoder: {p.encoder} is no file, and no run ID, runs:/… or models:/…")
+    p = dataclasses.replace(p, data_root=str(Path(p.data_root).expanduser().resolve()))
+    dataset, backend = p.dataset or _dataset(p), plugins.load("executors", p.executor)
+    context = {
+        "cache": str(tracking.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id,
+        "uri": run.uri, "device": p.device, "threads": backend.places(p)[1],
+    }  # fmt: skip
+    data = _data(p, dataset, context)
+    arms = _arms(p, dataset, data.store.channels, context)
+    _check(p, dataset, arms, data, context)
+    measured = {a.name: _cell(p, dataset, Arm(a.name, names.SCRATCH, a.architecture), None, 0) for a in arms}
+    costs = tryout_costs.measure(p, backend, measured, context)
+    costs = dataclasses.replace(costs, spent=time.time() - begun)
+    sizes = tuple(sorted(p.budgets)) or design.ladder(len(data.labelled["train"]))
+    plan = design.plan(p.minutes * 60 - costs.spent, costs, sizes, fixed=bool(p.budgets))
+    if isinstance(plan, Refusal):
+        raise ParamError(f"minutes: {plan.reason}; fewer steps make it shorter, too: finetune=steps=…")
+    told = tryout_words.ahead(plan, costs, design.foresee(plan, costs, sizes), arms)
+    print(told, flush=True)
+    run.text(told, PLAN)
+    run.log({"tryout/planned_minutes": plan.seconds / 60, "tryout/planned_runs": plan.runs})
+    if p.dry_run:
+        return
+    limits = {"seconds": dict(costs.runs), "deadline": begun + p.minutes * 60 - costs.page}
+    cells = [
+        _cell(p, dataset, a, n, seed) for seed in range(plan.seeds) for n in plan.budgets for a in arms
+    ]  # seed by seed, so that what is left out are whole pairs
+    outcomes = sweep.execute(p, run, Graph(cells, context | limits), backend, work)
+    _show(p, run, dataset, plan, costs)
+    _complain(outcomes)
+
+
+def work(job: Job) -> str:
+    """Run one cell as a sweep does, unless it would not end in time."""
+    if time.time() + job.context["seconds"][job.cell.pipeline] > job.context["deadline"]:
+        raise SslsegError(LATE)
+    return sweep.work(job)
+
+
+def _dataset(p: Tryout) -> str:
+    answers = detect.ask(Path(p.data_root))
+    print("which format is it?", *answers, sep="\n  ", flush=True)
+    return detect.choose(Path(p.data_root), answers, skip=p.on_bad_file == "skip").dataset
+
+
+def _data(p: Tryout, dataset: str, context: dict) -> inputs.Inputs:
+    """Prepared, by a run of its own or an earlier one.
+
+    Raises:
+        DataError: train, val or test has no annotated slice.
+    """
+    cell = _cell(p, dataset, Arm("", names.SCRATCH, ""), None, 0)
+    own = {name: cell.texts[name] for name in ("dataset", "data_root", "on_bad_file", "preset")}
+    shared = {n: t for n, t in overrides(p.finetune, "finetune").items() if n in flags.knobs(Data)}
+    sweep.work(Job(Cell(PREPARE, PREPARE, own | shared), context=context))
+    data = inputs.load(dataclasses.replace(_params(cell, context), norm="dataset"))
+    counts = {side: len(rows) for side, rows in data.labelled.items()}
+    if not all(counts.values()):
+        raise names.DataError(f"{p.data_root}: wanted annotated slices in train, val and test, got {counts}")
+    print(f"{dataset}: annotated slices {counts}; classes {', '.join(data.store.classes)}", flush=True)
+    return data
+
+
+def _arms(p: Tryout, dataset: str, channels: int, context: dict) -> list[Arm]:
+    """Scratch, ImageNet, and the user's encoder; scratch has the network of the latter, if given.
+
+    Raises:
+        EncoderError: it cannot be read or found.
+        ParamError: its lineage is that of another one, so that they could not be told apart.
+    """
+    found = [_arm(dataset, _import({"source": p.imagenet}, channels, context))]
+    if p.encoder:
+        found.append(_arm(dataset, _own(p, channels, context)))
+    arms = [Arm(names.SCRATCH, names.SCRATCH, found[-1].architecture), *found]
+    if len({arm.name for arm in arms}) < len(arms):
+        raise ParamError(f"encoder: its lineage is {found[-1].name}, which is compared anyway; leave it out")
+    return arms
+
+
+def _own(p: Tryout, channels: int, context: dict) -> str:
+    """Run ID, or another reference, of the user's encoder."""
+    if REFERENCE.fullmatch(p.encoder):
+        return p.encoder
+    path = Path(p.encoder).expanduser().resolve()
+    read = dialects.read(path, architecture=p.architecture)
+    print(
+        f"{path.name}: a {read.architecture}, written as {read.dialect}, its {read.role} network", flush=True
+    )
+    texts = {"source": f"file:{path}", "origin": p.origin or path.name, "architecture": p.architecture}
+    return _import(texts, channels, context)
+
+
+def _import(texts: dict[str, str], channels: int, context: dict) -> str:
+    given = texts | {"channels": str(channels)}
+    return sweep.work(Job(Cell(f"import {texts['source']}", IMPORT, given), context=context))
+
+
+def _arm(dataset: str, encoder: str) -> Arm:
+    tags = registry.resolve(encoder).tags
+    return Arm(lineage.pipeline(lineage.of_model(encoder), dataset), encoder, tags[names.MODEL_ARCHITECTURE])
+
+
+def _cell(p: Tryout, dataset: str, arm: Arm, budget: int | None, seed: int) -> Cell:
+    texts = {
+        "dataset": dataset, "data_root": p.data_root, "on_bad_file": p.on_bad_file, "preset": p.preset,
+        "budget": flags.to_text(budget), "seed": str(seed),
+    }  # fmt: skip
+    label = f"{arm.name}/n={budget or 'all'}/seed={seed}"
+    return Cell(label, FINETUNE, overrides(p.finetune, "finetune") | texts | arm.texts, pipeline=arm.name)
+
+
+def _params(cell: Cell, context: dict):
+    return cell.params(None, context["cache"], context["threads"], context["device"])
+
+
+def _check(p: Tryout, dataset: str, arms: list[Arm], data: inputs.Inputs, context: dict) -> None:
+    """What every fine-tuning would stop at, before any is started."""
+    available = len(data.labelled["train"])
+    if p.budgets and max(p.budgets) > available:
+        raise ParamError(f"budgets: there are {available} annotated slices to train on, not {max(p.budgets)}")
+    for arm in arms:
+        source = upstream.fetch(_params(_cell(p, dataset, arm, None, 0), context))
+        upstream.check_channels(source, data.store.channels)
+
+
+def _show(p: Tryout, run: tracking.Run, dataset: str, plan: Design, costs: Costs) -> None:
+    """The page, its verdicts in words, and how to go on."""
+    folder = Path(p.out).resolve()
+    analyse.run(Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places), run)
+    page = folder / make.PAGE
+    print(*tryout_words.behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
+    print(f"page: {page}", flush=True)
+    if _has_display():
+        webbrowser.open(page.as_uri())
+
+
+def _again(p: Tryout, plan: Design) -> str:
+    """The command that goes on with the same budgets; minutes are to be added."""
+    given = flags.texts(dataclasses.replace(p, budgets=plan.budgets))
+    declared = {f.name: flags.mlproject_default(f, meta) for f, meta, _ in flags.knobs(Tryout).values()}
+    changed = {name: text for name, text in given.items() if text != declared[name] and name != "minutes"}
+    words = [f"-P {shlex.quote(f'{name}={text}')}" for name, text in changed.items()]
+    return f"mlflow run . -e tryout --env-manager local {' '.join(words)}"
+
+
+def _has_display() -> bool:
+    """Whether a browser could be seen."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+
+
+def _complain(outcomes: list[Outcome]) -> None:
+    failed = [o for o in outcomes if o.error and LATE not in o.error]
+    if failed:
+        lines = "\n".join(f"  {o.job.name}: {o.error}" for o in failed)
+        raise SslsegError(f"{len(failed)} of {len(outcomes)} fine-tunings failed:\n{lines}")
