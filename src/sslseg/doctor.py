@@ -111,12 +111,13 @@ def logged_models(uri: str) -> list[Any]:
     """Every logged model of this project, of all experiments that were not deleted."""
     api, found, token = store.client(uri), [], None
     places = [e.experiment_id for e in store.retry(api.search_experiments)]
-    while True:
+    while places:  # a server's account may see none
         page = store.retry(lambda token=token: api.search_logged_models(places, page_token=token))
         found += [model for model in page if names.MODEL_KIND in model.tags]
         token = page.token
         if not token:
-            return found
+            break
+    return found
 
 
 def folder_of(model: Any) -> Path | None:

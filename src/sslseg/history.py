@@ -212,14 +212,15 @@ def _search(uri: str, experiment_id: str | None, where: str) -> list:
         [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
     )
     found, token = [], None
-    while True:
+    while places:  # a server's account may see none
         page = store.retry(
             lambda token=token: api.search_runs(places, where, max_results=PAGE, page_token=token)
         )
         found += page
         token = page.token
         if not token:
-            return found
+            break
+    return found
 
 
 def _points_by_client(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:

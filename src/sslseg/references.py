@@ -208,6 +208,8 @@ def _deleted(name: str, version: str, uri: str | None) -> Any | None:
     """The logged model that a deleted version was made of: the version's number stays on it."""
     api = store.client(uri)
     where = [e.experiment_id for e in store.retry(api.search_experiments)]
+    if not where:  # none that this account may read
+        return None
     mark = f'%"name": "{name}", "version": "{version}"%'
     found = store.retry(lambda: api.search_logged_models(where, f"tags.`{VERSIONS}` LIKE '{mark}'"))
     return found[0] if found else None

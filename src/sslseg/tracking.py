@@ -142,7 +142,7 @@ def search(
     clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     clauses += [f"attributes.status = '{status}'"] if status else []
     found, token = [], None
-    while True:
+    while where:  # a server's account may see none
         page = store.retry(
             lambda token=token: api.search_runs(
                 where, " and ".join(clauses), order_by=["attributes.start_time DESC"], page_token=token
@@ -151,7 +151,8 @@ def search(
         found += [run for run in page if names.TAG_RESUMED_AS not in run.data.tags]
         token = page.token
         if not token:
-            return found
+            break
+    return found
 
 
 def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:
