@@ -204,3 +204,8 @@ def test_methods_bring_their_own_parameters():
     assert issubclass(launch.parameters_of("pretrain", "byol"), params.Pretrain)
     with pytest.raises(names.ParamError, match="stage: must be one of"):
         launch.parameters_of("finetun")
+
+
+def test_a_stage_without_a_cache_of_its_own_ends_well(api, stage):
+    p = flags.resolve(flags.from_mapping(params.STAGES["analyse"], {"dataset": "acdc", "out": "x"}))
+    assert api.get_run(launch.execute("analyse", p)).info.status == "FINISHED"
