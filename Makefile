@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN := mlflow run . --env-manager local
 
-.PHONY: setup demo try test bench lint show ui mlproject fuzz kills
+.PHONY: setup demo team-demo try test bench lint show ui mlproject fuzz kills
 
 setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
@@ -26,6 +26,9 @@ demo: setup ## the whole job on the built-in phantom; prints where the figures a
 try: setup ## DATA=/my/folder [ENCODER=/my/encoder.pth] [MINUTES=60]: what is pretraining worth on your data?
 	@test -n "$(DATA)" || { echo 'make try DATA=/my/folder [ENCODER=/my/encoder.pth] [MINUTES=60]'; exit 2; }
 	$(RUN) -e tryout -P data_root="$(DATA)" -P encoder="$(ENCODER)" -P minutes=$(or $(MINUTES),60)
+
+team-demo: setup ## PostgreSQL and mlflow server with passwords on loopback: tried, left up until Enter; docs/team.md
+	$(BIN)/python -m team
 
 test: setup ## lint and tests
 	$(BIN)/ruff check .

@@ -70,9 +70,9 @@ def test_there_are_commands_to_test():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_make_targets_exist(page: str):
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"^make (\w+)", "\n".join(shell_lines(PAGES[page])), re.MULTILINE))
-    named |= set(re.findall(r"`make (\w+)`", PAGES[page]))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^make ([\w-]+)", "\n".join(shell_lines(PAGES[page])), re.MULTILINE))
+    named |= set(re.findall(r"`make ([\w-]+)`", PAGES[page]))
     assert named <= targets
 
 
