@@ -36,17 +36,16 @@ def opened(packed: Path, folder: Path) -> str:
 
 def differing(made: Path, committed: Path) -> list[str]:
     """Names of the committed tables and records that came out otherwise, or not at all."""
-    names = sorted(p.name for pattern in COMPARED for p in committed.glob(pattern))
-    return [n for n in names if not _same(made / n, committed / n)]
+    return [n for n in compared(committed) if not _same(made / n, committed / n)]
 
 
 def _same(one: Path, other: Path) -> bool:
     return one.is_file() and one.read_bytes() == other.read_bytes()
 
 
-def compared(committed: Path) -> int:
-    """How many files `differing` looks at."""
-    return len({p for pattern in COMPARED for p in committed.glob(pattern)})
+def compared(committed: Path) -> list[str]:
+    """Names of the files that `differing` looks at."""
+    return sorted({p.name for pattern in COMPARED for p in committed.glob(pattern)})
 
 
 def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
@@ -62,10 +61,8 @@ def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
     os.environ["MLFLOW_TRACKING_URI"] = uri
     shutil.rmtree(out, ignore_errors=True)
     make.make(flags.resolve(params.Analyse(dataset=dataset)), out, None, uri)
-    wrong = differing(out, committed)
-    print(
-        f"{compared(committed) - len(wrong)} of {compared(committed)} committed tables and records made again"
-    )
+    wrong, total = differing(out, committed), len(compared(committed))
+    print(f"{total - len(wrong)} of {total} committed tables and records made again")
     if wrong:
         print(f"not as committed: {', '.join(wrong)}", file=sys.stderr)
     print(f"figures and page: {out / make.PAGE}")

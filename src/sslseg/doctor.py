@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from mlflow.entities import LoggedModelStatus, ViewType
 
@@ -122,8 +121,7 @@ def logged_models(uri: str) -> list[Any]:
 
 def folder_of(model: Any) -> Path | None:
     """Where a logged model's files are on this machine; None when a server keeps them."""
-    parsed = urlparse(model.artifact_location)
-    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+    return store.local_path(model.artifact_location)
 
 
 def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
@@ -181,8 +179,8 @@ def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
     api = store.client(uri)
     known = {model.model_id for model in models}
     for experiment in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL)):
-        root = Path(unquote(urlparse(experiment.artifact_location).path))
-        if urlparse(experiment.artifact_location).scheme not in ("", "file") or not root.is_dir():
+        root = store.local_path(experiment.artifact_location)
+        if root is None or not root.is_dir():
             continue
         place = [experiment.experiment_id]
         found = store.retry(

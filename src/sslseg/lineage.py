@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from mlflow.exceptions import MlflowException
 
@@ -151,9 +149,9 @@ def _stored_sha(hop: Hop, uri: str | None) -> str:
         place = store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)).artifact_location
     except MlflowException:
         return ""
-    parsed = urlparse(place)
-    file = Path(unquote(parsed.path)) / names.WEIGHTS_FILE
-    return digest(file) if parsed.scheme in ("", "file") and file.is_file() else ""
+    folder = store.local_path(place)
+    file = folder and folder / names.WEIGHTS_FILE
+    return digest(file) if file and file.is_file() else ""
 
 
 def of_model(reference: str, uri: str | None = None, **wanted: Any) -> list[Hop]:

@@ -43,6 +43,7 @@ TAG_STUDY = "sslseg.study"  # name of the Optuna study that a tuning and its tri
 TAG_TRIAL = "sslseg.trial"  # number of the trial in its study
 TAG_COLLAPSED = "sslseg.collapsed"
 TAG_TRANSDUCTIVE = "sslseg.transductive"
+TAG_TRANSDUCTIVE_REASON = "sslseg.transductive_reason"
 TAG_APART = "sslseg.apart"  # from what the encoder was trained on: how, or "no", or "unknown"
 TAG_DEVICE = "sslseg.device"  # what the tensors lived on
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.exceptions import MlflowException
@@ -81,9 +80,8 @@ def pack(target: str, path: Path, uri: str) -> tuple[int, int]:
 
 def _local(place: str, scratch: Path, uri: str) -> Path:
     """The folder of artifacts: where it is, or a copy in `scratch`."""
-    parsed = urlparse(place)
-    if parsed.scheme in ("", "file"):
-        return Path(unquote(parsed.path))
+    if folder := store.local_path(place):
+        return folder
     if not uri.startswith(("http:", "https:")):
         raise SslsegError(
             f"{place}: the artifacts are not on this machine; MLFLOW_TRACKING_URI=http://… names the server "

@@ -10,7 +10,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
@@ -88,9 +87,7 @@ def resolve(
 
 
 def _local(model: Any, cache: str | Path, context: str, uri: str) -> Path:
-    parsed = urlparse(model.artifact_location)
-    if parsed.scheme in ("", "file"):
-        path = Path(unquote(parsed.path))
+    if path := store.local_path(model.artifact_location):
         if not path.is_dir():
             raise EncoderError(f"{context}: missing artifact, there is no folder {path} for {model.model_id}")
         return path

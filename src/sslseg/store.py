@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import unquote, urlparse
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar a file
@@ -49,6 +50,12 @@ def tracking_uri(uri: str | None = None) -> str:
 def sqlite_path(uri: str) -> Path | None:
     """The database file of a SQLite URI, absolute; None for every other store."""
     return Path(uri.removeprefix(SQLITE)).expanduser().resolve() if uri.startswith(SQLITE) else None
+
+
+def local_path(uri: str) -> Path | None:
+    """The file or folder that an artifact address means on this machine; None where it lies elsewhere."""
+    parsed = urlparse(uri)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
 
 
 def shown(uri: str) -> str:

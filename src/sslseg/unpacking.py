@@ -50,8 +50,8 @@ class Target:
         parsed = urlparse(location)
         if parsed.scheme == PROXY and self.proxy:
             return self.root / unquote(parsed.path).lstrip("/")
-        if parsed.scheme in ("", "file"):
-            return Path(unquote(parsed.path))
+        if folder := store.local_path(location):
+            return folder
         raise SslsegError(f"{location}: artifacts there cannot be written from here")
 
 

@@ -30,12 +30,9 @@ def run(options: argparse.Namespace) -> None:
         ParamError: the split is not one of these data.
         DataError: see the dataset; two cases of one name; the file is there already.
     """
-    import pandas as pd
-
     from sslseg.data.inputs import describe
     from sslseg.datasets import nnunet
     from sslseg.stages import inputs
-    from sslseg.stages.evaluate import Listed
 
     module, root = plugins.load("datasets", options.dataset), options.root.expanduser()
     if not root.is_dir():
@@ -43,9 +40,7 @@ def run(options: argparse.Namespace) -> None:
     if options.file.exists():
         raise DataError(f"{options.file}: is there already; move it away first")
     about, sources = describe(module, root), module.find(root)
-    rows = [(s.patient, s.group, s.label is not None) for s in sources]
-    listed = Listed(pd.DataFrame(rows, columns=["patient", "group", "labelled"]), about.split, about.sides)
-    parts = inputs.divide(listed, options.dataset, options.split)
+    parts = inputs.divide_sources(sources, about, options.dataset, options.split)
     sides = {sources[i].patient: side for side, found in parts.items() for i in found}
     nnunet.write_splits(options.file, sides, sources)
     counts = Counter(sides[s.patient] for s in sources if s.label is not None)

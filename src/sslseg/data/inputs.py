@@ -74,6 +74,15 @@ def describe(module: ModuleType, root: Path) -> Description:
     return about
 
 
+def listed(module: ModuleType, root: Path, *, lenient: bool) -> list[Source]:
+    """The volumes of a folder; `lenient` leaves out what does not fit the format, where it can tell.
+
+    Raises:
+        DataError: see the dataset.
+    """
+    return module.scan(root)[0] if lenient and hasattr(module, "scan") else module.find(root)
+
+
 def law(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:
     """Everything but the files that decides what a store holds.
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 import pandas as pd
 
@@ -180,13 +178,8 @@ def median_of(costs: Iterable[Cost]) -> str:
 def size_of(run_id: str, uri: str | None = None) -> int | None:
     """Bytes of a run's artifacts and models; None where they do not lie on this file system."""
     run = store.retry(lambda: store.client(uri).get_run(run_id))
-    folders = [_folder(run.info.artifact_uri)]
+    folders = [store.local_path(run.info.artifact_uri)]
     folders += [doctor.folder_of(model) for model in references.logged_models(run, uri)]
     if None in folders:
         return None
     return sum(doctor.size_of(folder) for folder in folders if folder.is_dir())
-
-
-def _folder(uri: str) -> Path | None:
-    parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None

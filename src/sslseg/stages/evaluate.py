@@ -7,7 +7,6 @@ missed structure counts is written in `training/cases.py`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -16,7 +15,7 @@ import pandas as pd
 
 from sslseg import plugins, tracking
 from sslseg.data import maskfolder, slices
-from sslseg.data.inputs import describe
+from sslseg.data.inputs import describe, listed
 from sslseg.data.source import Description, Source, Volume
 from sslseg.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.params import Evaluate
@@ -98,15 +97,6 @@ def _facts(p: Evaluate, model: Trained | None) -> list[str]:
     return [*what, f"dataset={p.dataset}, split={p.split}, part={p.part}", f"options: {chosen}"]
 
 
-@dataclass(frozen=True)
-class Listed:
-    """What `inputs.divide` reads of a slice store, of volumes that are in none."""
-
-    index: pd.DataFrame
-    split: str
-    sides: dict[str, str]
-
-
 def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> list[Source]:
     """Annotated volumes of the patients of `p.part`, divided as for training.
 
@@ -114,12 +104,9 @@ def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> l
         ParamError: there are none.
         DataError, ParamError: see the dataset and `inputs.divide`.
     """
-    skip = p.on_bad_file == "skip" and hasattr(module, "scan")
-    sources = module.scan(root)[0] if skip else module.find(root)
+    sources = listed(module, root, lenient=p.on_bad_file == "skip")
     if p.part != "all":
-        rows = [(s.patient, s.group, s.label is not None) for s in sources]
-        index = pd.DataFrame(rows, columns=["patient", "group", "labelled"])
-        parts = inputs.divide(Listed(index, about.split, about.sides), p.dataset, p.split)
+        parts = inputs.divide_sources(sources, about, p.dataset, p.split)
         sources = [sources[i] for i in parts[p.part]]
     labelled = [s for s in sources if s.label is not None]
     if not labelled:

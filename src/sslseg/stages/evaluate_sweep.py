@@ -63,7 +63,7 @@ def _data(p: Evaluate) -> str:
     """sha256 of every annotated file, and of whose it is."""
     module = plugins.load("datasets", p.dataset)
     root = slices.locate(p.dataset, p.data_root, tracking.cache_folder(p.cache))
-    sources = module.scan(root)[0] if hasattr(module, "scan") else module.find(root)
+    sources = inputs.listed(module, root, lenient=True)
     rows = [
         [s.patient, s.frame, s.phase, s.index, *(inputs.sha256(f) for f in (s.image, s.label, *s.more))]
         for s in sources

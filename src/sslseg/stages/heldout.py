@@ -14,8 +14,6 @@ from sslseg.runs import Run
 from sslseg.stages import leaks
 from sslseg.stages.trained import Trained
 
-SHOWN = 5  # patients that a message names
-
 
 @dataclass
 class Scored:
@@ -55,9 +53,10 @@ def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
         found = exposure.overlap(seen, scored, range(len(scored.rows)))
         if not found.patients:
             continue
-        some = ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
-        stages = "; ".join(f"{entry.stage} on {entry.dataset}, run {entry.run_id}" for entry in found.by)
-        fault = f"run {resolved.run_id}: {len(found.patients)} patients scored ({some}) were seen by {stages}"
+        fault = (
+            f"run {resolved.run_id}: {len(found.patients)} patients scored ({leaks.some(found)}) "
+            f"were seen by {leaks.stages(found)}"
+        )
         if strict:
             raise LeakError(f"{fault}. allow_transductive=true scores all the same and marks the run")
-        run.tags({TAG_TRANSDUCTIVE: "true", "sslseg.transductive_reason": fault})
+        leaks.mark(run, fault)

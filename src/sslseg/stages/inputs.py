@@ -6,6 +6,7 @@ Kept per process, so that a warm worker opens a store once however many stages i
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sslseg.data import intensity as laws
 from sslseg.data import probe, slices, splits, streams
 from sslseg.data.intensity import Intensity
 from sslseg.data.slices import Slices
+from sslseg.data.source import Description, Source
 
 SPLITS = ("train", "val", "test")
 
@@ -52,7 +54,7 @@ def _store(dataset: str, root: str, cache: Path, spacing: float, on_bad_file: st
     return slices.prepare(dataset, place, cache, spacing=spacing, on_bad_file=on_bad_file, verify=verify)
 
 
-def divide(source: Slices, dataset: str, split: str) -> dict[str, np.ndarray]:
+def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.ndarray]:
     """split -> rows of the index. Patients without any label train, unless the data say otherwise."""
     index = source.index
     module = plugins.load("datasets", dataset)
@@ -69,6 +71,24 @@ def divide(source: Slices, dataset: str, split: str) -> dict[str, np.ndarray]:
     side |= {p: (own(p) if held else None) or "train" for p in bare["patient"]}
     assigned = index["patient"].map(side)
     return {name: np.flatnonzero(assigned == name) for name in SPLITS}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What `divide` reads of a slice store, of volumes that are in none."""
+
+    index: pd.DataFrame
+    split: str
+    sides: dict[str, str]
+
+
+def divide_sources(
+    sources: Sequence[Source], about: Description, dataset: str, split: str
+) -> dict[str, np.ndarray]:
+    """split -> positions in `sources`: the patients fall on the sides that they have in training."""
+    rows = [(s.patient, s.group, s.label is not None) for s in sources]
+    index = pd.DataFrame(rows, columns=["patient", "group", "labelled"])
+    return divide(Listed(index, about.split, about.sides), dataset, split)
 
 
 def load(p: params.Data, law: dict | None = None) -> Inputs:

@@ -16,7 +16,7 @@ from sslseg.runs import Run
 from sslseg.stages.inputs import Inputs
 
 HELD_OUT = ("val", "test")
-SHOWN = 5
+SHOWN = 5  # patients that a message names
 
 
 def ancestry(resolved: Resolved | None) -> list[Seen] | None:
@@ -53,10 +53,25 @@ def gate(run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool) -> N
     fault = _sentence(resolved, found, data) if found else _unknown(resolved)
     if not allow:
         raise names.LeakError(f"{fault}. allow_transductive=true goes on all the same and marks the run")
-    run.tags({names.TAG_TRANSDUCTIVE: "true", "sslseg.transductive_reason": fault})
+    mark(run, fault)
     if found:
         run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
     print(f"warning: transductive: {fault}")
+
+
+def mark(run: Run, fault: str) -> None:
+    """Tag a run whose scores are not of strangers, with why."""
+    run.tags({names.TAG_TRANSDUCTIVE: "true", names.TAG_TRANSDUCTIVE_REASON: fault})
+
+
+def some(found: Overlap) -> str:
+    """The first few patients of an overlap, for a message."""
+    return ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
+
+
+def stages(found: Overlap) -> str:
+    """Which stages saw them."""
+    return "; ".join(f"{entry.stage} on {entry.dataset}, run {entry.run_id}" for entry in found.by)
 
 
 def _unknown(resolved: Resolved) -> str:
@@ -73,11 +88,9 @@ def _overlap(seen: list[Seen], data: Inputs) -> Overlap:
 def _sentence(resolved: Resolved, found: Overlap, data: Inputs) -> str:
     patients = data.store.index["patient"].to_numpy()
     held = len(set(patients[np.concatenate([data.rows[name] for name in HELD_OUT])]))
-    some = ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
-    stages = "; ".join(f"{seen.stage} on {seen.dataset}, run {seen.run_id}" for seen in found.by)
     return (
         f"run {resolved.run_id}: {len(found.patients)} of the {held} val and test patients of "
-        f"{data.store.dataset} ({some}; {found.images} images equal by content) were seen upstream: {stages}"
+        f"{data.store.dataset} ({some(found)}; {found.images} images equal by content) were seen upstream: {stages(found)}"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sslseg.data.encode import CLIP
 from sslseg.data.fingerprint import colour_of
 from sslseg.data.intensity import Intensity
 from sslseg.models import encoder as encoders
@@ -58,11 +59,12 @@ def overlay(net, data: Inputs, found: list[Case], device):
     colours = _palette(data.store.colours, len(data.store.classes))
     for line, case in zip(axes, found, strict=True):
         image = np.asarray(data.store.codes(case.row)[0], float)
+        low, high = np.percentile(image, CLIP)
         predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
         for axis, mask, title in zip(
             line, (None, data.store.label(case.row), predicted), _titles(case), strict=True
         ):
-            axis.imshow(image, cmap="gray", vmin=np.percentile(image, 1), vmax=np.percentile(image, 99))
+            axis.imshow(image, cmap="gray", vmin=low, vmax=high)
             if mask is not None:
                 axis.imshow(colours[np.where(mask < len(colours), mask, 0)])
             axis.set_title(title, fontsize=9)
@@ -99,7 +101,7 @@ def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
     for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         h, w = truth.shape
         image = np.asarray(data.store.codes(int(row))[0], float)
-        low, high = np.percentile(image, (1, 99))
+        low, high = np.percentile(image, CLIP)
         found["image"][i, :h, :w] = 1 + np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 254
         found["truth"][i, :h, :w] = truth
         found["prediction"][i, :h, :w] = segmentation.predict_whole(
