@@ -95,6 +95,17 @@ class Views:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Upstream:
+    """Which network a stage starts from, or looks through."""
+
+    encoder: str = knob(
+        "", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said"
+    )
+    encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
+    encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prepare(Machine, Data):
     """Read a dataset into a slice store with index, fingerprint and contact sheet."""
 
@@ -117,15 +128,10 @@ class ImportEncoder(Machine):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pretrain(Machine, Data, Views):
+class Pretrain(Machine, Data, Views, Upstream):
     """Self-supervised pretraining of an encoder. Methods add their own knobs."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper", "paper-400", "cpu", "demo"))
-    encoder: str = knob(
-        "", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said"
-    )
-    encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
-    encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
     architecture: str = knob(
         help="timm name of the network; only read for encoder=scratch",
         presets={"paper": "resnet50", "paper-400": "resnet50", "cpu": "tf_efficientnet_lite0",
@@ -161,15 +167,10 @@ class Pretrain(Machine, Data, Views):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetune(Machine, Data, Views):
+class Finetune(Machine, Data, Views, Upstream):
     """Fine-tune a U-Net around an encoder on n annotated slices."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
-    encoder: str = knob(
-        "", "upstream encoder: run ID, runs:/…, models:/…, or 'scratch', which has to be said"
-    )
-    encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
-    encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
     architecture: str = knob(
         help="timm name of the network; only read for encoder=scratch",
         presets={"paper-text": "resnet50", "paper-code": "resnet50", "cpu": "tf_efficientnet_lite0",
@@ -327,13 +328,10 @@ class Evaluate(Inference):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Worklist(Machine, Data):
+class Worklist(Machine, Data, Upstream):
     """Which slices to annotate next: far from what is annotated, in an encoder's eyes. Never val or test."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
-    encoder: str = knob("", "encoder that compares slices: run ID, runs:/… or models:/…")
-    encoder_epoch: int | None = knob(None, "which of the upstream's kept epochs; none = the last", low=0)
-    encoder_role: str = knob("target", "which upstream network", choices=("target", "online"))
     slices: int = knob(20, "slices to annotate next", low=1)
     per_patient: int = knob(2, "at most so many of one patient on the list", low=1)
     cover: bool = knob(True, "groups, and thirds of the volume within them, take turns")
