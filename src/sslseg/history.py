@@ -45,7 +45,7 @@ def runs(
     Raises:
         SslsegError: no such store, experiment or sweep.
     """
-    uri = _existing(uri)
+    uri = store.existing(uri)
     wanted = None
     if sweep:
         table = cells(sweep, uri)
@@ -76,7 +76,7 @@ def curves(
     Args:
         cache: folder that the curves of FINISHED runs are kept in; see `history_cache`.
     """
-    uri = _existing(uri)
+    uri = store.existing(uri)
     ids, wanted = sorted(set(run_ids)), sorted(set(keys))
     if not ids or not wanted:
         return curve_frame(pd.DataFrame(columns=POINT_COLUMNS))
@@ -107,7 +107,7 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     Raises:
         SslsegError: no such run.
     """
-    uri = _existing(uri)
+    uri = store.existing(uri)
     try:
         store.retry(lambda: store.client(uri).get_run(sweep))
     except MlflowException as error:
@@ -119,7 +119,7 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
 
 def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
     """Copy one artifact of a run into `folder`; None when the run has no such file."""
-    api = store.client(_existing(uri))
+    api = store.client(store.existing(uri))
     parent = path.rpartition("/")[0]
     try:
         if path not in {f.path for f in store.retry(lambda: api.list_artifacts(run_id, parent or None))}:
@@ -127,14 +127,6 @@ def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Pa
         return Path(store.retry(lambda: api.download_artifacts(run_id, path, str(folder))))
     except (MlflowException, OSError):  # its files are not on this machine
         return None
-
-
-def _existing(uri: str | None) -> str:
-    uri = store.tracking_uri(uri)
-    path = store.sqlite_path(uri)
-    if path is not None and not path.exists():
-        raise names.SslsegError(f"there is no tracking store {path}; MLFLOW_TRACKING_URI says where it is")
-    return uri
 
 
 def _fast(uri: str) -> Any:

@@ -78,6 +78,22 @@ def lock(uri: str, purpose: str) -> FileLock:
     return FileLock(f"{path}.{purpose}.lock")
 
 
+def existing(uri: str | None = None) -> str:
+    """The absolute URI of a store that is there: for readers, which make none.
+
+    Raises:
+        SslsegError: there is no such SQLite file. Whether a server answers shows when it is asked.
+    """
+    uri = tracking_uri(uri)
+    path = sqlite_path(uri)
+    if path is not None and not (path.is_file() and path.stat().st_size):
+        raise SslsegError(
+            f"there is no tracking store {path}. The first stage makes it, say `mlflow run . -e prepare "
+            "--env-manager local`; MLFLOW_TRACKING_URI names one that lies elsewhere"
+        )
+    return uri
+
+
 def ensure_store(uri: str | None = None) -> str:
     """Make the store usable by any number of workers; returns its absolute URI.
 

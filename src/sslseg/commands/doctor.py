@@ -30,14 +30,11 @@ def run(options: argparse.Namespace) -> None:
     """Print what is wrong and what would be done; do it with --fix.
 
     Raises:
-        SslsegError: a grave fault is left; or --prune --fix while runs are under way.
+        SslsegError: there is no store; a grave fault is left; or --prune --fix while runs are under way.
     """
     from sslseg import doctor, store, tracking
 
-    uri = store.tracking_uri()
-    path = store.sqlite_path(uri)
-    if path and not path.exists():
-        raise names.SslsegError(f"there is no tracking store {path}; MLFLOW_TRACKING_URI says where it is")
+    uri = store.existing()
     left = 0
     findings = list(doctor.examine(uri, tracking.cache_folder(options.cache)))
     for found in findings:

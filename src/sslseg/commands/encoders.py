@@ -15,9 +15,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print one line per registered version, newest first."""
+    """Print one line per registered version, newest first.
+
+    Raises:
+        SslsegError: there is no store.
+    """
     from sslseg import registry, store
 
+    uri = store.existing()
     columns = {
         "reference": lambda row: f"models:/{row['name']}/{row['version']}",
         "alias": lambda row: row["aliases"],
@@ -28,7 +33,7 @@ def run(options: argparse.Namespace) -> None:
     }
     rows = [{title: read(row) for title, read in columns.items()} for row in registry.versions(options.kind)]
     if not rows:
-        print(f"no {options.kind} is registered yet in {store.shown(store.tracking_uri())}")
+        print(f"no {options.kind} is registered yet in {store.shown(uri)}")
         return
     table = [dict(zip(columns, columns, strict=True)), *rows]
     widths = {title: max(len(row[title]) for row in table) for title in columns}

@@ -22,9 +22,11 @@ def run(options: argparse.Namespace) -> None:
 
     Raises:
         EncoderError: the encoder is unknown, or stored weights were changed.
+        SslsegError: there is no store.
     """
-    from sslseg import lineage
+    from sslseg import lineage, store
 
+    store.existing()
     hops = lineage.of_model(options.encoder, role=options.role, epoch=options.epoch, kind=options.kind)
     print(lineage.text(hops))
     checks = {check.hop.run_id: check for check in lineage.verify(hops)}

@@ -23,12 +23,12 @@ def run(options: argparse.Namespace) -> None:
     """Write the archive.
 
     Raises:
-        SslsegError: the file is there, or see `packing.pack`.
+        SslsegError: the file is there, there is no store, or see `packing.pack`.
     """
     from sslseg import packing, publishing, store
 
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
     write = publishing.publish if options.public else packing.pack
-    runs, size = write(options.study, options.file, store.ensure_store())
+    runs, size = write(options.study, options.file, store.existing())
     print(f"{options.file}: {runs} runs, {size:,} bytes")

@@ -20,10 +20,11 @@ def run(options: argparse.Namespace) -> None:
     """Print one line per metric, equal or different, and why it may differ.
 
     Raises:
-        SslsegError: the run has no manifest, or a metric differs.
+        SslsegError: there is no store, the run has no manifest, or a metric differs.
     """
     from sslseg import flags, launch, manifest, reruns, store
 
+    store.existing()
     written = manifest.read(options.run)
     texts = dict(written["params"])
     texts |= {
