@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -40,6 +40,7 @@ def test_integers_whose_range_fits_are_lossless(values, shift):
 
 
 @given(hnp.arrays(np.float32, (1, 3, 4), elements=st.floats(-1e6, 1e6, width=32)))
+@example(np.full((1, 3, 4), 2.0**-52, np.float32))  # was stored as 0
 def test_floats_are_within_1e_4_of_the_range(values):
     codes, scale, intercept = encode.quantise(values)
     error = np.abs(physical(codes, scale, intercept) - values).max()

@@ -140,8 +140,10 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 continue
             intercept[c] = low - CODE_MIN
         else:
-            scale[c] = (high - low) / (CODE_MAX - CODE_MIN) or 1.0
-            intercept[c] = low - CODE_MIN * scale[c]
+            step = (high - low) / (CODE_MAX - CODE_MIN)
+            scale[c], intercept[c] = (
+                (step, low - CODE_MIN * step) if step else (1.0, low)
+            )  # a constant is code 0
         values = np.rint((channel.astype(np.float64) - intercept[c]) / scale[c])
         codes[c] = np.clip(values, CODE_MIN, CODE_MAX)
     return codes, scale, intercept

@@ -23,6 +23,7 @@ from sslseg.names import DataError
 LONGEST = 8192  # voxels along one axis; more is a damaged header
 LARGEST = 2**33  # voxels of one file
 PIECE = 1 << 24  # bytes read at once
+MOST_PACKED = 1032  # deflate makes a byte of at most so many
 SLACK = 1 << 20  # bytes that may follow the voxels
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
@@ -103,9 +104,9 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
                 f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)"
             )
         wanted = offset + count * voxel.itemsize
-        data = _exactly(file, wanted, start)
-        if len(data) < wanted:
-            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {len(data)}")
+        data, got = _whole(file, start, wanted, size * MOST_PACKED)
+        if got < wanted:
+            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
         if len(_exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
             raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
     raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
@@ -154,17 +155,32 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except gunzip.DAMAGED as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
+    except MemoryError:
+        raise DataError(f"{path}: its voxels do not fit into the memory of this machine") from None
 
 
-def _exactly(file: BinaryIO, wanted: int, data: bytearray | None = None) -> bytearray:
-    """`data`, read on to `wanted` bytes or to the end of the file.
-
-    In pieces, for `read(n)` sets n bytes aside before it reads.
-    """
-    data = bytearray() if data is None else data
+def _exactly(file: BinaryIO, wanted: int) -> bytearray:
+    """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
+    data = bytearray()
     while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
         data += piece
     return data
+
+
+def _whole(file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
+    """`start`, read on to `wanted` bytes or to the end of the file: uint8 array, and how much of it was read.
+
+    Straight into place: a system gives memory as it is written to, so that a header that lies costs nothing.
+    What a file of this size cannot hold (`most` bytes) is not even asked for.
+    """
+    if wanted > most or wanted <= len(start):
+        return np.frombuffer(bytes(start), np.uint8), min(len(start), wanted)
+    data, got = np.empty(wanted, np.uint8), len(start)
+    data[:got] = np.frombuffer(start, np.uint8)
+    view = memoryview(data)
+    while more := file.readinto(view[got : got + PIECE]):
+        got += more
+    return data, got
 
 
 def _first_number(data: bytes | bytearray) -> tuple[int, int]:
