@@ -83,6 +83,51 @@ def test_a_full_disk_at_the_end(api: MlflowClient, monkeypatch: pytest.MonkeyPat
     assert reason.startswith("ZeroDivisionError: by hand") == (broken == "error.txt")
 
 
+@pytest.mark.parametrize("call", ["log_batch", "update_run"])
+def test_a_failure_while_a_run_is_taken_over_ends_it(api: MlflowClient, monkeypatch, call: str):
+    """Neither the run of `mlflow run`, nor one that is gone on with, is left RUNNING by what comes first."""
+    given = api.create_run("0").info.run_id
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, call, _full)
+        with pytest.raises(OSError, match="No space"), tracking.open_run("sweep", adopt_run_id=given):
+            pytest.fail("the stage began")
+    assert api.get_run(given).info.status == "FAILED"
+
+    old = _ended("pretrain", Terminated(), **{names.TAG_IDENTITY: call})
+    opened = []
+
+    def stage() -> None:
+        with tracking.open_run("pretrain") as run:
+            opened.append(run.id)
+            real = MlflowClient.log_batch
+            patch.setattr(MlflowClient, call, lambda *a, **k: _full() if a[1] == old else real(*a, **k))
+            tracking.resume(run, call, lambda _: True)
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        stage()
+    assert api.get_run(old).info.status == "FAILED"
+    assert api.get_run(opened[0]).data.tags[names.TAG_RESUMED_AS] == old
+    assert api.get_run(opened[0]).info.status == "FINISHED"  # a pointer
+    assert tracking.unfinished(call) == [old]
+
+
+def test_a_new_run_has_its_owner_from_the_first_moment(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):
+    real, made = MlflowClient.create_run, []
+
+    def last_call(*given, **rest):
+        made.append(real(*given, **rest).info.run_id)
+        raise SystemExit(9)  # as SIGKILL: the answer never arrives
+
+    monkeypatch.setattr(MlflowClient, "create_run", last_call)
+    with pytest.raises(SystemExit), tracking.open_run("pretrain"):
+        pass
+    run = api.get_run(made[0])
+    assert run.data.tags[names.TAG_PROCESS] == processes.owner()
+    assert not tracking.is_abandoned(run)
+    api.set_tag(made[0], names.TAG_PROCESS, DEAD)
+    assert tracking.is_abandoned(api.get_run(made[0]))
+
+
 def test_what_could_not_be_written_is_written_later(api: MlflowClient, monkeypatch: pytest.MonkeyPatch):
     with tracking.open_run("pretrain") as run:
         for step in range(2300):

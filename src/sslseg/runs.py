@@ -169,7 +169,9 @@ class Run:
             lost = f"its last numbers could not be written: {error}"
             known = "FAILED" if status == "FINISHED" else status
             close(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
-            raise
+            if status == "FINISHED":
+                raise
+            return  # the reason of the first failure stands
         close(self.id, status, reason, self.uri)
 
 
@@ -181,13 +183,15 @@ def close(run_id: str, status: str, reason: str = "", uri: str | None = None) ->
     store.retry(lambda: api.set_terminated(run_id, status))
 
 
+def owned() -> dict[str, str]:
+    """Tags of a run that this process holds: who it is, and a fresh heartbeat."""
+    return {names.TAG_PROCESS: processes.owner(), names.TAG_HEARTBEAT: f"{time.time():.3f}"}
+
+
 def claim(run_id: str, uri: str | None = None) -> None:
     """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end."""
     api = store.client(uri)
-    tags = [
-        RunTag(names.TAG_PROCESS, processes.owner()),
-        RunTag(names.TAG_HEARTBEAT, f"{time.time():.3f}"),
-    ]
+    tags = [RunTag(key, value) for key, value in owned().items()]
     store.retry(lambda: api.log_batch(run_id, tags=tags))
     store.retry(lambda: api.update_run(run_id, status="RUNNING"))
     if names.TAG_REASON in store.retry(lambda: api.get_run(run_id)).data.tags:

@@ -16,12 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import RunTag
 from mlflow.exceptions import MlflowException
 
 from sslseg import names, processes, store
 from sslseg.processes import Terminated
-from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close
+from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, owned
 
 ENDED_EARLY = ("FAILED", "KILLED")
 SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
@@ -42,26 +41,30 @@ def drop_checkpoints(cache: str, run_id: str) -> None:
     shutil.rmtree(checkpoint_folder(cache_folder(cache), run_id), ignore_errors=True)
 
 
-def _start(
-    stage: str, name: str | None, experiment_id: str | None, tags: dict, adopt: str | None, uri: str
-) -> Run:
+def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict, uri: str) -> Run:
+    """A new run. Its owner is written in the same call: should this process die in it, `doctor` knows."""
+    place = experiment_id or store.current_experiment(uri)
+    tags = {"mlflow.source.name": f"sslseg {stage}"} | owned() | tags
     api = store.client(uri)
-    if adopt is None:
-        place = experiment_id or store.current_experiment(uri)
-        tags = {"mlflow.source.name": f"sslseg {stage}"} | tags
-        run = store.retry(lambda: api.create_run(place, tags=tags, run_name=name or stage))
-    else:
-        try:
-            run = store.retry(lambda: api.get_run(adopt))
-        except MlflowException:
-            raise names.SslsegError(
-                f"run {adopt}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
-            ) from None
-        renamed = {RUN_NAME: name} if name else {}
-        rows = [RunTag(key, value) for key, value in (tags | renamed).items()]
-        store.retry(lambda: api.log_batch(adopt, tags=rows))
-    claim(run.info.run_id, uri)
+    run = store.retry(lambda: api.create_run(place, tags=tags, run_name=name or stage))
     return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+
+
+def _found(run_id: str, stage: str, uri: str) -> Run:
+    """The run that somebody else has opened; nothing is written to it yet."""
+    api = store.client(uri)
+    try:
+        run = store.retry(lambda: api.get_run(run_id))
+    except MlflowException:
+        raise names.SslsegError(
+            f"run {run_id}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
+        ) from None
+    return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+
+
+def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
+    run.tags(tags | ({RUN_NAME: name} if name else {}))
+    claim(run.id, run.uri)
 
 
 @contextmanager
@@ -89,8 +92,12 @@ def open_run(
     if adopt_run_id is None and parent_run_id is None:
         adopt_run_id = os.environ.pop("MLFLOW_RUN_ID", None) or None
     given = {names.TAG_STAGE: stage} | dict(tags or {}) | ({PARENT: parent_run_id} if parent_run_id else {})
-    run = _start(stage, name, experiment_id, given, adopt_run_id, store.ensure_store(uri))
+    uri = store.ensure_store(uri)
+    adopted = adopt_run_id is not None
+    run = _found(adopt_run_id, stage, uri) if adopted else _created(stage, name, experiment_id, given, uri)
     try:
+        if adopted:
+            _adopt(run, name, given)
         yield run
         run.flush()  # here, so that a run whose numbers are lost fails like any other
     except (KeyboardInterrupt, Terminated, GeneratorExit) as error:
@@ -202,20 +209,23 @@ def resume(run: Run, identity: str, has_checkpoint: Callable[[str], bool]) -> st
     with store.lock(run.uri, "resume"):
         for found in unfinished(identity, run.experiment_id, run.uri):
             if found != run.id and has_checkpoint(found):
-                claim(found, run.uri)
                 return _switch(run, found)
         run.tag(names.TAG_IDENTITY, identity)
     return None
 
 
 def _switch(run: Run, found: str) -> str:
+    """Go on as `found`: from its claim on it is the run that the end of the block ends."""
     run.flush()
-    opened, run.id = run.id, found
-    tags = store.retry(lambda: run.client.get_run(opened)).data.tags
+    tags = store.retry(lambda: run.client.get_run(run.id)).data.tags
     kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
-    if kept:  # a resumed sweep's cells belong to the sweep that now runs
-        run.tags(kept)
-    close_as_pointer(opened, found, run.uri)
+    opened, run.id = run.id, found
+    try:
+        claim(found, run.uri)
+        if kept:  # a resumed sweep's cells belong to the sweep that now runs
+            run.tags(kept)
+    finally:
+        close_as_pointer(opened, found, run.uri)
     return opened
 
 
