@@ -74,7 +74,7 @@ class Slices:
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
-        object.__setattr__(self, "_place", self.index[list(columns)].to_numpy(np.int64))
+        object.__setattr__(self, "_place", self.index[list(columns)].to_numpy(np.int64).tolist())
 
     def __len__(self) -> int:
         return len(self.index)
@@ -148,7 +148,7 @@ def open_store(path: Path) -> Slices:
 def _shard(path: Path, kind: str) -> np.ndarray:
     if path.stat().st_size == 0:  # an empty file cannot be mapped
         return np.empty(0, kind)
-    return np.memmap(path, kind, mode="r")
+    return np.asarray(np.memmap(path, kind, mode="r"))  # np.memmap itself takes 2 µs a slice of it
 
 
 def locate(dataset: str, data_root: str, cache: Path) -> Path:
