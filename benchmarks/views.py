@@ -29,11 +29,13 @@ def ours(store: Any, size: int) -> Callable[[], tuple[np.ndarray, ...]]:
 
     rows = np.arange(len(store))
     intensity, views = fit(store, rows), law(size)
-    steps = iter(range(1_000_000))
+    steps, memory = iter(range(1_000_000)), batches.memory(BATCH, store.channels, size)
 
     def batch() -> tuple[np.ndarray, ...]:
+        step = next(steps)
+        out = memory[step % len(memory)]
         return batches.pretrain_batch(
-            store, rows, views, intensity, seed=0, step=next(steps), batch_size=BATCH
+            store, rows, views, intensity, seed=0, step=step, batch_size=BATCH, out=out
         ).views
 
     return batch

@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from sslseg.data import batches, intensity, render_device
 from sslseg.data import slices as store
@@ -57,6 +58,60 @@ def test_pretrain_batches_are_views_of_their_rows_and_replay(slices):
     assert not np.array_equal(*batch.views)
     later = batches.pretrain_batch(slices, range(7), LAW, INTENSITY, seed=1, step=6, batch_size=4)
     assert not np.array_equal(batch.views[0], later.views[0])
+
+
+def test_memory_holds_every_batch_that_lives_at_once(slices):
+    """With the network, two that wait, one in the making: none is overwritten before the network is done."""
+    memory = batches.memory(4, 1, 32)
+
+    def make(step, out=None):
+        wanted = {"seed": 1, "step": step, "batch_size": 4}
+        return batches.pretrain_batch(slices, range(7), LAW, INTENSITY, **wanted, out=out)
+
+    made = []
+
+    def ahead():
+        for step in range(9):
+            batch = make(step, memory[step % len(memory)])
+            made.append(step)
+            yield step, batch
+
+    for step, batch in batches.prefetch(ahead()):
+        while len(made) < min(step + len(memory), 9):  # the thread is as far ahead as it can get
+            threading.Event().wait(0.001)
+        assert all(map(np.array_equal, batch.views, make(step).views))
+        assert batch.views[0] is memory[step % len(memory)][0]
+
+
+def test_batches_from_a_device_are_those_of_the_cpu(slices):
+    """Tensors where the voxels are; the same slices, choices and labels."""
+    there, wanted = render_device.upload(slices, "cpu", labels=True), {"seed": 1, "step": 5, "batch_size": 4}
+    for make in (batches.pretrain_batch, batches.finetune_batch):
+        here, other = (make(s, range(7), LAW, INTENSITY, **wanted) for s in (slices, there))
+        assert np.array_equal(here.rows, other.rows)
+        images = (
+            zip(here.views, other.views, strict=True)
+            if make is batches.pretrain_batch
+            else [here[:1] + other[:1]]
+        )
+        for mine, theirs in images:
+            assert isinstance(theirs, torch.Tensor)
+            assert np.abs(mine - theirs.numpy()).mean() < 0.01  # sd of the views is 1
+    assert np.array_equal(here.labels, other.labels.numpy())
+
+
+def test_voxels_are_copied_to_a_cuda_device_with_room(slices, monkeypatch):
+    assert render_device.place(slices, torch.device("cpu")) is slices
+    copied = []
+    monkeypatch.setattr(render_device, "upload", lambda *given, labels: copied.append(labels) or "a copy")
+    size = slices.codes_flat.nbytes + slices.labels_flat.nbytes
+    for free, labels, want in (
+        (render_device.ROOM * size + 1, True, "a copy"), (render_device.ROOM * size, True, slices),
+        (render_device.ROOM * size, False, "a copy"),
+    ):  # fmt: skip
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free, 0))
+        assert render_device.place(slices, torch.device("cuda"), labels=labels) is want
+    assert copied == [True, False]
 
 
 def test_one_slice_fills_a_batch_with_different_views(slices):

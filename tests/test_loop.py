@@ -234,6 +234,27 @@ def test_networks_can_be_read_between_steps():
     assert watched == plain
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_tensors_are_batches_of_arrays(kind):
+    """What is made on the device is not copied, and trains as what is made beside it."""
+    make, batch_at = KINDS[kind]
+
+    def tensors(step):
+        batch = batch_at(step)
+        views = [
+            tuple(map(torch.from_numpy, v)) if isinstance(v, tuple) else torch.from_numpy(v)
+            for v in batch[:-1]
+        ]
+        return type(batch)(*views, batch.rows)
+
+    assert [s.metrics for s in make().run(tensors, log_every=1)] == [
+        s.metrics for s in make().run(batch_at, log_every=1)
+    ]
+    batch = tensors(0)
+    sent = loop._on(batch, torch.device("cpu"))
+    assert sent[0] is batch[0] or sent[0][0] is batch[0][0]
+
+
 def test_encoders_run_channels_last():
     training = pretraining()
     seen = []

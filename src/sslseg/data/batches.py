@@ -10,30 +10,38 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from sslseg.data import render_device
 from sslseg.data.render import render, render_labels
 from sslseg.data.streams import stream
 from sslseg.data.views import ViewLaw, ViewParams, draw
 from sslseg.names import DataError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 T = TypeVar("T")
+AHEAD = 2  # batches that wait for the network
 
 
 class PretrainBatch(NamedTuple):
-    """`views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest."""
+    """`views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest.
 
-    views: tuple[np.ndarray, ...]
+    Arrays from a slice store, tensors where they already are from its copy on a device (`render_device`).
+    """
+
+    views: tuple[np.ndarray, ...] | tuple[Tensor, ...]
     rows: np.ndarray
 
 
 class FinetuneBatch(NamedTuple):
-    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]."""
+    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors."""
 
-    images: np.ndarray
-    labels: np.ndarray
+    images: np.ndarray | Tensor
+    labels: np.ndarray | Tensor
     rows: np.ndarray
 
 
@@ -64,6 +72,15 @@ def draw_views(
     return [draw(law, height, width, rng) for _ in range(views)]
 
 
+def memory(batch_size: int, channels: int, size: int, views: int = 2) -> list[list[np.ndarray]]:
+    """Arrays for `pretrain_batch(out=…)`, one list a batch: for steps in turn, in a loop over `prefetch`.
+
+    They are as many as live at once: with the network, waiting, and in the making.
+    """
+    shape = (batch_size, channels, size, size)
+    return [[np.empty(shape, np.float32) for _ in range(views)] for _ in range(AHEAD + 2)]
+
+
 def pretrain_batch(
     slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *,
     seed: int, step: int, batch_size: int, views: int = 2, out: Sequence[np.ndarray] | None = None,
@@ -71,10 +88,14 @@ def pretrain_batch(
     """`views` independent views of each slice of step `step`.
 
     Args:
-        out: one array per view to write to; saves a quarter of the time, which is fresh memory's.
+        slices: a slice store, or its copy on a device.
+        out: one array per view to write to; saves a quarter of the time, which is fresh memory's. Not for
+            a device.
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     drawn = draw_views(slices, chosen, law, seed=seed, step=step, views=views)
+    if isinstance(slices, render_device.DeviceSlices):
+        return PretrainBatch(tuple(render_device.render(slices, chosen, p, intensity) for p in drawn), chosen)
     targets = out or [None] * views
     return PretrainBatch(
         tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True)), chosen
@@ -84,18 +105,31 @@ def pretrain_batch(
 def finetune_batch(
     slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *, seed: int, step: int, batch_size: int
 ) -> FinetuneBatch:
-    """One view of each slice of step `step`, with its labels in the same geometry."""
+    """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, law, seed=seed, step=step, views=1)
+    if isinstance(slices, render_device.DeviceSlices):
+        images = render_device.render(slices, chosen, p, intensity)
+        return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)
     return FinetuneBatch(render(slices, chosen, p, intensity), render_labels(slices, chosen, p), chosen)
 
 
 def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:
     """Whole slices squeezed to `size` x `size`, nothing drawn: float32 [B, C, S, S], for vital signs."""
     rows = np.asarray(rows, np.int64)
+    return render(slices, rows, _whole(slices, rows, size), intensity)
+
+
+def whole_labels(slices: Any, rows: Sequence[int], size: int) -> np.ndarray:
+    """The masks of `whole_batch`: uint8 [B, S, S]."""
+    rows = np.asarray(rows, np.int64)
+    return render_labels(slices, rows, _whole(slices, rows, size))
+
+
+def _whole(slices: Any, rows: np.ndarray, size: int) -> ViewParams:
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     zero, one = np.zeros(len(rows), np.int64), np.ones(len(rows))
-    return render(slices, rows, ViewParams(zero, zero, height, width, zero > 0, one, one, size), intensity)
+    return ViewParams(zero, zero, height, width, zero > 0, one, one, size)
 
 
 class _Failure(NamedTuple):
@@ -105,7 +139,7 @@ class _Failure(NamedTuple):
 _END = object()
 
 
-def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
     """`items`, up to `depth` of them made ahead by one thread; same order, same exceptions.
 
     One thread is enough: cv2 and numpy release the interpreter. Worker processes cost more than they

@@ -16,6 +16,8 @@ import numpy as np
 from sslseg.data.render import UINT16_MAX, coefficients
 from sslseg.names import DataError
 
+ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,8 +38,27 @@ class DeviceSlices:
     codes: torch.Tensor
     labels: torch.Tensor | None
 
+    @property
+    def index(self) -> Any:
+        """The store's index."""
+        return self.slices.index
 
-def upload(slices: Any, device: str, *, labels: bool = False) -> DeviceSlices:
+
+def place(slices: Any, device: torch.device, *, labels: bool = False) -> Any:
+    """Where views are made for a network on `device`: the store itself beside a CPU, else its copy on there.
+
+    A CUDA device that has not `ROOM` times the memory free gets its views from the CPU.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return slices
+    wanted = slices.codes_flat.nbytes + labels * slices.labels_flat.nbytes
+    free, _ = torch.cuda.mem_get_info(device)
+    return upload(slices, device, labels=labels) if ROOM * wanted < free else slices
+
+
+def upload(slices: Any, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
     """Copy the shard (and, if asked, the labels) to `device`: two bytes a voxel (and one)."""
     import torch
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from sslseg import identity, lineage, names, plugins, registry, tracking
-from sslseg.data import batches, subsets
+from sslseg.data import batches, render_device, subsets
 from sslseg.data.subsets import Manifest
 from sslseg.models import audit, segmenter, unet
 from sslseg.params import Finetune
@@ -135,9 +135,11 @@ def _fit(
         if report:
             report(step, found.summary["iou"])
 
+    there = render_device.place(data.store, device, labels=True)
+
     def batch_at(step: int) -> batches.FinetuneBatch:
         return batches.finetune_batch(
-            data.store,
+            there,
             rows,
             inputs.view_law(p),
             data.intensity,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sslseg import identity, lineage, names, plugins, registry, tracking
-from sslseg.data import batches, streams
+from sslseg.data import batches, render_device, streams
 from sslseg.models import audit
 from sslseg.models import encoder as encoders
 from sslseg.params import Pretrain
@@ -112,9 +112,12 @@ def _train(
         training.restore(saved.tensors)
         run.tag("sslseg.resumed_at_step", str(training.done))
 
+    there = render_device.place(data.store, training.device)
+    memory = batches.memory(p.batch_size, data.store.channels, p.image_size, method.VIEWS)
+
     def batch_at(step: int) -> batches.PretrainBatch:
         return batches.pretrain_batch(
-            data.store, rows, inputs.view_law(p), data.intensity,
+            there, rows, inputs.view_law(p), data.intensity, out=memory[step % len(memory)],
             seed=p.seed, step=step, batch_size=p.batch_size, views=method.VIEWS,
         )  # fmt: skip
 
