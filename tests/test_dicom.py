@@ -122,3 +122,31 @@ def test_damaged_and_compressed_files(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match="wanted DICOM images here"):
         dicom.find(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "raw", "message"),
+    [
+        ("ImagePositionPatient", b"x\\2\\3 ", "ImagePositionPatient cannot be read|of 3 finite numbers"),
+        ("ImagePositionPatient", b"1 ", "wanted ImagePositionPatient of 3 finite numbers"),
+        ("ImageOrientationPatient", b"0\\0\\0\\0\\0\\0 ", "wanted a place and two directions"),
+        ("InstanceNumber", b"1\\2 ", "wanted InstanceNumber of 1 finite numbers"),
+        ("RescaleSlope", b"nan ", "RescaleSlope"),
+        ("RescaleSlope", b"1e99", "wanted a plane of finite grey values"),
+        ("PixelSpacing", b"1 ", "wanted PixelSpacing of 2 finite numbers"),
+    ],
+)
+def test_a_tag_that_holds_something_else(tmp_path, tag: str, raw: bytes, message: str):
+    """pydicom decodes a tag when it is asked for, and only then raises what it raises."""
+    pydicom = pytest.importorskip("pydicom", reason="pydicom, an extra, is not installed")
+    path = dicom_slice(tmp_path / "a.dcm", PLANE, InstanceNumber=1)
+    data = pydicom.dcmread(path)
+    known = data[tag]
+    data[known.tag] = pydicom.dataelem.RawDataElement(known.tag, known.VR, len(raw), raw, 0, False, True)
+    data.save_as(path)
+    with pytest.raises(DataError, match=message):
+        _all(tmp_path)
+
+
+def _all(root):
+    return [dicom.read(source) for source in dicom.find(root)]

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from sslseg.data import slices
+from sslseg.data import itk, slices
 from sslseg.datasets import nrrd
 from sslseg.names import DataError
 from tests import foreign_trees
@@ -59,3 +59,27 @@ def test_damaged_files(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=r"c0_seg.nrrd"):
         nrrd.read(nrrd.find(root)[0])
+
+
+@pytest.mark.parametrize(("suffix", "key"), [(".mhd", "ElementDataFile ="), (".nhdr", "data file:")])
+def test_a_header_leads_to_no_other_file(tmp_path, suffix: str, key: str):
+    """What is read has to be what the slice store's digest covers, and nothing outside the folder."""
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    path = tmp_path / f"a{suffix}"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((2, 3, 4), np.uint8)), str(path))
+    assert f"{key} a.raw" in path.read_text()
+    assert itk.read(path)[0].sum() == 24
+    for place in ("b.raw", "../a.raw", "/etc/passwd", "LIST", "a%03d.raw 0 1 1"):
+        path.write_text(path.read_text().replace("a.raw", place))
+        with pytest.raises(DataError, match=r"wanted its voxels inside or beside it .*the header names"):
+            itk.read(path)
+        path.write_text(path.read_text().replace(place, "a.raw"))
+
+
+def test_a_header_of_absurd_size(tmp_path):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    path = tmp_path / "a.mha"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((2, 3, 4), np.uint8)), str(path))
+    path.write_bytes(path.read_bytes().replace(b"DimSize = 4 3 2", b"DimSize = 9000 9000 9000"))
+    with pytest.raises(DataError, match="got a header of 9000 x 9000 x 9000 voxels"):
+        itk.read(path)

@@ -1,5 +1,6 @@
 """The U-Net holds its upstream bit by bit, gives it back whole, and starts the rest afresh."""
 
+import json
 import math
 
 import pytest
@@ -137,3 +138,25 @@ def test_an_encoder_folder_is_no_segmenter_and_a_wrong_description_no_save(tmp_p
     with pytest.raises(EncoderError, match="segmentation_head"):
         segmenter.save(around("test_resnet")[1], tmp_path / "s", architecture="test_resnet", channels=1,
                        classes=("background",), decoder_channels=SMALL, law={}, spacing=0.0)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"classes": []}, "wanted 'classes', 1 to 254 names"),
+        ({"classes": 4}, "wanted 'classes', 1 to 254 names"),
+        ({"decoder_channels": [8, 8, 8, 8, 10**9]}, "wanted 'decoder_channels', numbers from 1 to 4,096"),
+        ({"decoder_channels": "88888"}, "wanted 'decoder_channels'"),
+        ({"spacing": float("nan")}, "wanted 'spacing' in mm"),
+        ({"law": None}, "wanted an object under 'law'"),
+        ({"model_args": {"in_chans": 3}}, "wanted all"),
+        ({"architecture": "convnext_xxlarge"}, "wanted all"),  # 3.4 GB, if it were built first
+    ],
+)
+def test_a_segmenter_s_description_is_held_against_its_weights(tmp_path, changed: dict, message: str):
+    segmenter.save(around("test_resnet")[1], tmp_path, architecture="test_resnet", channels=1, classes=tuple("abcd"),
+                   decoder_channels=SMALL, law={}, spacing=0.0)  # fmt: skip
+    config = json.loads((tmp_path / "config.json").read_text()) | changed
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EncoderError, match=message):
+        segmenter.load(tmp_path)

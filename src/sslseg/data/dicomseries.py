@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sslseg.data import dicomfile
 from sslseg.data.folder import Fault
 from sslseg.names import DataError
 
@@ -21,7 +22,6 @@ TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatien
         "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "Modality"]  # fmt: skip
 SAME = 1e-3  # mm and direction cosines that differ less are equal
 GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
-SANE = 1e-4, 1e3  # mm, sane voxel sizes
 
 
 @dataclass(frozen=True)
@@ -32,15 +32,6 @@ class Frame:
     series: str
     number: int  # from 1 within the series
     files: tuple[Path, ...]
-
-
-def pydicom(path: Path) -> Any:
-    """The package. Raises DataError when it is not installed."""
-    try:
-        import pydicom as package
-    except ImportError:
-        raise DataError(f"{path}: wanted pydicom to read DICOM, run: pip install 'sslseg[dicom]'") from None
-    return package
 
 
 def frames(root: Path, fault: Fault) -> list[Frame]:
@@ -90,17 +81,22 @@ def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
 
 
 def _header(path: Path) -> Any | None:
-    """Header of an image; None of a file that is no DICOM or holds no image."""
-    package = pydicom(path)
+    """Header of an image, its places checked; None of a file that is no DICOM or holds no image."""
+    package = dicomfile.pydicom(path)
     try:
-        header = package.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        header = dicomfile.opened(path, stop_before_pixels=True, specific_tags=TAGS)
     except package.errors.InvalidDicomError:
         if path.suffix.lower() in SUFFIXES:
             raise DataError(f"{path}: wanted a DICOM file, got something else") from None
         return None
-    except (OSError, EOFError, ValueError, AttributeError, KeyError, NotImplementedError) as error:
-        raise DataError(f"{path}: damaged DICOM header ({error})") from None
-    return header if "Rows" in header and "Columns" in header else None  # DICOMDIR, reports
+    if "Rows" not in header or "Columns" not in header:  # DICOMDIR, reports
+        return None
+    for tag in ("Rows", "Columns", "InstanceNumber"):
+        dicomfile.numbers(path, header, tag, 1)
+    for tag in ("PatientID", "SeriesInstanceUID", "NumberOfFrames", "SamplesPerPixel"):
+        dicomfile.value(path, header, tag)
+    dicomfile.placing(path, header)
+    return header
 
 
 def _owner(path: Path, header: Any) -> tuple[str, str]:
@@ -118,34 +114,26 @@ def _owner(path: Path, header: Any) -> tuple[str, str]:
 def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
     """Files of each time frame, along the normal."""
     first, header = held[0]
-    if "ImagePositionPatient" not in header or "ImageOrientationPatient" not in header:
+    placed = [(path, other, dicomfile.placing(path, other)) for path, other in held]
+    if any(placing is None for _, _, placing in placed):
         if len(held) == 1:
             return [(first,)]
         raise DataError(f"{first}: wanted ImagePositionPatient and ImageOrientationPatient in a series")
+    normal = dicomfile.normal(placed[0][2][1])
     places: dict[int, list[tuple[int, Path]]] = {}
-    normal = _normal(header)
-    for path, other in held:
+    for path, other, (position, directions) in placed:
         if (other.Rows, other.Columns) != (header.Rows, header.Columns):
             raise DataError(f"{path}: wanted {header.Rows} x {header.Columns} as {first.name} of its series")
-        if not np.allclose(_normal(other), normal, atol=SAME):
+        if not np.allclose(dicomfile.normal(directions), normal, atol=SAME):
             raise DataError(f"{path}: wanted the orientation of {first.name} of its series (a localiser?)")
-        place = round(_place(other, normal) / SAME)
-        places.setdefault(place, []).append((int(other.get("InstanceNumber") or 0), path))
+        number = dicomfile.numbers(path, other, "InstanceNumber", 1)
+        place = round(float(position @ normal) / SAME)
+        places.setdefault(place, []).append((0 if number is None else int(number[0]), path))
     counts = {len(v) for v in places.values()}
     if len(counts) > 1:
         raise DataError(f"{first}: wanted every slice position as often, got {sorted(counts)} times")
     ordered = [sorted(places[p]) for p in sorted(places)]
     return [tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())]
-
-
-def _normal(header: Any) -> np.ndarray:
-    row, column = np.array(header.ImageOrientationPatient, float).reshape(2, 3)
-    return np.cross(row, column)
-
-
-def _place(header: Any, normal: np.ndarray) -> float:
-    """mm along the normal."""
-    return float(np.array(header.ImagePositionPatient, float) @ normal)
 
 
 def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -170,31 +158,10 @@ def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float
 
 def _slice(path: Path) -> tuple[np.ndarray, tuple[float, float, float], float]:
     """Plane float64 [Y, X]; spacing y, x and slice thickness in mm; place along the normal."""
-    package = pydicom(path)
-    try:
-        data = package.dcmread(path)
-        plane = data.pixel_array.astype(np.float64)
-    except (RuntimeError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be decoded ({reason}); decompress the series first") from None
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        AttributeError,
-        KeyError,
-        package.errors.InvalidDicomError,
-    ) as error:
-        raise DataError(f"{path}: damaged DICOM file ({error})") from None
-    plane = plane * float(data.get("RescaleSlope", 1) or 1) + float(data.get("RescaleIntercept", 0) or 0)
-    if data.get("PhotometricInterpretation") == "MONOCHROME1":
-        plane = -plane
-    told = data.get("PixelSpacing") or data.get("ImagerPixelSpacing")
-    spacing = tuple(float(v) for v in (*(told or ()), data.get("SliceThickness") or 1.0))
-    if len(spacing) != 3 or not all(SANE[0] < v < SANE[1] for v in spacing):
-        raise DataError(f"{path}: wanted PixelSpacing, two numbers in mm, got {told}")
-    placed = "ImagePositionPatient" in data and "ImageOrientationPatient" in data
-    return plane, spacing, _place(data, _normal(data)) if placed else 0.0
+    data, plane = dicomfile.image(path)
+    placing = dicomfile.placing(path, data)
+    along = float(placing[0] @ dicomfile.normal(placing[1])) if placing else 0.0
+    return plane, dicomfile.spacing(path, data), along
 
 
 def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) -> float:
@@ -218,15 +185,13 @@ def affine(files: tuple[Path, ...]) -> np.ndarray | None:
     The third axis runs from the first slice's place to the last's, so that a tilted gantry is kept.
     None where the files do not say where the slices lie.
     """
-    package = pydicom(files[0])
     tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
-    ends = [package.dcmread(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]
-    if any("ImagePositionPatient" not in h or "ImageOrientationPatient" not in h for h in ends):
+    ends = [dicomfile.opened(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]
+    placings = [dicomfile.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True)]
+    if None in placings:
         return None
-    row, column = np.array(ends[0].ImageOrientationPatient, float).reshape(2, 3)
-    first, last = (np.array(h.ImagePositionPatient, float) for h in ends)
-    y, x = (float(v) for v in ends[0].get("PixelSpacing") or ends[0].ImagerPixelSpacing)
-    thickness = float(ends[0].get("SliceThickness") or 1.0)
+    (first, (row, column)), (last, _) = placings
+    y, x, thickness = dicomfile.spacing(files[0], ends[0])
     step = (last - first) / (len(files) - 1) if len(files) > 1 else np.cross(row, column) * thickness
     found = np.eye(4)
     found[:3] = np.column_stack([row * x, column * y, step, first])

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sslseg.data.nifti import LARGEST, LONGEST
 from sslseg.names import DataError
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 MARK = "sslseg"  # key of a mask written here: those may be written again
 DETACHED = (".raw", ".zraw", ".raw.gz")  # voxels beside a .nhdr or .mhd
+POINTER = re.compile(
+    rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M
+)
+HEADER = 1 << 20  # bytes in which a header ends
 
 
 def _package(path: Path) -> Any:
@@ -33,6 +40,10 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         DataError: SimpleITK is not installed, the file is damaged, or not one 2D or 3D image.
     """
     sitk = _package(path)
+    _check_place(path)
+    size = _header(sitk, path).GetSize()
+    if max(size) > LONGEST or math.prod(size) > LARGEST:
+        raise DataError(f"{path}: wanted an image, got a header of {' x '.join(map(str, size))} voxels")
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -53,6 +64,25 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     if not all(1e-4 < v < 1e3 for v in spacing):
         raise DataError(f"{path}: wanted a voxel size in mm, got (z, y, x) {spacing}")
     return array, spacing
+
+
+def _check_place(path: Path) -> None:
+    """A header names the file of its voxels: its own or the one beside, which the slice store's digest covers.
+
+    Raises:
+        DataError: it names another one; the file is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            head = re.split(rb"\n\r?\n", file.read(HEADER))[0]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    named = [m[1].decode("utf-8", "replace") for m in POINTER.finditer(head)][:1]
+    own = [path.with_suffix(suffix).name for suffix in DETACHED]
+    if named and named[0] not in ("LOCAL", *own):
+        raise DataError(
+            f"{path}: wanted its voxels inside or beside it ({' or '.join(own)}), the header names {named[0][:80]!r}"
+        )
 
 
 def beside(path: Path) -> tuple[Path, ...]:

@@ -11,6 +11,7 @@ The folder is timm's own `local-dir` layout, so that
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def build(architecture: str, channels: int, seed: int) -> nn.Module:
         return _create(architecture, channels)
 
 
+@functools.lru_cache(maxsize=8)
 def skeleton(architecture: str, channels: int) -> nn.Module:
-    """The same network without storage (meta tensors): names, shapes and timm's description of it."""
+    """The same network without storage (meta tensors): names, shapes and timm's description of it. Only to be read."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return _create(architecture, channels)
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+import torch
 
 from sslseg.models import folders, unet
 from sslseg.models.audit import audit
 from sslseg.names import EncoderError
 
 KEYS = ("architecture", "classes", "decoder_channels", "law", "spacing")
+MOST_CLASSES = 254  # values of a uint8 mask, without the one that is ignored
+WIDEST = 4096  # channels of a decoder stage
 
 
 def save(
@@ -70,12 +73,35 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
         raise EncoderError(
             f"{folder}: not a segmenter, its config lacks {', '.join(absent)} (an encoder folder?)"
         )
+    if faults := _faults(config):
+        raise EncoderError(f"{folder}: {'; '.join(faults)}")
+    with torch.device("meta"):  # without storage: a config may name a network far beyond its weights
+        wanted = _empty(config).state_dict()
+    audit(wanted, state).raise_for_problems(f"segmenter folder {folder}")
     net = _empty(config)
-    audit(net.state_dict(), state).raise_for_problems(f"segmenter folder {folder}")
     net.load_state_dict(state, strict=True)
     return net.eval(), config
 
 
+def _faults(config: dict) -> list[str]:
+    """What no network could be made of, found before one is made."""
+    classes, decoder, spacing = config["classes"], config["decoder_channels"], config["spacing"]
+    faults = []
+    if (
+        not isinstance(classes, list)
+        or not 1 <= len(classes) <= MOST_CLASSES
+        or not all(isinstance(name, str) and name for name in classes)
+    ):
+        faults.append(f"wanted 'classes', 1 to {MOST_CLASSES} names")
+    if not isinstance(decoder, list) or not all(type(n) is int and 1 <= n <= WIDEST for n in decoder):
+        faults.append(f"wanted 'decoder_channels', numbers from 1 to {WIDEST:,}")
+    if type(spacing) not in (int, float) or not 0 <= spacing < 1e3:
+        faults.append("wanted 'spacing' in mm, 0 = each slice's own")
+    if not isinstance(config["law"], dict):
+        faults.append("wanted an object under 'law'")
+    return faults
+
+
 def _empty(config: dict) -> smp.Unet:
-    channels = config["model_args"]["in_chans"]
+    channels = config.get("model_args", {}).get("in_chans", 3)  # as `folders` takes its absence
     return unet.empty(config["architecture"], channels, len(config["classes"]), config["decoder_channels"])
