@@ -6,7 +6,8 @@ import pytest
 from analysis.statistics import simulate
 from analysis.statistics.advice import Choice, Gain, advise, best_pipeline, near_full, next_slices
 from analysis.statistics.interpolate import Interpolated, interpolated
-from analysis.statistics.knee import Knee, knee
+from analysis.statistics.knee import LOCATED, Knee, knee, places
+from analysis.statistics.knee import named as knee_named
 from analysis.statistics.records import Cells, Estimate, Refusal, generator
 from analysis.statistics.scaling import Scaling, fit
 from analysis.statistics.simulate import PAPER_SIZES, Plant
@@ -126,8 +127,31 @@ def test_a_planted_break_is_found_within_a_step() -> None:
     found = knee(Cells("a", SIZES, tuple(range(10)), values), "a")
     assert isinstance(found, Knee)
     assert found.evident
+    assert found.located
+    assert knee_named(found) is found
     assert 30 <= found.size.low <= found.size.value <= found.size.high <= 150
     assert found.slope_before == pytest.approx(-0.5, abs=0.05)
     assert found.slope_after == pytest.approx(-0.1, abs=0.05)
     few = Cells("a", SIZES[:4], tuple(range(10)), values[:, :4])
     assert isinstance(knee(few, "a"), Refusal)
+
+
+def test_a_curve_that_bends_everywhere_has_no_knee_to_name() -> None:
+    slow = Plant(0.8, 0.35, 0.08, 0.2, 0.05)
+    for i in range(5):
+        values = simulate.errors((slow,), PAPER_SIZES, 10, generator(i, "slow"))[0]
+        table = Cells("a", SIZES, tuple(range(10)), values)
+        found = knee(table, "a")
+        assert isinstance(found, Knee)
+        assert found.evident
+        assert found.steps > LOCATED
+        assert not found.located
+        refused = advise(fit(table, "a"), found).knee
+        assert isinstance(refused, Refusal)
+        assert f"{found.steps:.1f} steps between the sizes" in refused.reason
+
+
+def test_places_on_the_grid_of_sizes() -> None:
+    inside = np.sqrt(SIZES[1:] * SIZES[:-1])
+    np.testing.assert_allclose(places(SIZES, SIZES), np.arange(len(SIZES)))
+    np.testing.assert_allclose(places(SIZES, inside), np.arange(len(SIZES) - 1) + 0.5)

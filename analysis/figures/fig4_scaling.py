@@ -88,7 +88,9 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
     }
     notes = outputs.face(study, runs) + tuple(unfitted[:2])
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
-        notes += ("triangle and bar: knee of a line bent once on log-log, and its 95 % interval",)
+        notes += (
+            "bar: 95 % interval of the knee of a line bent once on log-log; triangle: where it is known to a step",
+        )
     if len(unfitted) > 2:
         notes += (f"no law for {len(unfitted) - 2} more pipelines, see the JSON",)
     return Drawn("fig4", TITLE, table[COLUMNS].reset_index(drop=True), runs, notes, facts,
@@ -148,7 +150,7 @@ def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -
 
 
 def _curve(axis: Axes, law: Law) -> None:
-    """The fitted law over the sizes it was fitted to, and a mark at an evident knee."""
+    """The fitted law over the sizes it was fitted to, an evident knee's interval, and a mark at a located one."""
     if isinstance(law.fit, Refusal):
         return
     grid = size_grid(law.fit.sizes[0], law.fit.sizes[-1], 200)
@@ -157,7 +159,8 @@ def _curve(axis: Axes, law: Law) -> None:
         size = law.knee.size
         height = law.fit.error(np.array([size.value]))[0] * 1.06
         axis.plot([size.low, size.high], [height, height], color=law.arm.colour, lw=3, alpha=0.35)
-        axis.plot([size.value], [height], "v", color=law.arm.colour, ms=7)
+        if law.knee.located:
+            axis.plot([size.value], [height], "v", color=law.arm.colour, ms=7)
 
 
 def _ticks(axis: Axes, budgets: list[int], unit: str, patients: dict[int, float]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.statistics.inversion import crossing, size_grid, spread
-from analysis.statistics.knee import Knee
+from analysis.statistics.knee import Knee, named
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.worth import Fitted, paired_units
 
@@ -159,12 +159,11 @@ def advise(
 
     Returns
     -------
-    `Advice`; the fit's own `Refusal` when there is no fit. A knee that is not evident is a refusal too.
+    `Advice`; the fit's own `Refusal` when there is no fit. A knee that is not located is a refusal too.
     """
     if isinstance(fit, Refusal):
         return fit
-    if isinstance(bend, Knee) and not bend.evident:
-        bend = Refusal(f"no evident knee: one straight line on log-log is not rejected (p = {bend.p:.2g})")
+    bend = named(bend)
     start = fit.sizes[0] if budget is None else budget
     near = tuple(near_full(fit, p, minutes_per_slice=minutes_per_slice) for p in percents)
     gains = tuple(next_slices(fit, start, k, minutes_per_slice=minutes_per_slice) for k in NEXT)

@@ -3,6 +3,10 @@
 Below the knee lies the power-law region of Hestness et al. 2017, above it the transition to the irreducible
 error. The interval inverts a score test of the breakpoint, which holds its level where a Wald interval does
 not (Muggeo 2017, *Aust. N. Z. J. Stat.* 59, 311); the test is a t over seeds, as in `scaling`.
+
+A curve that bends slowly has no place that could be found: its knee is evident, its interval spans most of
+the sizes. Such a knee is not `located`, and is not to be named. The law's own bend would always look
+precise (its place follows from α, β and γ), and was seen to be wrong wherever the law was: it is not used.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from analysis.statistics.scaling import usable
 from analysis.statistics.varpro import Problem
 
 MIN_KNEE_SIZES = 5  # two sizes on each side and one degree of freedom left
+LOCATED = 2.0  # steps between sizes that the interval may span: the knee is then known to one of them
 _POINTS = 161
 
 
@@ -25,7 +30,9 @@ _POINTS = 161
 class Knee:
     """``size`` in slices; slopes of log error on log size; ``evident`` when one line is rejected at 5 %.
 
-    ``region`` is the power-law region, from the smallest size to the knee.
+    ``region`` is the power-law region, from the smallest size to the knee. ``steps`` is the width of the
+    interval, in steps from one size that was run to the next; ``located`` when the bend is evident and
+    ``steps`` at most `LOCATED`.
     """
 
     pipeline: str
@@ -35,7 +42,20 @@ class Knee:
     evident: bool
     p: float
     region: tuple[float, float]
+    steps: float
+    located: bool
     note: str
+
+
+@dataclass(frozen=True)
+class Bent:
+    """Bent lines of all candidate breaks [B]: ``q`` [B, K, 3] spans their weighted columns."""
+
+    breaks: np.ndarray
+    q: np.ndarray
+    lines: np.ndarray  # [B, 3] intercept, slope before, change of slope
+    fitted: np.ndarray  # [B, K] log errors
+    rest: np.ndarray  # [B] weighted residual sum
 
 
 def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) -> Knee | Refusal:
@@ -55,23 +75,39 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
         return Refusal("a knee on log-log needs errors above zero")
     problem = _logarithmic(table)
     x = problem.log_sizes
-    breaks = np.linspace(x[1], x[-2], _POINTS)
-    fits = [_bent(problem, at) for at in breaks]
-    flatter = np.array([line[2] > 0 for line, _ in fits])
+    bent = _bent(problem, np.linspace(x[1], x[-2], _POINTS))
+    flatter = bent.lines[:, 2] > 0
     if not flatter.any():
         return Refusal(f"no knee: the curve of {pipeline} nowhere becomes flatter")
-    rest = np.where(flatter, [r for _, r in fits], np.inf)
-    best = int(np.argmin(rest))
+    best = int(np.argmin(np.where(flatter, bent.rest, np.inf)))
     seeds = len(x) / float(np.sum(1 / problem.counts))
-    inside = _not_rejected(problem, breaks, [line for line, _ in fits], level, seeds - 1)
-    inside[best] = True
-    low, high = _around(inside, best)
-    p = _bend_p(problem, breaks[best], seeds - 1)
-    line, note = fits[best][0], WIDE if seeds < FIRM_SEEDS else ""
-    ends = np.exp([breaks[best], breaks[low], breaks[high]])
-    size = Estimate(*(float(e) for e in ends), note)
-    region = (float(table.sizes[0]), size.value)
-    return Knee(pipeline, size, float(line[1]), float(line[1] + line[2]), p < 0.05, p, region, note)
+    low, high = _around(_not_rejected(problem, bent, level, seeds - 1), best)
+    ends = bent.breaks[[best, low, high]]
+    p = _bend_p(problem, ends[0], seeds - 1)
+    line, note = bent.lines[best], WIDE if seeds < FIRM_SEEDS else ""
+    size = Estimate(*(float(e) for e in np.exp(ends)), note)
+    width = float(np.subtract(*places(table.sizes, np.array([size.high, size.low]))))
+    return Knee(
+        pipeline, size, float(line[1]), float(line[1] + line[2]), p < 0.05, p,
+        (float(table.sizes[0]), size.value), width, p < 0.05 and width <= LOCATED, note,
+    )  # fmt: skip
+
+
+def places(sizes: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Places [G] of ``n`` slices [G] on the grid of sizes [K]: 0 is the first, logarithmic between them."""
+    return np.interp(np.log(n), np.log(sizes), np.arange(len(sizes)))
+
+
+def named(found: Knee | Refusal) -> Knee | Refusal:
+    """The knee where it may be named, else why not."""
+    if not isinstance(found, Knee) or found.located:
+        return found
+    if not found.evident:
+        return Refusal(f"no evident knee: one straight line on log-log is not rejected (p = {found.p:.2g})")
+    return Refusal(
+        f"no knee can be named: the curve bends, somewhere from {found.size.low:.0f} to {found.size.high:.0f}, "
+        f"which is {found.steps:.1f} steps between the sizes that were run ({LOCATED:.0f} at most)"
+    )
 
 
 def _logarithmic(table: Cells) -> Problem:
@@ -87,16 +123,20 @@ def _logarithmic(table: Cells) -> Problem:
     return Problem(np.log(table.sizes), values, present, weights / weights.max())
 
 
-def _columns(x: np.ndarray, at: float) -> np.ndarray:
-    return np.stack([np.ones_like(x), x, np.maximum(x - at, 0.0)], axis=1)
+def _bent(problem: Problem, breaks: np.ndarray) -> Bent:
+    """The weighted least squares of every break at once."""
+    x, root = problem.log_sizes, np.sqrt(problem.total_weights)
+    over = np.maximum(x - breaks[:, None], 0.0)
+    columns = np.stack([np.ones_like(over), np.broadcast_to(x, over.shape), over], axis=2)
+    q, r = np.linalg.qr(columns * root[:, None])
+    lines = np.linalg.solve(r, _coordinates(q, problem.means * root)[..., None])[..., 0]
+    fitted = np.einsum("bkj,bj->bk", columns, lines)
+    return Bent(breaks, q, lines, fitted, (((problem.means - fitted) * root) ** 2).sum(axis=1))
 
 
-def _bent(problem: Problem, at: float) -> tuple[np.ndarray, float]:
-    """(intercept, slope before, change of slope) and the weighted residual sum for a break at ``at``."""
-    root = np.sqrt(problem.total_weights)
-    columns, y = _columns(problem.log_sizes, at), problem.means
-    line = np.linalg.lstsq(columns * root[:, None], y * root, rcond=None)[0]
-    return line, float((((y - columns @ line) * root) ** 2).sum())
+def _coordinates(q: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """[B, J] products of the columns of ``q`` [B, K, J] with ``target`` [K] or [B, K]."""
+    return np.einsum("bkj,bk->bj", q, np.broadcast_to(target, q.shape[:2]))
 
 
 def _direction(problem: Problem, target: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -115,24 +155,24 @@ def _t(problem: Problem, fitted: np.ndarray, direction: np.ndarray) -> float:
     return 0.0 if abs(scores.sum()) < 1e-9 else float(np.inf)
 
 
-def _not_rejected(
-    problem: Problem, breaks: np.ndarray, lines: list[np.ndarray], level: float, freedom: float
-) -> np.ndarray:
-    critical = stats.t.ppf(0.5 + level / 2, freedom)
-    x = problem.log_sizes
+def _not_rejected(problem: Problem, bent: Bent, level: float, freedom: float) -> np.ndarray:
+    """Which breaks [B] the score test keeps: the derivative by the break, with its line profiled out."""
+    x, root = problem.log_sizes, np.sqrt(problem.total_weights)
     half = np.diff(x).mean() / 2
-    kept = np.zeros(len(breaks), bool)
-    for i, (at, line) in enumerate(zip(breaks, lines, strict=True)):
-        columns = _columns(x, at)
-        step = stats.norm.cdf((x - at) / half)  # smoothed derivative by the breakpoint
-        kept[i] = abs(_t(problem, columns @ line, _direction(problem, step, columns))) <= critical
-    return kept
+    step = stats.norm.cdf((x - bent.breaks[:, None]) / half) * root  # smoothed derivative by the breakpoint
+    left = step - np.einsum("bkj,bj->bk", bent.q, _coordinates(bent.q, step))
+    directions = problem.weights * left / root
+    critical = stats.t.ppf(0.5 + level / 2, freedom)
+    return np.array([
+        abs(_t(problem, fitted, direction)) <= critical
+        for fitted, direction in zip(bent.fitted, directions, strict=True)
+    ])  # fmt: skip
 
 
 def _around(inside: np.ndarray, best: int) -> tuple[int, int]:
     """First and last index of the values not rejected, the best one among them."""
-    where = np.flatnonzero(inside)
-    return min(int(where[0]), best), max(int(where[-1]), best)
+    where = np.append(np.flatnonzero(inside), best)
+    return int(where.min()), int(where.max())
 
 
 def _bend_p(problem: Problem, at: float, freedom: float) -> float:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from analysis.statistics import simulate, stability
 from analysis.statistics.compare import Verdict, compare
 from analysis.statistics.curves import Steps
-from analysis.statistics.knee import Knee, knee
+from analysis.statistics.knee import Knee, knee, places
 from analysis.statistics.ratio import ratio_of_steps
 from analysis.statistics.records import Cells, Estimate, Refusal, generator
 from analysis.statistics.scaling import Scaling, fit
@@ -46,6 +46,13 @@ BENDS: dict[str, Plant] = {
     "smooth law, α 0.8, β 0.5, γ 0.1": Plant(0.8, 0.5, 0.1),
     "smooth law, α 0.7, β 0.7, γ 0.2": Plant(0.7, 0.7, 0.2),
     "slow bend: α 0.8, β 0.35, γ 0.08, noise 20 %": Plant(0.8, 0.35, 0.08, 0.2, 0.05),
+    "slower bend: α 0.8, β 0.3, γ 0.03": Plant(0.8, 0.3, 0.03),
+    "slow bend, noise 30 %": Plant(0.8, 0.35, 0.08, 0.3, 0.05),
+    "break at 7 slices, −0.5 to −0.15": Plant(0.8, 0.5, 0.0, break_at=7, after=0.15),
+    "break at 15 slices, −0.5 to −0.25, noise 20 %": Plant(0.8, 0.5, 0.0, 0.2, 0.0, break_at=15, after=0.25),
+    "break at 150 slices, −0.3 to −0.1, noise 20 %": Plant(0.8, 0.3, 0.0, 0.2, 0.0, break_at=150, after=0.1),
+    "break at 300 slices, −0.4 to −0.05": Plant(0.8, 0.4, 0.0, break_at=300, after=0.05),
+    "straight line, −0.3": Plant(0.8, 0.3, 0.0),
 }
 
 
@@ -88,24 +95,30 @@ def laws(stores: int) -> Iterator[Row]:
 
 
 def knees(stores: int) -> Iterator[Row]:
-    """Share of knees within one step of the grid of sizes, and coverage of the knee's interval."""
+    """How often a knee is named, how near it is then and over all stores, and coverage of its interval."""
     for name, plant in BENDS.items():
-        rng, near, held, evident = generator(0, name), 0, 0, 0
-        exact = knee(table(np.repeat(plant.error(SIZES)[None], 3, axis=0)), "a")
-        truth = plant.break_at or exact.size.value
+        rng, counts = generator(0, name), np.zeros(5)
+        truth = _bend(plant)
         for _ in tqdm(range(stores), desc=name, disable=None):
             found = knee(table(simulate.errors((plant,), PAPER_SIZES, 10, rng)[0]), "a")
             if not isinstance(found, Knee):
                 continue
-            near += abs(_steps(found.size.value) - _steps(truth)) <= 1
-            held += found.size.low <= truth <= found.size.high
-            evident += found.evident
-        yield (name, f"{truth:.0f}", *(f"{100 * v / stores:.1f}" for v in (near, held, evident)))
+            near = abs(np.subtract(*places(SIZES, np.array([found.size.value, truth])))) <= 1
+            held = found.size.low <= truth <= found.size.high
+            counts += [found.located, found.located and near, near, held, found.evident]
+        named, right, near, held, evident = counts
+        shares = [named, right * stores / max(named, 1), named - right, near, held, evident]
+        texts = [f"{100 * v / stores:.1f}" for v in shares]
+        if not plant.break_at and not plant.gamma:  # a straight line has no knee to be near to
+            yield name, "none", texts[0], "-", texts[0], "-", "-", texts[5]
+        else:
+            yield name, f"{truth:.0f}", texts[0], texts[1] if named else "-", *texts[2:]
 
 
-def _steps(size: float) -> float:
-    """Position of a size on the grid of sizes, logarithmic between them."""
-    return float(np.interp(np.log(size), np.log(SIZES), np.arange(len(SIZES))))
+def _bend(plant: Plant) -> float:
+    """The planted break, else where the best bent line through the noise-free curve has its break."""
+    exact = knee(table(np.repeat(plant.error(SIZES)[None], 3, axis=0)), "a")
+    return plant.break_at or (exact.size.value if isinstance(exact, Knee) else np.nan)
 
 
 def verdicts(stores: int) -> Iterator[Row]:
@@ -178,7 +191,16 @@ PARTS = {
     ),
     "knees": (
         "Knee",
-        ("curve", "knee, slices", "within one step, %", "interval covers, %", "evident, %"),
+        (
+            "curve",
+            "knee, slices",
+            "named, %",
+            "of these within one step, %",
+            "named and further off, %",
+            "within one step if all were named, %",
+            "interval covers, %",
+            "evident, %",
+        ),
         knees,
     ),
     "verdicts": (
