@@ -4,7 +4,7 @@
     python -m benchmarks P1 P3      # some of them; their rows are replaced, the others stay
     python -m benchmarks --table    # only the table again
 
-A benchmark is one file `benchmarks/p*.py` with a tuple `QUESTIONS` of `compare.Question`, one per peer:
+A benchmark is one file `benchmarks/p<n>*.py` (or `b<n>*.py`) with a tuple `QUESTIONS` of `compare.Question`, one per peer:
 
     from benchmarks.compare import Answer, Question, compare, need
 

@@ -13,9 +13,9 @@ from benchmarks.compare import PeerMissingError, Question
 
 
 def questions() -> dict[str, list[Question]]:
-    """Id -> the questions of all files `p*.py`, in the order of their names."""
+    """Id -> the questions of all files `b*.py` and `p*.py` whose second character is a digit, by name."""
     found: dict[str, list[Question]] = {}
-    for path in sorted(Path(__file__).parent.glob("p[0-9]*.py")):
+    for path in sorted(Path(__file__).parent.glob("[bp][0-9]*.py")):
         for question in importlib.import_module(f"benchmarks.{path.stem}").QUESTIONS:
             found.setdefault(question.id, []).append(question)
     return found

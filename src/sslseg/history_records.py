@@ -149,9 +149,19 @@ def curve_frame(points: pd.DataFrame) -> pd.DataFrame:
     (run, run_ids), (key, keys) = (pd.factorize(points[c], sort=True) for c in ("run_id", "key"))
     step = points["step"].to_numpy(np.int64)
     value = points["value"].to_numpy(float)
-    order = np.lexsort((value, points["timestamp"].to_numpy(np.int64), step, key, run))  # NaN sorts last
-    run, key, step, value = run[order], key[order], step[order], value[order]
-    last = np.ones(len(order), bool)
-    last[:-1] = (np.diff(run) != 0) | (np.diff(key) != 0) | (np.diff(step) != 0)
+    if not _ascends(run, key, step):
+        order = np.lexsort((value, points["timestamp"].to_numpy(np.int64), step, key, run))  # NaN sorts last
+        run, key, step, value = run[order], key[order], step[order], value[order]
+        last = np.ones(len(order), bool)
+        last[:-1] = (np.diff(run) != 0) | (np.diff(key) != 0) | (np.diff(step) != 0)
+        run, key, step, value = run[last], key[last], step[last], value[last]
     columns = (np.asarray(run_ids, object)[run], np.asarray(keys, object)[key], step, value)
-    return pd.DataFrame({name: column[last] for name, column in zip(CURVE_COLUMNS, columns, strict=True)})
+    return pd.DataFrame(dict(zip(CURVE_COLUMNS, columns, strict=True)))
+
+
+def _ascends(run: np.ndarray, key: np.ndarray, step: np.ndarray) -> bool:
+    """Whether the points are in order and each step is there once, as a store of unbroken runs has them."""
+    later = [np.diff(column) for column in (run, key, step)]
+    return bool(
+        np.all((later[0] > 0) | (later[0] == 0) & ((later[1] > 0) | (later[1] == 0) & (later[2] > 0)))
+    )

@@ -6,6 +6,9 @@ The tables are private to MLflow: a schema that this file was not tested with is
 
 from __future__ import annotations
 
+import itertools
+import operator
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,8 +24,14 @@ from sslseg.history_records import POINT_COLUMNS, Record, as_logged
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 SCHEMAS = ("dc11669786a5",)  # alembic revision of MLflow 3.17.2
-INDEX = "index_metrics_run_uuid_key_step"  # of that schema; SQLite's planner prefers a worse one
+# The index is of that schema; SQLite's planner prefers a worse one.
+CURVE = (
+    "select step, timestamp, case when is_nan then null else value end from metrics "
+    "indexed by index_metrics_run_uuid_key_step where run_uuid = ? and key = ?"
+)
+KINDS = (np.int64, np.int64, np.float64)  # of step, timestamp and value
 CHUNK = 200  # runs at a time: bounds the memory, and the number of bound variables
+Part = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # key; steps, timestamps and values of its points
 
 
 class UnreadableError(Exception):
@@ -38,7 +47,7 @@ def _connect(uri: str) -> Iterator[Connection]:
         with engine.connect() as connection:
             _check(connection)
             yield connection
-    except (SQLAlchemyError, ImportError) as error:
+    except (SQLAlchemyError, sqlite3.Error, ImportError) as error:
         raise UnreadableError(str(error)) from error
 
 
@@ -115,35 +124,46 @@ def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFram
         UnreadableError: see `records`.
     """
     with _connect(uri) as connection:
-        parts = [_points(connection, run_id, keys) for run_id in run_ids]
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    run = np.repeat(np.asarray(run_ids, object), [len(part[0]) for part in parts])
-    return pd.DataFrame(dict(zip(POINT_COLUMNS, (run, *columns), strict=True)))
+        read = _of_file if connection.dialect.name == "sqlite" else _of_server
+        parts = [(run_id, *part) for run_id in run_ids for part in read(connection, run_id, keys)]
+    runs, of_keys, *columns = zip(*parts, strict=True) if parts else ((),) * len(POINT_COLUMNS)
+    counts = [len(step) for step in columns[0]]
+    named = [np.repeat(np.asarray(column, object), counts) for column in (runs, of_keys)]
+    arrays = [np.concatenate([np.empty(0, kind), *c]) for kind, c in zip(KINDS, columns, strict=True)]
+    return pd.DataFrame(dict(zip(POINT_COLUMNS, (*named, *arrays[:-1], _endless(arrays[-1])), strict=True)))
 
 
-def _points(connection: Connection, run_id: str, keys: Sequence[str]) -> tuple[np.ndarray, ...]:
-    """key, step, timestamp and value of one run.
+def _of_file(connection: Connection, run_id: str, keys: Sequence[str]) -> Iterator[Part]:
+    """The curves of one run from a SQLite file, key by key.
 
-    A query a run: for a list of runs, SQLite would scan the whole of each metric every time. Arrays at
-    once: a million row tuples would cost more in garbage collection than the reading does.
+    What costs is the making of Python's objects, so there are few: three columns, NaN as null, made into
+    arrays while they are hot, without SQLAlchemy between. One key at a time, for SQLite's planner would
+    scan the whole of each metric for a list of them.
     """
-    key = _quoted(connection)
-    index = f"indexed by {INDEX}" if connection.dialect.name == "sqlite" else ""
-    query = f"select {key}, step, timestamp, value, is_nan from metrics {index} where run_uuid in :run"
-    rows = _rows(connection, f"{query} and {key} in :keys", run=[run_id], keys=keys)
-    key, step, timestamp, value, is_nan = zip(*rows, strict=True) if rows else ((),) * 5
-    return (
-        np.asarray(key, object),
-        np.asarray(step, np.int64),
-        np.asarray(timestamp, np.int64),
-        _restored(np.asarray(value, float), np.asarray(is_nan, bool)),
-    )
+    cursor = connection.connection.cursor()
+    for key in keys:
+        rows = cursor.execute(CURVE, (run_id, key)).fetchall()
+        if rows:
+            columns = zip(zip(*rows, strict=True), KINDS, strict=True)
+            step, timestamp, value = (np.asarray(column, kind) for column, kind in columns)
+            yield key, step, timestamp, value
 
 
-def _restored(value: np.ndarray, is_nan: np.ndarray) -> np.ndarray:
-    """`as_logged`, for a column."""
+def _of_server(connection: Connection, run_id: str, keys: Sequence[str]) -> Iterator[Part]:
+    """The curves of one run, in one query: a server is some way off."""
+    quoted = _quoted(connection)
+    query = f"select {quoted}, step, timestamp, value, is_nan from metrics where run_uuid in :run"
+    rows = _rows(connection, f"{query} and {quoted} in :keys order by {quoted}", run=[run_id], keys=keys)
+    for key, some in itertools.groupby(rows, operator.itemgetter(0)):
+        _, step, timestamp, value, is_nan = zip(*some, strict=True)
+        values = np.where(np.asarray(is_nan, bool), np.nan, np.asarray(value, float))
+        yield key, np.asarray(step, np.int64), np.asarray(timestamp, np.int64), values
+
+
+def _endless(value: np.ndarray) -> np.ndarray:
+    """±inf where MLflow has kept the largest float, as in `as_logged`."""
     endless = np.abs(value) >= np.finfo(float).max
-    return np.where(is_nan, np.nan, np.where(endless, np.copysign(np.inf, value), value))
+    return np.where(endless, np.copysign(np.inf, value), value)
 
 
 def _quoted(connection: Connection) -> str:
