@@ -184,15 +184,18 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
 def _missing(
     tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, Any]]
 ) -> tuple[Missing, ...]:
-    """Cells of pipelines × budgets × seeds without a run, and cells that a sweep says have failed."""
-    budgets, seeds = sorted(set(tuned["budget"])), sorted(set(tuned["seed"]))
+    """Cells of budgets × a pipeline's own seeds without a run, and cells that a sweep says have failed.
+
+    That pipelines have different seeds is no hole: further seeds are run where a verdict wants them.
+    """
+    budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
     there = set(tuned[KEY].itertuples(index=False, name=None))
     rows = [arm.pipeline for arm in arms]
     gone = {
         f"{arm.pipeline if rows.count(arm.pipeline) == 1 else arm.label}/n={budget}/seed={seed}": ""
         for arm in arms
         for budget in budgets
-        for seed in seeds
+        for seed in sorted(seeds.get(arm.label, ()))
         if (arm.label, budget, seed) not in there
     }
     for row in failed:

@@ -38,7 +38,7 @@ class Drawn:
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     """Small print of every figure: n, what is missing, what is mixed."""
     counted = f"{plural(len(runs), 'FINISHED run')}, {plural(runs['seed'].nunique(), 'seed')}"
-    lines = [f"{counted}, data {study.dataset}"]
+    lines = [f"{counted}, data {study.dataset}", *_unequal(runs)]
     if study.missing:
         shown = "; ".join(str(m.cell) for m in study.missing[:SHOWN])
         more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
@@ -49,6 +49,15 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     if seen := int(runs["transductive"].sum()) if "transductive" in runs else 0:
         lines.append(f"TRANSDUCTIVE: the encoders of {plural(seen, 'run')} have seen val or test patients")
     return tuple(lines)
+
+
+def _unequal(runs: pd.DataFrame) -> list[str]:
+    """Who has how many seeds, where pipelines differ in that."""
+    seeds = runs.groupby("arm")["seed"].nunique().sort_values(ascending=False, kind="stable")
+    if seeds.nunique() < 2:
+        return []
+    arms = {n: ", ".join(part.index) for n, part in seeds.groupby(seeds, sort=False)}
+    return ["; ".join(f"{plural(n, 'seed')} of {who}" for n, who in arms.items())]
 
 
 def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 from planted import Planted
 from planted_study import encoders, finetune, make, runs_of
 
-from analysis import cells, style
+from analysis import cells, outputs, style
 from sslseg import names, pipelines
 from sslseg.names import SslsegError
 
@@ -48,6 +48,18 @@ def test_missing_and_failed_cells_are_named(planted) -> None:
     found = cells.study(runs_of(left), failed=failed)
     assert [str(m) for m in found.missing] == ["byol-target", "scratch/n=30/seed=1: out of memory"]
     assert [str(m) for m in cells.study(runs_of(left)).missing] == ["scratch/n=30/seed=1"]
+
+
+def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(planted) -> None:
+    left = [
+        r for r in planted if not (r.name.startswith("byol-natural+byol-target/") and r.name.endswith("=2"))
+    ]
+    assert len(left) == len(planted) - 2
+    study = cells.study(runs_of(left))
+    assert study.missing == ()
+    said = "3 seeds of scratch; 2 seeds of byol-photos+byol-acdc"
+    assert outputs.face(study, study.runs) == ("10 FINISHED runs, 3 seeds, data acdc", said)
+    assert outputs.face(cells.study(runs_of(planted)), study.runs[study.runs["seed"] < 2])[1:] == ()
 
 
 @pytest.mark.parametrize(
