@@ -1,4 +1,4 @@
-"""k-centre with a cap and turns: against brute force, and on data whose answer is known."""
+"""k-median and k-centre with a cap and turns: against brute force, and on data whose answer is known."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def pool(features: np.ndarray, annotated: list[int] = (), **more) -> Pool:
 
 
 def places(found: Pool, k: int, **more) -> list[int]:
-    return [pick.place for pick in coreset.choose(found, k, **{"per_patient": 1, **more})]
+    given = {"per_patient": 1, "rule": "k-centre", **more}
+    return [pick.place for pick in coreset.choose(found, k, **given)]
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -30,10 +31,47 @@ def test_the_radius_is_at_most_twice_the_best_of_all_choices(seed: int, k: int) 
     """Gonzalez's bound, with one slice annotated, against every choice there is."""
     found = pool(stream(seed, "test").normal(size=(11, 3)), annotated=[4])
     chosen = places(found, k)
-    best = min(coreset.radius(found, list(c)) for c in combinations([i for i in range(11) if i != 4], k))
-    assert best <= coreset.radius(found, chosen) <= 2 * best
+    best = min(coreset.reach(found, list(c))[1] for c in combinations([i for i in range(11) if i != 4], k))
+    assert best <= coreset.reach(found, chosen)[1] <= 2 * best
     assert len(set(chosen)) == k
     assert 4 not in chosen
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_k_medians_gain_is_at_least_its_share_of_the_best_of_all_choices(seed: int, k: int) -> None:
+    """Nemhauser's bound, and for one slice the best itself."""
+    found = pool(stream(seed, "test").normal(size=(11, 3)), annotated=[4])
+    chosen = places(found, k, rule="k-median")
+    before = coreset.reach(found, [])[0]
+    best = max(before - coreset.reach(found, list(c))[0] for c in combinations(set(range(11)) - {4}, k))
+    gain = before - coreset.reach(found, chosen)[0]
+    assert (1 - np.exp(-1)) * best <= gain <= best + 1e-12
+    assert k > 1 or gain == pytest.approx(best)
+    assert len(set(chosen) - {4}) == k
+
+
+def test_k_median_takes_the_crowd_where_k_centre_takes_the_outlier() -> None:
+    crowd = stream(0, "test").normal(3, 0.3, (20, 2))
+    found = pool(np.concatenate([[[0.0, 0.0]], crowd, [[-9.0, 0.0]]]), annotated=[0])
+    assert 1 <= places(found, 1, rule="k-median")[0] <= 20
+    assert places(found, 1, rule="k-centre") == [21]
+
+
+def test_k_median_begins_with_the_slice_nearest_to_all() -> None:
+    """The middle of an odd number on a line; a mean would be drawn to 30."""
+    found = pool([[0.0], [1.0], [2.0], [3.0], [30.0]])
+    (pick,) = coreset.choose(found, 1, per_patient=1)
+    assert (pick.place, np.isnan(pick.distance)) == (2, True)
+
+
+def test_a_sample_of_many_slices_is_measured(monkeypatch) -> None:
+    """Three clusters of 40; their reach is measured on 30 of all 120."""
+    monkeypatch.setattr(coreset, "SAMPLE", 30)
+    monkeypatch.setattr(coreset, "CHUNK", 7)
+    rng = stream(0, "test")
+    found = pool(np.concatenate([rng.normal(9 * c, 0.1, (40, 2)) for c in range(3)]))
+    assert sorted(place // 40 for place in places(found, 3, rule="k-median")) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -41,7 +79,7 @@ def test_each_pick_is_the_farthest_by_a_full_table_of_distances(seed: int) -> No
     found = pool(stream(seed, "test").normal(size=(20, 4)), annotated=[3, 7])
     table = np.linalg.norm(found.features[:, None] - found.features[None], axis=2)
     had = [3, 7]
-    for pick in coreset.choose(found, 6, per_patient=1):
+    for pick in coreset.choose(found, 6, per_patient=1, rule="k-centre"):
         near = table[:, had].min(axis=1)
         assert pick.place == near.argmax()
         assert pick.distance == pytest.approx(near.max(), rel=1e-5)
@@ -56,7 +94,7 @@ def test_two_clusters_and_two_slices_give_one_of_each() -> None:
 
 def test_the_first_of_nothing_is_nearest_to_the_mean() -> None:
     assert places(pool([[0.0], [4.0], [5.0], [11.0]]), 1) == [2]
-    (pick,) = coreset.choose(pool([[0.0], [1.0]]), 1, per_patient=1)
+    (pick,) = coreset.choose(pool([[0.0], [1.0]]), 1, per_patient=1, rule="k-centre")
     assert np.isnan(pick.distance)
 
 

@@ -329,10 +329,15 @@ class Evaluate(Inference):
 
 @dataclass(frozen=True, kw_only=True)
 class Worklist(Machine, Data, Upstream):
-    """Which slices to annotate next: far from what is annotated, in an encoder's eyes. Never val or test."""
+    """Which slices to annotate next, by what an encoder sees in them. Never val or test."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
     slices: int = knob(20, "slices to annotate next", low=1)
+    choice: str = knob(
+        "k-median",
+        "rule: k-median = nearest to all slices on average; k-centre = farthest from what is annotated",
+        choices=("k-median", "k-centre"),
+    )
     per_patient: int = knob(2, "at most so many of one patient on the list", low=1)
     cover: bool = knob(True, "groups, and thirds of the volume within them, take turns")
     image_size: int = knob(
@@ -344,8 +349,14 @@ class Worklist(Machine, Data, Upstream):
         low=0,
     )
     simulate: int = knob(
-        0, "repetitions of fine-tunings with slices of the list and with as many random ones; 0 = none", low=0
+        0, "repetitions of what the list would have gained over random ones, on known labels; 0 = none", low=0
     )
+    simulate_with: str = knob(
+        "probe", "how slices are scored: a regression on the frozen encoder, or fine-tunings",
+        choices=("probe", "finetune"),
+    )  # fmt: skip
+    simulate_random: int = knob(10, "random lists that a repetition's list is compared with", low=1)
+    simulate_slices: tuple[int, ...] = knob((), "lengths of the simulated lists; none = slices", low=1)
     finetune: str = knob("", "knobs of the simulated fine-tunings, as 'steps=10,batch_size=4'")
 
 

@@ -16,6 +16,7 @@ from sslseg.runs import Run
 from sslseg.stages.inputs import Inputs
 
 HELD_OUT = ("val", "test")
+GO_ON = "allow_transductive=true goes on all the same and marks the run"
 SHOWN = 5  # patients that a message names
 
 
@@ -39,8 +40,13 @@ def ancestry(resolved: Resolved | None) -> list[Seen] | None:
     return exposure.read(resolved.path)
 
 
-def gate(run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool) -> None:
+def gate(
+    run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool = False, remedy: str = GO_ON
+) -> None:
     """Stop when val or test patients of `data` were seen upstream; with `allow`, mark the run and go on.
+
+    Args:
+        remedy: how the message ends.
 
     Raises:
         LeakError: an overlap, or an encoder that cannot say what it has seen.
@@ -52,7 +58,7 @@ def gate(run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool) -> N
         return
     fault = _sentence(resolved, found, data) if found else _unknown(resolved)
     if not allow:
-        raise names.LeakError(f"{fault}. allow_transductive=true goes on all the same and marks the run")
+        raise names.LeakError(f"{fault}. {remedy}")
     mark(run, fault)
     if found:
         run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)

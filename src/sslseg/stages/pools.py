@@ -34,9 +34,8 @@ def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.nda
     return coreset.unit(np.concatenate(parts))
 
 
-def annotated(data: Inputs, count: int | None, seed: int) -> np.ndarray:
-    """Rows of train that count as annotated: all that have a mask, or a nested subset of them."""
-    labelled = data.labelled["train"]
+def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+    """Those of the rows `labelled` that count as annotated: all, or a nested subset of them."""
     if count is None or count == 0:
         return labelled[: 0 if count == 0 else None]
     index = inputs.frame_of(data.store, labelled)
@@ -52,8 +51,8 @@ def of(store: Slices, rows: np.ndarray, features: np.ndarray, had: np.ndarray) -
     return Pool(features, had, ~had, text["patient"], text["group"], thirds)
 
 
-def pick(p: Worklist, pool: Pool) -> list[Pick]:
-    """The list.
+def pick(p: Worklist, pool: Pool, slices: int) -> list[Pick]:
+    """The list, of `slices` slices.
 
     Raises:
         ParamError: there are not as many slices to list.
@@ -63,11 +62,11 @@ def pick(p: Worklist, pool: Pool) -> list[Pick]:
             "annotated: every train slice is annotated, so there is none to list; annotated=<n> takes only "
             "n of them as annotated, to try the list out"
         )
-    picks = coreset.choose(pool, p.slices, per_patient=p.per_patient, cover=p.cover)
-    if len(picks) < p.slices:
+    picks = coreset.choose(pool, slices, per_patient=p.per_patient, cover=p.cover, rule=p.choice)
+    if len(picks) < slices:
         patients = len(set(pool.patients[pool.candidates]))
         raise ParamError(
-            f"slices: wanted at most {len(picks)}, got {p.slices}: there are {int(pool.candidates.sum())} slices "
+            f"slices: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
             f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}"
         )
     return picks

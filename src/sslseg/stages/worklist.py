@@ -14,7 +14,7 @@ from sslseg.data import fingerprint, streams
 from sslseg.data.slices import Slices
 from sslseg.names import EncoderError
 from sslseg.params import Worklist
-from sslseg.stages import devices, inputs, pools, upstream, worklist_gain
+from sslseg.stages import devices, inputs, likeness, pools, upstream, worklist_gain
 from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
 from sslseg.training import coreset
 from sslseg.training.coreset import Pick, Pool
@@ -37,20 +37,21 @@ def run(p: Worklist, run: tracking.Run) -> None:
     data = inputs.load(p, source.law)
     upstream.check_channels(source, data.store.channels)
     upstream.tag(run, source)
+    likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
     rows = data.rows["train"]
     features = pools.see(p, source, data, rows)
-    had = pools.annotated(data, p.annotated, p.seed)
+    had = pools.annotated(data, data.labelled["train"], p.annotated, p.seed)
     pool = pools.of(data.store, rows, features, np.isin(rows, had))
-    picks = pools.pick(p, pool)
+    picks = pools.pick(p, pool, p.slices)
     _log(p, run, data.store, rows, pool, picks)
     if p.simulate:
         worklist_gain.simulate(p, run, source, data, features)
 
 
 # ---------------------------------------------------------------- what is logged
-def table(store: Slices, rows: np.ndarray, pool: Pool, picks: Sequence[Pick]) -> pd.DataFrame:
+def table(choice: str, store: Slices, rows: np.ndarray, pool: Pool, picks: Sequence[Pick]) -> pd.DataFrame:
     """One row a slice, first things first; `z` counts from 0 as the file does, `time` is set for 4D files."""
     found = []
     for rank, one in enumerate(picks, 1):
@@ -64,26 +65,26 @@ def table(store: Slices, rows: np.ndarray, pool: Pool, picks: Sequence[Pick]) ->
                 "file": volume["image"],
                 "time": "" if volume["position"] < 0 else int(volume["position"]),
                 "distance": round(one.distance, 4),
-                "reason": _reason(one, str(row["group"]), coreset.THIRDS[pool.thirds[one.place]]),
+                "reason": _reason(choice, one, str(row["group"]), coreset.THIRDS[pool.thirds[one.place]]),
             }
         )
     return pd.DataFrame(found)
 
 
-def _reason(one: Pick, group: str, part: str) -> str:
-    far = (
-        "nearest to the mean of all, as nothing is annotated yet"
-        if np.isnan(one.distance)
-        else f"{one.distance:.3f} from the nearest slice annotated or listed before"
-    )
-    whose = f"{group or 'all'}: {one.group_had} slices so far, {one.third_had} in the {part}"
-    return f"{far}; {whose}"
+def _reason(choice: str, one: Pick, group: str, part: str) -> str:
+    if choice == "k-median":
+        rule = f"with it train slices are {one.reach:.3f} from an annotated or listed one on average"
+    elif np.isnan(one.distance):
+        rule = "nearest to the mean of all, as nothing is annotated yet"
+    else:
+        rule = f"{one.distance:.3f} from the nearest slice annotated or listed before"
+    return f"{rule}; {group or 'all'}: {one.group_had} slices so far, {one.third_had} in the {part}"
 
 
 def _log(
     p: Worklist, run: tracking.Run, store: Slices, rows: np.ndarray, pool: Pool, picks: list[Pick]
 ) -> None:
-    listed = table(store, rows, pool, picks)
+    listed = table(p.choice, store, rows, pool, picks)
     run.text(listed.to_csv(index=False), "worklist.csv")
     places = [one.place for one in picks]
     with tempfile.TemporaryDirectory() as scratch:
@@ -92,19 +93,24 @@ def _log(
         run.artifact(sheet)
     free = np.flatnonzero(pool.candidates)
     drawn = [streams.stream(p.seed, "worklist", i).permutation(free)[: len(picks)] for i in range(DRAWS)]
+    mean, radius = coreset.reach(pool, places)
+    at_random = np.mean([coreset.reach(pool, list(d)) for d in drawn], axis=0)
     reached = {
         "worklist/slices": len(picks),
         "worklist/annotated": int(pool.annotated.sum()),
         "worklist/candidates": len(free),
         "worklist/patients": listed["patient"].nunique(),
-        "worklist/radius": coreset.radius(pool, places),
-        "worklist/radius_random": float(np.mean([coreset.radius(pool, list(d)) for d in drawn])),
+        "worklist/reach": mean,
+        "worklist/reach_random": float(at_random[0]),
+        "worklist/radius": radius,
+        "worklist/radius_random": float(at_random[1]),
     }
     if pool.annotated.any():
-        reached["worklist/radius_before"] = coreset.radius(pool, [])
+        before = coreset.reach(pool, [])
+        reached |= {"worklist/reach_before": before[0], "worklist/radius_before": before[1]}
     run.log(reached)
     print(listed.drop(columns=["reason", "time"]).to_string(index=False))
     print(
-        f"farthest train slice from an annotated one: {reached['worklist/radius']:.3f} with this list, "
-        f"{reached['worklist/radius_random']:.3f} with as many at random"
+        f"a train slice's distance from the nearest annotated one: mean {mean:.3f} with this list and "
+        f"{at_random[0]:.3f} with as many at random; largest {radius:.3f} and {at_random[1]:.3f}"
     )

@@ -1,107 +1,120 @@
-"""Floor 2: what a worklist would have gained over random choice, by fine-tuning with both on known labels.
+"""Floor 2: what a worklist would have gained over random choice, on data whose masks are known.
 
-Read on val: test stays unread. Both lists of a repetition start from the same annotated slices, have the
-same number, the same initialisation and the same steps.
+Read on val: test stays unread. All lists of a repetition start from the same annotated slices and have
+the same number; each repetition leaves out a fifth of the train patients, so that the lists differ. The
+interval is over repetitions: of this choice on these data with this validation set.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from sslseg import cells, flags, names, tracking
+from sslseg import tracking
 from sslseg.data import streams
-from sslseg.names import ParamError
-from sslseg.params import Data, Finetune, Worklist
-from sslseg.stages import finetune, pools, upstream
+from sslseg.params import Worklist
+from sslseg.stages import leaks, pools, worklist_scores
 from sslseg.stages.inputs import Inputs
 from sslseg.stages.upstream import Upstream
 from sslseg.training import coreset
+from sslseg.training.coreset import Pool
 
-SCORES = ("best/val_iou", "last/val_iou", "area/val_iou")
+KEPT = 0.8  # share of the train patients in a repetition [H]
+LISTED, RANDOM = "worklist", "random"
+REMEDY = "Such an encoder flatters its list; simulate with one that was trained without them"
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """Slices to choose from, and the lists, the longest there are: a shorter one is its beginning."""
+
+    seed: int
+    rows: np.ndarray  # of the store; places of `pool` and of the lists
+    pool: Pool
+    lists: tuple[tuple[str, list[int]], ...]  # (arm, places); the first is the list's own
+
+    def annotated(self, places: list[int]) -> np.ndarray:
+        """Rows of the store that are annotated with the slices `places`, sorted."""
+        return np.sort(self.rows[np.concatenate([np.flatnonzero(self.pool.annotated), places]).astype(int)])
 
 
 def simulate(p: Worklist, run: tracking.Run, source: Upstream, data: Inputs, features: np.ndarray) -> None:
-    """Fine-tune `p.simulate` times with each list; log every score and the paired differences.
-
-    The annotated slices of a repetition are a nested subset of its seed: `p.annotated` of them, or half
-    of those that have a mask.
+    """Score `p.simulate` lists and `p.simulate_random` times as many random ones; log the differences.
 
     Args:
         features: [N, F] of the train rows, of unit length.
 
     Raises:
-        ParamError: too few annotated slices are left to choose from.
+        ParamError: too few annotated slices to choose from, or see `worklist_scores`.
         LeakError: the encoder, or an ancestor, has seen val: the simulation would flatter it.
     """
-    labelled = data.labelled["train"]
-    start = len(labelled) // 2 if p.annotated is None else p.annotated
-    of_labelled = features[np.searchsorted(data.rows["train"], labelled)]
+    leaks.gate(run, source.resolved, data, remedy=REMEDY)
+    sizes = tuple(sorted(set(p.simulate_slices))) or (p.slices,)
+    made = [repetition(p, data, features, seed, sizes[-1]) for seed in range(p.simulate)]
+    scorer = worklist_scores.SCORERS[p.simulate_with](p, run, source, data)
+    scorer.prepare([one.annotated(places) for one in made for _, places in one.lists])
+    wanted = [(one, size, draw) for one in made for size in sizes for draw in range(len(one.lists))]
     found = []
-    for seed in range(p.simulate):
-        had = np.isin(labelled, pools.annotated(data, start, seed))
-        pool = pools.of(data.store, labelled, of_labelled, had)
-        listed = [one.place for one in pools.pick(p, pool)]
-        free = np.flatnonzero(pool.candidates)
-        drawn = streams.stream(seed, "worklist-random").permutation(free)[: len(listed)]
-        for arm, places in {"worklist": listed, "random": drawn.tolist()}.items():
-            rows = np.sort(labelled[np.concatenate([np.flatnonzero(had), places]).astype(int)])
-            scores = _train(p, run, source, data, rows, seed, arm)
-            reach = coreset.radius(pool, places)
-            found.append({"seed": seed, "arm": arm, "slices": len(rows), "radius": reach, **scores})
-    _log(run, pd.DataFrame(found))
+    for one, size, draw in run.progress(wanted, "simulating", len(wanted)):
+        arm, places = one.lists[draw]
+        mean, radius = coreset.reach(one.pool, places[:size])
+        place = {"seed": one.seed, "slices": size, "arm": arm, "draw": draw, "reach": mean, "radius": radius}
+        name = f"{arm}, {size} slices, repetition {one.seed}" + f", draw {draw}" * (draw > 1)
+        found.append(place | scorer.score(one.annotated(places[:size]), one.seed, name))
+    table = pd.DataFrame(found)
+    run.text(table.to_csv(index=False), "simulation.csv")
+    log(run, table, scorer.scores)
 
 
-def settings(p: Worklist, seed: int) -> Finetune:
-    """Parameters of a simulated fine-tuning: the list's own data and encoder, the preset's training.
+def repetition(p: Worklist, data: Inputs, features: np.ndarray, seed: int, most: int) -> Repetition:
+    """Lists of `most` slices, chosen in train without a fifth of its patients; no mask is read.
 
-    Raises:
-        ParamError: `finetune` has a knob of the data, which is the list's.
+    The annotated slices are a nested subset of the seed: `p.annotated` of them, or half of those that
+    have a mask.
     """
-    given = cells.overrides(p.finetune, "finetune")
-    own = sorted(set(given) & {f.name for f in dataclasses.fields(Data)} | set(given) & {"encoder", "seed"})
-    if own:
-        raise ParamError(f"finetune: {', '.join(own)} are the list's own; give them to the list")
-    shared = [f.name for f in dataclasses.fields(Data)] + [
-        "encoder",
-        "encoder_epoch",
-        "encoder_role",
-        "preset",
-    ]
-    texts = {name: flags.to_text(getattr(p, name)) for name in [*shared, "cache", "threads", "device"]}
-    return flags.resolve(flags.from_mapping(Finetune, texts | {"seed": str(seed)} | given))
+    labelled = data.labelled["train"]
+    patients = data.store.index["patient"].to_numpy()[labelled]
+    drawn = streams.stream(seed, "worklist-patients").permutation(np.unique(patients))
+    rows = labelled[np.isin(patients, drawn[: max(1, round(KEPT * len(drawn)))])]
+    start = len(rows) // 2 if p.annotated is None else p.annotated
+    had = np.isin(rows, pools.annotated(data, rows, start, seed))
+    pool = pools.of(data.store, rows, features[np.searchsorted(data.rows["train"], rows)], had)
+    lists = [(LISTED, [one.place for one in pools.pick(p, pool, most)])]
+    free = np.flatnonzero(pool.candidates)
+    for draw in range(p.simulate_random):
+        random = streams.stream(seed, "worklist-random", draw).permutation(free)[:most]
+        lists.append((RANDOM, random.tolist()))
+    return Repetition(seed, rows, pool, tuple(lists))
 
 
-def _train(p, run, source: Upstream, data: Inputs, rows: np.ndarray, seed: int, arm: str) -> dict[str, float]:
-    q = upstream.settle(settings(p, seed), source.resolved)
-    with tracking.open_run(
-        names.TRIAL,  # readers of results skip it
-        name=f"{arm}, repetition {seed}",
-        parent_run_id=run.id,
-        experiment_id=run.experiment_id,
-    ) as child:
-        restricted = dataclasses.replace(data, labelled={**data.labelled, "train": rows})
-        _, _, progress = finetune.train(q, child, source, restricted)
-    tracking.drop_checkpoints(p.cache, child.id)
-    return {name: progress.summary()[name] for name in SCORES}
-
-
-def _log(run: tracking.Run, found: pd.DataFrame) -> None:
-    run.text(found.to_csv(index=False), "simulation.csv")
-    for score in SCORES:
-        by = found.pivot(index="seed", columns="arm", values=score)
-        mean, low, high = paired((by["worklist"] - by["random"]).to_numpy())
+def log(run: tracking.Run, table: pd.DataFrame, scores: tuple[str, ...]) -> None:
+    """Gains with their intervals, as metrics whose step is the length of the list, and as sentences."""
+    for score in scores:
         key = f"simulation/{score.replace('/', '_')}"
-        run.log({f"{key}/{arm}": float(by[arm].mean()) for arm in by})
-        run.log({f"{key}/gain": mean} | ({} if np.isnan(low) else {f"{key}/low": low, f"{key}/high": high}))
-        verdict = "undecided" if np.isnan(low) or low <= 0 <= high else "better" if mean > 0 else "worse"
-        print(
-            f"{score}: {by['worklist'].mean():.4f} with the list, {by['random'].mean():.4f} at random; "
-            f"difference {mean:+.4f} [{low:+.4f}, {high:+.4f}] over {len(by)} repetitions: {verdict}"
-        )
+        for size, part in table.groupby("slices"):
+            by = part.groupby(["seed", "arm"])[score].mean().unstack("arm")
+            gain, low, high = paired((by[LISTED] - by[RANDOM]).to_numpy())
+            beaten = share_beaten(part, score)
+            numbers = {f"{key}/{arm}": float(by[arm].mean()) for arm in by}
+            numbers |= {f"{key}/gain": gain, f"{key}/beaten": beaten}
+            run.log(numbers | ({} if np.isnan(low) else {f"{key}/low": low, f"{key}/high": high}), int(size))
+            verdict = "undecided" if np.isnan(low) or low <= 0 <= high else "better" if gain > 0 else "worse"
+            print(
+                f"{size} slices, {score}: {by[LISTED].mean():.4f} with the list, {by[RANDOM].mean():.4f} at "
+                f"random; difference {gain:+.4f} [{low:+.4f}, {high:+.4f}] over {len(by)} repetitions, "
+                f"{beaten:.0%} of {(part['arm'] == RANDOM).sum()} random lists beaten: {verdict}"
+            )
+
+
+def share_beaten(table: pd.DataFrame, score: str) -> float:
+    """Share of random lists that are worse than the list of their repetition; equal ones count half."""
+    listed = table[table["arm"] == LISTED].set_index("seed")[score]
+    random = table[table["arm"] == RANDOM]
+    difference = listed.loc[random["seed"]].to_numpy() - random[score].to_numpy()
+    return float(((np.sign(difference) + 1) / 2).mean())
 
 
 def paired(differences: np.ndarray) -> tuple[float, float, float]:

@@ -1,8 +1,15 @@
-"""Floor 1b: which slices stand for the rest: greedy k-centre, with turns for groups and positions.
+"""Floor 1b: which slices stand for the rest, in an encoder's space, with turns for groups and positions.
 
-Sener and Savarese 2018 (Active Learning for Convolutional Neural Networks: A Core-Set Approach): what is
-farthest from everything annotated is annotated next. Its largest distance is at most twice the least that
-any choice of as many centres could reach, as long as no cap and no turn stands in the way.
+Two rules, both greedy:
+
+k-median   the slice that brings all slices nearest to an annotated or listed one, on average. Its gain is
+           at least 1 - 1/e of the best that as many slices could bring (Nemhauser, Wolsey and Fisher 1978,
+           An analysis of approximations for maximizing submodular set functions).
+k-centre   the slice farthest from all that is annotated or listed (Sener and Savarese 2018, Active Learning
+           for Convolutional Neural Networks: A Core-Set Approach). The largest distance left is at most
+           twice the least possible. It goes to the rim of the data, to the outliers.
+
+The bounds hold as long as no cap and no turn stands in the way.
 """
 
 from __future__ import annotations
@@ -11,7 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-CHUNK = 256  # centres that are compared at a time
+from sslseg.data.streams import stream
+
+RULES = ("k-median", "k-centre")
+CHUNK = 256  # centres, or candidates, that are compared at a time
+SAMPLE = 4096  # slices that k-median measures its reach on; of more, so many are drawn: a table of N x SAMPLE
 THIRDS = ("first third", "middle third", "last third")
 
 
@@ -40,6 +51,7 @@ class Pick:
 
     place: int
     distance: float  # NaN for the first one, when nothing is annotated
+    reach: float  # mean distance of all slices of the pool from what is annotated or chosen, with this one
     group_had: int  # slices of its group before it
     third_had: int  # slices of its group in its third before it
 
@@ -57,48 +69,91 @@ def unit(features: np.ndarray) -> np.ndarray:
 
 def distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
     """float64 [N] from each of [N, F] to the nearest of [K, F]; infinite without a centre."""
+    found = np.full(len(features), np.inf)
+    for part in np.array_split(centres, max(1, len(centres) // CHUNK)) if len(centres) else ():
+        found = np.minimum(found, _table(features, part).min(axis=1))
+    return found
+
+
+def _table(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """float64 [N, K], every distance."""
     here, there = features.astype(np.float64), centres.astype(np.float64)
-    found, squares = np.full(len(here), np.inf), (here**2).sum(axis=1)[:, None]
-    for part in np.array_split(there, max(1, len(there) // CHUNK)) if len(there) else ():
-        table = squares + (part**2).sum(axis=1) - 2 * here @ part.T
-        found = np.minimum(found, table.min(axis=1))
-    return np.sqrt(np.maximum(found, 0))
+    squares = (here**2).sum(axis=1)[:, None] + (there**2).sum(axis=1)
+    return np.sqrt(np.maximum(squares - 2 * here @ there.T, 0))
 
 
-def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True) -> list[Pick]:
-    """The next `k` slices, each the one farthest from all that is annotated or chosen before it.
+def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: str = "k-median") -> list[Pick]:
+    """The next `k` slices. A shorter list is the beginning of a longer one.
 
-    With nothing annotated the first is the candidate nearest to the mean of all. Equal ones: the first.
+    With nothing annotated, the first is the one nearest to all on average (k-median), or nearest to the
+    mean of all candidates (k-centre). Equal ones: the first.
 
     Args:
         per_patient: at most so many of one patient among the `k`.
         cover: only slices of the group that has fewest so far have their turn, and among them those of
             the third of the volume that has fewest in that group; annotated slices count.
+        rule: one of RULES.
 
     Returns:
         `k` picks, or fewer where the cap leaves no more.
     """
+    worth = _Median(pool) if rule == "k-median" else _Centre(pool)
     near = distances(pool.features, pool.features[pool.annotated])
     free, had = pool.candidates.copy(), pool.annotated.copy()
+    inside = free | had
     found: list[Pick] = []
     while len(found) < k and free.any():
-        turn = _turn(pool, free, had) if cover else free
-        if np.isinf(near[turn]).all():
-            middle = pool.features[pool.candidates].mean(axis=0)
-            score = -np.linalg.norm(pool.features - middle, axis=1)
-        else:
-            score = near
-        place = int(np.argmax(np.where(turn, score, -np.inf)))
+        turn = np.flatnonzero(_turn(pool, free, had) if cover else free)
+        place = int(turn[np.argmax(worth.of(turn, near))])
         same = had & (pool.groups == pool.groups[place])
         distance = float(near[place]) if np.isfinite(near[place]) else float("nan")
         beside = same & (pool.thirds == pool.thirds[place])
-        found.append(Pick(place, distance, int(same.sum()), int(beside.sum())))
+        near = np.minimum(near, np.linalg.norm(pool.features - pool.features[place], axis=1))
+        found.append(Pick(place, distance, float(near[inside].mean()), int(same.sum()), int(beside.sum())))
         had[place], free[place] = True, False
         own = pool.patients == pool.patients[place]
         if sum(own[pick.place] for pick in found) >= per_patient:
             free &= ~own
-        near = np.minimum(near, np.linalg.norm(pool.features - pool.features[place], axis=1))
     return found
+
+
+class _Centre:
+    """Worth of a candidate: its distance."""
+
+    def __init__(self, pool: Pool) -> None:
+        middle = pool.features[pool.candidates].mean(axis=0) if pool.candidates.any() else 0.0
+        self._first = -np.linalg.norm(pool.features - middle, axis=1)
+
+    def of(self, places: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """float [len(places)]; `near` [N] are the distances so far."""
+        return near[places] if np.isfinite(near[places]).any() else self._first[places]
+
+
+class _Median:
+    """Worth of a candidate: by how much it shortens the distances of all, in sum."""
+
+    def __init__(self, pool: Pool) -> None:
+        inside = np.flatnonzero(pool.candidates | pool.annotated)
+        if len(inside) > SAMPLE:
+            inside = np.sort(stream(0, "k-median").permutation(inside)[:SAMPLE])
+        candidates = np.flatnonzero(pool.candidates)
+        self._measured = inside
+        self._row = np.full(len(pool.features), -1)
+        self._row[candidates] = np.arange(len(candidates))
+        self._table = np.empty((len(candidates), len(inside)), np.float32)
+        for start in range(0, len(candidates), CHUNK):
+            part = pool.features[candidates[start : start + CHUNK]]
+            self._table[start : start + CHUNK] = _table(part, pool.features[inside])
+
+    def of(self, places: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """As `_Centre.of`."""
+        now = near[self._measured].astype(np.float32)
+        out = np.empty(len(places))
+        for start in range(0, len(places), CHUNK):
+            there = self._table[self._row[places[start : start + CHUNK]]]
+            gain = -there if np.isinf(now).all() else np.maximum(now - there, 0)
+            out[start : start + CHUNK] = gain.sum(axis=1, dtype=np.float64)
+        return out
 
 
 def _turn(pool: Pool, free: np.ndarray, had: np.ndarray) -> np.ndarray:
@@ -116,7 +171,8 @@ def _fewest(parts: np.ndarray, free: np.ndarray, had: np.ndarray) -> list:
     return [value for value, n in counts.items() if n == min(counts.values())]
 
 
-def radius(pool: Pool, chosen: list[int]) -> float:
-    """Largest distance of any slice of the pool from what is annotated or chosen."""
+def reach(pool: Pool, chosen: list[int]) -> tuple[float, float]:
+    """Mean and largest distance of the slices of the pool from what is annotated or chosen."""
     centres = np.concatenate([np.flatnonzero(pool.annotated), np.asarray(chosen, int)])
-    return float(distances(pool.features, pool.features[centres])[pool.candidates | pool.annotated].max())
+    near = distances(pool.features, pool.features[centres])[pool.candidates | pool.annotated]
+    return float(near.mean()), float(near.max())
