@@ -21,6 +21,8 @@ def store(tmp_path_factory) -> slices.Slices:
 
 
 class Tagged(dict):
+    parent = ""
+
     def tag(self, key: str, value: str) -> None:
         self[key] = value
 
@@ -82,6 +84,25 @@ def test_the_run_is_tagged_and_the_reader_told(store, capsys):
     run = Tagged()
     likeness.check(run, SimpleNamespace(config=None), store)
     assert not run
+    run.parent = "a sweep"
+    likeness.check(run, upstream(domain="natural"), store)
+    assert run[names.TAG_APART] == "cardiac-mri, not natural"
+    assert not capsys.readouterr().out
+
+
+def test_a_sweep_says_it_once_for_each_encoder(monkeypatch, capsys):
+    def run(apart: str, encoder: str) -> SimpleNamespace:
+        tags = {names.TAG_APART: apart, names.TAG_UPSTREAM_RUN: encoder, names.TAG_DATASET: "acdc"}
+        return SimpleNamespace(data=SimpleNamespace(tags={k: v for k, v in tags.items() if v}))
+
+    runs = {"a": run("far", "r1"), "b": run("far", "r1"), "c": run("far", "r2"), "d": run("no", "r3"),
+            "e": run("unknown", "r3"), "f": run("", "")}  # fmt: skip
+    monkeypatch.setattr("sslseg.store.client", lambda uri: SimpleNamespace(get_run=runs.__getitem__))
+    once = likeness.Once("sqlite:///x.db")
+    for run_id in runs:
+        once.tell(run_id)
+    said = "warning: acdc is far from the data that the encoder of run {} was last trained on: far"
+    assert capsys.readouterr().out.splitlines() == [said.format("r1"), said.format("r2")]
 
 
 def test_photographs_have_no_millimetres(tmp_path):

@@ -48,6 +48,7 @@ class Run:
         self.experiment_id = experiment_id
         self.stage = stage
         self.uri = uri
+        self.parent = ""  # run ID of the sweep or tuning that this one is a part of
         self.client = store.client(uri)
         self._clock = clock
         self._rows: list[Metric] = []

@@ -95,6 +95,7 @@ def open_run(
     uri = store.ensure_store(uri)
     adopted = adopt_run_id is not None
     run = _found(adopt_run_id, stage, uri) if adopted else _created(stage, name, experiment_id, given, uri)
+    run.parent = parent_run_id or ""
     try:
         if adopted:
             _adopt(run, name, given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg import history, names, params, studies, tracking
+from sslseg import history, names, params, store, studies, tracking
 from sslseg.params import Demo
 from sslseg.stages import analyse, sweep
 
@@ -24,7 +24,7 @@ def run(p: Demo, run: tracking.Run) -> None:
     _check_learned(run)
     print(
         f"\nfigures: {folder}\npage: {folder / 'report.html'}\nto compare the runs: make ui, or\n"
-        f"  mlflow ui --host 127.0.0.1 --backend-store-uri {run.uri}\n"
+        f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(run.uri)}\n"
         f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
     )
 

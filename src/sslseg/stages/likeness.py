@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sslseg import names
+from sslseg import store as tracking_store
 from sslseg.data import outside
 from sslseg.data.slices import Slices
 from sslseg.runs import Run
@@ -28,7 +29,7 @@ def facts(store: Slices) -> dict[str, Any]:
 def check(run: Run, source: Upstream, store: Slices) -> None:
     """Tag the run with how its data differ from those the encoder was last trained on, and say so.
 
-    Nothing is tagged of random weights.
+    Nothing is tagged of random weights. A part of a sweep says nothing: the sweep does, see `Once`.
     """
     if source.config is None:
         return
@@ -36,9 +37,29 @@ def check(run: Run, source: Upstream, store: Slices) -> None:
     known, domain = own.get("fingerprint") or {}, own.get("domain") or ""
     found = outside.apart(outside.portrait(store), known, store.domain, domain)
     run.tag(names.TAG_APART, "; ".join(found) or ("no" if known else "unknown"))
-    if found:
-        where = f"the data that the encoder of run {source.resolved.run_id} was last trained on"
-        print(f"warning: {store.dataset} is far from {where}: {'; '.join(found)}")
+    if found and not run.parent:
+        print(_sentence(store.dataset, source.resolved.run_id, "; ".join(found)))
+
+
+def _sentence(dataset: str, encoder: str, how: str) -> str:
+    return f"warning: {dataset} is far from the data that the encoder of run {encoder} was last trained on: {how}"
+
+
+class Once:
+    """Says what `check` tagged the parts of a sweep with: once for each encoder, however many cells it has."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._said: set[str] = set()
+
+    def tell(self, run_id: str) -> None:
+        """Print the sentence of a part that has ended, unless it has been said."""
+        tags = tracking_store.retry(lambda: tracking_store.client(self._uri).get_run(run_id)).data.tags
+        how = tags.get(names.TAG_APART, "unknown")
+        said = _sentence(tags.get(names.TAG_DATASET, ""), tags.get(names.TAG_UPSTREAM_RUN, ""), how)
+        if how not in ("no", "unknown") and said not in self._said:
+            self._said.add(said)
+            print(said)
 
 
 def tell(run: Run, strange: int, volumes: int, known: bool) -> None:

@@ -15,7 +15,7 @@ from sslseg import history, launch, names, plugins, tracking
 from sslseg.cells import Cell
 from sslseg.jobs import Graph, Job, Outcome
 from sslseg.params import Sweep, Workers
-from sslseg.stages import devices, estimates
+from sslseg.stages import devices, estimates, likeness
 from sslseg.studies import fill  # noqa: F401 a hook of `launch`
 
 TABLE = "cells.json"
@@ -59,7 +59,7 @@ def execute(
     Args:
         do: instead of `work`; a function of a module, for workers have to find it.
     """
-    total, outcomes = len(graph.waiting), []
+    total, outcomes, likeness_of = len(graph.waiting), [], likeness.Once(run.uri)
     with run.bar(total, "cells") as bar:
         for outcome in backend.run(graph, do or work, p):
             outcomes.append(outcome)
@@ -67,6 +67,8 @@ def execute(
             bar.update()
             if outcome.error:
                 print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
+            elif outcome.run_id:
+                likeness_of.tell(outcome.run_id)
             run.log(
                 {"sweep/ended": len(outcomes), "sweep/failed": sum(not o.run_id for o in outcomes)},
                 len(outcomes),

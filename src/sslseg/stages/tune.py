@@ -19,7 +19,7 @@ from sslseg import flags, identity, lineage, names, plugins, searchspace, store,
 from sslseg.cells import Cell
 from sslseg.jobs import Graph, Outcome, reason
 from sslseg.params import Tune
-from sslseg.stages import finetune, pretrain, trials, tuneplots
+from sslseg.stages import finetune, likeness, pretrain, trials, tuneplots
 from sslseg.stages.trials import OVER, Plan
 
 WINNERS = "winners.json"
@@ -146,13 +146,15 @@ def _execute(p: Tune, run: tracking.Run, graph: Graph, before: int) -> list[str]
         run.log({"tune/ended": ended, "tune/failed": 0}, ended)
     here = p.executor == "local" and p.workers == 1
     outcomes = _here(graph) if here else plugins.load("executors", p.executor).run(graph, trials.work, p)
-    failed, total = [], len(graph.waiting)
+    failed, total, likeness_of = [], len(graph.waiting), likeness.Once(run.uri)
     with run.bar(total, "trials") as bar:
         for ended, outcome in enumerate(outcomes, before + 1):
             bar.update()
             if outcome.error:
                 failed.append(f"  {outcome.job.name}: {outcome.error}")
                 print(failed[-1], file=sys.stderr)
+            elif outcome.run_id:
+                likeness_of.tell(outcome.run_id)
             run.log({"tune/ended": ended, "tune/failed": len(failed)}, ended)
     return failed
 
