@@ -104,6 +104,8 @@ def _command(made: Server, port: int, auth: bool, workers: int) -> list[str]:
     line = [
         sys.executable, "-m", "mlflow", "server", "--host", postgres.HOST, "--port", str(port),
         "--workers", str(workers), "--serve-artifacts", "--artifacts-destination", str(made.artifacts),
+        # on a busy machine a worker that computes is silent for longer than uvicorn's 5 s, and would be killed
+        "--uvicorn-opts", f"--timeout-worker-healthcheck {START_SECONDS:.0f}",
     ]  # fmt: skip
     return [*line, "--app-name", "basic-auth"] if auth else line
 
