@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import cells, claims, decisions, encoders, figures, measures, outputs, report
+from analysis import cells, claims, decisions, encoders, figures, measures, outputs, report, scores
 from analysis.cells import Study
 from analysis.measures import KEYS
 from analysis.outputs import Drawn
@@ -114,14 +114,14 @@ def _page(
 ) -> list[Path]:
     """decisions.json and the page."""
     study = reading.study
-    scores = measures.measure(study, reading.curves)
-    fitted = decisions.curves(study, scores)
+    measured = measures.measure(study, reading.curves)
+    fitted = decisions.curves(study, measured)
     tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
     found = decisions.decide(
-        study, scores, fitted, p.budget, p.minutes_per_slice, tuned, at_a_time=p.at_a_time
+        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, at_a_time=p.at_a_time
     )
     stored = encoders.encoders(study, uri)
-    judged = claims.judge(claims.context(study, scores, fitted, encoders.architectures(study, stored)))
+    judged = claims.judge(claims.context(study, measured, fitted, encoders.architectures(study, stored)))
     folder.mkdir(parents=True, exist_ok=True)
     record, page = folder / RECORD, folder / PAGE
     asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
@@ -133,7 +133,7 @@ def _page(
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
     images = {name: (d, folder / f"{name}.png") for name, d in drawn.items()}
     page.write_text(report.render(Page(study, found, judged, stored, images, wanted, command(p), _ui(uri))))
-    return [record, page]
+    return [record, *([scores.write(study, folder)] if SCORES in wanted else []), page]
 
 
 def command(p: params.Analyse) -> str:

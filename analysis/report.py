@@ -13,12 +13,12 @@ import jinja2
 import pandas as pd
 
 from analysis import decisions as decide
-from analysis import sameness
+from analysis import sameness, scores
 from analysis.cells import Study
 from analysis.claims import Judged
 from analysis.decisions import Decisions, Table
 from analysis.encoders import Encoder
-from analysis.measures import COLUMNS, Metric
+from analysis.measures import Metric
 from analysis.outputs import Drawn, plural
 from analysis.statistics.advice import Gain, Near
 from analysis.statistics.compare import Verdict
@@ -28,7 +28,6 @@ from sslseg import names
 from sslseg.names import CFG
 
 TEMPLATE = "report.html.j2"
-LOSS = COLUMNS["test_loss"]
 RUN_COLUMNS = (
     "arm",
     "budget",
@@ -92,7 +91,7 @@ def render(page: Page) -> str:
         trials=trials(page.study),
         symbol=SYMBOL,
         worth_of=lambda label: decide.worth_of(page.study, page.decisions, label),
-        scores=score_table(page.study),
+        scores=scores.shown(page.study),
         runs=run_table(page),
         settings=settings(page.study),
     )
@@ -136,20 +135,6 @@ def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
         text = "–" if isinstance(row.worth, Refusal) else row.worth.text
         tables.setdefault(row.reference, {}).setdefault(row.pipeline, []).append(text)
     return [(reference, list(rows.items())) for reference, rows in tables.items()]
-
-
-def score_table(study: Study) -> list[tuple[str, list[str]]]:
-    """Per pipeline, a text per budget: mean ± s.d. (seeds) of the test loss."""
-    if LOSS not in study.runs:
-        return []
-    return [(a.label, [_mean(study.of(a, n)[LOSS].dropna()) for n in study.budgets]) for a in study.arms]
-
-
-def _mean(values: pd.Series) -> str:
-    if values.empty:
-        return "–"
-    spread = f" ± {values.std():.3f}" if len(values) > 1 else ""
-    return f"{values.mean():.3f}{spread} ({len(values)})"
 
 
 def slices(estimate: Estimate, study: Study) -> str:
