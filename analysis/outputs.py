@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis import style
 from analysis.cells import Study
-from analysis.statistics.records import to_json
+from analysis.statistics.records import plural, to_json
 
 DPI = 160
 SHOWN = 3  # missing cells that are spelled out on a figure
@@ -106,8 +106,3 @@ def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path
 def number(value: float, digits: int = 3) -> str:
     """A number for a reader; '–' for none."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
-
-
-def plural(count: int, word: str) -> str:
-    """`1 seed`, `3 seeds`."""
-    return f"{count} {word}{'' if count == 1 else 's'}"

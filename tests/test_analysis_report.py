@@ -126,7 +126,7 @@ def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
     found = decisions.decide(study, scores, decisions.curves(study, scores))
     page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "python", ""))
     assert "Nothing can be said yet." in page
-    assert "1 pairs of equal seed" in page
+    assert "1 pair of equal seed" in page
     assert f"{scores.of('test_loss', ['scratch'], 3)[0].value:.3f} (1)" in page
 
 

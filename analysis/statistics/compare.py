@@ -25,6 +25,7 @@ from analysis.statistics.records import (
     Score,
     ordered,
     pipelines,
+    plural,
 )
 from analysis.statistics.summaries import improvement
 
@@ -176,9 +177,9 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _refuse(j: Paired, budget: int | None) -> Refusal:
-    where = "overall" if budget is None else f"at {budget} slices"
+    where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
     return Refusal(
-        f"insufficient evidence: {j.a} and {j.b} have {len(j.units)} pairs of equal seed and subset {where}, "
+        f"insufficient evidence: {j.a} and {j.b} have {plural(len(j.units), 'pair')} of equal seed and subset {where}, "
         f"at least {MIN_PAIRS} are wanted"
     )
 

@@ -18,6 +18,11 @@ MIN_SEEDS = 3
 FIRM_SEEDS = 5
 
 
+def plural(count: int, word: str) -> str:
+    """`1 seed`, `3 seeds`."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
+
+
 def internal(**options: Any) -> Any:
     """Dataclass field that is needed for later arithmetic and is left out of the JSON."""
     return field(repr=False, compare=False, metadata={"json": False}, **options)

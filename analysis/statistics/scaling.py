@@ -26,6 +26,7 @@ from analysis.statistics.records import (
     Score,
     cells,
     internal,
+    plural,
 )
 from analysis.statistics.varpro import (
     ALPHA,
@@ -91,12 +92,12 @@ def usable(table: Cells) -> Cells | Refusal:
     seeds = np.isfinite(table.values).any(axis=1).sum()
     if seeds < MIN_SEEDS:
         return Refusal(
-            f"insufficient evidence: {table.pipeline} has {seeds} seeds, at least {MIN_SEEDS} are wanted"
+            f"insufficient evidence: {table.pipeline} has {plural(seeds, 'seed')}, at least {MIN_SEEDS} are wanted"
         )
     kept = counts >= MIN_SEEDS
     if kept.sum() < MIN_SIZES:
         return Refusal(
-            f"insufficient evidence: {table.pipeline} has {int(kept.sum())} sizes with {MIN_SEEDS} seeds or "
+            f"insufficient evidence: {table.pipeline} has {plural(int(kept.sum()), 'size')} with {MIN_SEEDS} seeds or "
             f"more, at least {MIN_SIZES} are wanted"
         )
     values = table.values[:, kept]

@@ -14,7 +14,7 @@ from scipy import stats
 
 from analysis.statistics.interpolate import Interpolated
 from analysis.statistics.inversion import crossing, size_grid, spread
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import Estimate, Refusal, plural
 from analysis.statistics.scaling import Scaling
 
 MISFIT = 0.01
@@ -90,7 +90,7 @@ def paired_units(a: Fitted, b: Fitted, here: np.ndarray, grid: np.ndarray) -> tu
 
 def _note(pipeline: Fitted, reference: Fitted) -> str:
     poor = [f for f in (pipeline, reference) if f.misfit_p < MISFIT]
-    notes = [f"the law does not fit {f.pipeline} at {f.misfit_size} slices" for f in poor]
+    notes = [f"the law does not fit {f.pipeline} at {plural(f.misfit_size, 'slice')}" for f in poor]
     notes += sorted({f.note for f in (pipeline, reference) if f.note})
     return "; ".join(notes)
 
