@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sslseg.data import dicomfile
+from sslseg.data import dicomfile, dicomseg
 from sslseg.data.folder import Fault
 from sslseg.names import DataError
 
@@ -40,12 +40,16 @@ def frames(root: Path, fault: Fault) -> list[Frame]:
     Raises:
         DataError: pydicom is not installed, or there is no DICOM image.
     """
-    files = (p for p in root.rglob("*") if p.is_file() and not p.name.startswith("."))
     faults: list[Path] = []
-    found = volumes(files, lambda file, error: (faults.append(file), fault(file, error)))
+    found = volumes(below(root), lambda file, error: (faults.append(file), fault(file, error)))
     if not found and not faults:
         raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
     return found
+
+
+def below(root: Path) -> list[Path]:
+    """Every file that is not hidden."""
+    return [p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def looks_like(path: Path) -> bool:
@@ -90,6 +94,8 @@ def _header(path: Path) -> Any | None:
             raise DataError(f"{path}: wanted a DICOM file, got something else") from None
         return None
     if "Rows" not in header or "Columns" not in header:  # DICOMDIR, reports
+        return None
+    if dicomfile.value(path, header, "Modality") == dicomseg.MODALITY:  # masks, see dicomseg.py
         return None
     for tag in ("Rows", "Columns", "InstanceNumber"):
         dicomfile.numbers(path, header, tag, 1)

@@ -1,17 +1,21 @@
-"""DICOM series anywhere below a folder, unlabelled: sources for pretraining (pydicom is an extra).
+"""DICOM series anywhere below a folder, and their masks where there are SEG objects (extra `dicom`).
 
 Grouped by PatientID and SeriesInstanceUID, slices in order along the normal, rescale slope and intercept
 applied. Compressed transfer syntaxes need the decoders that pydicom names; multi-frame and colour objects
 are refused. The patient's ID is kept in the slice store's index: de-identify the series first.
+
+Masks: a SEG belongs to the volume whose images it names. Its segments are the classes, by their labels.
+RTSTRUCT contours and masks in other objects are not read.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import dicomseries, folder
+from sslseg.data import dicomseg, dicomseries, folder
 from sslseg.data.folder import Fault
 from sslseg.data.source import Description, Source, Volume
+from sslseg.names import DataError
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -20,15 +24,17 @@ TAKES_ANY = True  # every folder with such files: a format that wants a descript
 
 
 def describe(root: Path) -> Description:
-    """No classes; `axis`, `domain` and `licence` from `sslseg.json`."""
-    return folder.settings(root).describe(("background",))
+    """Classes from the SEG objects; `axis`, `colours`, `split`, `domain` and `licence` from `sslseg.json`."""
+    found = dicomseg.find(dicomseries.below(root), lambda file, error: None)
+    return folder.settings(root).describe(dicomseg.classes(found))
 
 
 def find(root: Path) -> list[Source]:
     """Every volume of every series; reads headers only.
 
     Raises:
-        DataError: pydicom is missing, a header is damaged, or slices do not make a volume.
+        DataError: pydicom is missing, a header is damaged, slices do not make a volume, or the images of
+            a SEG are not there.
     """
     return _walk(root, folder.stop)
 
@@ -39,19 +45,31 @@ def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
 
 
 def read(source: Source) -> Volume:
-    """Image [1, Z, Y, X].
+    """Image [1, Z, Y, X], and its mask.
 
     Raises:
-        DataError: a damaged or compressed file, or a missing slice.
+        DataError: a damaged or compressed file, a missing slice, or see `dicomseg.read`.
     """
-    image, spacing = dicomseries.read((source.image, *source.more))
-    return folder.along(Volume(image[None], None, spacing), folder.settings(source.root).axis)
+    masks = [p for p in source.more if source.label is not None and dicomseg.is_one(p)]
+    images = (source.image, *(p for p in source.more if p not in masks))
+    image, spacing = dicomseries.read(images)
+    label = None
+    if source.label is not None:
+        label = dicomseg.read((source.label, *masks), images, image.shape, describe(source.root).classes)
+    return folder.along(Volume(image[None], label, spacing), folder.settings(source.root).axis)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    found, numbers = [], {}
+    found, numbers, used = [], {}, set()
+    masks = dicomseg.find(dicomseries.below(root), fault)
     for frame in dicomseries.frames(root, fault):
         number = numbers[frame.patient] = numbers.get(frame.patient, 0) + 1  # one count over all series
+        shown = {dicomseg.instance(p) for p in frame.files} if masks else set()
+        label, *others = [one.file for one in masks if one.instances & shown] or [None]
+        used |= {label, *others}
         first, *rest = frame.files
-        found.append(Source(frame.patient, "", number, "", first, None, None, tuple(rest), root))
+        found.append(Source(frame.patient, "", number, "", first, label, None, (*rest, *others), root))
+    for one in masks:
+        if one.file not in used:
+            fault(one.file, DataError(f"{one.file}: a SEG of images that are not below {root}"))
     return found

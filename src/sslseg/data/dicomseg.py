@@ -1,0 +1,143 @@
+"""Floor 1b: masks in DICOM segmentation objects (SEG): which series they belong to, and their voxels.
+
+Headers are read with pydicom, voxels with highdicom; both are of the extra `dicom`. A SEG leaves out the
+frames that show nothing, so that a slice it does not mention is background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.data import dicomfile
+from sslseg.data.folder import BACKGROUND, Fault, class_name
+from sslseg.names import DataError
+
+MODALITY = "SEG"
+TAGS = ["Modality", "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One SEG: the images it was drawn on (SOPInstanceUIDs), and segment number -> class name."""
+
+    file: Path
+    patient: str
+    instances: frozenset[str]
+    names: dict[int, str]
+
+
+def is_one(path: Path) -> bool:
+    """Whether a DICOM file is a SEG; reads its header."""
+    data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=["Modality"])
+    return dicomfile.value(path, data, "Modality") == MODALITY
+
+
+def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
+    """Every SEG of `files`; reads headers, no voxels. What is no DICOM, or another object, is passed over."""
+    found = []
+    for path in sorted(files):
+        error_of_theirs = dicomfile.pydicom(path).errors.InvalidDicomError
+        try:
+            data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=TAGS)
+            if dicomfile.value(path, data, "Modality") == MODALITY:
+                found.append(_segmented(path, data))
+        except error_of_theirs:
+            continue
+        except DataError as error:
+            fault(path, error)
+    return found
+
+
+def _segmented(path: Path, data: Any) -> Segmented:
+    kind = dicomfile.value(path, data, "SegmentationType")
+    if kind == "FRACTIONAL":
+        raise DataError(
+            f"{path}: wanted a SEG of type BINARY or LABELMAP, got {kind}: which share is inside?"
+        )
+    try:
+        instances = {
+            str(image.ReferencedSOPInstanceUID)
+            for series in data.ReferencedSeriesSequence
+            for image in series.ReferencedInstanceSequence
+        }
+        names = {int(s.SegmentNumber): class_name(str(s.SegmentLabel)) for s in data.SegmentSequence}
+    except dicomfile.STRANGE as error:
+        raise DataError(f"{path}: wanted a SEG that names its segments and its images ({error})") from None
+    names.pop(0, None)  # a LABELMAP may describe its background
+    if not instances or not names:
+        raise DataError(f"{path}: wanted a SEG with segments, drawn on images, got {len(names)}")
+    return Segmented(path, str(dicomfile.value(path, data, "PatientID") or ""), frozenset(instances), names)
+
+
+def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
+    """Background, and every segment by its label, in the order of the lowest segment numbers."""
+    first: dict[str, int] = {}
+    for one in found:
+        for number, name in one.names.items():
+            first[name] = min(number, first.get(name, number))
+    first.pop(BACKGROUND, None)
+    return (BACKGROUND, *sorted(first, key=lambda name: (first[name], name)))
+
+
+def instance(path: Path) -> str:
+    """SOPInstanceUID of an image."""
+    data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+    return str(dicomfile.value(path, data, "SOPInstanceUID") or "")
+
+
+def read(
+    files: Sequence[Path], images: Sequence[Path], shape: tuple[int, int, int], names: Sequence[str]
+) -> np.ndarray:
+    """uint8 [Z, Y, X], the classes `names` of the slices `images`, from one SEG or more.
+
+    Raises:
+        DataError: highdicom is not installed, a SEG is damaged, of another grid than its images, has a
+            segment that is no class, or segments overlap.
+    """
+    instances = [instance(path) for path in images]
+    mask = np.zeros(shape, np.uint8)
+    for path in files:
+        drawn = _read(path, instances, shape, list(names))
+        if ((mask > 0) & (drawn > 0)).any():
+            raise DataError(f"{path}: overlaps another SEG of its series; a pixel has one class here")
+        mask = np.maximum(mask, drawn)
+    return mask
+
+
+def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
+    package, (found, *_) = _highdicom(path), find([path], _stop)
+    try:
+        held = package.seg.segread(path).get_pixels_by_source_instance(
+            instances, combine_segments=True, assert_missing_frames_are_empty=True
+        )
+    except (RuntimeError, *dicomfile.STRANGE) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise DataError(f"{path}: cannot be read as the masks of its images ({reason})") from None
+    if held.shape != shape:
+        raise DataError(f"{path}: wanted masks of the grid of its images {shape}, got {held.shape}")
+    mask = np.zeros(shape, np.uint8)
+    for number in np.unique(held[held > 0]).tolist():
+        name = found.names.get(number)
+        if name not in names:
+            raise DataError(f"{path}: wanted segments among {names}, got number {number}, {name}")
+        mask[held == number] = names.index(name)
+    return mask
+
+
+def _stop(path: Path, error: DataError) -> None:
+    raise error
+
+
+def _highdicom(path: Path) -> Any:
+    try:
+        import highdicom as package
+    except ImportError:
+        raise DataError(
+            f"{path}: wanted highdicom to read DICOM masks: pip install 'sslseg[dicom]'"
+        ) from None
+    return package
