@@ -141,6 +141,73 @@ def test_unlabelled_cases_train_and_labelled_test_images_test(tmp_path):
     assert set(store.index["patient"].iloc[divide(store, "nnunet", "auto")["test"]]) == {"t0"}
 
 
+def listed(root, monkeypatch) -> dict:
+    """Two channels of one case beside the folder, in another's, and named as nobody would guess."""
+    elsewhere = foreign_trees.nnunet(root.parent / "Dataset001_Other", cases=1)
+    image, mask = foreign_trees.scene(7)
+    monkeypatch.setenv("SSLSEG_TEST_PLACE", str(root.parent / "far"))
+    for name, array in (("t1.nii.gz", image), ("t2.nii.gz", image + 1), ("drawn.nii.gz", mask)):
+        trees.nifti(root.parent / "far" / name, array)
+    other = "../Dataset001_Other/imagesTr/case0_0000.nii.gz"
+    return {
+        "anna_frame01": {"images": ["$SSLSEG_TEST_PLACE/t1.nii.gz", "$SSLSEG_TEST_PLACE/t2.nii.gz"],
+                         "label": "$SSLSEG_TEST_PLACE/drawn.nii.gz"},
+        "bert": {"images": [other, other], "label": str(elsewhere / "labelsTr" / "case0.nii.gz")},
+    }  # fmt: skip
+
+
+def test_training_files_that_are_listed_may_lie_anywhere(tmp_path, monkeypatch):
+    root = tmp_path / "Dataset002_Own"
+    channels = {"0": "T1", "1": "T2"}
+    foreign_trees.dataset_json(root, dataset=listed(root, monkeypatch), channel_names=channels)
+    trees.nifti(root / "imagesTr" / "passed_over_0000.nii.gz", foreign_trees.scene(0)[0])
+    first, second = nnunet.find(root)
+    assert [(s.patient, s.frame) for s in (first, second)] == [("anna", 1), ("bert", 1)]
+    image, mask = foreign_trees.scene(7)
+    np.testing.assert_array_equal(nnunet.read(first).image, [image.T, image.T + 1])
+    np.testing.assert_array_equal(nnunet.read(first).label, mask.T)
+    np.testing.assert_array_equal(nnunet.read(second).image[1], foreign_trees.scene(0)[0].T)
+    assert prepared(root, tmp_path / "cache").channels == 2
+    for n in range(2):
+        trees.nifti(root / "imagesTs" / f"t0_{n:04d}.nii.gz", foreign_trees.scene(20)[0])
+    assert [s.patient for s in nnunet.find(root) if s.label is None] == ["t0"]
+    sides = {"anna": "train", "bert": "val", "t0": "train"}
+    nnunet.write_splits(root / "splits_final.json", sides, nnunet.find(root))
+    folds = json.loads((root / "splits_final.json").read_text())
+    assert folds[0] == {"train": ["anna_frame01"], "val": ["bert"]}
+    trees.nifti(root / "labelsTs" / "t0.nii.gz", foreign_trees.scene(20)[1])
+    assert nnunet.describe(root).sides == {"anna": "train", "bert": "val", "t0": "test"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"a": {"images": [], "label": "x"}}, "dataset: wanted .*got 'a'"),
+        ({"a": {"images": ["x.nii.gz", 3], "label": "x"}}, "dataset: wanted .*got 3 as a file"),
+        ({"a": {"images": ["x.nii.gz"]}}, "dataset: wanted .*got None as a file"),
+        ([], "dataset: wanted .*got \\[\\]"),
+        (
+            {"a": {"images": ["no.nii.gz"], "label": "no2.nii.gz"}},
+            "dataset: a: wanted .*no.nii.gz, .*no2.nii.gz",
+        ),
+    ],
+)
+def test_lists_of_files_that_are_none(tmp_path, wrong, message):
+    foreign_trees.dataset_json(tmp_path, dataset=wrong)
+    with pytest.raises(DataError, match=message):
+        nnunet.find(tmp_path)
+
+
+def test_a_listed_case_without_a_channel_is_left_out_by_a_scan(tmp_path, monkeypatch):
+    root = tmp_path / "Dataset002_Own"
+    told = listed(root, monkeypatch)
+    told["bert"]["images"].pop()
+    foreign_trees.dataset_json(root, dataset=told, channel_names={"0": "T1", "1": "T2"})
+    sources, faults = nnunet.scan(root)
+    assert [s.patient for s in sources] == ["anna"]
+    assert "bert: wanted 2 images, got 1" in faults[0]["reason"]
+
+
 FAULTS = {
     "missing": ({}, "labelsTr/case0.nii.gz", "case0.nii.gz: wanted the label of case0_0000"),
     "image": ({}, "imagesTr/case1_0000.nii.gz", "case1_0000.nii.gz: wanted the image of case1"),

@@ -1,12 +1,14 @@
-"""Floor 1b: the two inner languages of an nnU-Net dataset: `labels` with regions, and lists of folds."""
+"""Floor 1b: the inner languages of an nnU-Net dataset: `labels` with regions, lists of folds and of files."""
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from sslseg.data.folder import class_name
+from sslseg.data import pictures
+from sslseg.data.folder import Fault, class_name
 from sslseg.data.source import IGNORE
 from sslseg.names import DataError
 
@@ -73,4 +75,44 @@ def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, st
             raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
         if found.setdefault(patients[case], side) != side:
             raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
+    return found
+
+
+def listed(path: Path, told: Any) -> dict[str, tuple[list[Path], Path]]:
+    """case -> files of its channels and its label, of the key `dataset`: {case: {images: […], label: …}}.
+
+    Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
+
+    Raises:
+        DataError: another form.
+    """
+    wanted = '{"case": {"images": ["imagesTr/case_0000.nii.gz"], "label": "labelsTr/case.nii.gz"}}'
+
+    def place(text: Any) -> Path:
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {text!r} as a file")
+        return Path(os.path.normpath(path.parent / os.path.expandvars(text)))
+
+    found = {}
+    for case, files in told.items() if isinstance(told, dict) else ():
+        if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
+        found[case] = [place(file) for file in files["images"]], place(files.get("label"))
+    if not found:
+        raise DataError(f"{path}: dataset: wanted {wanted}, got {told!r}")
+    return found
+
+
+def complete(path: Path, told: dict[str, Any], fault: Fault) -> dict[str, tuple[list[Path], Path]]:
+    """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
+    found, channels = {}, len(told["channel_names"])
+    for case, (images, label) in listed(path, told["dataset"]).items():
+        colour = len(images) == 1 and images[0].name.lower().endswith(pictures.SUFFIXES)
+        missing = [str(file) for file in (*images, label) if not file.is_file()]
+        if missing:
+            fault(path, DataError(f"{path}: dataset: {case}: wanted {', '.join(missing)}, not there"))
+        elif len(images) != channels and not colour:
+            fault(path, DataError(f"{path}: dataset: {case}: wanted {channels} images, got {len(images)}"))
+        else:
+            found[case] = images, label
     return found

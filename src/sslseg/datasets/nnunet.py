@@ -1,8 +1,9 @@
 """A raw dataset of nnU-Net v2: `DatasetNNN_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`.
 
 All of the format: any file ending (NIfTI, PNG, TIFF with its spacing in `<case>.json`, NRRD, MHA), several
-channels (`_0000`, `_0001`), regions, the ignore label, `splits_final.json` here or in nnUNet_preprocessed.
-imagesTs are not annotated unless there is a `labelsTs`.
+channels (`_0000`, `_0001`), regions, the ignore label, `splits_final.json` here or in nnUNet_preprocessed,
+and the key `dataset` of dataset.json, which lists the training files by name wherever they lie. imagesTs are
+not annotated unless there is a `labelsTs`.
 
 Patients: `patient001_frame01` is of patient001, and so is every case `<patient>_frame<number>`; other cases
 are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherwise (data/folder.py).
@@ -78,7 +79,7 @@ def read(source: Source) -> Volume:
     """
     root = source.root
     told = _dataset(root)
-    paths = [source.image, *(p for p in source.more if formats.stem(p.name) and _channel(p) is not None)]
+    paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
     parts = [formats.read(p) for p in paths]
     if len({(p[0].shape[1:], p[1]) for p in parts}) > 1:
         raise DataError(f"{source.image}: wanted channels of one shape and spacing, got "
@@ -112,12 +113,13 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
         DataError: two annotated images of one name.
     """
     of = {side: [] for side in ("train", "val", "test")}
-    names = [_case(s.image) for s in sources if s.label is not None]
+    case_of = _names(sources)
+    names = [case_of[s.image] for s in sources if s.label is not None]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise DataError(f"{path}: wanted a name of its own for each case, got {twice[:8]} more than once")
     for source in sources:
         if source.label is not None:
-            of[assigned[source.patient]].append(_case(source.image))
+            of[assigned[source.patient]].append(case_of[source.image])
     folds = [{"train": sorted(of["train"]), "val": sorted(of[held])} for held in ("val", "test")]
     path.write_text(json.dumps(folds, indent=4), encoding="utf-8")
 
@@ -135,6 +137,17 @@ def _dataset(root: Path) -> dict:
     return told
 
 
+def _names(sources: list[Source]) -> dict[Path, str]:
+    """Image -> name of its case."""
+    named = {source.image: _case(source.image) for source in sources}
+    for root in {s.root for s in sources if s.root and (s.root / "dataset.json").is_file()}:
+        path = root / "dataset.json"
+        told = folder.read_json(path)
+        listed = nnunet_labels.listed(path, told["dataset"]) if "dataset" in told else {}
+        named |= {images[0]: case for case, (images, _) in listed.items() if images[0] in named}
+    return named
+
+
 def _case(image: Path) -> str:
     stem = formats.stem(image.name) or image.name
     return re.sub(r"_\d{4}$", "", stem)
@@ -147,8 +160,10 @@ def _channel(image: Path) -> int | None:
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     told, ending = _dataset(root), _dataset(root)["file_ending"]
-    found: dict[str, tuple[list[Path], Path | None]] = {}
-    for images, labels in (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")):
+    found, folders = {}, (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs"))
+    if "dataset" in told:
+        found, folders = nnunet_labels.complete(root / "dataset.json", told, fault), folders[1:]
+    for images, labels in folders:
         for case, paths in _images(root / images, ending).items():
             label = root / labels / (case + ending)
             try:
@@ -221,7 +236,8 @@ def _splits_file(root: Path) -> Path | None:
 def _sides(root: Path) -> dict[str, str]:
     """patient -> side, from labelsTs and splits_final.json; {} if neither divides anything."""
     sources = scan(root)[0]
-    patients = {_case(s.image): s.patient for s in sources}
+    names = _names(sources)
+    patients = {names[s.image]: s.patient for s in sources}
     test = {s.patient for s in sources if s.label is not None and s.image.parent.name == "imagesTs"}
     path = _splits_file(root)
     told = {} if path is None else nnunet_labels.fold(path, patients, needs_test=not test)
