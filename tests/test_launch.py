@@ -209,3 +209,23 @@ def test_methods_bring_their_own_parameters():
 def test_a_stage_without_a_cache_of_its_own_ends_well(api, stage):
     p = flags.resolve(flags.from_mapping(params.STAGES["analyse"], {"dataset": "acdc", "out": "x"}))
     assert api.get_run(launch.execute("analyse", p)).info.status == "FINISHED"
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "wanted"),
+    [
+        ("sweep", {"study": "paper-cpu"}, "sweep paper-cpu"),
+        (
+            "finetune",
+            {"dataset": "acdc", "encoder": "scratch", "budget": "30", "seed": "2"},
+            "finetune acdc n=30 seed=2",
+        ),
+        ("finetune", {"dataset": "acdc", "encoder": "scratch"}, "finetune acdc n=all seed=0"),
+        ("tune", {"dataset": "acdc", "encoder": "scratch", "budget": "7"}, "tune finetune acdc n=7"),
+        ("import_encoder", {"source": "file:/home/me/enc.pth"}, "import_encoder enc.pth"),
+        ("analyse", {}, "analyse"),
+    ],
+)
+def test_a_run_that_nobody_named_says_what_it_is(stage: str, given: dict[str, str], wanted: str) -> None:
+    p = flags.resolve(flags.from_mapping(params.STAGES[stage], given))
+    assert launch.title(stage, p) == wanted

@@ -10,6 +10,7 @@ import socket
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
+from mlflow.utils import name_utils
 
 from sslseg import names, processes, runs, tracking
 from sslseg.processes import Terminated
@@ -267,6 +268,20 @@ def test_who_is_alive():
     assert not processes.is_alive(DEAD, heartbeat=1e12)
     assert processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=100.0 + processes.STALE_SECONDS - 1)
     assert not processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=101.0 + processes.STALE_SECONDS)
+
+
+def test_a_name_that_a_person_gave_stays(api: MlflowClient) -> None:
+    for given, wanted in (
+        ("upbeat-hare-342", "sweep acdc"),
+        ("byol-acdc-3", "byol-acdc-3"),
+        ("my run", "my run"),
+    ):
+        run_id = api.create_run("0", run_name=given).info.run_id
+        with tracking.open_run("sweep", name="sweep acdc", adopt_run_id=run_id):
+            pass
+        assert api.get_run(run_id).info.run_name == wanted
+    drawn = {name_utils._generate_random_name() for _ in range(200)}
+    assert all(runs.is_drawn(name) for name in drawn)
 
 
 def test_links_to_data_and_model(api: MlflowClient):

@@ -135,7 +135,7 @@ def execute(
     try:
         with tracking.open_run(
             stage,
-            name=name,
+            name=name or title(stage, params, method),
             experiment_id=experiment_id,
             parent_run_id=parent_run_id,
             adopt_run_id=adopt_run_id,
@@ -148,6 +148,22 @@ def execute(
         raise
     tracking.drop_checkpoints(getattr(params, "cache", ""), run.id)
     return run.id
+
+
+def title(stage: str, params: Any, method: str | None = None) -> str:
+    """The name of a run that nobody has named: what tells it from others like it, in a list.
+
+    >>> title("sweep", Sweep(study="paper-cpu"))
+    'sweep paper-cpu'
+    """
+    known = flags.texts(params)
+    words = [stage, method or known.get("stage", ""), known.get("study") or known.get("dataset", "")]
+    words += [known["source"].rpartition("/")[2]] if stage == names.IMPORT else []
+    if stage in (names.FINETUNE, names.TUNE):
+        words.append(f"n={known['budget'] or 'all'}")
+    if stage in (names.FINETUNE, names.PRETRAIN):
+        words.append(f"seed={known['seed']}")
+    return " ".join(filter(None, words))
 
 
 def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = None) -> None:

@@ -6,6 +6,7 @@ run, so that one warm process can hold several runs.
 
 from __future__ import annotations
 
+import operator
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
+from mlflow.utils import name_utils
 
 from sslseg import names, processes, store
 from sslseg.flags import to_text
@@ -25,6 +27,8 @@ SECONDS = 10.0  # a buffered value waits this long at most for the next log call
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
+_DRAWN = [{w.lower() for w in words} for words in (
+    name_utils._GENERATOR_PREDICATES, name_utils._GENERATOR_NOUNS)]  # fmt: skip
 
 
 def metric_name(name: str) -> str:
@@ -32,6 +36,12 @@ def metric_name(name: str) -> str:
     parts = [re.sub(r"[^\w\-. :]", "_", part) for part in name.split("/")]
     kept = [part for part in parts if part.strip(". ")]
     return "/".join(kept) or "_"
+
+
+def is_drawn(name: str) -> bool:
+    """Whether MLflow has drawn a run's name, as `upbeat-hare-342`; also where there is none."""
+    words = name.split("-")
+    return not name or (len(words) == 3 and words[2].isdigit() and all(map(operator.contains, _DRAWN, words)))
 
 
 class Run:

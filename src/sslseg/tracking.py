@@ -20,7 +20,7 @@ from mlflow.exceptions import MlflowException
 
 from sslseg import names, processes, store
 from sslseg.processes import Terminated
-from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, owned
+from sslseg.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn, owned
 
 ENDED_EARLY = ("FAILED", "KILLED")
 SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
@@ -63,7 +63,9 @@ def _found(run_id: str, stage: str, uri: str) -> Run:
 
 
 def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
-    run.tags(tags | ({RUN_NAME: name} if name else {}))
+    """Take a run over; `name` does not replace one that a person has given."""
+    given = store.retry(lambda: run.client.get_run(run.id)).info.run_name or ""
+    run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
     claim(run.id, run.uri)
 
 
