@@ -318,3 +318,30 @@ def test_no_room_for_the_artifacts(store: str, log, monkeypatch, number: int):
     assert api.search_registered_models(f"name = 'encoder-{number}'") == []
     [model] = api.search_logged_models(["0"], f"source_run_id = '{seen[0]}'")
     assert model.status == "FAILED"
+
+
+@pytest.mark.parametrize("kept", [0, 40, None], ids=["empty", "short", "absent"])
+def test_an_upload_that_is_cut_without_an_error(store: str, log, monkeypatch, kept: int | None):
+    """Nothing is registered of it; done again whole, it is."""
+    real, name = MlflowClient.log_model_artifacts, f"encoder-cut-{kept}"
+
+    def cut(self, model_id: str, place: str):
+        weights = Path(place) / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:kept]) if kept is not None else weights.unlink()
+        real(self, model_id, place)
+        weights.write_bytes(whole)
+
+    with tracking.open_run("pretrain") as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_model_artifacts", cut)
+            with pytest.raises(
+                names.EncoderError, match=rf"model.safetensors was stored with {kept} of its \d+ bytes"
+            ):
+                log(run, 1.0, epoch=1, step=1, name=name)
+        api = MlflowClient(store)
+        assert api.search_registered_models(f"name = '{name}'") == []
+        [model] = api.search_logged_models(["0"], f"source_run_id = '{run.id}'")
+        assert model.status == "FAILED"
+        log(run, 1.0, epoch=1, step=1, name=name)
+    assert _weights(registry.resolve(f"models:/{name}@byol-photos")) == 1.0

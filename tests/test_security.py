@@ -6,6 +6,7 @@ Malicious checkpoints in every dialect are in test_unpickle.py, hostile archives
 from __future__ import annotations
 
 import ast
+import re
 import shlex
 import struct
 from pathlib import Path
@@ -209,3 +210,10 @@ def test_a_parameter_reaches_the_script_as_one_word(value: str):
         words = shlex.split(declared.compute_command(given, None).partition(" python ")[2])
         assert words[words.index("--dataset") + 1] == value
         assert len(words) == len(shlex.split(entry["command"].partition(" python ")[2]))
+
+
+def test_every_server_that_make_starts_is_for_this_machine_alone():
+    recipes = re.findall(r"^\t(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    lines = [line for line in recipes if re.search(r"mlflow (ui|server)\b", line)]
+    assert len(lines) >= 2
+    assert all("--host 127.0.0.1" in line for line in lines)

@@ -155,12 +155,28 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -
             if card:
                 (place / CARD_FILE).write_text(card)
             store.retry(lambda: api.log_model_artifacts(model.model_id, str(place)))
+            _check_arrived(api, model.model_id, place)
     except BaseException:
         with contextlib.suppress(Exception):  # else it stays PENDING, which nobody reads: see `doctor`
             store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
         raise
     store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
     return model
+
+
+def _check_arrived(api: Any, model_id: str, place: Path) -> None:
+    """Every file is in the store at its whole length.
+
+    Raises:
+        EncoderError: an upload was cut without a word of it.
+    """
+    stored = {f.path: f.file_size for f in store.retry(lambda: api.list_logged_model_artifacts(model_id))}
+    for file in (f for f in place.iterdir() if f.is_file()):
+        wanted, got = file.stat().st_size, stored.get(file.name)
+        if got != wanted:
+            raise EncoderError(
+                f"models:/{model_id}: {file.name} was stored with {got} of its {wanted:,} bytes"
+            )
 
 
 def _link(run: Run, model_id: str, step: int) -> None:
