@@ -83,3 +83,9 @@ def test_a_header_of_absurd_size(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"DimSize = 4 3 2", b"DimSize = 9000 9000 9000"))
     with pytest.raises(DataError, match="got a header of 9000 x 9000 x 9000 voxels"):
         itk.read(path)
+    sitk.WriteImage(sitk.GetImageFromArray(np.full((2, 3, 4), 1e300)), str(path))
+    with pytest.raises(DataError, match="wanted finite voxels"):  # in float32, which the networks read
+        itk.read(path)
+    path.write_bytes(path.read_bytes().replace(b"NDims = 3", b"NDims = 0"))
+    with pytest.raises(DataError):
+        itk.read(path)

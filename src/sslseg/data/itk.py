@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     sitk = _package(path)
     _check_place(path)
     size = _header(sitk, path).GetSize()
-    if max(size) > LONGEST or math.prod(size) > LARGEST:
+    if not size or max(size) > LONGEST or math.prod(size) > LARGEST:
         raise DataError(f"{path}: wanted an image, got a header of {' x '.join(map(str, size))} voxels")
     try:
         image = sitk.ReadImage(str(path))
@@ -58,7 +58,8 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     array = array if image.GetDimension() == 3 else array[:, None]
     spacing = (*image.GetSpacing(), 1.0)[2::-1]
     if array.dtype.kind == "f":
-        array = array.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            array = array.astype(np.float32, copy=False)
         if not np.isfinite(array).all():
             raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
     if not all(1e-4 < v < 1e3 for v in spacing):
