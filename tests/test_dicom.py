@@ -12,6 +12,7 @@ from sslseg.datasets import dicom
 from sslseg.names import DataError
 from tests import foreign_trees
 from tests.foreign_trees import dicom_slice
+from tests.fuzz import runner
 
 PLANE = np.arange(20, dtype=np.uint16).reshape(4, 5)
 
@@ -146,6 +147,17 @@ def test_a_tag_that_holds_something_else(tmp_path, tag: str, raw: bytes, message
     data.save_as(path)
     with pytest.raises(DataError, match=message):
         _all(tmp_path)
+
+
+def test_a_length_is_not_believed(tmp_path):
+    """Voxels of 2 GiB, says a file of 1 KiB: what there is of them is read, and 2 GiB are not set aside."""
+    path = dicom_slice(tmp_path / "a.dcm", PLANE)
+    data = path.read_bytes()
+    at = data.index(b"OW") + 4  # the voxels have a length of four bytes
+    path.write_bytes(data[:at] + (2**31).to_bytes(4, "little") + data[at + 4 :])
+    with runner.bounded(memory=256 << 20):
+        (volume,) = _all(tmp_path)
+    np.testing.assert_array_equal(volume.image[0, 0], PLANE.astype(int) * 2 - 1024)
 
 
 def _all(root):

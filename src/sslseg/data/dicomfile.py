@@ -6,7 +6,12 @@ functions here.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import mmap
+import struct
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +22,9 @@ from sslseg.names import DataError
 SANE = 1e-4, 1e3  # mm, sane voxel sizes
 HUGE = 1e30  # a grey value beyond is none, and float32 ends soon after
 FAR = 1e5  # mm, farther from the origin than any scanner reaches
-# what pydicom raises on damaged files, struct's and its own errors among the subclasses
+# what pydicom raises on damaged files, its own errors among the subclasses
 STRANGE = (OSError, EOFError, ValueError, AttributeError, KeyError, TypeError, IndexError, OverflowError,
-           NotImplementedError)  # fmt: skip
+           NotImplementedError, struct.error)  # fmt: skip
 
 
 def pydicom(path: Path) -> Any:
@@ -42,11 +47,21 @@ def opened(path: Path, **how: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return package.dcmread(path, **how)
+            with _within(path) as file:
+                return package.dcmread(file, **how)
     except package.errors.InvalidDicomError:
         raise
     except STRANGE as error:
         raise DataError(f"{path}: damaged DICOM file ({_line(error)})") from None
+
+
+@contextlib.contextmanager
+def _within(path: Path) -> Iterator[Any]:
+    """The file, of which no read can be longer than it is: a damaged length would set 4 GiB aside."""
+    with path.open("rb") as file:
+        empty = not path.stat().st_size
+        with io.BytesIO() if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+            yield source
 
 
 def _line(error: Exception) -> str:
