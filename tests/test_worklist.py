@@ -90,6 +90,11 @@ def test_k_centre_is_another_list(tiny, encoder) -> None:
         ({"encoder": "scratch"}, EncoderError, "got scratch"),
         ({"encoder": ""}, EncoderError, "none was given"),
         (
+            {"simulate": 1, "simulate_slices": (2, 6)},
+            ParamError,
+            "simulate_slices, in half of the train patients: wanted at most 4, got 6",
+        ),
+        (
             {"simulate": 1, "simulate_with": "finetune", "finetune": "spacing=2"},
             ParamError,
             "spacing are the list's own",
@@ -104,7 +109,7 @@ def test_what_cannot_be_listed_is_said(tiny, encoder, changed, error, words) -> 
 def simulated(tiny, encoder: str, **changed: object) -> tuple[pd.DataFrame, str]:
     import mlflow
 
-    run_id = launch.execute("worklist", settings(tiny, encoder, {"slices": 3, **changed}))
+    run_id = launch.execute("worklist", settings(tiny, encoder, {"slices": 3, "per_patient": 3, **changed}))
     return pd.read_csv(io.StringIO(mlflow.artifacts.load_text(f"runs:/{run_id}/simulation.csv"))), run_id
 
 
@@ -149,7 +154,7 @@ def test_the_probe_scores_lists_of_several_lengths_and_is_repeatable(tiny, encod
 
 
 def test_a_repetition_leaves_patients_out_and_keeps_to_train(tiny, encoder) -> None:
-    p = settings(tiny, encoder, {"simulate_random": 2})
+    p = settings(tiny, encoder, {"simulate_random": 2, "per_patient": 3})
     data = inputs.load(p)
     train = data.rows["train"]
     features = np.eye(len(train), dtype=np.float32)
@@ -158,7 +163,7 @@ def test_a_repetition_leaves_patients_out_and_keeps_to_train(tiny, encoder) -> N
     for seed in range(6):
         one = worklist_gain.repetition(p, data, features, seed, 5)
         assert set(one.rows) <= set(data.labelled["train"])
-        assert len(set(patients[one.rows])) == 3  # of four
+        assert len(set(patients[one.rows])) == 2  # of four
         left |= set(patients[train]) - set(patients[one.rows])
         (_, listed), *random = one.lists
         for places in (listed, *(places for _, places in random)):

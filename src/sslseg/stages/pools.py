@@ -51,8 +51,11 @@ def of(store: Slices, rows: np.ndarray, features: np.ndarray, had: np.ndarray) -
     return Pool(features, had, ~had, text["patient"], text["group"], thirds)
 
 
-def pick(p: Worklist, pool: Pool, slices: int) -> list[Pick]:
+def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pick]:
     """The list, of `slices` slices.
+
+    Args:
+        knob: how a message begins.
 
     Raises:
         ParamError: there are not as many slices to list.
@@ -66,7 +69,7 @@ def pick(p: Worklist, pool: Pool, slices: int) -> list[Pick]:
     if len(picks) < slices:
         patients = len(set(pool.patients[pool.candidates]))
         raise ParamError(
-            f"slices: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
+            f"{knob}: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
             f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}"
         )
     return picks
