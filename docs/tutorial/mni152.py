@@ -14,7 +14,11 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nilearn import datasets
+
+try:
+    from nilearn import datasets
+except ImportError:  # an extra, which `make setup` does not install
+    raise SystemExit("mni152.py: wanted nilearn, run: pip install -e '.[tutorial]'") from None
 
 SIDES = ("train", "train", "val", "train", "train", "test", "train")  # slabs from the neck to the crown
 GAP = 6  # mm between two slabs
