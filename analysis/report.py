@@ -94,6 +94,7 @@ def render(page: Page) -> str:
         scores=scores.shown(page.study),
         runs=run_table(page),
         settings=settings(page.study),
+        experiments=dict(zip(page.study.runs["run_id"], page.study.runs["experiment_id"], strict=True)),
     )
 
 

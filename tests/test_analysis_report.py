@@ -119,6 +119,26 @@ def test_text_from_the_store_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in page
 
 
+def test_links_lead_to_every_run_and_every_part() -> None:
+    runs = make(TWO, (3, 30, 100, 300), 4)
+    study = cells.study(runs_of(runs))
+    scores = measures.measure(study, curves_of(runs))
+    curves = decisions.curves(study, scores)
+    found = decisions.decide(study, scores, curves)
+    judged = claims.judge(claims.context(study, scores, curves, {}))
+    parts = [*maker.DECISIONS, maker.SCORES, *maker.TABLES]
+    page = report.render(report.Page(study, found, judged, (), {}, parts, "python", "http://host:5000"))
+    links = set(re.findall(r'href="([^"]*)"', page))
+    inner = {link for link in links if link.startswith("#")}
+    assert inner == {f"#{part}" for part in parts}
+    assert all(f'id="{link[1:]}"' in page for link in inner)
+    place = "http://host:5000/#/experiments/0/runs/{}?workflowType=machine_learning"
+    assert links - inner == {place.format(run) for run in study.runs["run_id"]}
+    for run in study.runs["run_id"]:  # in the table of runs, and wherever a claim names it
+        assert page.count(place.format(run)) == 1 + sum(run in j.run_ids for j in judged)
+    assert any(j.run_ids for j in judged)
+
+
 def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
     runs = make(("scratch", "supervised"), (3, 30), 1)
     study = cells.study(runs_of(runs))
