@@ -1,13 +1,16 @@
-"""The Ray back-end where it differs from the others: without Ray, and what fits on which machines."""
+"""The Ray back-end where it differs from the others: without Ray, without a cluster, what fits on which machines."""
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from sslseg import launch, names, params
+from sslseg import launch, names, params, processes
 from sslseg.names import SslsegError
 
 
@@ -23,35 +26,91 @@ def test_without_ray_one_sentence_and_exit_code_2(
     )
 
 
+@pytest.fixture
+def cluster():
+    """Ray's connection to a cluster, without Ray's executor."""
+    pytest.importorskip("ray", reason="the extra `ray` is not installed")
+    from sslseg.executors import _cluster
+
+    return _cluster
+
+
+def test_no_cluster_at_the_address_is_one_sentence(cluster, monkeypatch: pytest.MonkeyPatch):
+    def init(address: str, **given: object) -> None:
+        raise ConnectionError(f"nobody is at {address}\nand a page of advice")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    settings = params.Workers(executor="ray", ray_address="127.0.0.1:1")
+    wanted = r"no Ray cluster answers at '127\.0\.0\.1:1' \(nobody is at 127"
+    with pytest.raises(SslsegError, match=wanted), cluster.connected(settings):
+        raise AssertionError("there is none")
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_start_that_fails_is_tried_again_then_told(cluster, monkeypatch: pytest.MonkeyPatch, times: int):
+    """A machine too busy for Ray's own 15 seconds: Exception("The current node timed out during startup. …")."""
+    tries = []
+
+    def init(address: str, **given: object) -> None:
+        tries.append(address)
+        if len(tries) <= times:
+            raise Exception("The current node timed out during startup. This could …")
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    settings = params.Workers(executor="ray")
+    if times < cluster.STARTS:
+        with cluster.connected(settings):
+            pass
+    else:
+        wanted = "did not start on this machine in 3 tries .*timed out"
+        with pytest.raises(SslsegError, match=wanted), cluster.connected(settings):
+            raise AssertionError("there is none")
+    assert tries == ["local"] * 3
+
+
+def test_the_end_of_a_sweep_reaches_workers_before_rays_own_processes(monkeypatch: pytest.MonkeyPatch):
+    """On a signal children are ended; whoever is Ray itself stays until its workers are, or until told to go."""
+    sleeper = [sys.executable, "-c", "import signal; signal.pause()"]
+    worker = subprocess.Popen(sleeper)
+    raylet = subprocess.Popen([*sleeper, "/somewhere/site-packages/ray/core/src/ray/raylet/raylet"])
+    mine = [psutil.Process(child.pid) for child in (worker, raylet)]  # not what other tests have started
+    monkeypatch.setattr(psutil.Process, "children", lambda self, recursive=False: mine)
+    try:
+        signalled = {child.pid for child in processes._signal_children()}
+        assert worker.pid in signalled
+        assert raylet.pid not in signalled
+        assert worker.wait(60) == -signal.SIGTERM
+        processes.end_daemons()
+        assert raylet.wait(60) == -signal.SIGKILL
+    finally:
+        worker.kill()
+        raylet.kill()
+
+
 def machine(address: str, alive: bool = True, **resources: float) -> dict:
     return {"Alive": alive, "NodeManagerAddress": address, "Resources": resources}
 
 
-def test_what_a_worker_reserves_and_how_many_fit(monkeypatch: pytest.MonkeyPatch):
+def test_what_a_worker_reserves_and_how_many_fit(cluster, monkeypatch: pytest.MonkeyPatch):
     """Fractions share a device; a worker is never split over two machines; dead machines do not count."""
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    from sslseg.executors import ray
-
     there = [machine("a", CPU=8, GPU=2), machine("b", CPU=3), machine("c", alive=False, CPU=64, GPU=8)]
-    monkeypatch.setattr(ray.ray, "nodes", lambda: there)
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: there)
     for knobs, wanted, fitting in (
         ({}, {"num_cpus": 1.0, "num_gpus": 1.0}, 2),
         ({"ray_gpus": 0.25, "ray_cpus": 1.5}, {"num_cpus": 1.5, "num_gpus": 0.25}, 5),
         ({"device": "cpu", "ray_cpus": 2.0}, {"num_cpus": 2.0, "num_gpus": 0.0}, 5),
         ({"ray_cpus": 16.0}, {"num_cpus": 16.0, "num_gpus": 1.0}, 0),
     ):
-        demand = ray._demand(params.Workers(**knobs))
+        demand = cluster.demand(params.Workers(**knobs))
         assert demand == wanted
-        assert ray._fitting(demand) == fitting
+        assert cluster.fitting(demand) == fitting
 
 
-def test_a_sqlite_store_is_for_one_machine(monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("ray", reason="the extra `ray` is not installed")
-    from sslseg.executors import ray
-
-    monkeypatch.setattr(ray.ray, "nodes", lambda: [machine("a"), machine("a")])
-    ray._check_store("sqlite:////x/mlflow.db")
-    monkeypatch.setattr(ray.ray, "nodes", lambda: [machine("a"), machine("b")])
-    ray._check_store("http://tracking:5000")
+def test_a_sqlite_store_is_for_one_machine(cluster, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [machine("a"), machine("a")])
+    cluster.check_store("sqlite:////x/mlflow.db")
+    monkeypatch.setattr(cluster.ray, "nodes", lambda: [machine("a"), machine("b")])
+    cluster.check_store("http://tracking:5000")
     with pytest.raises(SslsegError, match="2 machines and the tracking store is a SQLite file"):
-        ray._check_store("sqlite:////x/mlflow.db")
+        cluster.check_store("sqlite:////x/mlflow.db")

@@ -7,6 +7,7 @@ launcher is the grandparent, and its death sends the kernel's signal to nobody.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -17,6 +18,7 @@ import psutil
 WATCH_SECONDS = 0.5
 STALE_SECONDS = 1800.0  # a heartbeat this old, on another machine, counts as dead
 GRACE_SECONDS = 10.0
+RAY = re.compile(r"/ray/(core|dashboard|_private|autoscaler)/")
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
 
 
@@ -95,12 +97,27 @@ def raise_on_signals() -> None:
     signal.signal(signal.SIGINT, handle)
 
 
+def _is_daemon(child: psutil.Process) -> bool:
+    """Whether it is a part of Ray, not a worker: without them nobody can end the workers."""
+    return bool(RAY.search(" ".join(child.cmdline())))
+
+
+def end_daemons() -> None:
+    """Kill what is left of a Ray that could not be started."""
+    for child in psutil.Process().children(recursive=True):
+        try:
+            if _is_daemon(child):
+                child.kill()
+        except psutil.NoSuchProcess:
+            continue
+
+
 def _signal_children() -> list[psutil.Process]:
     ended = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if "resource_tracker" in " ".join(child.cmdline()):
-                continue  # multiprocessing's own: ignores SIGTERM and goes with its parent
+            if "resource_tracker" in " ".join(child.cmdline()) or _is_daemon(child):
+                continue  # multiprocessing's own: ignores SIGTERM and goes with its parent, as Ray's do
             child.terminate()
             ended.append(child)
         except psutil.NoSuchProcess:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from sslseg.names import TAG_PROCESS, ParamError, SslsegError
 from sslseg.params import Workers
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")  # 60 s are few on a busy machine
 
 try:
     import ray
@@ -28,6 +29,9 @@ except ImportError:
     raise ParamError(
         "executor: ray is not installed here; `pip install -e .[ray]`, or use executor=local"
     ) from None
+from sslseg.executors import _cluster  # noqa: E402 imports ray
+
+WAIT_SECONDS = 60.0  # without a word from any worker, until it is said that none has a machine
 
 
 class _Worker:
@@ -72,7 +76,12 @@ class _Crew:
 
     def next(self) -> tuple[Job | None, tuple[str, str] | None, str]:
         """Wait for a call to end: its job, what came back (None = the worker is lost), and why it is lost."""
-        (call,), _ = ray.wait(list(self.calls))
+        ended: list[Any] = []
+        while not ended:
+            ended, _ = ray.wait(list(self.calls), timeout=WAIT_SECONDS)
+            if not ended and not any(job for _, job in self.calls.values()):
+                print("sslseg: waiting for a machine with room for a worker", file=sys.stderr, flush=True)
+        (call,) = ended
         worker, job = self.calls.pop(call)
         try:
             found = ray.get(call)
@@ -109,8 +118,8 @@ def places(p: Workers) -> tuple[int, int]:
         return p.workers, threads
     if not p.ray_address:
         return max(1, int((os.cpu_count() or 1) / p.ray_cpus)), threads
-    with _connected(p):
-        return _fitting(_demand(p)), threads
+    with _cluster.connected(p):
+        return _cluster.fitting(_cluster.demand(p)), threads
 
 
 def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcome]:
@@ -120,12 +129,12 @@ def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcom
         SslsegError: no cluster answers, it has no room for one worker, or its workers do not start.
     """
     uri = next((job.context.get("uri", "") for job in graph.waiting.values()), "")
-    with _connected(p):
-        demand = _demand(p)
-        fitting = _fitting(demand)
+    with _cluster.connected(p):
+        demand = _cluster.demand(p)
+        fitting = _cluster.fitting(demand)
         if not fitting:
             raise SslsegError(f"executor: no machine of the cluster has {demand} for a worker")
-        _check_store(uri)
+        _cluster.check_store(uri)
         crew = _Crew(work, demand | {"max_restarts": 0, "max_task_retries": 0}, uri)
         try:
             for _ in range(min(p.workers or fitting, len(graph.waiting))):
@@ -165,61 +174,3 @@ def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
                 continue
             found = ("", f"its worker process died {times} times")
         yield graph.close(Outcome(job, *found))
-
-
-@contextmanager
-def _connected(p: Workers) -> Iterator[None]:
-    """Be a driver of the cluster; one that was started here ends with the block.
-
-    Raises:
-        SslsegError: no cluster answers at the address.
-    """
-    here = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)  # as multiprocessing hands it on
-    given = {"include_dashboard": False} if not p.ray_address else {}
-    try:
-        ray.init(
-            p.ray_address or "local", logging_level="WARNING",
-            runtime_env={"env_vars": {"PYTHONPATH": here}}, **given,
-        )  # fmt: skip
-    except (ConnectionError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise SslsegError(f"ray_address: no Ray cluster answers at {p.ray_address!r} ({why})") from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _machines() -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _demand(p: Workers) -> dict[str, float]:
-    """What Ray reserves for one worker."""
-    devices = any(node["Resources"].get("GPU") for node in _machines()) and p.device != "cpu"
-    return {"num_cpus": p.ray_cpus, "num_gpus": float(devices) if p.ray_gpus is None else p.ray_gpus}
-
-
-def _fitting(demand: dict[str, float]) -> int:
-    """How many workers the machines have room for now."""
-    wanted = {"CPU": demand["num_cpus"], "GPU": demand["num_gpus"]}
-    return sum(
-        int(min(node["Resources"].get(kind, 0.0) / amount for kind, amount in wanted.items() if amount))
-        for node in _machines()
-    )
-
-
-def _check_store(uri: str) -> None:
-    """SQLite cannot be shared between machines.
-
-    Raises:
-        SslsegError: that is what was asked for.
-    """
-    from sslseg import store
-
-    machines = {node["NodeManagerAddress"] for node in _machines()}
-    if uri and store.sqlite_path(uri) and len(machines) > 1:
-        raise SslsegError(
-            f"executor: the cluster has {len(machines)} machines and the tracking store is a SQLite file, which "
-            "they cannot share; start a tracking server and set MLFLOW_TRACKING_URI to it"
-        )
