@@ -76,9 +76,9 @@ def test_two_words_or_one_with_an_equals_sign():
         share=st.floats(0, 1),
         on=st.booleans(),
         epoch=st.none() | st.integers(0, 10**9),
-        minutes=st.none() | st.floats(allow_nan=False),
+        minutes=st.none() | st.floats(allow_nan=False, allow_infinity=False),
         numbers=st.lists(st.integers(0, 99)).map(tuple),
-        shares=st.lists(st.floats(allow_nan=False)).map(tuple),
+        shares=st.lists(st.floats(allow_nan=False, allow_infinity=False)).map(tuple),
         steps=st.none() | st.integers(1, 10**6),
     )
 )
@@ -93,11 +93,12 @@ def test_any_value_comes_back_from_its_text(toy: Toy):
         (["--zzz=3"], "unknown parameter 'zzz' (known:"),
         (["3"], "unknown parameter '3'"),
         (["--count", "3.5"], "count: wanted a whole number, got '3.5'"),
-        (["--share", "half"], "share: wanted a number, got 'half'"),
+        (["--share", "half"], "share: wanted a finite number, got 'half'"),
         (["--on", "maybe"], "on: wanted true or false, got 'maybe'"),
         (["--numbers", "1,x"], "numbers: wanted a whole number, got 'x'"),
-        (["--share", "nan"], "share: must be a number; not NaN"),
-        (["--share", "inf"], "share: must be at most 1; not inf"),
+        (["--share", "nan"], "share: wanted a finite number, got 'nan'"),
+        (["--share", "inf"], "share: wanted a finite number, got 'inf'"),
+        (["--share", "1.5"], "share: must be at most 1; not 1.5"),
         (["--count", "0"], "count: must be at least 1; not 0"),
         (["--count", "11"], "count: must be at most 10; not 11"),
         (["--numbers", "3,-1"], "numbers: must be at least 0; not -1"),
@@ -117,7 +118,7 @@ def test_all_faults_at_once():
     with pytest.raises(ParamError) as error:
         flags.from_mapping(Toy, {"count": "x", "share": "y", "wrod": "z"})
     assert str(error.value).split("; ") == [
-        "count: wanted a whole number, got 'x'", "share: wanted a number, got 'y'",
+        "count: wanted a whole number, got 'x'", "share: wanted a finite number, got 'y'",
         "unknown parameter 'wrod'", "did you mean 'word'?",
     ]  # fmt: skip
     with pytest.raises(ParamError) as error:

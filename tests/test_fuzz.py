@@ -13,15 +13,16 @@ from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.utils import validation
 
-from sslseg import flags, params, runs
+from sslseg import flags, params, registering, runs
 from sslseg.data import gunzip, nifti, pictures
 from sslseg.datasets import acdc, decathlon, mnms
 from sslseg.models import dialects, torchfile
-from sslseg.names import DataError
+from sslseg.names import DataError, ParamError
 from tests import foreign_trees, trees
-from tests.fuzz import FORMATS, runner
+from tests.fuzz import EXTRAS, FORMATS, runner
 
-EACH = {"nifti": 42, "parameters": 60, "names": 45, "encoder folder": 9}  # cases; others: one a class
+# cases; others have one a class
+EACH = {"nifti": 42, "parameters": 60, "names": 45, "NRRD": 12, "MetaImage": 12, "DICOM": 12}
 
 
 def _report(name: str, cases: int, folder: Path) -> runner.Report:
@@ -31,6 +32,8 @@ def _report(name: str, cases: int, folder: Path) -> runner.Report:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_the_right_result_or_one_clear_error(name: str, tmp_path: Path):
+    if name in EXTRAS:
+        pytest.importorskip(EXTRAS[name], reason=f"{EXTRAS[name]}, an extra, is not installed")
     report = _report(name, EACH.get(name, 0), tmp_path)
     assert report.cases >= 1
     assert not report.failures, "\n".join(report.failures)
@@ -138,6 +141,45 @@ def test_entries_of_the_decathlon(tmp_path: Path, test: object, sentence: str):
 def test_an_error_quotes_no_whole_file():
     assert len(str(DataError("x" * 100_000))) < 2000
     assert str(DataError("short")) == "short"
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "x" * 5000])
+def test_an_error_quotes_no_whole_parameter(text: str):
+    for name in ("threads", "verify", "preset"):
+        with pytest.raises(ParamError) as caught:
+            flags.resolve(flags.parse(params.Finetune, [f"--{name}={text}", "--encoder=scratch"]))
+        assert len(str(caught.value)) < 700
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e400", "9" * 5000])
+def test_a_parameter_is_a_finite_number(text: str):
+    with pytest.raises(ParamError, match="lr: wanted a finite number"):
+        flags.resolve(flags.parse(params.Finetune, [f"--lr={text}", "--encoder=scratch"]))
+
+
+def test_a_long_lineage_has_an_alias_of_its_own():
+    one, other = (registering.alias_of("byol-" + "心" * 300 + end) for end in "ab")
+    assert one != other
+    validation._validate_model_alias_name(one)
+
+
+def test_room_is_not_set_aside_for_what_a_png_cannot_hold(tmp_path: Path):
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    path = tmp_path / "a.png"
+    head = struct.pack(">IIBBBBB", 9000, 9000, 16, 0, 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(99)))
+        + chunk(b"IEND", b"")
+    )
+    with runner.bounded(memory=64 << 20), pytest.raises(DataError, match="9000 x 9000 pixels in"):
+        pictures.read(path)
 
 
 def test_a_torn_tiff_is_not_only_warned_of(tmp_path: Path):

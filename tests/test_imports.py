@@ -58,3 +58,9 @@ def test_timm_without_network_says_what_to_do(monkeypatch):
     for name in ("resnet19", "resnet18.no_such_tag", "hf-hub:timm/resnet18"):
         with pytest.raises(EncoderError, match="no weights of that name"):
             imports.fetch(f"timm:{name}")
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b", "absent"])
+def test_a_name_that_no_file_can_have(name: str):
+    with pytest.raises(EncoderError, match="wanted a checkpoint file, there is none"):
+        imports.fetch(f"file:{name}", origin="a colleague")

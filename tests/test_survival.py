@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 
 from sslseg import tracking
 from sslseg.store import sqlite_path
-from tests.long import kills, saboteur
+from tests.long import facts, kills, places, saboteur
 
 ROOT = Path(__file__).parents[1]
 
@@ -25,14 +25,14 @@ STAGES = ["pretrain", "finetune"]
 
 @pytest.mark.slow
 def test_the_plug_is_pulled_once_in_each_stage(tmp_path: Path):
-    command = [sys.executable, "-m", "tests.long.kills", "--kills", "1", "--folder", str(tmp_path / "k"),
+    command = [sys.executable, "-m", "tests.long.kills", "--kills", "1", "--cold", "0", "--folder", str(tmp_path / "k"),
                "--stages", *STAGES]  # fmt: skip
     env = os.environ | {"PYTHONPATH": f"{ROOT}/src:{ROOT}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     assert [row["stage"] for row in rows] == STAGES, done.stderr[-2000:]
     assert [row["faults"] for row in rows] == [[]] * len(rows)
-    assert max(row["repeated"] for row in rows) <= kills.INTERVAL
+    assert max(row["repeated"] for row in rows) <= places.INTERVAL
     assert done.returncode == 0
 
 
@@ -51,18 +51,18 @@ def test_a_fault_is_not_overlooked():
     """The comparison itself: a lost number, a lost run, another digest, a version too many, a half model."""
     run = {"status": "FINISHED", "numbers": [["a", 1, "0.5"]], "params": {}, "models": [["encoder", "x"]]}
     whole = {"runs": {"finetune f": [run]}, "versions": [{"name": "e"}], "registered half": []}
-    assert kills.compare(whole, whole) == []
+    assert facts.compare(whole, whole) == []
     for change in (
         {"numbers": []},
         {"numbers": [["a", 1, "0.6"]]},
         {"models": [["encoder", "y"]]},
         {"status": "KILLED"},
     ):
-        assert kills.compare(whole, whole | {"runs": {"finetune f": [run | change]}})
-    assert kills.compare(whole, whole | {"runs": {}})
-    assert kills.compare(whole, whole | {"runs": {"finetune f": [run, run]}})
-    assert kills.compare(whole, whole | {"versions": [{"name": "e"}] * 2})
-    assert kills.compare(whole, whole | {"registered half": ["m-1"]})
+        assert facts.compare(whole, whole | {"runs": {"finetune f": [run | change]}})
+    assert facts.compare(whole, whole | {"runs": {}})
+    assert facts.compare(whole, whole | {"runs": {"finetune f": [run, run]}})
+    assert facts.compare(whole, whole | {"versions": [{"name": "e"}] * 2})
+    assert facts.compare(whole, whole | {"registered half": ["m-1"]})
 
 
 def test_effects_are_counted_over_processes(tmp_path: Path):

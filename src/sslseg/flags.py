@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import types
 import typing
 from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar
 
-from sslseg.names import ParamError
+from sslseg.names import ParamError, quoted
 
 T = TypeVar("T")
 FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
@@ -91,10 +92,13 @@ def _scalar(text: str, kind: type, name: str) -> Any:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
                 text.lower()
             ]
-        return kind(text)
+        value = kind(text)
+        if kind is float and not math.isfinite(value):
+            raise ValueError
+        return value
     except (ValueError, KeyError):
-        word = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
-        raise ParamError(f"{name}: wanted {word}, got {text!r}") from None
+        word = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
+        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}") from None
 
 
 def from_text(text: str, hint: Any, name: str) -> Any:
@@ -132,14 +136,16 @@ def check(params: Any) -> None:
             continue
         for item in value if isinstance(value, tuple) else (value,):
             if meta.choices and item not in meta.choices:
-                faults.append(f"{name}: must be one of {', '.join(map(str, meta.choices))}; not {item!r}")
+                faults.append(
+                    f"{name}: must be one of {', '.join(map(str, meta.choices))}; not {quoted(item)}"
+                )
             if isinstance(item, int | float) and not isinstance(item, bool):
                 if item != item:
                     faults.append(f"{name}: must be a number; not NaN")
                 elif meta.low is not None and item < meta.low:
-                    faults.append(f"{name}: must be at least {meta.low:g}; not {item!r}")
+                    faults.append(f"{name}: must be at least {meta.low:g}; not {quoted(item)}")
                 elif meta.high is not None and item > meta.high:
-                    faults.append(f"{name}: must be at most {meta.high:g}; not {item!r}")
+                    faults.append(f"{name}: must be at most {meta.high:g}; not {quoted(item)}")
     if faults:
         raise ParamError("; ".join(faults))
 
@@ -164,12 +170,12 @@ def resolve(params: T) -> T:
     if names:
         preset = params.preset
         if preset not in names:
-            raise ParamError(f"preset: must be one of {', '.join(names)}; not {preset!r}")
+            raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(preset)}")
         filled = {}
         for name, (_, meta, _) in knobs(type(params)).items():
             if meta.presets is not None and getattr(params, name) is None:
                 if preset not in meta.presets:
-                    raise ParamError(f"{name}: preset {preset!r} has no value for it, give one")
+                    raise ParamError(f"{name}: preset {quoted(preset)} has no value for it, give one")
                 filled[name] = meta.presets[preset]
         params = dataclasses.replace(params, **filled)
         check(params)
@@ -202,7 +208,9 @@ def parse(cls: type[T], argv: list[str]) -> T:
     got, rest = parser.parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
-        raise ParamError(f"unknown parameter {name!r}{_nearest(name, table)} (known: {', '.join(table)})")
+        raise ParamError(
+            f"unknown parameter {quoted(name)}{_nearest(name, table)} (known: {', '.join(table)})"
+        )
     return from_mapping(cls, {k: v for k, v in vars(got).items() if v is not None})
 
 
@@ -216,7 +224,7 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
     values, faults = {}, []
     for name, text in texts.items():
         if name not in table:
-            faults.append(f"unknown parameter {name!r}{_nearest(name, table)}")
+            faults.append(f"unknown parameter {quoted(name)}{_nearest(name, table)}")
             continue
         f, meta, hint = table[name]
         if meta.presets is not None and text.strip() == FROM_PRESET:

@@ -87,6 +87,12 @@ EXIT_LEAK = 3  # an ancestor saw val or test data
 SENTENCE = 1500  # characters of an error that may quote somebody's file
 
 
+def quoted(value: object, most: int = 80) -> str:
+    """`value` as Python writes it, cut: what a sentence quotes of somebody's input."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
 class SslsegError(Exception):
     """An error that its reader can act on: what was wanted, what came, where to look."""
 

@@ -30,6 +30,7 @@ from sslseg.names import (
 from sslseg.runs import Run
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
+ALIAS = 250  # characters, MLflow takes 255
 TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
 DESCRIPTIONS = {
     KIND_ENCODER: "Encoders: timm `local-dir` folders. Open one with "
@@ -218,6 +219,8 @@ def alias_of(text: str) -> str:
     text = re.sub(r"@\d+$", "", text.strip())
     text = re.sub(r"\s*[+>]\s*", "--", text)
     text = re.sub(r"[^\w-]+", "-", text).strip("-") or "unknown"
+    if len(text) > ALIAS:
+        text = f"{text[: ALIAS - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
     reserved = text.lower() == "latest" or re.fullmatch(r"v\d+", text, re.IGNORECASE)
     return f"{text}-" if reserved else text
 

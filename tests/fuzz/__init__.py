@@ -18,6 +18,15 @@ FORMATS = {  # name -> its module
     **dict.fromkeys(TEXTS, "tests.fuzz.texts"),
     **{f"checkpoint {name}": "tests.fuzz.checkpoints" for name in DIALECTS},
     "safetensors": "tests.fuzz.checkpoints",
-    **dict.fromkeys(("encoder folder", "own checkpoint", "archive", "picture"), "tests.fuzz.stored"),
+    "importer": "tests.fuzz.importers",
+    **dict.fromkeys(
+        ("encoder folder", "segmenter folder", "own checkpoint", "archive", "picture"), "tests.fuzz.stored"
+    ),
+    **dict.fromkeys(("NRRD", "MetaImage", "DICOM"), "tests.fuzz.scans"),
     **dict.fromkeys(("parameters", "names"), "tests.fuzz.words"),
 }
+EXTRAS = {
+    "NRRD": "SimpleITK",
+    "MetaImage": "SimpleITK",
+    "DICOM": "pydicom",
+}  # packages that are no dependency

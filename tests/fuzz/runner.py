@@ -12,15 +12,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sslseg.names import SslsegError
 
-SECONDS = 10.0  # a case that takes longer hangs; the usual one takes milliseconds
+SECONDS = 10.0  # of CPU; a case that takes longer hangs, the usual one takes milliseconds
+WAITING = 6  # times as long by the clock, for what hangs without computing
 MEMORY = 512 << 20  # bytes beyond what the process has when the case begins
 LONGEST = 2000  # characters of one clear error
 SAID = 60  # characters by which outcomes are told apart
+TIMERS = {signal.ITIMER_PROF: signal.SIGPROF, signal.ITIMER_REAL: signal.SIGALRM}
 Mutation = Callable[[np.random.Generator, Path], Callable[[], str]]
 
 
@@ -49,29 +52,36 @@ class Report:
     def cases(self) -> int:
         return sum(self.outcomes.values())
 
-    def of(self, kind: str) -> Counter:
-        """outcome -> how often, of one class of mutation."""
-        return Counter({outcome: n for (k, outcome), n in self.outcomes.items() if k == kind})
+    def row(self, seed: int) -> dict[str, Any]:
+        """For docs/reliability.json: class of mutation -> outcome -> how often."""
+        kinds: dict[str, dict[str, int]] = {}
+        for (kind, said), count in sorted(self.outcomes.items()):
+            kinds.setdefault(kind, {})[said] = count
+        return {"seed": seed, "kinds": kinds}
 
 
 @contextlib.contextmanager
 def bounded(seconds: float = SECONDS, memory: int = MEMORY) -> Iterator[None]:
-    """Hang after `seconds`; MemoryError where an allocation would go beyond `memory` bytes more than now."""
+    """Hang after `seconds` of CPU, or WAITING times as many by the clock; MemoryError where an allocation would
+    go beyond `memory` bytes more than now."""
 
     def stop(number: int, frame: object) -> None:
         raise Hang
 
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    before = signal.signal(signal.SIGALRM, stop)
+    before = {number: signal.signal(number, stop) for number in TIMERS.values()}
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + memory, hard))
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    signal.setitimer(signal.ITIMER_REAL, WAITING * seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        for timer in TIMERS:
+            signal.setitimer(timer, 0)
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
-        signal.signal(signal.SIGALRM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def outcome(call: Callable[[], str]) -> tuple[str, bool]:
@@ -116,21 +126,3 @@ def run(name: str, mutations: dict[str, Mutation], cases: int, scratch: Path, se
             report.failures.append(f"{name} {kind}, case {n}, seed {seed}: {said}")
         shutil.rmtree(folder)
     return report
-
-
-def table(reports: list[Report]) -> str:
-    """Markdown: a row a class of mutation; distinct outcomes, and how many were read and refused."""
-    lines = ["| format | mutation | cases | read | refused | distinct outcomes | failures |",
-             "|---|---|--:|--:|--:|--:|--:|"]  # fmt: skip
-    for report in reports:
-        for kind in dict.fromkeys(kind for kind, _ in report.outcomes):
-            found = report.of(kind)
-            cases, read, refused = (
-                sum(n for said, n in found.items() if said.startswith(word))
-                for word in ("", "read", "refused")
-            )
-            failed = cases - read - refused
-            lines.append(
-                f"| {report.name} | {kind} | {cases} | {read} | {refused} | {len(found)} | {failed} |"
-            )
-    return "\n".join(lines)

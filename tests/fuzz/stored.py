@@ -15,9 +15,10 @@ import torch
 
 from sslseg import archive, names
 from sslseg.data import formats
-from sslseg.models import encoder
+from sslseg.models import encoder, segmenter, unet
 from sslseg.training import checkpoint
 from tests.fuzz.runner import Mutation, Wrong
+from tests.fuzz.texts import node
 
 ARCHITECTURE = "test_resnet"
 
@@ -47,7 +48,7 @@ def _spoil(rng: np.random.Generator, path: Path) -> None:
     path.write_bytes(data)
 
 
-# ---------------------------------------------------------------- encoder folders
+# ---------------------------------------------------------------- folders of models
 @cache
 def _encoder() -> dict[str, bytes]:
     import tempfile
@@ -58,40 +59,68 @@ def _encoder() -> dict[str, bytes]:
         return {f.name: f.read_bytes() for f in Path(scratch).iterdir()}
 
 
-def _model(rng, folder: Path, file: str) -> Callable[[], str]:
-    for name, data in _encoder().items():
-        (folder / name).write_bytes(data)
-    _spoil(rng, folder / file)
+@cache
+def _segmenter() -> dict[str, bytes]:
+    import tempfile
 
+    with tempfile.TemporaryDirectory() as scratch:
+        net = unet.empty(ARCHITECTURE, 1, 2, (8, 8, 8, 8, 8))
+        law = {"kind": "dataset", "mean": [0.5], "std": [0.5]}
+        segmenter.save(net, Path(scratch), architecture=ARCHITECTURE, channels=1, classes=("background", "LV"),
+                       decoder_channels=(8,) * 5, law=law, spacing=1.0)  # fmt: skip
+        return {f.name: f.read_bytes() for f in Path(scratch).iterdir()}
+
+
+MODELS = {"encoder folder": (_encoder, encoder.load), "segmenter folder": (_segmenter, segmenter.load)}
+
+
+def _loads(kind: str, folder: Path) -> Callable[[], str]:
     def call() -> str:
-        net = encoder.load(folder)
+        found = MODELS[kind][1](folder)
+        net = found[0] if isinstance(found, tuple) else found
         if sum(p.numel() for p in net.parameters()) > 50e6:
             raise Wrong("a network out of all proportion to its file")
-        return "as an encoder"
+        return "as a model"
 
     return call
 
 
-def encoder_weights(rng, folder):
-    return _model(rng, folder, names.WEIGHTS_FILE)
+def spoilt(kind: str, file: str, rng, folder):
+    """Bytes of one of the two files."""
+    for name, data in MODELS[kind][0]().items():
+        (folder / name).write_bytes(data)
+    _spoil(rng, folder / file)
+    return _loads(kind, folder)
 
 
-def encoder_config(rng, folder):
-    return _model(rng, folder, names.CONFIG_FILE)
-
-
-def encoder_config_node(rng, folder):
+def config_node(kind: str, rng, folder):
     """One value of config.json replaced."""
-    from tests.fuzz.texts import node
-
-    for name, data in _encoder().items():
+    for name, data in MODELS[kind][0]().items():
         (folder / name).write_bytes(node(rng, data) if name == names.CONFIG_FILE else data)
+    return _loads(kind, folder)
 
-    def call() -> str:
-        encoder.load(folder)
-        return "as an encoder"
 
-    return call
+def config_size(kind: str, rng, folder):
+    """Numbers out of all proportion in config.json: of channels, classes, decoder stages."""
+    config = json.loads(MODELS[kind][0]()[names.CONFIG_FILE])
+    many = int(rng.choice([0, -1, 1, 64, 65, 1000, 10**5, 10**9]))
+    changes = (
+        {"model_args": {"in_chans": many}}, {"classes": ["x"] * min(abs(many), 10**5)}, {"num_features": many},
+        {"decoder_channels": [many] * 5}, {"decoder_channels": [8] * min(abs(many), 1000)}, {"num_classes": many},
+        {"architecture": "eva_giant_patch14_560"}, {"architecture": "convnext_xxlarge"}, {"spacing": float(many)},
+    )  # fmt: skip
+    for name, data in MODELS[kind][0]().items():
+        (folder / name).write_bytes(data)
+    changed = config | changes[int(rng.integers(len(changes)))]
+    (folder / names.CONFIG_FILE).write_text(json.dumps(changed))
+    return _loads(kind, folder)
+
+
+def _of_model(kind: str) -> dict[str, Mutation]:
+    return {
+        "weights": partial(spoilt, kind, names.WEIGHTS_FILE), "config": partial(spoilt, kind, names.CONFIG_FILE),
+        "config node": partial(config_node, kind), "config size": partial(config_size, kind),
+    }  # fmt: skip
 
 
 # ---------------------------------------------------------------- checkpoints of a training
@@ -193,7 +222,7 @@ def _picture(rng, folder: Path, suffix: str) -> Callable[[], str]:
 
 
 ALL: dict[str, dict[str, Mutation]] = {
-    "encoder folder": {f.__name__: f for f in (encoder_weights, encoder_config, encoder_config_node)},
+    **{kind: _of_model(kind) for kind in MODELS},
     "own checkpoint": {"training_checkpoint": training_checkpoint},
     "archive": {f.__name__: f for f in (packed, archive_members)},
     "picture": {s[1:]: partial(_picture, suffix=s) for s in (".png", ".tiff", ".bmp", ".jpg")},

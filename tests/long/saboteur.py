@@ -1,4 +1,4 @@
-"""Dies by SIGKILL before, after or in the middle of one of the effects that a stage has on the world.
+"""Dies by SIGKILL before, after or in the middle of one of the effects that a stage has on the world, or waits there.
 
 Every effect (a step of training, a part of a checkpoint's writing, a call of the store) is a line of a file
 that all processes of a command append to; the number of the line is the number of the effect.
@@ -10,11 +10,13 @@ import functools
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-VARIABLE = "SSLSEG_SABOTAGE"  # JSON: log, at (number of the effect to die in), mode
+VARIABLE = "SSLSEG_SABOTAGE"  # JSON: log, at (number of the effect to die in), mode: "all", "worker", "wait"
+GO = ".go"  # of the log: the file that one who waits is waiting for
 WIDTH = 64  # bytes a line, so that the place in the file is the number
 STORE = (
     "create_run", "log_batch", "log_text", "log_artifact", "log_artifacts", "set_tag", "update_run",
@@ -34,11 +36,19 @@ def install() -> None:
         os.write(log, f"{os.getpid()} {name}".ljust(WIDTH - 1)[: WIDTH - 1].encode() + b"\n")
         return os.lseek(log, 0, os.SEEK_CUR) // WIDTH - 1 == told.get("at")
 
+    mode = told.get("mode", "all")
+
     def point(name: str) -> None:
         if reached(name):
-            die(told.get("mode", "all"))
+            wait(Path(told["log"] + GO)) if mode == "wait" else die(mode)
 
-    _wrap(point, reached, told.get("mode", "all"))
+    _wrap(point, reached, mode)
+
+
+def wait(go: Path) -> None:
+    """Until something has been done to the world."""
+    while not go.exists():
+        time.sleep(0.02)
 
 
 def die(mode: str) -> None:

@@ -16,6 +16,7 @@ SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
 LOSSY = (".jpg", ".jpeg")
 GREY = ("1", "L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes
 COLOUR = 1 << 24
+DEFLATE = 1032  # bytes that zlib makes of one at most, by its own documentation; 8 pixels of 1 bit each
 TIFF, SOFTWARE = (".tif", ".tiff"), 305  # TIFF's tag of the program that wrote a file
 MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
 DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of it
@@ -69,12 +70,20 @@ def _pages(path: Path, labels: bool) -> np.ndarray:
             warnings.filterwarnings("error", DAMAGE, UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
+                _check_size(path, picture)
                 pages = [_array(page, labels) for page in ImageSequence.Iterator(picture)]
     except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a picture ({error})") from None
     if len({page.shape for page in pages}) > 1:
         raise DataError(f"{path}: wanted pages of one size and kind, got {sorted({p.shape for p in pages})}")
     return np.stack(pages)
+
+
+def _check_size(path: Path, picture: Image.Image) -> None:
+    """A PNG cannot hold more pixels than its bytes can be unpacked to; room for them is set aside first."""
+    pixels, held = picture.width * picture.height, path.stat().st_size
+    if picture.format == "PNG" and pixels > 8 * DEFLATE * held:
+        raise ValueError(f"{picture.width} x {picture.height} pixels in {held:,} bytes")
 
 
 def _array(page: Image.Image, labels: bool) -> np.ndarray:

@@ -22,7 +22,7 @@ from torch import nn
 from sslseg.data import streams
 from sslseg.models import folders
 from sslseg.models.audit import audit
-from sslseg.names import EncoderError
+from sslseg.names import EncoderError, quoted
 
 CLASSIFIER = 0  # num_classes: an encoder has none
 CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
@@ -52,7 +52,7 @@ def _create(architecture: str, channels: int) -> nn.Module:
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
         raise EncoderError(
-            f"architecture: timm {timm.__version__} has no network {architecture!r}"
+            f"architecture: timm {timm.__version__} has no network {quoted(architecture)}"
             + (f"; did you mean {close[0]!r}?" if close else "")
         )
     try:

@@ -87,6 +87,11 @@ def _from_file(path: Path, origin: str, architecture: str, dialect: str) -> Fetc
         raise ParamError(
             "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
         )
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
     read = dialects.read(path, architecture=architecture, dialect=dialect)
     known = {"file": path.name, "file_sha256": _sha256(path), "dialect": read.dialect,
              "dropped": _listed(read.dropped), "filled": list(read.filled)}  # fmt: skip

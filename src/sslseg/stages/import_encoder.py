@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def identify(p: ImportEncoder) -> str:
     scheme, _, rest = p.source.partition(":")
     path = Path(rest).expanduser()
     content = ""
-    if scheme == "file" and path.is_file():
+    if scheme == "file" and os.path.isfile(path):  # not Path.is_file, which raises on names that are too long
         with path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
     code = identity.code_digest("sslseg.stages.import_encoder")
