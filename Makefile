@@ -38,11 +38,11 @@ test: setup ## lint and tests
 bench: setup ## ratios against the peers (pip install -e '.[bench]'), into benchmarks/results.json and docs/performance.md
 	$(BIN)/python -m benchmarks $(IDS)
 
-fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more
-	$(BIN)/python -m tests.fuzz --mutations $(or $(MUTATIONS),500)
+fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more, RECORD=--record into docs/reliability.md
+	$(BIN)/python -m tests.fuzz --mutations $(or $(MUTATIONS),500) $(RECORD)
 
 kills: setup ## SIGKILL at random effects of pretraining, fine-tuning, sweep and tune; KILLS=… of each
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.long.kills --kills $(or $(KILLS),20)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.long.kills --kills $(or $(KILLS),20) $(RECORD)
 
 lint: setup ## format in place, then check
 	$(BIN)/ruff format .

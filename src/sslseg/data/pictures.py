@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -69,7 +70,8 @@ def _pages(path: Path, labels: bool) -> np.ndarray:
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", DAMAGE, UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
+            # from memory: of a file Pillow reads as many bytes as a damaged length says
+            with Image.open(io.BytesIO(path.read_bytes())) as picture:
                 _check_size(path, picture)
                 pages = [_array(page, labels) for page in ImageSequence.Iterator(picture)]
     except FAULTS as error:
