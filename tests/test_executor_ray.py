@@ -71,9 +71,11 @@ def test_a_start_that_fails_is_tried_again_then_told(cluster, monkeypatch: pytes
 
 def test_the_end_of_a_sweep_reaches_workers_before_rays_own_processes(monkeypatch: pytest.MonkeyPatch):
     """On a signal children are ended; whoever is Ray itself stays until its workers are, or until told to go."""
-    sleeper = [sys.executable, "-c", "import signal; signal.pause()"]
-    worker = subprocess.Popen(sleeper)
-    raylet = subprocess.Popen([*sleeper, "/somewhere/site-packages/ray/core/src/ray/raylet/raylet"])
+    sleeper = [sys.executable, "-c", "import signal; print(flush=True); signal.pause()"]
+    worker = subprocess.Popen(sleeper, stdout=subprocess.PIPE)
+    raylet = subprocess.Popen([*sleeper, "/x/ray/core/src/ray/raylet/raylet"], stdout=subprocess.PIPE)
+    for child in (worker, raylet):
+        child.stdout.readline()  # the kernel shows no command line in the first moment of a program
     mine = [psutil.Process(child.pid) for child in (worker, raylet)]  # not what other tests have started
     monkeypatch.setattr(psutil.Process, "children", lambda self, recursive=False: mine)
     try:
@@ -84,8 +86,9 @@ def test_the_end_of_a_sweep_reaches_workers_before_rays_own_processes(monkeypatc
         processes.end_daemons()
         assert raylet.wait(60) == -signal.SIGKILL
     finally:
-        worker.kill()
-        raylet.kill()
+        for child in (worker, raylet):
+            child.kill()
+            child.communicate()
 
 
 def machine(address: str, alive: bool = True, **resources: float) -> dict:

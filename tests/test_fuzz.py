@@ -49,8 +49,9 @@ def _this_machine_s_bytes(path, raw, slope, intercept):
     return array.view(array.dtype.newbyteorder("="))
 
 
-def _greedy(file, wanted, data=None):
-    return bytearray((data or b"") + file.read(1 << 33))
+def _greedy(path, file, start, wanted, most):
+    data = np.frombuffer(bytes(start) + file.read(1 << 33), np.uint8)
+    return data, min(len(data), wanted)
 
 
 def _trusting(path):
@@ -62,7 +63,7 @@ PLANTED = {
     "NaN let through": ("nifti", nifti, "_scaled", _any_value, "WRONG a voxel that is not finite"),
     "byte order": ("nifti", nifti, "_scaled", _this_machine_s_bytes, "WRONG other voxels than nibabel's"),
     "zlib's error": ("nifti", gunzip, "DAMAGED", (MemoryError,), "FOREIGN"),
-    "all at once": ("nifti", nifti, "_exactly", _greedy, "MEMORY"),
+    "all at once": ("nifti", nifti, "_whole", _greedy, "MEMORY"),
     "text trusted": ("Info.cfg", acdc, "_info", _trusting, "FOREIGN"),
     "damage trusted": ("checkpoint timm", torchfile, "DAMAGE", (MemoryError,), "FOREIGN"),
     "types not held": ("checkpoint timm", dialects, "_own", lambda n, like, t, p: t, "WRONG"),

@@ -310,7 +310,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     done = python("-c", code, cwd=clone)
     assert done.returncode == 0, done.stderr
     for role, wanted in zip(("target", "online"), exported, strict=True):  # in the order of Method.exports
-        assert np.abs(np.load(clone / f"{role}.npy") - wanted).max() <= 1e-6
+        np.testing.assert_allclose(np.load(clone / f"{role}.npy"), wanted, rtol=1e-5, atol=1e-6)
     tuned = get(get_newest(FINETUNE))
     assert tuned.info.status == "FINISHED"
     assert tuned.data.tags[names.TAG_UPSTREAM_RUN] == given

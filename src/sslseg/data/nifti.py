@@ -104,7 +104,7 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
                 f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)"
             )
         wanted = offset + count * voxel.itemsize
-        data, got = _whole(file, start, wanted, size * MOST_PACKED)
+        data, got = _whole(path, file, start, wanted, size * MOST_PACKED)
         if got < wanted:
             raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
         if len(_exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
@@ -155,8 +155,6 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             yield file
     except gunzip.DAMAGED as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
-    except MemoryError:
-        raise DataError(f"{path}: its voxels do not fit into the memory of this machine") from None
 
 
 def _exactly(file: BinaryIO, wanted: int) -> bytearray:
@@ -167,7 +165,7 @@ def _exactly(file: BinaryIO, wanted: int) -> bytearray:
     return data
 
 
-def _whole(file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
+def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
     """`start`, read on to `wanted` bytes or to the end of the file: uint8 array, and how much of it was read.
 
     Straight into place: a system gives memory as it is written to, so that a header that lies costs nothing.
@@ -175,7 +173,12 @@ def _whole(file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np
     """
     if wanted > most or wanted <= len(start):
         return np.frombuffer(bytes(start), np.uint8), min(len(start), wanted)
-    data, got = np.empty(wanted, np.uint8), len(start)
+    try:
+        data, got = np.empty(wanted, np.uint8), len(start)
+    except MemoryError:
+        raise DataError(
+            f"{path}: {wanted} bytes of voxels do not fit into the memory of this machine"
+        ) from None
     data[:got] = np.frombuffer(start, np.uint8)
     view = memoryview(data)
     while more := file.readinto(view[got : got + PIECE]):
