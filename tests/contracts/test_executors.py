@@ -125,7 +125,8 @@ def test_a_killer_is_given_up_and_takes_nobody_with_it(backend, tmp_path: Path):
     assert ended["b"].run_id == "run-b<run-a<"
     assert len(ended) == 8
     assert all(outcome.run_id for outcome in ended.values())
-    assert begun["killer"] == executors.RETRIES + 1
+    # the death of `a` beside it counts for both, and may come before the killer has written its line
+    assert begun["killer"] in (executors.RETRIES, executors.RETRIES + 1)
     assert begun["a"] == 2
 
 
