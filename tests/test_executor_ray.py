@@ -1,7 +1,8 @@
-"""The Ray back-end where it differs from the others: without Ray, without a cluster, what fits on which machines."""
+"""The Ray back-end where it differs: without Ray, without a cluster, with a node lost, what fits on which machines."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,10 @@ import psutil
 import pytest
 
 from sslseg import launch, names, params, processes
+from sslseg.cells import Cell
+from sslseg.jobs import Graph, Job
 from sslseg.names import SslsegError
+from tests.ray_clusters import once_killed, two_nodes
 
 
 @pytest.mark.parametrize(("stage", "argv"), [("sweep", []), ("tune", ["--encoder=scratch"])])
@@ -67,6 +71,38 @@ def test_a_start_that_fails_is_tried_again_then_told(cluster, monkeypatch: pytes
         with pytest.raises(SslsegError, match=wanted), cluster.connected(settings):
             raise AssertionError("there is none")
     assert tries == ["local"] * 3
+
+
+def work(job: Job) -> str:
+    """Note who does it; the job `long` never ends the first time."""
+    file = Path(job.context["folder"]) / job.name
+    first = not file.exists()
+    with file.open("a") as lines:
+        lines.write(f"{os.getpid()}\n")
+    if job.name == "long" and first:
+        signal.pause()
+    return f"run-{job.name}<{job.upstream_run_id}"
+
+
+@pytest.mark.slow
+def test_a_job_of_a_lost_node_is_done_on_another(tmp_path: Path):
+    """There is no room for a new worker: the one that is left does it all, and nobody waits for the other."""
+    names_of = ["long", "heir", *(f"job{i}" for i in range(4))]
+    cells = [Cell(n, "finetune", {}, upstream="long" if n == "heir" else "") for n in names_of]
+    file = tmp_path / "long"
+    with two_nodes() as made:
+        from sslseg.executors import ray
+
+        killing = once_killed(made, lambda: file.exists() and file.read_text().strip())
+        settings = params.Workers(executor="ray", ray_address=made.address, device="cpu")
+        ended = list(ray.run(Graph(cells, {"folder": str(tmp_path)}), work, settings))
+        killing()
+        assert len(made.worker_nodes) == 1
+    assert sorted(outcome.job.name for outcome in ended) == sorted(names_of)
+    found = {outcome.job.name: outcome.run_id for outcome in ended}
+    assert found["heir"] == "run-heir<run-long<"
+    begun = {name: len((tmp_path / name).read_text().splitlines()) for name in names_of}
+    assert begun == dict.fromkeys(names_of, 1) | {"long": 2}
 
 
 def test_the_end_of_a_sweep_reaches_workers_before_rays_own_processes(monkeypatch: pytest.MonkeyPatch):
