@@ -310,7 +310,8 @@ runpy.run_path(sys.argv[0], run_name="__main__")
     done = python("-c", code, cwd=clone)
     assert done.returncode == 0, done.stderr
     for role, wanted in zip(("target", "online"), exported, strict=True):  # in the order of Method.exports
-        np.testing.assert_allclose(np.load(clone / f"{role}.npy"), wanted, rtol=1e-5, atol=1e-6)
+        found = np.load(clone / f"{role}.npy")
+        assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()  # sums of many such cancel
     tuned = get(get_newest(FINETUNE))
     assert tuned.info.status == "FINISHED"
     assert tuned.data.tags[names.TAG_UPSTREAM_RUN] == given
