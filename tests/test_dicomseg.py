@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sslseg.data import dicomseries, slices
+from sslseg.data import dicomfile, dicomseg, dicomseries, slices
 from sslseg.datasets import dicom
 from sslseg.names import DataError
 from tests import foreign_trees
@@ -90,6 +90,29 @@ def test_a_seg_for_each_structure_makes_one_mask(tmp_path: Path) -> None:
     seg(tmp_path / "z.dcm", images, np.where(mask == 2, 1, 0), {1: "spleen"})
     with pytest.raises(DataError, match=r"z.dcm: overlaps another SEG"):
         dicom.read(dicom.find(tmp_path)[0])
+
+
+def test_a_volume_more_costs_no_second_look_at_the_headers_of_the_others(tmp_path: Path, monkeypatch) -> None:
+    for n, patient in enumerate(("anna", "bert", "carl")):
+        seg(tmp_path / f"{patient}-mask.dcm", series(tmp_path, patient, f"1.{n}"), drawn(), {1: "a", 2: "b"})
+    sources, looked = dicom.find(tmp_path), []
+    real = dicomfile.opened
+
+    def opened(path: Path, **how):
+        looked.extend([path] * (how.get("specific_tags") == dicomseg.TAGS))
+        return real(path, **how)
+
+    monkeypatch.setattr(dicomfile, "opened", opened)
+    assert all(dicom.read(source).label.any() for source in sources)
+    assert looked == []
+    seg(tmp_path / "bert-mask.dcm", sorted(tmp_path.glob("bert-?.dcm")), drawn(), {1: "a", 2: "c"})
+    assert dicom.describe(tmp_path).classes == (
+        "background",
+        "a",
+        "b",
+        "c",
+    )  # a file written anew is read anew
+    assert looked == [tmp_path / "bert-mask.dcm"]
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch) -> None:

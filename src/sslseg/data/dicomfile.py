@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sslseg.data import extras
 from sslseg.names import DataError
 
 SANE = 1e-4, 1e3  # mm, sane voxel sizes
@@ -29,11 +30,9 @@ STRANGE = (OSError, EOFError, ValueError, AttributeError, KeyError, TypeError, I
 
 def pydicom(path: Path) -> Any:
     """The package. Raises DataError when it is not installed."""
-    try:
-        import pydicom as package
-    except ImportError:
-        raise DataError(f"{path}: wanted pydicom to read DICOM, run: pip install 'sslseg[dicom]'") from None
-    return package
+    return extras.package(
+        "pydicom", f"{path}: wanted pydicom to read DICOM, run: pip install 'sslseg[dicom]'"
+    )
 
 
 def opened(path: Path, **how: Any) -> Any:
@@ -52,7 +51,7 @@ def opened(path: Path, **how: Any) -> Any:
     except package.errors.InvalidDicomError:
         raise
     except STRANGE as error:
-        raise DataError(f"{path}: damaged DICOM file ({_line(error)})") from None
+        raise DataError(f"{path}: damaged DICOM file ({line(error)})") from None
 
 
 @contextlib.contextmanager
@@ -64,7 +63,8 @@ def _within(path: Path) -> Iterator[Any]:
             yield source
 
 
-def _line(error: Exception) -> str:
+def line(error: Exception) -> str:
+    """The first line of an error of somebody else's, cut where it is long."""
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
@@ -76,7 +76,7 @@ def value(path: Path, data: Any, tag: str) -> Any:
             found = data.get(tag)
             return None if found is None or not str(found) else found
     except STRANGE as error:
-        raise DataError(f"{path}: {tag} cannot be read ({_line(error)})") from None
+        raise DataError(f"{path}: {tag} cannot be read ({line(error)})") from None
 
 
 def numbers(path: Path, data: Any, tag: str, count: int) -> np.ndarray | None:
@@ -136,9 +136,9 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
             warnings.simplefilter("ignore")
             plane = np.asarray(data.pixel_array, np.float64)
     except (RuntimeError, NotImplementedError) as error:
-        raise DataError(f"{path}: cannot be decoded ({_line(error)}); decompress the series first") from None
+        raise DataError(f"{path}: cannot be decoded ({line(error)}); decompress the series first") from None
     except (package.errors.InvalidDicomError, *STRANGE) as error:
-        raise DataError(f"{path}: damaged DICOM file ({_line(error)})") from None
+        raise DataError(f"{path}: damaged DICOM file ({line(error)})") from None
     slope, shift = (numbers(path, data, tag, 1) for tag in ("RescaleSlope", "RescaleIntercept"))
     plane = plane * (slope[0] if slope is not None and slope[0] else 1.0)
     plane = plane + (shift[0] if shift is not None else 0.0)

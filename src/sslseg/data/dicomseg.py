@@ -6,6 +6,7 @@ frames that show nothing, so that a slice it does not mention is background.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sslseg.data import dicomfile
+from sslseg.data import dicomfile, extras
 from sslseg.data.folder import BACKGROUND, Fault, class_name
 from sslseg.names import DataError
 
@@ -31,26 +32,40 @@ class Segmented:
     names: dict[int, str]
 
 
-def is_one(path: Path) -> bool:
-    """Whether a DICOM file is a SEG; reads its header."""
-    data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=["Modality"])
-    return dicomfile.value(path, data, "Modality") == MODALITY
-
-
 def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
     """Every SEG of `files`; reads headers, no voxels. What is no DICOM, or another object, is passed over."""
     found = []
     for path in sorted(files):
-        error_of_theirs = dicomfile.pydicom(path).errors.InvalidDicomError
+        dicomfile.pydicom(path)  # that it is missing is no fault of a file
         try:
-            data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=TAGS)
-            if dicomfile.value(path, data, "Modality") == MODALITY:
-                found.append(_segmented(path, data))
-        except error_of_theirs:
-            continue
+            found.append(described(path))
         except DataError as error:
             fault(path, error)
-    return found
+    return [one for one in found if one]
+
+
+def described(path: Path) -> Segmented | None:
+    """What a SEG's header says; None of another object, and of a file that is no DICOM.
+
+    Kept for each file: the classes of a folder are asked for with every one of its volumes.
+
+    Raises:
+        DataError: pydicom is not installed, or the header is damaged or of a SEG that cannot be used.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return _described(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _described(path: Path, size: int, mtime_ns: int) -> Segmented | None:
+    try:
+        data = dicomfile.opened(path, stop_before_pixels=True, specific_tags=TAGS)
+    except dicomfile.pydicom(path).errors.InvalidDicomError:
+        return None
+    return _segmented(path, data) if dicomfile.value(path, data, "Modality") == MODALITY else None
 
 
 def _segmented(path: Path, data: Any) -> Segmented:
@@ -110,13 +125,13 @@ def read(
 
 
 def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
-    package, (found, *_) = _highdicom(path), find([path], _stop)
+    package, found = _highdicom(path), described(path)
     try:
         held = package.seg.segread(path).get_pixels_by_source_instance(
             instances, combine_segments=True, assert_missing_frames_are_empty=True
         )
     except (RuntimeError, *dicomfile.STRANGE) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        reason = dicomfile.line(error)
         raise DataError(f"{path}: cannot be read as the masks of its images ({reason})") from None
     if held.shape != shape:
         raise DataError(f"{path}: wanted masks of the grid of its images {shape}, got {held.shape}")
@@ -129,15 +144,7 @@ def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: 
     return mask
 
 
-def _stop(path: Path, error: DataError) -> None:
-    raise error
-
-
 def _highdicom(path: Path) -> Any:
-    try:
-        import highdicom as package
-    except ImportError:
-        raise DataError(
-            f"{path}: wanted highdicom to read DICOM masks: pip install 'sslseg[dicom]'"
-        ) from None
-    return package
+    return extras.package(
+        "highdicom", f"{path}: wanted highdicom to read DICOM masks: pip install 'sslseg[dicom]'"
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sslseg.data import extras
 from sslseg.data.nifti import LARGEST, LONGEST
 from sslseg.names import DataError
 
@@ -23,12 +24,9 @@ HEADER = 1 << 20  # bytes in which a header ends
 
 
 def _package(path: Path) -> Any:
-    try:
-        import SimpleITK as sitk  # noqa: N813 its own documentation's name
-    except ImportError:
-        raise DataError(
-            f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
-        ) from None
+    sitk = extras.package(
+        "SimpleITK", f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
+    )
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     return sitk
 

@@ -50,7 +50,7 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged or compressed file, a missing slice, or see `dicomseg.read`.
     """
-    masks = [p for p in source.more if source.label is not None and dicomseg.is_one(p)]
+    masks = [p for p in source.more if source.label is not None and dicomseg.described(p)]
     images = (source.image, *(p for p in source.more if p not in masks))
     image, spacing = dicomseries.read(images)
     label = None
