@@ -8,29 +8,32 @@ figures may show patients.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from mlflow import MlflowClient
 
 MODE = "workflowType=machine_learning"
 SIZE = {"width": 1600, "height": 1000}
 SECONDS = 300  # a busy machine draws slowly
+FINETUNED = (
+    "tags.`sslseg.stage` = 'finetune' and attributes.status = 'FINISHED' and params.`cfg.budget` != ''"
+    " and tags.`sslseg.sweep_run_id` != ''"
+)
 
 
 def pages(uri: str) -> dict[str, tuple[str, str, int]]:
-    """Name -> (path after the #, text to wait for, height that is kept in pixels)."""
+    """Name -> (path after the #, text to wait for, height that is kept in pixels); only of what the store has."""
     api = MlflowClient(uri)
-    (run,) = api.search_runs(
-        [e.experiment_id for e in api.search_experiments()],
-        "tags.`sslseg.stage` = 'analyse' and attributes.status = 'FINISHED'",
-        max_results=1,
-    )
-    place = f"/experiments/{run.info.experiment_id}/runs"
-    found = {
-        "runs": (f"{place}?{MODE}", run.info.run_name, 700),
-        "report": (f"{place}/{run.info.run_id}/artifacts/report.html?{MODE}", "report.html", 1000),
-    }
+    found = {}
+    for run in _runs(api, "tags.`sslseg.stage` = 'analyse' and attributes.status = 'FINISHED'", 1):
+        place = f"/experiments/{run.info.experiment_id}/runs"
+        found["runs"] = (f"{place}?{MODE}", run.info.run_name, 700)
+        found["report"] = (f"{place}/{run.info.run_id}/artifacts/report.html?{MODE}", "report.html", 1000)
     for model in api.search_registered_models("tags.`sslseg.kind` = 'encoder'", max_results=1):
         told = [
             v for v in api.search_model_versions(f"name = '{model.name}'") if v.description.startswith("> ")
@@ -42,7 +45,48 @@ def pages(uri: str) -> dict[str, tuple[str, str, int]]:
                 "Where it comes from",
                 730,
             )
+    if two := _two_pipelines(api):
+        runs, experiments = (
+            json.dumps(v) for v in ([r.info.run_id for r in two], [two[0].info.experiment_id])
+        )
+        found["compare"] = (
+            f"/compare-runs?runs={quote(runs)}&experiments={quote(experiments)}&{MODE}",
+            "Comparing 2 Runs",
+            1000,
+        )
     return found
+
+
+def _runs(api: MlflowClient, query: str, most: int) -> list[Any]:
+    return list(api.search_runs([e.experiment_id for e in api.search_experiments()], query, max_results=most))
+
+
+def _two_pipelines(api: MlflowClient) -> list[Any]:
+    """Two fine-tunings on equally many slices with the same seed, of different pipelines."""
+    first, *others = _runs(api, FINETUNED, 200) or [None]
+    for other in others:
+        same = all(other.data.params[key] == first.data.params[key] for key in ("cfg.budget", "cfg.seed"))
+        if same and other.data.tags["sslseg.pipeline"] != first.data.tags["sslseg.pipeline"]:
+            return [first, other]
+    return []
+
+
+def charts(page: Any, uri: str) -> Iterator[str]:
+    """Clicks as docs/ui.md tells them: curves of one budget, grouped by pipeline; a name after each picture's worth."""
+    (run, *_) = _runs(MlflowClient(uri), FINETUNED, 1)
+    budget = run.data.params["cfg.budget"]
+    search = quote(f"tags.`sslseg.stage` = 'finetune' and params.`cfg.budget` = '{budget}'")
+    where = f"/experiments/{run.info.experiment_id}/runs?searchFilter={search}&compareRunsMode=CHART&{MODE}"
+    page.goto(f"{uri}/#{where}", wait_until="commit")
+    page.get_by_text("matching runs").wait_for()
+    page.get_by_text("Group by").first.click()
+    page.get_by_placeholder("Search", exact=True).fill("pipeline")
+    page.get_by_text("sslseg.pipeline").last.click()
+    page.get_by_text("Group: ").first.wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_placeholder("Search metric charts").fill("val/iou")
+    page.get_by_text("val/iou", exact=True).first.wait_for()
+    yield "charts"
 
 
 def shoot(uri: str, folder: Path, settle: float) -> None:
@@ -56,13 +100,19 @@ def shoot(uri: str, folder: Path, settle: float) -> None:
         )
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(SECONDS * 1000)
-        for name, (path, text, height) in pages(uri).items():
-            page.goto(f"{uri}/#{path}", wait_until="commit")
-            page.get_by_text(text).first.wait_for()
+
+        def keep(name: str, height: int) -> None:
             page.wait_for_timeout(settle * 1000)
             clip = {"x": 0, "y": 0, "width": SIZE["width"], "height": height}
             page.screenshot(path=folder / f"{name}.png", clip=clip)
             print(folder / f"{name}.png", flush=True)
+
+        for name, (path, text, height) in pages(uri).items():
+            page.goto(f"{uri}/#{path}", wait_until="commit")
+            page.get_by_text(text).first.wait_for()
+            keep(name, height)
+        for name in charts(page, uri):
+            keep(name, SIZE["height"])
         browser.close()
 
 
