@@ -27,7 +27,11 @@ def _facts(uri: str) -> dict[str, Any]:
     from sslseg import history, names, registry, store, tracking
 
     api, runs, twice = store.client(uri), {}, 0
-    for run in tracking.search({}, uri=uri):
+    everything = tracking.search({}, uri=uri)
+    called = {
+        run.info.run_id: f"the run {run.info.run_name}" for run in everything
+    }  # an ID is another each time
+    for run in everything:
         tags, keys = run.data.tags, [k for k in run.data.metrics if not k.startswith(("cost/", "system/"))]
         curves = history.curves([run.info.run_id], keys, uri)
         if curves.duplicated(["key", "step"]).any():
@@ -42,7 +46,9 @@ def _facts(uri: str) -> dict[str, Any]:
                     [k, int(s), repr(float(v))] for k, s, v in curves[["key", "step", "value"]].values
                 ],
                 "params": {
-                    k: v for k, v in run.data.params.items() if not k.endswith((".cache", ".storage"))
+                    k: called.get(v, v)
+                    for k, v in run.data.params.items()
+                    if not k.endswith((".cache", ".storage"))
                 },
                 "models": sorted([m.tags.get(t) or "" for t in own] for m in models if m.status == "READY"),
                 "resumed": tags.get("sslseg.resumed_at_step", ""),
@@ -79,8 +85,8 @@ def compare(wanted: dict[str, Any], got: dict[str, Any]) -> list[str]:
             continue
         for part in ("numbers", "params", "models"):
             if done[0][part] != run[part]:
-                apart = [x for x in run[part] if x not in done[0][part]]
-                apart += [x for x in done[0][part] if x not in run[part]]
+                whole, left = (list(r[part].items()) if part == "params" else r[part] for r in (run, done[0]))
+                apart = [x for x in whole if x not in left] + [x for x in left if x not in whole]
                 faults.append(f"{name}: other {part}: {apart[:4]}")
     key = lambda v: sorted(json.dumps(row, sort_keys=True) for row in v)  # noqa: E731
     if key(got["versions"]) != key(wanted["versions"]):
