@@ -41,7 +41,9 @@ def ours(net, images: np.ndarray, labels: np.ndarray) -> Step:
     from sslseg.params import Finetune
     from sslseg.training import loop, scores
 
-    p = resolve(Finetune(preset="paper-text", encoder="scratch", lr=LR, schedule="constant", steps=10_000))
+    p = resolve(
+        Finetune(preset="paper-text", encoder="scratch", lr=LR, schedule="constant", clip=0.0, steps=10_000)
+    )
     net = copy.deepcopy(net)
     training = loop.finetuning(net, p)
     truth, seen = torch.from_numpy(labels), []

@@ -1,8 +1,8 @@
 """Floor 1b: drawn views become pixels, on the CPU.
 
-One lean loop: crop of the memory map, converted and scaled into a buffer, clipped, resized into a
-second buffer, flipped, shifted into its place in the batch. Physical units, the map to [0, 1],
-brightness, contrast and the z-score are one gain (on the codes) and one shift (on the view).
+One lean loop: crop of the memory map, converted and scaled into a buffer, clipped, flipped, resized into its
+place in the batch and shifted there. Physical units, the map to [0, 1], brightness, contrast and the z-score
+are one gain (on the codes) and one shift (on the view).
 Clipping is done before the resampling, always, on floats: no pixel value depends on a short cut.
 
 cv2's own threads are the caller's matter; `cv2.setNumThreads(0)` is right beside a training loop.
@@ -81,11 +81,11 @@ def coefficients(slices: Any, rows: np.ndarray, params: ViewParams, intensity: A
     )  # fmt: skip
 
 
-def _finish_uint16(view: np.ndarray, k: Coefficients, b: int, out: np.ndarray) -> None:
+def _finish_uint16(view: np.ndarray, k: Coefficients, b: int) -> None:
     gain, pull, low, high, share, base = (
         v[b].astype(np.float32)[:, None, None] for v in (k.gain, k.pull, k.low, k.high, k.share, k.base)
     )
-    out[:] = np.clip(np.clip(view * gain + pull, 0, UINT16_MAX), low, high) * share + base
+    view[:] = np.clip(np.clip(view * gain + pull, 0, UINT16_MAX), low, high) * share + base
 
 
 @functools.lru_cache(maxsize=4096)
@@ -145,23 +145,22 @@ def render(
     turns = k.pull.any(axis=1).tolist()
     boxes = (v.tolist() for v in (rows, params.top, params.left, params.height, params.width, params.flip))
     crop_memory = np.empty(int((params.height * params.width).max(initial=0)), np.float32)
-    view = np.empty((slices.channels, size, size), np.float32)  # stays in the cache; `out` is written once
     for b, (row, top, left, h, w, flip) in enumerate(zip(*boxes, strict=True)):
-        codes = np.asarray(slices.codes(row))
+        codes, view = np.asarray(slices.codes(row)), out[b]
         crop = crop_memory[: h * w].reshape(h, w)
         for c, plane in enumerate(view):
             np.multiply(codes[c, top : top + h, left : left + w], gain[b, c], out=crop)
             if clips:
-                np.clip(crop, low[b, c], high[b, c], out=crop)
-            _resize(crop, plane)
+                crop.clip(low[b, c], high[b, c], out=crop)
             if flip:
-                cv2.flip(plane, 1, dst=plane)
+                cv2.flip(crop, 1, dst=crop)
+            _resize(crop, plane)
         if raw:
-            _finish_uint16(view, k, b, out[b])
+            _finish_uint16(view, k, b)
             continue
         turn = turns[b] and sum(k.share[b, c] * cv2.mean(p)[0] for c, p in enumerate(view)) - k.drift[b]
         for c, plane in enumerate(view):
-            np.add(plane, np.float32(k.base[b, c] + k.pull[b, c] * turn), out=out[b, c])
+            plane += np.float32(k.base[b, c] + k.pull[b, c] * turn)
     return out
 
 

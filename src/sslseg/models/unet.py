@@ -13,6 +13,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from sslseg.data import streams
+from sslseg.models import decoder
 from sslseg.models import encoder as encoders
 from sslseg.models.audit import audit
 from sslseg.models.encoder import State
@@ -77,7 +78,7 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
     encoders.skeleton(architecture, channels)  # unknown names are refused before smp sees them
     try:
         with torch.random.fork_rng(devices=[]):
-            return smp.Unet(
+            net = smp.Unet(
                 f"tu-{architecture}", encoder_weights=None, encoder_depth=DEPTH, in_channels=channels,
                 classes=classes, decoder_channels=tuple(decoder_channels), decoder_interpolation="nearest",
             )  # fmt: skip
@@ -86,6 +87,8 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
             f"{architecture} cannot be the encoder of a U-Net: {error} (wanted a CNN whose maps halve stage "
             "by stage, such as resnet50 or tf_efficientnet_lite0)"
         ) from error
+    decoder.lighten(net)
+    return net
 
 
 def trunk_names(net: smp.Unet) -> dict[str, str]:
