@@ -1,4 +1,4 @@
-"""What P5 and P9 compute and compare; nothing is timed."""
+"""What P5, P6 and P9 compute and compare; nothing is timed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from planted import Planted, plant
 
-from benchmarks import p5_sweep, p9_growth
+from benchmarks import p5_sweep, p6_tracking, p9_growth
 from sslseg import names
 from sslseg.store import ensure_store
 
@@ -16,6 +16,23 @@ from sslseg.store import ensure_store
 def test_the_exponent_of_a_power_law(power: float):
     sizes = (3, 10, 30)
     assert p9_growth.exponent(sizes, [0.7 * n**power for n in sizes]) == pytest.approx(power)
+
+
+def test_both_ways_of_logging_leave_the_same_however_often_one_flushes(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    variants, runs = p6_tracking.writers(40)
+    p6_tracking.check(variants, runs)
+    variants["ours"](20)
+    p6_tracking.check(variants | {"ours": lambda: None}, runs)
+
+
+def test_a_call_within_a_call_counts_once(monkeypatch: pytest.MonkeyPatch):
+    clock = iter(range(100))
+    monkeypatch.setattr(p6_tracking.compare, "cpu", lambda: float(next(clock)))
+    meter = p6_tracking.Meter()
+    inner = meter.wrap("inner", lambda: None)
+    meter.wrap("outer", lambda: inner())()
+    assert meter.seconds == {"outer": 1.0}
 
 
 def left(place: Path, seeds: range, last: float, seconds: float = 0.0) -> Path:

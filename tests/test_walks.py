@@ -13,6 +13,7 @@ import torch
 
 from sslseg import lineage, names, registry, tracking
 from sslseg.data import batches, views
+from sslseg.methods import byol
 from sslseg.models import audit, unet
 from sslseg.models import encoder as encoders
 from sslseg.names import FINETUNE, PRETRAIN, EncoderError
@@ -127,6 +128,40 @@ def test_pretraining_goes_on_from_an_upstream_to_the_bit(
     wanted = encoders.read_state(registry.resolve(donor, role="online").path)[0]
     assert equal_states(begun[0], wanted)
     assert get(run_id).data.tags[names.TAG_LINEAGE] == "byol-acdc@2 > byol-acdc"
+
+
+def test_a_method_that_begins_elsewhere_than_its_upstream_stops(
+    donor: str, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+):
+    real = byol.Method.exports
+
+    def astray(self):
+        nets = real(self)
+        with torch.no_grad():
+            next(nets["target"].parameters()).mul_(1.01)
+        return nets
+
+    monkeypatch.setattr(byol.Method, "exports", astray)
+    with pytest.raises(
+        EncoderError, match=f"run {donor}, target of byol: features of a fixed batch differ by"
+    ):
+        tiny.run(PRETRAIN, encoder=donor, steps=1)
+
+
+@pytest.mark.parametrize("stage", [FINETUNE, PRETRAIN])
+def test_weights_that_changed_two_runs_before_stop_a_stage(donor: str, tiny: Tiny, stage: str):
+    second = tiny.run(PRETRAIN, encoder=donor, steps=1, batch_size=4)
+    weights = registry.resolve(donor).path / names.WEIGHTS_FILE
+    before, wanted = weights.read_bytes(), registry.resolve(donor).sha256
+    try:
+        weights.write_bytes(before[:-1] + bytes([before[-1] ^ 1]))
+        with pytest.raises(
+            EncoderError, match=f"run {donor}: .*expected sha256 {wanted}, actual [0-9a-f]{{64}}"
+        ):
+            tiny.run(stage, encoder=second, seed=5)
+    finally:
+        weights.write_bytes(before)
+    assert get(get_newest(stage)).info.status == "FAILED"
 
 
 def test_what_cannot_be_an_upstream_is_a_sentence_that_names_the_run(

@@ -144,6 +144,20 @@ def verify(hops: Sequence[Hop], uri: str | None = None) -> list[Check]:
     return [Check(hop, hop.sha, _stored_sha(hop, uri)) for hop in hops if hop.model_id]
 
 
+def check(hops: Sequence[Hop], uri: str | None = None) -> None:
+    """Stop at weights that were changed after the next run had read them; files that are elsewhere are not read.
+
+    Raises:
+        EncoderError: the run, the digest that was read and the one that is there now.
+    """
+    for found in verify(hops, uri):
+        if found.actual and not found.ok:
+            raise EncoderError(
+                f"run {found.hop.run_id}: its weights, from which this lineage comes, were changed after they were "
+                f"used: expected sha256 {found.expected or '(no tag)'}, actual {found.actual}"
+            )
+
+
 def _stored_sha(hop: Hop, uri: str | None) -> str:
     try:
         place = store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)).artifact_location

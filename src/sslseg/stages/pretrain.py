@@ -56,6 +56,7 @@ def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
     rows = inputs.unlabelled_rows(data, p.fraction, p.seed)
     _describe(p, run, source, data, rows)
     method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
+    _check_arrival(source, method)
     inputs.examine(p, data, rows, run, labelled=False)
     folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
@@ -81,6 +82,20 @@ def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
     encoder = encoders.load(source.resolved.path, channels=data.store.channels)
     audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
     return encoder
+
+
+def _check_arrival(source: Upstream, method) -> None:
+    """Prove that every network which the method would hand on begins as the upstream: its features, before a step.
+
+    Raises:
+        EncoderError: they differ.
+    """
+    if source.state is None:
+        return
+    donor, channels = encoders.from_state(source.state, source.config), encoders.channels_of(source.config)
+    for role, encoder in method.exports().items():
+        context = f"run {source.resolved.run_id}, {role} of {type(method).__module__.rpartition('.')[2]}"
+        audit.same_features(donor, encoder, channels, context=context)
 
 
 def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:

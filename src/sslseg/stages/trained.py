@@ -37,7 +37,7 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     """Resolve and open the models, and tag the run with them; lineage and upstream are the first one's.
 
     Raises:
-        EncoderError: none given, unknown, failed, damaged, or no segmenter.
+        EncoderError: none given, unknown, failed, damaged, or no segmenter; or see `lineage.check`.
     """
     if not [r for r in references if r]:
         raise names.EncoderError(
@@ -48,6 +48,8 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     found = [registry.resolve(r, kind=names.KIND_SEGMENTER, cache=cache) for r in references]
     first = found[0]
     hops = lineage.walk(first.run_id)
+    for one in found:
+        lineage.check(lineage.walk(one.run_id, model_id=one.model_id))
     run.tags(
         {
             names.TAG_UPSTREAM_RUN: first.run_id,

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import torch
 
-from sslseg import flags, names, params, registry
+from sslseg import flags, lineage, names, params, registry
 from sslseg.models import encoder as encoders
 from sslseg.registry import Resolved
 from sslseg.stages import devices
@@ -81,14 +81,15 @@ def identity_of(resolved: Resolved | None) -> str:
 
 
 def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
-    """Resolve and read the weights; the sha256 is checked on the way.
+    """Resolve and read the weights; their sha256 is checked on the way, and that of all they come from.
 
     Raises:
-        EncoderError: see `resolve`; or its tensors are not those of its network.
+        EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network.
     """
     resolved = resolve(p)
     if resolved is None:
         return Upstream(None, None, None, p.architecture)
+    lineage.check(lineage.walk(resolved.run_id, model_id=resolved.model_id))
     try:
         state, config = encoders.read_state(resolved.path)
     except names.EncoderError as error:

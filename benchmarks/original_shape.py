@@ -1,0 +1,179 @@
+"""The shape of the original's training scripts, for P7: `python -m benchmarks.original_shape STAGE FOLDER SEED`.
+
+One process per run, DataLoader workers that are started anew each epoch and each validation (kaland313/SSL-MedSeg
+at 44c7320 sets no `persistent_workers`), PIL and torchvision transforms per sample (solo-learn's), torchmetrics,
+one tracking call per number. Networks, losses, optimisers and the numbers of steps and validations are this
+project's, in the peer's favour, like two workers instead of eight and slices that need not be read from NIfTI.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+from torchvision.transforms import functional
+
+WORKERS = 2
+
+
+class Pretraining(Dataset):
+    """Two views of a picture."""
+
+    def __init__(self, pictures: list[Image.Image], size: int):
+        bicubic = transforms.InterpolationMode.BICUBIC
+        jitter = transforms.RandomApply([transforms.ColorJitter(0.2, 0.2)], p=0.8)
+        crop = transforms.RandomResizedCrop(size, interpolation=bicubic)
+        flip, norm = transforms.RandomHorizontalFlip(), transforms.Normalize(0.5, 0.25)
+        self.pictures, self.one = (
+            pictures,
+            transforms.Compose([crop, jitter, flip, transforms.ToTensor(), norm]),
+        )
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.one(self.pictures[index]), self.one(self.pictures[index])
+
+
+class Finetuning(Dataset):
+    """One view of a picture and of its mask."""
+
+    def __init__(self, pictures: list[Image.Image], masks: list[np.ndarray], size: int):
+        self.pictures, self.size = pictures, size
+        self.masks = [Image.fromarray(mask) for mask in masks]
+        self.jitter = transforms.RandomApply([transforms.ColorJitter(0.2, 0.2)], p=0.8)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        picture, mask, nearest = self.pictures[index], self.masks[index], transforms.InterpolationMode.NEAREST
+        box = transforms.RandomResizedCrop.get_params(picture, (0.08, 1.0), (3 / 4, 4 / 3))
+        picture = functional.resized_crop(picture, *box, [self.size, self.size])
+        mask = functional.resized_crop(mask, *box, [self.size, self.size], nearest)
+        if torch.rand(1) < 0.5:
+            picture, mask = functional.hflip(picture), functional.hflip(mask)
+        image = functional.normalize(functional.to_tensor(self.jitter(picture)), 0.5, 0.25)
+        return image, torch.from_numpy(np.array(mask))
+
+
+def epochs(data: Dataset, batch_size: int, steps: int) -> Iterator[tuple[int, Any]]:
+    """(epoch, batch) until `steps` batches are done; every epoch starts its workers."""
+    done, epoch = 0, 0
+    while done < steps:
+        for batch in DataLoader(data, batch_size, shuffle=True, drop_last=True, num_workers=WORKERS):
+            yield epoch, batch
+            if (done := done + 1) == steps:
+                return
+        epoch += 1
+
+
+def slices(texts: dict[str, str], part: str) -> tuple[list[Image.Image], list[np.ndarray], Any, Any]:
+    """Pictures and masks of a part of the data, with the inputs and parameters of the stage."""
+    from benchmarks import subjects
+    from sslseg import flags, params
+    from sslseg.stages import inputs
+
+    p = flags.resolve(flags.from_mapping(params.Finetune, texts))
+    data = inputs.load(p)
+    rows = data.labelled[part]
+    return (
+        [subjects.grey(data.store, i) for i in rows],
+        [np.array(data.store.label(i)) for i in rows],
+        data,
+        p,
+    )
+
+
+def pretrain(place: Path, settings: dict, seed: int) -> None:
+    """BYOL from random weights; leaves encoder.pt."""
+    import mlflow
+
+    from sslseg import flags
+    from sslseg.data.batches import PretrainBatch
+    from sslseg.methods import byol
+    from sslseg.models import encoder as encoders
+    from sslseg.training import loop
+
+    p = flags.resolve(flags.from_mapping(byol.Params, settings["common"] | settings["pretrain"]))
+    torch.set_num_threads(1)
+    grey, _, data, _ = slices(settings["common"] | settings["finetune"], "train")
+    encoder = encoders.build(p.architecture, data.store.channels, seed)
+    method = byol.Method(encoder, p, seed=seed)
+    training = loop.pretraining(method, p)
+    views = Pretraining([Image.fromarray(g) for g in grey], p.image_size)
+    with mlflow.start_run():
+        for step, (_, (one, other)) in enumerate(epochs(views, p.batch_size, p.steps)):
+            metrics = training.step(step, PretrainBatch((one, other), np.arange(len(one))))
+            if (step + 1) % loop.LOG_EVERY == 0:
+                for name, value in metrics.items():
+                    mlflow.log_metric(name, value, step)
+    torch.save(method.exports()["target"].state_dict(), place / "encoder.pt")
+
+
+def finetune(place: Path, settings: dict, seed: int, pretrained: bool) -> None:
+    """A U-Net from encoder.pt or from random weights; validated each epoch, tested once."""
+    import mlflow
+    import torchmetrics
+
+    from sslseg.data.batches import FinetuneBatch
+    from sslseg.models import unet
+    from sslseg.training import loop
+
+    torch.set_num_threads(1)
+    texts = settings["common"] | settings["finetune"] | {"seed": str(seed)}
+    grey, masks, data, p = slices(texts, "train")
+    held, held_masks, *_ = slices(texts, "val")
+    classes = len(data.store.classes)
+    net, _ = unet.scratch(p.architecture, data.store.channels, classes, p.decoder, seed=seed)
+    if pretrained:
+        state = torch.load(place / "encoder.pt", weights_only=True)
+        net.encoder.model.load_state_dict(state, strict=False)
+    training = loop.finetuning(net, p)
+    chosen = np.random.default_rng(seed).choice(len(grey), p.budget, replace=False)
+    train = Finetuning([Image.fromarray(grey[i]) for i in chosen], [masks[i] for i in chosen], p.image_size)
+    few = np.linspace(0, len(held) - 1, p.val_slices).astype(int)
+    val = Finetuning([Image.fromarray(held[i]) for i in few], [held_masks[i] for i in few], p.image_size)
+    scores = {
+        "iou": torchmetrics.JaccardIndex("multiclass", num_classes=classes),
+        "dice": torchmetrics.F1Score("multiclass", num_classes=classes, average="macro"),
+    }
+
+    def validate(step: int) -> None:
+        net.eval()
+        with torch.inference_mode():
+            for images, labels in DataLoader(val, p.batch_size, num_workers=WORKERS):
+                for score in scores.values():
+                    score.update(net(images).argmax(1), labels.long())
+        for name, score in scores.items():
+            mlflow.log_metric(f"val/{name}", float(score.compute()), step)
+            score.reset()
+        net.train()
+
+    with mlflow.start_run():
+        for step, (_, (images, labels)) in enumerate(epochs(train, p.batch_size, p.steps)):
+            metrics = training.step(step, FinetuneBatch(images, labels, np.arange(len(images))))
+            if (step + 1) % loop.LOG_EVERY == 0:
+                for name, value in metrics.items():
+                    mlflow.log_metric(name, value, step)
+            if (step + 1) % p.eval_every == 0:
+                validate(step + 1)
+    torch.save(net.state_dict(), place / f"unet-{pretrained}-{seed}.pt")
+
+
+if __name__ == "__main__":
+    stage, folder, seed = sys.argv[1:]
+    told = json.loads((Path(folder) / "settings.json").read_text())
+    if stage == "pretrain":
+        pretrain(Path(folder), told, int(seed))
+    else:
+        finetune(Path(folder), told, int(seed), stage == "finetune-pretrained")

@@ -1,0 +1,99 @@
+"""P7: a whole mini study, here as one `mlflow run -e sweep`, there in the shape of the original's scripts.
+
+Both pretrain once by BYOL and fine-tune four times, with the same networks, losses, optimisers, numbers of steps and
+validations: see benchmarks/original_shape.py. Ours also tests every model twice, registers it with its encoder and
+leaves lineage, cards and pictures of failures. CPU seconds of all processes; data prepared before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from benchmarks import compare, subjects
+from benchmarks.compare import Answer, Question
+from benchmarks.p5_sweep import ROOT, mlflow_run, new_store, run, spelled
+
+ROUNDS = int(os.environ.get("SSLSEG_BENCH_ROUNDS", compare.ROUNDS))  # one takes three minutes of CPU
+ARCHITECTURE = "resnet10t"
+PRETRAIN = {
+    "image_size": "64", "steps": "30", "batch_size": "16", "projector_hidden": "256", "projection_size": "64",
+    "predictor_hidden": "256", "architecture": ARCHITECTURE, "spacing": "0",
+}  # fmt: skip
+FINETUNE = {
+    "image_size": "64", "decoder": "64,32,16,16,16", "steps": "30", "batch_size": "8", "eval_every": "3",
+    "val_slices": "16", "spacing": "0",
+}  # fmt: skip
+BUDGET, SEEDS = "24", (0, 1)  # an epoch of three steps
+
+
+def common(cache: Path) -> dict[str, str]:
+    """The data and the thread."""
+    root = subjects.cohort(patients=12, side=96, slices=8)
+    return {"dataset": "acdc", "data_root": str(root), "cache": str(cache), "threads": "1", "device": "cpu"}
+
+
+def ours(place: Path, cache: Path) -> None:
+    """Scratch and BYOL, two seeds each, one worker."""
+    mlflow_run(
+        "sweep", place, **common(cache), preset="cpu", pretrain_preset="cpu", pipelines="scratch,byol-target",
+        pretrain=spelled(PRETRAIN), finetune=spelled(FINETUNE | {"architecture": ARCHITECTURE}), budgets=BUDGET,
+        seeds=",".join(map(str, SEEDS)), workers="1",
+    )  # fmt: skip
+
+
+def peer(place: Path, cache: Path) -> None:
+    """A process per run."""
+    told = {
+        "common": common(cache) | {"preset": "cpu", "encoder": "scratch"}, "pretrain": PRETRAIN,
+        "finetune": FINETUNE | {"architecture": ARCHITECTURE, "budget": BUDGET},
+    }  # fmt: skip
+    (place / "settings.json").write_text(json.dumps(told))
+    environment = os.environ | {
+        "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
+        "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),
+    }
+    for stage, seed in [("pretrain", 0)] + [
+        (s, n) for s in ("finetune", "finetune-pretrained") for n in SEEDS
+    ]:
+        run(environment, place, "-m", "benchmarks.original_shape", stage, str(place), str(seed))
+
+
+def check(place: Path, other: Path) -> None:
+    """Both made one pretraining and four fine-tunings, with as many validations at the same steps."""
+    from sslseg import history
+
+    mine, theirs = (history.runs(uri=f"sqlite:///{p}/mlflow.db") for p in (place, other))
+    tuned = mine[mine["stage"] == "finetune"]
+    assert (len(tuned), sum(mine["stage"] == "pretrain"), len(theirs)) == (4, 1, 5), "other runs"
+    want = list(range(3, int(FINETUNE["steps"]) + 1, 3))
+    for runs, where in ((tuned, place), (theirs, other)):
+        curves = history.curves(runs["run_id"], ["val/iou"], uri=f"sqlite:///{where}/mlflow.db")
+        steps = curves.groupby("run_id")["step"].apply(list)
+        assert len(steps) == 4, "fine-tunings without a curve"
+        assert all(s[-len(want) :] == want for s in steps), "other validations"
+
+
+def measure() -> Answer:
+    """Each variant has a new store every round."""
+    from sslseg.data import slices
+
+    cache, places = subjects.folder(), {}
+    slices.prepare("acdc", Path(common(cache)["data_root"]), cache, spacing=0, progress=False)
+
+    def variant(name: str, work) -> None:
+        places[name] = new_store()
+        work(places[name], cache)
+
+    variants = {"ours": lambda: variant("ours", ours), "peer": lambda: variant("peer", peer)}
+    times = compare.compare(variants, rounds=ROUNDS, warm=0, clock=compare.cpu_of_children)
+    check(places["ours"], places["peer"])
+    return times.answer()
+
+
+QUESTIONS = (
+    Question("P7", "a mini study: BYOL and four fine-tunings, ResNet-10t at 64 px",
+             "the original's shape: a process per run, workers started each epoch, PIL", measure,
+             reach=2, moonshot=4, packages=("mlflow", "torchvision", "torchmetrics")),
+)  # fmt: skip
