@@ -64,7 +64,7 @@ def summary(found: list[dict[str, float]], warm: int) -> dict[str, float]:
     shown: dict[str, float] = {"stages": len(found), "of them warming up": warm}
     for name, title in (("rss_mb", "memory, MB"), ("files", "open files"), ("threads", "threads")):
         values = np.array([row[name] for row in kept])
-        slope = round(100 * float(np.polyfit(np.arange(len(values)), values, 1)[0]), 2)
+        slope = round(100 * float(np.polyfit(np.arange(len(values)), values, 1)[0]), 2) + 0.0  # never -0.0
         shown |= {f"{title}, least": round(float(values.min()), 1), f"{title}, most": round(float(values.max()), 1),
                   f"{title}, growth in 100": slope}  # fmt: skip
     shown["median seconds of a stage"] = round(float(np.median([row["seconds"] for row in kept])), 2)
