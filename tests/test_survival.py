@@ -20,7 +20,7 @@ from tests.long import facts, kills, places, saboteur
 ROOT = Path(__file__).parents[1]
 
 
-STAGES = ["pretrain", "finetune"]
+STAGES = list(places.STAGES)
 
 
 @pytest.mark.slow
