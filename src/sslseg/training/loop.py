@@ -163,7 +163,7 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
 
     Convolutions run channels-last. Batches are `PretrainBatch`.
     """
-    device = _placed(method.modules.values(), device, channels_last=True)
+    device = _placed(method.modules.values(), device)
     named = list(method.trainable())
     optimizer = optim.lars(named, lr=p.lr, momentum=p.momentum, weight_decay=p.weight_decay, trust=p.trust)
     return Training(
@@ -182,11 +182,10 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
 def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cpu") -> Training:
     """A whole U-Net, encoder included, under Adam and the Jaccard loss (paper section 4).
 
-    Channels-last on CUDA, and on a CPU for networks with depth-wise convolutions (EfficientNet-Lite0
-    at 64 px, batch 16: x1.3); around a ResNet it slows the decoder down. Batches are `FinetuneBatch`.
+    Convolutions run channels-last: with the decoder of `models/decoder.py` a tenth to a fifth faster on a CPU
+    (`python -m benchmarks P4`). Batches are `FinetuneBatch`.
     """
-    depthwise = any(m.groups > 1 for m in unet.modules() if isinstance(m, nn.Conv2d))
-    device = _placed([unet], device, channels_last=depthwise or torch.device(device).type == "cuda")
+    device = _placed([unet], device)
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
     return Training(
         {"unet": unet},
@@ -201,11 +200,11 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     )
 
 
-def _placed(modules, device: torch.device | str, *, channels_last: bool) -> torch.device:
+def _placed(modules, device: torch.device | str) -> torch.device:
     device = torch.device(device)
     for module in modules:
         module.train()
-        module.to(device, memory_format=torch.channels_last if channels_last else torch.preserve_format)
+        module.to(device, memory_format=torch.channels_last)
     return device
 
 
