@@ -1,4 +1,4 @@
-"""The shape of the original's training scripts, for P7: `python -m benchmarks.original_shape STAGE FOLDER SEED`.
+"""The shape of the original's training scripts, for P7: `python -m benchmarks.original_shape STAGE FOLDER BUDGET SEED`.
 
 One process per run, DataLoader workers that are started anew each epoch and each validation (kaland313/SSL-MedSeg
 at 44c7320 sets no `persistent_workers`), PIL and torchvision transforms per sample (solo-learn's), torchmetrics,
@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision import transforms
 from torchvision.transforms import functional
 
@@ -66,11 +66,15 @@ class Finetuning(Dataset):
         return image, torch.from_numpy(np.array(mask))
 
 
-def epochs(data: Dataset, batch_size: int, steps: int) -> Iterator[tuple[int, Any]]:
-    """(epoch, batch) until `steps` batches are done; every epoch starts its workers."""
+def epochs(data: Dataset, batch_size: int, steps: int, each: int) -> Iterator[tuple[int, Any]]:
+    """(epoch, batch) until `steps` batches are done; every epoch has `each` of them and starts its workers.
+
+    Small subsets are passed several times in an epoch, as the original repeats them.
+    """
     done, epoch = 0, 0
     while done < steps:
-        for batch in DataLoader(data, batch_size, shuffle=True, drop_last=True, num_workers=WORKERS):
+        sampler = RandomSampler(data, num_samples=each * batch_size)
+        for batch in DataLoader(data, batch_size, sampler=sampler, num_workers=WORKERS):
             yield epoch, batch
             if (done := done + 1) == steps:
                 return
@@ -112,7 +116,9 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
     training = loop.pretraining(method, p)
     views = Pretraining([Image.fromarray(g) for g in grey], p.image_size)
     with mlflow.start_run():
-        for step, (_, (one, other)) in enumerate(epochs(views, p.batch_size, p.steps)):
+        for step, (_, (one, other)) in enumerate(
+            epochs(views, p.batch_size, p.steps, len(grey) // p.batch_size)
+        ):
             metrics = training.step(step, PretrainBatch((one, other), np.arange(len(one))))
             if (step + 1) % loop.LOG_EVERY == 0:
                 for name, value in metrics.items():
@@ -120,7 +126,7 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
     torch.save(method.exports()["target"].state_dict(), place / "encoder.pt")
 
 
-def finetune(place: Path, settings: dict, seed: int, pretrained: bool) -> None:
+def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bool) -> None:
     """A U-Net from encoder.pt or from random weights; validated each epoch, tested once."""
     import mlflow
     import torchmetrics
@@ -130,7 +136,7 @@ def finetune(place: Path, settings: dict, seed: int, pretrained: bool) -> None:
     from sslseg.training import loop
 
     torch.set_num_threads(1)
-    texts = settings["common"] | settings["finetune"] | {"seed": str(seed)}
+    texts = settings["common"] | settings["finetune"] | {"budget": str(budget), "seed": str(seed)}
     grey, masks, data, p = slices(texts, "train")
     held, held_masks, *_ = slices(texts, "val")
     classes = len(data.store.classes)
@@ -160,20 +166,20 @@ def finetune(place: Path, settings: dict, seed: int, pretrained: bool) -> None:
         net.train()
 
     with mlflow.start_run():
-        for step, (_, (images, labels)) in enumerate(epochs(train, p.batch_size, p.steps)):
+        for step, (_, (images, labels)) in enumerate(epochs(train, p.batch_size, p.steps, p.eval_every)):
             metrics = training.step(step, FinetuneBatch(images, labels, np.arange(len(images))))
             if (step + 1) % loop.LOG_EVERY == 0:
                 for name, value in metrics.items():
                     mlflow.log_metric(name, value, step)
             if (step + 1) % p.eval_every == 0:
                 validate(step + 1)
-    torch.save(net.state_dict(), place / f"unet-{pretrained}-{seed}.pt")
+    torch.save(net.state_dict(), place / f"unet-{pretrained}-{budget}-{seed}.pt")
 
 
 if __name__ == "__main__":
-    stage, folder, seed = sys.argv[1:]
+    stage, folder, budget, seed = sys.argv[1:]
     told = json.loads((Path(folder) / "settings.json").read_text())
     if stage == "pretrain":
         pretrain(Path(folder), told, int(seed))
     else:
-        finetune(Path(folder), told, int(seed), stage == "finetune-pretrained")
+        finetune(Path(folder), told, int(budget), int(seed), stage == "finetune-pretrained")
