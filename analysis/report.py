@@ -162,11 +162,16 @@ def run_table(page: Page) -> pd.DataFrame:
 def settings(study: Study) -> list[tuple[str, str]]:
     """Resolved knobs that all compared runs share."""
     columns = sorted(c for c in study.runs if c.startswith(CFG))
-    shared = [(c.removeprefix(CFG), study.runs[c].map(str).unique()) for c in columns]
+    shared = [(c.removeprefix(CFG), study.runs[c].map(_setting).unique()) for c in columns]
     hidden = {"encoder", "data_root", "cache", names.TAG_PROCESS}
     return [
         (n, v[0]) for n, v in shared if len(v) == 1 and n not in hidden and v[0] not in ("", "None", "nan")
     ]
+
+
+def _setting(value: object) -> str:
+    """4.0 as 4: a column of whole numbers is one of floats where other runs of the store lack it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _image(path: Path) -> str:
