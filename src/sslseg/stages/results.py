@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 
@@ -22,6 +23,7 @@ from sslseg.training import segmentation
 from sslseg.training.segmentation import Evaluation
 
 ALPHA = 0.55
+PANEL, STRIP = 256, 22  # pixels of the overlay figure: a picture, and the title above it
 KEPT = 12  # test slices that every run keeps as pictures, the same for all runs on the same data
 
 
@@ -49,27 +51,43 @@ def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
     ]
 
 
-def overlay(net, data: Inputs, found: list[Case], device):
-    """Figure: image, truth and prediction of each case, classes in the dataset's colours."""
-    import matplotlib.pyplot as plt
+def overlay(net, data: Inputs, found: list[Case], device) -> np.ndarray:
+    """uint8 BGR [H, W, 3]: image, truth and prediction of each case, classes in the dataset's colours.
 
-    figure, axes = plt.subplots(
-        len(found), 3, figsize=(7.5, 2.6 * len(found)), squeeze=False, layout="constrained"
-    )
+    Drawn by OpenCV: matplotlib's figure took 1.7 CPU seconds of every run.
+    """
     colours = _palette(data.store.colours, len(data.store.classes))
-    for line, case in zip(axes, found, strict=True):
+    lines = []
+    for case in found:
         image = np.asarray(data.store.codes(case.row)[0], float)
         low, high = np.percentile(image, CLIP)
+        grey = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
         predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
-        for axis, mask, title in zip(
-            line, (None, data.store.label(case.row), predicted), _titles(case), strict=True
-        ):
-            axis.imshow(image, cmap="gray", vmin=low, vmax=high)
-            if mask is not None:
-                axis.imshow(colours[np.where(mask < len(colours), mask, 0)])
-            axis.set_title(title, fontsize=9)
-            axis.axis("off")
-    return figure
+        masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
+        lines.append(
+            np.hstack([panel(grey, m, t, colours) for m, t in zip(masks, _titles(case), strict=True)])
+        )
+    return np.vstack(lines)
+
+
+def panel(grey: np.ndarray, mask: np.ndarray, title: str, colours: np.ndarray) -> np.ndarray:
+    """uint8 BGR [STRIP + PANEL, PANEL, 3]: a slice [H, W], its aspect kept, with its mask laid over.
+
+    Args:
+        colours: uint8 [K, 3] (BGR) by class; 0 and what is no class are left clear.
+    """
+    factor = PANEL / max(grey.shape)
+    size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
+    image = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)[
+        ..., None
+    ]
+    known = np.where(mask < len(colours), mask, 0).astype(np.uint8)
+    mask = cv2.resize(known, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    share = ALPHA * (mask > 0)[..., None]
+    out = np.zeros((STRIP + PANEL, PANEL, 3), np.uint8)
+    out[STRIP : STRIP + size[1], : size[0]] = np.rint(image * (1 - share) + colours[mask] * share)
+    cv2.putText(out, title, (4, STRIP - 6), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (255, 255, 255), 1, cv2.LINE_AA)
+    return out
 
 
 def _titles(case: Case) -> tuple[str, str, str]:
@@ -77,12 +95,8 @@ def _titles(case: Case) -> tuple[str, str, str]:
 
 
 def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
-    """RGBA per class, background clear."""
-    import matplotlib
-
-    rgba = np.array([matplotlib.colors.to_rgba(colour_of(colours, k), ALPHA) for k in range(classes)])
-    rgba[0, 3] = 0.0
-    return rgba
+    hexes = [colour_of(colours, k).lstrip("#") for k in range(classes)]
+    return np.array([list(bytes.fromhex(text))[::-1] for text in hexes], np.uint8)
 
 
 def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
@@ -112,11 +126,6 @@ def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
 
 def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
     """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,10 +134,8 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
     found = cases(tested, data.store.classes)
     if not found:
         return
-    figure = overlay(net, data, found, device)
     with tempfile.TemporaryDirectory() as scratch:
-        figure.savefig(Path(scratch) / "overlay.png", dpi=100)
-        plt.close(figure)
+        cv2.imwrite(f"{scratch}/overlay.png", overlay(net, data, found, device))
         run.artifact(Path(scratch) / "overlay.png", "test")
 
 
