@@ -7,7 +7,7 @@ in this project rests on their judgement: every state dict is compared here befo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -136,12 +136,18 @@ def _hint(missing: Collection[str], unexpected: Collection[str]) -> str:
 
 # ---------------------------------------------------------------- the features themselves
 @torch.no_grad()
-def canary(model: nn.Module, channels: int, seed: int = 0) -> torch.Tensor:
+def canary(
+    model: nn.Module,
+    channels: int,
+    seed: int = 0,
+    features: Callable[[nn.Module, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
     """Features of a fixed batch: the deepest trunk map in evaluation mode, averaged over space.
 
     Args:
         model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
         channels: input channels.
+        features: model, batch -> [4, F, H, W]; None: the deepest trunk map.
 
     Returns:
         float32 [4, F].
@@ -155,15 +161,15 @@ def canary(model: nn.Module, channels: int, seed: int = 0) -> torch.Tensor:
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        features = _deepest(model, batch).mean(dim=(2, 3)).float().cpu()
+        found = (features or _deepest)(model, batch).mean(dim=(2, 3)).float().cpu()
     finally:
         for module, mode in modes:
             module.training = mode
-    if not torch.isfinite(features).all():
+    if not torch.isfinite(found).all():
         raise EncoderError(
             "the encoder's features of a fixed batch are NaN or infinite: its weights are damaged"
         )
-    return features
+    return found
 
 
 def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from sslseg.data import streams
-from sslseg.models import folders
+from sslseg.models import canary, folders
 from sslseg.models.audit import audit
 from sslseg.names import EncoderError, quoted
 
@@ -133,7 +133,10 @@ def save(
     state = model.state_dict() if isinstance(model, nn.Module) else model
     checked = audit(skeleton(architecture, channels).state_dict(), state)
     checked.raise_for_problems(f"saving {architecture} with {channels} channels")
-    return folders.write(folder, state, config_of(architecture, channels, law=law, extra=extra))
+    config = config_of(architecture, channels, law=law, extra=extra)
+    net = model if isinstance(model, nn.Module) else from_state(dict(state), config)
+    config["sslseg"] |= canary.kept(canary.of_encoder, net, channels)
+    return folders.write(folder, state, config)
 
 
 def read_state(folder: Path | str) -> tuple[State, dict]:
@@ -162,12 +165,13 @@ def from_state(state: State, config: dict) -> nn.Module:
     """The network of `config` holding exactly `state`.
 
     Raises:
-        EncoderError: tensors are missing, left over or of another shape.
+        EncoderError: tensors are missing, left over or of another shape; or see `canary.check`.
     """
     with torch.random.fork_rng(devices=[]):
         model = _create(architecture_of(config), channels_of(config))
     audit(model.state_dict(), state).raise_for_problems(architecture_of(config))
     model.load_state_dict(state, strict=True)
+    canary.check(config, canary.of_encoder, model, channels_of(config), architecture_of(config))
     return model
 
 
@@ -215,7 +219,11 @@ def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
                 f"{architecture}: wanted the first convolution {name}.weight, the state has none"
             )
         state[f"{name}.weight"] = sum_rgb(state[f"{name}.weight"], channels)
-    own = {key: value for key, value in config.get("sslseg", {}).items() if key not in ("format", "law")}
+    own = {
+        key: value
+        for key, value in config.get("sslseg", {}).items()
+        if key not in ("format", "law", canary.KEY)
+    }
     own["adapted_from_channels"] = channels_of(config)
     norm = {key: config["pretrained_cfg"][key] for key in ("mean", "std") if key in config["pretrained_cfg"]}
     law = dict(config.get("sslseg", {}).get("law", {})) or norm

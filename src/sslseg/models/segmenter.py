@@ -10,7 +10,7 @@ from typing import Any
 import segmentation_models_pytorch as smp
 import torch
 
-from sslseg.models import folders, unet
+from sslseg.models import canary, folders, unet
 from sslseg.models.audit import audit
 from sslseg.names import EncoderError
 
@@ -58,6 +58,7 @@ def save(
     audit(_empty(config).state_dict(), net.state_dict()).raise_for_problems(
         f"saving a U-Net around {architecture}"
     )
+    config["sslseg"] |= canary.kept(canary.of_segmenter, net, channels)
     return folders.write(folder, net.state_dict(), config)
 
 
@@ -65,7 +66,8 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
     """The U-Net of a folder in evaluation mode, and its config.
 
     Raises:
-        EncoderError: a file is absent or damaged, an encoder folder was given, or tensors do not match.
+        EncoderError: a file is absent or damaged, an encoder folder was given, tensors do not match, or see
+            `canary.check`.
     """
     state, config = folders.read(folder)
     absent = [key for key in KEYS if key not in config]
@@ -80,7 +82,9 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
     audit(wanted, state).raise_for_problems(f"segmenter folder {folder}")
     net = _empty(config)
     net.load_state_dict(state, strict=True)
-    return net.eval(), config
+    channels = config.get("model_args", {}).get("in_chans", 3)
+    canary.check(config, canary.of_segmenter, net.eval(), channels, f"segmenter folder {folder}")
+    return net, config
 
 
 def _faults(config: dict) -> list[str]:
