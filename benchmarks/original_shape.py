@@ -66,19 +66,18 @@ class Finetuning(Dataset):
         return image, torch.from_numpy(np.array(mask))
 
 
-def epochs(data: Dataset, batch_size: int, steps: int, each: int) -> Iterator[tuple[int, Any]]:
-    """(epoch, batch) until `steps` batches are done; every epoch has `each` of them and starts its workers.
+def epochs(data: Dataset, batch_size: int, steps: int, each: int) -> Iterator[Any]:
+    """`steps` batches; every epoch has `each` of them and starts its workers.
 
     Small subsets are passed several times in an epoch, as the original repeats them.
     """
-    done, epoch = 0, 0
+    done = 0
     while done < steps:
         sampler = RandomSampler(data, num_samples=each * batch_size)
         for batch in DataLoader(data, batch_size, sampler=sampler, num_workers=WORKERS):
-            yield epoch, batch
+            yield batch
             if (done := done + 1) == steps:
                 return
-        epoch += 1
 
 
 def slices(texts: dict[str, str], part: str) -> tuple[list[Image.Image], list[np.ndarray], Any, Any]:
@@ -116,9 +115,7 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
     training = loop.pretraining(method, p)
     views = Pretraining([Image.fromarray(g) for g in grey], p.image_size)
     with mlflow.start_run():
-        for step, (_, (one, other)) in enumerate(
-            epochs(views, p.batch_size, p.steps, len(grey) // p.batch_size)
-        ):
+        for step, (one, other) in enumerate(epochs(views, p.batch_size, p.steps, len(grey) // p.batch_size)):
             metrics = training.step(step, PretrainBatch((one, other), np.arange(len(one))))
             if (step + 1) % loop.LOG_EVERY == 0:
                 for name, value in metrics.items():
@@ -127,7 +124,7 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
 
 
 def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bool) -> None:
-    """A U-Net from encoder.pt or from random weights; validated each epoch, tested once."""
+    """A U-Net from encoder.pt or from random weights; validated each epoch; not tested."""
     import mlflow
     import torchmetrics
 
@@ -166,7 +163,7 @@ def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bo
         net.train()
 
     with mlflow.start_run():
-        for step, (_, (images, labels)) in enumerate(epochs(train, p.batch_size, p.steps, p.eval_every)):
+        for step, (images, labels) in enumerate(epochs(train, p.batch_size, p.steps, p.eval_every)):
             metrics = training.step(step, FinetuneBatch(images, labels, np.arange(len(images))))
             if (step + 1) % loop.LOG_EVERY == 0:
                 for name, value in metrics.items():

@@ -10,7 +10,8 @@ import timm
 import torch
 from safetensors.torch import load_file
 
-from sslseg.models import canary, encoder, segmenter, unet
+from sslseg.data import streams
+from sslseg.models import canary, decoder, encoder, segmenter, unet
 from sslseg.names import EncoderError
 
 
@@ -35,8 +36,6 @@ def answer(folder: Path) -> list[float]:
 def test_the_answer_is_that_of_the_features(encoder_folder: Path):
     net = timm.create_model("test_resnet", in_chans=1, num_classes=0)
     net.load_state_dict(load_file(encoder_folder / "model.safetensors"))
-    from sslseg.data import streams
-
     noise = streams.stream(0, "canary").standard_normal((4, 1, 96, 96))
     with torch.no_grad():
         features = net.eval().forward_features(torch.from_numpy(noise).float()).mean((2, 3))
@@ -57,8 +56,6 @@ def test_another_program_is_found(
 
 
 def test_the_decoder_answers_too(segmenter_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    from sslseg.models import decoder
-
     monkeypatch.setattr(
         decoder, "_summed", lambda weight, axis: torch.cat([weight, weight.narrow(axis, 0, 1)], axis)
     )

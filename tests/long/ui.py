@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -71,8 +70,8 @@ def _two_pipelines(api: MlflowClient) -> list[Any]:
     return []
 
 
-def charts(page: Any, uri: str) -> Iterator[str]:
-    """Clicks as docs/ui.md tells them: curves of one budget, grouped by pipeline; a name after each picture's worth."""
+def open_charts(page: Any, uri: str) -> None:
+    """Clicks as docs/ui.md tells them: curves of one budget, grouped by pipeline."""
     (run, *_) = _runs(MlflowClient(uri), FINETUNED, 1)
     budget = run.data.params["cfg.budget"]
     search = quote(f"tags.`sslseg.stage` = 'finetune' and params.`cfg.budget` = '{budget}'")
@@ -86,7 +85,6 @@ def charts(page: Any, uri: str) -> Iterator[str]:
     page.keyboard.press("Escape")
     page.get_by_placeholder("Search metric charts").fill("val/iou")
     page.get_by_text("val/iou", exact=True).first.wait_for()
-    yield "charts"
 
 
 def shoot(uri: str, folder: Path, settle: float) -> None:
@@ -111,8 +109,8 @@ def shoot(uri: str, folder: Path, settle: float) -> None:
             page.goto(f"{uri}/#{path}", wait_until="commit")
             page.get_by_text(text).first.wait_for()
             keep(name, height)
-        for name in charts(page, uri):
-            keep(name, SIZE["height"])
+        open_charts(page, uri)
+        keep("charts", SIZE["height"])
         browser.close()
 
 

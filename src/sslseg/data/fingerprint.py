@@ -109,7 +109,7 @@ def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
             outlines, _ = cv2.findContours(
                 (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
             )
-            cv2.drawContours(tile, outlines, -1, _colour(slices.colours, k), 1)
+            cv2.drawContours(tile, outlines, -1, bgr_of(slices.colours, k), 1)
     names = slices.channel_names if len(slices.channel_names) == slices.channels else range(slices.channels)
     text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
     text += f" {names[channel]}" if slices.channels > 1 else ""
@@ -122,7 +122,8 @@ def colour_of(colours: tuple[str, ...], k: int) -> str:
     return colours[k] if k < len(colours) else FALLBACK[(k - 1) % len(FALLBACK)]
 
 
-def _colour(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
+def bgr_of(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
+    """`colour_of` as OpenCV takes it, 0 to 255."""
     text = colour_of(colours, k).lstrip("#")
     red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
     return blue, green, red

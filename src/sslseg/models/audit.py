@@ -147,7 +147,7 @@ def canary(
     Args:
         model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
         channels: input channels.
-        features: model, batch -> [4, F, H, W]; None: the deepest trunk map.
+        features: model, batch -> [4, F]; None: the deepest trunk map, averaged over space.
 
     Returns:
         float32 [4, F].
@@ -161,7 +161,7 @@ def canary(
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
-        found = (features or _deepest)(model, batch).mean(dim=(2, 3)).float().cpu()
+        found = (features or _deepest)(model, batch).float().cpu()
     finally:
         for module, mode in modes:
             module.training = mode
@@ -174,10 +174,10 @@ def canary(
 
 def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
     if hasattr(model, "encoder"):
-        return model.encoder(batch)[-1]
+        return model.encoder(batch)[-1].mean(dim=(2, 3))
     if not hasattr(model, "forward_intermediates"):
         raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
-    return model.forward_intermediates(batch, intermediates_only=True)[-1]
+    return model.forward_intermediates(batch, intermediates_only=True)[-1].mean(dim=(2, 3))
 
 
 def same_features(

@@ -6,6 +6,7 @@ release of timm, smp or torch that builds, names or computes something else is f
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable
 from typing import Any
@@ -37,9 +38,7 @@ def of_segmenter(net: nn.Module, channels: int) -> Answer:
     Raises:
         EncoderError: NaN or infinite.
     """
-    return _summary(
-        audit.canary(net, channels, features=lambda model, batch: model(batch).flatten(1)[..., None, None])
-    )
+    return _summary(audit.canary(net, channels, features=lambda model, batch: model(batch).flatten(1)))
 
 
 def _summary(features: torch.Tensor) -> Answer:
@@ -49,7 +48,12 @@ def _summary(features: torch.Tensor) -> Answer:
 
 
 def kept(answer: Callable[[nn.Module, int], Answer], net: nn.Module, channels: int) -> dict[str, Answer]:
-    """What goes into a config; nothing for a network that gives no answer at this size (a ViT, say)."""
+    """What goes into a config; nothing for a network that gives no answer at this size (a ViT, say).
+
+    Computed on the CPU, where it will be asked for: convolutions of a CUDA device round to TF32.
+    """
+    if next(net.parameters()).device.type != "cpu":
+        net = copy.deepcopy(net).cpu()
     try:
         return {KEY: answer(net, channels)}
     except (EncoderError, AssertionError, RuntimeError):

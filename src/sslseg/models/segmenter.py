@@ -11,6 +11,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from sslseg.models import canary, folders, unet
+from sslseg.models import encoder as encoders
 from sslseg.models.audit import audit
 from sslseg.names import EncoderError
 
@@ -82,7 +83,7 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
     audit(wanted, state).raise_for_problems(f"segmenter folder {folder}")
     net = _empty(config)
     net.load_state_dict(state, strict=True)
-    channels = config.get("model_args", {}).get("in_chans", 3)
+    channels = encoders.channels_of(config)
     canary.check(config, canary.of_segmenter, net.eval(), channels, f"segmenter folder {folder}")
     return net, config
 
@@ -107,5 +108,9 @@ def _faults(config: dict) -> list[str]:
 
 
 def _empty(config: dict) -> smp.Unet:
-    channels = config.get("model_args", {}).get("in_chans", 3)  # as `folders` takes its absence
-    return unet.empty(config["architecture"], channels, len(config["classes"]), config["decoder_channels"])
+    return unet.empty(
+        config["architecture"],
+        encoders.channels_of(config),
+        len(config["classes"]),
+        config["decoder_channels"],
+    )

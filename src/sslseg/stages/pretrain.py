@@ -79,7 +79,7 @@ def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
     """The encoder, bit-equal to its upstream, or fresh from the initialisation stream."""
     if source.state is None:
         return encoders.build(source.architecture, data.store.channels, p.seed)
-    encoder = encoders.load(source.resolved.path, channels=data.store.channels)
+    encoder = encoders.from_state(source.state, source.config)
     audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
     return encoder
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg.data.encode import CLIP
-from sslseg.data.fingerprint import colour_of
+from sslseg.data.fingerprint import bgr_of
 from sslseg.data.intensity import Intensity
 from sslseg.models import encoder as encoders
 from sslseg.models import unet
@@ -59,9 +59,7 @@ def overlay(net, data: Inputs, found: list[Case], device) -> np.ndarray:
     colours = _palette(data.store.colours, len(data.store.classes))
     lines = []
     for case in found:
-        image = np.asarray(data.store.codes(case.row)[0], float)
-        low, high = np.percentile(image, CLIP)
-        grey = (np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 255).astype(np.uint8)
+        grey = (_stretched(data, case.row) * 255).astype(np.uint8)
         predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
         masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
         lines.append(
@@ -90,13 +88,19 @@ def panel(grey: np.ndarray, mask: np.ndarray, title: str, colours: np.ndarray) -
     return out
 
 
+def _stretched(data: Inputs, row: int) -> np.ndarray:
+    """The first channel of a slice, its own p1 to p99 as 0 to 1."""
+    image = np.asarray(data.store.codes(row)[0], float)
+    low, high = np.percentile(image, CLIP)
+    return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+
+
 def _titles(case: Case) -> tuple[str, str, str]:
     return f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}"
 
 
 def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
-    hexes = [colour_of(colours, k).lstrip("#") for k in range(classes)]
-    return np.array([list(bytes.fromhex(text))[::-1] for text in hexes], np.uint8)
+    return np.array([bgr_of(colours, k) for k in range(classes)], np.uint8)
 
 
 def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
@@ -114,9 +118,7 @@ def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
     }
     for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         h, w = truth.shape
-        image = np.asarray(data.store.codes(int(row))[0], float)
-        low, high = np.percentile(image, CLIP)
-        found["image"][i, :h, :w] = 1 + np.clip((image - low) / max(high - low, 1e-9), 0, 1) * 254
+        found["image"][i, :h, :w] = 1 + _stretched(data, int(row)) * 254
         found["truth"][i, :h, :w] = truth
         found["prediction"][i, :h, :w] = segmentation.predict_whole(
             net, data.store, int(row), data.intensity, device=device

@@ -47,9 +47,10 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     cache = tracking.cache_folder(p.cache)
     found = [registry.resolve(r, kind=names.KIND_SEGMENTER, cache=cache) for r in references]
     first = found[0]
-    hops = lineage.walk(first.run_id)
-    for one in found:
-        lineage.check(lineage.walk(one.run_id, model_id=one.model_id))
+    walks = [lineage.walk(one.run_id) for one in found]
+    for ancestors in walks:
+        lineage.check(ancestors[:-1])  # `resolve` has checked the last
+    hops = walks[0]
     run.tags(
         {
             names.TAG_UPSTREAM_RUN: first.run_id,

@@ -89,7 +89,7 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     resolved = resolve(p)
     if resolved is None:
         return Upstream(None, None, None, p.architecture)
-    lineage.check(lineage.walk(resolved.run_id, model_id=resolved.model_id))
+    lineage.check(lineage.walk(resolved.run_id)[:-1])  # `resolve` has checked the last
     try:
         state, config = encoders.read_state(resolved.path)
     except names.EncoderError as error:
@@ -105,7 +105,7 @@ def check_channels(upstream: Upstream, channels: int) -> None:
     """
     if upstream.config is None:
         return
-    theirs = int(upstream.config.get("model_args", {}).get("in_chans", 3))
+    theirs = encoders.channels_of(upstream.config)
     if theirs != channels:
         raise names.EncoderError(
             f"run {upstream.resolved.run_id}: its encoder reads {theirs} channels, the data has {channels}"
