@@ -207,4 +207,4 @@ def test_every_format_is_shown_before_anything_is_trained(store):
     colours = {tuple(c) for c in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
     for k in range(1, len(store.classes)):
         if shown["class_voxels"][store.classes[k]]:
-            assert fingerprint._colour(store.colours, k) in colours
+            assert fingerprint.bgr_of(store.colours, k) in colours
