@@ -40,7 +40,7 @@ def _faults(store: str, cache: Path) -> dict[str, doctor.Finding]:
 
 
 def _run(**given) -> None:
-    none = {"fix": False, "resume": False, "cache": "", "prune": False, "keep": ()}
+    none = {"fix": False, "resume": False, "cache": "", "prune": False, "download": False, "keep": ()}
     command.run(Namespace(**none | given))
 
 

@@ -16,7 +16,7 @@ ROOT = PACKAGE.parents[1]
 FLOOR_0 = {"names", "flags", "plugins", "params", "pipelines", "cells", "studies", "searchspace", "mlproject",
            "jobs"}  # fmt: skip
 FLOOR_1A = {
-    "processes", "store", "runs", "tracking", "registering", "references", "registry", "flavor", "lineage",
+    "processes", "store", "runs", "tracking", "registering", "fetching", "references", "registry", "flavor", "lineage",
     "identity", "history", "history_sql", "history_http", "history_records", "history_cache",
     "manifest", "descriptions", "reruns", "doctor", "retention", "archive", "rows", "rows_http", "packing",
     "unpacking", "publishing",

@@ -5,7 +5,6 @@ Each check yields findings; a finding that can be mended carries the action, whi
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
 import sqlite3
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import LoggedModelStatus, ViewType
+from tqdm import tqdm
 
-from sslseg import history_sql, names, runs, store, tracking
+from sslseg import fetching, history_sql, names, runs, store, tracking
 from sslseg.registry import versions
 
 _RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
@@ -36,8 +36,12 @@ class Finding:
     run_id: str = ""  # of a dead run that its own command, given again, goes on with
 
 
-def examine(uri: str, cache: Path) -> Iterator[Finding]:
-    """Every check, the database first: when that is not sound, nothing behind it is read."""
+def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
+    """Every check, the database first: when that is not sound, nothing behind it is read.
+
+    Args:
+        download: hash the files that a server keeps, too.
+    """
     faults = list(database(uri))
     yield from faults
     if any(fault.mend is None for fault in faults):
@@ -45,7 +49,7 @@ def examine(uri: str, cache: Path) -> Iterator[Finding]:
     yield from abandoned(uri, cache)
     models = logged_models(uri)
     yield from unfinished_models(uri, models)
-    yield from changed_files(models)
+    yield from changed_files(uri, [model for model in models if download or folder_of(model)])
     yield from lost_versions(uri, models)
     yield from orphans(uri, models)
     yield from old_checkpoints(uri, cache)
@@ -141,26 +145,23 @@ def _subject(model: Any) -> str:
     return f"models:/{model.model_id} ({model.name} of run {model.source_run_id})"
 
 
-def changed_files(models: list[Any]) -> Iterator[Finding]:
-    """Stored files that no longer have the digest that was logged with them."""
-    for model in models:
-        folder = folder_of(model)
-        if folder is None or model.status != LoggedModelStatus.READY:
-            continue
+def changed_files(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
+    ready = [model for model in models if model.status == LoggedModelStatus.READY]
+    for model in tqdm(ready, "hashing", disable=None):
         files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE}
         for file, tag in files.items():
             wanted = model.tags.get(tag, "")
-            if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(folder / file)) != wanted:
+            if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(model, file, uri)) != wanted:
                 fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
                 yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
 
 
-def _sha256(path: Path) -> str:
+def _sha256(model: Any, file: str, uri: str) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        return f"(cannot be read: {error.strerror})"
+        return fetching.stored_sha(model, file, uri)
+    except names.EncoderError as error:
+        return f"({error})"
 
 
 def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:

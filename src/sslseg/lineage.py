@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from sslseg import names, pipelines, store, tracking
+from sslseg import fetching, names, pipelines, store, tracking
 from sslseg.names import EncoderError
-from sslseg.registering import digest
 
 TUNED = (names.FINETUNE, names.TRIAL)
 MOST_HOPS = 50  # a longer chain is a ring of tags written by hand
@@ -132,7 +132,7 @@ class Check:
 
     hop: Hop
     expected: str
-    actual: str  # '' = the file is not on this machine
+    actual: str  # '' = there is no such file any more
 
     @property
     def ok(self) -> bool:
@@ -140,32 +140,37 @@ class Check:
 
 
 def verify(hops: Sequence[Hop], uri: str | None = None) -> list[Check]:
-    """Hash every stored weights file of the lineage again and compare. Hops without a model are left out."""
-    return [Check(hop, hop.sha, _stored_sha(hop, uri)) for hop in hops if hop.model_id]
+    """Hash every weights file of the lineage, as the store has it now. Hops without a model are left out."""
+    return _hashed(hops, fetching.stored_sha, uri)
 
 
-def check(hops: Sequence[Hop], uri: str | None = None) -> None:
-    """Stop at weights that were changed after the next run had read them; files that are elsewhere are not read.
+def check(hops: Sequence[Hop], cache: str | Path = "", uri: str | None = None) -> list[Hop]:
+    """Stop at weights that are no longer those that the next run read; the hops whose weights are gone.
+
+    What a server keeps is downloaded once into `cache`, and the copy is hashed at every call.
 
     Raises:
         EncoderError: the run, the digest that was read and the one that is there now.
     """
-    for found in verify(hops, uri):
-        if found.actual and not found.ok:
+    found = _hashed(hops, lambda model, uri: fetching.weights_sha(model, cache, uri), uri)
+    for one in found:
+        if one.actual and not one.ok:
             raise EncoderError(
-                f"run {found.hop.run_id}: its weights, from which this lineage comes, were changed after they were "
-                f"used: expected sha256 {found.expected or '(no tag)'}, actual {found.actual}"
+                f"run {one.hop.run_id}: its weights, from which this lineage comes, were changed after they were "
+                f"used: expected sha256 {one.expected or '(no tag)'}, actual {one.actual}"
             )
+    return [one.hop for one in found if not one.actual]
 
 
-def _stored_sha(hop: Hop, uri: str | None) -> str:
+def _hashed(hops: Sequence[Hop], sha_of: Callable[..., str], uri: str | None) -> list[Check]:
+    return [Check(hop, hop.sha, _sha(hop, sha_of, uri)) for hop in hops if hop.model_id]
+
+
+def _sha(hop: Hop, sha_of: Callable[..., str], uri: str | None) -> str:
     try:
-        place = store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)).artifact_location
-    except MlflowException:
+        return sha_of(store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)), uri=uri)
+    except (MlflowException, EncoderError):  # deleted since, its files or all of it
         return ""
-    folder = store.local_path(place)
-    file = folder and folder / names.WEIGHTS_FILE
-    return digest(file) if file and file.is_file() else ""
 
 
 def of_model(reference: str, uri: str | None = None, **wanted: Any) -> list[Hop]:

@@ -5,16 +5,10 @@ This is the address of all of it: writing is in `registering.py`, references are
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
-from mlflow.exceptions import MlflowException
-
-from sslseg import flavor, names, references, store, tracking
+from sslseg import fetching, flavor, names, references, store
 from sslseg.names import KIND_ENCODER, WEIGHTS_FILE, EncoderError
 from sslseg.references import Wanted
 from sslseg.registering import alias_of, digest, log_encoder, log_model, log_segmenter, read_config
@@ -74,7 +68,7 @@ def resolve(
     uri = store.ensure_store(uri)
     model, version = references.find(reference, Wanted(role, epoch, kind), uri)
     context = f"run {model.source_run_id}"
-    path = _local(model, cache, context, uri)
+    path = fetching.folder(model, cache, uri)
     flavor.check(path, kind, context)
     wanted, actual = model.tags.get(names.MODEL_SHA, ""), digest(path / WEIGHTS_FILE)
     if wanted != actual:
@@ -84,37 +78,6 @@ def resolve(
         )
     registered = (version.name, str(version.version)) if version else ("", "")
     return Resolved(model.model_id, model.source_run_id, path, dict(model.tags), actual, *registered)
-
-
-def _local(model: Any, cache: str | Path, context: str, uri: str) -> Path:
-    if path := store.local_path(model.artifact_location):
-        if not path.is_dir():
-            raise EncoderError(f"{context}: missing artifact, there is no folder {path} for {model.model_id}")
-        return path
-    folder = tracking.cache_folder(str(cache)) / "models"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / model.model_id
-    with FileLock(f"{path}.lock"):
-        if not path.is_dir():
-            _download(model, path, context, uri)
-    return path
-
-
-def _download(model: Any, path: Path, context: str, uri: str) -> None:
-    from mlflow.artifacts import download_artifacts
-
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        place = model.artifact_location
-        try:
-            got = store.retry(
-                lambda: download_artifacts(artifact_uri=place, dst_path=scratch, tracking_uri=uri)
-            )
-        except (MlflowException, OSError) as error:
-            raise EncoderError(
-                f"{context}: missing artifact, {place} cannot be downloaded ({error})"
-            ) from error
-        shutil.copytree(got, path.with_suffix(".part"), dirs_exist_ok=True)
-    path.with_suffix(".part").rename(path)
 
 
 def law(resolved: Resolved | None) -> dict | None:

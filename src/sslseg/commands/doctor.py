@@ -19,6 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--cache", default="", help="folder of checkpoints; default: SSLSEG_CACHE, else .sslseg"
     )
     parser.add_argument(
+        "--download", action="store_true", help="fetch the files that a server keeps too, and hash them"
+    )
+    parser.add_argument(
         "--prune", action="store_true", help="propose encoders of earlier epochs that nothing needs"
     )
     parser.add_argument(
@@ -36,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
 
     uri = store.existing()
     left = 0
-    findings = list(doctor.examine(uri, tracking.cache_folder(options.cache)))
+    findings = list(doctor.examine(uri, tracking.cache_folder(options.cache), options.download))
     for found in findings:
         print(f"{found.subject}: {found.fault}" + (f"\n    -> {found.action}" if found.action else ""))
     for found in findings:

@@ -44,5 +44,5 @@ def run(options: argparse.Namespace) -> None:
 
 def _state(check) -> str:  # lineage.Check, which would import mlflow
     if not check.actual:
-        return "file not on this machine"
+        return "its file is gone, or cannot be reached"
     return "unchanged" if check.ok else "CHANGED"

@@ -12,13 +12,13 @@ import numpy as np
 from mlflow.artifacts import download_artifacts
 from mlflow.exceptions import MlflowException
 
-from sslseg import lineage, names, registry, runs, store, tracking
+from sslseg import lineage, names, registry, runs, store
 from sslseg.data import outside, slices
 from sslseg.models import inference
 from sslseg.models.inference import Model
 from sslseg.params import Inference
 from sslseg.registry import Resolved
-from sslseg.stages import devices
+from sslseg.stages import devices, upstream
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,9 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
             "model: none was given. Wanted the run ID of a fine-tuning, runs:/… or models:/name@alias; "
             "`sslseg encoders --kind segmenter` lists what there is"
         )
-    cache = tracking.cache_folder(p.cache)
-    found = [registry.resolve(r, kind=names.KIND_SEGMENTER, cache=cache) for r in references]
+    found = [registry.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in references]
     first = found[0]
-    walks = [lineage.walk(one.run_id) for one in found]
-    for ancestors in walks:
-        lineage.check(ancestors[:-1])  # `resolve` has checked the last
-    hops = walks[0]
+    hops = [upstream.ancestry(one, p.cache) for one in found][0]
     run.tags(
         {
             names.TAG_UPSTREAM_RUN: first.run_id,

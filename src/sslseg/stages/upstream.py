@@ -47,7 +47,9 @@ def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
         )
     if p.encoder == names.SCRATCH:
         return None
-    return registry.resolve(p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER)
+    return registry.resolve(
+        p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER, cache=p.cache
+    )
 
 
 def settle(p: T, resolved: Resolved | None) -> T:
@@ -89,12 +91,26 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     resolved = resolve(p)
     if resolved is None:
         return Upstream(None, None, None, p.architecture)
-    lineage.check(lineage.walk(resolved.run_id)[:-1])  # `resolve` has checked the last
+    ancestry(resolved, p.cache)
     try:
         state, config = encoders.read_state(resolved.path)
     except names.EncoderError as error:
         raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
     return Upstream(resolved, state, config, config["architecture"])
+
+
+def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
+    """The lineage of a model whose own digest was checked, with the digests of all it comes from checked too.
+
+    Raises:
+        EncoderError: see `lineage.check`.
+    """
+    hops = lineage.walk(resolved.run_id)
+    for gone in lineage.check(hops[:-1], cache):
+        print(
+            f"warning: run {gone.run_id}: its weights are no longer in the store, so they could not be checked"
+        )
+    return hops
 
 
 def check_channels(upstream: Upstream, channels: int) -> None:
