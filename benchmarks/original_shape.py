@@ -2,8 +2,9 @@
 
 One process per run, DataLoader workers that are started anew each epoch and each validation (kaland313/SSL-MedSeg
 at 44c7320 sets no `persistent_workers`), PIL and torchvision transforms per sample (solo-learn's), torchmetrics,
-one tracking call per number. Networks, losses, optimisers and the numbers of steps and validations are this
-project's, in the peer's favour, like two workers instead of eight and slices that need not be read from NIfTI.
+one tracking call per number. Networks are timm's and smp's as they come. Losses, optimisers and the numbers of steps
+and validations are this project's, in the peer's favour, like two workers instead of eight and slices that need not be
+read from NIfTI.
 """
 
 from __future__ import annotations
@@ -97,22 +98,30 @@ def slices(texts: dict[str, str], part: str) -> tuple[list[Image.Image], list[np
     )
 
 
+def as_it_comes(training: Any) -> Any:
+    """The networks of a training in PyTorch's own layout; losses and optimisers stay this project's."""
+    for net in training.modules.values():
+        net.to(memory_format=torch.contiguous_format)
+    return training
+
+
 def pretrain(place: Path, settings: dict, seed: int) -> None:
     """BYOL from random weights; leaves encoder.pt."""
     import mlflow
+    import timm
 
     from sslseg import flags
     from sslseg.data.batches import PretrainBatch
     from sslseg.methods import byol
-    from sslseg.models import encoder as encoders
     from sslseg.training import loop
 
     p = flags.resolve(flags.from_mapping(byol.Params, settings["common"] | settings["pretrain"]))
     torch.set_num_threads(1)
     grey, _, data, _ = slices(settings["common"] | settings["finetune"], "train")
-    encoder = encoders.build(p.architecture, data.store.channels, seed)
+    torch.manual_seed(seed)
+    encoder = timm.create_model(p.architecture, num_classes=0, in_chans=data.store.channels)
     method = byol.Method(encoder, p, seed=seed)
-    training = loop.pretraining(method, p)
+    training = as_it_comes(loop.pretraining(method, p))
     views = Pretraining([Image.fromarray(g) for g in grey], p.image_size)
     with mlflow.start_run():
         for step, (one, other) in enumerate(epochs(views, p.batch_size, p.steps, len(grey) // p.batch_size)):
@@ -126,10 +135,10 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
 def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bool) -> None:
     """A U-Net from encoder.pt or from random weights; validated each epoch; not tested."""
     import mlflow
+    import segmentation_models_pytorch as smp
     import torchmetrics
 
     from sslseg.data.batches import FinetuneBatch
-    from sslseg.models import unet
     from sslseg.training import loop
 
     torch.set_num_threads(1)
@@ -137,11 +146,15 @@ def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bo
     grey, masks, data, p = slices(texts, "train")
     held, held_masks, *_ = slices(texts, "val")
     classes = len(data.store.classes)
-    net, _ = unet.scratch(p.architecture, data.store.channels, classes, p.decoder, seed=seed)
+    torch.manual_seed(seed)
+    net = smp.Unet(
+        f"tu-{p.architecture}", encoder_weights=None, in_channels=data.store.channels, classes=classes,
+        decoder_channels=p.decoder,
+    )  # fmt: skip
     if pretrained:
         state = torch.load(place / "encoder.pt", weights_only=True)
         net.encoder.model.load_state_dict(state, strict=False)
-    training = loop.finetuning(net, p)
+    training = as_it_comes(loop.finetuning(net, p))
     chosen = np.random.default_rng(seed).choice(len(grey), p.budget, replace=False)
     train = Finetuning([Image.fromarray(grey[i]) for i in chosen], [masks[i] for i in chosen], p.image_size)
     few = np.linspace(0, len(held) - 1, p.val_slices).astype(int)

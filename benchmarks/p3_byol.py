@@ -41,6 +41,8 @@ def ours(
     architecture: str, *, double: bool = False, **knobs: float
 ) -> Callable[[int, tuple[np.ndarray, ...]], float]:
     """number of a step, views -> loss: the training loop's own step, fetched."""
+    import torch
+
     from sslseg.data.batches import PretrainBatch
     from sslseg.flags import resolve
     from sslseg.methods import byol
@@ -56,13 +58,15 @@ def ours(
         batch = PretrainBatch(views, np.arange(len(views[0])))
         return training.step(number, batch, fetch=fetch).get("train/loss", float("nan"))
 
-    step.training = training
+    step.training, step.architecture = training, architecture
+    step.kind = torch.float64 if double else torch.float32
     return step
 
 
 def reference(like, **knobs: float) -> Callable[[int, tuple[np.ndarray, ...]], float]:
     """The same from lightly's parts; weights are copied from `like`, a fresh `ours`."""
     need("lightly")
+    import timm
     import torch
     from lightly.loss import NegativeCosineSimilarity
     from lightly.models.modules import BYOLPredictionHead, BYOLProjectionHead
@@ -72,7 +76,8 @@ def reference(like, **knobs: float) -> Callable[[int, tuple[np.ndarray, ...]], f
     from sslseg.training import optim
 
     settings, nets = SETTINGS | knobs, like.training.modules
-    backbone = copy.deepcopy(nets["online"]).to(memory_format=torch.contiguous_format)
+    backbone = timm.create_model(like.architecture, num_classes=0, in_chans=1).to(like.kind)
+    backbone.load_state_dict(nets["online"].state_dict())
     heads = [
         kind(head[0].in_features, head[0].out_features, head[3].out_features)
         for kind, head in ((BYOLProjectionHead, nets["projector"]), (BYOLPredictionHead, nets["predictor"]))

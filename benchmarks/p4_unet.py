@@ -1,6 +1,6 @@
 """P4: a training step of the U-Net with optimiser and metrics.
 
-The reference is smp's own recipe around the same weights: smp.Unet, smp's Jaccard loss, torch's Adam, IoU and F1 per
+The reference is smp's own recipe with the same weights: its Unet as it comes, smp's Jaccard loss, torch's Adam, IoU and F1 per
 class of torchmetrics, all of it updated in the step. Its fast setting is Adam's fused kernel (torch's performance
 tuning guide and `torch.optim.Adam`, `fused`); the default, one tensor after the other, runs along. Neither clips
 gradients.
@@ -64,7 +64,13 @@ def reference(net, images: np.ndarray, labels: np.ndarray, *, fused: bool) -> St
     """The same by smp, torch and torchmetrics."""
     smp, torch = need("segmentation_models_pytorch"), need("torch")
     classification = need("torchmetrics.classification")
-    net = copy.deepcopy(net).train()
+    plain = smp.Unet(
+        f"tu-{net.encoder.name}", encoder_weights=None, in_channels=1, classes=CLASSES,
+        decoder_channels=[block.conv2[0].out_channels for block in net.decoder.blocks],
+        decoder_interpolation="nearest",
+    )  # fmt: skip
+    plain.load_state_dict(net.state_dict())
+    net = plain.train()
     optimizer = torch.optim.Adam(net.parameters(), lr=LR, fused=fused or None)
     criterion = smp.losses.JaccardLoss("multiclass", from_logits=True)
     iou = classification.MulticlassJaccardIndex(CLASSES, average="none")

@@ -1,6 +1,6 @@
 """A few hundred tiny stages in one warm process, as a worker of a sweep runs them: do memory and files grow?
 
-python -m tests.long.soak --stages 300 [--out soak.csv] [--record]
+python -m tests.long.soak --stages 300 [--clear] [--out soak.csv] [--record]
 
 Every third is a pretraining, which registers its encoders; the two after it are fine-tunings that start from it.
 """
@@ -28,12 +28,18 @@ MB = 1e6
 GROWTH = 5.0  # MB in 100 stages that is still called flat: a hundredth of what the process has
 
 
-def run(stages: int, seconds: float, folder: Path) -> Iterator[dict[str, float]]:
-    """What the process holds after each of the stages, until their number or the time is over."""
+def run(stages: int, seconds: float, folder: Path, clear: bool = False) -> Iterator[dict[str, float]]:
+    """What the process holds after each of the stages, until their number or the time is over.
+
+    Args:
+        clear: empty MLflow's cache of artifact repositories after each, which keeps up to 1,024 of them, three a
+            stage: what grows then is somebody else's.
+    """
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     os.environ["TQDM_DISABLE"] = "1"
     import psutil
     import torch
+    from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 
     from sslseg.data import phantom_tree
     from tests.tiny_runs import Tiny
@@ -51,6 +57,8 @@ def run(stages: int, seconds: float, folder: Path) -> Iterator[dict[str, float]]
         else:
             tiny.run("finetune", seed=i, encoder=upstream)
         took = time.monotonic() - start
+        if clear:
+            _artifact_repos_cache.clear()
         gc.collect()
         yield {
             "stage": i, "seconds": round(took, 3), "rss_mb": round(process.memory_info().rss / MB, 2),
@@ -84,12 +92,15 @@ def main() -> None:
         "--minutes", type=float, default=math.inf, help="end after so many, whatever the number"
     )
     parser.add_argument("--warm", type=int, default=WARM)
+    parser.add_argument(
+        "--clear", action="store_true", help="empty MLflow's cache of artifact repositories after each stage"
+    )
     parser.add_argument("--out", type=Path, help="a row per stage")
     parser.add_argument("--record", action="store_true", help="into docs/reliability.md")
     asked = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory(prefix="sslseg-soak-") as scratch:
-        for row in run(asked.stages, asked.minutes * 60, Path(scratch)):
+        for row in run(asked.stages, asked.minutes * 60, Path(scratch), asked.clear):
             found.append(row)
             if asked.out:  # as it goes: a long run that is interrupted leaves what it has seen
                 with asked.out.open("a" if row["stage"] else "w", newline="") as file:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from sslseg.data import streams
-from sslseg.models import canary, folders
+from sslseg.models import canary, convolution, folders
 from sslseg.models.audit import audit
 from sslseg.names import EncoderError, quoted
 
@@ -56,11 +56,13 @@ def _create(architecture: str, channels: int) -> nn.Module:
             + (f"; did you mean {close[0]!r}?" if close else "")
         )
     try:
-        return timm.create_model(architecture, pretrained=False, num_classes=CLASSIFIER, in_chans=channels)
+        net = timm.create_model(architecture, pretrained=False, num_classes=CLASSIFIER, in_chans=channels)
     except (RuntimeError, TypeError, ValueError) as error:
         raise EncoderError(
             f"architecture: timm cannot build {architecture!r} without head for {channels} channels: {error}"
         ) from error
+    convolution.lighten(net)
+    return net
 
 
 def feature_size(encoder: nn.Module) -> int:

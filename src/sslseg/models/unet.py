@@ -13,7 +13,7 @@ import segmentation_models_pytorch as smp
 import torch
 
 from sslseg.data import streams
-from sslseg.models import decoder
+from sslseg.models import convolution, decoder
 from sslseg.models import encoder as encoders
 from sslseg.models.audit import audit
 from sslseg.models.encoder import State
@@ -88,6 +88,7 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
             "by stage, such as resnet50 or tf_efficientnet_lite0)"
         ) from error
     decoder.lighten(net)
+    convolution.lighten(net)
     return net
 
 
