@@ -15,7 +15,6 @@ import hashlib
 from importlib import metadata
 from pathlib import Path
 
-import timm
 import torch
 
 from sslseg.models import torchfile
@@ -59,6 +58,8 @@ def classifier_state() -> State:
     Raises:
         EncoderError: the file is absent, not the one known, or does not fit the network.
     """
+    import timm  # two seconds, which a sweep's driver, who reads ARCHITECTURE, need not wait
+
     file = path()
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if digest != SHA256:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sslseg import names
 from sslseg import store as tracking_store
 from sslseg.data import outside
 from sslseg.data.slices import Slices
 from sslseg.runs import Run
-from sslseg.stages.upstream import Upstream
+
+if TYPE_CHECKING:  # it builds networks; a sweep's driver, who needs none, waits two seconds less
+    from sslseg.stages.upstream import Upstream
 
 READING = ("axis", "spacing", "colour")  # keys of sslseg.json that a prediction has to follow
 
