@@ -14,7 +14,9 @@ from sslseg.names import EncoderError, SslsegError
 from sslseg.stages import upstream
 from team import accounts
 
-FACTS = {"name": "encoder-resnet18", "role": "target", "method": "byol", "lineage": "byol-photos"}
+# names of its own: other tests of this server unpack a study into it, and compare its tables
+EXPERIMENT = "lineages"
+FACTS = {"name": "encoder-of-a-lineage", "role": "target", "method": "byol", "lineage": "byol-photos"}
 
 
 @pytest.fixture
@@ -22,10 +24,11 @@ def chain(team_server, team_as: Callable[[str], None], model_folder: Callable[..
     """Two pretrainings on the server, the second from the first: their models."""
     accounts.add(team_server)
     team_as(accounts.MEMBER)
-    with tracking.open_run("pretrain") as first:
+    place = store.ensure_experiment(EXPERIMENT)
+    with tracking.open_run("pretrain", experiment_id=place) as first:
         registry.log_encoder(first, model_folder(1.0), dataset="photos", **FACTS)
     source = registry.resolve(first.id)
-    with tracking.open_run("pretrain") as second:
+    with tracking.open_run("pretrain", experiment_id=place) as second:
         second.tags({names.TAG_UPSTREAM_RUN: first.id, names.TAG_UPSTREAM_MODEL: source.model_id,
                      names.TAG_UPSTREAM_SHA: source.sha256})  # fmt: skip
         registry.log_encoder(second, model_folder(2.0), dataset="acdc", **FACTS)
