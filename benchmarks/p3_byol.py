@@ -41,8 +41,6 @@ def ours(
     architecture: str, *, double: bool = False, **knobs: float
 ) -> Callable[[int, tuple[np.ndarray, ...]], float]:
     """number of a step, views -> loss: the training loop's own step, fetched."""
-    import torch
-
     from sslseg.data.batches import PretrainBatch
     from sslseg.flags import resolve
     from sslseg.methods import byol
@@ -59,7 +57,6 @@ def ours(
         return training.step(number, batch, fetch=fetch).get("train/loss", float("nan"))
 
     step.training, step.architecture = training, architecture
-    step.kind = torch.float64 if double else torch.float32
     return step
 
 
@@ -76,7 +73,8 @@ def reference(like, **knobs: float) -> Callable[[int, tuple[np.ndarray, ...]], f
     from sslseg.training import optim
 
     settings, nets = SETTINGS | knobs, like.training.modules
-    backbone = timm.create_model(like.architecture, num_classes=0, in_chans=1).to(like.kind)
+    backbone = timm.create_model(like.architecture, num_classes=0, in_chans=1)
+    backbone.to(next(nets["online"].parameters()).dtype)
     backbone.load_state_dict(nets["online"].state_dict())
     heads = [
         kind(head[0].in_features, head[0].out_features, head[3].out_features)

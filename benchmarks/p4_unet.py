@@ -1,9 +1,9 @@
 """P4: a training step of the U-Net with optimiser and metrics.
 
-The reference is smp's own recipe with the same weights: its Unet as it comes, smp's Jaccard loss, torch's Adam, IoU and F1 per
-class of torchmetrics, all of it updated in the step. Its fast setting is Adam's fused kernel (torch's performance
-tuning guide and `torch.optim.Adam`, `fused`); the default, one tensor after the other, runs along. Neither clips
-gradients.
+The reference is smp's own recipe with the same weights: its Unet as it comes, smp's Jaccard loss, torch's Adam, IoU and
+F1 per class of torchmetrics, all of it updated in the step. Its fast setting is Adam's fused kernel (torch's
+performance tuning guide and `torch.optim.Adam`, `fused`); the default, one tensor after the other, runs along. Neither
+clips gradients.
 """
 
 from __future__ import annotations

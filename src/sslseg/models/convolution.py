@@ -63,23 +63,23 @@ class Product(torch.autograd.Function):
         patches = _patches(images, kernel, stride, padding, sides)
         ctx.save_for_backward(patches, weight)
         ctx.place = images.shape, stride, padding, sides
-        rows = _matrix(weight)
-        out = patches @ rows.t() if bias is None else torch.addmm(bias, patches, rows.t())
+        kernels = _matrix(weight).t()
+        out = patches @ kernels if bias is None else torch.addmm(bias, patches, kernels)
         return out.view(images.shape[0], *sides, weight.shape[0]).permute(0, 3, 1, 2)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """The gradients of images, weight and bias, as far as they are asked for."""
         patches, weight = ctx.saved_tensors
-        down = gradient.permute(0, 2, 3, 1).reshape(-1, weight.shape[0])
+        rows = gradient.permute(0, 2, 3, 1).reshape(-1, weight.shape[0])
         to_images = to_weight = to_bias = None
         if ctx.needs_input_grad[0]:
-            to_images = _scattered(down @ _matrix(weight), weight.shape[2], *ctx.place)
+            to_images = _scattered(rows @ _matrix(weight), weight.shape[2], *ctx.place)
         if ctx.needs_input_grad[1]:
             taps = (weight.shape[0], *weight.shape[2:], weight.shape[1])
-            to_weight = (down.t() @ patches).view(taps).permute(0, 3, 1, 2)
+            to_weight = (rows.t() @ patches).view(taps).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[2]:
-            to_bias = down.sum(0)
+            to_bias = rows.sum(0)
         return to_images, to_weight, to_bias, None, None
 
 

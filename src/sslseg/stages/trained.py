@@ -46,7 +46,7 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
         )
     found = [registry.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in references]
     first = found[0]
-    hops = [upstream.ancestry(one, p.cache) for one in found][0]
+    hops, *_ = [upstream.ancestry(one, p.cache) for one in found]
     run.tags(
         {
             names.TAG_UPSTREAM_RUN: first.run_id,

@@ -108,7 +108,7 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     hops = lineage.walk(resolved.run_id)
     for gone in lineage.check(hops[:-1], cache):
         print(
-            f"warning: run {gone.run_id}: its weights are no longer in the store, so they could not be checked"
+            f"warning: run {gone.run_id}: its weights are no longer in the store, or cannot be reached: not checked"
         )
     return hops
 
