@@ -135,7 +135,7 @@ def test_batches_of_a_store_on_disk_agree_between_the_back_ends(tmp_path):
     images, labels, chosen = batches.finetune_batch(slices, rows, LAW, law, seed=0, step=2, batch_size=9)
     (p,) = batches.draw_views(slices, chosen, LAW, seed=0, step=2, views=1)
     device = render_device.upload(slices, "cpu", labels=True)
-    assert np.allclose(render_device.render(device, chosen, p, law).numpy(), images, atol=1e-4)  # all enlarge
+    assert np.allclose(render_device.render(device, chosen, p, law).numpy(), images, atol=1e-4)
     assert np.array_equal(render_device.render_labels(device, chosen, p).numpy(), labels)
     assert set(np.unique(labels)) <= {0, 1, 2, 3}
     unlabelled = np.flatnonzero(~slices.index["labelled"])

@@ -1,8 +1,7 @@
 """Floor 1b: drawn views become pixels, on the CPU.
 
-One lean loop: crop of the memory map, converted and scaled into a buffer, clipped, flipped, resized into its
-place in the batch and shifted there. Physical units, the map to [0, 1], brightness, contrast and the z-score
-are one gain (on the codes) and one shift (on the view).
+Physical units, the map to [0, 1], brightness, contrast and the z-score are one gain (on the codes) and one shift
+(on the view); `resample.py` applies them on the way from the shard into the batch.
 Clipping is done before the resampling, always, on floats: no pixel value depends on a short cut.
 
 cv2's own threads are the caller's matter; `cv2.setNumThreads(0)` is right beside a training loop.
@@ -10,7 +9,6 @@ cv2's own threads are the caller's matter; `cv2.setNumThreads(0)` is right besid
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
 
 UINT16_MAX = 65535.0  # [C] albumentations 1.1.0 MAX_VALUES_BY_DTYPE[uint16], flaw F2
 LUMA = (0.2989, 0.587, 0.114)  # torchvision rgb_to_grayscale: whose mean ColorJitter's contrast turns around
-LEAST_SHRINKAGE = 1.1  # smoothing below it brings the mean over crops 0.003 grey levels nearer
 MULTIPLE = 32  # a U-Net of five stages halves five times
 
 
@@ -88,46 +85,12 @@ def _finish_uint16(view: np.ndarray, k: Coefficients, b: int) -> None:
     view[:] = np.clip(np.clip(view * gain + pull, 0, UINT16_MAX), low, high) * share + base
 
 
-@functools.lru_cache(maxsize=4096)
-def _taps(length: int, size: int) -> np.ndarray:
-    """Weights that `length` pixels are smoothed with before they shrink to `size`; [1] where none is needed.
-
-    torchvision's antialiasing kernel is a triangle of half-width s, the shrinkage: variance s²/6. Linear
-    interpolation has 1/6 itself, so (s² - 1)/6 is left: that of a sampled triangle of half-width s where s is
-    whole, and elsewhere of a mix of the two next to it.
-    """
-    shrinkage = length / size
-    if shrinkage < LEAST_SHRINKAGE:
-        return np.ones(1, np.float32)
-    whole = int(shrinkage)
-    share = (shrinkage**2 - whole**2) / (2 * whole + 1)
-    distance = np.abs(np.arange(-whole, whole + 1))
-    narrow, wide = (np.clip(n - distance, 0, None) / n**2 for n in (whole, whole + 1))
-    return ((1 - share) * narrow + share * wide).astype(np.float32)
-
-
-def _resize(crop: np.ndarray, plane: np.ndarray) -> None:
-    """`crop` into `plane` [S, S]; the crop itself is smoothed along the axes that shrink.
-
-    Then interpolated linearly: half as far from torchvision's antialiased resize as INTER_AREA at 96 px, a
-    sixth at 48. Beyond a fourth the larger part of the way is INTER_AREA's, whose time does not grow with it.
-    """
-    size, (h, w) = len(plane), crop.shape
-    if (part := min(h, w) // (2 * size)) > 1:
-        crop = cv2.resize(crop, (w // part, h // part), interpolation=cv2.INTER_AREA)
-        h, w = crop.shape
-    across, down = _taps(w, size), _taps(h, size)
-    if len(across) + len(down) > 2:
-        cv2.sepFilter2D(crop, -1, across, down, dst=crop, borderType=cv2.BORDER_REPLICATE)
-    cv2.resize(crop, plane.shape, dst=plane, interpolation=cv2.INTER_LINEAR)
-
-
 def render(
     slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Views of `rows` as float32 [B, C, S, S], normalised under `intensity`.
 
-    Within 0.7 grey levels of 255 (mean) of torchvision's antialiased bilinear resize, see `_resize`.
+    Crop and antialiased bilinear resize are torchvision's, to float32 rounding.
 
     Args:
         slices: a slice store (`data/slices.py`).
@@ -135,33 +98,40 @@ def render(
         params: what `draw` drew for the heights and widths of these rows.
         out: written to and returned, if given: contiguous float32 [B, C, S, S].
     """
+    from sslseg.data.resample import resample  # its compiler takes a third of a second to import
+
     rows = np.asarray(rows)
     size, raw = params.size, params.jitter_law == "uint16"
-    k = coefficients(slices, rows, params, intensity)
     if out is None:
         out = np.empty((len(rows), slices.channels, size, size), np.float32)
-    gain, low, high = (v.astype(np.float32) for v in (np.ones_like(k.gain) if raw else k.gain, k.low, k.high))
-    clips = not raw and bool(np.isfinite(low).any() or np.isfinite(high).any())
-    turns = k.pull.any(axis=1).tolist()
-    boxes = (v.tolist() for v in (rows, params.top, params.left, params.height, params.width, params.flip))
-    crop_memory = np.empty(int((params.height * params.width).max(initial=0)), np.float32)
-    for b, (row, top, left, h, w, flip) in enumerate(zip(*boxes, strict=True)):
-        codes, view = np.asarray(slices.codes(row)), out[b]
-        crop = crop_memory[: h * w].reshape(h, w)
-        for c, plane in enumerate(view):
-            np.multiply(codes[c, top : top + h, left : left + w], gain[b, c], out=crop)
-            if clips:
-                crop.clip(low[b, c], high[b, c], out=crop)
-            if flip:
-                cv2.flip(crop, 1, dst=crop)
-            _resize(crop, plane)
-        if raw:
+    if not len(rows):
+        return out
+    k = coefficients(slices, rows, params, intensity)
+    plain = np.zeros_like(k.gain)
+    law = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
+    turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
+    box = (params.top, params.left, params.height, params.width)
+    resample(
+        _sealed(slices.codes_flat),
+        np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
+        np.stack(box, 1),
+        np.array(params.flip, bool),
+        np.stack(law, 2, dtype=np.float32, casting="same_kind"),
+        np.stack(turn, 2),
+        k.drift,
+        out,
+    )
+    if raw:
+        for b, view in enumerate(out):
             _finish_uint16(view, k, b)
-            continue
-        turn = turns[b] and sum(k.share[b, c] * cv2.mean(p)[0] for c, p in enumerate(view)) - k.drift[b]
-        for c, plane in enumerate(view):
-            plane += np.float32(k.base[b, c] + k.pull[b, c] * turn)
     return out
+
+
+def _sealed(flat: np.ndarray) -> np.ndarray:
+    """A shard in memory like one that is mapped: read-only, which is a type of its own to the compiler."""
+    view = flat.view()
+    view.flags.writeable = False
+    return view
 
 
 def render_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarray:

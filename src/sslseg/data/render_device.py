@@ -2,8 +2,7 @@
 
 The slice store lies on the device; one view is (rows) @ slice @ (columns) with the weights of an
 antialiased bilinear resize, so the result is torchvision's crop and resize up to float32 rounding (with
-float32 matrix products in full precision, torch's default). The CPU back-end differs from it by the
-resampling kernel only: less than one grey level of 255 on average.
+float32 matrix products in full precision, torch's default), and so is that of the CPU back-end.
 """
 
 from __future__ import annotations
