@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
+from types import SimpleNamespace
 
+import numpy as np
+import pytest
+import torch
+
+from sslseg.params import Finetune
+from sslseg.stages import finetune, results
 from sslseg.stages.results import ALPHA, PANEL, STRIP, panel
 
 COLOURS = np.array([[9, 9, 9], [0, 0, 200], [200, 0, 0]], np.uint8)
@@ -28,3 +34,30 @@ def test_a_slice_keeps_its_aspect_and_a_title_is_written():
     assert got[:STRIP].any()
     assert (got[STRIP:, : PANEL // 2] == 255).all()
     assert not got[STRIP:, PANEL // 2 :].any()
+
+
+@pytest.mark.parametrize(("best_step", "tested"), [(2, [7.0, 3.0]), (4, [7.0])])
+def test_the_last_network_is_tested_again_only_if_it_is_not_the_best(best_step, tested, monkeypatch):
+    net, seen, logged, shown = torch.nn.Linear(1, 1, bias=False), [], {}, []
+    torch.nn.init.constant_(net.weight, 7.0)
+
+    def evaluate(net, *_, keep, **__):
+        assert keep == {0, 1, 2}
+        seen.append(net.weight.item())
+        return SimpleNamespace(summary={"iou": net.weight.item()})
+
+    monkeypatch.setattr(finetune.segmentation, "evaluate", evaluate)
+    monkeypatch.setattr(results, "log", lambda run, tested, *_: shown.append(tested.summary["iou"]))
+    monkeypatch.setattr(finetune.lineage, "walk", lambda run_id: [])
+    monkeypatch.setattr(finetune, "_register", lambda *_: None)
+    run = SimpleNamespace(id="", log=lambda metrics, step: logged.update(metrics))
+    store = SimpleNamespace(classes=("background", "a"))
+    data = SimpleNamespace(store=store, labelled={"test": np.arange(3)}, intensity=None)
+    state = {"weight": torch.full((1, 1), tested[-1])}
+    finetune._finish(
+        Finetune(steps=4, device="cpu"), run, net, {"step": best_step, "state": state}, data, None, {}
+    )
+    assert seen == tested
+    assert logged == {"test_last/iou": 7.0, "test/iou": tested[-1]}
+    assert shown == tested[-1:]
+    assert net.weight.item() == tested[-1]

@@ -154,6 +154,16 @@ def test_prepared_batches_have_one_size_and_equal_the_lazy_way():
         assert np.array_equal(again.counts, lazy.counts)
 
 
+def test_masks_that_are_asked_for_are_the_predictions():
+    store, net = Store(), Threshold()
+    found = segmentation.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, batch_size=2, keep={0, 4})
+    assert set(found.masks) == {0, 4}
+    for row, mask in found.masks.items():
+        height, width = store.labels[row].shape
+        assert mask.dtype == np.uint8
+        np.testing.assert_array_equal(mask[:height, :width], segmentation.predict_whole(net, store, row, LAW))
+
+
 def test_batch_norm_in_eval_mode_makes_batches_irrelevant():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

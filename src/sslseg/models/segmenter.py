@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
-import torch
 
 from sslseg.models import canary, folders, unet
 from sslseg.models import encoder as encoders
@@ -56,7 +55,7 @@ def save(
         "spacing": float(spacing),
         "sslseg": {"format": 1, **(extra or {})},
     }
-    audit(_empty(config).state_dict(), net.state_dict()).raise_for_problems(
+    audit(unet.skeleton(*_shape(config)).state_dict(), net.state_dict()).raise_for_problems(
         f"saving a U-Net around {architecture}"
     )
     config["sslseg"] |= canary.kept(canary.of_segmenter, net, channels)
@@ -78,10 +77,9 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
         )
     if faults := _faults(config):
         raise EncoderError(f"{folder}: {'; '.join(faults)}")
-    with torch.device("meta"):  # without storage: a config may name a network far beyond its weights
-        wanted = _empty(config).state_dict()
-    audit(wanted, state).raise_for_problems(f"segmenter folder {folder}")
-    net = _empty(config)
+    shape = _shape(config)  # a config may name a network far beyond its weights: compared without storage
+    audit(unet.skeleton(*shape).state_dict(), state).raise_for_problems(f"segmenter folder {folder}")
+    net = unet.empty(*shape)
     net.load_state_dict(state, strict=True)
     channels = encoders.channels_of(config)
     canary.check(config, canary.of_segmenter, net.eval(), channels, f"segmenter folder {folder}")
@@ -107,10 +105,6 @@ def _faults(config: dict) -> list[str]:
     return faults
 
 
-def _empty(config: dict) -> smp.Unet:
-    return unet.empty(
-        config["architecture"],
-        encoders.channels_of(config),
-        len(config["classes"]),
-        config["decoder_channels"],
-    )
+def _shape(config: dict) -> tuple[str, int, int, tuple[int, ...]]:
+    decoder = tuple(config["decoder_channels"])
+    return config["architecture"], encoders.channels_of(config), len(config["classes"]), decoder

@@ -92,6 +92,13 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
     return net
 
 
+@functools.lru_cache(maxsize=8)
+def skeleton(architecture: str, channels: int, classes: int, decoder_channels: tuple[int, ...]) -> smp.Unet:
+    """The same network without storage (meta tensors): names and shapes. Only to be read."""
+    with torch.device("meta"):
+        return empty(architecture, channels, classes, decoder_channels)
+
+
 def trunk_names(net: smp.Unet) -> dict[str, str]:
     """Tensor name inside the U-Net's trunk -> name in the timm encoder; all of the trunk, or an error.
 

@@ -163,14 +163,16 @@ def _fit(
 
 
 def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:
-    """Test the last and the best network; register the best and its encoder."""
+    """Test the last and the best network, once if they are one; register the best and its encoder."""
     test = functools.partial(
         segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
-        absent=p.absent, batch_size=p.batch_size, device=devices.of(p),
+        absent=p.absent, batch_size=p.batch_size, device=devices.of(p), keep=set(results.fixed(data)),
     )  # fmt: skip
-    run.log({f"test_last/{k}": v for k, v in test().summary.items()}, p.steps)
-    net.load_state_dict(best["state"])
     tested = test()
+    run.log({f"test_last/{k}": v for k, v in tested.summary.items()}, p.steps)
+    if best["step"] != p.steps:
+        net.load_state_dict(best["state"])
+        tested = test()
     run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
     results.log(run, tested, data, net, devices.of(p))
     hops = lineage.walk(run.id)

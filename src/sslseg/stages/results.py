@@ -103,35 +103,45 @@ def _palette(colours: tuple[str, ...], classes: int) -> np.ndarray:
     return np.array([bgr_of(colours, k) for k in range(classes)], np.uint8)
 
 
-def kept(net, data: Inputs, device) -> dict[str, np.ndarray]:
-    """A fixed dozen of test slices as this network sees them: what Fig. 5 is drawn from.
+def fixed(data: Inputs) -> list[int]:
+    """Rows of the test slices that every run on these data keeps as pictures."""
+    return curves.spread(np.asarray(data.labelled["test"]), KEPT).tolist()
+
+
+def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
+    """The `fixed` test slices as the tested network sees them: what Fig. 5 is drawn from.
+
+    Args:
+        tested: with their masks.
 
     Returns:
         rows int64 [K] of the slice store; image (p1 to p99 as 1 to 255, padded with 0), truth and
         prediction uint8 [K, H, W], H and W of the largest; colours, hex text by class.
     """
-    rows = curves.spread(np.asarray(data.labelled["test"]), KEPT)
-    truths = [np.asarray(data.store.label(int(row))) for row in rows]
+    rows = fixed(data)
+    truths = [np.asarray(data.store.label(row)) for row in rows]
     height, width = (max(t.shape[axis] for t in truths) for axis in (0, 1))
     found = {
         name: np.zeros((len(rows), height, width), np.uint8) for name in ("image", "truth", "prediction")
     }
     for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         h, w = truth.shape
-        found["image"][i, :h, :w] = 1 + _stretched(data, int(row)) * 254
+        found["image"][i, :h, :w] = 1 + _stretched(data, row) * 254
         found["truth"][i, :h, :w] = truth
-        found["prediction"][i, :h, :w] = segmentation.predict_whole(
-            net, data.store, int(row), data.intensity, device=device
-        )
+        found["prediction"][i, :h, :w] = tested.masks[row][:h, :w]
     return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
 
 
 def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
-    """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes."""
+    """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes.
+
+    Args:
+        tested: with the masks of `fixed`.
+    """
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
     with tempfile.TemporaryDirectory() as scratch:
-        np.savez_compressed(Path(scratch) / "cases.npz", **kept(net, data, device))
+        np.savez_compressed(Path(scratch) / "cases.npz", **kept(tested, data))
         run.artifact(Path(scratch) / "cases.npz", "test")
     found = cases(tested, data.store.classes)
     if not found:

@@ -6,8 +6,8 @@ padding is in no count. Everything comes from one confusion matrix per slice (`s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -108,12 +108,14 @@ class Evaluation:
             patient_dice/<class>; foreground classes only. A class that is nowhere to be scored has no
             entry; `iou`, the mean of iou/<class>, is NaN when none has.
         counts: int64 [N, K, K], one confusion matrix per slice.
+        masks: row -> uint8 [H32, W32], what was predicted where masks were asked for, padding and all.
     """
 
     per_slice: dict[str, np.ndarray]
     per_volume: dict[str, np.ndarray]
     summary: dict[str, float]
     counts: np.ndarray
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
 
 
 def evaluate(
@@ -126,39 +128,51 @@ def evaluate(
     absent: str = "exclude",
     batch_size: int = BATCH,
     device: Any = "cpu",
+    keep: Collection[int] = (),
 ) -> Evaluation:
     """Score `unet` on whole annotated slices, in float32, eval mode; its modes are put back.
 
     Args:
         classes: names, background first.
         absent: see `iou`; volumes always exclude.
+        keep: rows whose predicted masks are handed out too.
 
     Raises:
         DataError: see `prepare`.
     """
     held = _lazy(slices, rows, intensity, batch_size, device)
-    return evaluate_prepared(unet, held, classes=classes, absent=absent, device=device)
+    return evaluate_prepared(unet, held, classes=classes, absent=absent, device=device, keep=keep)
 
 
 def evaluate_prepared(
-    unet: nn.Module, held: Whole, *, classes: Sequence[str], absent: str = "exclude", device: Any = "cpu"
+    unet: nn.Module,
+    held: Whole,
+    *,
+    classes: Sequence[str],
+    absent: str = "exclude",
+    device: Any = "cpu",
+    keep: Collection[int] = (),
 ) -> Evaluation:
     """`evaluate` on slices that `prepare` made."""
-    place, counts, loss = [], [], []
+    place, counts, loss, masks = [], [], [], {}
     with evaluating(unet):
         for batch in held.batches:
             logits, truth = unet(batch.images.to(device)), batch.labels.to(device)
-            counts.append(confusion(truth, logits.argmax(1), len(classes)))
+            predicted = logits.argmax(1)
+            counts.append(confusion(truth, predicted, len(classes)))
             loss.append(losses.jaccard_per_slice(logits, truth))
             place.append(batch.place)
+            for row, mask in zip(held.table["row"][batch.place].tolist(), predicted, strict=True):
+                if row in keep:
+                    masks[row] = mask.to(torch.uint8).cpu().numpy()
     back = np.argsort(np.concatenate(place))
     total = torch.cat(counts).cpu().numpy()[back]
     lost = torch.cat(loss).double().cpu().numpy()[back]
-    return _evaluation(held.table, total, lost, classes, absent)
+    return _evaluation(held.table, total, lost, masks, classes, absent)
 
 
 def _evaluation(
-    table, counts: np.ndarray, loss: np.ndarray, classes: Sequence[str], absent: str
+    table, counts: np.ndarray, loss: np.ndarray, masks: dict, classes: Sequence[str], absent: str
 ) -> Evaluation:
     scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
     columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}
@@ -169,7 +183,7 @@ def _evaluation(
     summary |= {f"patient_{key}": mean(per_volume[key]) for key in foreground}
     summary = {key: value for key, value in summary.items() if not np.isnan(value)}
     summary["iou"] = mean([summary.get(f"iou/{name}", np.nan) for name in classes[1:]])
-    return Evaluation(per_slice, per_volume, summary | {"jaccard_loss": float(loss.mean())}, counts)
+    return Evaluation(per_slice, per_volume, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
 
 
 def predict_whole(
