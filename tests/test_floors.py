@@ -148,3 +148,17 @@ for found in pkgutil.walk_packages(analysis.__path__, "analysis."):
 """
     done = _python(WITHOUT.format(refused=LEARNING) + code)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_sweep_on_cpus_is_driven_without_torch():
+    """Its workers import it; the driver would wait two seconds for nothing."""
+    code = """
+from sslseg import flags, params
+from sslseg.executors import local
+from sslseg.stages import devices, sweep
+p = flags.resolve(params.Sweep(device="cpu", workers=1))
+print(local.places(p), local._devices(p), devices.name(p))
+"""
+    done = _python(WITHOUT.format(refused=LEARNING) + code)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-2:] == ["0", "cpu"]

@@ -21,7 +21,10 @@ LINEAR = 2  # pixels that a pixel is made of, where nothing shrinks
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled at the first call on a machine, and from then on found on disk, if there is a place to write."""
+    """Compiled at the first call on a machine, and from then on found on disk, if there is a place to write.
+
+    That is Python's own folder for compiled code beside this file, or one in the home, as trusted as the code is.
+    """
     how = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
     try:
         return numba.njit(cache=True, **how)(function)

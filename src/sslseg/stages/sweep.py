@@ -15,7 +15,7 @@ from sslseg import history, launch, names, plugins, tracking
 from sslseg.cells import Cell
 from sslseg.jobs import Graph, Job, Outcome
 from sslseg.params import Sweep, Workers
-from sslseg.stages import devices, estimates, likeness
+from sslseg.stages import devices, likeness
 from sslseg.studies import fill  # noqa: F401 a hook of `launch`
 
 TABLE = "cells.json"
@@ -99,6 +99,8 @@ def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
 
 def _show(run: tracking.Run, cells: list[Cell], context: dict, places: int) -> None:
     """Print every cell and whether it has a finished run, and what is to be expected; runs nothing."""
+    from sslseg.stages import estimates  # imports torch
+
     ids: dict[str, str] = {}
     parameters = {}
     for cell in cells:
