@@ -26,10 +26,10 @@ def swept(tiny: Tiny, address: str, seeds: tuple[int, ...]) -> str:
 
 
 def busy_run() -> tuple[str, ...]:
-    """A fine-tuning that runs and has a checkpoint: its run ID and process; () while there is none."""
+    """A fine-tuning that runs and has a whole checkpoint: its run ID and process; () while there is none."""
     for run in tracking.search({names.TAG_STAGE: FINETUNE}, status="RUNNING"):
         folder = tracking.checkpoint_folder(Path(run.data.params.get("cfg.cache", "")), run.info.run_id)
-        if folder.is_dir() and any(folder.iterdir()):
+        if any(folder.glob("step-*.json")):  # its sidecar is written last
             return run.info.run_id, run.data.tags[names.TAG_PROCESS].split(":")[1]
     return ()
 
