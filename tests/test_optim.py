@@ -70,6 +70,30 @@ def test_lars_equals_timm_one_tensor_at_a_time():
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("of_gradient", [torch.channels_last, torch.contiguous_format])
+def test_adam_is_torchs_plain_one_whatever_lies_how(layout, of_gradient):
+    shapes = [(6, 5, 3, 3), (8, 1, 7, 7), (4, 16, 1, 1), (7, 3), (5,)]
+    generator = torch.Generator().manual_seed(0)
+    start = [torch.randn(shape, generator=generator) for shape in shapes]
+    plain, mine = [torch.nn.Parameter(s.clone()) for s in start], []
+    for s in start:
+        laid = s.clone(memory_format=layout) if s.ndim == 4 else s.clone()
+        mine.append(torch.nn.Parameter(laid))
+    theirs = torch.optim.Adam(plain, lr=0.01, foreach=False, fused=False)
+    ours = optim.adam([(str(i), p) for i, p in enumerate(mine)], lr=0.01)
+    for _ in range(4):
+        for p, q in zip(plain, mine, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone(memory_format=of_gradient) if p.ndim == 4 else p.grad.clone()
+        theirs.step()
+        ours.step()
+    for p, q in zip(plain, mine, strict=True):
+        torch.testing.assert_close(q, p, rtol=1e-5, atol=1e-6)
+        assert ours.state[q]["exp_avg"].shape == q.shape
+        torch.testing.assert_close(ours.state[q]["exp_avg_sq"], theirs.state[p]["exp_avg_sq"])
+
+
 def test_biases_and_norms_do_not_decay():
     net = network()
     optimizer = optim.lars(net.named_parameters(), **SETTINGS)
