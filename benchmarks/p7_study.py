@@ -2,8 +2,8 @@
 
 Both pretrain once by BYOL and fine-tune eight times (two pipelines, two budgets, two seeds), with the same
 architectures, losses, optimisers, numbers of steps and validations: see benchmarks/original_shape.py. Ours also tests
-every model twice, registers it with its encoder and leaves lineage, cards and pictures of failures. CPU seconds of all
-processes; data prepared before.
+the last and the best network, registers the best with its encoder and leaves lineage, cards and pictures of failures.
+CPU seconds of all processes; data prepared before.
 """
 
 from __future__ import annotations

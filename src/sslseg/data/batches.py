@@ -89,8 +89,7 @@ def pretrain_batch(
 
     Args:
         slices: a slice store, or its copy on a device.
-        out: one array per view to write to; saves a quarter of the time, which is fresh memory's. Not for
-            a device.
+        out: one array per view to write to; saves what fresh memory costs. Not for a device.
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     drawn = draw_views(slices, chosen, law, seed=seed, step=step, views=views)
