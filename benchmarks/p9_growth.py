@@ -112,7 +112,7 @@ def deciding(seeds: int) -> Callable[[], object]:
     """Curves, verdicts and worth of two pipelines at five budgets, from runs that are in memory."""
     if str(PLANTED) not in sys.path:
         sys.path.append(str(PLANTED))
-    from planted_study import curves_of, make, runs_of
+    from tests.planted_study import curves_of, make, runs_of
 
     from analysis import cells, decisions, measures
 

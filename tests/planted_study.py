@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from planted import Planted
+from tests.planted import Planted
 
 from analysis.statistics.simulate import Plant
 from sslseg import flags, names, params

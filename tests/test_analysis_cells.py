@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from planted import Planted
-from planted_study import encoders, finetune, make, runs_of
+from tests.planted import Planted
+from tests.planted_study import encoders, finetune, make, runs_of
 
 from analysis import cells, outputs, style
 from sslseg import names, pipelines

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from planted import Planted
-from planted_study import LABELS, curves_of, encoders, finetune, make, runs_of
+from tests.planted import Planted
+from tests.planted_study import LABELS, curves_of, encoders, finetune, make, runs_of
 
 from analysis import cells, claims, decisions, measures
 from analysis.claims import CLAIMS, Judged

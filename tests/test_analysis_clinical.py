@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted import Planted
-from planted_study import make, runs_of
+from tests.planted import Planted
+from tests.planted_study import make, runs_of
 
 from analysis import cells
 from analysis.figures import fig4b_clinical

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from planted import Planted
-from planted_study import SPEEDS, STEPS, curves_of, finetune, make, runs_of
+from tests.planted import Planted
+from tests.planted_study import SPEEDS, STEPS, curves_of, finetune, make, runs_of
 
 from analysis import cells, decisions, measures, report
 from analysis.decisions import Decisions

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from planted import plant
-from planted_study import make, runs_of
+from tests.planted import plant
+from tests.planted_study import make, runs_of
 
 from analysis import cells
 from analysis.figures import fig5_examples as fig5

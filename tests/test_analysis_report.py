@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from planted import plant
-from planted_study import curves_of, finetune, make, runs_of
+from tests.planted import plant
+from tests.planted_study import curves_of, finetune, make, runs_of
 
 from analysis import __main__ as command
 from analysis import cells, claims, decisions, measures, report

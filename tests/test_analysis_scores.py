@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from planted_study import make, runs_of
+from tests.planted_study import make, runs_of
 
 from analysis import cells, scores
 

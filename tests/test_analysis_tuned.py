@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from planted import Planted
-from planted_study import curves_of, encoders, finetune, make, runs_of
+from tests.planted import Planted
+from tests.planted_study import curves_of, encoders, finetune, make, runs_of
 
 from analysis import cells, decisions, measures, outputs, report
 from analysis import make as maker

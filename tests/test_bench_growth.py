@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planted import Planted, plant
+from tests.planted import Planted, plant
 
 from benchmarks import p5_sweep, p6_tracking, p9_growth
 from sslseg import names

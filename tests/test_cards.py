@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from hostile import HOSTILE
+from tests.hostile import HOSTILE
 
 from sslseg import flags, names, params
 from sslseg.lineage import Hop

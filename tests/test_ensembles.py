@@ -8,11 +8,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-import trained_models
+from tests import trained_models
 from mlflow import MlflowClient
 from test_niftimask import flipped, oblique, written
-from trained_models import SHAPE, disc
-from trees import nifti
+from tests.trained_models import SHAPE, disc
+from tests.trees import nifti
 
 from sslseg import launch, names, registry
 from sslseg.data import phantom_tree

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import trained_models
+from tests import trained_models
 from mlflow import MlflowClient
 
 from sslseg import launch, names, plugins, tracking

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from pandas.testing import assert_frame_equal
-from planted import Planted, plant, run_id_of
+from tests.planted import Planted, plant, run_id_of
 
 from sslseg import history, history_http, history_sql, names
 from sslseg.history_records import as_logged, label_of

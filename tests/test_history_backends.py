@@ -14,7 +14,7 @@ import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from pandas.testing import assert_frame_equal
-from planted import Planted, plant, run_id_of
+from tests.planted import Planted, plant, run_id_of
 
 from sslseg import history, history_http, history_sql, names
 from sslseg.history_sql import UnreadableError

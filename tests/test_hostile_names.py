@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hostile import HOSTILE
-from planted import Planted, plant
-from planted_study import finetune
+from tests.hostile import HOSTILE
+from tests.planted import Planted, plant
+from tests.planted_study import finetune
 
 from analysis import encoders, make
 from sslseg import names, params, registering

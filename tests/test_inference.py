@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import trained_models
-from trained_models import ByBrightness, disc
+from tests import trained_models
+from tests.trained_models import ByBrightness, disc
 
 from sslseg.data.intensity import Intensity
 from sslseg.data.nifti import read_volume
@@ -31,7 +31,7 @@ def test_the_mask_is_on_the_grid_of_the_input_whatever_the_networks_spacing(spac
 
 def test_input_is_what_the_slice_store_would_give(tmp_path):
     """The network sees the same numbers as in training: codes, law and padding of `render.whole`."""
-    from trees import acdc
+    from tests.trees import acdc
 
     from sslseg.data import slices
     from sslseg.data.render import whole

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-import trees
+from tests import trees
 
 from sslseg import names
 from sslseg.data import exposure, slices

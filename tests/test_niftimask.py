@@ -5,8 +5,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from trained_models import SHAPE, disc
-from trees import nifti
+from tests.trained_models import SHAPE, disc
+from tests.trees import nifti
 
 from sslseg.data import niftimask
 from sslseg.names import DataError

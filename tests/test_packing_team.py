@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import planted_study
+from tests import planted_study
 import pytest
 from mlflow import MlflowClient
-from planted import Planted, plant
+from tests.planted import Planted, plant
 
 from analysis import make
 from sslseg import history, params, registry, rows, rows_http, tracking

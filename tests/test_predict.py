@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import trained_models
+from tests import trained_models
 from mlflow import MlflowClient
-from trained_models import disc
-from trees import nifti
+from tests.trained_models import disc
+from tests.trees import nifti
 
 from sslseg import launch, names
 from sslseg.data import formats, outside

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
-from planted import plant
-from planted_study import make
+from tests.planted import plant
+from tests.planted_study import make
 
 from analysis import __main__ as analysis
 from analysis import show

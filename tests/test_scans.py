@@ -8,8 +8,8 @@ import cv2
 import nibabel as nib
 import numpy as np
 import pytest
-from trained_models import disc
-from trees import nifti
+from tests.trained_models import disc
+from tests.trees import nifti
 
 from sslseg.data import dicomseries, formats, scans
 from sslseg.names import DataError, ParamError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from planted import Planted
-from planted_study import curves_of, encoders, finetune, make, runs_of
+from tests.planted import Planted
+from tests.planted_study import curves_of, encoders, finetune, make, runs_of
 
 from analysis import cells, figures, outputs
 
