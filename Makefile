@@ -39,21 +39,21 @@ bench: setup ## ratios against the peers (pip install -e '.[bench]'), into bench
 	$(BIN)/python -m benchmarks $(IDS)
 
 fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more, RECORD=--record into docs/reliability.md
-	$(BIN)/python -m tests.fuzz --mutations $(or $(MUTATIONS),500) $(RECORD)
+	$(BIN)/python -m tests.reliability.fuzz --mutations $(or $(MUTATIONS),500) $(RECORD)
 
 kills: setup ## SIGKILL at random effects of pretraining, fine-tuning, sweep and tune; KILLS=… of each
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.long.kills --kills $(or $(KILLS),20) $(RECORD)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.long.kills --kills $(or $(KILLS),20) $(RECORD)
 
 lint: setup ## format in place, then check
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 show: setup ## the committed ACDC study: its figures made again, then its runs in the UI
-	$(BIN)/python -m analysis.show
+	$(BIN)/python -m analysis.page.show
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
 
 mlproject: setup ## MLproject is generated from the dataclasses in params.py and methods/
-	$(BIN)/python -m sslseg.mlproject > MLproject.new && mv MLproject.new MLproject
+	$(BIN)/python -m sslseg.config.mlproject > MLproject.new && mv MLproject.new MLproject

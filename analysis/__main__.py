@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from analysis import make
-from sslseg import flags, params
-from sslseg.names import SslsegError
+from analysis.page import make
+from sslseg.config import flags, params
+from sslseg.config.names import SslsegError
 
 OUT = "out/analysis"
 

@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.compare import ROUNDS, Answer, Question, compare
-from sslseg import history, store
-from tests.planted import Planted, plant
+from sslseg.tracking import store
+from sslseg.tracking.history import frames
+from tests.fixtures.planted import Planted, plant
 
 RUNS, CLIENTS_RUNS, METRICS, STEPS = 1000, 50, 10, 150
 KEYS = [f"val/metric {m}" for m in range(METRICS)]
@@ -30,12 +31,12 @@ def measure(runs: int = RUNS, client_runs: int = CLIENTS_RUNS, rounds: int = ROU
         uri = store.ensure_store(f"sqlite:///{folder}/mlflow.db")
         ids = fill(uri, runs)
         some = ids[:client_runs]
-        check(history.curves(some, KEYS, uri), by_client(some, KEYS, uri))
+        check(frames.curves(some, KEYS, uri), by_client(some, KEYS, uri))
         walls: list[float] = []
 
         def ours() -> None:
             start = time.monotonic()
-            found = history.curves(history.runs(uri=uri)["run_id"], KEYS, uri)
+            found = frames.curves(frames.runs(uri=uri)["run_id"], KEYS, uri)
             walls.append(time.monotonic() - start)
             assert len(found) == runs * METRICS * STEPS, f"{len(found)} values"
 

@@ -84,11 +84,11 @@ def epochs(data: Dataset, batch_size: int, steps: int, each: int) -> Iterator[An
 def slices(texts: dict[str, str], part: str) -> tuple[list[Image.Image], list[np.ndarray], Any, Any]:
     """Pictures and masks of a part of the data, with the inputs and parameters of the stage."""
     from benchmarks import subjects
-    from sslseg import flags, params
-    from sslseg.stages import inputs
+    from sslseg.config import flags, params
+    from sslseg.data import training_set
 
     p = flags.resolve(flags.from_mapping(params.Finetune, texts))
-    data = inputs.load(p)
+    data = training_set.load(p)
     rows = data.labelled[part]
     return (
         [subjects.grey(data.store, i) for i in rows],
@@ -110,8 +110,8 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
     import mlflow
     import timm
 
-    from sslseg import flags
-    from sslseg.data.batches import PretrainBatch
+    from sslseg.config import flags
+    from sslseg.data.views.batches import PretrainBatch
     from sslseg.methods import byol
     from sslseg.training import loop
 
@@ -138,7 +138,7 @@ def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bo
     import segmentation_models_pytorch as smp
     import torchmetrics
 
-    from sslseg.data.batches import FinetuneBatch
+    from sslseg.data.views.batches import FinetuneBatch
     from sslseg.training import loop
 
     torch.set_num_threads(1)

@@ -30,7 +30,7 @@ def by_nibabel(path: Path) -> np.ndarray:
 
 def by_us(path: Path) -> np.ndarray:
     """The same."""
-    from sslseg.data import nifti
+    from sslseg.data.readers import nifti
 
     nifti._decoded.cache_clear()  # a file is kept for the next of its frames
     array, _ = nifti.read_channels(path)
@@ -45,9 +45,9 @@ def check_reading(root: Path) -> None:
 
 def check_store(root: Path, folder: Path) -> None:
     """Every frame in the store, equal to what nibabel gives for the file that it is from."""
-    from sslseg.data import slices
+    from sslseg.data.slices import prepare
 
-    store = slices.prepare("acdc", root, folder, spacing=0, progress=False)
+    store = prepare.prepare("acdc", root, folder, spacing=0, progress=False)
     volumes = store.volume_table
     for number, (image, position) in enumerate(zip(volumes["image"], volumes["position"], strict=True)):
         want = by_nibabel(root / image)
@@ -58,9 +58,9 @@ def check_store(root: Path, folder: Path) -> None:
 
 def unpack(path: Path) -> None:
     """The least that any reader does: what zlib or isal takes."""
-    from sslseg.data import gunzip
+    from sslseg.data.readers import nifti
 
-    with gunzip.opened(path) as file:
+    with nifti.opened(path) as file:
         file.read()
 
 
@@ -83,16 +83,16 @@ def measure_reading() -> Answer:
 
 def measure_store() -> Answer:
     """Everything: hashes of files and voxels, percentiles, checks, index, fingerprint and contact sheet."""
-    from sslseg.data import slices
+    from sslseg.data.slices import prepare
 
     root = subjects.cohort(PATIENTS, cine=PATIENTS)
     kept = subjects.folder()
     check_store(root, kept)
-    store = slices.prepare("acdc", root, kept, spacing=0, progress=False)
+    store = prepare.prepare("acdc", root, kept, spacing=0, progress=False)
     saved = subjects.folder()
 
     def ours() -> None:
-        slices.prepare("acdc", root, subjects.folder(), spacing=0, progress=False)
+        prepare.prepare("acdc", root, subjects.folder(), spacing=0, progress=False)
 
     def peer() -> None:
         for path in files(root):
@@ -103,11 +103,11 @@ def measure_store() -> Answer:
 
 def measure_second_start() -> Answer:
     """The store is there: files are looked at (path, size, time), none is opened."""
-    from sslseg.data import slices
+    from sslseg.data.slices import prepare
 
     root, kept = subjects.cohort(PATIENTS, cine=PATIENTS), subjects.folder()
     check_store(root, kept)
-    times = compare({"again": lambda: slices.prepare("acdc", root, kept, spacing=0, progress=False)})
+    times = compare({"again": lambda: prepare.prepare("acdc", root, kept, spacing=0, progress=False)})
     taken = times.seconds["again"]
     return Answer(
         times.median("again"), (min(taken), max(taken)), len(taken), {"ours": times.median("again")}

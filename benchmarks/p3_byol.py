@@ -41,8 +41,8 @@ def ours(
     architecture: str, *, double: bool = False, **knobs: float
 ) -> Callable[[int, tuple[np.ndarray, ...]], float]:
     """number of a step, views -> loss: the training loop's own step, fetched."""
-    from sslseg.data.batches import PretrainBatch
-    from sslseg.flags import resolve
+    from sslseg.config.flags import resolve
+    from sslseg.data.views.batches import PretrainBatch
     from sslseg.methods import byol
     from sslseg.models import encoder
     from sslseg.training import loop

@@ -37,10 +37,11 @@ def ours(net, images: np.ndarray, labels: np.ndarray) -> Step:
     """A call that does the training loop's step, and one confusion matrix; returns loss and IoU per class."""
     import torch
 
-    from sslseg.data.batches import FinetuneBatch
-    from sslseg.flags import resolve
-    from sslseg.params import Finetune
-    from sslseg.training import loop, scores
+    from sslseg.config.flags import resolve
+    from sslseg.config.params import Finetune
+    from sslseg.data.views.batches import FinetuneBatch
+    from sslseg.scoring import pixels
+    from sslseg.training import loop
 
     p = resolve(
         Finetune(preset="paper-text", encoder="scratch", lr=LR, schedule="constant", clip=0.0, steps=10_000)
@@ -53,9 +54,9 @@ def ours(net, images: np.ndarray, labels: np.ndarray) -> Step:
 
     def step() -> tuple[float, np.ndarray]:
         metrics = training.step(next(numbers), FinetuneBatch(images, labels, np.arange(len(images))))
-        counts = scores.confusion(truth, seen.pop().argmax(1), CLASSES).sum(0).numpy()
-        scores.dice(counts)
-        return metrics["train/loss"], scores.iou(counts)
+        counts = pixels.confusion(truth, seen.pop().argmax(1), CLASSES).sum(0).numpy()
+        pixels.dice(counts)
+        return metrics["train/loss"], pixels.iou(counts)
 
     return step
 

@@ -50,7 +50,7 @@ def run(environment: dict[str, str], place: Path, *words: str) -> None:
 
 def new_store() -> Path:
     """A folder with an empty store, so that no run is found finished."""
-    from sslseg.store import ensure_store
+    from sslseg.tracking.store import ensure_store
 
     place = subjects.folder()
     ensure_store(f"sqlite:///{place}/mlflow.db")
@@ -84,14 +84,14 @@ def cold(seed: int, place: Path, cache: Path) -> None:
 
 def numbers(place: Path) -> dict[tuple[int, str, int], float]:
     """(seed, key, step) -> value of all fine-tunings of a store, but for times."""
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
     uri = f"sqlite:///{place}/mlflow.db"
-    runs = history.runs(uri=uri)
+    runs = frames.runs(uri=uri)
     tuned = runs[runs["stage"] == "finetune"]
     seeds = dict(zip(tuned["run_id"], tuned["seed"].astype(int), strict=True))
     keys = [c for c in runs.columns if "/" in c and not c.startswith(UNEQUAL)]
-    curves = history.curves(list(seeds), keys, uri=uri)
+    curves = frames.curves(list(seeds), keys, uri=uri)
     return {(seeds[r], k, s): v for r, k, s, v in curves.itertuples(index=False)}
 
 
@@ -113,10 +113,10 @@ def check(one: Path, other: Path, cells: int, cold_cells: int) -> int:
 
 def measure() -> Answer:
     """Every sweep has a new store, and leaves what the cold runs leave."""
-    from sslseg.data import slices
+    from sslseg.data.slices import prepare
 
     cache, one_by_one, draw = subjects.folder(), new_store(), random.Random(0)
-    slices.prepare("acdc", Path(shared(cache)["data_root"]), cache, spacing=0, progress=False)
+    prepare.prepare("acdc", Path(shared(cache)["data_root"]), cache, spacing=0, progress=False)
     turns: list[int | None] = [*draw.sample(range(CELLS), COLD), *[None] * SWEEPS]
     draw.shuffle(turns)
     taken: dict[str, list[float]] = {"sweep": [], "cold run": []}

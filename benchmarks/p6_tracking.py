@@ -26,7 +26,7 @@ KEEPING = ("model", "artifact", "log_text", "registered")  # in the names of cal
 @functools.cache
 def store_uri() -> str:
     """A fresh SQLite store, made as every stage makes it: both variants write to the same kind."""
-    from sslseg.store import ensure_store
+    from sslseg.tracking.store import ensure_store
 
     uri = ensure_store(f"sqlite:///{subjects.folder()}/mlflow.db")
     os.environ["MLFLOW_TRACKING_URI"] = uri
@@ -37,11 +37,11 @@ def writers(numbers: int) -> tuple[dict[str, Callable[[], None]], dict[str, str]
     """Variant -> a call that logs `numbers` values of ten metrics at the next steps; variant -> its run's ID."""
     from mlflow import MlflowClient
 
-    from sslseg import tracking
+    from sslseg.tracking import session
 
     uri = store_uri()
     api = MlflowClient(uri)
-    run = tracking.open_run("finetune", uri=uri)
+    run = session.open_run("finetune", uri=uri)
     opened = run.__enter__()
     atexit.register(run.__exit__, None, None, None)
     theirs = api.create_run("0").info.run_id
@@ -68,12 +68,12 @@ def writers(numbers: int) -> tuple[dict[str, Callable[[], None]], dict[str, str]
 
 def check(variants: dict[str, Callable[[], None]], runs: dict[str, str]) -> None:
     """Both leave the same numbers."""
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
     for variant in variants.values():
         variant()
     keys = [f"train/m{i}" for i in range(10)]
-    left = [history.curves([run], keys, uri=store_uri()).drop(columns="run_id") for run in runs.values()]
+    left = [frames.curves([run], keys, uri=store_uri()).drop(columns="run_id") for run in runs.values()]
     assert len(left[0]), "nothing was logged"
     assert left[0].equals(left[1]), "the numbers differ"
 
@@ -117,7 +117,8 @@ def share(**knobs: str) -> tuple[Meter, float]:
     """CPU seconds in each call of MlflowClient, and of the whole of a fine-tuning with these knobs."""
     from mlflow import MlflowClient
 
-    from sslseg import flags, launch, params
+    from sslseg import execute
+    from sslseg.config import flags, params
 
     store_uri()
     texts = {
@@ -131,7 +132,7 @@ def share(**knobs: str) -> tuple[Meter, float]:
         for name, call in kept.items():
             setattr(MlflowClient, name, meter.wrap(name, call))
         start = compare.cpu()
-        launch.execute("finetune", p)
+        execute.execute("finetune", p)
         return meter, compare.cpu() - start
     finally:
         for name, call in kept.items():
@@ -144,11 +145,15 @@ def measure_share() -> Answer:
     share(steps="2")
     meter, whole = share()
     keeping = sum(s for name, s in meter.seconds.items() if any(part in name for part in KEEPING))
-    tracking = sum(meter.seconds.values()) - keeping
-    percent = 100 * tracking / whole
-    seconds = {"tracking": tracking, "files and registry": keeping, "run": whole}
+    bookkeeping = sum(meter.seconds.values()) - keeping
+    percent = 100 * bookkeeping / whole
+    seconds = {"tracking": bookkeeping, "files and registry": keeping, "run": whole}
     return Answer(
-        percent, (percent, percent), 1, seconds, {"with_registry_percent": 100 * (tracking + keeping) / whole}
+        percent,
+        (percent, percent),
+        1,
+        seconds,
+        {"with_registry_percent": 100 * (bookkeeping + keeping) / whole},
     )
 
 

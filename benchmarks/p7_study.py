@@ -64,15 +64,15 @@ def peer(place: Path, cache: Path) -> None:
 
 def check(place: Path, other: Path) -> None:
     """Both made one pretraining and eight fine-tunings, with as many validations at the same steps."""
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
-    mine, theirs = (history.runs(uri=f"sqlite:///{p}/mlflow.db") for p in (place, other))
+    mine, theirs = (frames.runs(uri=f"sqlite:///{p}/mlflow.db") for p in (place, other))
     tuned = mine[mine["stage"] == "finetune"]
     assert (len(tuned), sum(mine["stage"] == "pretrain"), len(theirs)) == (8, 1, 9), "other runs"
     every = int(FINETUNE["eval_every"])
     want = list(range(every, int(FINETUNE["steps"]) + 1, every))
     for runs, where in ((tuned, place), (theirs, other)):
-        curves = history.curves(runs["run_id"], ["val/iou"], uri=f"sqlite:///{where}/mlflow.db")
+        curves = frames.curves(runs["run_id"], ["val/iou"], uri=f"sqlite:///{where}/mlflow.db")
         steps = curves.groupby("run_id")["step"].apply(list)
         assert len(steps) == 8, "fine-tunings without a curve"
         assert all(s[-len(want) :] == want for s in steps), "other validations"
@@ -80,10 +80,10 @@ def check(place: Path, other: Path) -> None:
 
 def measure() -> Answer:
     """Each variant has a new store every round."""
-    from sslseg.data import slices
+    from sslseg.data.slices import prepare
 
     cache, places = subjects.folder(), {}
-    slices.prepare("acdc", Path(common(cache)["data_root"]), cache, spacing=0, progress=False)
+    prepare.prepare("acdc", Path(common(cache)["data_root"]), cache, spacing=0, progress=False)
 
     def variant(name: str, work) -> None:
         places[name] = new_store()

@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks import compare, subjects
 from benchmarks.compare import Answer, Question
 
-PLANTED = Path(__file__).parents[1] / "tests"  # its modules fill stores with runs
+ROOT = Path(__file__).parents[1]  # of tests.fixtures, whose modules fill stores with runs
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
@@ -43,10 +43,10 @@ def fitted(
 # ---------------------------------------------------------------- slices
 def preparing(patients: int) -> Callable[[], object]:
     """Make the slice store of that many patients: 2 frames of 8 slices of 128 x 128 each."""
-    from sslseg.data import phantom_tree
-    from sslseg.data import slices as stores
+    from sslseg.data.phantom import tree
+    from sslseg.data.slices import prepare as stores
 
-    root = phantom_tree.write(subjects.folder() / "acdc", patients=patients, seed=0, size=128, slices=8)
+    root = tree.write(subjects.folder() / "acdc", patients=patients, seed=0, size=128, slices=8)
     cache = subjects.folder()
 
     def prepare() -> object:
@@ -65,8 +65,9 @@ def identity_of(name: str) -> str:
 @functools.cache
 def planted(runs: int, points: int = 20, keys: int = 10) -> str:
     """URI of a SQLite store with that many fine-tunings of `keys` curves of `points` steps."""
-    from sslseg import names, store
-    from tests.planted import Planted, plant
+    from sslseg.config import names
+    from sslseg.tracking import store
+    from tests.fixtures.planted import Planted, plant
 
     uri = store.ensure_store(f"sqlite:///{subjects.folder()}/mlflow.db")
     curves = {f"val/m{j}": [(step, step / 7) for step in range(points)] for j in range(keys)}
@@ -82,27 +83,27 @@ def planted(runs: int, points: int = 20, keys: int = 10) -> str:
 
 def reading(runs: int) -> Callable[[], object]:
     """Table and one curve of every run, as a figure wants them."""
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
     uri = planted(runs)
 
     def read() -> object:
-        found = history.runs(uri=uri)
+        found = frames.runs(uri=uri)
         assert len(found) == runs
-        return history.curves(found["run_id"], ["val/m0"], uri=uri)
+        return frames.curves(found["run_id"], ["val/m0"], uri=uri)
 
     return read
 
 
 def finding(runs: int) -> Callable[[], object]:
     """Ask for the finished run of every cell, as a sweep that is started again does, in a store of those runs."""
-    from sslseg import tracking
+    from sslseg.tracking import session
 
     uri = planted(runs)
 
     def find() -> None:
         for i in range(runs):
-            assert tracking.find(identity_of(f"run{i}"), uri=uri)
+            assert session.find(identity_of(f"run{i}"), uri=uri)
 
     return find
 
@@ -110,11 +111,10 @@ def finding(runs: int) -> Callable[[], object]:
 # ---------------------------------------------------------------- seeds
 def deciding(seeds: int) -> Callable[[], object]:
     """Curves, verdicts and worth of two pipelines at five budgets, from runs that are in memory."""
-    if str(PLANTED) not in sys.path:
-        sys.path.append(str(PLANTED))
-    from tests.planted_study import curves_of, make, runs_of
-
-    from analysis import cells, decisions, measures
+    if str(ROOT) not in sys.path:
+        sys.path.append(str(ROOT))
+    from analysis.comparison import cells, decisions, measures
+    from tests.fixtures.planted_study import curves_of, make, runs_of
 
     made = make(("scratch", "byol-target"), seeds=seeds)
     runs, curves = runs_of(made), curves_of(made)

@@ -1,7 +1,7 @@
 """Where a convolution is faster as a matrix product: `python -m benchmarks.products`.
 
 For each layer forward and both gradients, channels-last, float32, one thread, in turn with PyTorch's own; medians.
-"Used" says what `models/convolution.py` chooses there.
+"Used" says what `models/cpu/convolution.py` chooses there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def measure(layer: Layer, side: int, batch: int) -> tuple[float, float, bool]:
     import torch
     from torch.nn import functional
 
-    from sslseg.models import convolution
+    from sslseg.models.cpu import convolution
 
     channels, out, kernel, stride, _ = layer
     generator = torch.Generator().manual_seed(0)

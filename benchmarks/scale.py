@@ -31,7 +31,7 @@ def identity_of(name: str) -> str:
 
 def rows(first: int, last: int) -> dict[str, list[dict[str, Any]]]:
     """Table -> rows of the runs `first` to `last` - 1."""
-    from sslseg import names
+    from sslseg.config import names
 
     found: dict[str, list[dict[str, Any]]] = {
         t: [] for t in ("runs", "tags", "params", "metrics", "latest_metrics")
@@ -98,9 +98,9 @@ def seconds(call: Callable[[], object]) -> float:
 
 def write_one(uri: str) -> None:
     """One run of that shape through this project's own way."""
-    from sslseg import tracking
+    from sslseg.tracking import session
 
-    with tracking.open_run("finetune", uri=uri) as run:
+    with session.open_run("finetune", uri=uri) as run:
         run.params({f"knob{j}": 0.001 for j in range(PARAMS)})
         run.tags({f"tag{j}": "some words of text" for j in range(TAGS)})
         for s in range(POINTS):
@@ -111,11 +111,12 @@ def measure(uri: str, runs: int, empty: int) -> Iterator[tuple[str, float, str]]
     """(what, number, unit)."""
     from mlflow import MlflowClient
 
-    from sslseg import history, tracking
+    from sslseg.tracking import session
+    from sslseg.tracking.history import frames
 
     yield "database", (size(uri) - empty) / runs / 1e3, "kB a run"
     yield "write a run", seconds(lambda: write_one(uri)), "CPU s"
-    yield "find one cell among all", seconds(lambda: tracking.find(identity_of("run7"), uri=uri)), "CPU s"
+    yield "find one cell among all", seconds(lambda: session.find(identity_of("run7"), uri=uri)), "CPU s"
     api = MlflowClient(uri)
     order = ["attributes.start_time DESC"]
     yield (
@@ -123,9 +124,9 @@ def measure(uri: str, runs: int, empty: int) -> Iterator[tuple[str, float, str]]
         seconds(lambda: api.search_runs(["0"], max_results=100, order_by=order)),
         "CPU s",
     )
-    yield "table of all runs", seconds(lambda: history.runs(uri=uri)), "CPU s"
+    yield "table of all runs", seconds(lambda: frames.runs(uri=uri)), "CPU s"
     ids = [f"{i:032x}" for i in range(runs)]
-    yield "one curve of all runs", seconds(lambda: history.curves(ids, ["val/m0"], uri=uri)), "CPU s"
+    yield "one curve of all runs", seconds(lambda: frames.curves(ids, ["val/m0"], uri=uri)), "CPU s"
 
 
 def study(uri: str, runs: int, name: str) -> None:
@@ -145,7 +146,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, nargs="+", default=[600, 6000])
     parser.add_argument("--postgres", action="store_true")
     asked = parser.parse_args(argv)
-    from sslseg.store import ensure_store
+    from sslseg.tracking.store import ensure_store
 
     for runs in asked.runs:
         study(ensure_store(f"sqlite:///{Path(subjects.folder())}/mlflow.db"), runs, "SQLite")

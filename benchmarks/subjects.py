@@ -24,25 +24,23 @@ def folder() -> Path:
 @cache
 def cohort(patients: int = 4, side: int = SIDE, slices: int = 8, cine: int = 0) -> Path:
     """An ACDC tree; `cine` patients have a 4D file beside their ED and ES."""
-    from sslseg.data import phantom_tree
+    from sslseg.data.phantom import tree
 
-    return phantom_tree.write(
-        folder() / "acdc", patients=patients, seed=0, size=side, slices=slices, cine=cine
-    )
+    return tree.write(folder() / "acdc", patients=patients, seed=0, size=side, slices=slices, cine=cine)
 
 
 @cache
 def store(patients: int = 4, side: int = SIDE, slices: int = 8) -> Any:
     """The slice store of `cohort`: 2 * patients * slices annotated slices of side x side pixels."""
-    from sslseg.data import slices as stores
+    from sslseg.data.slices import prepare
 
     root = cohort(patients, side, slices)
-    return stores.prepare("acdc", root, folder(), spacing=0, progress=False)
+    return prepare.prepare("acdc", root, folder(), spacing=0, progress=False)
 
 
 def grey(slices: Any, row: int) -> np.ndarray:
     """A slice as 8-bit picture [H, W], its volume's [p1, p99] stretched to 0 to 255."""
-    from sslseg.data.intensity import Intensity
+    from sslseg.data.slices.intensity import Intensity
 
     low, high, scale, offset = (a[0, 0] for a in Intensity("encoder").affine(slices, [row]))
     return np.rint((np.clip(slices.codes(row)[0], low, high) * scale + offset) * 255).astype(np.uint8)

@@ -18,15 +18,15 @@ ROUNDS = 31  # a call is a fifth of a second at most
 
 def law(size: int) -> Any:
     """The views of preset `paper`, at any size."""
-    from sslseg.data.views import ViewLaw
+    from sslseg.data.views.draw import ViewLaw
 
     return ViewLaw(size, CROP, FLIP, STRENGTH, STRENGTH, JITTER)
 
 
 def ours(store: Any, size: int) -> Callable[[], tuple[np.ndarray, ...]]:
     """A call that makes the views of one batch, as the training loop asks for them."""
-    from sslseg.data import batches
-    from sslseg.data.intensity import fit
+    from sslseg.data.slices.intensity import fit
+    from sslseg.data.views import batches
 
     rows = np.arange(len(store))
     intensity, views = fit(store, rows), law(size)
@@ -81,10 +81,10 @@ def check_antialias(store: Any, size: int, rows: int = BATCH) -> float:
     import torch
     from torchvision.transforms.v2 import functional as tv
 
-    from sslseg.data.intensity import Intensity
-    from sslseg.data.render import render
+    from sslseg.data.slices.intensity import Intensity
     from sslseg.data.streams import stream
-    from sslseg.data.views import ViewLaw, draw
+    from sslseg.data.views.draw import ViewLaw, draw
+    from sslseg.data.views.render import render
 
     chosen = np.arange(min(rows, len(store)))
     height, width = (store.index[name].to_numpy()[chosen] for name in ("height", "width"))

@@ -19,9 +19,9 @@ OF_THE_RUN = ("run_id", "run_ids", "upstream_run_id")  # columns that name runs
 
 def phantom(folder: Path) -> Path:
     """Six simulated patients of three small slices, in ACDC's layout."""
-    from sslseg.data import phantom_tree
+    from sslseg.data.phantom import tree
 
-    return phantom_tree.write(folder, patients=6, seed=1, size=64, slices=3)
+    return tree.write(folder, patients=6, seed=1, size=64, slices=3)
 
 
 def sweep(data: Path, cache: Path, environment: Mapping[str, str]) -> None:

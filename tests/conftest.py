@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("suite")
 @pytest.fixture(scope="session")
 def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store, shared by the workers of pytest-xdist."""
-    from sslseg.store import ensure_store
+    from sslseg.tracking.store import ensure_store
 
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -84,13 +84,11 @@ def model_folder(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory):
     """Two tiny cohorts and a cache that all tests of stages share; see `tiny_runs.Tiny`."""
-    from sslseg.data import phantom_tree
-    from tests.tiny_runs import Tiny
+    from sslseg.data.phantom import tree
+    from tests.fixtures.tiny_runs import Tiny
 
     base = tmp_path_factory.mktemp("tiny")
-    roots = [
-        phantom_tree.write(base / f"acdc{seed}", patients=6, seed=seed, size=64, slices=3) for seed in (1, 2)
-    ]
+    roots = [tree.write(base / f"acdc{seed}", patients=6, seed=seed, size=64, slices=3) for seed in (1, 2)]
     return Tiny(*roots, base / "cache")
 
 

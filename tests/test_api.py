@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import sslseg
-from sslseg import names, registry, tracking
-from sslseg.names import EncoderError
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.tracking import session
+from sslseg.tracking.registry import resolve
 
 
 def test_import_loads_neither_torch_nor_mlflow() -> None:
@@ -41,12 +43,12 @@ def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
     encoder.save(
         net, tmp_path / "e", architecture="resnet10t", channels=1, law={"mean": [0.5], "std": [0.5]}, extra={}
     )
-    with tracking.open_run(
+    with session.open_run(
         names.PRETRAIN, tags={names.TAG_METHOD: "byol", names.TAG_DATASET: "photos"}
     ) as run:
         facts = {"name": "encoder-resnet10t", "role": "target", "method": "byol", "epoch": 2, "step": 20}
         facts |= {"dataset": "photos", "lineage": "byol-photos@2", "card": "# A card"}
-        registry.log_encoder(run, tmp_path / "e", **facts)
+        resolve.log_encoder(run, tmp_path / "e", **facts)
     row = sslseg.encoders().iloc[0]
     assert (row["reference"], row["run_id"], row["epoch"], row["role"]) == (
         "models:/encoder-resnet10t/1", run.id, "2", "target")  # fmt: skip

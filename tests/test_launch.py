@@ -12,7 +12,9 @@ from types import SimpleNamespace
 import pytest
 from mlflow import MlflowClient
 
-from sslseg import flags, launch, names, params, tracking
+from sslseg import execute, launch
+from sslseg.config import caches, flags, names, params
+from sslseg.tracking import session
 
 PREDICT = ["--model", "m", "--input", "i", "--output", "o"]
 # A stage that says that it runs, starts a child, and then waits for ever.
@@ -110,7 +112,7 @@ subprocess.run(["bash", "-c", "{sys.executable} -c \\"$CODE\\"; true"])
 def stage(monkeypatch: pytest.MonkeyPatch, store: str) -> SimpleNamespace:
     """A stage of this test's own in the place of `predict`."""
     module = SimpleNamespace(run=lambda p, run: None)
-    monkeypatch.setattr(launch, "stage_module", lambda name: module)
+    monkeypatch.setattr(execute, "stage_module", lambda name: module)
     return module
 
 
@@ -165,8 +167,8 @@ def test_cells_and_stages_by_hand_carry_the_same_parameters_and_tags(api, stage,
     monkeypatch.setenv("MLFLOW_RUN_ID", given)
     assert _main("--batch_size", "4") == 0
     p = flags.resolve(flags.parse(params.Predict, [*PREDICT, "--batch_size=4"]))
-    with tracking.open_run("sweep") as sweep:
-        cell = launch.execute("predict", p, parent_run_id=sweep.id, name="cell")
+    with session.open_run("sweep") as sweep:
+        cell = execute.execute("predict", p, parent_run_id=sweep.id, name="cell")
     hand, warm = api.get_run(given).data, api.get_run(cell).data
     assert hand.params == warm.params == {f"cfg.{k}": v for k, v in flags.texts(p).items()}
     own = {k for k in hand.tags if k.startswith("sslseg.")}
@@ -182,7 +184,7 @@ def test_the_same_command_again_resumes(api, stage, tmp_cache: Path, capsys):
 
     def run(p, run):
         seen.append(run.id)
-        folder = tracking.checkpoint_folder(tmp_cache, run.id)
+        folder = caches.checkpoint_folder(tmp_cache, run.id)
         if not folder.exists():
             folder.mkdir(parents=True)
             (folder / "step").touch()
@@ -190,25 +192,25 @@ def test_the_same_command_again_resumes(api, stage, tmp_cache: Path, capsys):
 
     stage.run = run
     with pytest.raises(MemoryError):
-        launch.execute("predict", p)
-    assert launch.execute("predict", p) == seen[0]
+        execute.execute("predict", p)
+    assert execute.execute("predict", p) == seen[0]
     assert seen[1] == seen[0]
     assert f"going on with run {seen[0]}" in capsys.readouterr().out
     assert api.get_run(seen[0]).info.status == "FINISHED"
-    assert tracking.find("one identity") == seen[0]
+    assert session.find("one identity") == seen[0]
 
 
 def test_methods_bring_their_own_parameters():
     with pytest.raises(names.ParamError, match="method: must be one of .*byol"):
-        launch.parameters_of("pretrain", "byool")
-    assert issubclass(launch.parameters_of("pretrain", "byol"), params.Pretrain)
+        execute.parameters_of("pretrain", "byool")
+    assert issubclass(execute.parameters_of("pretrain", "byol"), params.Pretrain)
     with pytest.raises(names.ParamError, match="stage: must be one of"):
-        launch.parameters_of("finetun")
+        execute.parameters_of("finetun")
 
 
 def test_a_stage_without_a_cache_of_its_own_ends_well(api, stage):
     p = flags.resolve(flags.from_mapping(params.STAGES["analyse"], {"dataset": "acdc", "out": "x"}))
-    assert api.get_run(launch.execute("analyse", p)).info.status == "FINISHED"
+    assert api.get_run(execute.execute("analyse", p)).info.status == "FINISHED"
 
 
 @pytest.mark.parametrize(
@@ -228,4 +230,4 @@ def test_a_stage_without_a_cache_of_its_own_ends_well(api, stage):
 )
 def test_a_run_that_nobody_named_says_what_it_is(stage: str, given: dict[str, str], wanted: str) -> None:
     p = flags.resolve(flags.from_mapping(params.STAGES[stage], given))
-    assert launch.title(stage, p) == wanted
+    assert execute.title(stage, p) == wanted

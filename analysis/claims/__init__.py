@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.cells import Study
 from analysis.claims.records import UNTESTED, Claim, Context, Judged
 from analysis.claims.table import CLAIMS
-from analysis.decisions import Curves
-from analysis.measures import Measures
-from sslseg import pipelines
+from analysis.comparison.cells import Study
+from analysis.comparison.decisions import Curves
+from analysis.comparison.measures import Measures
+from sslseg.plans import pipelines
 
 __all__ = ["CLAIMS", "Context", "Judged", "context", "judge"]
 

@@ -24,12 +24,12 @@ from analysis.claims.common import (
     versus,
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
-from analysis.decisions import interval
-from analysis.figures.fig1_pipelines import chain
-from analysis.statistics import knee
-from analysis.statistics.advice import near_full
-from analysis.statistics.compare import Verdict
+from analysis.comparison.decisions import interval
+from analysis.comparison.encoders import chain
+from analysis.statistics.laws import knee
+from analysis.statistics.laws.advice import near_full
 from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.verdicts.compare import Verdict
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
 TRANSITION = (30.0, 75.0)  # slices, paper 5.2

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context
-from analysis.decisions import interval
-from analysis.measures import METRICS
-from analysis.statistics import compare
-from analysis.statistics.compare import Verdict
+from analysis.comparison.decisions import interval
+from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
+from analysis.statistics.verdicts import compare
+from analysis.statistics.verdicts.compare import Verdict
 
 GENERALIST = ("supervised", "byol-natural")
 SPECIALIST = "byol-target"

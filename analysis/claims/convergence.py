@@ -25,11 +25,11 @@ from analysis.claims.common import (
     versus,
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
-from analysis.decisions import interval
-from analysis.statistics import compare, ratio, stability
-from analysis.statistics.compare import Verdict
+from analysis.comparison.decisions import interval
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import Estimate, Refusal, Score
+from analysis.statistics.verdicts import compare, ratio, stability
+from analysis.statistics.verdicts.compare import Verdict
 
 TIMES = (4.0, 5.0)  # "4-5 times", paper abstract and 5.1
 TIMES_SLACK = 1.5  # an interval inside of [4 / 1.5, 5 × 1.5] is called 4 to 5 times

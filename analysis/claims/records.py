@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from analysis.cells import Study
-from analysis.decisions import Curves
-from analysis.measures import Measures
+from analysis.comparison.cells import Study
+from analysis.comparison.decisions import Curves
+from analysis.comparison.measures import Measures
 from analysis.statistics.records import Estimate, Score
 
 REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "reproduced", "contradicted", "inconclusive", "untested"

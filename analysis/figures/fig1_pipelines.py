@@ -10,18 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.outputs import Drawn
-from analysis.style import Arm
-from sslseg import names
-from sslseg.names import CFG
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.comparison.encoders import chain
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
+from sslseg.config import names
+from sslseg.config.names import CFG
 
 TITLE = "Pipelines, from the lineage of their runs"
 KEYS: tuple[str, ...] = ()
 COLUMNS = ["arm", "pipeline", "kind", "hop", "stage", "name", "run_id", "epoch", "steps", "runs"]
 WIDTH, HEIGHT = 0.86, 0.7  # of a box, in units of the grid
-MOST_HOPS = 50
 
 
 @dataclass(frozen=True)
@@ -34,16 +34,6 @@ class Box:
     detail: str
     arm: Arm
     again: bool
-
-
-def chain(run_id: str, others: pd.DataFrame) -> Iterator[pd.Series]:
-    """Runs that an encoder went through, the last first; ends where a run is not in the store."""
-    for _ in range(MOST_HOPS):
-        if run_id in ("", names.SCRATCH) or run_id not in others.index:
-            return
-        row = others.loc[run_id]
-        yield row
-        run_id = row["upstream_run_id"]
 
 
 def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:

@@ -8,29 +8,18 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.outputs import Drawn
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.comparison.measures import KEYS, clean
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
 from analysis.statistics.records import generator
-from analysis.style import Arm
 
 TITLE = "Learning curves"
-KEYS = ("val/iou",)
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
 BAND_SEEDS = 3  # fewer seeds give no band
 DRAWS = 2000
-
-
-def clean(study_runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, learning.Curve]:
-    """run_id -> its curve; runs without two finite points are left out."""
-    groups = dict(list(curves[curves["key"] == KEYS[0]].groupby("run_id")))
-    found = {}
-    for run_id in study_runs["run_id"]:
-        points = groups.get(run_id)
-        if points is not None and np.isfinite(points["value"]).sum() > 1:
-            found[run_id] = learning.curve(points["step"], points["value"])
-    return found
 
 
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

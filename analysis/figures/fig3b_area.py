@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.figures import fig3a_convergence as convergence
-from analysis.outputs import Drawn
+from analysis.comparison import arms, measures
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
 
 TITLE = "Area under the learning curve"
-KEYS = convergence.KEYS
+KEYS = measures.KEYS
 COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "area", "early_area", "final", "median", "n"]
 VIOLIN_SEEDS = 5  # a density of fewer points would be invented
 
@@ -23,7 +23,7 @@ def areas(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for budget in study.budgets:
         runs = study.runs[study.runs["budget"] == budget]
-        found = convergence.clean(runs, curves)
+        found = measures.clean(runs, curves)
         grid = learning.common_grid(found.values()) if found else None
         for run in runs.itertuples():
             if run.run_id in found:
@@ -71,7 +71,7 @@ def draw(drawn: Drawn) -> Figure:
     return figure
 
 
-def _violin(axis, place: float, arm: style.Arm, values: np.ndarray) -> None:
+def _violin(axis, place: float, arm: arms.Arm, values: np.ndarray) -> None:
     if len(values) >= VIOLIN_SEEDS and np.ptp(values) > 0:
         body = axis.violinplot([values], [place], orientation="horizontal", widths=0.8, showextrema=False)
         body["bodies"][0].set(facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour)

@@ -10,15 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.outputs import Drawn
-from analysis.statistics import knee, scaling
-from analysis.statistics.inversion import size_grid
-from analysis.statistics.knee import Knee
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
+from analysis.statistics.laws import knee, scaling
+from analysis.statistics.laws.inversion import size_grid
+from analysis.statistics.laws.knee import Knee
+from analysis.statistics.laws.scaling import Scaling
 from analysis.statistics.records import Refusal, Score
-from analysis.statistics.scaling import Scaling
-from analysis.style import Arm
 
 TITLE = "Test error against annotated data"
 KEYS: tuple[str, ...] = ()

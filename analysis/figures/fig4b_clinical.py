@@ -11,11 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.outputs import Drawn
-from analysis.style import Arm
-from sslseg.names import CFG
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
+from sslseg.config.names import CFG
 
 TITLE = "Clinical error against annotated data"
 KEYS: tuple[str, ...] = ()

@@ -13,11 +13,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.outputs import Drawn
-from analysis.style import Arm
-from sslseg import history
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
+from sslseg.tracking.history import frames
 
 TITLE = "Test cases: image, truth and prediction"
 KEYS: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Cases:
 def read(run_id: str, uri: str) -> Cases | None:
     """The cases of a run; None when it has none. Arrays only: nothing is unpickled."""
     with tempfile.TemporaryDirectory() as scratch:
-        path = history.artifact(run_id, FILE, Path(scratch), uri)
+        path = frames.artifact(run_id, FILE, Path(scratch), uri)
         if path is None:
             return None
         with np.load(path, allow_pickle=False) as stored:

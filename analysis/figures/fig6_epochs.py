@@ -8,16 +8,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import outputs, style
-from analysis.cells import Study
-from analysis.figures import fig3a_convergence as convergence
-from analysis.outputs import Drawn
+from analysis.comparison import measures
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
-from analysis.style import Arm
-from sslseg.names import CFG
+from sslseg.config.names import CFG
 
 TITLE = "Learning against the epochs of self-supervision on the target data"
-KEYS = convergence.KEYS
+KEYS = measures.KEYS
 COLUMNS = [
     "arm",
     "pipeline",
@@ -45,7 +45,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
         counts = runs["budget"].value_counts()
         budget = int(max(counts.index, key=lambda n: (counts[n], n)))
     runs = runs[runs["budget"] == budget]
-    found = convergence.clean(runs, curves)
+    found = measures.clean(runs, curves)
     grid = learning.common_grid(found.values()) if found else np.array([])
     parts = []
     for (arm, pipeline, epoch), rows in runs.groupby(["arm", "pipeline", "encoder_epoch"]):

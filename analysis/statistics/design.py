@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations
 from math import ceil
 
-from analysis.statistics.compare import ALPHA, holm
-from analysis.statistics.permutation import smallest_p
-from analysis.statistics.power import POWER, power_of_difference, power_of_equivalence
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
+from analysis.statistics.verdicts.compare import ALPHA, holm
+from analysis.statistics.verdicts.permutation import smallest_p
+from analysis.statistics.verdicts.power import POWER, power_of_difference, power_of_equivalence
 
 MOST_SEEDS = 40  # of a design with all its sizes [H]
 FIRM = 10  # seeds that make a first verdict firm; from there on further sizes say more [H]

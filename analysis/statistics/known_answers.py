@@ -13,15 +13,16 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from analysis.statistics import simulate, stability
-from analysis.statistics.compare import Verdict, compare
+from analysis.statistics import simulate
 from analysis.statistics.curves import Steps
-from analysis.statistics.knee import Knee, knee, places
-from analysis.statistics.ratio import ratio_of_steps
+from analysis.statistics.laws.knee import Knee, knee, places
+from analysis.statistics.laws.scaling import Scaling, fit
+from analysis.statistics.laws.worth import worth
 from analysis.statistics.records import Cells, Estimate, Refusal, generator
-from analysis.statistics.scaling import Scaling, fit
 from analysis.statistics.simulate import PAPER_SIZES, Plant
-from analysis.statistics.worth import worth
+from analysis.statistics.verdicts import stability
+from analysis.statistics.verdicts.compare import Verdict, compare
+from analysis.statistics.verdicts.ratio import ratio_of_steps
 
 SIZES = np.asarray(PAPER_SIZES, float)
 Row = tuple[str, ...]

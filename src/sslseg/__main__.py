@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sslseg import plugins
-from sslseg.names import SslsegError
+from sslseg.config import plugins
+from sslseg.config.names import SslsegError
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Floor 2: the functions of `import sslseg`, for notebooks. Each loads what it needs when it is called.
+"""The functions of `import sslseg`, for notebooks. Each loads what it needs when it is called.
 
 `sslseg.runs` and `sslseg.lineage` are modules of the package, hence `read_runs` and `lineage_of`.
 Every function takes the store from MLFLOW_TRACKING_URI, or from `uri`.
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from torch import nn
 
-    from sslseg.lineage import Hop
+    from sslseg.tracking.lineage import Hop
 
 
 def encoders(uri: str | None = None) -> pd.DataFrame:
@@ -25,7 +25,8 @@ def encoders(uri: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from sslseg import names, registry
+    from sslseg.config import names
+    from sslseg.tracking.registry import resolve
 
     plain = ["name", "version", "aliases", "run_id", "model_id"]
     tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
@@ -36,7 +37,7 @@ def encoders(uri: str | None = None) -> pd.DataFrame:
             key: row.get(getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}"), "")
             for key in tags
         }
-        for row in registry.versions(uri=uri)
+        for row in resolve.versions(uri=uri)
     ]
     return pd.DataFrame(rows, columns=["reference", *plain, *tags])
 
@@ -57,10 +58,10 @@ def load_encoder(
     Raises:
         EncoderError: unknown, ambiguous, damaged, or changed since it was logged.
     """
-    from sslseg import registry
     from sslseg.models import encoder
+    from sslseg.tracking.registry import resolve
 
-    found = registry.resolve(reference, role=role, epoch=epoch, uri=uri)
+    found = resolve.resolve(reference, role=role, epoch=epoch, uri=uri)
     return encoder.load(found.path).eval()
 
 
@@ -76,16 +77,16 @@ def read_runs(
     Raises:
         SslsegError: no such store, experiment or sweep.
     """
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
-    return history.runs(experiment, sweep, uri)
+    return frames.runs(experiment, sweep, uri)
 
 
 def read_curves(run_ids: Iterable[str], keys: Iterable[str], *, uri: str | None = None) -> pd.DataFrame:
     """Metrics step by step: columns run_id, key, step, value; one value a step, NaN and ±inf as logged."""
-    from sslseg import history
+    from sslseg.tracking.history import frames
 
-    return history.curves(run_ids, keys, uri)
+    return frames.curves(run_ids, keys, uri)
 
 
 def lineage_of(
@@ -96,6 +97,6 @@ def lineage_of(
     Raises:
         EncoderError: see `load_encoder`.
     """
-    from sslseg import lineage
+    from sslseg.tracking import lineage
 
     return lineage.of_model(reference, uri, role=role, epoch=epoch)

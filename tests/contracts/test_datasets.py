@@ -18,11 +18,13 @@ import cv2
 import numpy as np
 import pytest
 
-from sslseg import plugins
-from sslseg.data import fingerprint, inputs, slices, splits
-from sslseg.data.intensity import fit
+from sslseg.config import plugins
+from sslseg.data import splits
+from sslseg.data.slices import contact_sheet, prepare
+from sslseg.data.slices import sources as inputs
+from sslseg.data.slices.intensity import fit
 from sslseg.data.source import IGNORE, Source
-from tests import foreign_trees, trees
+from tests.fixtures import foreign_trees, trees
 
 NAMES = plugins.names("datasets")
 MOST = 10  # patients of built-in data that are read
@@ -81,7 +83,7 @@ def store(dataset, sources, cache):
     name, module, root = dataset
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "find", lambda root: sources)
-        return slices.prepare(name, root, cache / "stores", spacing=SPACING, progress=False)
+        return prepare.prepare(name, root, cache / "stores", spacing=SPACING, progress=False)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -198,13 +200,13 @@ def test_every_format_is_shown_before_anything_is_trained(store):
     assert wanted <= set(shown["intensity"])
     assert set(shown["spacing"]) == {"z", "y", "x"}
     assert shown["slices_per_patient"]["min"] >= 1
-    sheet = cv2.imread(str(store.path / slices.SHEET))
-    rows, columns = sheet.shape[0] // fingerprint.TILE, sheet.shape[1] // fingerprint.TILE
-    tiles = sheet.reshape(rows, fingerprint.TILE, columns, fingerprint.TILE, 3).swapaxes(1, 2)
+    sheet = cv2.imread(str(store.path / prepare.SHEET))
+    rows, columns = sheet.shape[0] // contact_sheet.TILE, sheet.shape[1] // contact_sheet.TILE
+    tiles = sheet.reshape(rows, contact_sheet.TILE, columns, contact_sheet.TILE, 3).swapaxes(1, 2)
     filled = (tiles > 0).any(axis=(2, 3, 4)).sum()
     assert filled >= store.channels
     assert filled % store.channels == 0
     colours = {tuple(c) for c in np.unique(sheet.reshape(-1, 3), axis=0).tolist()}
     for k in range(1, len(store.classes)):
         if shown["class_voxels"][store.classes[k]]:
-            assert fingerprint.bgr_of(store.colours, k) in colours
+            assert contact_sheet.bgr_of(store.colours, k) in colours

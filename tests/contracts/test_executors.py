@@ -13,10 +13,12 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from sslseg import executors, params, plugins, processes
-from sslseg.cells import Cell
-from sslseg.jobs import Graph, Job
-from sslseg.names import ParamError, SslsegError
+from sslseg import executors
+from sslseg.config import params, plugins
+from sslseg.config.names import ParamError, SslsegError
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Graph, Job
+from sslseg.tracking import processes
 
 T = TypeVar("T")
 
@@ -50,17 +52,18 @@ def work(job: Job) -> str:
 
 def _leave_a_run(job: Job) -> str:
     """Be in the middle of a run for ever, and end it as `launch.execute` does."""
-    from sslseg import launch, tracking
+    from sslseg import execute
+    from sslseg.tracking import session
 
     if in_pool := multiprocessing.parent_process() is not None:
-        launch.guard_worker()
+        execute.guard_worker()
     try:
-        with tracking.open_run("finetune", parent_run_id="0" * 32, uri=job.context["uri"]) as run:
+        with session.open_run("finetune", parent_run_id="0" * 32, uri=job.context["uri"]) as run:
             (Path(job.context["folder"]) / "begun").write_text(f"{run.id} {os.getpid()}")
             signal.pause()
     except processes.Terminated:
         if in_pool:
-            os._exit(launch.EXIT_TERMINATED)
+            os._exit(execute.EXIT_TERMINATED)
         raise
     return ""
 
@@ -132,7 +135,7 @@ def test_a_killer_is_given_up_and_takes_nobody_with_it(backend, tmp_path: Path):
 
 @pytest.mark.slow
 def test_workers_end_with_who_asked_and_leave_no_run_open(backend, tmp_path: Path, store: str):
-    from sslseg.store import client
+    from sslseg.tracking.store import client
 
     begun = tmp_path / "begun"
     found = started(backend, tmp_path, ("open", "", "run"), ("other", "", ""), uri=store)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.planted import Planted
-from tests.planted_study import curves_of, encoders, finetune, make, runs_of
 
-from analysis import cells, figures, outputs
+from analysis import figures
+from analysis.comparison import cells
+from analysis.figures import outputs
+from tests.fixtures.planted import Planted
+from tests.fixtures.planted_study import curves_of, encoders, finetune, make, runs_of
 
 FIGURES = figures.load()
 BY_EPOCH = [

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sslseg import flags, params, plugins
-from sslseg.models import audit, encoder, unet
+from sslseg.config import flags, params, plugins
+from sslseg.models import audit, canary, encoder, unet
 
 METHODS = plugins.names("methods")
 SOURCE = Path(__file__).parents[2] / "src"
@@ -54,7 +54,7 @@ def tensors(method):
 def test_parameters_are_read_without_torch(name):
     code = (
         "import sys; sys.modules.update(torch=None, numpy=None, mlflow=None, timm=None)\n"
-        "from sslseg import flags, params, plugins\n"
+        "from sslseg.config import flags, params, plugins\n"
         f"cls = plugins.load('methods', {name!r}).Params\n"
         "assert issubclass(cls, params.Pretrain) and flags.knobs(cls)\n"
     )
@@ -104,7 +104,7 @@ def test_exports_are_the_upstream_before_the_first_step_and_move_in_training(nam
     assert method.DEFAULT_ROLE in method.exports()
     for role, exported in method.exports().items():
         audit.check_equal(upstream.state_dict(), exported.state_dict(), role)
-        audit.same_features(upstream, exported, 1, context=role)
+        canary.same_features(upstream, exported, 1, context=role)
     train(method, 2)
     for role, exported in method.exports().items():
         assert not torch.equal(next(upstream.parameters()), next(exported.parameters())), role
@@ -155,4 +155,4 @@ def test_exported_encoders_load_into_a_unet(name, tmp_path):
         encoder.save(exported, tmp_path / role, architecture=ARCHITECTURE, channels=1)
         state, config = encoder.read_state(tmp_path / role)
         net, carried = unet.build(state, config, classes=4, decoder_channels=(8,) * 5, seed=0)
-        audit.check_canary(exported.state_dict(), config, net, carried)
+        unet.check_canary(exported.state_dict(), config, net, carried)

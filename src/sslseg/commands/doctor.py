@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sslseg import names
+from sslseg.config import names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,11 +35,12 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: there is no store; a grave fault is left; or --prune --fix while runs are under way.
     """
-    from sslseg import doctor, store, tracking
+    from sslseg.config import caches
+    from sslseg.tracking import doctor, store
 
     uri = store.existing()
     left = 0
-    findings = list(doctor.examine(uri, tracking.cache_folder(options.cache), options.download))
+    findings = list(doctor.examine(uri, caches.cache_folder(options.cache), options.download))
     for found in findings:
         print(f"{found.subject}: {found.fault}" + (f"\n    -> {found.action}" if found.action else ""))
     for found in findings:
@@ -61,7 +62,9 @@ def run(options: argparse.Namespace) -> None:
 
 def _resume(run_id: str, fix: bool) -> bool:
     """Give the command of a dead run again, or say so; False when it cannot be, or fails."""
-    from sslseg import flags, launch, manifest, store
+    from sslseg import execute
+    from sslseg.config import flags
+    from sslseg.tracking import manifest, store
 
     try:
         written = manifest.read(run_id)
@@ -75,10 +78,10 @@ def _resume(run_id: str, fix: bool) -> bool:
     run = store.retry(lambda: store.client().get_run(run_id))
     try:
         params = flags.resolve(
-            flags.from_mapping(launch.parameters_of(stage, method), dict(written["params"]))
+            flags.from_mapping(execute.parameters_of(stage, method), dict(written["params"]))
         )
         place, name = run.info.experiment_id, run.info.run_name
-        ended = launch.execute(stage, params, method=method, name=name, experiment_id=place)
+        ended = execute.execute(stage, params, method=method, name=name, experiment_id=place)
     except names.SslsegError as error:
         print(f"run {run_id} was gone on with and failed: {error}")
         return False
@@ -89,7 +92,7 @@ def _resume(run_id: str, fix: bool) -> bool:
 
 
 def _prune(options: argparse.Namespace, uri: str) -> None:
-    from sslseg import retention
+    from sslseg.tracking import retention
 
     doomed = retention.plan(options.keep, uri)
     if options.fix and doomed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sslseg import names
+from sslseg.config import names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: there is no store.
     """
-    from sslseg import registry, store
+    from sslseg.tracking import store
+    from sslseg.tracking.registry import resolve
 
     uri = store.existing()
     columns = {
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
         "lineage": lambda row: row.get(names.MODEL_LINEAGE, ""),
         "run": lambda row: row["run_id"],
     }
-    rows = [{title: read(row) for title, read in columns.items()} for row in registry.versions(options.kind)]
+    rows = [{title: read(row) for title, read in columns.items()} for row in resolve.versions(options.kind)]
     if not rows:
         print(f"no {options.kind} is registered yet in {store.shown(uri)}")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from sslseg import names
+from sslseg.config import names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> None:
         EncoderError: the encoder is unknown, or stored weights were changed.
         SslsegError: there is no store.
     """
-    from sslseg import lineage, store
+    from sslseg.tracking import lineage, store
 
     store.existing()
     hops = lineage.of_model(options.encoder, role=options.role, epoch=options.epoch, kind=options.kind)

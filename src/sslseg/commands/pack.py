@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sslseg import names
+from sslseg.config import names
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,11 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: the file is there, there is no store, or see `packing.pack`.
     """
-    from sslseg import packing, publishing, store
+    from sslseg.tracking import store
+    from sslseg.tracking.capsule import pack, publish
 
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
-    write = publishing.publish if options.public else packing.pack
+    write = publish.publish if options.public else pack.pack
     runs, size = write(options.study, options.file, store.existing())
     print(f"{options.file}: {runs} runs, {size:,} bytes")

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 
-from sslseg import names
+import numpy as np
+import pandas as pd
+
+from sslseg.config import names
+from sslseg.tracking import store
+from sslseg.tracking.history import frames
 
 EXPERIMENT = "reruns"  # apart, so that no figure counts a run twice
 
@@ -22,7 +28,9 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: there is no store, the run has no manifest, or a metric differs.
     """
-    from sslseg import flags, launch, manifest, reruns, store
+    from sslseg import execute
+    from sslseg.config import flags
+    from sslseg.tracking import manifest, store
 
     store.existing()
     written = manifest.read(options.run)
@@ -31,14 +39,14 @@ def run(options: argparse.Namespace) -> None:
         key: getattr(options, key) for key in ("cache", "data_root") if getattr(options, key) is not None
     }
     stage, method = written["stage"], written["method"] or None
-    params = flags.resolve(flags.from_mapping(launch.parameters_of(stage, method), texts))
+    params = flags.resolve(flags.from_mapping(execute.parameters_of(stage, method), texts))
     place = store.ensure_experiment(EXPERIMENT)
-    tags = {reruns.TAG_RERUN_OF: written["run_id"]}
-    again = launch.execute(
+    tags = {TAG_RERUN_OF: written["run_id"]}
+    again = execute.execute(
         stage, params, method=method, name=f"rerun of {written['run_id'][:8]}", experiment_id=place, tags=tags
     )
-    reruns.forget_identity(again)
-    rows = reruns.compare(written["run_id"], again)
+    forget_identity(again)
+    rows = compare(written["run_id"], again)
     for row in rows:
         print(f"{row.key:32} {row.steps:6} values  {row.verdict}")
     for line in manifest.differences(written, manifest.read(again)):
@@ -51,3 +59,58 @@ def run(options: argparse.Namespace) -> None:
         raise names.SslsegError(
             f"{len(different)} of {len(rows)} metrics differ: {', '.join(different) or 'none was logged'}"
         )
+
+
+TAG_RERUN_OF = "sslseg.rerun_of"
+OF_THE_MACHINE = ("cost/", "system/")  # seconds: never equal, never compared
+
+
+@dataclass(frozen=True)
+class Row:
+    """One metric of both runs, over all its steps."""
+
+    key: str
+    steps: int
+    equal: bool
+    largest: float  # largest absolute difference over common steps; NaN where one has none
+    missing: int  # steps that only one of them has
+
+    @property
+    def verdict(self) -> str:
+        """For a table."""
+        if self.equal:
+            return "equal"
+        lost = f", {self.missing} steps in one run only" if self.missing else ""
+        return f"DIFFERENT: by up to {self.largest:.6g}{lost}"
+
+
+def compare(one: str, other: str, uri: str | None = None) -> list[Row]:
+    """Every metric of two runs, step by step and bit by bit; what the machine alone decides is left out."""
+    api = store.client(uri)
+    keys = {key for i in (one, other) for key in store.retry(lambda i=i: api.get_run(i)).data.metrics}
+    wanted = sorted(key for key in keys if not key.startswith(OF_THE_MACHINE))
+    points = frames.curves([one, other], wanted, uri)
+    return [_row(key, *(_curve(points, i, key) for i in (one, other))) for key in wanted]
+
+
+def _curve(points: pd.DataFrame, run_id: str, key: str) -> pd.Series:
+    mine = points[(points["run_id"] == run_id) & (points["key"] == key)]
+    return mine.set_index("step")["value"]
+
+
+def _row(key: str, one: pd.Series, other: pd.Series) -> Row:
+    common = one.index.intersection(other.index)
+    missing = len(one.index.symmetric_difference(other.index))
+    a, b = one.loc[common].to_numpy(float), other.loc[common].to_numpy(float)
+    same = (a == b) | (np.isnan(a) & np.isnan(b))
+    with np.errstate(invalid="ignore"):
+        apart = np.where(same, 0.0, np.abs(a - b))
+    largest = float(apart.max()) if len(apart) else float("nan")
+    return Row(key, len(one), not missing and bool(same.all()), largest, missing)
+
+
+def forget_identity(run_id: str, uri: str | None = None) -> None:
+    """Take the identity off a run, so that no sweep uses it for a result of its own."""
+    api = store.client(uri)
+    if names.TAG_IDENTITY in store.retry(lambda: api.get_run(run_id)).data.tags:
+        store.retry(lambda: api.delete_tag(run_id, names.TAG_IDENTITY))

@@ -6,8 +6,8 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from sslseg import params, plugins
-from sslseg.names import DataError
+from sslseg.config import params, plugins
+from sslseg.config.names import DataError
 
 WORDS = {"train": "train", "val": "validate", "test": "test"}
 
@@ -30,9 +30,9 @@ def run(options: argparse.Namespace) -> None:
         ParamError: the split is not one of these data.
         DataError: see the dataset; two cases of one name; the file is there already.
     """
-    from sslseg.data.inputs import describe
+    from sslseg.data import splits
+    from sslseg.data.slices.sources import describe
     from sslseg.datasets import nnunet
-    from sslseg.stages import inputs
 
     module, root = plugins.load("datasets", options.dataset), options.root.expanduser()
     if not root.is_dir():
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     if options.file.exists():
         raise DataError(f"{options.file}: is there already; move it away first")
     about, sources = describe(module, root), module.find(root)
-    parts = inputs.divide_sources(sources, about, options.dataset, options.split)
+    parts = splits.divide_sources(sources, about, options.dataset, options.split)
     sides = {sources[i].patient: side for side, found in parts.items() for i in found}
     nnunet.write_splits(options.file, sides, sources)
     counts = Counter(sides[s.patient] for s in sources if s.label is not None)

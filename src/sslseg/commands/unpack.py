@@ -20,8 +20,9 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: see `unpacking.unpack`.
     """
-    from sslseg import store, unpacking
+    from sslseg.tracking import store
+    from sslseg.tracking.capsule import unpack
 
     uri = store.ensure_store()
-    found = unpacking.unpack(options.file, uri, options.artifacts)
+    found = unpack.unpack(options.file, uri, options.artifacts)
     print(f"{len(found)} runs are now in {store.shown(uri)}")

@@ -1,1 +1,1 @@
-"""Floor 1b: images in, batches out. Never imports mlflow."""
+"""Images in, batches out. Never imports mlflow."""

@@ -1,4 +1,4 @@
-"""Floor 1b: which patients and images a network has seen: salted hashes in a file beside its weights.
+"""Which patients and images a network has seen: salted hashes in a file beside its weights.
 
 A patient is known by dataset and name, and by the voxels of every image: a file that was renamed, moved or
 compressed again decodes to the same voxels (`encode.voxel_digest`). Not known again: an image that was
@@ -18,8 +18,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslseg.data.slices import Slices
-from sslseg.names import EXPOSURE_FILE, EncoderError
+from sslseg.config.names import EXPOSURE_FILE, EncoderError
+from sslseg.data.slices.slice_store import Slices
 
 FORMAT = 1
 DIGITS = 32  # 128 bits of the sha256: no accidental match among any number of images

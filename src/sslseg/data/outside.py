@@ -1,4 +1,4 @@
-"""Floor 1b: is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints."""
+"""Is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sslseg.data.encode import percentiles
-from sslseg.data.slices import Slices
+from sslseg.data.slices.encode import percentiles
+from sslseg.data.slices.slice_store import Slices
 
 # [H] room around the training range: a tenth of its width, and 5 % of its larger end for sets whose
 # volumes are all alike

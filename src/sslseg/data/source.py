@@ -1,12 +1,16 @@
-"""Floor 1b: what a dataset says of itself (`Description`), names (`Source`) and reads (`Volume`)."""
+"""What a dataset says of itself (`Description`), names (`Source`) and reads (`Volume`)."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sslseg.config.names import DataError
 
 IGNORE = 255  # label of a voxel that is neither trained on nor scored
 
@@ -77,3 +81,54 @@ class Volume:
     image: np.ndarray
     label: np.ndarray | None
     spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Published:
+    """One method's agreement with the ground truth, as it is in print.
+
+    Attributes:
+        quantity: as `scoring/clinical.py` names it: "LV EF", "LV EDV" …
+        method: who, in words.
+        data: which cases; others than ours make the comparison a rough one.
+        patients: 0 where the source does not say.
+        r, bias, sd: correlation, mean and standard deviation of the errors, in the quantity's unit.
+        source: citation.
+    """
+
+    quantity: str
+    method: str
+    data: str
+    patients: int
+    r: float
+    bias: float
+    sd: float
+    source: str
+
+
+BACKGROUND = "background"
+
+
+def class_name(text: str) -> str:
+    """A name that can be part of a metric's: letters, digits, space, '_', '-' and '.'."""
+    name = re.sub(r"[^\w .-]+", "-", str(text), flags=re.ASCII).strip(" -")
+    if not name:
+        raise ValueError(f"wanted the name of a class with letters or digits in it, got {text!r}")
+    return name
+
+
+Fault = Callable[[Path, DataError], None]
+
+
+def stop(file: Path, error: DataError) -> None:
+    """The fault handler of `find`: the first fault ends it."""
+    raise error
+
+
+def collect(
+    walk: Callable[[Path, Fault], list[Source]], root: Path
+) -> tuple[list[Source], list[dict[str, str]]]:
+    """`scan(root)` of a dataset whose `walk(root, fault)` leaves out what it reports to `fault`."""
+    faults: list[dict[str, str]] = []
+    found = walk(root, lambda file, e: faults.append({"file": str(file), "reason": str(e)}))
+    return found, faults

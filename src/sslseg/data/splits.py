@@ -1,13 +1,19 @@
-"""Floor 1b: which patient trains, validates and tests. The unit is the patient, always."""
+"""Which patient trains, validates and tests. The unit is the patient, always."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
+from sslseg.config import plugins
+from sslseg.config.names import DataError, ParamError
+from sslseg.data.slices.slice_store import Slices
+from sslseg.data.source import Description, Source
 from sslseg.data.streams import stream
-from sslseg.names import DataError, ParamError
 
 NAMES = ("train", "val", "test")
 KINDS = ("kalapos2022", "stratified", "official", "file")
@@ -95,3 +101,43 @@ def _filled(assigned: dict[str, str], kind: str) -> dict[str, str]:
     if not all(counts.values()):
         raise DataError(f"split={kind}: wanted patients in train, val and test, got {counts}")
     return {str(p): v for p, v in assigned.items()}
+
+
+SPLITS = ("train", "val", "test")
+
+
+def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.ndarray]:
+    """split -> rows of the index. Patients without any label train, unless the data say otherwise."""
+    index = source.index
+    module = plugins.load("datasets", dataset)
+    if not index["labelled"].any():
+        return {"train": np.arange(len(index)), "val": np.array([], int), "test": np.array([], int)}
+    kind = (source.split or module.SPLIT) if split == "auto" else split
+    patients = index.groupby("patient", sort=False).agg({"group": "first", "labelled": "any"}).reset_index()
+    own = source.sides.get if source.sides or kind == "file" else getattr(module, "official", None)
+    if own is not None:
+        patients = patients.assign(official=[own(p) for p in patients["patient"]])
+    side = assign(patients[patients["labelled"]], kind)
+    bare = patients[~patients["labelled"]]
+    held = kind in ("official", "file") and own is not None
+    side |= {p: (own(p) if held else None) or "train" for p in bare["patient"]}
+    assigned = index["patient"].map(side)
+    return {name: np.flatnonzero(assigned == name) for name in SPLITS}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What `divide` reads of a slice store, of volumes that are in none."""
+
+    index: pd.DataFrame
+    split: str
+    sides: dict[str, str]
+
+
+def divide_sources(
+    sources: Sequence[Source], about: Description, dataset: str, split: str
+) -> dict[str, np.ndarray]:
+    """split -> positions in `sources`: the patients fall on the sides that they have in training."""
+    rows = [(s.patient, s.group, s.label is not None) for s in sources]
+    index = pd.DataFrame(rows, columns=["patient", "group", "labelled"])
+    return divide(Listed(index, about.split, about.sides), dataset, split)

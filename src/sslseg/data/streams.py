@@ -1,4 +1,4 @@
-"""Floor 1b: one seed, many independent streams of random numbers.
+"""One seed, many independent streams of random numbers.
 
 A stream is named after what it decides ("initialisation", "subset", "order", "views") and may be
 indexed by the step, so that a resumed run draws what the uninterrupted one would have drawn and

@@ -1,4 +1,4 @@
-"""Floor 1b: which annotated slices a fine-tuning sees, the same for every pipeline of a seed."""
+"""Which annotated slices a fine-tuning sees, the same for every pipeline of a seed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from sslseg.config.names import DataError, ParamError
 from sslseg.data.streams import stream
-from sslseg.names import DataError, ParamError
 
 KINDS, UNITS = ("nested", "random"), ("slice", "patient")
 IDENTITY = ["patient", "frame", "phase", "z"]  # what a slice is, in whatever store

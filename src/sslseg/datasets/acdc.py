@@ -11,10 +11,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from sslseg.data import nifti
-from sslseg.data.published import Published
-from sslseg.data.source import Source, Volume
-from sslseg.names import DataError
+from sslseg.config.names import DataError
+from sslseg.data.readers import nifti
+from sslseg.data.source import Published, Source, Volume
 
 CLASSES = ("background", "RV", "MYO", "LV")  # label numbers 0-3 of the ACDC masks
 COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import cases, folder, formats, nifti
-from sslseg.data.folder import Fault
-from sslseg.data.source import Description, Source, Volume
-from sslseg.names import DataError
+from sslseg.config.names import DataError
+from sslseg.data.folders import pairs, settings
+from sslseg.data.readers import formats, nifti
+from sslseg.data.source import Description, Fault, Source, Volume, class_name, collect, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"  # the Decathlon's own tasks: CC BY-SA 4.0, in their dataset.json
@@ -29,12 +29,12 @@ def describe(root: Path) -> Description:
     if numbers != [str(k) for k in range(len(numbers))]:
         raise DataError(f"{root / 'dataset.json'}: labels: wanted keys 0, 1, 2 …, got {numbers}")
     try:
-        names = ("background", *(folder.class_name(told["labels"][k]) for k in numbers[1:]))
+        names = ("background", *(class_name(told["labels"][k]) for k in numbers[1:]))
     except ValueError as error:
         raise DataError(f"{root / 'dataset.json'}: labels: {error}") from None
     licence = str(told.get("licence", told.get("license", "")))
     channels = tuple(str(v) for v in told["modality"].values())
-    return folder.settings(root).describe(names, channels=channels, licence=licence)
+    return settings.settings(root).describe(names, channels=channels, licence=licence)
 
 
 def find(root: Path) -> list[Source]:
@@ -43,12 +43,12 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: dataset.json is wrong, or a file it lists is missing.
     """
-    return _walk(root, folder.stop)
+    return _walk(root, stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but cases with a file missing are listed as {file, reason}."""
-    return folder.collect(_walk, root)
+    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -57,7 +57,7 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged file, another number of modalities or labels than dataset.json says.
     """
-    about, s = describe(source.root), folder.settings(source.root)
+    about, s = describe(source.root), settings.settings(source.root)
     image, spacing = nifti.read_channels(source.image)
     if len(image) != len(about.channels):
         raise DataError(
@@ -66,12 +66,12 @@ def read(source: Source) -> Volume:
     label = None
     if source.label is not None:
         label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:])
-    return folder.along(Volume(image, label, spacing), s.axis)
+    return settings.along(Volume(image, label, spacing), s.axis)
 
 
 def _dataset(root: Path) -> dict:
     path = root / "dataset.json"
-    told = folder.read_json(path)
+    told = settings.read_json(path)
     if "channel_names" in told:
         raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
     if not isinstance(told.get("test", []), list):
@@ -99,7 +99,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
             raise DataError(
                 f"{root / 'dataset.json'}: wanted entries {{image, label}} or a path, got {entry!r}"
             ) from None
-    who = cases.people(root, dict.fromkeys(found, ""), folder.settings(root))
+    who = pairs.people(root, dict.fromkeys(found, ""), settings.settings(root))
     return [Source(*who[c], "", *found[c], None, (), root) for c in sorted(found)]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import phantom_tree
+from sslseg.data.phantom import tree
 from sslseg.datasets import acdc
 
 CLASSES = acdc.CLASSES
@@ -23,4 +23,4 @@ POPULATION = {"patients": 40, "seed": 7, "scanner": "3T", "first": 701}
 
 def default_root(cache: Path) -> Path:
     """Folder of the cohort under `cache`; written there (about 15 s) if absent."""
-    return phantom_tree.write(phantom_tree.folder(cache, "demo", **POPULATION), **POPULATION)
+    return tree.write(tree.folder(cache, "demo", **POPULATION), **POPULATION)

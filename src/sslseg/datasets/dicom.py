@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import dicomseg, dicomseries, folder
-from sslseg.data.folder import Fault
-from sslseg.data.source import Description, Source, Volume
-from sslseg.names import DataError
+from sslseg.config.names import DataError
+from sslseg.data.folders import settings
+from sslseg.data.readers import dicom_masks, dicom_series
+from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -25,8 +25,8 @@ TAKES_ANY = True  # every folder with such files: a format that wants a descript
 
 def describe(root: Path) -> Description:
     """Classes from the SEG objects; `axis`, `colours`, `split`, `domain` and `licence` from `sslseg.json`."""
-    found = dicomseg.find(dicomseries.below(root), lambda file, error: None)
-    return folder.settings(root).describe(dicomseg.classes(found))
+    found = dicom_masks.find(dicom_series.below(root), lambda file, error: None)
+    return settings.settings(root).describe(dicom_masks.classes(found))
 
 
 def find(root: Path) -> list[Source]:
@@ -36,12 +36,12 @@ def find(root: Path) -> list[Source]:
         DataError: pydicom is missing, a header is damaged, slices do not make a volume, or the images of
             a SEG are not there.
     """
-    return _walk(root, folder.stop)
+    return _walk(root, stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but faulty files and series are listed as {file, reason}."""
-    return folder.collect(_walk, root)
+    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -50,21 +50,21 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged or compressed file, a missing slice, or see `dicomseg.read`.
     """
-    masks = [p for p in source.more if source.label is not None and dicomseg.described(p)]
+    masks = [p for p in source.more if source.label is not None and dicom_masks.described(p)]
     images = (source.image, *(p for p in source.more if p not in masks))
-    image, spacing = dicomseries.read(images)
+    image, spacing = dicom_series.read(images)
     label = None
     if source.label is not None:
-        label = dicomseg.read((source.label, *masks), images, image.shape, describe(source.root).classes)
-    return folder.along(Volume(image[None], label, spacing), folder.settings(source.root).axis)
+        label = dicom_masks.read((source.label, *masks), images, image.shape, describe(source.root).classes)
+    return settings.along(Volume(image[None], label, spacing), settings.settings(source.root).axis)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     found, numbers, used = [], {}, set()
-    masks = dicomseg.find(dicomseries.below(root), fault)
-    for frame in dicomseries.frames(root, fault):
+    masks = dicom_masks.find(dicom_series.below(root), fault)
+    for frame in dicom_series.frames(root, fault):
         number = numbers[frame.patient] = numbers.get(frame.patient, 0) + 1  # one count over all series
-        shown = {dicomseg.instance(p) for p in frame.files} if masks else set()
+        shown = {dicom_masks.instance(p) for p in frame.files} if masks else set()
         label, *others = [one.file for one in masks if one.instances & shown] or [None]
         used |= {label, *others}
         first, *rest = frame.files

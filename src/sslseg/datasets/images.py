@@ -2,7 +2,7 @@
 
 Nothing has to be written down: `scan12.png` is annotated if there is `scan12_mask.png` (or _seg, _gt …),
 or `masks/scan12.png` beside `images/scan12.png`; masks of 0 and 1 or of 0 and 255 are background and
-foreground; folders are groups. The rest is told in `sslseg.json` (data/folder.py lists its keys):
+foreground; folders are groups. The rest is told in `sslseg.json` (data/folders/settings.py lists its keys):
 
     {"classes": ["background", "liver", "lesion"], "patient_regex": "^(p[0-9]+)_", "spacing": [0.7, 0.7]}
 
@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import cases, folder, formats, pictures
+from sslseg.data import source
+from sslseg.data.folders import pairs
+from sslseg.data.readers import formats, pictures
 from sslseg.data.source import Description, Source
 
 DOMAIN = "medical"
@@ -22,7 +24,7 @@ LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 SUFFIXES = (*formats.NIFTI, *pictures.SUFFIXES)
-read = cases.read
+read = pairs.read
 
 
 def describe(root: Path) -> Description:
@@ -33,7 +35,7 @@ def describe(root: Path) -> Description:
     """
     files = [p for p in root.rglob("*") if formats.stem(p.name, SUFFIXES) is not None]
     volumes = all(formats.stem(p.name, formats.NIFTI) is not None for p in files)
-    return cases.describe(root, SUFFIXES, physical=volumes)
+    return pairs.describe(root, SUFFIXES, physical=volumes)
 
 
 def find(root: Path) -> list[Source]:
@@ -42,9 +44,9 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: no image, a mask without an image, or a patient that cannot be told.
     """
-    return cases.flat(root, SUFFIXES, folder.stop)
+    return pairs.flat(root, SUFFIXES, source.stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but faults of single files are listed as {file, reason}."""
-    return folder.collect(lambda place, fault: cases.flat(place, SUFFIXES, fault), root)
+    return source.collect(lambda place, fault: pairs.flat(place, SUFFIXES, fault), root)

@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sslseg.data import folder, nifti
-from sslseg.data.folder import Fault
-from sslseg.data.source import Description, Source, Volume
-from sslseg.names import DataError
+from sslseg.config.names import DataError
+from sslseg.data.readers import nifti
+from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
 
 CLASSES = ("background", "RV", "MYO", "LV")
 COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
@@ -48,12 +47,12 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: no table, no case, or a case whose ED or ES is missing or not in the file.
     """
-    return _walk(root, folder.stop)
+    return _walk(root, stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but faulty cases are listed as {file, reason}."""
-    return folder.collect(_walk, root)
+    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:

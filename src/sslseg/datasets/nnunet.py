@@ -6,7 +6,7 @@ and the key `dataset` of dataset.json, which lists the training files by name wh
 not annotated unless there is a `labelsTs`.
 
 Patients: `patient001_frame01` is of patient001, and so is every case `<patient>_frame<number>`; other cases
-are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherwise (data/folder.py).
+are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherwise (data/folders/settings.py).
 
 Regions: a network with one class a pixel cannot hold regions that overlap. It learns the labels as they
 are in the files; each label is named after the regions it is part of ("whole_tumor-and-tumor_core"), and
@@ -24,10 +24,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sslseg.data import cases, folder, formats, itk, nnunet_labels, pictures
-from sslseg.data.folder import Fault
-from sslseg.data.source import IGNORE, Description, Source, Volume
-from sslseg.names import DataError
+from sslseg.config.names import DataError
+from sslseg.data.folders import nnunet_labels, pairs, settings
+from sslseg.data.readers import formats, itk, pictures
+from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -42,7 +42,7 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: either is missing a key or contradicts itself.
     """
-    told, s = _dataset(root), folder.settings(root)
+    told, s = _dataset(root), settings.settings(root)
     names, ignore, regions = nnunet_labels.classes(root / "dataset.json", told["labels"])
     sides = _sides(root)
     known = {"regions": regions, "ignore_label": ignore, "file_ending": told["file_ending"]}
@@ -63,12 +63,12 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: dataset.json is wrong, or a case lacks a channel or its label.
     """
-    return _walk(root, folder.stop)
+    return _walk(root, stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but incomplete cases are listed as {file, reason}."""
-    return folder.collect(_walk, root)
+    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -94,9 +94,9 @@ def read(source: Source) -> Volume:
         names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         values = formats.read_labels(source.label, image.shape[1:])
-        label = folder.numbered(source.label, values, numbers)
-    s = folder.settings(root)
-    return folder.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
+        label = settings.numbered(source.label, values, numbers)
+    s = settings.settings(root)
+    return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
 
 
 def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) -> None:
@@ -126,7 +126,7 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
 
 def _dataset(root: Path) -> dict:
     path = root / "dataset.json"
-    told = folder.read_json(path)
+    told = settings.read_json(path)
     if "modality" in told and "channel_names" not in told:
         raise DataError(f"{path}: this is the Decathlon's (or nnU-Net v1's) form, use dataset=decathlon")
     for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
@@ -142,7 +142,7 @@ def _names(sources: list[Source]) -> dict[Path, str]:
     named = {source.image: _case(source.image) for source in sources}
     for root in {s.root for s in sources if s.root and (s.root / "dataset.json").is_file()}:
         path = root / "dataset.json"
-        told = folder.read_json(path)
+        told = settings.read_json(path)
         listed = nnunet_labels.listed(path, told["dataset"]) if "dataset" in told else {}
         named |= {images[0]: case for case, (images, _) in listed.items() if images[0] in named}
     return named
@@ -177,7 +177,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
                 fault(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
     if not found:
         raise DataError(f"{root / 'imagesTr'}: wanted files <case>_0000{ending}, got none")
-    who = cases.people(root, dict.fromkeys(found, ""), folder.settings(root), PATIENT)
+    who = pairs.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
         Source(who[c][0], who[c][1], who[c][2], "", paths[0], label, None, _more(paths, label), root)
         for c, (paths, label) in sorted(found.items())
@@ -220,7 +220,7 @@ def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:
 def _sidecar(image: Path) -> tuple[float, float, float] | None:
     """nnU-Net keeps a TIFF's voxel size, in the order of its axes, in <case>.json beside it."""
     path = image.with_name(f"{_case(image)}.json")
-    return folder.sidecar(path) if path.is_file() else None
+    return settings.sidecar(path) if path.is_file() else None
 
 
 def _millimetres(root: Path, ending: str) -> bool:

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import cases, folder, itk
+from sslseg.data import source
+from sslseg.data.folders import pairs
+from sslseg.data.readers import itk
 from sslseg.data.source import Description, Source
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
-read = cases.read
+read = pairs.read
 
 
 def describe(root: Path) -> Description:
@@ -23,7 +25,7 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: `sslseg.json` is wrong, or there is no image.
     """
-    return cases.describe(root, itk.SUFFIXES, physical=True)
+    return pairs.describe(root, itk.SUFFIXES, physical=True)
 
 
 def find(root: Path) -> list[Source]:
@@ -32,9 +34,9 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: no volume, a mask without an image, or a patient that cannot be told.
     """
-    return cases.flat(root, itk.SUFFIXES, folder.stop)
+    return pairs.flat(root, itk.SUFFIXES, source.stop)
 
 
 def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     """As `find`, but faults of single files are listed as {file, reason}."""
-    return folder.collect(lambda place, fault: cases.flat(place, itk.SUFFIXES, fault), root)
+    return source.collect(lambda place, fault: pairs.flat(place, itk.SUFFIXES, fault), root)

@@ -1,6 +1,6 @@
 """The labelled source of pretraining: 60 simulated hearts on a 1.5 T scanner, 12 per group.
 
-A real ACDC tree (data/phantom_tree.py), hence read by ACDC's reader. Shares no patient and no
+A real ACDC tree (data/phantom/tree.py), hence read by ACDC's reader. Shares no patient and no
 voxel with `demo`, which is another population on another scanner.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.data import phantom_tree
+from sslseg.data.phantom import tree
 from sslseg.datasets import acdc
 
 CLASSES = acdc.CLASSES
@@ -23,4 +23,4 @@ POPULATION = {"patients": 60, "seed": 1, "scanner": "1.5T", "first": 501}
 
 def default_root(cache: Path) -> Path:
     """Folder of the cohort under `cache`; written there (about 20 s) if absent."""
-    return phantom_tree.write(phantom_tree.folder(cache, "phantom", **POPULATION), **POPULATION)
+    return tree.write(tree.folder(cache, "phantom", **POPULATION), **POPULATION)

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from sslseg.config.names import DataError
 from sslseg.data.source import Source, Volume
-from sslseg.names import DataError
 
 CLASSES = ("background",)
 DOMAIN = "natural"

@@ -1,4 +1,4 @@
-"""Floor 2: where the cells of a sweep, or the trials of a tuning, run. One file a back-end, by its name.
+"""Where the cells of a sweep, or the trials of a tuning, run. One file a back-end, by its name.
 
 Contract of a back-end (tests/contracts/test_executors.py):
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import ray
 
-from sslseg import processes
-from sslseg.names import SslsegError
-from sslseg.params import Workers
+from sslseg.config.names import SslsegError
+from sslseg.config.params import Workers
+from sslseg.tracking import processes
 
 STARTS = 3  # tries; Ray gives up when its agents take over 15 s, as on a busy machine: ray-project/ray#65983
 
@@ -86,7 +86,7 @@ def check_store(uri: str) -> None:
     Raises:
         SslsegError: that is what was asked for.
     """
-    from sslseg import store
+    from sslseg.tracking import store
 
     addresses = {node["NodeManagerAddress"] for node in machines()}
     if uri and store.sqlite_path(uri) and len(addresses) > 1:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 
+from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
-from sslseg.jobs import Graph, Job, Outcome, reason
-from sslseg.params import Workers
+from sslseg.plans.jobs import Graph, Job, Outcome, reason
 
 
 def places(p: Workers) -> tuple[int, int]:

@@ -13,11 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sslseg import processes
+from sslseg.config.names import TAG_PROCESS, ParamError, SslsegError
+from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
-from sslseg.jobs import Graph, Job, Outcome, reason
-from sslseg.names import TAG_PROCESS, ParamError, SslsegError
-from sslseg.params import Workers
+from sslseg.plans.jobs import Graph, Job, Outcome, reason
+from sslseg.tracking import processes
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")  # 60 s are few on a busy machine
@@ -95,13 +95,16 @@ class _Crew:
 
     def end(self, worker: Any, status: str, why: str) -> None:
         """End a worker for certain, then what it has left RUNNING: its work can be gone on with at once."""
-        from sslseg import runs, tracking  # here, for a worker to start as light as a local one
+        from sslseg.tracking import (
+            runs,
+            session,  # here, for a worker to start as light as a local one
+        )
 
         with suppress(Exception):  # the cluster itself may be gone
             ray.kill(worker)
         owner = self.owners.pop(worker, "")
         if owner and self.uri:
-            for run in tracking.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
+            for run in session.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
                 runs.close(run.info.run_id, status, why, self.uri)
 
     def dismiss(self) -> None:

@@ -14,8 +14,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg import params
-from sslseg.flags import knob
+from sslseg.config import params
+from sslseg.config.flags import knob
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -1,1 +1,1 @@
-"""Floor 1b: networks, and the folders they are kept in. Never imports mlflow."""
+"""Networks, and the folders they are kept in. Never imports mlflow."""

@@ -1,4 +1,4 @@
-"""Floor 1b: does what was sent arrive? Names and shapes first, then the features themselves.
+"""Does what was sent arrive? Names and shapes first, then the features themselves.
 
 timm and segmentation-models-pytorch load a folder that lacks trunk tensors without a word, so no load
 in this project rests on their judgement: every state dict is compared here before it is used.
@@ -7,19 +7,14 @@ in this project rests on their judgement: every state dict is compared here befo
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
-from sslseg.data import streams
-from sslseg.names import EncoderError
+from sslseg.config.names import EncoderError
 
 LISTED = 6  # names printed of each kind; the counts are always complete
-CANARY_BATCH = 4
-CANARY_SIZE = 96  # pixels; the smallest view of a preset, and enough for every stem of timm
-TOLERANCE = 1e-6  # same weights, same program, same machine: anything above it is another network
 
 
 @dataclass(frozen=True)
@@ -132,81 +127,3 @@ def _hint(missing: Collection[str], unexpected: Collection[str]) -> str:
                 f"hint: {count} of {len(missing)} missing tensors differ by the prefix {prefix!r}; {advice}"
             )
     return ""
-
-
-# ---------------------------------------------------------------- the features themselves
-@torch.no_grad()
-def canary(
-    model: nn.Module,
-    channels: int,
-    seed: int = 0,
-    features: Callable[[nn.Module, torch.Tensor], torch.Tensor] | None = None,
-) -> torch.Tensor:
-    """Features of a fixed batch: the deepest trunk map in evaluation mode, averaged over space.
-
-    Args:
-        model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
-        channels: input channels.
-        features: model, batch -> [4, F]; None: the deepest trunk map, averaged over space.
-
-    Returns:
-        float32 [4, F].
-
-    Raises:
-        EncoderError: the features are NaN or infinite, or the network offers no trunk map.
-    """
-    noise = streams.stream(seed, "canary").standard_normal((CANARY_BATCH, channels, CANARY_SIZE, CANARY_SIZE))
-    where = next(model.parameters()).device
-    batch = torch.from_numpy(noise).float().to(where)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        found = (features or _deepest)(model, batch).float().cpu()
-    finally:
-        for module, mode in modes:
-            module.training = mode
-    if not torch.isfinite(found).all():
-        raise EncoderError(
-            "the encoder's features of a fixed batch are NaN or infinite: its weights are damaged"
-        )
-    return found
-
-
-def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    if hasattr(model, "encoder"):
-        return model.encoder(batch)[-1].mean(dim=(2, 3))
-    if not hasattr(model, "forward_intermediates"):
-        raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
-    return model.forward_intermediates(batch, intermediates_only=True)[-1].mean(dim=(2, 3))
-
-
-def same_features(
-    donor: nn.Module, consumer: nn.Module, channels: int, *, context: str, seed: int = 0
-) -> None:
-    """Prove that both networks compute the same.
-
-    Raises:
-        EncoderError: features of the canary batch differ by more than 1e-6 of their scale.
-    """
-    sent, arrived = canary(donor, channels, seed), canary(consumer, channels, seed)
-    if sent.shape != arrived.shape:
-        raise EncoderError(f"{context}: wanted features {tuple(sent.shape)}, got {tuple(arrived.shape)}")
-    gap, scale = (sent - arrived).abs().max().item(), max(1.0, sent.abs().max().item())
-    if gap > TOLERANCE * scale:
-        raise EncoderError(
-            f"{context}: features of a fixed batch differ by {gap:.3g} (allowed {TOLERANCE * scale:.3g})"
-        )
-
-
-def check_canary(state: Mapping[str, torch.Tensor], config: dict, net: nn.Module, carried: Mapping) -> None:
-    """Prove that a U-Net holds the encoder it was built from: features, then every tensor bit by bit.
-
-    Raises:
-        EncoderError: features or tensors differ.
-    """
-    from sslseg.models import encoder, unet  # both rest on this module
-
-    donor = encoder.from_state(dict(state), config)
-    context = f"U-Net around {config['architecture']}"
-    same_features(donor, net, encoder.channels_of(config), context=context)
-    check_equal(state, unet.encoder_state(net, carried), context)

@@ -1,4 +1,4 @@
-"""Floor 1b: a network's answer to a fixed batch, kept in its folder and asked for again at every load.
+"""A network's answer to a fixed batch, kept in its folder and asked for again at every load.
 
 A sha256 says that the file is the same. This says that the program still makes the same network of it: another
 release of timm, smp or torch that builds, names or computes something else is found before anything is trained on it.
@@ -14,12 +14,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from sslseg.models import audit
-from sslseg.names import EncoderError
+from sslseg.config.names import EncoderError
+from sslseg.data import streams
 
 KEY = "canary"  # of "sslseg" in config.json
 TOLERANCE = 1e-3  # of their scale: other machines and releases add up in another order
-IMAGES = audit.CANARY_BATCH
+SAME = 1e-6  # same weights, same program, same machine: anything above it is another network
+IMAGES = 4
+CANARY_SIZE = 96  # pixels; the smallest view of a preset, and enough for every stem of timm
 Answer = list[float]
 
 
@@ -29,7 +31,7 @@ def of_encoder(encoder: nn.Module, channels: int) -> Answer:
     Raises:
         EncoderError: NaN, infinite, or a network that offers no features.
     """
-    return _summary(audit.canary(encoder, channels))
+    return _summary(canary(encoder, channels))
 
 
 def of_segmenter(net: nn.Module, channels: int) -> Answer:
@@ -38,7 +40,7 @@ def of_segmenter(net: nn.Module, channels: int) -> Answer:
     Raises:
         EncoderError: NaN or infinite.
     """
-    return _summary(audit.canary(net, channels, features=lambda model, batch: model(batch).flatten(1)))
+    return _summary(canary(net, channels, features=lambda model, batch: model(batch).flatten(1)))
 
 
 def _summary(features: torch.Tensor) -> Answer:
@@ -80,7 +82,7 @@ def check(
         got = answer(net, channels)
     except (AssertionError, RuntimeError) as error:
         raise EncoderError(
-            f"{context}: it takes no image of {audit.CANARY_SIZE} px ({error}), yet has {KEY!r}"
+            f"{context}: it takes no image of {CANARY_SIZE} px ({error}), yet has {KEY!r}"
         ) from None
     scale = max(1e-30, *(abs(v) for v in wanted[:IMAGES]))
     gap = max(abs(a - b) for a, b in zip(wanted, got, strict=True)) / scale
@@ -97,3 +99,67 @@ def _numbers(values: Any) -> bool:
         isinstance(values, list) and len(values) == 2 * IMAGES
         and all(type(v) in (int, float) and math.isfinite(v) for v in values)
     )  # fmt: skip
+
+
+# ---------------------------------------------------------------- the features themselves
+@torch.no_grad()
+def canary(
+    model: nn.Module,
+    channels: int,
+    seed: int = 0,
+    features: Callable[[nn.Module, torch.Tensor], torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """Features of a fixed batch: the deepest trunk map in evaluation mode, averaged over space.
+
+    Args:
+        model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
+        channels: input channels.
+        features: model, batch -> [4, F]; None: the deepest trunk map, averaged over space.
+
+    Returns:
+        float32 [4, F].
+
+    Raises:
+        EncoderError: the features are NaN or infinite, or the network offers no trunk map.
+    """
+    noise = streams.stream(seed, "canary").standard_normal((IMAGES, channels, CANARY_SIZE, CANARY_SIZE))
+    where = next(model.parameters()).device
+    batch = torch.from_numpy(noise).float().to(where)
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        found = (features or _deepest)(model, batch).float().cpu()
+    finally:
+        for module, mode in modes:
+            module.training = mode
+    if not torch.isfinite(found).all():
+        raise EncoderError(
+            "the encoder's features of a fixed batch are NaN or infinite: its weights are damaged"
+        )
+    return found
+
+
+def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+    if hasattr(model, "encoder"):
+        return model.encoder(batch)[-1].mean(dim=(2, 3))
+    if not hasattr(model, "forward_intermediates"):
+        raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
+    return model.forward_intermediates(batch, intermediates_only=True)[-1].mean(dim=(2, 3))
+
+
+def same_features(
+    donor: nn.Module, consumer: nn.Module, channels: int, *, context: str, seed: int = 0
+) -> None:
+    """Prove that both networks compute the same.
+
+    Raises:
+        EncoderError: features of the canary batch differ by more than 1e-6 of their scale.
+    """
+    sent, arrived = canary(donor, channels, seed), canary(consumer, channels, seed)
+    if sent.shape != arrived.shape:
+        raise EncoderError(f"{context}: wanted features {tuple(sent.shape)}, got {tuple(arrived.shape)}")
+    gap, scale = (sent - arrived).abs().max().item(), max(1.0, sent.abs().max().item())
+    if gap > SAME * scale:
+        raise EncoderError(
+            f"{context}: features of a fixed batch differ by {gap:.3g} (allowed {SAME * scale:.3g})"
+        )

@@ -1,4 +1,4 @@
-"""Floor 1b: encoders, and the folder an encoder is kept in.
+"""Encoders, and the folder an encoder is kept in.
 
 The folder is timm's own `local-dir` layout, so that
 `timm.create_model("local-dir:<folder>", pretrained=True)` and
@@ -19,10 +19,11 @@ import timm
 import torch
 from torch import nn
 
+from sslseg.config.names import EncoderError, quoted
 from sslseg.data import streams
-from sslseg.models import canary, convolution, folders
+from sslseg.models import canary, folders
 from sslseg.models.audit import audit
-from sslseg.names import EncoderError, quoted
+from sslseg.models.cpu import convolution
 
 CLASSIFIER = 0  # num_classes: an encoder has none
 CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")

@@ -1,4 +1,4 @@
-"""Floor 1b: a folder of two files, `model.safetensors` and `config.json`, read without trust.
+"""A folder of two files, `model.safetensors` and `config.json`, read without trust.
 
 Nothing is unpickled. Sizes are checked before anything is parsed, so that a damaged or hostile file
 costs neither memory nor time.
@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from sslseg.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 
 HEADER_LIMIT = 16 << 20  # bytes; the header of a 1,300-tensor network takes 0.2 MB
 CONFIG_LIMIT = 1 << 20  # bytes

@@ -1,4 +1,4 @@
-"""Floor 1b: the small networks that sit on an encoder while it is pretrained."""
+"""The small networks that sit on an encoder while it is pretrained."""
 
 from __future__ import annotations
 

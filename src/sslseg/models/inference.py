@@ -1,4 +1,4 @@
-"""Floor 1b: a volume in, its mask on its own grid out.
+"""A volume in, its mask on its own grid out.
 
 The way there is the slice store's, to the bit: sliced along the axis of training, resampled in plane to
 the network's spacing, coded as int16, clipped and scaled by the law the network was trained under with
@@ -19,13 +19,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sslseg.data.encode import encode
-from sslseg.data.intensity import Intensity
-from sslseg.data.render import MULTIPLE
+from sslseg.config.names import EncoderError
+from sslseg.data.slices.encode import encode
+from sslseg.data.slices.intensity import Intensity
 from sslseg.data.source import Volume
+from sslseg.data.views.render import MULTIPLE
 from sslseg.models import segmenter, tiling
-from sslseg.names import EncoderError
-from sslseg.training.vitals import evaluating
+from sslseg.models.modes import evaluating
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Floor 1b: the folder a fine-tuned U-Net is kept in; all that prediction needs is in it."""
+"""The folder a fine-tuned U-Net is kept in; all that prediction needs is in it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 
-from sslseg.models import canary, folders, unet
-from sslseg.models import encoder as encoders
+from sslseg.config.names import EncoderError
+from sslseg.models import canary, encoder, folders, unet
 from sslseg.models.audit import audit
-from sslseg.names import EncoderError
 
 KEYS = ("architecture", "classes", "decoder_channels", "law", "spacing")
 MOST_CLASSES = 254  # values of a uint8 mask, without the one that is ignored
@@ -81,7 +80,7 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
     audit(unet.skeleton(*shape).state_dict(), state).raise_for_problems(f"segmenter folder {folder}")
     net = unet.empty(*shape)
     net.load_state_dict(state, strict=True)
-    channels = encoders.channels_of(config)
+    channels = encoder.channels_of(config)
     canary.check(config, canary.of_segmenter, net.eval(), channels, f"segmenter folder {folder}")
     return net, config
 
@@ -107,4 +106,4 @@ def _faults(config: dict) -> list[str]:
 
 def _shape(config: dict) -> tuple[str, int, int, tuple[int, ...]]:
     decoder = tuple(config["decoder_channels"])
-    return config["architecture"], encoders.channels_of(config), len(config["classes"]), decoder
+    return config["architecture"], encoder.channels_of(config), len(config["classes"]), decoder

@@ -1,4 +1,4 @@
-"""Floor 1b: a large slice through a network, in overlapping tiles whose logits are blended.
+"""A large slice through a network, in overlapping tiles whose logits are blended.
 
 Tiles begin at multiples of 32, where the network's own grids begin. At a seam a tile counts for nothing
 in the outer quarter of the overlap, where it misses its surroundings, and then rises linearly: a network
@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sslseg.data.render import MULTIPLE
+from sslseg.data.views.render import MULTIPLE
 
 OVERLAP = 0.5  # of a tile, as nnU-Net's default step
 BLIND = 0.25  # of the overlap, at the edge of a tile

@@ -1,4 +1,4 @@
-"""Floor 1b: a U-Net around an encoder (paper, 3.4).
+"""A U-Net around an encoder (paper, 3.4).
 
 smp builds it, on timm's `features_only` view of the network. That view renames tensors (`stages.0` ->
 `stages_0`) and drops those behind the deepest map, so the transfer is named, compared and undone here.
@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 
 import segmentation_models_pytorch as smp
 import torch
+from torch import nn
 
+from sslseg.config.names import EncoderError, ParamError
 from sslseg.data import streams
-from sslseg.models import convolution, decoder
-from sslseg.models import encoder as encoders
-from sslseg.models.audit import audit
+from sslseg.models import encoder
+from sslseg.models.audit import audit, check_equal
+from sslseg.models.canary import same_features
+from sslseg.models.cpu import convolution, decoder
 from sslseg.models.encoder import State
 from sslseg.models.heads import kaiming_uniform
-from sslseg.names import EncoderError, ParamError
 
 DEPTH = 5  # stages; the input is halved five times, so sides are multiples of 32
 
@@ -37,9 +39,9 @@ def build(
     Raises:
         EncoderError: a trunk tensor is missing or of another shape, or the network cannot carry a U-Net.
     """
-    architecture, channels = encoders.architecture_of(config), encoders.channels_of(config)
+    architecture, channels = encoder.architecture_of(config), encoder.channels_of(config)
     net = empty(architecture, channels, classes, decoder_channels)
-    audit(encoders.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
+    audit(encoder.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
         architecture
     )
     names = trunk_names(net)
@@ -61,7 +63,7 @@ def scratch(
     Raises:
         EncoderError: see `build`.
     """
-    state = encoders.build(architecture, channels, seed).state_dict()
+    state = encoder.build(architecture, channels, seed).state_dict()
     config = {"architecture": architecture, "model_args": {"in_chans": channels}}
     return build(state, config, classes=classes, decoder_channels=decoder_channels, seed=seed)
 
@@ -75,7 +77,7 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
     """
     if len(decoder_channels) != DEPTH:
         raise ParamError(f"decoder: wanted {DEPTH} channel counts, got {len(decoder_channels)}")
-    encoders.skeleton(architecture, channels)  # unknown names are refused before smp sees them
+    encoder.skeleton(architecture, channels)  # unknown names are refused before smp sees them
     try:
         with torch.random.fork_rng(devices=[]):
             net = smp.Unet(
@@ -114,7 +116,7 @@ def trunk_names(net: smp.Unet) -> dict[str, str]:
 def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """timm flattens `a.0.b` to `a_0.b`, so names are compared with dots and underscores as one."""
     flat: dict[str, list[str]] = {}
-    for outer in encoders.skeleton(architecture, channels).state_dict():
+    for outer in encoder.skeleton(architecture, channels).state_dict():
         flat.setdefault(outer.replace(".", "_"), []).append(outer)
     found = {inner: flat.get(inner.replace(".", "_"), []) for inner in trunk}
     astray = [inner for inner, outers in found.items() if len(outers) != 1]
@@ -136,6 +138,20 @@ def encoder_state(net: smp.Unet, carried: Mapping[str, torch.Tensor]) -> State:
     trunk = net.encoder.model.state_dict()
     state = {outer: trunk[inner].detach().cpu().clone() for outer, inner in names.items()}
     state |= {outer: tensor.detach().cpu().clone() for outer, tensor in carried.items()}
-    wanted = encoders.skeleton(net.encoder.name, net.encoder._in_channels).state_dict()
+    wanted = encoder.skeleton(net.encoder.name, net.encoder._in_channels).state_dict()
     audit(wanted, state).raise_for_problems(f"encoder of the U-Net ({net.encoder.name})")
     return {outer: state[outer] for outer in wanted}
+
+
+def check_canary(state: Mapping[str, torch.Tensor], config: dict, net: nn.Module, carried: Mapping) -> None:
+    """Prove that a U-Net holds the encoder it was built from: features, then every tensor bit by bit.
+
+    Raises:
+        EncoderError: features or tensors differ.
+    """
+    from sslseg.models import encoder  # both rest on this module
+
+    donor = encoder.from_state(dict(state), config)
+    context = f"U-Net around {config['architecture']}"
+    same_features(donor, net, encoder.channels_of(config), context=context)
+    check_equal(state, encoder_state(net, carried), context)

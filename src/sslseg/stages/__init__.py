@@ -1,1 +1,1 @@
-"""Floor 2: the only place where machine learning and tracking meet."""
+"""The only place where machine learning and tracking meet."""

@@ -1,4 +1,4 @@
-"""Floor 2: figures, decisions and the page, from the tracking store alone, into a run."""
+"""Figures, decisions and the page, from the tracking store alone, into a run."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import json
 import tempfile
 from pathlib import Path
 
-from analysis import make
-from sslseg import descriptions, tracking
-from sslseg.params import Analyse
+from analysis.page import make
+from sslseg.config.params import Analyse
+from sslseg.tracking import session
+from sslseg.tracking.registry import worth
 
 FOLDER = "analysis"
 
 
-def run(p: Analyse, run: tracking.Run) -> None:
+def run(p: Analyse, run: session.Run) -> None:
     """Make what was asked for and log it: report.html at the top, the rest under analysis/.
 
     Raises:
@@ -30,9 +31,9 @@ def run(p: Analyse, run: tracking.Run) -> None:
         print(f"figures and tables: {folder}")
 
 
-def _describe(record: Path, run: tracking.Run) -> None:
+def _describe(record: Path, run: session.Run) -> None:
     """Say on every compared encoder's card, in the registry, what it was found to be worth."""
     found = json.loads(record.read_text()).get(make.CARDS, {})
     for model_id, sentence in found.items():
         if sentence:
-            descriptions.put(model_id, sentence, run.uri)
+            worth.put(model_id, sentence, run.uri)

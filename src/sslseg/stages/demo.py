@@ -1,17 +1,20 @@
-"""Floor 2: the whole job on the built-in phantom, and a check that it learned something."""
+"""The whole job on the built-in phantom, and a check that it learned something."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg import history, names, params, store, studies, tracking
-from sslseg.params import Demo
+from sslseg.config import names, params
+from sslseg.config.params import Demo
+from sslseg.plans import studies
 from sslseg.stages import analyse, sweep
+from sslseg.tracking import session, store
+from sslseg.tracking.history import frames
 
 WANTED_IOU = 0.5  # mean foreground IoU on test that the demo must reach
 
 
-def run(p: Demo, run: tracking.Run) -> None:
+def run(p: Demo, run: session.Run) -> None:
     """Sweep, analyse, and fail when nothing was learned.
 
     Raises:
@@ -29,8 +32,8 @@ def run(p: Demo, run: tracking.Run) -> None:
     )
 
 
-def _check_learned(run: tracking.Run) -> None:
-    runs = history.runs(run.experiment_id, run.id, run.uri)
+def _check_learned(run: session.Run) -> None:
+    runs = frames.runs(run.experiment_id, run.id, run.uri)
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == "demo")]
     best = tuned["test/iou"].max()
     run.log({"demo/best_test_iou": float(best)})

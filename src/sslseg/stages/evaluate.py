@@ -1,7 +1,7 @@
-"""Floor 2: a model, or masks from anywhere, against annotated volumes: per patient, in 3D, in mm and ml.
+"""A model, or masks from anywhere, against annotated volumes: per patient, in 3D, in mm and ml.
 
 Truth is read from the dataset's own files at their own resolution, not from the slice store. How a
-missed structure counts is written in `training/cases.py`.
+missed structure counts is written in `scoring/volumes.py`.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 
-from sslseg import plugins, tracking
-from sslseg.data import maskfolder, slices
-from sslseg.data.inputs import describe, listed
+from sslseg.config import caches, plugins
+from sslseg.config.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
+from sslseg.config.params import Evaluate
+from sslseg.data import splits
+from sslseg.data.folders import mask_folder
+from sslseg.data.slices import prepare
+from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
-from sslseg.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
-from sslseg.params import Evaluate
-from sslseg.stages import devices, evaluate_sweep, evaluated, heldout, inputs, likeness, trained
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
-from sslseg.stages.heldout import Scored
-from sslseg.stages.trained import Trained
-from sslseg.training import cases
+from sslseg.scoring import volumes
+from sslseg.stages.evaluation import sweep, tables
+from sslseg.stages.intake import heldout, likeness, segmenters
+from sslseg.stages.intake.heldout import Scored
+from sslseg.stages.intake.segmenters import Trained
+from sslseg.tracking import session
+from sslseg.training import devices
+from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 Predictor = Callable[[Source, Volume], np.ndarray]
 
 
-def run(p: Evaluate, run: tracking.Run) -> None:
+def run(p: Evaluate, run: session.Run) -> None:
     """Score every annotated volume of the part, log tables, intervals and, for ED and ES, the clinical side.
 
     Raises:
@@ -42,17 +47,17 @@ def run(p: Evaluate, run: tracking.Run) -> None:
     if sum(map(bool, ([m for m in p.model if m], p.predictions, p.sweep))) != 1:
         raise ParamError("model, predictions, sweep: wanted one of the three")
     if p.sweep:
-        evaluate_sweep.run(p, run)
+        sweep.run(p, run)
         return
     module = plugins.load("datasets", p.dataset)
-    root = slices.locate(p.dataset, p.data_root, tracking.cache_folder(p.cache))
+    root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache))
     about = describe(module, root)
     sources, classes = choose(module, about, root, p), about.classes
     run.tag(TAG_DATASET, p.dataset)
-    model = None if p.predictions else trained.fetch(p.model, p, run)
+    model = None if p.predictions else segmenters.fetch(p.model, p, run)
     predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
     regions = about.settings.get("regions", {})
-    known = trained.fingerprint(model, tracking.cache_folder(p.cache)) if model else None
+    known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
@@ -70,20 +75,20 @@ def run(p: Evaluate, run: tracking.Run) -> None:
             "frame": source.frame,
             "phase": source.phase,
         }
-        found = cases.score(volume.label, prediction, volume.spacing, classes)
-        found += cases.score_regions(volume.label, prediction, volume.spacing, regions)
+        found = volumes.score(volume.label, prediction, volume.spacing, classes)
+        found += volumes.score_regions(volume.label, prediction, volume.spacing, regions)
         scored.note(source.patient, volume.image)
         if model:
-            strange += bool(trained.strange(model, known, volume.image, volume.spacing, sliced=sliced))
+            strange += bool(segmenters.strange(model, known, volume.image, volume.spacing, sliced=sliced))
         table += [place | row for row in found]
-        per_slice += [place | row for row in cases.slice_scores(volume.label, prediction, classes)]
+        per_slice += [place | row for row in volumes.slice_scores(volume.label, prediction, classes)]
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
         likeness.tell(run, strange, len(scored.rows), known is not None)
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
-    evaluated.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, _facts(p, model), printed)
+    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, _facts(p, model), printed)
 
 
 def _facts(p: Evaluate, model: Trained | None) -> list[str]:
@@ -106,7 +111,7 @@ def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> l
     """
     sources = listed(module, root, lenient=p.on_bad_file == "skip")
     if p.part != "all":
-        parts = inputs.divide_sources(sources, about, p.dataset, p.split)
+        parts = splits.divide_sources(sources, about, p.dataset, p.split)
         sources = [sources[i] for i in parts[p.part]]
     labelled = [s for s in sources if s.label is not None]
     if not labelled:
@@ -119,7 +124,7 @@ def _from_model(p: Evaluate, model: Trained, about: Description) -> Predictor:
     number = translation(model.classes, about.classes)
     sliced = int(about.settings.get("axis", 0))
     return lambda source, volume: number[
-        trained.segment(model, p, volume.image, volume.spacing, sliced=sliced)
+        segmenters.segment(model, p, volume.image, volume.spacing, sliced=sliced)
     ]
 
 
@@ -143,7 +148,7 @@ def _from_folder(p: Evaluate, root: Path, about: Description) -> Predictor:
         raise ParamError(f"predictions: {masks} is no folder")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        path = maskfolder.mask_of(masks, source.image, root)
-        return maskfolder.read(path, source, about, volume.label.shape)
+        path = mask_folder.mask_of(masks, source.image, root)
+        return mask_folder.read(path, source, about, volume.label.shape)
 
     return read

@@ -1,4 +1,4 @@
-"""Floor 2: a U-Net around an encoder, fine-tuned on n annotated slices (paper, section 4)."""
+"""A U-Net around an encoder, fine-tuned on n annotated slices (paper, section 4)."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslseg import identity, lineage, names, plugins, registry, tracking
-from sslseg.data import batches, render_device, subsets
+from sslseg.config import caches, names, plugins
+from sslseg.config.params import Finetune
+from sslseg.data import subsets, training_set
 from sslseg.data.subsets import Manifest
-from sslseg.models import audit, segmenter, unet
-from sslseg.params import Finetune
-from sslseg.stages import cards, curves, devices, inputs, leaks, likeness, results, upstream
-from sslseg.stages.inputs import Inputs
-from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.training import loop, segmentation
+from sslseg.data.training_set import Inputs
+from sslseg.data.views import batches, render_device
+from sslseg.models import segmenter, unet
+from sslseg.scoring import slices
+from sslseg.stages.intake import inputs, leaks, likeness, upstream
+from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.outcome import cards, curves, results
+from sslseg.tracking import identity, lineage, session
+from sslseg.tracking.registry import resolve
+from sslseg.training import devices, loop
 
 
 def identify(p: Finetune) -> str:
     """sha256 of all that determines the result: parameters, upstream, data, subset and code."""
     resolved = upstream.resolve(p)
     p = upstream.settle(p, resolved)
-    data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
+    data = training_set.load(p, resolve.law(resolved) if p.norm == "encoder" else None)
     return identity.of(
         p,
         upstream_sha=upstream.identity_of(resolved),
@@ -36,12 +41,12 @@ def identify(p: Finetune) -> str:
     )
 
 
-def run(p: Finetune, run: tracking.Run) -> None:
+def run(p: Finetune, run: session.Run) -> None:
     """Fine-tune, validate, test, and register the model and its encoder."""
     started = time.perf_counter()
     devices.use(p)
     source = upstream.fetch(p)
-    data = inputs.load(p, source.law)
+    data = training_set.load(p, source.law)
     net, carried, progress = train(p, run, source, data)
     _finish(p, run, net, progress.best, data, source, carried)
     run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
@@ -49,7 +54,7 @@ def run(p: Finetune, run: tracking.Run) -> None:
 
 def train(
     p: Finetune,
-    run: tracking.Run,
+    run: session.Run,
     source: Upstream,
     data: Inputs,
     report: Callable[[int, float], None] | None = None,
@@ -69,17 +74,17 @@ def train(
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)
     inputs.examine(p, data, rows, run, labelled=True)
-    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
         return net, carried, _fit(p, run, net, rows, data, report)
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
-    index = inputs.frame_of(data.store, data.labelled["train"])
+    index = training_set.frame_of(data.store, data.labelled["train"])
     return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
 
 
-def _describe(p: Finetune, run: tracking.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
+def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
@@ -106,13 +111,13 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
     net, carried = unet.build(
         source.state, source.config, classes=classes, decoder_channels=p.decoder, seed=p.seed
     )
-    audit.check_canary(source.state, source.config, net, carried)
+    unet.check_canary(source.state, source.config, net, carried)
     return net, carried
 
 
 def _fit(
     p: Finetune,
-    run: tracking.Run,
+    run: session.Run,
     net: torch.nn.Module,
     rows: np.ndarray,
     data: Inputs,
@@ -121,13 +126,13 @@ def _fit(
     """Run the loop; returns the validation curve with {"step", "iou", "state"} of the best."""
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
-    held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
-    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    held = slices.prepare(data.store, fixed, data.intensity, device=device)
+    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     training = loop.finetuning(net, p, device=device)
     progress = curves.Progress.start(folder, training, run)
 
     def validate(step: int) -> None:
-        found = segmentation.evaluate_prepared(
+        found = slices.evaluate_prepared(
             net, held, classes=data.store.classes, absent=p.absent, device=device
         )
         run.log({f"val/{key}": value for key, value in found.summary.items()}, step)
@@ -141,7 +146,7 @@ def _fit(
         return batches.finetune_batch(
             there,
             rows,
-            inputs.view_law(p),
+            training_set.view_law(p),
             data.intensity,
             seed=p.seed,
             step=step,
@@ -165,7 +170,7 @@ def _fit(
 def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:
     """Test the last and the best network, once if they are one; register the best and its encoder."""
     test = functools.partial(
-        segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
+        slices.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
         absent=p.absent, batch_size=p.batch_size, device=devices.of(p), keep=set(results.fixed(data)),
     )  # fmt: skip
     tested = test()
@@ -196,10 +201,10 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     )  # fmt: skip
     seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
-    registry.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
+    resolve.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
                            role=names.ROLE_FINE_TUNED, sha256=sha, **common)  # fmt: skip
     results.save_encoder(net, carried, folder / "encoder", source, data, run)
     leaks.write(folder / "encoder", run, source.resolved, data, seen)
     card = cards.encoder(p, run, data, source.architecture, hops)
-    registry.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
+    resolve.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
                          role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Floor 2: bring weights from elsewhere into the registry, their origin declared."""
+"""Bring weights from elsewhere into the registry, their origin declared."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import os
 import tempfile
 from pathlib import Path
 
-from sslseg import identity, lineage, names, registry, tracking
+from sslseg.config import names
+from sslseg.config.params import ImportEncoder
 from sslseg.data import exposure
-from sslseg.models import encoder, imports
-from sslseg.models.imports import Fetched
-from sslseg.params import ImportEncoder
-from sslseg.stages import cards
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
+from sslseg.models import encoder
+from sslseg.models.importers import imports
+from sslseg.models.importers.imports import Fetched
+from sslseg.stages.outcome import cards
+from sslseg.tracking import identity, lineage, session
+from sslseg.tracking.registry import resolve
+from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 
 def identify(p: ImportEncoder) -> str:
@@ -29,7 +32,7 @@ def identify(p: ImportEncoder) -> str:
     return identity.of(p, upstream_sha="", data=content, subset="", code=code)
 
 
-def run(p: ImportEncoder, run: tracking.Run) -> None:
+def run(p: ImportEncoder, run: session.Run) -> None:
     """Fetch, adapt to the channels asked for, log and register."""
     found = imports.fetch(
         p.source, origin=p.origin, architecture=p.architecture, dialect=p.dialect,
@@ -66,14 +69,14 @@ def run(p: ImportEncoder, run: tracking.Run) -> None:
             extra=extra,
         )
         exposure.write(folder, [], origin=found.origin)
-        registry.log_encoder(
+        resolve.log_encoder(
             run, folder, name=p.name or f"encoder-{found.architecture}", role=names.ROLE_IMPORTED,
             method=found.method, dataset=found.dataset, lineage=lineage.text(hops), card=_card(found, run), sha256=sha,
         )  # fmt: skip
     print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
 
 
-def _card(found: Fetched, run: tracking.Run) -> str:
+def _card(found: Fetched, run: session.Run) -> str:
     """Markdown for the registry. What was declared by a person says so."""
     rows = {
         "origin": found.origin,

@@ -1,4 +1,4 @@
-"""Floor 2: a registered model on images of any format; masks in the geometry of the input."""
+"""A registered model on images of any format; masks in the geometry of the input."""
 
 from __future__ import annotations
 
@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sslseg import tracking
-from sslseg.data import folder, scans
-from sslseg.data.inputs import sha256
-from sslseg.data.scans import Scan
-from sslseg.names import DataError
-from sslseg.params import Predict
-from sslseg.stages import devices, pictures, trained
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
-from sslseg.stages.pictures import Picture
-from sslseg.stages.trained import Trained
+from sslseg.config import caches
+from sslseg.config.names import DataError
+from sslseg.config.params import Predict
+from sslseg.data import source
+from sslseg.data.folders import scans, settings
+from sslseg.data.folders.scans import Scan
+from sslseg.data.slices.sources import sha256
+from sslseg.stages.intake import segmenters
+from sslseg.stages.intake.segmenters import Trained
+from sslseg.stages.outcome import overlays
+from sslseg.stages.outcome.overlays import Picture
+from sslseg.tracking import session
+from sslseg.training import devices
+from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 SHOWN = 6  # cases in the overlay figure
 UNIT = (1.0, 1.0, 1.0)  # spacing of pictures that nobody has told the millimetres of
@@ -40,7 +44,7 @@ class Found:
         self.skipped.append({"file": str(file), "reason": str(error)})
 
 
-def run(p: Predict, run: tracking.Run) -> None:
+def run(p: Predict, run: session.Run) -> None:
     """Segment every image, write the masks, log the tables and a picture.
 
     Raises:
@@ -50,10 +54,10 @@ def run(p: Predict, run: tracking.Run) -> None:
     """
     devices.use(p)
     scans.check(Path(p.input), Path(p.output))
-    model = trained.fetch(p.model, p, run)
-    known = trained.fingerprint(model, tracking.cache_folder(p.cache))
+    model = segmenters.fetch(p.model, p, run)
+    known = segmenters.fingerprint(model, caches.cache_folder(p.cache))
     found = Found()
-    fault = found.skip if p.on_bad_file == "skip" else folder.stop
+    fault = found.skip if p.on_bad_file == "skip" else source.stop
     channels = model.models[0].channels
     images = scans.find(Path(p.input), Path(p.output), p.pattern, channels, fault)
     digest = hashlib.sha256("".join(sha256(f) for scan in images for f in scan.files).encode()).hexdigest()
@@ -74,11 +78,11 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     for index, image, told in scans.volumes(scan, first.channels, grey):
         known_mm = told or first.reading.get("spacing")
         spacing = tuple(known_mm) if known_mm else _without_millimetres(scan, model)
-        mask = trained.segment(model, p, image, spacing)
+        mask = segmenters.segment(model, p, image, spacing)
         masks.append(mask)
         rows.append(_row(scan, index, mask, spacing, model.classes, bool(known_mm)))
         place = {"file": str(scan.files[0]), "frame": "" if index is None else index + 1}
-        flagged += [place | found for found in trained.strange(model, known, image, spacing)]
+        flagged += [place | found for found in segmenters.strange(model, known, image, spacing)]
         picture = _picture(scan, index, image[0], mask, first.axis)
         best = max(best or picture, picture, key=lambda picture: picture.foreground)
     scans.write(scan, masks, spacing, f"run {run_id}")
@@ -96,7 +100,7 @@ def _without_millimetres(scan: Scan, model: Trained) -> tuple[float, float, floa
     if spacing := next((m.spacing for m in model.models if m.spacing), None):
         raise DataError(
             f"{scan.files[0]}: a picture says no pixel size and the model works at {spacing} mm; "
-            f'wanted {{"spacing": [y, x]}} in {scan.root / folder.FILE}'
+            f'wanted {{"spacing": [y, x]}} in {scan.root / settings.FILE}'
         )
     return UNIT
 
@@ -105,7 +109,7 @@ def _picture(scan: Scan, index: int | None, image: np.ndarray, mask: np.ndarray,
     """Of the slices as the network saw them."""
     name = scan.files[0].name
     title = name if index is None else f"{name} frame {index + 1}"
-    return pictures.fullest(np.moveaxis(image, axis, 0), np.moveaxis(mask, axis, 0), title)
+    return overlays.fullest(np.moveaxis(image, axis, 0), np.moveaxis(mask, axis, 0), title)
 
 
 def _row(scan: Scan, index: int | None, mask: np.ndarray, spacing, classes, physical: bool) -> dict[str, Any]:
@@ -120,7 +124,7 @@ def _row(scan: Scan, index: int | None, mask: np.ndarray, spacing, classes, phys
     return {"file": str(scan.files[0]), "frame": frame, "mask": str(scan.target), **sizes, **steps, **held}
 
 
-def _log(p: Predict, run: tracking.Run, model: Trained, known: dict | None, found: Found) -> None:
+def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found: Found) -> None:
     table = pd.DataFrame(found.predictions)
     run.text(table.to_csv(index=False), "predictions.csv")
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
@@ -130,7 +134,7 @@ def _log(p: Predict, run: tracking.Run, model: Trained, known: dict | None, foun
     if found.pictures:
         picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
         own = model.models[0].facts.get("colours", ())
-        pictures.log(run, [found.pictures[i] for i in picks], model.classes, "overlay.png", own)
+        overlays.log(run, [found.pictures[i] for i in picks], model.classes, "overlay.png", own)
     flagged = {f["file"] for f in found.flagged}
     empty = int((table.filter(like="voxels/").sum(axis=1) == 0).sum()) if len(table) else 0
     run.text(json.dumps(dict(enumerate(model.classes)), indent=1), "classes.json")

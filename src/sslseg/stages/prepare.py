@@ -1,23 +1,25 @@
-"""Floor 2: read a dataset into a slice store; show what is in it before anything is trained."""
+"""Read a dataset into a slice store; show what is in it before anything is trained."""
 
 from __future__ import annotations
 
 import json
 
-from sslseg import identity, names, plugins, tracking
-from sslseg.params import Prepare
-from sslseg.stages import inputs
+from sslseg.config import names, plugins
+from sslseg.config.params import Prepare
+from sslseg.data import training_set
+from sslseg.stages.intake import inputs
+from sslseg.tracking import identity, session
 
 
 def identify(p: Prepare) -> str:
     """sha256 of the parameters, the data and the code that reads it."""
     code = identity.code_digest("sslseg.stages.prepare", plugins.path("datasets", p.dataset))
-    return identity.of(p, upstream_sha="", data=inputs.store(p).digest, subset="", code=code)
+    return identity.of(p, upstream_sha="", data=training_set.store(p).digest, subset="", code=code)
 
 
-def run(p: Prepare, run: tracking.Run) -> None:
+def run(p: Prepare, run: session.Run) -> None:
     """Prepare, and log fingerprint, contact sheet and the table of what was left out."""
-    data = inputs.load(p)
+    data = training_set.load(p)
     inputs.record(p, data, run)
     run.text(json.dumps(data.store.fingerprint, indent=2, sort_keys=True), "fingerprint.json")
     run.text(data.store.volume_table.to_csv(index=False), "volumes.csv")

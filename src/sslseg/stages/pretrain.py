@@ -1,4 +1,4 @@
-"""Floor 2: self-supervised pretraining: any method on any dataset, one encoder per kept epoch."""
+"""Self-supervised pretraining: any method on any dataset, one encoder per kept epoch."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sslseg import identity, lineage, names, plugins, registry, tracking
-from sslseg.data import batches, render_device, streams
-from sslseg.models import audit
+from sslseg.config import caches, names, plugins
+from sslseg.config.params import Pretrain
+from sslseg.data import streams, training_set
+from sslseg.data.training_set import Inputs
+from sslseg.data.views import batches, render_device
+from sslseg.models import audit, canary
 from sslseg.models import encoder as encoders
-from sslseg.params import Pretrain
-from sslseg.stages import cards, curves, devices, inputs, leaks, likeness, results, upstream
-from sslseg.stages.inputs import Inputs
-from sslseg.stages.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.training import checkpoint, loop, optim, vitals
+from sslseg.stages.intake import inputs, leaks, likeness, upstream
+from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.outcome import cards, curves, results
+from sslseg.tracking import identity, lineage, session
+from sslseg.tracking.registry import resolve
+from sslseg.training import checkpoint, devices, loop, optim, vitals
 
 VITAL_SLICES = 64  # fixed slices that the encoder's vital signs are read on
 
@@ -31,7 +35,7 @@ def identify(p: Pretrain) -> str:
     """sha256 of all that determines the result: parameters, method, upstream, data and code."""
     resolved = upstream.resolve(p)
     p = upstream.settle(p, resolved)
-    data = inputs.load(p, registry.law(resolved) if p.norm == "encoder" else None)
+    data = training_set.load(p, resolve.law(resolved) if p.norm == "encoder" else None)
     files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
     return identity.of(
         p,
@@ -42,7 +46,7 @@ def identify(p: Pretrain) -> str:
     )
 
 
-def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
+def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     """Pretrain, keep an encoder at the epochs asked for, and register it.
 
     Args:
@@ -51,20 +55,20 @@ def run(p: Pretrain, run: tracking.Run, *, register: bool = True) -> None:
     started = time.perf_counter()
     devices.use(p)
     source = upstream.fetch(p)
-    data = inputs.load(p, source.law)
+    data = training_set.load(p, source.law)
     upstream.check_channels(source, data.store.channels)
-    rows = inputs.unlabelled_rows(data, p.fraction, p.seed)
+    rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     _describe(p, run, source, data, rows)
     method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
     _check_arrival(source, method)
     inputs.examine(p, data, rows, run, labelled=False)
-    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
         _train(p, run, method, rows, data, source, register)
     run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
 
 
-def _describe(p: Pretrain, run: tracking.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
+def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
     run.tag(names.TAG_METHOD, method_of(p))
@@ -95,7 +99,7 @@ def _check_arrival(source: Upstream, method) -> None:
     donor, channels = encoders.from_state(source.state, source.config), encoders.channels_of(source.config)
     for role, encoder in method.exports().items():
         context = f"run {source.resolved.run_id}, {role} of {type(method).__module__.rpartition('.')[2]}"
-        audit.same_features(donor, encoder, channels, context=context)
+        canary.same_features(donor, encoder, channels, context=context)
 
 
 def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
@@ -117,10 +121,10 @@ def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
 
 
 def _train(
-    p: Pretrain, run: tracking.Run, method, rows: np.ndarray, data: Inputs, source: Upstream, register: bool
+    p: Pretrain, run: session.Run, method, rows: np.ndarray, data: Inputs, source: Upstream, register: bool
 ) -> None:
     kept = kept_steps(p, len(rows))
-    folder = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     training = loop.pretraining(method, p, device=devices.of(p))
     saved = checkpoint.latest(folder, warn=print)
     if saved:
@@ -132,7 +136,7 @@ def _train(
 
     def batch_at(step: int) -> batches.PretrainBatch:
         return batches.pretrain_batch(
-            there, rows, inputs.view_law(p), data.intensity, out=memory[step % len(memory)],
+            there, rows, training_set.view_law(p), data.intensity, out=memory[step % len(memory)],
             seed=p.seed, step=step, batch_size=p.batch_size, views=method.VIEWS,
         )  # fmt: skip
 
@@ -177,7 +181,7 @@ def _keep(
             folder = Path(scratch) / "encoder"
             results.save_pretrained(encoder, folder, source, data, run)
             leaks.write(folder, run, source.resolved, data, rows)
-            registry.log_encoder(
+            resolve.log_encoder(
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),
                 card=cards.encoder(p, run, data, source.architecture, hops, signs),

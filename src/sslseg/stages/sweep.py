@@ -1,4 +1,4 @@
-"""Floor 2: run every missing cell of a grid, upstream first, in warm workers."""
+"""Run every missing cell of a grid, upstream first, in warm workers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,22 @@ from datetime import datetime
 from types import ModuleType
 from typing import Any
 
-from sslseg import cells as grid
-from sslseg import history, launch, names, plugins, tracking
-from sslseg.cells import Cell
-from sslseg.jobs import Graph, Job, Outcome
-from sslseg.params import Sweep, Workers
-from sslseg.stages import devices, likeness
-from sslseg.studies import fill  # noqa: F401 a hook of `launch`
+from sslseg import execute as sslseg_execute
+from sslseg.config import caches, names, plugins
+from sslseg.config.params import Sweep, Workers
+from sslseg.plans import cells as grid
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Graph, Job, Outcome
+from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
+from sslseg.stages.intake import likeness
+from sslseg.tracking import session
+from sslseg.tracking.history import frames
+from sslseg.training import devices
 
 TABLE = "cells.json"
 
 
-def run(p: Sweep, run: tracking.Run) -> None:
+def run(p: Sweep, run: session.Run) -> None:
     """Run, reuse or list the cells of the grid.
 
     Raises:
@@ -30,7 +34,7 @@ def run(p: Sweep, run: tracking.Run) -> None:
     backend = plugins.load("executors", p.executor)
     cells = grid.cells(p)
     context = {
-        "cache": str(tracking.cache_folder(p.cache)),
+        "cache": str(caches.cache_folder(p.cache)),
         "parent": run.id,
         "experiment": run.experiment_id,
         "uri": run.uri,
@@ -49,7 +53,7 @@ def run(p: Sweep, run: tracking.Run) -> None:
 
 def execute(
     p: Workers,
-    run: tracking.Run,
+    run: session.Run,
     graph: Graph,
     backend: ModuleType,
     do: Callable[[Job], str] | None = None,
@@ -86,8 +90,8 @@ def work(job: Job) -> str:
     cell, context = job.cell, job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
     p = _params(cell, job.upstream_run_id, context)
-    found = tracking.find(launch.stage_module(cell.stage).identify(p))
-    return found or launch.execute(
+    found = session.find(sslseg_execute.stage_module(cell.stage).identify(p))
+    return found or sslseg_execute.execute(
         cell.stage, p, method=cell.method, name=cell.name, parent_run_id=context["parent"],
         experiment_id=context["experiment"], tags={"sslseg.cell": cell.name},
     )  # fmt: skip
@@ -97,9 +101,9 @@ def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
     return cell.params(upstream_run_id or None, context["cache"], context["threads"], context["device"])
 
 
-def _show(run: tracking.Run, cells: list[Cell], context: dict, places: int) -> None:
+def _show(run: session.Run, cells: list[Cell], context: dict, places: int) -> None:
     """Print every cell and whether it has a finished run, and what is to be expected; runs nothing."""
-    from sslseg.stages import estimates  # imports torch
+    from sslseg.stages.forecast import estimates  # imports torch
 
     ids: dict[str, str] = {}
     parameters = {}
@@ -107,7 +111,7 @@ def _show(run: tracking.Run, cells: list[Cell], context: dict, places: int) -> N
         found = ""
         parameters[cell.name] = p = _params(cell, ids.get(cell.upstream, ""), context)
         if not cell.upstream or ids.get(cell.upstream):
-            found = tracking.find(launch.stage_module(cell.stage).identify(p)) or ""
+            found = session.find(sslseg_execute.stage_module(cell.stage).identify(p)) or ""
         ids[cell.name] = found
         print(f"{'done   ' if found else 'missing'}  {cell.name}  {found}")
     missing = [cell for cell in cells if not ids[cell.name]]
@@ -116,5 +120,5 @@ def _show(run: tracking.Run, cells: list[Cell], context: dict, places: int) -> N
         kinds = estimates.kinds(cells, parameters)
         device = devices.name(parameters[missing[-1].name])
         wanted = {cell.name: kinds[cell.name] for cell in missing}
-        costs = estimates.costs(wanted, parameters, history.runs(uri=run.uri), device, estimates.size_of)
+        costs = estimates.costs(wanted, parameters, frames.runs(uri=run.uri), device, estimates.size_of)
         print("\n".join(estimates.lines(missing, kinds, costs, places, datetime.now())))

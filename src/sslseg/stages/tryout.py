@@ -1,4 +1,4 @@
-"""Floor 2: day one: a folder of images, perhaps an encoder, and so many minutes; what is pretraining worth here?
+"""Day one: a folder of images, perhaps an encoder, and so many minutes; what is pretraining worth here?
 
 Scratch, supervised ImageNet and the user's encoder, on equal subsets with equal seeds. What it will be able to
 decide is said before it starts, by the functions that decide.
@@ -15,39 +15,32 @@ import time
 import webbrowser
 from pathlib import Path
 
-from analysis import make
+from analysis.page import make
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design
 from analysis.statistics.records import Refusal
-from sslseg import flags, lineage, names, plugins, registry, tracking
-from sslseg.cells import Cell, overrides
-from sslseg.data import detect
-from sslseg.jobs import Graph, Job, Outcome
-from sslseg.models import dialects
-from sslseg.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
-from sslseg.params import Analyse, Data, Tryout
-from sslseg.stages import analyse, inputs, sweep, tryout_costs, tryout_words, upstream
+from sslseg.config import caches, flags, names, plugins
+from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
+from sslseg.config.params import Analyse, Data, Tryout
+from sslseg.data import training_set
+from sslseg.data.folders import detect
+from sslseg.models.importers import dialects
+from sslseg.plans.cells import Cell, overrides
+from sslseg.plans.jobs import Graph, Job, Outcome
+from sslseg.stages import analyse, sweep
+from sslseg.stages.forecast.arms import Arm
+from sslseg.stages.forecast.costs import measure
+from sslseg.stages.forecast.words import ahead, behind
+from sslseg.stages.intake import upstream
+from sslseg.tracking import lineage, session
+from sslseg.tracking.registry import resolve
 
 REFERENCE = re.compile(r"(runs|models):/.+|[0-9a-f]{32}")
 LATE = "left out: it would not have ended in time"
 PLAN = "plan.txt"
 
 
-@dataclasses.dataclass(frozen=True)
-class Arm:
-    """A pipeline of the trial: its row or lineage, what its fine-tunings start from, and its network."""
-
-    name: str
-    encoder: str
-    architecture: str
-
-    @property
-    def texts(self) -> dict[str, str]:
-        own = {"architecture": self.architecture} if self.encoder == names.SCRATCH else {}
-        return {"encoder": self.encoder} | own
-
-
-def run(p: Tryout, run: tracking.Run) -> None:
+def run(p: Tryout, run: session.Run) -> None:
     """Detect, prepare, measure, plan and say so, run, and show the page.
 
     Raises:
@@ -61,20 +54,20 @@ def run(p: Tryout, run: tracking.Run) -> None:
     p = dataclasses.replace(p, data_root=str(Path(p.data_root).expanduser().resolve()))
     dataset, backend = p.dataset or _dataset(p), plugins.load("executors", p.executor)
     context = {
-        "cache": str(tracking.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id,
+        "cache": str(caches.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id,
         "uri": run.uri, "device": p.device, "threads": backend.places(p)[1],
     }  # fmt: skip
     data = _data(p, dataset, context)
     arms = _arms(p, dataset, data.store.channels, context)
     _check(p, dataset, arms, data, context)
     measured = {a.name: _cell(p, dataset, Arm(a.name, names.SCRATCH, a.architecture), None, 0) for a in arms}
-    costs = tryout_costs.measure(p, backend, measured, context)
+    costs = measure(p, backend, measured, context)
     costs = dataclasses.replace(costs, spent=time.time() - begun)
     sizes = tuple(sorted(p.budgets)) or design.ladder(len(data.labelled["train"]))
     plan = design.plan(p.minutes * 60 - costs.spent, costs, sizes, fixed=bool(p.budgets))
     if isinstance(plan, Refusal):
         raise ParamError(f"minutes: {plan.reason}; fewer steps make it shorter, too: finetune=steps=…")
-    told = tryout_words.ahead(plan, costs, design.foresee(plan, costs, sizes), arms)
+    told = ahead(plan, costs, design.foresee(plan, costs, sizes), arms)
     print(told, flush=True)
     run.text(told, PLAN)
     run.log({"tryout/planned_minutes": plan.seconds / 60, "tryout/planned_runs": plan.runs})
@@ -102,7 +95,7 @@ def _dataset(p: Tryout) -> str:
     return detect.choose(Path(p.data_root), answers, skip=p.on_bad_file == "skip").dataset
 
 
-def _data(p: Tryout, dataset: str, context: dict) -> inputs.Inputs:
+def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
     """Prepared, by a run of its own or an earlier one.
 
     Raises:
@@ -112,7 +105,7 @@ def _data(p: Tryout, dataset: str, context: dict) -> inputs.Inputs:
     own = {name: cell.texts[name] for name in ("dataset", "data_root", "on_bad_file", "preset")}
     shared = {n: t for n, t in overrides(p.finetune, "finetune").items() if n in flags.knobs(Data)}
     sweep.work(Job(Cell(PREPARE, PREPARE, own | shared), context=context))
-    data = inputs.load(dataclasses.replace(_params(cell, context), norm="dataset"))
+    data = training_set.load(dataclasses.replace(_params(cell, context), norm="dataset"))
     counts = {side: len(rows) for side, rows in data.labelled.items()}
     if not all(counts.values()):
         raise names.DataError(f"{p.data_root}: wanted annotated slices in train, val and test, got {counts}")
@@ -155,7 +148,7 @@ def _import(texts: dict[str, str], channels: int, context: dict) -> str:
 
 
 def _arm(dataset: str, encoder: str) -> Arm:
-    tags = registry.resolve(encoder).tags
+    tags = resolve.resolve(encoder).tags
     return Arm(lineage.pipeline(lineage.of_model(encoder), dataset), encoder, tags[names.MODEL_ARCHITECTURE])
 
 
@@ -172,7 +165,7 @@ def _params(cell: Cell, context: dict):
     return cell.params(None, context["cache"], context["threads"], context["device"])
 
 
-def _check(p: Tryout, dataset: str, arms: list[Arm], data: inputs.Inputs, context: dict) -> None:
+def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, context: dict) -> None:
     """What every fine-tuning would stop at, before any is started."""
     available = len(data.labelled["train"])
     if p.budgets and max(p.budgets) > available:
@@ -182,12 +175,12 @@ def _check(p: Tryout, dataset: str, arms: list[Arm], data: inputs.Inputs, contex
         upstream.check_channels(source, data.store.channels)
 
 
-def _show(p: Tryout, run: tracking.Run, dataset: str, plan: Design, costs: Costs) -> None:
+def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs) -> None:
     """The page, its verdicts in words, and how to go on."""
     folder = Path(p.out).resolve()
     analyse.run(Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places), run)
     page = folder / make.PAGE
-    print(*tryout_words.behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
+    print(*behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
     print(f"page: {page}", flush=True)
     if _has_display():
         webbrowser.open(page.as_uri())

@@ -1,4 +1,4 @@
-"""Floor 2: search the knobs of fine-tuning or pretraining, trial by trial, by the validation score.
+"""Search the knobs of fine-tuning or pretraining, trial by trial, by the validation score.
 
 The test split is never read. What is found is worth only what a fine-tuning with it, tested once, shows.
 """
@@ -15,12 +15,16 @@ from collections.abc import Iterator
 import optuna
 from optuna.trial import TrialState
 
-from sslseg import flags, identity, lineage, names, plugins, searchspace, store, tracking
-from sslseg.cells import Cell
-from sslseg.jobs import Graph, Outcome, reason
-from sslseg.params import Tune
-from sslseg.stages import finetune, likeness, pretrain, trials, tuneplots
-from sslseg.stages.trials import OVER, Plan
+from sslseg.config import caches, flags, names, plugins
+from sslseg.config.params import Tune
+from sslseg.plans import searchspace
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Graph, Outcome, reason
+from sslseg.stages import finetune, pretrain
+from sslseg.stages.intake import likeness
+from sslseg.stages.tuning import plots, trials
+from sslseg.stages.tuning.trials import OVER, Plan
+from sslseg.tracking import identity, lineage, session, store
 
 WINNERS = "winners.json"
 COMMANDS = "commands.txt"
@@ -35,7 +39,7 @@ def fill(p: Tune) -> Tune:
     if not p.encoder:
         raise names.ParamError("encoder: none was given. Wanted run IDs, models:/… or scratch, by commas")
     searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
-    folder = tracking.cache_folder(p.cache)
+    folder = caches.cache_folder(p.cache)
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
         p,
@@ -78,18 +82,18 @@ def _digest(p: Tune, encoders: tuple[str, ...]) -> str:
             parts.append(pretrain.identify(trials.settings(p, names.PRETRAIN, encoder)))
             encoder = names.SCRATCH
         parts.append(finetune.identify(trials.settings(p, names.FINETUNE, encoder)))
-    code = identity.code_digest("sslseg.stages.trials")
+    code = identity.code_digest("sslseg.stages.tuning.trials")
     return identity.of(p, upstream_sha=" ".join(parts), data="", subset="", code=code)
 
 
-def run(p: Tune, run: tracking.Run) -> None:
+def run(p: Tune, run: session.Run) -> None:
     """Run the trials that are missing, and show what all of them say.
 
     Raises:
         SslsegError: a trial failed; the others have run.
     """
     found = {plan.label: plan for plan in plans(p)}
-    marker = tracking.checkpoint_folder(tracking.cache_folder(p.cache), run.id)
+    marker = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     marker.mkdir(parents=True, exist_ok=True)
     (marker / "studies.json").write_text(json.dumps([plan.name for plan in found.values()]))
     run.tag(names.TAG_STUDY, ",".join(plan.name for plan in found.values()))
@@ -135,7 +139,7 @@ def _places(p: Tune, found: dict[str, Plan]) -> Iterator[Cell]:
                 yield Cell(f"{label}, trial place {turn}", names.TRIAL, {}, pipeline=label)
 
 
-def _execute(p: Tune, run: tracking.Run, graph: Graph, before: int) -> list[str]:
+def _execute(p: Tune, run: session.Run, graph: Graph, before: int) -> list[str]:
     """Run all; returns a line for each that failed.
 
     Args:
@@ -168,16 +172,16 @@ def _here(graph: Graph) -> Iterator[Outcome]:
             yield graph.close(Outcome(job, error=reason(error)))
 
 
-def _show(p: Tune, run: tracking.Run, found: dict[str, Plan]) -> None:
+def _show(p: Tune, run: session.Run, found: dict[str, Plan]) -> None:
     """Plots, curves of the studies, and the winning settings as a command."""
     winners = {}
     for label, plan in found.items():
         study = trials.open_study(p, plan)
-        for key, points in tuneplots.progress(study).items():
+        for key, points in plots.progress(study).items():
             for number, value in points:
                 run.log({f"tune/{label}/{key}": value}, number)
-        run.log({f"importance/{label}/{k}": v for k, v in tuneplots.importances(study).items()})
-        tuneplots.log(run, study, label)
+        run.log({f"importance/{label}/{k}": v for k, v in plots.importances(study).items()})
+        plots.log(run, study, label)
         if any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False)):
             winners[label] = _winner(p, plan, study.best_trial)
     run.text(json.dumps(winners, indent=1), WINNERS)

@@ -1,4 +1,4 @@
-"""Floor 2: which slices to annotate next, by what an encoder sees in them. Val and test are never listed."""
+"""Which slices to annotate next, by what an encoder sees in them. Val and test are never listed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from sslseg import lineage, names, tracking
-from sslseg.data import fingerprint, streams
-from sslseg.data.slices import Slices
-from sslseg.names import EncoderError
-from sslseg.params import Worklist
-from sslseg.stages import devices, inputs, likeness, pools, upstream, worklist_gain
-from sslseg.stages.devices import fill  # noqa: F401 a hook of `launch`
-from sslseg.training import coreset
-from sslseg.training.coreset import Pick, Pool
+from sslseg.annotation import coreset
+from sslseg.annotation.coreset import Pick, Pool
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.config.params import Worklist
+from sslseg.data import streams, training_set
+from sslseg.data.slices import contact_sheet
+from sslseg.data.slices.slice_store import Slices
+from sslseg.stages.intake import inputs, likeness, upstream
+from sslseg.stages.worklists import gain, pools
+from sslseg.tracking import lineage, session
+from sslseg.training import devices
+from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 DRAWS = 20  # random lists that the radius is compared with
 
 
-def run(p: Worklist, run: tracking.Run) -> None:
+def run(p: Worklist, run: session.Run) -> None:
     """Log the list, its contact sheet, how well it covers train, and, if asked, what it would have gained.
 
     Raises:
@@ -34,7 +38,7 @@ def run(p: Worklist, run: tracking.Run) -> None:
     if p.encoder == names.SCRATCH:
         raise EncoderError("encoder: wanted one that has learned something, got scratch")
     source = upstream.fetch(p)
-    data = inputs.load(p, source.law)
+    data = training_set.load(p, source.law)
     upstream.check_channels(source, data.store.channels)
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
@@ -47,7 +51,7 @@ def run(p: Worklist, run: tracking.Run) -> None:
     picks = pools.pick(p, pool, p.slices)
     _log(p, run, data.store, rows, pool, picks)
     if p.simulate:
-        worklist_gain.simulate(p, run, source, data, features)
+        gain.simulate(p, run, source, data, features)
 
 
 # ---------------------------------------------------------------- what is logged
@@ -82,14 +86,14 @@ def _reason(choice: str, one: Pick, group: str, part: str) -> str:
 
 
 def _log(
-    p: Worklist, run: tracking.Run, store: Slices, rows: np.ndarray, pool: Pool, picks: list[Pick]
+    p: Worklist, run: session.Run, store: Slices, rows: np.ndarray, pool: Pool, picks: list[Pick]
 ) -> None:
     listed = table(p.choice, store, rows, pool, picks)
     run.text(listed.to_csv(index=False), "worklist.csv")
     places = [one.place for one in picks]
     with tempfile.TemporaryDirectory() as scratch:
         sheet = Path(scratch) / "worklist.png"
-        fingerprint.contact_sheet(store, sheet, [int(rows[place]) for place in places])
+        contact_sheet.contact_sheet(store, sheet, [int(rows[place]) for place in places])
         run.artifact(sheet)
     free = np.flatnonzero(pool.candidates)
     drawn = [streams.stream(p.seed, "worklist", i).permutation(free)[: len(picks)] for i in range(DRAWS)]

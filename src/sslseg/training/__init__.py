@@ -1,1 +1,1 @@
-"""Floor 1b: losses, optimisers and loops that yield metrics. Never imports mlflow."""
+"""Losses, optimisers and loops that yield metrics. Never imports mlflow."""

@@ -1,4 +1,4 @@
-"""Floor 1b: a training that can be stopped anywhere, also in the middle of this file.
+"""A training that can be stopped anywhere, also in the middle of this file.
 
 A checkpoint is `step-<n>.safetensors` plus `step-<n>.json`, written in that order, each by
 rename. Without a sidecar whose digests agree there is no checkpoint.

@@ -1,4 +1,4 @@
-"""Floor 1b: the two training loops. They yield metrics and log nothing.
+"""The two training loops. They yield metrics and log nothing.
 
 All randomness of a step comes from streams keyed by its number, so weights, optimiser slots and the
 number of the step are the whole state of a training.
@@ -15,10 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslseg.config.names import NonFiniteLoss
+from sslseg.config.params import Finetune, Pretrain
 from sslseg.data import streams
-from sslseg.data.batches import FinetuneBatch, PretrainBatch, prefetch
-from sslseg.names import NonFiniteLoss
-from sslseg.params import Finetune, Pretrain
+from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.training import checkpoint, losses, optim
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
@@ -182,7 +182,7 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
 def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cpu") -> Training:
     """A whole U-Net, encoder included, under Adam and the Jaccard loss (paper section 4).
 
-    Convolutions run channels-last: with the decoder of `models/decoder.py` a tenth to a fifth faster on a CPU
+    Convolutions run channels-last: with the decoder of `models/cpu/decoder.py` a tenth to a fifth faster on a CPU
     (`python -m benchmarks P4`). Batches are `FinetuneBatch`.
     """
     device = _placed([unet], device)

@@ -1,4 +1,4 @@
-"""Floor 1b: what is minimised."""
+"""What is minimised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floor 1b: optimisers, schedules and the moving average of weights; where epochs become steps."""
+"""Optimisers, schedules and the moving average of weights; where epochs become steps."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from timm.optim import Lars
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from sslseg.models.cpu.adam import ChannelsLastAdam
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
@@ -34,25 +36,6 @@ def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust
         trust_clip=True,
         foreach=True,
     )
-
-
-class ChannelsLastAdam(torch.optim.Adam):
-    """torch's Adam, shown channels-last weights as they lie in memory, where they are contiguous.
-
-    Its fused kernel for CPUs copies others there and back, two thirds more time, and takes a gradient that lies
-    otherwise than its weight for another one (torch 2.14.1). `_init_group` is torch's own: without it, only slower.
-    """
-
-    def _init_group(self, group, weights, gradients, *moments):
-        found = super()._init_group(group, weights, gradients, *moments)
-        for i, weight in enumerate(weights):
-            last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
-            layout = torch.channels_last if last else torch.contiguous_format
-            gradients[i] = gradients[i].contiguous(memory_format=layout)
-            for held in (weights, gradients, *moments) if last else ():
-                if i < len(held) and held[i].ndim == 4:  # steps are scalars; not all moments are kept
-                    held[i] = held[i].permute(0, 2, 3, 1)
-        return found
 
 
 def adam(named: Named, *, lr: float) -> torch.optim.Adam:

@@ -1,16 +1,15 @@
-"""Floor 1b: is the encoder alive? Two numbers and a verdict, from features alone.
+"""Is the encoder alive? Two numbers and a verdict, from features alone.
 
 Collapse (all slices get one feature) makes BYOL's loss small, so the loss cannot tell.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from sslseg.models.modes import evaluating
 
 # Measured on 64 ACDC slices: fresh ResNet-18, ResNet-50 and EfficientNet-lite0 spread 0.13 to 0.15 and
 # have ranks of 11 to 19, so what falls below these is far poorer than no training at all.
@@ -68,17 +67,3 @@ def of_encoder(encoder: nn.Module, images: Tensor) -> dict[str, float]:
 def collapsed(signs: dict[str, float]) -> bool:
     """Whether `of_encoder`'s signs say that the encoder tells slices apart no more; NaN says so too."""
     return not (signs["spread"] > LEAST_SPREAD and signs["effective_rank"] > LEAST_RANK)
-
-
-@contextlib.contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Eval mode and no autograd inside; each submodule's own mode is put back afterwards."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        with torch.inference_mode():
-            yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

@@ -1,0 +1,206 @@
+"""Which runs are compared: one per pipeline, budget and seed, all under the same law, or a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from analysis.comparison import arms as comparison_arms
+from analysis.comparison import sameness
+from analysis.comparison.arms import Arm
+from sslseg.config import names
+from sslseg.config.names import CFG, SslsegError
+from sslseg.plans import pipelines
+
+DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
+TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
+WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
+KEY = ["arm", "budget", "seed"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell of the grid without a FINISHED run."""
+
+    cell: str  # as a sweep names it: byol-target/n=30/seed=1
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.why}" if self.why else self.cell
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs that figures and decisions are made from."""
+
+    runs: pd.DataFrame  # compared fine-tunings: columns of history.runs and `arm`; budget, seed are int
+    by_epoch: pd.DataFrame  # those from encoders kept by epoch, for Fig. 6
+    others: pd.DataFrame  # every other FINISHED run, indexed by run_id: where the encoders come from
+    dataset: str
+    unit: str  # what a budget counts: slice | patient
+    arms: tuple[Arm, ...]
+    missing: tuple[Missing, ...]
+    mixed: tuple[str, ...]  # what differs between the runs, in sentences; () = nothing
+    superseded: int  # older runs of a cell that has a newer one
+    query: Mapping[str, Any] = field(default_factory=dict)
+    uri: str | None = None  # of the store that artifacts are in
+    evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
+    marks: Mapping[str, str] = field(default_factory=dict)  # arm -> the search whose settings its runs have
+    tuned: Study | None = None  # the same cells at found settings, where there are such runs
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        return tuple(sorted(set(self.runs["budget"])))
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(sorted(set(self.runs["seed"])))
+
+    def of(self, arm: Arm, budget: int | None = None) -> pd.DataFrame:
+        """Runs of one arm, by seed; at one budget if given."""
+        rows = self.runs[self.runs["arm"] == arm.label]
+        return rows if budget is None else rows[rows["budget"] == budget]
+
+    def patients(self, budget: int) -> float:
+        """Median number of patients that the slices of a budget come from; NaN when not logged."""
+        return float(pd.to_numeric(self.runs.loc[self.runs["budget"] == budget, "patients"]).median())
+
+
+def study(
+    runs: pd.DataFrame,
+    dataset: str = "",
+    *,
+    allow_mixed: bool = False,
+    failed: Sequence[Mapping[str, Any]] = (),
+    query: Mapping[str, Any] | None = None,
+    uri: str | None = None,
+    scored: pd.DataFrame | None = None,
+) -> Study:
+    """Choose the runs that are compared.
+
+    Args:
+        runs: `history.runs`, with the runs that encoders come from.
+        scored: where evaluations of these runs are looked for; None = in `runs`.
+        dataset: downstream dataset; '' = the only one there is.
+        failed: rows of a sweep's table without a run.
+
+    Raises:
+        SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
+    """
+    every = _downstream(runs, dataset)
+    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs))
+    every = every.astype({"budget": int, "seed": int})
+    usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
+    tuned = usual if len(usual) else found  # found settings alone are compared as they are
+    main = tuned[_last_encoder(tuned)]
+    law = sameness.differences if len(usual) else sameness.searched_differences
+    mixed = tuple(law(main, runs))
+    sameness.refuse(mixed, allow_mixed)
+    newest = main.drop_duplicates(KEY, keep="last")
+    arms = comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True))
+    name = tuned["dataset"].iloc[0]
+    beside = found[_last_encoder(found)] if len(usual) else found[:0]
+    return Study(
+        runs=newest.sort_values(KEY).reset_index(drop=True),
+        by_epoch=tuned[tuned["encoder_epoch"].notna()]
+        .drop_duplicates([*KEY, "encoder_epoch"], keep="last")
+        .sort_values([*KEY, "encoder_epoch"])
+        .reset_index(drop=True),
+        others=runs[~runs["run_id"].isin(every["run_id"])].set_index("run_id", drop=False),
+        dataset=name,
+        unit=newest["unit"].iloc[0],
+        arms=arms,
+        missing=_missing(newest, arms, failed),
+        mixed=mixed,
+        superseded=len(main) - len(newest),
+        query=dict(query or {}),
+        uri=uri,
+        evaluations=evaluations(newest, runs if scored is None else scored),
+        marks={arm: mark for arm, mark in zip(newest["arm"], newest["mark"], strict=True) if mark},
+        tuned=_beside(main, beside, runs, allow_mixed) if len(beside) else None,
+    )
+
+
+def _beside(main: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, allow_mixed: bool) -> Study:
+    """The fine-tunings at found settings, for the verdicts beside the usual ones.
+
+    Raises:
+        SslsegError: they differ from the others, or among each other, in more than a search may vary.
+    """
+    law = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
+    mixed = tuple(dict.fromkeys([*law, *sameness.searched_differences(found, runs)]))
+    sameness.refuse(mixed, allow_mixed)
+    newest = found.drop_duplicates(KEY, keep="last")
+    return Study(
+        runs=newest.sort_values(KEY).reset_index(drop=True), by_epoch=found[:0], others=runs[:0],
+        dataset=newest["dataset"].iloc[0], unit=newest["unit"].iloc[0],
+        arms=comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True)), missing=(), mixed=mixed,
+        superseded=len(found) - len(newest),
+        marks=dict(zip(newest["arm"], newest["mark"], strict=True)),
+    )  # fmt: skip
+
+
+def evaluations(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The newest evaluation on test of each fine-tuning by itself: no ensemble, no masks of another tool.
+
+    Returns:
+        rows of `runs` (stage evaluate), with `arm`, `pipeline`, `budget` and `seed` of what they score.
+    """
+    found = runs[(runs["stage"] == names.EVALUATE) & runs["upstream_run_id"].isin(tuned["run_id"])]
+    if found.empty:
+        return found
+    alone = found[f"{CFG}model"].map(lambda models: models is not None and len(models) == 1)
+    found = found[alone & (found[f"{CFG}part"] == "test")].drop_duplicates("upstream_run_id", keep="last")
+    known = tuned.set_index("run_id").loc[found["upstream_run_id"]]
+    columns = ("arm", "pipeline", "budget", "seed")
+    return found.assign(**{c: known[c].to_numpy() for c in columns}).reset_index(drop=True)
+
+
+def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
+    """Fine-tunings on the downstream dataset that no other run took its encoder from."""
+    takers = runs.loc[runs["stage"].isin(TAKERS), "upstream_run_id"]
+    tuned = runs[(runs["stage"] == names.FINETUNE) & ~runs["run_id"].isin(set(takers))]
+    there = sorted(set(tuned["dataset"]))
+    if not dataset and len(there) > 1:  # donors whose pipeline has not been run yet
+        there = sorted(set(there) - DONORS) or there
+    if dataset and dataset not in there:
+        raise SslsegError(
+            f"dataset: no FINISHED fine-tuning on {dataset!r}; there is {', '.join(there) or 'none'}"
+        )
+    if not there:
+        raise SslsegError("there is nothing to compare: no FINISHED fine-tuning in what was read")
+    if len(there) > 1 and not dataset:
+        raise SslsegError(f"dataset: there are fine-tunings on {', '.join(there)}; say which one")
+    return tuned[tuned["dataset"] == (dataset or there[0])]
+
+
+def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
+    """Of encoders kept by epoch, the figures but Fig. 6 compare the last one alone."""
+    epochs = pd.to_numeric(tuned["encoder_epoch"]).fillna(float("inf"))
+    return epochs == epochs.groupby(tuned["arm"]).transform("max")
+
+
+def _missing(
+    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, Any]]
+) -> tuple[Missing, ...]:
+    """Cells of budgets × a pipeline's own seeds without a run, and cells that a sweep says have failed.
+
+    That pipelines have different seeds is no hole: further seeds are run where a verdict wants them.
+    """
+    budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
+    there = set(tuned[KEY].itertuples(index=False, name=None))
+    rows = [arm.pipeline for arm in arms]
+    gone = {
+        f"{arm.pipeline if rows.count(arm.pipeline) == 1 else arm.label}/n={budget}/seed={seed}": ""
+        for arm in arms
+        for budget in budgets
+        for seed in sorted(seeds.get(arm.label, ()))
+        if (arm.label, budget, seed) not in there
+    }
+    for row in failed:
+        cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
+        gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY]
+    return tuple(Missing(cell, why) for cell, why in sorted(gone.items()))

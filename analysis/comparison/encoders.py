@@ -1,0 +1,119 @@
+"""Facts about the encoders of a study: what the page's cards show, and which network it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
+from sslseg.config import names
+from sslseg.config.names import CFG
+from sslseg.tracking import store
+
+VITALS = "vitals/target/"
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder that compared runs started from. Empty texts where the store does not say."""
+
+    arm: str
+    run_id: str
+    model_id: str
+    architecture: str
+    lineage: str
+    epoch: str
+    step: str
+    sha256: str
+    origin: str
+    collapsed: bool
+    hops: tuple[tuple[str, str], ...]  # (method-dataset, run_id), root first
+    signs: tuple[tuple[str, float], ...]  # vital signs of a self-supervised encoder
+    hours: float | None  # of all stages together
+
+
+def encoders(study: Study, uri: str | None) -> tuple[Encoder, ...]:
+    """Every encoder, by pipeline and run; pipelines from random weights have none."""
+    found = []
+    for arm in study.arms:
+        runs = study.of(arm)
+        pairs = sorted(set(zip(runs["upstream_run_id"], runs["upstream_model_id"], strict=True)))
+        found += [
+            _encoder(study, arm, run, model, uri) for run, model in pairs if run not in ("", names.SCRATCH)
+        ]
+    return tuple(found)
+
+
+def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None) -> Encoder:
+    hops = list(chain(run_id, study.others))[::-1]
+    tags = _tags(model_id, uri)
+    last = hops[-1] if hops else pd.Series(dtype=object)
+    return Encoder(
+        arm=arm.label,
+        run_id=run_id,
+        model_id=model_id,
+        architecture=tags.get(names.MODEL_ARCHITECTURE) or _configured(hops),
+        lineage=tags.get(names.MODEL_LINEAGE) or str(last.get("lineage", "")),
+        epoch=tags.get(names.MODEL_EPOCH, ""),
+        step=tags.get(names.MODEL_STEP, ""),
+        sha256=tags.get(names.MODEL_SHA, ""),
+        origin=tags.get(names.MODEL_ORIGIN, ""),
+        collapsed=bool(last.get("collapsed", False)),
+        hops=tuple((f"{h['method'] or 'supervised'}-{h['dataset'] or 'unknown'}", h["run_id"]) for h in hops),
+        signs=tuple(
+            (key.removeprefix(VITALS), float(value))
+            for key, value in sorted(last.items())
+            if key.startswith(VITALS) and pd.notna(value)
+        ),
+        hours=_hours(hops),
+    )
+
+
+def _tags(model_id: str, uri: str | None) -> dict[str, str]:
+    if not model_id:
+        return {}
+    try:
+        return dict(store.retry(lambda: store.client(uri).get_logged_model(model_id)).tags)
+    except MlflowException:  # deleted since
+        return {}
+
+
+def _configured(hops: list[pd.Series]) -> str:
+    """The network that the root was told to be."""
+    value = hops[0].get(f"{CFG}architecture") if hops else None
+    return value if isinstance(value, str) else ""
+
+
+def _hours(hops: list[pd.Series]) -> float | None:
+    seconds = [hop.get("cost/seconds") for hop in hops]
+    known = [float(s) for s in seconds if s is not None and pd.notna(s)]
+    return sum(known) / 3600 if known else None
+
+
+def architectures(study: Study, found: tuple[Encoder, ...]) -> dict[str, str]:
+    """Pipeline's label -> network; of random weights, what the fine-tuning was told."""
+    by_arm: dict[str, str] = {}
+    for arm in study.arms:
+        networks = sorted({e.architecture for e in found if e.arm == arm.label})
+        if not networks:
+            column = study.of(arm).get(f"{CFG}architecture", pd.Series(dtype=object))
+            networks = sorted(set(column.dropna()))
+        by_arm[arm.label] = ", ".join(filter(None, networks))
+    return by_arm
+
+
+MOST_HOPS = 50
+
+
+def chain(run_id: str, others: pd.DataFrame) -> Iterator[pd.Series]:
+    """Runs that an encoder went through, the last first; ends where a run is not in the store."""
+    for _ in range(MOST_HOPS):
+        if run_id in ("", names.SCRATCH) or run_id not in others.index:
+            return
+        row = others.loc[run_id]
+        yield row
+        run_id = row["upstream_run_id"]

@@ -1,0 +1,111 @@
+"""What runs that are compared must have in common, and what those at settings that a search has found may vary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+
+import pandas as pd
+
+from sslseg.config import flags, names, params
+from sslseg.config.names import CFG, SslsegError
+from sslseg.plans import searchspace
+
+# knobs in which compared runs may differ: what is compared, and names of what is compared by value
+FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
+        "probe", "on_bad_file", "tuned"}  # fmt: skip
+MARK = f"{CFG}tuned"  # of a run whose settings a search has found: study:trials
+# what a search may vary: at tuned settings pipelines may differ in it, runs of one pipeline may not
+SEARCHED = set(flags.knobs(params.Finetune)) - searchspace.SETTLED
+MOST_HOPS = 8  # stages before a fine-tuning that a mark is looked for in
+SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
+
+
+def refuse(mixed: Sequence[str], allow_mixed: bool) -> None:
+    """Raises SslsegError when runs differ in what matters, unless that was allowed."""
+    if mixed and not allow_mixed:
+        raise SslsegError(
+            "these runs cannot be compared: " + "; ".join(mixed) + ". Choose by `sweep=<run ID>` or "
+            "`experiment=<name>`, or draw them together with allow_mixed=true, which the figures then say"
+        )
+
+
+def marks(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """The searches behind the settings of each fine-tuning and of the stages its encoder comes from; '' = none."""
+    own = runs[MARK].map(_mark) if MARK in runs else [""] * len(runs)
+    rows = {i: (up, mark) for i, up, mark in zip(runs["run_id"], runs["upstream_run_id"], own, strict=True)}
+    found = []
+    for run_id in tuned["run_id"]:
+        texts: dict[str, None] = {}
+        for _ in range(MOST_HOPS):
+            run_id, mark = rows.get(run_id, ("", ""))
+            texts |= {mark: None} if mark else {}
+        found.append("+".join(texts))
+    return found
+
+
+def _mark(value: object) -> str:
+    """Runs older than the knob have none."""
+    return value if isinstance(value, str) else ""
+
+
+def latest(found: pd.DataFrame) -> pd.DataFrame:
+    """Of several searches of a pipeline the runs of the last one, by its newest run."""
+    return found[found["mark"] == found.groupby("arm")["mark"].transform("last")]
+
+
+def trials_of(mark: str) -> str:
+    """Trials of the searches of a mark: `20`; of several, `20+10`."""
+    return "+".join(part.rpartition(":")[2] for part in mark.split("+"))
+
+
+def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) -> list[str]:
+    """What the compared runs do not have in common but for `free` knobs, one sentence each."""
+    knobs = flags.knobs(params.Finetune)
+    columns = {"data_digest": "data"} | {
+        CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in free
+    }
+    found = [
+        f"they differ in {name}: {_counts(tuned[column])}"
+        for column, name in columns.items()
+        if column in tuned and len(set(tuned[column].map(flags.to_text))) > 1
+    ]
+    subsets = tuned.groupby(["budget", "seed"])["subset_sha256"].nunique()
+    if (several := subsets[subsets > 1]).size:
+        budget, seed = several.index[0]
+        found.append(
+            f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
+        )
+    return found + _specialists(tuned, runs)
+
+
+def searched_differences(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """What keeps runs at found settings from being compared: pipelines may differ in what was searched."""
+    told = differences(found, runs, FREE | SEARCHED)
+    for arm, own in found.groupby("arm"):
+        told += [f"{arm} at tuned settings: {sentence}" for sentence in differences(own, runs, FREE)]
+    trials = found.drop_duplicates("arm").set_index("arm")["mark"].map(trials_of)
+    if trials.nunique() > 1:
+        shown = ", ".join(f"{arm} with {n}" for arm, n in trials.sort_index().items())
+        told.append(f"pipelines were tuned with unequal numbers of trials: {shown}")
+    return told
+
+
+def _counts(values: pd.Series) -> str:
+    counts = values.map(flags.to_text).value_counts().sort_index()
+    shown = [f"{text[:12] or '(none)'} in {n} runs" for text, n in counts.items()]
+    return ", ".join(shown[:4]) + (" …" if len(shown) > 4 else "")
+
+
+def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Self-supervised stages on the target data must have equal steps, within 5 %."""
+    by_id = runs.set_index("run_id")
+    used = by_id.index.intersection(tuned["upstream_run_id"].unique())
+    stages = by_id.loc[used]
+    stages = stages[(stages["stage"] == names.PRETRAIN) & (stages["dataset"] == tuned["dataset"].iloc[0])]
+    if f"{CFG}steps" not in stages or stages.empty:
+        return []
+    steps = pd.to_numeric(stages[f"{CFG}steps"])
+    if steps.max() <= steps.min() * (1 + SPECIALIST_TOLERANCE):
+        return []
+    shown = ", ".join(f"{n:g} (run {run_id})" for run_id, n in steps.sort_values().items())
+    return [f"their self-supervised stages on the target data differ in steps: {shown}"]

@@ -1,0 +1,55 @@
+"""Scores of every pipeline at every budget: means over seeds, as numbers (scores.csv) and as the page shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.comparison.cells import Study
+
+FILE = "scores.csv"
+COLUMNS = ("arm", "budget", "metric", "mean", "sd", "seeds")
+TITLES = {
+    "test/jaccard_loss": "test Jaccard loss (lower is better)",
+    "test/iou": "test IoU, mean of the foreground classes (higher is better)",
+}
+MORE = ("test/iou/", "test/dice/", "test/patient_dice/", "area/val_iou", "best/val_iou")
+
+
+def table(study: Study) -> pd.DataFrame:
+    """A row for each pipeline, budget and metric: mean, s.d. over seeds (NaN of one seed), and how many."""
+    metrics = [*TITLES, *sorted(c for c in study.runs if c.startswith(MORE))]
+    rows = [
+        (arm.label, budget, metric, values.mean(), values.std(), len(values))
+        for arm in study.arms
+        for budget in study.budgets
+        for metric in metrics
+        if metric in study.runs and len(values := study.of(arm, budget)[metric].dropna())
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write(study: Study, folder: Path) -> Path:
+    """Write scores.csv; the order of the runs changes no byte of it."""
+    path = folder / FILE
+    table(study).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path
+
+
+def shown(study: Study) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Per metric of TITLES: (pipeline, a text per budget: mean ± s.d. (seeds), or –)."""
+    found = table(study).set_index(["metric", "arm", "budget"])
+    return [
+        (title, [(a.label, [_text(found, (metric, a.label, n)) for n in study.budgets]) for a in study.arms])
+        for metric, title in TITLES.items()
+        if metric in found.index.get_level_values(0)
+    ]
+
+
+def _text(found: pd.DataFrame, key: tuple[str, str, int]) -> str:
+    if key not in found.index:
+        return "–"
+    row = found.loc[key]
+    spread = f" ± {row['sd']:.3f}" if row["seeds"] > 1 else ""
+    return f"{row['mean']:.3f}{spread} ({row['seeds']:.0f})"

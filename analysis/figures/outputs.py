@@ -1,0 +1,108 @@
+"""A figure on disk: PDF, PNG, the CSV it was drawn from, and a JSON that says which runs are in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis.comparison.cells import Study
+from analysis.figures import style
+from analysis.statistics.records import plural, to_json
+
+DPI = 160
+SHOWN = 3  # missing cells that are spelled out on a figure
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a figure's `data` returns: the table behind it, its title, and facts for the sidecar.
+
+    `parts` are figure-specific records that `draw` needs besides the table.
+    """
+
+    name: str  # fig4
+    title: str
+    table: pd.DataFrame
+    runs: pd.DataFrame  # the runs in it
+    notes: tuple[str, ...] = ()  # small print on its face
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    parts: Any = None
+
+
+def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
+    """Small print of every figure: n, what is missing, what is mixed."""
+    counted = f"{plural(len(runs), 'FINISHED run')}, {plural(runs['seed'].nunique(), 'seed')}"
+    lines = [f"{counted}, data {study.dataset}", *_unequal(runs)]
+    if study.missing:
+        shown = "; ".join(str(m.cell) for m in study.missing[:SHOWN])
+        more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
+        lines.append(f"missing cells: {shown}{more}")
+    lines += [f"MIXED: {sentence}" for sentence in study.mixed]
+    if study.marks:
+        lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")
+    if seen := int(runs["transductive"].sum()) if "transductive" in runs else 0:
+        lines.append(f"TRANSDUCTIVE: the encoders of {plural(seen, 'run')} have seen val or test patients")
+    return tuple(lines)
+
+
+def _unequal(runs: pd.DataFrame) -> list[str]:
+    """Who has how many seeds, where pipelines differ in that."""
+    seeds = runs.groupby("arm")["seed"].nunique().sort_values(ascending=False, kind="stable")
+    if seeds.nunique() < 2:
+        return []
+    arms = {n: ", ".join(part.index) for n, part in seeds.groupby(seeds, sort=False)}
+    return ["; ".join(f"{plural(n, 'seed')} of {who}" for n, who in arms.items())]
+
+
+def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
+    """Everything needed to find the runs of a figure again."""
+    runs = drawn.runs
+    counts = runs.groupby(["arm", "budget"])["seed"].nunique() if len(runs) else {}
+    return {
+        "figure": drawn.name,
+        "title": drawn.title,
+        "n": len(runs),
+        "seeds": sorted({int(s) for s in runs["seed"]}),
+        "seeds_per_cell": [
+            {"arm": a, "budget": int(b), "seeds": int(n)} for (a, b), n in dict(counts).items()
+        ],
+        "subset_sha256": {
+            f"n={budget} seed={seed}": sorted(set(group["subset_sha256"]))
+            for (budget, seed), group in runs.groupby(["budget", "seed"])
+        },
+        "encoder_run_ids": {arm: sorted(set(group["upstream_run_id"])) for arm, group in runs.groupby("arm")},
+        "data_digest": sorted(set(runs["data_digest"])),
+        "run_ids": sorted(runs["run_id"]),
+        "missing": [str(m) for m in study.missing],
+        "mixed": list(study.mixed),
+        "transductive_run_ids": sorted(runs.loc[runs["transductive"], "run_id"])
+        if "transductive" in runs
+        else [],
+        "superseded_runs": study.superseded,
+        "query": dict(study.query),
+        "notes": list(drawn.notes),
+        **drawn.facts,
+    }
+
+
+def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path]:
+    """Write the four files; bytes depend on the runs alone, not on when they are written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{drawn.name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
+    with style.look():
+        figure.savefig(paths[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})
+        figure.savefig(paths[1], dpi=DPI, metadata={"Software": None})
+    drawn.table.to_csv(paths[2], index=False, float_format="%.10g")
+    paths[3].write_text(to_json(sidecar(drawn, study)))
+    return paths
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number for a reader; '–' for none."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"

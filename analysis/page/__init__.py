@@ -1,0 +1,1 @@
+"""One reading of the store, then figures, tables and one HTML page from it."""

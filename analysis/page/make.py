@@ -1,0 +1,152 @@
+"""One reading of the store, then everything that was asked for, into one folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis import claims, figures
+from analysis.comparison import cells, decisions, encoders, measures, scores
+from analysis.comparison.cells import Study
+from analysis.comparison.measures import KEYS
+from analysis.figures import outputs
+from analysis.figures.outputs import Drawn
+from analysis.page import report
+from analysis.page.report import Page
+from analysis.statistics.records import to_json
+from sslseg.config import caches, flags, params
+from sslseg.config.names import ParamError
+from sslseg.tracking import store
+from sslseg.tracking.history import frames
+
+PAGE, RECORD = "report.html", "decisions.json"
+CARDS = "encoder_worth"  # in the record: model ID -> sentence
+DECISIONS = ("worth", "verdict", "advice", "claims")
+TABLES = ("encoders", "runs")
+SCORES = "scores"
+WITH_IMAGES = {"fig5"}  # not made of patients' images unless it is asked for by name
+SYNTHETIC = {"demo", "phantom"}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: the compared runs, and the curves that the asked-for parts want."""
+
+    study: Study
+    curves: pd.DataFrame
+
+
+def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Iterable[str]) -> Reading:
+    """Read runs and curves once.
+
+    Args:
+        experiment: name or ID; None = every experiment.
+
+    Raises:
+        SslsegError: see `history.runs` and `cells.study`.
+    """
+    uri = store.tracking_uri(uri)
+    runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
+    table = frames.cells(p.sweep, uri) if p.sweep else []
+    failed = [row for row in table if not row["run_id"]]
+    query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
+    scored = frames.runs(uri=uri) if experiment or p.sweep else runs  # they may be in any experiment
+    study = cells.study(
+        runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri, scored=scored
+    )
+    wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
+    wanted |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
+    kept = caches.cache_folder() / "history"
+    return Reading(study, frames.curves(wanted, keys, uri, cache=kept))
+
+
+def parts(only: Iterable[str]) -> list[str]:
+    """What is asked for, in the page's order; none named = all.
+
+    Raises:
+        ParamError: there is no part of that name.
+    """
+    known = [*DECISIONS, SCORES, *figures.load(), *TABLES]
+    unknown = [name for name in only if name not in known]
+    if unknown:
+        raise ParamError(f"only: must be of {', '.join(known)}; not {', '.join(unknown)}")
+    return [name for name in known if not only or name in only]
+
+
+def make(
+    p: params.Analyse,
+    folder: Path,
+    experiment: str | None = None,
+    uri: str | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write everything into `folder`; returns the files, the page last.
+
+    Raises:
+        ParamError, SslsegError: see `parts` and `read`.
+    """
+    wanted = parts(p.only)
+    modules = {name: module for name, module in figures.load().items() if name in wanted}
+    reading = read(p, experiment, uri, {*KEYS, *(key for m in modules.values() for key in m.KEYS)})
+    for name in WITH_IMAGES & set(modules) - set(p.only):
+        if reading.study.dataset not in SYNTHETIC:
+            del modules[name]
+            wanted.remove(name)
+            say(f"{name} shows images of {reading.study.dataset}: left out, only={name} makes it")
+    drawn = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
+    made: list[Path] = []
+    for name, module in modules.items():
+        made += outputs.write(drawn[name], module.draw(drawn[name]), reading.study, folder)
+        say(f"{name}: {drawn[name].title}, {len(drawn[name].runs)} runs")
+    made += _page(p, folder, reading, drawn, wanted, uri)
+    for missing in reading.study.missing:
+        say(f"missing cell {missing}")
+    return made
+
+
+def _page(
+    p: params.Analyse,
+    folder: Path,
+    reading: Reading,
+    drawn: dict[str, Drawn],
+    wanted: list[str],
+    uri: str | None,
+) -> list[Path]:
+    """decisions.json and the page."""
+    study = reading.study
+    measured = measures.measure(study, reading.curves)
+    fitted = decisions.curves(study, measured)
+    tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
+    found = decisions.decide(
+        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, at_a_time=p.at_a_time
+    )
+    stored = encoders.encoders(study, uri)
+    judged = claims.judge(claims.context(study, measured, fitted, encoders.architectures(study, stored)))
+    folder.mkdir(parents=True, exist_ok=True)
+    record, page = folder / RECORD, folder / PAGE
+    asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
+    shown = {key: value for key, value in asked.items() if key in wanted}
+    if found.tuned and "verdict" in wanted:
+        shown |= {"verdict_tuned": found.tuned, "tuned_by": study.tuned.marks}
+    if "worth" in wanted:
+        shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
+    record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
+    images = {name: (d, folder / f"{name}.png") for name, d in drawn.items()}
+    page.write_text(report.render(Page(study, found, judged, stored, images, wanted, command(p), _ui(uri))))
+    return [record, *([scores.write(study, folder)] if SCORES in wanted else []), page]
+
+
+def command(p: params.Analyse) -> str:
+    """The line that makes the page again."""
+    given = {n: t for n, t in flags.texts(p).items() if t not in ("", "false") and n != "out"}
+    return shlex.join(["python", "-m", "analysis", *(w for n, t in given.items() for w in (f"--{n}", t))])
+
+
+def _ui(uri: str | None) -> str:
+    """Address of the UI: the server that was read; pages made from a file are opened from any address."""
+    return re.sub("//[^/@]*@", "//", uri) if uri and uri.startswith(("http://", "https://")) else ""

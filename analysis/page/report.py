@@ -1,0 +1,183 @@
+"""The page: one HTML file with everything in it, no network, made from the decisions' records."""
+
+from __future__ import annotations
+
+import base64
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from analysis.claims import Judged
+from analysis.comparison import sameness, scores
+from analysis.comparison.cells import Study
+from analysis.comparison.decisions import Decisions, Table, interval, worth_of
+from analysis.comparison.encoders import Encoder
+from analysis.comparison.measures import Metric
+from analysis.figures.outputs import Drawn, plural
+from analysis.statistics.laws.advice import Gain, Near
+from analysis.statistics.laws.knee import Knee
+from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.verdicts.compare import Verdict
+from sslseg.config import names
+from sslseg.config.names import CFG
+
+TEMPLATE = "report.html.j2"
+RUN_COLUMNS = (
+    "arm",
+    "budget",
+    "seed",
+    "run_id",
+    "test/jaccard_loss",
+    "test/iou",
+    "area/val_iou",
+    "cost/seconds",
+)
+SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page shows; parts that were not asked for are empty."""
+
+    study: Study
+    decisions: Decisions
+    claims: Sequence[Judged]
+    encoders: Sequence[Encoder]
+    figures: Mapping[str, tuple[Drawn, Path]]  # name -> (its data, its PNG)
+    parts: Sequence[str]
+    command: str
+    uri: str  # of the tracking UI; '' = links are left out
+
+
+def render(page: Page) -> str:
+    """The HTML. Every text is escaped; images are inlined."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters |= {
+        "interval": interval,
+        "image": _image,
+        "number": _number,
+        "slices": lambda e: slices(e, page.study),
+        "effect": effect,
+        "plural": plural,
+        "minutes": lambda value: max(1, math.ceil(value)),
+        "quoted": shlex.quote,
+    }
+    environment.tests |= {
+        "refusal": lambda v: isinstance(v, Refusal),
+        "near": lambda v: isinstance(v, Near),
+        "gain": lambda v: isinstance(v, Gain),
+        "knee": lambda v: isinstance(v, Knee),
+    }
+    return environment.get_template(TEMPLATE).render(
+        page=page,
+        study=page.study,
+        d=page.decisions,
+        colours={arm.label: arm.colour for arm in page.study.arms},
+        worth=worth_table(page),
+        grids=verdict_grids(page.decisions),
+        tuned=tuned_of(page.decisions),
+        trials=trials(page.study),
+        symbol=SYMBOL,
+        worth_of=lambda label: worth_of(page.study, page.decisions, label),
+        scores=scores.shown(page.study),
+        runs=run_table(page),
+        settings=settings(page.study),
+        experiments=dict(zip(page.study.runs["run_id"], page.study.runs["experiment_id"], strict=True)),
+    )
+
+
+def verdict_grids(
+    found: Decisions,
+) -> list[tuple[int | None, list[Table], list[tuple[Verdict | Refusal, ...]]]]:
+    """(budget, tables by metric, a row per pair with what each metric says), overall first."""
+    by_budget: dict[int | None, list[Table]] = {}
+    for table in found.verdicts:
+        by_budget.setdefault(table.budget, []).append(table)
+    return [
+        (budget, tables, list(zip(*(t.rows for t in tables), strict=True)))
+        for budget, tables in by_budget.items()
+    ]
+
+
+def tuned_of(found: Decisions) -> dict[tuple, Verdict | Refusal]:
+    """(budget, metric, a, b) -> the verdict at tuned settings."""
+    rows = [(t.budget, t.metric.key, v) for t in found.tuned for v in t.rows if isinstance(v, Verdict)]
+    return {(budget, key, v.a, v.b): v for budget, key, v in rows}
+
+
+def trials(study: Study) -> list[tuple[str, str]]:
+    """(pipeline, trials of the search) of the runs at tuned settings."""
+    marks = {} if study.tuned is None else study.tuned.marks
+    return [(arm, sameness.trials_of(mark)) for arm, mark in sorted(marks.items())]
+
+
+def effect(verdict: Verdict, metric: Metric) -> str:
+    """The paired difference; of logarithms of steps, the ratio."""
+    value = verdict.effect.value
+    return f"×{math.exp(value):.2f}" if metric.key == "steps_95" else f"{value:+.3f}"
+
+
+def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Per reference: (pipeline, a text per budget)."""
+    tables: dict[str, dict[str, list[str]]] = {}
+    for row in page.decisions.worth:
+        text = "–" if isinstance(row.worth, Refusal) else row.worth.text
+        tables.setdefault(row.reference, {}).setdefault(row.pipeline, []).append(text)
+    return [(reference, list(rows.items())) for reference, rows in tables.items()]
+
+
+def slices(estimate: Estimate, study: Study) -> str:
+    """Whole slices; beyond the sizes that were run it says so."""
+
+    def show(value: float) -> str:
+        if math.isinf(value):
+            return f"> {study.budgets[-1]}" if value > 0 else f"< {study.budgets[0]}"
+        return f"{value:.0f}"
+
+    return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
+
+
+def run_table(page: Page) -> pd.DataFrame:
+    """The compared runs, in the page's order."""
+    columns = [c for c in RUN_COLUMNS if c in page.study.runs]
+    order = [arm.label for arm in page.study.arms]
+    table = page.study.runs[[*columns, "experiment_id"]]
+    return table.sort_values(
+        ["arm", "budget", "seed"], key=lambda c: c.map(order.index) if c.name == "arm" else c
+    )
+
+
+def settings(study: Study) -> list[tuple[str, str]]:
+    """Resolved knobs that all compared runs share."""
+    columns = sorted(c for c in study.runs if c.startswith(CFG))
+    shared = [(c.removeprefix(CFG), study.runs[c].map(_setting).unique()) for c in columns]
+    hidden = {"encoder", "data_root", "cache", names.TAG_PROCESS}
+    return [
+        (n, v[0]) for n, v in shared if len(v) == 1 and n not in hidden and v[0] not in ("", "None", "nan")
+    ]
+
+
+def _setting(value: object) -> str:
+    """4.0 as 4: a column of whole numbers is one of floats where other runs of the store lack it."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _image(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    if value is None or not isinstance(value, int | float) or math.isnan(value):
+        return "–"
+    return f"{value:.{digits}g}"

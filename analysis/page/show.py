@@ -1,0 +1,90 @@
+"""`make show`: the committed study in a store of its own, and every committed figure made again from it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from analysis.page import make
+from sslseg.config import flags, params
+from sslseg.config.names import SslsegError
+from sslseg.tracking import store
+from sslseg.tracking.capsule import archive, unpack
+
+COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "acdc-cpu"
+STUDY = "study.tar.gz"
+COMPARED = ("*.csv", "*.json")  # what a figure is drawn from; the pixels depend on the fonts that are there
+
+
+def opened(packed: Path, folder: Path) -> str:
+    """URI of a store that holds the packed study; made once per archive.
+
+    Raises:
+        SslsegError: see `unpacking.unpack`.
+    """
+    uri = store.tracking_uri(f"sqlite:///{folder.resolve()}/mlflow.db")
+    mark, digest = folder / "from.sha256", archive.sha256(packed)
+    if not mark.is_file() or mark.read_text() != digest:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        unpack.unpack(packed, store.ensure_store(uri))
+        mark.write_text(digest)
+    return uri
+
+
+def differing(made: Path, committed: Path) -> list[str]:
+    """Names of the committed tables and records that came out otherwise, or not at all."""
+    return [n for n in compared(committed) if not _same(made / n, committed / n)]
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.is_file() and one.read_bytes() == other.read_bytes()
+
+
+def compared(committed: Path) -> list[str]:
+    """Names of the files that `differing` looks at."""
+    return sorted({p.name for pattern in COMPARED for p in committed.glob(pattern)})
+
+
+def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
+    """Unpack, draw, compare; returns the exit code.
+
+    Raises:
+        SslsegError: there is no packed study, or it is damaged.
+    """
+    packed = committed / STUDY
+    if not packed.is_file():
+        raise SslsegError(f"{packed}: there is no such file")
+    uri = opened(packed, folder)
+    os.environ["MLFLOW_TRACKING_URI"] = uri
+    shutil.rmtree(out, ignore_errors=True)
+    make.make(flags.resolve(params.Analyse(dataset=dataset)), out, None, uri)
+    wrong, total = differing(out, committed), len(compared(committed))
+    print(f"{total - len(wrong)} of {total} committed tables and records made again")
+    if wrong:
+        print(f"not as committed: {', '.join(wrong)}", file=sys.stderr)
+    print(f"figures and page: {out / make.PAGE}")
+    return 1 if wrong else 0
+
+
+def main(argv: Iterable[str] | None = None) -> int:
+    """Returns the exit code: 1 when something comes out otherwise than it was committed."""
+    parser = argparse.ArgumentParser(prog="python -m analysis.page.show", description=__doc__)
+    parser.add_argument("--committed", type=Path, default=COMMITTED)
+    parser.add_argument("--folder", type=Path, default=Path(".sslseg/show"), help="of the store; made anew")
+    parser.add_argument("--out", type=Path, default=Path("out/show"))
+    parser.add_argument("--dataset", default="acdc")
+    asked = parser.parse_args(None if argv is None else list(argv))
+    try:
+        return show(asked.committed, asked.folder, asked.out, asked.dataset)
+    except SslsegError as error:
+        print(f"analysis.page.show: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How the error falls with the number of annotated slices."""

@@ -1,0 +1,1 @@
+"""Which of two pipelines is better, how stable both are, and what would decide it."""

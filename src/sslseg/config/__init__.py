@@ -1,0 +1,1 @@
+"""Vocabulary, knobs and their readings, plug-ins by name. Standard library only."""

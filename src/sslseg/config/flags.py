@@ -1,0 +1,262 @@
+"""One dataclass, four readings: flags, MLproject text, logged text, values back.
+
+A parameter is one `knob(...)` line in a frozen dataclass. Nothing else in the project
+spells a parameter's name, type, default or help a second time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import types
+import typing
+from dataclasses import MISSING, dataclass, field
+from typing import Any, TypeVar
+
+from sslseg.config.names import ParamError, quoted
+
+T = TypeVar("T")
+FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
+
+
+@dataclass(frozen=True)
+class Knob:
+    """What a `knob(...)` line says beyond name, type and default."""
+
+    help: str
+    presets: dict[str, Any] | None
+    choices: tuple | None
+    low: float | None
+    high: float | None
+    runtime: bool  # changes where or how fast a run happens, not what it is
+    source: str
+
+
+def knob(
+    default: Any = MISSING,
+    help: str = "",
+    *,
+    presets: dict[str, Any] | None = None,
+    choices: tuple | None = None,
+    low: float | None = None,
+    high: float | None = None,
+    runtime: bool = False,
+    source: str = "",
+) -> Any:
+    """Declare one parameter.
+
+    Args:
+        default: value when nothing is given. Leave out for a knob governed by `presets`.
+        presets: preset name -> value. The knob's default is then "from the preset".
+        low, high: inclusive bounds, checked for numbers and for each item of a tuple.
+        runtime: True keeps the knob out of a run's identity.
+        source: where the constant comes from (paper section, original file and line).
+    """
+    meta = Knob(help, presets, choices, low, high, runtime, source)
+    if presets is not None:
+        default = None
+    return field(default=default, metadata={"knob": meta})
+
+
+def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
+    """name -> (field, Knob, resolved type) in order of declaration, bases first."""
+    hints = typing.get_type_hints(cls)
+    return {f.name: (f, f.metadata["knob"], hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+# ---------------------------------------------------------------- text <-> value
+def _strip_optional(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        args = [a for a in typing.get_args(hint) if a is not type(None)]
+        return args[0], True
+    return hint, False
+
+
+def to_text(value: Any) -> str:
+    """Canonical text of a value: what MLproject holds and what is logged."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return ",".join(to_text(v) for v in value)
+    return str(value)
+
+
+def _scalar(text: str, kind: type, name: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                text.lower()
+            ]
+        value = kind(text)
+        if kind is float and not math.isfinite(value):
+            raise ValueError
+        return value
+    except (ValueError, KeyError):
+        word = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
+        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}") from None
+
+
+def from_text(text: str, hint: Any, name: str) -> Any:
+    """Parse canonical (or typed by hand) text into a value of type `hint`.
+
+    Raises:
+        ParamError: the text is not of that type.
+    """
+    kind, optional = _strip_optional(hint)
+    text = text.strip()
+    if text == "" and kind is not str:
+        return () if typing.get_origin(kind) is tuple and not optional else None
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_scalar(t.strip(), item, name) for t in text.split(",") if t.strip())
+    if text == "" and optional:
+        return None
+    return _scalar(text, kind, name)
+
+
+# ---------------------------------------------------------------- checks
+def check(params: Any) -> None:
+    """Raise one ParamError with every fault of every field.
+
+    Raises:
+        ParamError: a value is out of its choices or bounds, or a required one is missing.
+    """
+    faults = []
+    for name, (_, meta, hint) in knobs(type(params)).items():
+        value = getattr(params, name)
+        kind, optional = _strip_optional(hint)
+        if value is None:
+            if not optional and meta.presets is None:
+                faults.append(f"{name}: a value is required ({meta.help})")
+            continue
+        for item in value if isinstance(value, tuple) else (value,):
+            if meta.choices and item not in meta.choices:
+                faults.append(
+                    f"{name}: must be one of {', '.join(map(str, meta.choices))}; not {quoted(item)}"
+                )
+            if isinstance(item, int | float) and not isinstance(item, bool):
+                if item != item:
+                    faults.append(f"{name}: must be a number; not NaN")
+                elif meta.low is not None and item < meta.low:
+                    faults.append(f"{name}: must be at least {meta.low:g}; not {quoted(item)}")
+                elif meta.high is not None and item > meta.high:
+                    faults.append(f"{name}: must be at most {meta.high:g}; not {quoted(item)}")
+    if faults:
+        raise ParamError("; ".join(faults))
+
+
+def presets_of(cls: type) -> tuple[str, ...]:
+    """Names of the presets that govern at least one knob of `cls`, in order of appearance."""
+    seen: dict[str, None] = {}
+    for _, meta, _ in knobs(cls).values():
+        for name in meta.presets or {}:
+            seen.setdefault(name)
+    return tuple(seen)
+
+
+def resolve(params: T) -> T:
+    """Fill every knob that was left to the preset; an explicit value wins.
+
+    Raises:
+        ParamError: unknown preset, a preset without a value for a knob, or a failed check.
+    """
+    check(params)
+    names = presets_of(type(params))
+    if names:
+        preset = params.preset
+        if preset not in names:
+            raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(preset)}")
+        filled = {}
+        for name, (_, meta, _) in knobs(type(params)).items():
+            if meta.presets is not None and getattr(params, name) is None:
+                if preset not in meta.presets:
+                    raise ParamError(f"{name}: preset {quoted(preset)} has no value for it, give one")
+                filled[name] = meta.presets[preset]
+        params = dataclasses.replace(params, **filled)
+        check(params)
+    return params
+
+
+# ---------------------------------------------------------------- readings
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):  # one sentence, no usage dump
+        raise ParamError(message)
+
+
+def _nearest(name: str, names: typing.Iterable[str]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def parse(cls: type[T], argv: list[str]) -> T:
+    """Command line -> `cls` (not yet resolved). `--name value` and `--name=value`.
+
+    Raises:
+        ParamError: unknown name, wrong type or out of range.
+    """
+    table = knobs(cls)
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for name in table:
+        parser.add_argument(f"--{name}", default=None)
+    got, rest = parser.parse_known_args(argv)
+    if rest:
+        name = rest[0].lstrip("-").split("=")[0]
+        raise ParamError(
+            f"unknown parameter {quoted(name)}{_nearest(name, table)} (known: {', '.join(table)})"
+        )
+    return from_mapping(cls, {k: v for k, v in vars(got).items() if v is not None})
+
+
+def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
+    """name -> text, as from a command line or from logged parameters, into `cls`.
+
+    Raises:
+        ParamError: unknown name, wrong type or out of range.
+    """
+    table = knobs(cls)
+    values, faults = {}, []
+    for name, text in texts.items():
+        if name not in table:
+            faults.append(f"unknown parameter {quoted(name)}{_nearest(name, table)}")
+            continue
+        f, meta, hint = table[name]
+        if meta.presets is not None and text.strip() == FROM_PRESET:
+            values[name] = None
+            continue
+        try:
+            value = from_text(text, hint, name)
+        except ParamError as error:
+            faults.append(str(error))
+            continue
+        values[name] = f.default if value is None and f.default is not MISSING else value
+    for name, (f, meta, _) in table.items():
+        if name not in values and f.default is MISSING:
+            faults.append(f"{name}: a value is required ({meta.help})")
+    if faults:
+        raise ParamError("; ".join(faults))
+    params = cls(**values)
+    check(params)
+    return params
+
+
+def texts(params: Any, *, identity_only: bool = False) -> dict[str, str]:
+    """name -> canonical text. `identity_only` leaves runtime knobs out."""
+    return {
+        name: to_text(getattr(params, name))
+        for name, (_, meta, _) in knobs(type(params)).items()
+        if not (identity_only and meta.runtime)
+    }
+
+
+def mlproject_default(f: dataclasses.Field, meta: Knob) -> str:
+    """The text MLproject holds for a knob: '' means "from the preset" or "none"."""
+    if meta.presets is not None or f.default is MISSING:
+        return FROM_PRESET
+    return to_text(f.default)

@@ -1,0 +1,133 @@
+"""The vocabulary. Every tag, metric and artifact name is written once, here.
+
+This file must not import anything but the standard library.
+"""
+
+from __future__ import annotations
+
+# --- stages (an MLflow entry point leaves a run with exactly one of these) ---
+PREPARE = "prepare"
+IMPORT = "import_encoder"
+PRETRAIN = "pretrain"
+FINETUNE = "finetune"
+SWEEP = "sweep"
+PREDICT = "predict"
+EVALUATE = "evaluate"
+ANALYSE = "analyse"
+DEMO = "demo"
+TUNE = "tune"
+TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; readers of results skip it
+WORKLIST = "worklist"
+
+# --- run tags (all searchable; `sslseg.` keeps them apart from MLflow's own) ---
+TAG_STAGE = "sslseg.stage"
+TAG_METHOD = "sslseg.method"
+TAG_DATASET = "sslseg.dataset"
+TAG_DATA_DIGEST = "sslseg.data_digest"  # sha256 of the slice store that was read
+TAG_PREPARE_RUN = "sslseg.prepare_run_id"
+TAG_IDENTITY = "sslseg.identity"  # sha256 of what determines the result
+TAG_CODE = "sslseg.code_sha256"
+TAG_SUBSET = "sslseg.subset_sha256"
+TAG_SUBSET_KIND = "sslseg.subset_kind"
+TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
+TAG_UPSTREAM_MODEL = "sslseg.upstream_model_id"
+TAG_UPSTREAM_SHA = "sslseg.upstream_sha256"
+TAG_LINEAGE = "sslseg.lineage"  # text, computed from run IDs
+TAG_PIPELINE = "sslseg.pipeline"  # row of pipelines.py, computed from the lineage
+TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
+TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
+TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush
+TAG_PROCESS = "sslseg.process"  # host:pid that owns a RUNNING run
+TAG_SWEEP = "sslseg.sweep_run_id"
+TAG_STUDY = "sslseg.study"  # name of the Optuna study that a tuning and its trials belong to
+TAG_TRIAL = "sslseg.trial"  # number of the trial in its study
+TAG_COLLAPSED = "sslseg.collapsed"
+TAG_TRANSDUCTIVE = "sslseg.transductive"
+TAG_TRANSDUCTIVE_REASON = "sslseg.transductive_reason"
+TAG_APART = "sslseg.apart"  # from what the encoder was trained on: how, or "no", or "unknown"
+TAG_DEVICE = "sslseg.device"  # what the tensors lived on
+
+# --- tags of a registered model (LoggedModel and model version carry the same) ---
+MODEL_KIND = "sslseg.kind"  # "encoder" | "segmenter"
+MODEL_ROLE = "sslseg.role"  # "target" | "online" | "imported" | "fine-tuned"
+MODEL_METHOD = "sslseg.method"
+MODEL_EPOCH = "sslseg.epoch"
+MODEL_STEP = "sslseg.step"
+MODEL_DATASET = "sslseg.dataset"
+MODEL_UPSTREAM = "sslseg.upstream_run_id"
+MODEL_LINEAGE = "sslseg.lineage"
+MODEL_SHA = "sslseg.sha256"
+MODEL_ARCHITECTURE = "sslseg.architecture"
+MODEL_DOMAIN = "sslseg.domain"  # what the data shows: "natural", "cardiac-mri" …; from the encoder's config
+MODEL_EXPOSURE = "sslseg.exposure_sha256"  # of the folder's EXPOSURE_FILE
+MODEL_WORTH = "sslseg.worth"  # what an analysis found the pipeline to be worth
+MODEL_ORIGIN = "sslseg.origin"  # where imported weights come from, as declared
+
+KIND_ENCODER = "encoder"
+KIND_SEGMENTER = "segmenter"
+ROLE_TARGET = "target"
+ROLE_ONLINE = "online"
+ROLE_IMPORTED = "imported"
+ROLE_FINE_TUNED = "fine-tuned"
+
+# --- files of an encoder folder (a timm `local-dir`) and of a segmenter folder ---
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+CARD_FILE = "card.md"
+EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, have seen
+
+SCRATCH = "scratch"  # the one value of `encoder` that means "random weights, on purpose"
+CFG = "cfg."  # resolved parameters are logged under this prefix
+
+# --- exit codes ---
+EXIT_FAILED = 1
+EXIT_USAGE = 2  # a parameter is unknown, of a wrong type or out of range
+EXIT_LEAK = 3  # an ancestor saw val or test data
+
+SENTENCE = 1500  # characters of an error that may quote somebody's file
+
+
+def quoted(value: object, most: int = 80) -> str:
+    """`value` as Python writes it, cut: what a sentence quotes of somebody's input."""
+    text = repr(value)
+    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+
+
+class SslsegError(Exception):
+    """An error that its reader can act on: what was wanted, what came, where to look."""
+
+    exit_code = EXIT_FAILED
+
+
+class ParamError(SslsegError):
+    """A parameter is unknown, of the wrong type, or out of range."""
+
+    exit_code = EXIT_USAGE
+
+
+class DataError(SslsegError):
+    """A data file or folder is not what its format promises; what it quotes of a file is cut."""
+
+    def __init__(self, sentence: str = ""):
+        if len(sentence) > SENTENCE:
+            half = SENTENCE // 2
+            sentence = f"{sentence[:half]} … ({len(sentence) - 2 * half:,} characters) … {sentence[-half:]}"
+        super().__init__(sentence)
+
+
+class EncoderError(SslsegError):
+    """An encoder cannot be found, does not match, or is not what it says it is."""
+
+
+class LeakError(SslsegError):
+    """The encoder, or an ancestor of it, has seen what it is to be tested on."""
+
+    exit_code = EXIT_LEAK
+
+
+class ProbeError(SslsegError):
+    """The network's input is damaged: constant, wrapped, clipped or without its masks."""
+
+
+class NonFiniteLoss(SslsegError):  # noqa: N818 the loss is what is not finite
+    """The loss became NaN or infinite."""

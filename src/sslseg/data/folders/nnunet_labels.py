@@ -1,0 +1,117 @@
+"""The inner languages of an nnU-Net dataset: `labels` with regions, lists of folds and of files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from sslseg.config.names import DataError
+from sslseg.data.readers import pictures
+from sslseg.data.source import IGNORE, Fault, class_name
+
+UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
+
+
+def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
+    """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
+
+    Args:
+        labels: name -> label, or list of labels for a region.
+
+    Raises:
+        DataError: labels are not 0, 1, 2 …, background is not 0, or ignore is not the highest.
+    """
+    try:
+        told = {str(n): [int(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()}
+    except (TypeError, ValueError):
+        raise DataError(f"{path}: labels: wanted name: number or name: [numbers], got {labels}") from None
+    unknown = told.pop(UNKNOWN, None)
+    numbers = sorted({v for region in told.values() for v in region})
+    if told.get("background") != [0] or numbers != list(range(len(numbers))) or len(numbers) > IGNORE:
+        raise DataError(f"{path}: labels: wanted background 0 and then 1, 2 … without a gap, got {labels}")
+    if unknown is not None and unknown != [len(numbers)]:
+        raise DataError(f"{path}: labels: wanted ignore to be the highest, {len(numbers)}, got {unknown}")
+    parts = {k: [name for name, region in told.items() if k in region] for k in numbers}
+    try:
+        names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
+    except ValueError as error:
+        raise DataError(f"{path}: labels: {error}") from None
+    names = [f"{name} {k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
+    overlap = any(len(region) > 1 for region in told.values())
+    return tuple(names), None if unknown is None else unknown[0], told if overlap else {}
+
+
+def read_list(path: Path) -> list[Any]:
+    """A JSON list. Raises TypeError or ValueError when the file is not one."""
+    told = json.loads(path.read_text(encoding="utf-8-sig"))
+    if not isinstance(told, list):
+        raise TypeError(f"a {type(told).__name__}")
+    return told
+
+
+def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
+    """patient -> side, of `splits_final.json`: fold 0, with fold 1's val as test if there is no other.
+
+    Args:
+        patients: case -> patient, of all known cases.
+
+    Raises:
+        DataError: not a list of folds, an unknown case, or a patient on two sides.
+    """
+    try:
+        folds = [{side: [*map(str, f[side])] for side in ("train", "val")} for f in read_list(path)]
+        held = folds[1]["val"] if needs_test else []
+        sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
+        sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
+        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
+    found: dict[str, str] = {}
+    for side, case in sides:
+        if case not in patients:
+            raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
+        if found.setdefault(patients[case], side) != side:
+            raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
+    return found
+
+
+def listed(path: Path, told: Any) -> dict[str, tuple[list[Path], Path]]:
+    """case -> files of its channels and its label, of the key `dataset`: {case: {images: […], label: …}}.
+
+    Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
+
+    Raises:
+        DataError: another form.
+    """
+    wanted = '{"case": {"images": ["imagesTr/case_0000.nii.gz"], "label": "labelsTr/case.nii.gz"}}'
+
+    def place(text: Any) -> Path:
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {text!r} as a file")
+        return Path(os.path.normpath(path.parent / os.path.expandvars(text)))
+
+    found = {}
+    for case, files in told.items() if isinstance(told, dict) else ():
+        if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
+        found[case] = [place(file) for file in files["images"]], place(files.get("label"))
+    if not found:
+        raise DataError(f"{path}: dataset: wanted {wanted}, got {told!r}")
+    return found
+
+
+def complete(path: Path, told: dict[str, Any], fault: Fault) -> dict[str, tuple[list[Path], Path]]:
+    """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
+    found, channels = {}, len(told["channel_names"])
+    for case, (images, label) in listed(path, told["dataset"]).items():
+        colour = len(images) == 1 and images[0].name.lower().endswith(pictures.SUFFIXES)
+        missing = [str(file) for file in (*images, label) if not file.is_file()]
+        if missing:
+            fault(path, DataError(f"{path}: dataset: {case}: wanted {', '.join(missing)}, not there"))
+        elif len(images) != channels and not colour:
+            fault(path, DataError(f"{path}: dataset: {case}: wanted {channels} images, got {len(images)}"))
+        else:
+            found[case] = images, label
+    return found

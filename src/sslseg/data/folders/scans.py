@@ -1,0 +1,218 @@
+"""Images of any format to be segmented: which files make one, where its mask goes, its voxels.
+
+A mask has its image's format and geometry, with two exceptions: a DICOM series gets NIfTI, and a format
+that loses pixels or keeps its voxels in a second file gets its lossless or single-file sister.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.config.names import DataError, ParamError
+from sslseg.data.folders import settings
+from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, pictures
+from sslseg.data.readers.dicom_series import Frame
+from sslseg.data.source import Fault, stop
+
+CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
+WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png"}
+NIFTI, ITK, PICTURE, DICOM = "nifti", "itk", "picture", "dicom"
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as `cases.read` makes grey of colours
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image, or all time frames of a 4D file.
+
+    Attributes:
+        files: its channels, or the slices of a series.
+        target: where the mask goes.
+        root: the folder that was searched, where `sslseg.json` may lie.
+    """
+
+    kind: str
+    files: tuple[Path, ...]
+    target: Path
+    root: Path
+
+
+def check(source: Path, output: Path) -> tuple[Path, Path]:
+    """Both paths, absolute.
+
+    Raises:
+        ParamError: there is no input, or the output would touch it.
+    """
+    source, output = source.expanduser().resolve(), output.expanduser().resolve()
+    if not source.exists():
+        raise ParamError(f"input: {source} does not exist")
+    home = source if source.is_dir() else source.parent
+    if output == home or (source.is_dir() and home in output.parents):
+        raise ParamError(f"output: must not be the input's folder nor lie in it ({home}); got {output}")
+    if output.is_file():
+        raise ParamError(f"output: wanted a folder, {output} is a file")
+    return source, output
+
+
+def find(
+    source: Path, output: Path, pattern: str = "*", channels: int = 1, fault: Fault = stop
+) -> list[Scan]:
+    """What lies at or below `source`; masks keep name and place below `output`. Opens no voxels.
+
+    Args:
+        pattern: of file names; a file given by its own name need not match.
+        channels: of the model. Files <case>_0000 … of that number are one image, and its mask is <case>.
+        fault: told of what makes no image.
+
+    Raises:
+        ParamError: see `check`; nothing to segment, or a mask that would be an input or another's mask.
+        DataError: by `fault`: channels are missing, or a DICOM series is damaged.
+    """
+    source, output = check(source, output)
+    home = source if source.is_dir() else source.parent
+    files = _files(source, channels)
+    files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]
+    named = [f for f in files if formats.stem(f.name) is not None]
+    found = _named(named, home, output, channels, fault)
+    faults: list[Path] = []
+    if series := [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]:
+        found += _series(series, home, output, lambda f, e: (faults.append(f), fault(f, e)))
+    if not found and not faults and not named:
+        raise ParamError(
+            f"input: {source} holds no image that matches {pattern!r} ({', '.join(formats.SUFFIXES)} or DICOM)"
+        )
+    inputs, taken = {f.resolve() for f in files}, {}
+    for scan in found:
+        if scan.target.resolve() in inputs:
+            raise ParamError(f"output: {scan.target} is itself an input and would be overwritten")
+        if other := taken.get(scan.target):
+            raise ParamError(f"input: {other} and {scan.files[0]} would both write the mask {scan.target}")
+        taken[scan.target] = scan.files[0]
+    return found
+
+
+def _files(source: Path, channels: int) -> list[Path]:
+    if source.is_dir():
+        return sorted(f for f in source.rglob("*") if f.is_file() and not f.name.startswith("."))
+    stem = formats.stem(source.name)
+    match = CHANNEL.fullmatch(stem) if stem and channels > 1 else None
+    if match is None:
+        return [source]
+    ending = source.name.removeprefix(stem)
+    return sorted(source.parent.glob(f"{_literal(match[1])}_[0-9][0-9][0-9][0-9]{ending}"))
+
+
+def _literal(text: str) -> str:
+    return re.sub(r"([*?[])", r"[\1]", text)
+
+
+# ---------------------------------------------------------------- which files make an image
+def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fault) -> list[Scan]:
+    groups: dict[tuple[Path, str, str], dict[int, Path]] = {}
+    found = []
+    for path in files:
+        stem = formats.stem(path.name)
+        if match := CHANNEL.fullmatch(stem):
+            key = (path.parent, match[1], path.name.removeprefix(stem))
+            groups.setdefault(key, {})[int(match[2])] = path
+        else:
+            found.append(_scan((path,), stem, home, output))
+    for (_, case, _), held in groups.items():
+        paths = tuple(held[n] for n in sorted(held))
+        colour = list(held) == [0] and paths[0].name.lower().endswith(pictures.SUFFIXES)
+        if sorted(held) == list(range(channels)) or colour:
+            found.append(_scan(paths, case, home, output))
+        elif channels == 1 or 0 not in held or len(held) > channels:  # numbers that are no channels
+            found += [_scan((p,), formats.stem(p.name), home, output) for p in paths]
+        else:
+            numbers = ", ".join(f"_{n:04d}" for n in sorted(held))
+            fault(paths[0], DataError(f"{paths[0]}: wanted {channels} channels _0000 …, got {numbers}"))
+    return sorted(found, key=lambda scan: scan.files)
+
+
+def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
+    name = files[0].name
+    ending = name.removeprefix(formats.stem(name))
+    kind = next(k for k, suffixes in ((NIFTI, formats.NIFTI), (ITK, itk.SUFFIXES), (PICTURE, pictures.SUFFIXES))
+                if ending.lower() in suffixes)  # fmt: skip
+    place = output / files[0].parent.relative_to(home)
+    return Scan(kind, files, place / (case + WRITTEN.get(ending.lower(), ending)), home)
+
+
+def _series(files: Iterable[Path], home: Path, output: Path, fault: Fault) -> list[Scan]:
+    """A DICOM series is named by its SeriesInstanceUID, which names no person."""
+    frames = dicom_series.volumes(files, fault)
+    several = {f.series for f in frames if f.number > 1}
+
+    def name(frame: Frame) -> str:
+        number = f"_frame{frame.number:02d}" if frame.series in several else ""
+        return re.sub(r"[^\w.-]", "_", frame.series) + number + ".nii.gz"
+
+    return [
+        Scan(DICOM, f.files, output / f.files[0].parent.relative_to(home) / name(f), home) for f in frames
+    ]
+
+
+# ---------------------------------------------------------------- in and out
+def volumes(
+    scan: Scan, channels: int, grey: bool = False
+) -> Iterator[tuple[int | None, np.ndarray, tuple[float, float, float] | None]]:
+    """Frame (None of what has no time), image [C, Z, Y, X] and spacing (z, y, x) in mm, None if not said.
+
+    Args:
+        channels: of the model: the fourth axis of NIfTI is time for one channel, else it is the channels.
+        grey: make one channel of colour pictures, as the training data were.
+
+    Raises:
+        DataError: a damaged file, or channels of different shape or spacing.
+    """
+    first = scan.files[0]
+    if scan.kind == NIFTI and channels == 1 and (count := nifti_masks.frames(first)) is not None:
+        for index in range(count):
+            array, spacing = nifti.read_volume(first, index)
+            yield index, array[None], spacing
+        return
+    if scan.kind == DICOM:
+        array, spacing = dicom_series.read(scan.files)
+        yield None, array[None], spacing
+        return
+    parts = [formats.read(path) for path in scan.files]
+    if len({(image.shape[1:], spacing) for image, spacing in parts}) > 1:
+        shapes = ", ".join(f"{image.shape[1:]} {spacing}" for image, spacing in parts)
+        raise DataError(f"{first}: wanted channels of one shape and spacing, got {shapes}")
+    image, spacing = np.concatenate([image for image, _ in parts]), parts[0][1]
+    if grey and scan.kind == PICTURE and len(image) == 3:
+        image = np.tensordot(LUMA, image, 1)[None].astype(np.float32)
+    yield None, image, spacing or _told(scan)
+
+
+def _told(scan: Scan) -> tuple[float, float, float] | None:
+    """Spacing of pictures that a file beside them says: nnU-Net's <case>.json, or sslseg.json."""
+    first, case = scan.files[0], formats.stem(scan.target.name)
+    beside = first.with_name(f"{case}.json")
+    if formats.stem(first.name) != case and beside.is_file():
+        return settings.sidecar(beside)
+    return settings.settings(scan.root).spacing
+
+
+def write(scan: Scan, masks: list[np.ndarray], spacing: tuple[float, float, float], note: str) -> None:
+    """Write the mask: uint8 [Z, Y, X] of each frame of `volumes`.
+
+    Raises:
+        DataError: a file that is no mask of ours lies there.
+    """
+    first, target = scan.files[0], scan.target
+    if scan.kind == NIFTI:
+        timed = nifti_masks.frames(first) == len(masks)
+        nifti_masks.write(target, np.stack(masks) if timed else masks[0], first, note)
+    elif scan.kind == ITK:
+        itk.write_mask(target, masks[0], first, note)
+    elif scan.kind == PICTURE:
+        pictures.write_mask(target, masks[0], note)
+    else:
+        nifti_masks.write_new(target, masks[0], spacing, dicom_series.affine(scan.files), note)

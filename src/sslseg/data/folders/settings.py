@@ -1,0 +1,213 @@
+"""`sslseg.json`, what a data folder says of itself where its format cannot. Every key is optional.
+
+classes        ["background", "lesion"], or the value of each in the masks: {"lesion": 255},
+               {"lesion": "#ff0000"} in colour masks; 0 or black is background
+colours        hex per class
+ignore         value of voxels that are neither trained on nor scored
+patient_regex  of a case name, its first group (or all it matches) is the patient
+csv            table with columns case, patient and perhaps group
+mask_suffix    end of a mask's name, before the extension: "_mask"
+spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
+axis           volumes are sliced along z (0), y (1) or x (2)
+colour         "keep" the channels of colour pictures, or make them "grey"
+split          how patients are divided by default
+domain, licence
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.readers.pictures import COLOUR, colour_value
+from sslseg.data.source import BACKGROUND, IGNORE, Description, Volume, class_name
+
+FILE = "sslseg.json"
+VOXELS = ("values", "ignore", "spacing", "axis", "colour")  # keys that decide what is read
+HEX = re.compile(r"#[0-9a-f]{6}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`sslseg.json`, checked. `values` are those of `classes` in the masks."""
+
+    classes: tuple[str, ...] = ()
+    values: tuple[int, ...] = ()
+    colours: tuple[str, ...] = ()
+    ignore: int | None = None
+    patient_regex: str = ""
+    csv: str = ""
+    mask_suffix: str = ""
+    spacing: tuple[float, float, float] | None = None
+    axis: int = 0
+    colour: str = "keep"
+    split: str = ""
+    domain: str = ""
+    licence: str = ""
+
+    def numbers(self) -> dict[int, int]:
+        """Value in a mask -> class number; 255 of a grey mask is unknown if nothing else is said of it."""
+        found = {value: k for k, value in enumerate(self.values)}
+        if self.ignore is not None:
+            return {self.ignore: IGNORE} | found
+        return found if max(self.values, default=0) >= COLOUR else {IGNORE: IGNORE} | found
+
+    def describe(self, classes: tuple[str, ...], **more: Any) -> Description:
+        """A description with the classes that the format, or else this file, names; `more` for the rest.
+
+        Raises:
+            DataError: this file names other classes than the format does, or not a colour for each.
+        """
+        if self.classes not in ((), classes):
+            raise DataError(f"{FILE}: classes: this format names its own, {list(classes)}")
+        if len(self.colours) not in (0, len(classes)):
+            raise DataError(
+                f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
+            )
+        law = {
+            k: v for k, v in asdict(self).items() if k in ("values", "ignore", "spacing", "axis", "colour")
+        }
+        more["settings"] = law | more.get("settings", {})
+        for key in ("split", "domain", "licence"):
+            more[key] = getattr(self, key) or more.get(key, "")
+        return Description(classes=classes, colours=self.colours, **more)
+
+
+def settings(root: Path | None) -> Settings:
+    """What `sslseg.json` in `root` says; the defaults where there is none.
+
+    Raises:
+        DataError: an unknown key, or a value of another kind than the key takes.
+    """
+    path = Path(root or ".") / FILE
+    if root is None or not path.exists():
+        return Settings()
+    told = read_json(path)
+    known = set(Settings.__dataclass_fields__) - {"values"}
+    if unknown := sorted(set(told) - known):
+        raise DataError(
+            f"{path}: wanted keys among {', '.join(sorted(known))}, got also {', '.join(unknown)}"
+        )
+    try:
+        names, values = _classes(told.get("classes", ()))
+        found = Settings(
+            classes=names,
+            values=values,
+            colours=tuple(told.get("colours", ())),
+            ignore=None if told.get("ignore") is None else _value(told["ignore"]),
+            spacing=_spacing(told.get("spacing")),
+            **{k: v for k, v in told.items() if k not in ("classes", "colours", "ignore", "spacing")},
+        )
+        re.compile(found.patient_regex)
+    except (TypeError, ValueError, re.error) as error:
+        raise DataError(f"{path}: {error}") from None
+    _check(path, found)
+    return found
+
+
+def _check(path: Path, s: Settings) -> None:
+    text = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
+    faults = [f"{key}: wanted a text" for key in text if not isinstance(getattr(s, key), str)]
+    if s.axis not in (0, 1, 2):
+        faults.append(f"axis: wanted 0, 1 or 2, got {s.axis!r}")
+    if s.ignore in s.values:
+        faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
+    if s.colour not in ("keep", "grey"):
+        faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
+    if not all(HEX.fullmatch(str(c).lower()) for c in s.colours):
+        faults.append(f"colours: wanted hex like #ee6677, got {list(s.colours)}")
+    if faults:
+        raise DataError(f"{path}: {'; '.join(faults)}")
+
+
+def _classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    if not told:
+        return (), ()
+    if isinstance(told, list):
+        told = {name: k for k, name in enumerate(told)}
+    elif isinstance(told, dict) and BACKGROUND not in told:
+        told = {BACKGROUND: 0} | told
+    if not isinstance(told, dict):
+        raise ValueError('classes: wanted ["background", …] or {"name": value, …}')
+    values = [_value(v) for v in told.values()]
+    if len(set(values)) < len(values):
+        raise ValueError("classes: wanted a value of its own for each class")
+    return tuple(class_name(n) for n in told), tuple(values)
+
+
+def _value(told: Any) -> int:
+    if isinstance(told, str) and HEX.fullmatch(told.lower()):
+        red, green, blue = (np.int64(int(told[i : i + 2], 16)) for i in (1, 3, 5))
+        return int(colour_value(red, green, blue))
+    if isinstance(told, bool) or not isinstance(told, int):
+        raise ValueError(
+            f"wanted a whole number or a colour like #ff0000 as the value of a class, got {told!r}"
+        )
+    return told
+
+
+def _spacing(told: Any) -> tuple[float, float, float] | None:
+    if told is None:
+        return None
+    values = tuple(float(v) for v in told)
+    if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):
+        raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
+    return values if len(values) == 3 else (1.0, *values)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises DataError when the file is not one."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: wanted a JSON file ({error})") from None
+    if not isinstance(told, dict):
+        raise DataError(f"{path}: wanted a JSON object {{…}}, got a {type(told).__name__}")
+    return told
+
+
+def sidecar(path: Path) -> tuple[float, float, float]:
+    """Voxel size of a picture in the JSON file beside it, as nnU-Net keeps a TIFF's: z, y, x in mm.
+
+    Raises:
+        DataError: it says none.
+    """
+    spacing = read_json(path).get("spacing")
+    if not isinstance(spacing, list) or len(spacing) not in (2, 3):
+        raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
+    return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
+
+
+def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
+    """Values of a mask into class numbers, uint8.
+
+    Raises:
+        DataError: a value that `numbers` does not know.
+    """
+    found = np.unique(array).tolist()
+    if strange := [v for v in found if v not in numbers]:
+        wanted, got = (", ".join(_shown(v) for v in values) for values in (sorted(numbers), strange[:8]))
+        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}")
+    out = np.zeros(array.shape, np.uint8)
+    for value in found:
+        out[array == value] = numbers[value]
+    return out
+
+
+def _shown(value: int) -> str:
+    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(int(value))
+
+
+def along(volume: Volume, axis: int) -> Volume:
+    """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
+    if axis == 0:
+        return volume
+    spacing = (volume.spacing[axis], *(v for i, v in enumerate(volume.spacing) if i != axis))
+    label = None if volume.label is None else np.moveaxis(volume.label, axis, 0)
+    return Volume(np.moveaxis(volume.image, axis + 1, 1), label, spacing)

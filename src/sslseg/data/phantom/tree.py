@@ -1,0 +1,191 @@
+"""Write a phantom cohort as a real ACDC tree.
+
+Same keys, names, types and header faults as the real one: the sform says diag(-1, -1, 1), only
+pixdim holds the spacing. `phantom.json` beside the patients holds the asked-for numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data import streams
+from sslseg.data.phantom import body
+from sslseg.data.phantom import heart as phantom_heart
+from sslseg.data.phantom import population as phantom_law
+from sslseg.data.phantom import scanner as phantom_scanner
+from sslseg.data.streams import stream
+
+FORMAT = 1
+MANIFEST = "phantom.json"
+ED_FRAME = 1  # 149 of ACDC's 150 patients
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines every voxel of a cohort."""
+
+    patients: int
+    seed: int
+    scanner: str
+    first: int
+    size: int | None
+    slices: int | None
+    cine: int
+    format: int = FORMAT
+
+
+def manifest(root: Path) -> dict[str, dict]:
+    """patient -> asked-for numbers: group, lv_edv_ml, lv_esv_ml, lv_ef_percent, rv_…, lv_mass_g …
+
+    Raises:
+        DataError: `root` holds no phantom.
+    """
+    path = Path(root) / MANIFEST
+    if not path.is_file():
+        raise DataError(f"{path}: wanted the manifest of a phantom cohort, there is no such file")
+    return json.loads(path.read_text())["patients"]
+
+
+def folder(cache: Path, name: str, **population: object) -> Path:
+    """Where a built-in cohort lives under `cache`: its name changes with what would be written."""
+    law = hashlib.sha256(repr(sorted(population.items())).encode())
+    for module in (body, phantom_heart, phantom_law, phantom_scanner, streams, sys.modules[__name__]):
+        law.update(Path(module.__file__).read_bytes())
+    return Path(cache) / "data" / f"{name}-{law.hexdigest()[:12]}"
+
+
+def contraction(frame: int, es: int, frames: int) -> float:
+    """0 at ED, 1 at ES, smooth between; `frame` and `es` count from 1."""
+    t, peak = frame - 1, es - 1
+    if t <= peak:
+        return float(np.sin(np.pi / 2 * t / peak) ** 2)
+    return float(np.cos(np.pi / 2 * (t - peak) / (frames - peak)) ** 2)
+
+
+def _header(image: nib.Nifti1Image, zooms: tuple[float, ...]) -> nib.Nifti1Image:
+    image.header.set_zooms(zooms)
+    image.set_sform(np.diag([-1.0, -1.0, 1.0, 1.0]), code=2)
+    image.set_qform(None, code=0)
+    return image
+
+
+def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
+    """`array` [Z, Y, X] or [T, Z, Y, X], stored with x fastest."""
+    image = _header(nib.Nifti1Image(array.T, None), zooms)
+    level, nib.openers.Opener.default_compresslevel = nib.openers.Opener.default_compresslevel, 1
+    try:
+        nib.save(image, path)
+    finally:
+        nib.openers.Opener.default_compresslevel = level
+
+
+def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
+    """Write one patient, return its manifest entry."""
+    seed, name = settings.seed, home.name
+    group = phantom_law.GROUPS[(number - settings.first) % len(phantom_law.GROUPS)]
+    heart = phantom_heart.draw(stream(seed, "heart", number), group, settings.slices)
+    scanner = phantom_scanner.draw(stream(seed, "scanner", number), settings.scanner, settings.size)
+    backdrop = body.backdrop(stream(seed, "body", number), heart, scanner)
+    shade = phantom_scanner.shading(stream(seed, "shading", number), scanner)
+    rng = stream(seed, "frames", number)
+    frames = int(rng.integers(12, 31))
+    es = max(3, round(frames * rng.uniform(0.33, 0.47)))
+    zooms = (scanner.pixel, scanner.pixel, heart.step)
+    gain = None
+    home.mkdir()
+    movie = []
+    for frame in range(1, frames + 1):
+        if not cine and frame not in (ED_FRAME, es):
+            continue
+        s = contraction(frame, es, frames)
+        layers = [
+            phantom_heart.rasterise(heart, z, s, scanner.shape, scanner.pixel)
+            for z in range(len(heart.level))
+        ]
+        signal = phantom_scanner.acquire(
+            layers, backdrop, shade, scanner, stream(seed, f"noise-{number}", frame)
+        )
+        gain = gain or scanner.white / float(np.percentile(signal, 99.9))
+        codes = np.clip(np.rint(signal * gain), 0, scanner.white).astype(scanner.dtype)
+        if frame in (ED_FRAME, es):
+            stem = f"{name}_frame{frame:02d}"
+            _save(home / f"{stem}.nii.gz", codes, zooms)
+            _save(home / f"{stem}_gt.nii.gz", np.stack([layer.label for layer in layers]), zooms)
+        if cine:
+            movie.append(codes)
+    if cine:
+        _save(home / f"{name}_4d.nii.gz", np.stack(movie), (*zooms, 1.0))
+    asked = heart.clinical
+    info = {"ED": ED_FRAME, "ES": es, "Group": group, "Height": asked["height_cm"], "NbFrame": frames,
+            "Weight": asked["weight_kg"]}  # fmt: skip
+    (home / "Info.cfg").write_text("".join(f"{k}: {v}\n" for k, v in info.items()))
+    return {"group": group, "ed_frame": ED_FRAME, "es_frame": es, "frames": frames, "spacing_mm": zooms[::-1],
+            "shape": (len(heart.level), *scanner.shape), **asked}  # fmt: skip
+
+
+def write(
+    root: Path,
+    *,
+    patients: int,
+    seed: int,
+    scanner: str = "1.5T",
+    first: int = 1,
+    size: int | None = None,
+    slices: int | None = None,
+    cine: int = 0,
+) -> Path:
+    """Write a cohort to `root`, whole or not at all; one that is there already is kept.
+
+    Args:
+        patients: how many; groups alternate DCM, HCM, MINF, NOR, RV.
+        scanner: "1.5T" or "3T".
+        first: number of the first patient, in patientNNN.
+        size: side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256).
+        slices: slices of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12.
+        cine: so many patients, the first ones, also get a 4D file.
+
+    Returns:
+        `root`.
+
+    Raises:
+        DataError: `root` holds something else.
+    """
+    settings = Settings(patients, seed, scanner, first, size, slices, cine)
+    root = Path(root)
+    if _holds(root, settings):
+        return root
+    if root.exists() and any(root.iterdir()):
+        raise DataError(f"{root}: wanted a new or empty folder for a phantom cohort, it holds something else")
+    part = root.with_name(f".{root.name}.{os.getpid()}.part")
+    part.mkdir(parents=True)
+    try:
+        entries = {}
+        for number in range(first, first + patients):
+            name = f"patient{number:03d}"
+            entries[name] = _patient(part / name, number, settings, number - first < cine)
+        (part / MANIFEST).write_text(
+            json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
+        )
+        try:
+            os.replace(part, root)  # over nothing or an empty folder
+        except OSError:
+            if not _holds(root, settings):  # another process was faster
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return root
+
+
+def _holds(root: Path, settings: Settings) -> bool:
+    path = root / MANIFEST
+    return path.is_file() and json.loads(path.read_text())["settings"] == asdict(settings)

@@ -1,0 +1,151 @@
+"""Masks in DICOM segmentation objects (SEG): which series they belong to, and their voxels.
+
+Headers are read with pydicom, voxels with highdicom; both are of the extra `dicom`. A SEG leaves out the
+frames that show nothing, so that a slice it does not mention is background.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.config import plugins
+from sslseg.config.names import DataError
+from sslseg.data.readers import dicom_file
+from sslseg.data.source import BACKGROUND, Fault, class_name
+
+MODALITY = "SEG"
+TAGS = ["Modality", "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """One SEG: the images it was drawn on (SOPInstanceUIDs), and segment number -> class name."""
+
+    file: Path
+    patient: str
+    instances: frozenset[str]
+    names: dict[int, str]
+
+
+def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
+    """Every SEG of `files`; reads headers, no voxels. What is no DICOM, or another object, is passed over."""
+    found = []
+    for path in sorted(files):
+        dicom_file.pydicom(path)  # that it is missing is no fault of a file
+        try:
+            found.append(described(path))
+        except DataError as error:
+            fault(path, error)
+    return [one for one in found if one]
+
+
+def described(path: Path) -> Segmented | None:
+    """What a SEG's header says; None of another object, and of a file that is no DICOM.
+
+    Kept for each file: the classes of a folder are asked for with every one of its volumes.
+
+    Raises:
+        DataError: pydicom is not installed, or the header is damaged or of a SEG that cannot be used.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return _described(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=1 << 17)
+def _described(path: Path, size: int, mtime_ns: int) -> Segmented | None:
+    try:
+        data = dicom_file.opened(path, stop_before_pixels=True, specific_tags=TAGS)
+    except dicom_file.pydicom(path).errors.InvalidDicomError:
+        return None
+    return _segmented(path, data) if dicom_file.value(path, data, "Modality") == MODALITY else None
+
+
+def _segmented(path: Path, data: Any) -> Segmented:
+    kind = dicom_file.value(path, data, "SegmentationType")
+    if kind == "FRACTIONAL":
+        raise DataError(
+            f"{path}: wanted a SEG of type BINARY or LABELMAP, got {kind}: which share is inside?"
+        )
+    try:
+        instances = {
+            str(image.ReferencedSOPInstanceUID)
+            for series in data.ReferencedSeriesSequence
+            for image in series.ReferencedInstanceSequence
+        }
+        names = {int(s.SegmentNumber): class_name(str(s.SegmentLabel)) for s in data.SegmentSequence}
+    except dicom_file.STRANGE as error:
+        raise DataError(f"{path}: wanted a SEG that names its segments and its images ({error})") from None
+    names.pop(0, None)  # a LABELMAP may describe its background
+    if not instances or not names:
+        raise DataError(f"{path}: wanted a SEG with segments, drawn on images, got {len(names)}")
+    return Segmented(path, str(dicom_file.value(path, data, "PatientID") or ""), frozenset(instances), names)
+
+
+def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
+    """Background, and every segment by its label, in the order of the lowest segment numbers."""
+    first: dict[str, int] = {}
+    for one in found:
+        for number, name in one.names.items():
+            first[name] = min(number, first.get(name, number))
+    first.pop(BACKGROUND, None)
+    return (BACKGROUND, *sorted(first, key=lambda name: (first[name], name)))
+
+
+def instance(path: Path) -> str:
+    """SOPInstanceUID of an image."""
+    data = dicom_file.opened(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
+    return str(dicom_file.value(path, data, "SOPInstanceUID") or "")
+
+
+def read(
+    files: Sequence[Path], images: Sequence[Path], shape: tuple[int, int, int], names: Sequence[str]
+) -> np.ndarray:
+    """uint8 [Z, Y, X], the classes `names` of the slices `images`, from one SEG or more.
+
+    Raises:
+        DataError: highdicom is not installed, a SEG is damaged, of another grid than its images, has a
+            segment that is no class, or segments overlap.
+    """
+    instances = [instance(path) for path in images]
+    mask = np.zeros(shape, np.uint8)
+    for path in files:
+        drawn = _read(path, instances, shape, list(names))
+        if ((mask > 0) & (drawn > 0)).any():
+            raise DataError(f"{path}: overlaps another SEG of its series; a pixel has one class here")
+        mask = np.maximum(mask, drawn)
+    return mask
+
+
+def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
+    package, found = _highdicom(path), described(path)
+    try:
+        held = package.seg.segread(path).get_pixels_by_source_instance(
+            instances, combine_segments=True, assert_missing_frames_are_empty=True
+        )
+    except (RuntimeError, *dicom_file.STRANGE) as error:
+        reason = dicom_file.line(error)
+        raise DataError(f"{path}: cannot be read as the masks of its images ({reason})") from None
+    if held.shape != shape:
+        raise DataError(f"{path}: wanted masks of the grid of its images {shape}, got {held.shape}")
+    mask = np.zeros(shape, np.uint8)
+    for number in np.unique(held[held > 0]).tolist():
+        name = found.names.get(number)
+        if name not in names:
+            raise DataError(f"{path}: wanted segments among {names}, got number {number}, {name}")
+        mask[held == number] = names.index(name)
+    return mask
+
+
+def _highdicom(path: Path) -> Any:
+    return plugins.package(
+        "highdicom", f"{path}: wanted highdicom to read DICOM masks: pip install 'sslseg[dicom]'"
+    )

@@ -1,0 +1,204 @@
+"""DICOM files into series, series into volumes; pydicom is an extra.
+
+A slice's place is its ImagePositionPatient along the normal of ImageOrientationPatient. When every place
+is taken T times, the series is a cine of T frames in the order of InstanceNumber.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.readers import dicom_file, dicom_masks
+from sslseg.data.source import Fault
+
+SUFFIXES = (".dcm", ".dicom", ".ima")  # such a file that is no DICOM is a fault, any other is passed over
+TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
+        "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "Modality"]  # fmt: skip
+SAME = 1e-3  # mm and direction cosines that differ less are equal
+GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Files of one volume in order along the normal."""
+
+    patient: str
+    series: str
+    number: int  # from 1 within the series
+    files: tuple[Path, ...]
+
+
+def frames(root: Path, fault: Fault) -> list[Frame]:
+    """Every volume below `root`, by patient and series; reads headers, no pixels.
+
+    Raises:
+        DataError: pydicom is not installed, or there is no DICOM image.
+    """
+    faults: list[Path] = []
+    found = volumes(below(root), lambda file, error: (faults.append(file), fault(file, error)))
+    if not found and not faults:
+        raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
+    return found
+
+
+def below(root: Path) -> list[Path]:
+    """Every file that is not hidden."""
+    return [p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".")]
+
+
+def looks_like(path: Path) -> bool:
+    """Whether a file is DICOM by its ending or by its first bytes."""
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
+    """Every volume of `files`, by patient and series; reads headers, no pixels.
+
+    Raises:
+        DataError: pydicom is not installed.
+    """
+    series: dict[tuple[str, str], list[tuple[Path, Any]]] = {}
+    for path in sorted(files):
+        try:
+            header = _header(path)
+            if header is not None:
+                series.setdefault(_owner(path, header), []).append((path, header))
+        except DataError as error:
+            fault(path, error)
+    found = []
+    for (patient, uid), held in sorted(series.items()):
+        try:
+            stacks = _stacks(held)
+            found += [Frame(patient, uid, n, files) for n, files in enumerate(stacks, 1)]
+        except DataError as error:
+            fault(held[0][0], error)
+    return found
+
+
+def _header(path: Path) -> Any | None:
+    """Header of an image, its places checked; None of a file that is no DICOM or holds no image."""
+    package = dicom_file.pydicom(path)
+    try:
+        header = dicom_file.opened(path, stop_before_pixels=True, specific_tags=TAGS)
+    except package.errors.InvalidDicomError:
+        if path.suffix.lower() in SUFFIXES:
+            raise DataError(f"{path}: wanted a DICOM file, got something else") from None
+        return None
+    if "Rows" not in header or "Columns" not in header:  # DICOMDIR, reports
+        return None
+    if dicom_file.value(path, header, "Modality") == dicom_masks.MODALITY:  # masks, see dicomseg.py
+        return None
+    for tag in ("Rows", "Columns", "InstanceNumber"):
+        dicom_file.numbers(path, header, tag, 1)
+    for tag in ("PatientID", "SeriesInstanceUID", "NumberOfFrames", "SamplesPerPixel"):
+        dicom_file.value(path, header, tag)
+    dicom_file.placing(path, header)
+    return header
+
+
+def _owner(path: Path, header: Any) -> tuple[str, str]:
+    patient, uid = str(header.get("PatientID", "")).strip(), str(header.get("SeriesInstanceUID", ""))
+    if not patient or not uid:
+        raise DataError(f"{path}: wanted PatientID and SeriesInstanceUID, got {patient!r} and {uid!r}")
+    if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel", 1) != 1:
+        raise DataError(
+            f"{path}: wanted one grey slice a file, got {header.get('NumberOfFrames', 1)} frames of "
+            f"{header.get('SamplesPerPixel', 1)} samples; convert multi-frame and colour objects to NIfTI"
+        )
+    return patient, uid
+
+
+def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
+    """Files of each time frame, along the normal."""
+    first, header = held[0]
+    placed = [(path, other, dicom_file.placing(path, other)) for path, other in held]
+    if any(placing is None for _, _, placing in placed):
+        if len(held) == 1:
+            return [(first,)]
+        raise DataError(f"{first}: wanted ImagePositionPatient and ImageOrientationPatient in a series")
+    normal = dicom_file.normal(placed[0][2][1])
+    places: dict[int, list[tuple[int, Path]]] = {}
+    for path, other, (position, directions) in placed:
+        if (other.Rows, other.Columns) != (header.Rows, header.Columns):
+            raise DataError(f"{path}: wanted {header.Rows} x {header.Columns} as {first.name} of its series")
+        if not np.allclose(dicom_file.normal(directions), normal, atol=SAME):
+            raise DataError(f"{path}: wanted the orientation of {first.name} of its series (a localiser?)")
+        number = dicom_file.numbers(path, other, "InstanceNumber", 1)
+        place = round(float(position @ normal) / SAME)
+        places.setdefault(place, []).append((0 if number is None else int(number[0]), path))
+    counts = {len(v) for v in places.values()}
+    if len(counts) > 1:
+        raise DataError(f"{first}: wanted every slice position as often, got {sorted(counts)} times")
+    ordered = [sorted(places[p]) for p in sorted(places)]
+    return [tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())]
+
+
+def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """[Z, Y, X] in the units of the rescale slope (Hounsfield for CT), and spacing (z, y, x) in mm.
+
+    Whole numbers stay int32, others are float32. MONOCHROME1, where small is bright, is negated.
+
+    Raises:
+        DataError: a damaged or compressed file, slices of different kinds, or a missing slice.
+    """
+    slices = [_slice(path) for path in files]
+    planes, spacings, places = zip(*slices, strict=True)
+    if len(set(spacings)) > 1 or len({p.shape for p in planes}) > 1:
+        raise DataError(
+            f"{files[0]}: wanted slices of one size and PixelSpacing, got {sorted(set(spacings))}"
+        )
+    volume = np.stack(planes)
+    whole = bool((volume == np.rint(volume)).all() and np.abs(volume).max() < 2**31)
+    y, x, thickness = spacings[0]
+    return volume.astype(np.int32 if whole else np.float32), (_step(files, places, thickness), y, x)
+
+
+def _slice(path: Path) -> tuple[np.ndarray, tuple[float, float, float], float]:
+    """Plane float64 [Y, X]; spacing y, x and slice thickness in mm; place along the normal."""
+    data, plane = dicom_file.image(path)
+    placing = dicom_file.placing(path, data)
+    along = float(placing[0] @ dicom_file.normal(placing[1])) if placing else 0.0
+    return plane, dicom_file.spacing(path, data), along
+
+
+def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) -> float:
+    """mm between slices."""
+    if len(places) == 1:
+        return thickness
+    steps = np.diff(places)
+    middle = float(np.median(steps))
+    if (np.abs(steps - middle) > GAP * middle).any():
+        worst = int(np.abs(steps - middle).argmax())
+        raise DataError(
+            f"{files[worst + 1]}: wanted slices {middle:.3g} mm apart, got {steps[worst]:.3g} mm; "
+            "is a slice missing?"
+        )
+    return middle
+
+
+def affine(files: tuple[Path, ...]) -> np.ndarray | None:
+    """4 x 4, voxel (x, y, z) of `read`'s volume to mm, right-anterior-superior as NIfTI has it.
+
+    The third axis runs from the first slice's place to the last's, so that a tilted gantry is kept.
+    None where the files do not say where the slices lie.
+    """
+    tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
+    ends = [dicom_file.opened(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]
+    placings = [dicom_file.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True)]
+    if None in placings:
+        return None
+    (first, (row, column)), (last, _) = placings
+    y, x, thickness = dicom_file.spacing(files[0], ends[0])
+    step = (last - first) / (len(files) - 1) if len(files) > 1 else np.cross(row, column) * thickness
+    found = np.eye(4)
+    found[:3] = np.column_stack([row * x, column * y, step, first])
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ found  # DICOM counts to the left and to the back

@@ -1,0 +1,129 @@
+"""NRRD and MetaImage through SimpleITK, which is an extra."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslseg.config import plugins
+from sslseg.config.names import DataError
+from sslseg.data.readers.nifti import LARGEST, LONGEST
+
+SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+MARK = "sslseg"  # key of a mask written here: those may be written again
+DETACHED = (".raw", ".zraw", ".raw.gz")  # voxels beside a .nhdr or .mhd
+POINTER = re.compile(
+    rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M
+)
+HEADER = 1 << 20  # bytes in which a header ends
+
+
+def _package(path: Path) -> Any:
+    sitk = plugins.package(
+        "SimpleITK", f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
+    )
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    return sitk
+
+
+def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """[C, Z, Y, X] in the file's number type, or float32; spacing (z, y, x) in mm.
+
+    Raises:
+        DataError: SimpleITK is not installed, the file is damaged, or not one 2D or 3D image.
+    """
+    sitk = _package(path)
+    _check_place(path)
+    size = _header(sitk, path).GetSize()
+    if not size or max(size) > LONGEST or math.prod(size) > LARGEST:
+        raise DataError(f"{path}: wanted an image, got a header of {' x '.join(map(str, size))} voxels")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(f"{path}: cannot be read as NRRD or MetaImage ({reason})") from None
+    if image.GetDimension() not in (2, 3):
+        raise DataError(f"{path}: wanted a 2D or 3D image, got {image.GetDimension()}D {image.GetSize()}")
+    array = sitk.GetArrayFromImage(image)
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{path}: wanted grey voxels (integer or float), got {array.dtype}")
+    array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
+    array = array if image.GetDimension() == 3 else array[:, None]
+    spacing = (*image.GetSpacing(), 1.0)[2::-1]
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            array = array.astype(np.float32, copy=False)
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    if not all(1e-4 < v < 1e3 for v in spacing):
+        raise DataError(f"{path}: wanted a voxel size in mm, got (z, y, x) {spacing}")
+    return array, spacing
+
+
+def _check_place(path: Path) -> None:
+    """A header names the file of its voxels: its own or the one beside, which the slice store's digest covers.
+
+    Raises:
+        DataError: it names another one; the file is not there.
+    """
+    try:
+        with path.open("rb") as file:
+            head = re.split(rb"\n\r?\n", file.read(HEADER))[0]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    named = [m[1].decode("utf-8", "replace") for m in POINTER.finditer(head)][:1]
+    own = [path.with_suffix(suffix).name for suffix in DETACHED]
+    if named and named[0] not in ("LOCAL", *own):
+        raise DataError(
+            f"{path}: wanted its voxels inside or beside it ({' or '.join(own)}), the header names {named[0][:80]!r}"
+        )
+
+
+def beside(path: Path) -> tuple[Path, ...]:
+    """The file of a header's voxels, where they are kept apart under the header's name."""
+    if path.suffix.lower() not in (".nhdr", ".mhd"):
+        return ()
+    return tuple(p for s in DETACHED if (p := path.with_suffix(s)).is_file())
+
+
+def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
+    """Write `mask`, uint8 [Z, Y, X], to a .nrrd or .mha with origin, spacing and directions of `like`.
+
+    Raises:
+        DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
+    """
+    sitk = _package(path)
+    if path.exists() and not _header(sitk, path).HasMetaDataKey(MARK):
+        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    header = _header(sitk, like)
+    array = mask if header.GetDimension() == 3 else mask[0]
+    if array.shape != header.GetSize()[::-1]:
+        raise DataError(f"{like}: wanted a mask of its shape {header.GetSize()[::-1]}, got {array.shape}")
+    image = sitk.GetImageFromArray(np.ascontiguousarray(array, np.uint8))
+    image.SetSpacing(header.GetSpacing())
+    image.SetOrigin(header.GetOrigin())
+    image.SetDirection(header.GetDirection())
+    image.SetMetaData(MARK, f"mask {note}".strip())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        sitk.WriteImage(image, str(part), True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _header(sitk: Any, path: Path) -> Any:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DataError(f"{path}: cannot be read as NRRD or MetaImage ({reason})") from None
+    return reader

@@ -1,0 +1,241 @@
+"""NIfTI volumes and masks, read with suspicion.
+
+The header is taken as it stands in the file (nibabel's loader repairs it: a spacing of 0 becomes
+1 mm). Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import zlib
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from sslseg.config.names import DataError
+
+LONGEST = 8192  # voxels along one axis; more is a damaged header
+LARGEST = 2**33  # voxels of one file
+PIECE = 1 << 24  # bytes read at once
+MOST_PACKED = 1032  # deflate makes a byte of at most so many
+SLACK = 1 << 20  # bytes that may follow the voxels
+MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
+
+
+def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Read a 3D file, or frame `index` (from 0) of a 4D file.
+
+    Returns:
+        array [Z, Y, X] of the file's integer type, or float32; spacing (z, y, x) in mm.
+
+    Raises:
+        DataError: the file is missing, damaged, or not one volume of finite grey values.
+    """
+    array, spacing = _decoded(path, *_stamp(path))
+    if array.ndim == 4:
+        if index is None and array.shape[0] > 1:
+            raise DataError(f"{path}: wanted one 3D volume, got a 4D file of {array.shape[0]} frames")
+        if not 0 <= (index or 0) < array.shape[0]:
+            raise DataError(f"{path}: wanted frame {index} (from 0), got {array.shape[0]} frames")
+        array = array[index or 0]
+    elif index is not None:
+        raise DataError(f"{path}: wanted a 4D file, to take frame {index} of, got {array.ndim}D")
+    return np.ascontiguousarray(array), spacing
+
+
+def read_channels(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Read a whole 3D or 4D file as [C, Z, Y, X], its fourth axis as channels; spacing as `read_volume`.
+
+    Raises:
+        DataError: as `read_volume`.
+    """
+    array, spacing = _decoded(path, *_stamp(path))
+    return np.ascontiguousarray(array if array.ndim == 4 else array[None]), spacing
+
+
+def count_frames(path: Path) -> int:
+    """Frames of a file, from its header alone; a 3D file has one.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    with _opened(path) as file:
+        shape = _header(path, _exactly(file, max(HEADERS))).get_data_shape()
+    return shape[3] if len(shape) > 3 else 1
+
+
+def read_mask(
+    path: Path, allowed: Iterable[int], shape: tuple[int, int, int], index: int | None = None
+) -> np.ndarray:
+    """Read the mask of an image of `shape` (Z, Y, X), or frame `index` of a 4D mask, as uint8 [Z, Y, X].
+
+    Raises:
+        DataError: damaged file, another shape than the image's, or a label outside `allowed`.
+    """
+    array, _ = read_volume(path, index)
+    if array.shape != shape:
+        raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
+    found, wanted = np.unique(array), sorted(allowed)
+    if strange := [v for v in found.tolist() if v not in wanted]:
+        raise DataError(f"{path}: wanted labels {wanted}, got also {strange[:8]}")
+    return array.astype(np.uint8)
+
+
+# One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
+# entered in the middle. Size and mtime are in the key so that a rewritten file is read again.
+@lru_cache(maxsize=1)
+def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
+    """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
+    with _opened(path) as file:
+        start = _exactly(file, max(HEADERS))
+        header = _header(path, start)
+        shape, voxel, offset, spacing, scaling = _understood(path, header)
+        _check_layout(path, shape, voxel)
+        count = int(np.prod(shape, dtype=np.int64))
+        if offset < header.sizeof_hdr:
+            raise DataError(
+                f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)"
+            )
+        wanted = offset + count * voxel.itemsize
+        data, got = _whole(path, file, start, wanted, size * MOST_PACKED)
+        if got < wanted:
+            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
+        if len(_exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
+            raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
+    raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
+    return _scaled(path, raw, *scaling), spacing
+
+
+def _understood(
+    path: Path, header: nib.Nifti1Header
+) -> tuple[tuple[int, ...], np.dtype, int, tuple[float, float, float], tuple[float | None, float | None]]:
+    """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
+    try:
+        shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
+        return shape, voxel, offset, _spacing(path, header, len(shape)), header.get_slope_inter()
+    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
+        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _header(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
+    """The header at the start of `data`, as it stands."""
+    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
+    if kind is None or len(data) < kind.sizeof_hdr:
+        raise DataError(f"{path}: wanted a NIfTI file, got something else")
+    try:
+        header = kind.from_fileobj(io.BytesIO(data), check=False)
+        header.get_data_shape()
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
+    return header
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
+    try:
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        with opened(path) if packed else path.open("rb") as file:
+            yield file
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged or truncated file ({error})") from None
+
+
+def _exactly(file: BinaryIO, wanted: int) -> bytearray:
+    """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
+    data = bytearray()
+    while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
+        data += piece
+    return data
+
+
+def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
+    """`start`, read on to `wanted` bytes or to the end of the file: uint8 array, and how much of it was read.
+
+    Straight into place: a system gives memory as it is written to, so that a header that lies costs nothing.
+    What a file of this size cannot hold (`most` bytes) is not even asked for.
+    """
+    if wanted > most or wanted <= len(start):
+        return np.frombuffer(bytes(start), np.uint8), min(len(start), wanted)
+    try:
+        data, got = np.empty(wanted, np.uint8), len(start)
+    except MemoryError:
+        raise DataError(
+            f"{path}: {wanted} bytes of voxels do not fit into the memory of this machine"
+        ) from None
+    data[:got] = np.frombuffer(start, np.uint8)
+    view = memoryview(data)
+    while more := file.readinto(view[got : got + PIECE]):
+        got += more
+    return data, got
+
+
+def _first_number(data: bytes | bytearray) -> tuple[int, int]:
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+
+
+def _spacing(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in header["pixdim"][1:4])
+    spacing = (abs(z) if axes > 2 else 1.0, abs(y), abs(x))
+    unit = MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
+    spacing = tuple(v * unit for v in spacing)
+    if not all(1e-4 < v < 1e3 for v in spacing):  # NaN fails too
+        raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {spacing}")
+    return spacing
+
+
+def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:
+    if voxel.fields is not None or voxel.kind not in "iuf":
+        word = "colour (RGB)" if voxel.fields is not None else str(voxel)
+        raise DataError(f"{path}: wanted grey voxels (integer or float), got {word}")
+    if len(shape) not in (2, 3, 4):
+        raise DataError(f"{path}: wanted a 3D or 4D file, got {len(shape)}D {shape}")
+    if min(shape) < 1 or max(shape) > LONGEST or np.prod(shape, dtype=np.float64) > LARGEST:
+        raise DataError(f"{path}: wanted 1 to {LONGEST} voxels along each axis, got {shape}")
+
+
+def _scaled(path: Path, raw: np.ndarray, slope: float | None, intercept: float | None) -> np.ndarray:
+    array = raw if raw.ndim > 2 else raw[None]
+    if slope is not None and (slope, intercept) != (1.0, 0.0):
+        array = array * np.float64(slope) + np.float64(intercept)
+    if array.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float32)
+        if not np.isfinite(array).all():
+            raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+try:
+    from isal import igzip, isal_zlib
+except ImportError:
+    igzip = isal_zlib = None
+
+# what a truncated, damaged or unreadable file raises while it is read
+DAMAGED = (OSError, EOFError, zlib.error, *([isal_zlib.error] if isal_zlib else []))
+
+
+def opened(path: Path) -> BinaryIO:
+    """The unpacked content of a .gz file; its checksum is compared at the end of the content.
+
+    Raises:
+        one of DAMAGED, here or while it is read.
+    """
+    return (igzip or gzip).open(path)

@@ -1,0 +1,1 @@
+"""The slice store: volumes resampled once, mapped into memory by every later stage."""

@@ -1,0 +1,86 @@
+"""One picture of many slices with their masks: the first look at a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from sslseg.config.names import DataError
+
+if TYPE_CHECKING:
+    from sslseg.data.slices.slice_store import Slices
+
+
+TILE, COLUMNS, ROWS = 160, 8, 5  # of the contact sheet
+FALLBACK = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # of classes without a colour
+
+
+def contact_sheet(slices: Slices, path: Path, rows: Sequence[int] | None = None) -> None:
+    """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined.
+
+    Every channel of a slice has a tile of its own, one beside the other.
+
+    Args:
+        rows: show these, in their order and without outlines.
+    """
+    most = max(1, COLUMNS * ROWS // slices.channels)
+    shown = _chosen(slices.index, most) if rows is None else rows
+    tiles = [_tile(slices, i, c, rows is None) for i in shown for c in range(slices.channels)]
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
+    sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
+    ok, data = cv2.imencode(".png", sheet)
+    if not ok:
+        raise DataError(f"{path}: the contact sheet could not be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def _chosen(index: pd.DataFrame, most: int) -> list[int]:
+    """Up to `most` slices: groups in turn, evenly spread, annotated ones with foreground if any."""
+    pool = index[index["foreground"] > 0]
+    pool = index if pool.empty else pool
+    groups = [g.index.to_numpy() for _, g in pool.groupby("group", sort=True)]
+    each = max(1, most // len(groups))
+    picks = [g[np.linspace(0, len(g) - 1, min(each, len(g))).round().astype(int)] for g in groups]
+    return np.concatenate(picks)[:most].tolist()
+
+
+def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
+    """uint8 [TILE, TILE, 3] (BGR) of one channel of slice i, its aspect kept, named at the bottom."""
+    row = slices.index.iloc[i]
+    numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
+    low, high, zero, step = numbers
+    grey = (slices.codes(i)[channel] * step + zero - low) / ((high - low) or 1.0)
+    factor = TILE / max(grey.shape)
+    size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
+    grey = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    tile = np.zeros((TILE, TILE, 3), np.uint8)
+    tile[: size[1], : size[0]] = grey[..., None]
+    if outlined and row["labelled"]:
+        label = cv2.resize(slices.label(i), size, interpolation=cv2.INTER_NEAREST)
+        for k in range(1, len(slices.classes)):
+            outlines, _ = cv2.findContours(
+                (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
+            )
+            cv2.drawContours(tile, outlines, -1, bgr_of(slices.colours, k), 1)
+    names = slices.channel_names if len(slices.channel_names) == slices.channels else range(slices.channels)
+    text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
+    text += f" {names[channel]}" if slices.channels > 1 else ""
+    cv2.putText(tile, text, (2, TILE - 4), cv2.FONT_HERSHEY_PLAIN, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
+    return tile
+
+
+def colour_of(colours: tuple[str, ...], k: int) -> str:
+    """Hex of class `k`: the data's own, else one of a palette that colour-blind people can tell apart."""
+    return colours[k] if k < len(colours) else FALLBACK[(k - 1) % len(FALLBACK)]
+
+
+def bgr_of(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
+    """`colour_of` as OpenCV takes it, 0 to 255."""
+    text = colour_of(colours, k).lstrip("#")
+    red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
+    return blue, green, red

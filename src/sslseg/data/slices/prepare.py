@@ -1,0 +1,124 @@
+"""From a dataset's files to its slice store, or to the one that is there already."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from filelock import FileLock
+
+from sslseg.config import plugins
+from sslseg.config.names import DataError, ParamError
+from sslseg.data.slices import build, contact_sheet
+from sslseg.data.slices.slice_store import (
+    META,
+    Slices,
+    open_store,
+)
+from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, law
+from sslseg.data.source import Source
+
+SHEET = "contact-sheet.png"
+
+
+def locate(dataset: str, data_root: str, cache: Path) -> Path:
+    """The folder of a dataset: `data_root`, or the built-in one (written to `cache` if absent).
+
+    Raises:
+        ParamError: no folder is given and the dataset has none built in.
+        DataError: the folder is not there.
+    """
+    module = plugins.load("datasets", dataset)
+    if data_root:
+        root = Path(data_root).expanduser()
+    elif hasattr(module, "default_root"):
+        root = module.default_root(Path(cache))
+    else:
+        raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
+    if not root.is_dir():
+        raise DataError(f"{root}: wanted the folder of dataset {dataset}, it is not there")
+    return root
+
+
+def prepare(
+    dataset: str,
+    root: Path,
+    cache: Path,
+    *,
+    spacing: float,
+    verify: bool = False,
+    on_bad_file: str = "stop",
+    progress: bool = True,
+) -> Slices:
+    """The slice store of `dataset` at `root`; made if there is none, else found without opening an image.
+
+    Args:
+        spacing: in-plane spacing after resampling, mm; 0 = none. Ignored by natural images.
+        verify: hash every file (and the store's shards) instead of trusting path, size and mtime.
+        on_bad_file: "stop", or "skip": leave unreadable files out and list them in `skipped`.
+
+    Raises:
+        DataError: a file is not what its format promises, or nothing is left.
+    """
+    root, folder = Path(root).resolve(), Path(cache).resolve() / "slices"
+    module = plugins.load("datasets", dataset)
+    about = describe(module, root)
+    sources, faults = _sources(module, root, on_bad_file)
+    inputs = Inputs(dataset, module, root, about, law(module, about, spacing), sources, faults)
+    warm = folder / "warm" / (_key([dataset, str(root), inputs.law]) + ".json")
+    state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
+    store = None if verify else _remembered(warm, state, folder)
+    if store is None:
+        store = _by_content(inputs, folder, verify, on_bad_file == "skip", progress)
+        build.write_json(warm, state | {"store": store.name})
+    slices = open_store(store)
+    if slices.skipped and on_bad_file == "stop":
+        bad = slices.skipped[0]
+        raise DataError(
+            f"{bad['reason']} ({len(slices.skipped)} such files; on_bad_file=skip leaves them out)"
+        )
+    return slices
+
+
+def _sources(module: ModuleType, root: Path, on_bad_file: str) -> tuple[list[Source], list[dict[str, str]]]:
+    """A dataset may offer `scan(root) -> (sources, faults)` for faults that show before reading."""
+    if on_bad_file == "skip" and hasattr(module, "scan"):
+        sources, faults = module.scan(root)
+    else:
+        sources, faults = module.find(root), []
+    if not sources:
+        raise DataError(f"{root}: wanted data of dataset {module.__name__.rsplit('.', 1)[-1]}, found none")
+    return sources, faults
+
+
+def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress: bool) -> Path:
+    """Hash the files and find the store of that content, or build it."""
+    digests = file_digests(inputs, progress)
+    store = folder / f"{inputs.dataset}-{digest(inputs, digests)[:16]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / f"{store.name}.lock"):  # a second process waits, then finds it built
+        if verify and store.exists() and not build.intact(store):
+            shutil.rmtree(store)
+        if not (store / META).exists():
+            build.build(store, inputs, digests, skip=skip, progress=progress)
+        if not (store / SHEET).exists():
+            contact_sheet.contact_sheet(open_store(store), aside := store / f".{SHEET}")
+            aside.replace(store / SHEET)
+    return store
+
+
+def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:
+    try:
+        known = json.loads(warm.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    store = folder / str(known.pop("store", ""))
+    return store if known == state and (store / META).exists() else None
+
+
+def _key(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,127 @@
+"""What a slice store is made from, and the digests that name it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tqdm import tqdm
+
+from sslseg.config.names import DataError
+from sslseg.data.slices.encode import FORMAT
+from sslseg.data.source import Description, Source
+
+MOST_CLASSES = 62  # bits of the column `classes`
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a store is made from; `faults` are {file, reason} found before anything was read."""
+
+    dataset: str
+    module: ModuleType
+    root: Path
+    about: Description
+    law: dict[str, Any]
+    sources: list[Source]
+    faults: list[dict[str, str]]
+
+    def rows(self) -> list[list[Any]]:
+        """Sources as plain values, paths relative to the root."""
+        return [
+            [s.patient, s.group, s.frame, s.phase, self.relative(s.image), self.relative(s.label), s.index]
+            + [self.relative(p) for p in s.more]
+            for s in self.sources
+        ]
+
+    def files(self) -> list[Path]:
+        """Every image and mask once, sorted."""
+        return sorted({p for s in self.sources for p in (s.image, s.label, *s.more) if p is not None})
+
+    def relative(self, path: Path | None) -> str:
+        """Path relative to the root, "" for None."""
+        return "" if path is None else Path(os.path.relpath(path, self.root)).as_posix()
+
+    def stamps(self) -> list[list[Any]]:
+        """[relative path, size, mtime in ns] of every file: the warm key."""
+        return [[self.relative(p), (s := p.stat()).st_size, s.st_mtime_ns] for p in self.files()]
+
+
+def describe(module: ModuleType, root: Path) -> Description:
+    """What the folder says of itself, where the format has a `describe(root)`; else the module's constants.
+
+    Raises:
+        DataError: the folder's own description is missing or wrong.
+    """
+    about = (
+        module.describe(root)
+        if hasattr(module, "describe")
+        else Description(
+            classes=module.CLASSES,
+            colours=tuple(getattr(module, "COLOURS", ())),
+            physical=getattr(module, "PHYSICAL", True),
+        )
+    )
+    if len(about.classes) > MOST_CLASSES:
+        raise DataError(f"{root}: wanted at most {MOST_CLASSES} classes, got {len(about.classes)}")
+    if len(set(about.classes)) < len(about.classes) or about.classes[:1] != ("background",):
+        raise DataError(f"{root}: wanted different classes, 'background' first, got {list(about.classes)}")
+    return about
+
+
+def listed(module: ModuleType, root: Path, *, lenient: bool) -> list[Source]:
+    """The volumes of a folder; `lenient` leaves out what does not fit the format, where it can tell.
+
+    Raises:
+        DataError: see the dataset.
+    """
+    return module.scan(root)[0] if lenient and hasattr(module, "scan") else module.find(root)
+
+
+def law(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:
+    """Everything but the files that decides what a store holds.
+
+    A dataset may declare PHYSICAL = False (no millimetres: never resampled) and VERSION, raised
+    when its reader gives other voxels for the same files.
+    """
+    found = {
+        "format": FORMAT,
+        "reader": getattr(module, "VERSION", 1),
+        "spacing": float(spacing) if about.physical else 0.0,
+        "classes": list(about.classes),
+    }
+    if hasattr(module, "describe"):  # the constants of a module are no part of its files' law
+        found["about"] = json.loads(json.dumps(asdict(about)))
+    return found
+
+
+def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
+    """Relative path -> sha256 of every file.
+
+    Raises:
+        DataError: a file cannot be read.
+    """
+    found = {}
+    for path in tqdm(inputs.files(), "hashing", disable=None if progress else True, unit="file"):
+        found[inputs.relative(path)] = sha256(path)
+    return found
+
+
+def sha256(path: Path) -> str:
+    """sha256 of a file. Raises DataError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def digest(inputs: Inputs, digests: dict[str, str]) -> str:
+    """sha256 that names a store: content of the files, who is in them, and the law."""
+    text = json.dumps([inputs.dataset, inputs.law, inputs.rows(), inputs.faults, digests], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

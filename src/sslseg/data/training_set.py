@@ -1,0 +1,107 @@
+"""One dataset under one law of intensity, divided by patient: what every stage trains and tests on."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sslseg.config import caches, names, params
+from sslseg.data import streams
+from sslseg.data.slices import prepare, slice_store
+from sslseg.data.slices.intensity import Intensity, fit
+from sslseg.data.slices.slice_store import Slices
+from sslseg.data.splits import divide
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """One dataset under one law, divided by patient."""
+
+    store: Slices
+    rows: dict[str, np.ndarray]  # split -> all rows, unlabelled ones included
+    labelled: dict[str, np.ndarray]  # split -> rows with a mask
+    intensity: Intensity
+    split: str
+
+    @property
+    def digest(self) -> str:
+        """sha256 that stands for these inputs: content, split and intensity law."""
+        return self.store.digest
+
+
+def store(p: params.Data) -> Slices:
+    """The prepared slice store of `p`; read from files only where it is not there yet.
+
+    Raises:
+        DataError, ParamError: see `slices.locate` and `slices.prepare`.
+    """
+    return _store(p.dataset, p.data_root, caches.cache_folder(p.cache), p.spacing, p.on_bad_file, p.verify)
+
+
+@functools.lru_cache(maxsize=4)
+def _store(dataset: str, root: str, cache: Path, spacing: float, on_bad_file: str, verify: bool) -> Slices:
+    place = prepare.locate(dataset, root, cache)
+    return prepare.prepare(dataset, place, cache, spacing=spacing, on_bad_file=on_bad_file, verify=verify)
+
+
+def load(p: params.Data, law: dict | None = None) -> Inputs:
+    """Everything a stage reads.
+
+    Args:
+        law: input law of the upstream encoder, used for `norm=encoder` alone.
+
+    Raises:
+        DataError, ParamError: see `store` and `data_root`.
+    """
+    source = store(p)
+    rows = divide(source, p.dataset, p.split)
+    labelled = {name: r[source.index["labelled"].to_numpy()[r]] for name, r in rows.items()}
+    return Inputs(source, rows, labelled, _intensity(p, source, law), p.split)
+
+
+def _intensity(p: params.Data, source: Slices, law: dict | None) -> Intensity:
+    if p.norm == "dataset":
+        return _fitted(source.path, source.dataset, p.split)
+    if p.norm == "paper-code":
+        return Intensity("paper-code")
+    if not law:
+        raise names.ParamError("norm=encoder: the upstream encoder records no input law, use norm=dataset")
+    return Intensity("encoder", tuple(law["mean"]), tuple(law["std"]))
+
+
+@functools.lru_cache(maxsize=16)
+def _fitted(path: Path, dataset: str, split: str) -> Intensity:
+    """Mean and s.d. of train; once per process, for they read every train slice."""
+    source = slice_store.open_store(path)
+    return fit(source, divide(source, dataset, split)["train"])
+
+
+def view_law(p: params.Views):  # -> views.ViewLaw
+    """The law random views are drawn from."""
+    from sslseg.data.views.draw import ViewLaw
+
+    return ViewLaw(
+        size=p.image_size,
+        crop_scale=tuple(p.crop_scale),
+        flip=p.flip,
+        brightness=p.brightness,
+        contrast=p.contrast,
+        jitter=p.jitter,
+        jitter_law=p.jitter_law,
+    )
+
+
+def unlabelled_rows(inputs: Inputs, fraction: float, seed: int) -> np.ndarray:
+    """Rows of train for pretraining: a seeded share of them, a prefix of one order."""
+    rows = inputs.rows["train"]
+    keep = max(1, round(len(rows) * fraction))
+    return rows if keep == len(rows) else np.sort(streams.stream(seed, "fraction").permutation(rows)[:keep])
+
+
+def frame_of(source: Slices, rows: np.ndarray) -> pd.DataFrame:
+    """The index restricted to `rows`, keeping row numbers as its index."""
+    return source.index.iloc[rows]

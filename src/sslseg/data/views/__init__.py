@@ -1,0 +1,1 @@
+"""Random views, drawn first and applied afterwards."""

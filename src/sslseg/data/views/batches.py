@@ -1,0 +1,171 @@
+"""Which slices and which views a step sees; all of it computed from (seed, step).
+
+Slices pass in one permutation per epoch, across batch borders, so every slice is seen equally often;
+a set smaller than a batch is passed several times within it. Nothing is stored between steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.streams import stream
+from sslseg.data.views import render_device
+from sslseg.data.views.draw import ViewLaw, ViewParams, draw
+from sslseg.data.views.render import render, render_labels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+AHEAD = 2  # batches that wait for the network
+
+
+class PretrainBatch(NamedTuple):
+    """`views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest.
+
+    Arrays from a slice store, tensors where they already are from its copy on a device (`render_device`).
+    """
+
+    views: tuple[np.ndarray, ...] | tuple[Tensor, ...]
+    rows: np.ndarray
+
+
+class FinetuneBatch(NamedTuple):
+    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors."""
+
+    images: np.ndarray | Tensor
+    labels: np.ndarray | Tensor
+    rows: np.ndarray
+
+
+def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int) -> np.ndarray:
+    """Rows [B] of step `step` (0 is the first): a piece of the endless sequence of permuted epochs.
+
+    Raises:
+        DataError: `rows` is empty.
+    """
+    rows = np.asarray(rows, np.int64)
+    if not len(rows):
+        raise DataError("wanted slices to train on, got none: look at the split and the subset manifest")
+    place = np.arange(step * batch_size, (step + 1) * batch_size)
+    epoch, within = np.divmod(place, len(rows))
+    out = np.empty(batch_size, np.int64)
+    for e in range(epoch[0], epoch[-1] + 1):
+        here = epoch == e
+        out[here] = rows[stream(seed, "order", e).permutation(len(rows))[within[here]]]
+    return out
+
+
+def draw_views(
+    slices: Any, rows: np.ndarray, law: ViewLaw, *, seed: int, step: int, views: int
+) -> list[ViewParams]:
+    """The choices for every view of the batch `rows` at `step`, from stream "views"."""
+    rng = stream(seed, "views", step)
+    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    return [draw(law, height, width, rng) for _ in range(views)]
+
+
+def memory(batch_size: int, channels: int, size: int, views: int = 2) -> list[list[np.ndarray]]:
+    """Arrays for `pretrain_batch(out=…)`, one list a batch: for steps in turn, in a loop over `prefetch`.
+
+    They are as many as live at once: with the network, waiting, and in the making.
+    """
+    shape = (batch_size, channels, size, size)
+    return [[np.empty(shape, np.float32) for _ in range(views)] for _ in range(AHEAD + 2)]
+
+
+def pretrain_batch(
+    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *,
+    seed: int, step: int, batch_size: int, views: int = 2, out: Sequence[np.ndarray] | None = None,
+) -> PretrainBatch:  # fmt: skip
+    """`views` independent views of each slice of step `step`.
+
+    Args:
+        slices: a slice store, or its copy on a device.
+        out: one array per view to write to; saves what fresh memory costs. Not for a device.
+    """
+    chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
+    drawn = draw_views(slices, chosen, law, seed=seed, step=step, views=views)
+    if isinstance(slices, render_device.DeviceSlices):
+        return PretrainBatch(tuple(render_device.render(slices, chosen, p, intensity) for p in drawn), chosen)
+    targets = out or [None] * views
+    return PretrainBatch(
+        tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True)), chosen
+    )
+
+
+def finetune_batch(
+    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *, seed: int, step: int, batch_size: int
+) -> FinetuneBatch:
+    """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
+    chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
+    (p,) = draw_views(slices, chosen, law, seed=seed, step=step, views=1)
+    if isinstance(slices, render_device.DeviceSlices):
+        images = render_device.render(slices, chosen, p, intensity)
+        return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)
+    return FinetuneBatch(render(slices, chosen, p, intensity), render_labels(slices, chosen, p), chosen)
+
+
+def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:
+    """Whole slices squeezed to `size` x `size`, nothing drawn: float32 [B, C, S, S], for vital signs."""
+    rows = np.asarray(rows, np.int64)
+    return render(slices, rows, _whole(slices, rows, size), intensity)
+
+
+def whole_labels(slices: Any, rows: Sequence[int], size: int) -> np.ndarray:
+    """The masks of `whole_batch`: uint8 [B, S, S]."""
+    rows = np.asarray(rows, np.int64)
+    return render_labels(slices, rows, _whole(slices, rows, size))
+
+
+def _whole(slices: Any, rows: np.ndarray, size: int) -> ViewParams:
+    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    zero, one = np.zeros(len(rows), np.int64), np.ones(len(rows))
+    return ViewParams(zero, zero, height, width, zero > 0, one, one, size)
+
+
+class _Failure(NamedTuple):
+    error: BaseException
+
+
+_END = object()
+
+
+def prefetch(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
+    """`items`, up to `depth` of them made ahead by one thread; same order, same exceptions.
+
+    One thread is enough: cv2 and numpy release the interpreter. Worker processes cost more than they
+    bring. The thread ends with the items, with an exception, or when the consumer stops.
+    """
+    ready: queue.Queue = queue.Queue(maxsize=max(1, depth))
+    stop = threading.Event()
+
+    def work() -> None:
+        try:
+            for item in items:
+                ready.put(item)
+                if stop.is_set():
+                    return
+            ready.put(_END)
+        except BaseException as error:  # noqa: BLE001 it is raised where the item was wanted
+            ready.put(_Failure(error))
+
+    thread = threading.Thread(target=work, name="sslseg-prefetch", daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not _END:
+            if isinstance(item, _Failure):
+                raise item.error
+            yield item
+    finally:
+        stop.set()
+        while thread.is_alive():  # a put that waits for room has to find some before the thread can end
+            with contextlib.suppress(queue.Empty):
+                ready.get(timeout=0.05)

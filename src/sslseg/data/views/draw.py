@@ -1,0 +1,139 @@
+"""Random views, drawn first and applied afterwards.
+
+`draw` makes every random choice of a batch at once; `render` (CPU) and `render_device` (matrix
+products) apply the same choices to pixels. What was drawn can be stored and replayed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from sslseg.config.names import ParamError
+
+TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the centre fallback
+
+
+@dataclass(frozen=True)
+class ViewLaw:
+    """How views are drawn (the knobs of `params.Views`).
+
+    Attributes:
+        size: side of a view, pixels.
+        crop_scale: smallest and largest area of a crop, share of the slice.
+        flip: probability of a horizontal flip.
+        brightness, contrast: largest relative change.
+        jitter: probability that brightness and contrast are changed (both or neither).
+        jitter_law: "factor" (torchvision ColorJitter) or "uint16" (flaw F2).
+        ratio: smallest and largest width/height of a crop; torchvision's default.
+    """
+
+    size: int
+    crop_scale: tuple[float, float]
+    flip: float
+    brightness: float
+    contrast: float
+    jitter: float
+    jitter_law: str = "factor"
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+
+    def __post_init__(self) -> None:
+        if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ParamError(f"crop_scale: must be two shares, smaller first; not {self.crop_scale!r}")
+        if self.jitter_law not in ("factor", "uint16"):
+            raise ParamError(f"jitter_law: must be factor or uint16; not {self.jitter_law!r}")
+
+    @classmethod
+    def of(cls, p: Any) -> ViewLaw:
+        """The law that resolved parameters (`params.Views`) ask for."""
+        return cls(
+            p.image_size, tuple(p.crop_scale), p.flip, p.brightness, p.contrast, p.jitter, p.jitter_law
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class ViewParams:
+    """The choices for B views; arrays are [B].
+
+    Attributes:
+        top, left, height, width: crop in pixels of the slice, int64.
+        flip: mirror left-right after the crop, bool.
+        brightness: "factor": b, 1 = unchanged; "uint16": share of 65,535 that is added, 0 = unchanged.
+        contrast: c, 1 = unchanged.
+        size: side of the rendered view, pixels.
+        jitter_law: as in ViewLaw.
+    """
+
+    top: np.ndarray
+    left: np.ndarray
+    height: np.ndarray
+    width: np.ndarray
+    flip: np.ndarray
+    brightness: np.ndarray
+    contrast: np.ndarray
+    size: int
+    jitter_law: str = "factor"
+
+    def __len__(self) -> int:
+        return len(self.top)
+
+    def to_json(self) -> str:
+        """Text from which `from_json` makes equal arrays, bit for bit."""
+        return json.dumps(
+            {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> ViewParams:
+        """The inverse of `to_json`."""
+        kinds = {"flip": np.bool_, "brightness": np.float64, "contrast": np.float64}
+        raw = json.loads(text)
+        arrays = {
+            f.name: np.asarray(raw[f.name], kinds.get(f.name, np.int64))
+            for f in fields(cls)
+            if f.name not in ("size", "jitter_law")
+        }
+        return cls(**arrays, size=raw["size"], jitter_law=raw["jitter_law"])
+
+
+def _crops(
+    law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Height, width, found [B]: the first of TRIES that fits, else (not found) the largest of legal ratio."""
+    shape = (TRIES, len(heights))
+    area = heights * widths * rng.uniform(*law.crop_scale, shape)
+    ratio = np.exp(rng.uniform(*np.log(law.ratio), shape))
+    w, h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
+    fits = (w > 0) & (w <= widths) & (h > 0) & (h <= heights)
+    first = fits.argmax(0)
+    w, h = (np.take_along_axis(v, first[None], 0)[0] for v in (w, h))
+    low, high = min(law.ratio), max(law.ratio)
+    h_else = np.where(widths / heights < low, np.rint(widths / low), heights)
+    w_else = np.where(widths / heights > high, np.rint(heights * high), widths)
+    found = fits.any(0)
+    return np.where(found, h, h_else).astype(np.int64), np.where(found, w, w_else).astype(np.int64), found
+
+
+def draw(law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator) -> ViewParams:
+    """Draw one view of each of B slices of `heights` x `widths` pixels ([B] each).
+
+    Crops follow torchvision's RandomResizedCrop (area uniform, ratio log-uniform, ten tries, then the
+    centre), brightness and contrast its ColorJitter. "uint16": albumentations 1.1.0
+    RandomBrightnessContrast on uint16, where brightness is an addend in units of 65,535 (flaw F2).
+    """
+    heights, widths = np.asarray(heights, np.int64), np.asarray(widths, np.int64)
+    B = len(heights)
+    h, w, found = _crops(law, heights, widths, rng)
+    top = np.where(found, rng.integers(0, heights - h + 1), (heights - h) // 2)
+    left = np.where(found, rng.integers(0, widths - w + 1), (widths - w) // 2)
+    flip = rng.random(B) < law.flip
+    jittered = rng.random(B) < law.jitter
+    brightness = rng.uniform(-law.brightness, law.brightness, B) * jittered
+    # A factor of 0 would make the view constant; ColorJitter(1.0) draws it with probability 0.
+    contrast = np.maximum(1 + rng.uniform(-law.contrast, law.contrast, B) * jittered, 1e-6)
+    if law.jitter_law == "factor":
+        brightness = np.maximum(1 + brightness, 1e-6)
+    return ViewParams(top, left, h, w, flip, brightness, contrast, law.size, law.jitter_law)

@@ -1,0 +1,169 @@
+"""Is the network's input what it should be? Asked before the first step of every training.
+
+The original's flaws F1-F3 (a nearly constant input, blank crops, wrapped voxels) trained for hours
+without a word; each has a number here, and a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sslseg.data.source import IGNORE
+from sslseg.data.streams import stream
+from sslseg.data.views.batches import order
+from sslseg.data.views.draw import ViewLaw, draw
+from sslseg.data.views.render import render, render_labels
+
+CROPS = 512  # flaw F2 blanks 9.4 % of them: 48 expected against a limit of 10
+CHUNK = 64
+SLICES = 200  # looked at for raw shares, evenly over at most
+VOLUMES = 8  # whole volumes: the law clips 1 + 1 % of a volume, not of a slice
+STD_LOW, STD_HIGH = 0.1, 10.0  # flaw F1 leaves 0.004; any sane law lies between 0.3 and 3
+MEAN_LIMIT = 5.0
+DEAD_STD, DEAD_LIMIT = 1e-3, 0.02  # s.d. as a share of the typical crop's; share of crops
+OFFSET_STDS, OFFSET_LIMIT = 20.0, 0.02  # flaw F2 moves 8.9 % of crops by about 80 typical s.d.
+CLIPPED_LIMIT = 0.05
+WRAP, WRAPPED_LIMIT = 2.0**15, 0.005  # a 16-bit wrap is a jump of 65,536; resampling halves it at worst
+LOST_LIMIT = 0.9
+
+
+def _raw(slices: Any, rows: np.ndarray, intensity: Any) -> dict[str, float]:
+    """Shares of voxels of the volumes that `rows` [B] come from, before any view is made."""
+    volume = slices.index["volume"].to_numpy()
+    seen = np.flatnonzero(np.isin(volume, np.unique(volume[rows])[:VOLUMES]))
+    seen = seen[np.unique(np.linspace(0, len(seen) - 1, SLICES).astype(int))]
+    low, high, _, _ = (np.asarray(a)[:, :, None, None] for a in intensity.affine(slices, seen))
+    scale, zero = (slices.volumes[name][volume[seen]][:, :, None, None] for name in ("scale", "intercept"))
+    voxels, clipped, jumps, beyond = 0, 0, 0, 0
+    for i, row in enumerate(seen.tolist()):
+        code = np.asarray(slices.codes(row)).astype(np.float32)
+        value = code * scale[i] + zero[i]
+        voxels += code.size
+        clipped += int(((code < low[i]) | (code > high[i])).sum())
+        beyond += int(((value < 0) | (value >= 256)).sum())
+        # A scale above 1 holds more than 16 bits of range: it cannot come from a 16-bit cast.
+        jumps += int(((np.abs(np.diff(value)) >= WRAP) & (scale[i] <= 1)).sum())
+    return {
+        "probe/clipped_share": clipped / voxels,
+        "probe/wrapped_share": jumps / voxels,
+        "probe/uint8_wrap_share": beyond / voxels,
+    }
+
+
+def _crops(batch: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    """Mean, s.d. and "has foreground" (0 without labels) of every crop: [B, 3]."""
+    found = np.zeros(len(batch)) if labels is None else ((labels > 0) & (labels != IGNORE)).any((1, 2))
+    return np.array(
+        [(v.mean(dtype=np.float64), v.std(dtype=np.float64), f) for v, f in zip(batch, found, strict=True)]
+    )
+
+
+def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, float]:
+    mean, std, found = crops.T
+    constant = 1e-9 * (1 + np.abs(mean))
+    alive = std > constant
+    typical = float(np.median(std[alive])) if alive.any() else 0.0
+    metrics = {
+        "probe/mean": float(mean.mean()),
+        "probe/std": float(np.sqrt(np.square(std).mean() + mean.var())),
+        "probe/crop_std": typical,
+        "probe/dead_share": float((~(std > np.maximum(DEAD_STD * typical, constant))).mean()),
+        "probe/offset_share": float(
+            (np.abs(mean - np.median(mean)) > OFFSET_STDS * typical + constant).mean()
+        ),
+    }
+    if foreground is not None and foreground.any():
+        metrics["probe/masks_lost_share"] = float((found[foreground] == 0).mean())
+    return metrics
+
+
+def probe(
+    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Any, rows: Sequence[int], intensity: Any
+) -> dict[str, float]:
+    """Metrics of a batch as the network gets it, and of the voxels it was made from.
+
+    Args:
+        batch: float32 [B, C, S, S].
+        labels: uint8 [B, S, S], or None.
+        slices, rows, intensity: what the batch was rendered from.
+
+    Returns:
+        probe/mean, probe/std: of all values; probe/crop_std: the typical (median) crop's s.d.
+        probe/dead_share: crops that are constant, or whose s.d. is below 0.001 of the typical crop's.
+        probe/offset_share: crops whose mean lies 20 typical s.d. away from the typical mean.
+        probe/clipped_share: voxels of the volumes beyond the intensity law's limits; the law is 1 + 1 %.
+        probe/wrapped_share: neighbours that differ as only a wrapped 16-bit cast makes them differ.
+        probe/uint8_wrap_share: voxels that the original's cast to uint8 would have wrapped (F3). Nothing
+        here casts, so this is a number to know, not a fault.
+        probe/masks_lost_share: views without foreground, of slices that have some (only with labels).
+    """
+    rows = np.asarray(rows)
+    foreground = None if labels is None else slices.index["foreground"].to_numpy()[rows] > 0
+    return _metrics(_crops(batch, labels), foreground) | _raw(slices, rows, intensity)
+
+
+def examine(
+    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *, seed: int,
+    crops: int = CROPS, labelled: bool = False,
+) -> dict[str, float]:  # fmt: skip
+    """`probe` of `crops` views drawn for the purpose (stream "probe"): a batch is too small to tell.
+
+    Args:
+        labelled: render the labels too; every row must have some.
+    """
+    rng = stream(seed, "probe")
+    chosen = order(rows, seed=seed, step=0, batch_size=crops)
+    height, width = (slices.index[name].to_numpy() for name in ("height", "width"))
+    seen = []
+    for piece in np.array_split(chosen, -(-crops // CHUNK)):
+        params = draw(law, height[piece], width[piece], rng)
+        labels = render_labels(slices, piece, params) if labelled else None
+        seen.append(_crops(render(slices, piece, params, intensity), labels))
+    foreground = slices.index["foreground"].to_numpy()[chosen] > 0 if labelled else None
+    return _metrics(np.concatenate(seen), foreground) | _raw(slices, chosen, intensity)
+
+
+def verdict(metrics: dict[str, float]) -> list[str]:
+    """One sentence per fault, naming the flaw and the limit; empty if the input is sound."""
+    m, faults = metrics, []
+    # The crop's s.d., because offsets between crops (flaw F2) would hide flaw F1 in that of all values.
+    if not (m["probe/crop_std"] >= STD_LOW and m["probe/std"] <= STD_HIGH):  # also when one is NaN
+        faults.append(
+            f"flaw F1: the typical crop's standard deviation is {m['probe/crop_std']:.4g} (all values: "
+            f"{m['probe/std']:.4g}), wanted {STD_LOW:g} to {STD_HIGH:g}; "
+            "intensities are scaled twice or not at all, look at norm"
+        )
+    if not abs(m["probe/mean"]) <= MEAN_LIMIT:
+        faults.append(
+            f"flaw F1: the input's mean is {m['probe/mean']:.4g}, wanted within ±{MEAN_LIMIT:g}; look at norm"
+        )
+    if m["probe/dead_share"] > DEAD_LIMIT:
+        faults.append(
+            f"flaw F2: {m['probe/dead_share']:.1%} of the crops are blank, limit {DEAD_LIMIT:.0%}; "
+            "look at jitter_law, and at the slices themselves"
+        )
+    if m["probe/offset_share"] > OFFSET_LIMIT:
+        faults.append(
+            f"flaw F2: {m['probe/offset_share']:.1%} of the crops are moved more than {OFFSET_STDS:g} "
+            f"standard deviations away from the others, limit {OFFSET_LIMIT:.0%}; look at jitter_law"
+        )
+    if m["probe/clipped_share"] > CLIPPED_LIMIT:
+        faults.append(
+            f"{m['probe/clipped_share']:.1%} of the voxels are clipped, limit {CLIPPED_LIMIT:.0%} "
+            "(the law clips 1 + 1 %); the store's percentiles are not those of its voxels"
+        )
+    if m["probe/wrapped_share"] > WRAPPED_LIMIT:
+        faults.append(
+            f"flaw F3: {m['probe/wrapped_share']:.2%} of neighbouring voxels differ by half the range of "
+            f"16 bits or more, limit {WRAPPED_LIMIT:.2%}; a cast has wrapped them, "
+            "look at the source files' data type"
+        )
+    if m.get("probe/masks_lost_share", 0.0) > LOST_LIMIT:
+        faults.append(
+            f"{m['probe/masks_lost_share']:.1%} of the views of slices with foreground have none, "
+            f"limit {LOST_LIMIT:.0%}; labels and images do not belong together, or crops are too small"
+        )
+    return faults

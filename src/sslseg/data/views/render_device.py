@@ -1,0 +1,156 @@
+"""Drawn views become pixels where the network is: two batched matrix products.
+
+The slice store lies on the device; one view is (rows) @ slice @ (columns) with the weights of an
+antialiased bilinear resize, so the result is torchvision's crop and resize up to float32 rounding (with
+float32 matrix products in full precision, torch's default), and so is that of the CPU back-end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.views.render import UINT16_MAX, coefficients
+
+ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
+
+if TYPE_CHECKING:
+    import torch
+
+    from sslseg.data.views.draw import ViewParams
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceSlices:
+    """The voxels of a slice store on a device, beside the store itself.
+
+    Attributes:
+        slices: the store: index and volumes stay on the CPU.
+        codes: int16, flat, as in the shard.
+        labels: uint8, flat, or None.
+    """
+
+    slices: Any
+    codes: torch.Tensor
+    labels: torch.Tensor | None
+
+    @property
+    def index(self) -> Any:
+        """The store's index."""
+        return self.slices.index
+
+
+def place(slices: Any, device: torch.device, *, labels: bool = False) -> Any:
+    """Where views are made for a network on `device`: the store itself beside a CPU, else its copy on there.
+
+    A CUDA device that has not `ROOM` times the memory free gets its views from the CPU.
+    """
+    import torch
+
+    if device.type != "cuda":
+        return slices
+    wanted = slices.codes_flat.nbytes + labels * slices.labels_flat.nbytes
+    free, _ = torch.cuda.mem_get_info(device)
+    return upload(slices, device, labels=labels) if ROOM * wanted < free else slices
+
+
+def upload(slices: Any, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
+    """Copy the shard (and, if asked, the labels) to `device`: two bytes a voxel (and one)."""
+    import torch
+
+    def copy(flat: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.array(flat)).to(device)
+
+    return DeviceSlices(slices, copy(slices.codes_flat), copy(slices.labels_flat) if labels else None)
+
+
+def _send(array: np.ndarray, like: torch.Tensor, kind: str) -> torch.Tensor:
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, kind))
+    return tensor.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else tensor
+
+
+def _sources(length: torch.Tensor, size: int, mirrored: torch.Tensor | None) -> torch.Tensor:
+    """Centres [B, S] of the output pixels, in pixels of a crop of `length` [B]."""
+    import torch
+
+    i = torch.arange(size, device=length.device).expand(len(length), size)
+    if mirrored is not None:
+        i = torch.where(mirrored[:, None], size - 1 - i, i)
+    return (i + 0.5) * (length[:, None] / size)
+
+
+def _weights(
+    length: torch.Tensor, longest: int, size: int, mirrored: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Weights [B, S, L] of an antialiased bilinear resize of `length` [B] pixels to `size`.
+
+    A triangle as wide as the shrinkage, at least one pixel, cut at the crop and normalised: torch
+    aten/native/cpu/UpSampleKernel.cpp, HelperInterpLinear with antialias.
+    """
+    import torch
+
+    centre = _sources(length, size, mirrored)[:, :, None]
+    j = torch.arange(longest, device=length.device)
+    support = (length / size).clamp(min=1)[:, None, None]
+    weight = (1 - (j + 0.5 - centre).abs() / support).clamp(min=0) * (j < length[:, None, None])
+    return weight / weight.sum(2, keepdim=True)
+
+
+def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[torch.Tensor, ...]:
+    """Shard offset of each crop's first pixel, and height, width of the slices: int64 [B, 1, 1] each."""
+    table = d.slices.index
+    H, W, start = (table[name].to_numpy()[rows] for name in ("height", "width", column))
+    return tuple(
+        _send(v, d.codes, "int64")[:, None, None] for v in (start + params.top * W + params.left, H, W)
+    )
+
+
+def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+    """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
+    import torch
+
+    rows = np.asarray(rows)
+    k = coefficients(d.slices, rows, params, intensity)
+    gain, low, high, base, pull, share = (
+        _send(v, d.codes, "float32")[:, :, None, None]
+        for v in (k.gain, k.low, k.high, k.base, k.pull, k.share)
+    )
+    start, H, W = _geometry(d, rows, params, "offset")
+    h, w = (_send(v, d.codes, "float32") for v in (params.height, params.width))
+    tall, broad = int(params.height.max()), int(params.width.max())
+    y = torch.arange(tall, device=d.codes.device)[:, None].clamp(max=h[:, None, None].long() - 1)
+    x = torch.arange(broad, device=d.codes.device).clamp(max=w[:, None, None].long() - 1)
+    channel = torch.arange(d.slices.channels, device=d.codes.device)[:, None, None]
+    pixels = d.codes[(start + y * W + x)[:, None] + channel * (H * W)[:, None]].float()
+    raw = params.jitter_law == "uint16"
+    if not raw:
+        pixels = (pixels * gain).clamp_(low, high)
+    mirrored = _send(params.flip, d.codes, "bool")
+    down, across = _weights(h, tall, params.size), _weights(w, broad, params.size, mirrored)
+    view = down[:, None] @ pixels @ across[:, None].mT
+    if raw:
+        return (view * gain + pull).clamp_(0, UINT16_MAX).clamp_(low, high) * share + base
+    mean = (share * view.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
+    mean = mean - _send(k.drift, d.codes, "float32")[:, None, None, None]
+    return view.add_(base + pull * mean)
+
+
+def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
+    """Labels of `rows`, uint8 [B, S, S] on the device: equal to `render.render_labels`.
+
+    Raises:
+        DataError: a row has no label, or labels were not uploaded.
+    """
+    rows = np.asarray(rows)
+    if d.labels is None or (d.slices.index["label_offset"].to_numpy()[rows] < 0).any():
+        raise DataError("wanted labelled slices with their labels on the device; upload(…, labels=True)")
+    start, _, W = _geometry(d, rows, params, "label_offset")
+    h, w = (_send(v, d.codes, "float64") for v in (params.height, params.width))
+    y = _sources(h, params.size, None).long()[:, :, None]
+    x = _sources(w, params.size, _send(params.flip, d.codes, "bool")).long()[:, None, :]
+    return d.labels[start + y * W + x]

@@ -1,0 +1,1 @@
+"""The same sums as timm, smp and torch make, in fewer steps on a CPU."""

@@ -1,0 +1,1 @@
+"""Encoders out of other people's checkpoints."""

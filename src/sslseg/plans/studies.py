@@ -1,0 +1,51 @@
+"""Named grids. A study is a row here; `-P study=<name>` runs it.
+
+An explicit knob of the sweep wins over the study's value.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sslseg.config.names import ParamError
+from sslseg.config.params import Sweep
+
+PAPER_BUDGETS = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)  # [C] ratios .001 … 1 of 1,498 slices
+PAPER_SEEDS = (0, 13, 42, 123, 1111, 77, 62, 91, 7, 5)  # [C] sweeps/grid_search_helper.py
+SIX = ("scratch", "supervised", "byol-natural", "byol-target", "supervised+byol-target",
+       "byol-natural+byol-target")  # fmt: skip
+SEVEN = (*SIX, "phantom-supervised")
+
+STUDIES: dict[str, dict] = {
+    # The whole study of the paper: 6 × 10 × 10 = 600 cells, for a GPU and a network.
+    "paper": {
+        "dataset": "acdc", "pipelines": SIX, "budgets": PAPER_BUDGETS, "seeds": PAPER_SEEDS,
+        "preset": "paper-text", "pretrain_preset": "paper", "imagenet": "timm:resnet50.a1_in1k",
+    },
+    # The one whose results are committed: EfficientNet-Lite0, small input, a few hundred steps.
+    "paper-cpu": {
+        "dataset": "acdc", "pipelines": SEVEN, "budgets": (3, 15, 75, 0), "seeds": (0, 1, 2),
+        "preset": "cpu", "pretrain_preset": "cpu", "imagenet": "bundled:efficientnet_lite0",
+        "pretrain": "save_epochs=0,1,2,3,4,5,6",
+    },
+    # Minutes on two cores, no data and no network wanted.
+    "demo": {
+        "dataset": "demo", "pipelines": SEVEN, "budgets": (3, 30, 0), "seeds": (0,),
+        "preset": "demo", "pretrain_preset": "demo", "imagenet": "bundled:efficientnet_lite0",
+    },
+}  # fmt: skip
+DEFAULTS = {"dataset": "demo", "pipelines": SEVEN, "budgets": (30,), "seeds": (0,), "preset": "cpu", "pretrain_preset": "cpu",
+            "imagenet": "bundled:efficientnet_lite0"}  # fmt: skip
+
+
+def fill(p: Sweep) -> Sweep:
+    """The sweep with every knob that was left empty taken from its study.
+
+    Raises:
+        ParamError: no study of that name.
+    """
+    if p.study and p.study not in STUDIES:
+        raise ParamError(f"study: must be one of {', '.join(STUDIES)}; not {p.study!r}")
+    values = {**DEFAULTS, **STUDIES.get(p.study, {})}
+    declared = {f.name: f.default for f in dataclasses.fields(Sweep)}
+    return dataclasses.replace(p, **{k: v for k, v in values.items() if getattr(p, k) == declared[k]})

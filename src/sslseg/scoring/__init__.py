@@ -1,0 +1,1 @@
+"""What a segmentation is worth: pixels, slices, volumes, surfaces, ejection fractions."""

@@ -1,0 +1,169 @@
+"""What a cardiologist reads off the masks of ED and ES, and how far it is from the truth."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from sslseg.data.source import Published
+from sslseg.scoring.volumes import intervals
+
+CAVITIES, MUSCLE = ("LV", "RV"), "MYO"  # class names of acdc, mnms and phantom
+DENSITY = 1.05  # g/ml of heart muscle, ACDC challenge
+LIMITS = 1.96  # standard deviations around the bias: Bland and Altman's limits of agreement
+OFFICIAL_ORDER = ("LV", "RV", "MYO")  # ACDC's own script: labels 3, 1, 2
+
+
+def applies(classes: Collection[str], phases: Collection[str]) -> bool:
+    """Whether the data names a ventricle and has both phases."""
+    return {"ED", "ES"} <= set(phases) and bool(set(CAVITIES) & set(classes))
+
+
+def measure(table: pd.DataFrame) -> pd.DataFrame:
+    """Clinical quantities of every patient with both phases, from the rows of `cases.score`.
+
+    EDV, ESV and stroke volume in ml, ejection fraction in %, muscle mass at ED in g, muscle volume at ES
+    in ml. A cavity missed at ED or ES gives the worst ejection fraction there could be, 0 or 100 %,
+    whichever is farther from the truth; a predicted one below 0 or above 100 % is drawn to the bound.
+
+    Args:
+        table: also with columns patient and phase.
+
+    Returns:
+        patient, quantity, unit, truth, prediction, error (prediction - truth), worst_case (bool).
+    """
+    rows = []
+    for patient, part in table[table["phase"].isin(["ED", "ES"])].groupby("patient", sort=False):
+        by = part.set_index(["class", "phase"])
+        for name in CAVITIES:
+            if {(name, "ED"), (name, "ES")} <= set(by.index):
+                ed, es = by.loc[(name, "ED")], by.loc[(name, "ES")]
+                rows += [{"patient": patient, **row} for row in _cavity(name, ed, es)]
+        if {(MUSCLE, "ED"), (MUSCLE, "ES")} <= set(by.index):
+            ed, es = by.loc[(MUSCLE, "ED")], by.loc[(MUSCLE, "ES")]
+            rows += [
+                {"patient": patient, **_row(f"{MUSCLE} ED mass", "g", *_pair(ed, DENSITY), _missed(ed))},
+                {"patient": patient, **_row(f"{MUSCLE} ESV", "ml", *_pair(es), _missed(es))},
+            ]
+    return pd.DataFrame(rows)
+
+
+def _pair(row: pd.Series, factor: float = 1.0) -> tuple[float, float]:
+    return float(row["truth_ml"]) * factor, float(row["prediction_ml"]) * factor
+
+
+def _missed(*rows: pd.Series) -> bool:
+    return any(row["status"] in ("missed", "invented") for row in rows)
+
+
+def _row(quantity: str, unit: str, truth: float, prediction: float, worst: bool) -> dict:
+    return {"quantity": quantity, "unit": unit, "truth": truth, "prediction": prediction,
+            "error": prediction - truth, "worst_case": worst}  # fmt: skip
+
+
+def _cavity(name: str, ed: pd.Series, es: pd.Series) -> list[dict]:
+    (edv, edv_hat), (esv, esv_hat) = _pair(ed), _pair(es)
+    worst = _missed(ed, es)
+    truth = 100 * (edv - esv) / edv if edv else np.nan
+    if worst or not edv_hat:
+        fraction = 0.0 if truth > 50 else 100.0
+    else:
+        fraction = float(np.clip(100 * (edv_hat - esv_hat) / edv_hat, 0, 100))
+    return [
+        _row(f"{name} EDV", "ml", edv, edv_hat, _missed(ed)),
+        _row(f"{name} ESV", "ml", esv, esv_hat, _missed(es)),
+        _row(f"{name} SV", "ml", edv - esv, edv_hat - esv_hat, worst),
+        _row(f"{name} EF", "%", truth, fraction, worst),
+    ]
+
+
+def agreement(measured: pd.DataFrame, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Bland and Altman's bias and limits, correlation, and mean absolute error with its 95 % interval.
+
+    Returns:
+        quantity, unit, patients, worst_cases, bias, sd, lower, upper (limits of agreement), r, mae,
+        mae_low, mae_high. sd and limits need two patients, r three; else NaN.
+    """
+    rows = []
+    for quantity, part in measured.groupby("quantity", sort=False):
+        part = part.dropna(subset=["error"])
+        errors, n = part["error"].to_numpy(float), len(part)
+        if not n:
+            continue
+        sd = float(errors.std(ddof=1)) if n > 1 else np.nan
+        low, high = intervals(np.abs(errors)[:, None], resamples, rng)
+        rows.append(
+            {"quantity": quantity, "unit": part["unit"].iloc[0], "patients": n,
+             "worst_cases": int(part["worst_case"].sum()), "bias": errors.mean(), "sd": sd,
+             "lower": errors.mean() - LIMITS * sd, "upper": errors.mean() + LIMITS * sd,
+             "r": _correlation(part), "mae": np.abs(errors).mean(), "mae_low": low[0], "mae_high": high[0]}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _correlation(part: pd.DataFrame) -> float:
+    truth, prediction = part["truth"].to_numpy(float), part["prediction"].to_numpy(float)
+    if len(part) < 3 or np.ptp(truth) == 0 or np.ptp(prediction) == 0:
+        return float("nan")
+    return float(np.corrcoef(truth, prediction)[0, 1])
+
+
+def beside(found: pd.DataFrame, published: Sequence[Published]) -> pd.DataFrame:
+    """What others have published next to `agreement`, quantity by quantity; nothing where none has.
+
+    Of the published ones bias and standard deviation are known; their mean absolute error is what normal
+    errors of these would have (the folded normal's mean), and has no interval.
+
+    Returns:
+        quantity, unit, who, data, patients, r, bias, sd, mae, mae_low, mae_high, source.
+    """
+    rows = []
+    for ours in found.to_dict("records"):
+        theirs = [p for p in published if p.quantity == ours["quantity"]]
+        shared = {"quantity": ours["quantity"], "unit": ours["unit"]}
+        if theirs:
+            measured = {
+                key: ours[key] for key in ("patients", "r", "bias", "sd", "mae", "mae_low", "mae_high")
+            }
+            rows.append({**shared, "who": "this run", "data": "", **measured, "source": ""})
+        rows += [
+            {**shared, "who": p.method, "data": p.data, "patients": p.patients, "r": p.r, "bias": p.bias, "sd": p.sd,
+             "mae": folded(p.bias, p.sd), "mae_low": np.nan, "mae_high": np.nan, "source": p.source}
+            for p in theirs
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def folded(mean: float, sd: float) -> float:
+    """E|X| of a normal X."""
+    part = sd * np.sqrt(2 / np.pi) * np.exp(-(mean**2) / (2 * sd**2))
+    return float(part + mean * (1 - 2 * stats.norm.cdf(-mean / sd)))
+
+
+def acdc_csv(table: pd.DataFrame) -> str:
+    """The table of ACDC's own evaluation script: Dice, predicted volume and its error, in ml.
+
+    Its header, its order of classes, its natural order of names and its three decimals; a case is
+    named <patient>_<phase>. Dice of a structure absent from both is empty.
+
+    Args:
+        table: rows of `cases.score` with columns patient, phase and frame.
+    """
+    present = [name for name in OFFICIAL_ORDER if (table["class"] == name).any()]
+    lines = {}
+    for (patient, phase, frame), part in table.groupby(["patient", "phase", "frame"], sort=False):
+        by = part.set_index("class")
+        cells = [by.loc[name, key] for name in present for key in ("dice", "prediction_ml", "error_ml")]
+        text = ["" if np.isnan(v) else f"{v:.3f}" for v in cells]
+        lines[f"{patient}_{phase or f'frame{frame:02d}'}"] = text
+    head = ["Name", *(c for n in present for c in (f"Dice {n}", f"Volume {n}", f"Err {n}(ml)"))]
+    rows = [",".join([name, *lines[name]]) for name in sorted(lines, key=_natural)]
+    return "\n".join([",".join(head), *rows]) + "\n"
+
+
+def _natural(text: str) -> list[tuple[int, int, str]]:
+    return [(0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.split(r"(\d+)", text) if t]

@@ -1,0 +1,197 @@
+"""What a segmentation is worth, slice by slice, on whole slices.
+
+Slices are padded to multiples of 32 with the normalised zero, their labels with 255, so that the
+padding is in no count. Everything comes from one confusion matrix per slice (`scores.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslseg.config.names import DataError
+from sslseg.data.views.render import MULTIPLE, whole
+from sslseg.models.modes import evaluating
+from sslseg.scoring import phases
+from sslseg.scoring.pixels import confusion, dice, iou, mean
+from sslseg.training import losses
+from sslseg.training.losses import IGNORE
+
+if TYPE_CHECKING:
+    from sslseg.data.slices.intensity import Intensity
+    from sslseg.data.slices.slice_store import Slices
+
+COLUMNS = ("volume", "patient", "frame", "phase", "z")  # of the store's index, kept in the tables
+BATCH = 16  # slices per forward pass; a result may depend on it in the last digits only
+
+
+# ---------------------------------------------------------------- whole slices
+class WholeBatch(NamedTuple):
+    """`images` float32 [B, C, H32, W32]; `labels` uint8 [B, H32, W32], padding 255; `place` [B]."""
+
+    images: Tensor
+    labels: Tensor
+    place: np.ndarray  # position of each slice in the rows asked for
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Slices to evaluate: `batches` of equal padded size, and `table` (one entry a row, in row order)."""
+
+    batches: Iterable[WholeBatch]
+    table: dict[str, np.ndarray]
+
+
+def _batches(
+    slices: Slices, rows: np.ndarray, intensity: Intensity, batch_size: int, device: Any
+) -> Iterator[WholeBatch]:
+    height, width = (-(-slices.index[c].to_numpy()[rows] // MULTIPLE) for c in ("height", "width"))
+    place = np.lexsort((np.arange(len(rows)), width, height))
+    edges = np.flatnonzero(np.diff(height[place]) | np.diff(width[place])) + 1
+    for group in np.split(place, edges):
+        for start in range(0, len(group), batch_size):
+            chosen = group[start : start + batch_size]
+            pairs = [_padded(slices, int(row), intensity) for row in rows[chosen]]
+            images, labels = (
+                torch.from_numpy(np.stack(part)).to(device) for part in zip(*pairs, strict=True)
+            )
+            yield WholeBatch(images, labels, chosen)
+
+
+def _padded(slices: Slices, row: int, intensity: Intensity) -> tuple[np.ndarray, np.ndarray]:
+    image, (height, width) = whole(slices, row, intensity)
+    truth = slices.label(row)
+    wrong = (truth >= len(slices.classes)) & (truth != IGNORE)
+    if wrong.any():
+        raise DataError(
+            f"slice {row}: wanted labels 0..{len(slices.classes) - 1} or {IGNORE}, got {truth[wrong].max()}"
+        )
+    label = np.full(image.shape[1:], IGNORE, np.uint8)
+    label[:height, :width] = truth
+    return image, label
+
+
+def _lazy(slices: Slices, rows: Sequence[int], intensity: Intensity, batch_size: int, device: Any) -> Whole:
+    rows = np.asarray(rows, np.int64)
+    if not len(rows):
+        raise DataError("wanted annotated slices to evaluate on, got none: look at the split")
+    table = {"row": rows} | {c: slices.index[c].to_numpy()[rows] for c in COLUMNS}
+    return Whole(_batches(slices, rows, intensity, batch_size, device), table)
+
+
+def prepare(
+    slices: Slices, rows: Sequence[int], intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
+) -> Whole:
+    """Pad and normalise `rows` once, for many evaluations: a validation set, kept on `device`.
+
+    Raises:
+        DataError: no rows, a row without a label, or a label that is no class.
+    """
+    held = _lazy(slices, rows, intensity, batch_size, device)
+    return Whole(tuple(held.batches), held.table)
+
+
+# ---------------------------------------------------------------- evaluation
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network is worth.
+
+    Attributes:
+        per_slice: columns row, volume, patient, frame, phase, z, jaccard_loss and, for every
+            class with the background, iou/<class> and dice/<class>; in the order of the rows.
+        per_volume: see `patients.per_volume`.
+        summary: iou, iou/<class>, dice/<class>, jaccard_loss, patient_iou/<class>,
+            patient_dice/<class>; foreground classes only. A class that is nowhere to be scored has no
+            entry; `iou`, the mean of iou/<class>, is NaN when none has.
+        counts: int64 [N, K, K], one confusion matrix per slice.
+        masks: row -> uint8 [H32, W32], what was predicted where masks were asked for, padding and all.
+    """
+
+    per_slice: dict[str, np.ndarray]
+    per_volume: dict[str, np.ndarray]
+    summary: dict[str, float]
+    counts: np.ndarray
+    masks: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def evaluate(
+    unet: nn.Module,
+    slices: Slices,
+    rows: Sequence[int],
+    intensity: Intensity,
+    classes: Sequence[str],
+    *,
+    absent: str = "exclude",
+    batch_size: int = BATCH,
+    device: Any = "cpu",
+    keep: Collection[int] = (),
+) -> Evaluation:
+    """Score `unet` on whole annotated slices, in float32, eval mode; its modes are put back.
+
+    Args:
+        classes: names, background first.
+        absent: see `iou`; volumes always exclude.
+        keep: rows whose predicted masks are handed out too.
+
+    Raises:
+        DataError: see `prepare`.
+    """
+    held = _lazy(slices, rows, intensity, batch_size, device)
+    return evaluate_prepared(unet, held, classes=classes, absent=absent, device=device, keep=keep)
+
+
+def evaluate_prepared(
+    unet: nn.Module,
+    held: Whole,
+    *,
+    classes: Sequence[str],
+    absent: str = "exclude",
+    device: Any = "cpu",
+    keep: Collection[int] = (),
+) -> Evaluation:
+    """`evaluate` on slices that `prepare` made."""
+    place, counts, loss, masks = [], [], [], {}
+    with evaluating(unet):
+        for batch in held.batches:
+            logits, truth = unet(batch.images.to(device)), batch.labels.to(device)
+            predicted = logits.argmax(1)
+            counts.append(confusion(truth, predicted, len(classes)))
+            loss.append(losses.jaccard_per_slice(logits, truth))
+            place.append(batch.place)
+            for row, mask in zip(held.table["row"][batch.place].tolist(), predicted, strict=True):
+                if row in keep:
+                    masks[row] = mask.to(torch.uint8).cpu().numpy()
+    back = np.argsort(np.concatenate(place))
+    total = torch.cat(counts).cpu().numpy()[back]
+    lost = torch.cat(loss).double().cpu().numpy()[back]
+    return _evaluation(held.table, total, lost, masks, classes, absent)
+
+
+def _evaluation(
+    table, counts: np.ndarray, loss: np.ndarray, masks: dict, classes: Sequence[str], absent: str
+) -> Evaluation:
+    scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
+    columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}
+    per_slice = table | {"jaccard_loss": loss} | columns
+    per_volume = phases.per_volume(table, counts, classes)
+    foreground = [f"{s}/{name}" for s in scores for name in classes[1:]]
+    summary = {key: mean(per_slice[key]) for key in foreground}
+    summary |= {f"patient_{key}": mean(per_volume[key]) for key in foreground}
+    summary = {key: value for key, value in summary.items() if not np.isnan(value)}
+    summary["iou"] = mean([summary.get(f"iou/{name}", np.nan) for name in classes[1:]])
+    return Evaluation(per_slice, per_volume, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
+
+
+def predict_whole(
+    unet: nn.Module, slices: Slices, row: int, intensity: Intensity, *, device: Any = "cpu"
+) -> np.ndarray:
+    """The class of every pixel of one slice, uint8 [H, W]."""
+    image, (height, width) = whole(slices, row, intensity)
+    with evaluating(unet):
+        logits = unet(torch.from_numpy(image)[None].to(device))
+    return logits.argmax(1)[0, :height, :width].to(torch.uint8).cpu().numpy()

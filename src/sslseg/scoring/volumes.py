@@ -1,0 +1,146 @@
+"""Whole volumes at their original resolution: scores of every case, and of a cohort.
+
+Policy for a structure that is not everywhere:
+  absent    in neither truth nor prediction: no score, left out of means, counted;
+  missed    in the truth alone, and
+  invented  in the prediction alone: the worst case, Dice and IoU 0, distances the image's diagonal.
+            Never left out: else a network that finds less would get better distances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sslseg.data.source import IGNORE
+from sslseg.scoring import surface
+
+STATUS = ("found", "missed", "invented", "absent")
+SCORES = ("dice", "iou", "hd_mm", "hd95_mm", "assd_mm", "absolute_error_ml")
+ML_PER_MM3 = 1e-3
+
+
+def score(
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float], classes: Sequence[str]
+) -> list[dict[str, Any]]:
+    """One entry for each foreground class of one volume.
+
+    Args:
+        truth: uint8 [Z, Y, X]; voxels of 255 count nowhere. prediction: the same shape.
+        spacing: (z, y, x) in mm.
+
+    Returns:
+        class, status, SCORES (NaN when absent), truth_ml, prediction_ml, error_ml (prediction - truth).
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"wanted a prediction of the truth's shape {truth.shape}, got {prediction.shape}")
+    known = truth != IGNORE
+    return [
+        {"class": name, **_one((truth == k) & known, (prediction == k) & known, spacing)}
+        for k, name in enumerate(classes)
+        if k
+    ]
+
+
+def score_regions(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    spacing: tuple[float, float, float],
+    regions: Mapping[str, Sequence[int]],
+) -> list[dict[str, Any]]:
+    """As `score`, of unions of classes that have a name of their own (nnU-Net's regions), as "region <name>".
+
+    Args:
+        regions: name -> class numbers; those of one class alone are left out, `score` has them.
+    """
+    known = truth != IGNORE
+    return [
+        {"class": f"region {name}",
+         **_one(np.isin(truth, held) & known, np.isin(prediction, held) & known, spacing)}
+        for name, held in regions.items()
+        if len(held) > 1
+    ]  # fmt: skip
+
+
+def _one(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, Any]:
+    voxel = float(np.prod(spacing)) * ML_PER_MM3
+    a, b = int(truth.sum()), int(prediction.sum())
+    volumes = {"truth_ml": a * voxel, "prediction_ml": b * voxel, "error_ml": (b - a) * voxel}
+    if not a and not b:
+        return {"status": "absent", **dict.fromkeys(SCORES, np.nan), **volumes}
+    if a and b:
+        hit = int((truth & prediction).sum())
+        values = (2 * hit / (a + b), hit / (a + b - hit), *surface.distances(truth, prediction, spacing))
+        status = "found"
+    else:
+        values = (0.0, 0.0, *[surface.diagonal(truth.shape, spacing)] * 3)
+        status = "missed" if a else "invented"
+    return {"status": status, **dict(zip(SCORES, (*values, abs(b - a) * voxel), strict=True)), **volumes}
+
+
+def slice_scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Dice and IoU of every slice and foreground class, NaN when absent from both; columns z, class."""
+    known, rows = truth != IGNORE, []
+    for k, name in enumerate(classes[1:], 1):
+        a, b = (truth == k) & known, (prediction == k) & known
+        hit, total = (v.sum(axis=(1, 2), dtype=float) for v in (a & b, a))
+        total += b.sum(axis=(1, 2))
+        with np.errstate(invalid="ignore"):
+            dice, iou = 2 * hit / total, hit / (total - hit)
+        rows += [{"z": z, "class": name, "dice": d, "iou": i}
+                 for z, (d, i) in enumerate(zip(dice, iou, strict=True))]  # fmt: skip
+    return rows
+
+
+# ---------------------------------------------------------------- cohort
+def summarise(table: pd.DataFrame, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Mean over patients of each class and score, with its 95 % bootstrap interval over patients.
+
+    A patient's volumes (ED and ES) are averaged first: a patient is the unit, and is drawn whole.
+
+    Args:
+        table: rows of `score` with a column `patient`.
+
+    Returns:
+        class, score (SCORES and failure_rate), mean, low, high, patients.
+    """
+    table = table.assign(failure_rate=_failed(table))
+    rows = []
+    for name, part in table.groupby("class", sort=False):
+        means = part.groupby("patient")[[*SCORES, "failure_rate"]].mean()  # NaN left out
+        lows, highs = intervals(means.to_numpy(), resamples, rng)
+        for i, column in enumerate(means.columns):
+            values = means[column].dropna()
+            rows.append({"class": name, "score": column, "mean": values.mean(), "low": lows[i],
+                         "high": highs[i], "patients": len(values)})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _failed(table: pd.DataFrame) -> pd.Series:
+    """1 for a missed or invented structure, 0 for a found one, NaN where there was nothing to find."""
+    return table["status"].map({"found": 0.0, "missed": 1.0, "invented": 1.0, "absent": np.nan})
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Volumes of each class by status; every volume is in exactly one column."""
+    found = table.groupby(["class", "status"], sort=False).size().unstack(fill_value=0)
+    return found.reindex(columns=STATUS, fill_value=0).reset_index().rename_axis(columns=None)
+
+
+def intervals(values: np.ndarray, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """95 % percentile intervals of the column means of [P, M]; rows are drawn whole, NaN is left out.
+
+    NaN with fewer than two values: one patient says nothing about others.
+    """
+    valid = ~np.isnan(values)
+    drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples)
+    weight = drawn @ valid.astype(float)
+    with np.errstate(invalid="ignore"):
+        means = (drawn @ np.where(valid, values, 0.0)) / weight
+    ends = np.full((2, values.shape[1]), np.nan)
+    for i in np.flatnonzero(valid.sum(axis=0) > 1):
+        ends[:, i] = np.percentile(means[weight[:, i] > 0, i], (2.5, 97.5))
+    return ends[0], ends[1]

@@ -1,0 +1,119 @@
+"""What an evaluation leaves: metrics, tables, the clinical figure, and a page."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from sslseg.config.params import Evaluate
+from sslseg.data import streams
+from sslseg.data.source import Published
+from sslseg.scoring import clinical, volumes
+from sslseg.stages.evaluation import agreement
+from sslseg.stages.evaluation import page as evaluate_page
+from sslseg.tracking import session
+
+PAGE, FIGURE = "page.md", "agreement.png"
+
+
+def log(
+    p: Evaluate,
+    run: session.Run,
+    table: pd.DataFrame,
+    per_slice: pd.DataFrame,
+    skipped: list[dict],
+    facts: Sequence[str],
+    printed: Sequence[Published],
+) -> None:
+    """Log everything below `evaluate`, and write the page and its tables to `p.out` too.
+
+    Args:
+        table, per_slice: rows of `cases.score` and `cases.slice_scores` with patient, group, frame, phase.
+        facts: lines of the page.
+        printed: published figures on this dataset.
+    """
+    summary = volumes.summarise(table, p.resamples, streams.stream(p.seed, "bootstrap"))
+    counted = volumes.counts(table)
+    shown = {"summary": summary, "counts": counted}
+    tables = {"cases": table, "slices": per_slice}
+    if skipped:
+        tables["skipped"] = pd.DataFrame(skipped)
+    metrics = _metrics(table, per_slice, summary, counted) | {"evaluate/skipped": len(skipped)}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        if clinical.applies(set(table["class"]), set(table["phase"])):
+            (folder / "acdc.csv").write_text(clinical.acdc_csv(table))
+            _clinical(p, table, printed, metrics, tables, shown, folder)
+        cohort = f"{table['patient'].nunique()} patients, {len(table) // table['class'].nunique()} volumes"
+        page = evaluate_page.text(
+            f"Evaluation on {p.dataset}",
+            [*facts, cohort],
+            summary,
+            shown.get("agreement"),
+            shown.get("published"),
+        )
+        (folder / PAGE).write_text(page)
+        for name, frame in (tables | shown).items():
+            frame.to_csv(folder / f"{name}.csv", index=False)
+        run.artifact(folder, "evaluate")
+        if p.out:
+            _copy(folder, Path(p.out).expanduser(), [PAGE, FIGURE, *(f"{name}.csv" for name in shown)])
+    run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
+    for frame in shown.values():
+        text = frame.drop(columns="source", errors="ignore")
+        print(text.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
+
+
+def _metrics(
+    table: pd.DataFrame, per_slice: pd.DataFrame, summary: pd.DataFrame, counted: pd.DataFrame
+) -> dict[str, float]:
+    metrics = {"evaluate/patients": table["patient"].nunique()}
+    for row in summary.itertuples():
+        metrics |= _with_interval(f"evaluate/{row.score}/{row[1]}", row.mean, row.low, row.high)
+    for row in counted.itertuples():
+        metrics |= {f"evaluate/{status}/{row[1]}": getattr(row, status) for status in volumes.STATUS}
+    sliced = per_slice.groupby("class", sort=False)[["dice", "iou"]].mean()
+    for name, row in sliced.iterrows():
+        metrics |= {f"evaluate/slice_{score}/{name}": value for score, value in row.items()}
+    return metrics
+
+
+def _clinical(
+    p: Evaluate,
+    table: pd.DataFrame,
+    printed: Sequence[Published],
+    metrics: dict[str, float],
+    tables: dict[str, pd.DataFrame],
+    shown: dict[str, pd.DataFrame],
+    folder: Path,
+) -> None:
+    """Clinical tables and figure; adds to `metrics`, `tables` and `shown`. Nothing where no patient has both phases."""
+    measured = clinical.measure(table)
+    if measured.empty:
+        return
+    found = clinical.agreement(measured, p.resamples, streams.stream(p.seed, "bootstrap-clinical"))
+    for row in found.itertuples():
+        key = row.quantity.replace(" ", "_")
+        metrics |= _with_interval(f"evaluate/mae/{key}", row.mae, row.mae_low, row.mae_high)
+        metrics |= {f"evaluate/{n}/{key}": getattr(row, n) for n in ("bias", "sd", "r", "worst_cases")}
+    agreement.save(measured, found, folder / FIGURE)
+    tables["clinical"], shown["agreement"] = measured, found
+    beside = clinical.beside(found, printed)
+    if len(beside):
+        shown["published"] = beside
+
+
+def _with_interval(key: str, value: float, low: float, high: float) -> dict[str, float]:
+    return {key: value, f"{key}/low": low, f"{key}/high": high}
+
+
+def _copy(folder: Path, out: Path, names: Sequence[str]) -> None:
+    """The page and what it shows, no row of a single patient."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        if (folder / name).is_file():
+            (out / name).write_bytes((folder / name).read_bytes())

@@ -1,0 +1,1 @@
+"""What a stage takes in, and the gate against leaks."""

@@ -1,0 +1,62 @@
+"""Has a model seen the patients it is scored on? Known by name, and by the voxels of every image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from sslseg.config.names import TAG_TRANSDUCTIVE, LeakError
+from sslseg.data import exposure
+from sslseg.data.slices.encode import voxel_digest
+from sslseg.stages.intake import leaks
+from sslseg.stages.intake.segmenters import Trained
+from sslseg.tracking.runs import Run
+
+
+@dataclass
+class Scored:
+    """The volumes scored so far, with those columns of a slice store that `exposure.overlap` reads."""
+
+    dataset: str
+    rows: list[dict[str, str]] = field(default_factory=list)
+
+    def note(self, patient: str, image: np.ndarray) -> None:
+        """Add one volume [C, Z, Y, X]."""
+        self.rows.append({"patient": patient, "sha256": voxel_digest(image)})
+
+    @property
+    def index(self) -> pd.DataFrame:
+        return pd.DataFrame({"volume": np.arange(len(self.rows))})
+
+    @property
+    def volume_table(self) -> pd.DataFrame:
+        return pd.DataFrame(self.rows)
+
+
+def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
+    """Tag the run with what was seen; with `strict`, stop.
+
+    A model that carries no list is tagged "unknown": nothing can be said about it.
+
+    Raises:
+        LeakError: `strict`, and a model or an ancestor of it saw one of the patients.
+        EncoderError: see `leaks.ancestry`.
+    """
+    for resolved in trained.resolved:
+        seen = leaks.ancestry(resolved)
+        if seen is None:
+            run.tag(TAG_TRANSDUCTIVE, "unknown")
+            print(f"warning: nobody knows what the model of run {resolved.run_id} has seen")
+            continue
+        found = exposure.overlap(seen, scored, range(len(scored.rows)))
+        if not found.patients:
+            continue
+        fault = (
+            f"run {resolved.run_id}: {len(found.patients)} patients scored ({leaks.some(found)}) "
+            f"were seen by {leaks.stages(found)}"
+        )
+        if strict:
+            raise LeakError(f"{fault}. allow_transductive=true scores all the same and marks the run")
+        leaks.mark(run, fault)

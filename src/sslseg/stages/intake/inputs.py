@@ -1,0 +1,42 @@
+"""What a training stage reads: the slice store, its splits and its intensity law.
+
+Kept per process, so that a warm worker opens a store once however many stages it runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sslseg.config import names, params
+from sslseg.data.training_set import Inputs, view_law
+from sslseg.data.views import probe
+from sslseg.tracking import session
+
+
+def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
+    """Tag the data and the run that prepared it, and log it as an MLflow dataset."""
+    digest = inputs.store.digest
+    run.tags({names.TAG_DATASET: p.dataset, names.TAG_DATA_DIGEST: digest})
+    prepared = session.find_by_tags(
+        run.experiment_id, {names.TAG_STAGE: names.PREPARE, names.TAG_DATA_DIGEST: digest}
+    )
+    if prepared:
+        run.tag(names.TAG_PREPARE_RUN, prepared)
+    run.input_dataset(p.dataset, digest[:32], str(inputs.store.path), run.stage)
+
+
+def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool) -> None:
+    """Probe the input before the first step and log it; stop the run, or warn, when it is damaged.
+
+    Raises:
+        ProbeError: the input suffers one of the flaws F1 to F3 and `p.probe` is "stop".
+    """
+    metrics = probe.examine(data.store, rows, view_law(p), data.intensity, seed=p.seed, labelled=labelled)
+    run.log(metrics, 0)
+    faults = probe.verdict(metrics)
+    if faults and p.probe == "stop":
+        raise names.ProbeError("the network's input is damaged: " + "; ".join(faults))
+    for fault in faults:
+        print(f"warning: {fault}")
+    if faults:
+        run.tag("sslseg.probe", "; ".join(faults))

@@ -1,0 +1,109 @@
+"""The gate between what an encoder has seen and what it is to be tested on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.config import names
+from sslseg.data import exposure
+from sslseg.data.exposure import Overlap, Seen
+from sslseg.data.training_set import Inputs
+from sslseg.tracking.registry.files import digest
+from sslseg.tracking.registry.resolve import Resolved
+from sslseg.tracking.runs import Run
+
+HELD_OUT = ("val", "test")
+GO_ON = "allow_transductive=true goes on all the same and marks the run"
+SHOWN = 5  # patients that a message names
+
+
+def ancestry(resolved: Resolved | None) -> list[Seen] | None:
+    """What the encoder and all its ancestors have seen: nothing for random weights, None if not recorded.
+
+    Raises:
+        EncoderError: its list is damaged, gone, or not the one that was logged with it.
+    """
+    if resolved is None:
+        return []
+    wanted, path = resolved.tags.get(names.MODEL_EXPOSURE, ""), resolved.path / names.EXPOSURE_FILE
+    if not wanted:
+        return None
+    actual = digest(path) if path.is_file() else "(no file)"
+    if actual != wanted:
+        raise names.EncoderError(
+            f"run {resolved.run_id}: {path} was changed after it was logged: "
+            f"expected sha256 {wanted}, actual {actual}"
+        )
+    return exposure.read(resolved.path)
+
+
+def gate(
+    run: Run, resolved: Resolved | None, data: Inputs, *, allow: bool = False, remedy: str = GO_ON
+) -> None:
+    """Stop when val or test patients of `data` were seen upstream; with `allow`, mark the run and go on.
+
+    Args:
+        remedy: how the message ends.
+
+    Raises:
+        LeakError: an overlap, or an encoder that cannot say what it has seen.
+        EncoderError: see `ancestry`.
+    """
+    seen = ancestry(resolved)
+    found = None if seen is None else _overlap(seen, data)
+    if found is not None and not found.patients:
+        return
+    fault = _sentence(resolved, found, data) if found else _unknown(resolved)
+    if not allow:
+        raise names.LeakError(f"{fault}. {remedy}")
+    mark(run, fault)
+    if found:
+        run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
+    print(f"warning: transductive: {fault}")
+
+
+def mark(run: Run, fault: str) -> None:
+    """Tag a run whose scores are not of strangers, with why."""
+    run.tags({names.TAG_TRANSDUCTIVE: "true", names.TAG_TRANSDUCTIVE_REASON: fault})
+
+
+def some(found: Overlap) -> str:
+    """The first few patients of an overlap, for a message."""
+    return ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
+
+
+def stages(found: Overlap) -> str:
+    """Which stages saw them."""
+    return "; ".join(f"{entry.stage} on {entry.dataset}, run {entry.run_id}" for entry in found.by)
+
+
+def _unknown(resolved: Resolved) -> str:
+    return (
+        f"run {resolved.run_id}: nobody knows what its {resolved.kind} has seen, it was logged without "
+        f"{names.EXPOSURE_FILE}. Make it again"
+    )
+
+
+def _overlap(seen: list[Seen], data: Inputs) -> Overlap:
+    return exposure.overlap(seen, data.store, np.concatenate([data.rows[name] for name in HELD_OUT]))
+
+
+def _sentence(resolved: Resolved, found: Overlap, data: Inputs) -> str:
+    patients = data.store.index["patient"].to_numpy()
+    held = len(set(patients[np.concatenate([data.rows[name] for name in HELD_OUT])]))
+    return (
+        f"run {resolved.run_id}: {len(found.patients)} of the {held} val and test patients of "
+        f"{data.store.dataset} ({some(found)}; {found.images} images equal by content) were seen upstream: {stages(found)}"
+    )
+
+
+def write(folder: Path, run: Run, resolved: Resolved | None, data: Inputs, rows: Iterable[int]) -> None:
+    """Put the list of what was seen into a model folder: `rows` of this run, and all that is upstream."""
+    before = ancestry(resolved)
+    if before is None:
+        return  # unknown stays unknown: downstream stops at a folder without the list
+    own = exposure.of(data.store, rows, run_id=run.id, stage=run.stage)
+    exposure.write(folder, [*before, own])

@@ -1,0 +1,126 @@
+"""Trained segmenters by reference: fetched, opened, put on volumes, and on record."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import names
+from sslseg.config.params import Inference
+from sslseg.data import outside
+from sslseg.data.slices import slice_store
+from sslseg.models import inference
+from sslseg.models.inference import Model
+from sslseg.stages.intake import upstream
+from sslseg.tracking import lineage, runs, store
+from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry.resolve import Resolved
+from sslseg.training import devices
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One model, or an ensemble of several."""
+
+    resolved: tuple[Resolved, ...]
+    models: tuple[Model, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.models[0].classes
+
+
+def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
+    """Resolve and open the models, and tag the run with them; lineage and upstream are the first one's.
+
+    Raises:
+        EncoderError: none given, unknown, failed, damaged, or no segmenter; or see `lineage.check`.
+    """
+    if not [r for r in references if r]:
+        raise names.EncoderError(
+            "model: none was given. Wanted the run ID of a fine-tuning, runs:/… or models:/name@alias; "
+            "`sslseg encoders --kind segmenter` lists what there is"
+        )
+    found = [resolve.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in references]
+    first = found[0]
+    hops, *_ = [upstream.ancestry(one, p.cache) for one in found]
+    run.tags(
+        {
+            names.TAG_UPSTREAM_RUN: first.run_id,
+            names.TAG_UPSTREAM_MODEL: first.model_id,
+            names.TAG_UPSTREAM_SHA: first.sha256,
+            names.TAG_LINEAGE: lineage.text(hops),
+            names.TAG_PIPELINE: lineage.pipeline(hops, first.tags.get(names.MODEL_DATASET, "")),
+        }
+    )
+    for resolved in found:
+        run.input_model(resolved.model_id)
+    device = devices.of(p)
+    return Trained(tuple(found), tuple(inference.open_model(r.path, device) for r in found))
+
+
+def segment(
+    trained: Trained,
+    p: Inference,
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    *,
+    sliced: int = 0,
+) -> np.ndarray:
+    """uint8 [Z, Y, X] of an image [C, Z, Y, X], with the options of `p`; see `inference.segment`."""
+    mask = inference.segment(
+        trained.models, image, spacing, batch_size=p.batch_size, mirror=p.mirror, tile=p.tile,
+        sliced=sliced, device=devices.of(p),
+    )  # fmt: skip
+    return inference.largest_components(mask, len(trained.classes)) if p.largest else mask
+
+
+def strange(
+    trained: Trained,
+    known: dict | None,
+    image: np.ndarray,
+    spacing: tuple[float, float, float],
+    *,
+    sliced: int = 0,
+) -> list[dict]:
+    """Where an image [C, Z, Y, X] lies outside the training data, see `outside.compare`.
+
+    Args:
+        known: of `fingerprint`; None = nothing can be said.
+        sliced: as in `inference.segment`.
+    """
+    if known is None:
+        return []
+    order = inference.turn(sliced, trained.models[0].axis)  # as the slice store of the training data has it
+    turned = image.transpose(0, *(1 + k for k in order))
+    return outside.compare(outside.measure(turned, tuple(spacing[k] for k in order)), known)
+
+
+def fingerprint(trained: Trained, cache: Path) -> dict | None:
+    """Of the data that the first model was trained on; None when it is to be found nowhere.
+
+    Looked for in the model's folder, in the run that prepared the data, and in the prepared data.
+    """
+    resolved, model = trained.resolved[0], trained.models[0]
+    if "fingerprint" in model.facts:
+        return model.facts["fingerprint"]
+    tags = store.retry(lambda: store.client().get_run(resolved.run_id)).data.tags
+    if prepared := tags.get(names.TAG_PREPARE_RUN):
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                got = download_artifacts(f"runs:/{prepared}/fingerprint.json", dst_path=scratch)
+                return json.loads(Path(got).read_text())
+            except (MlflowException, OSError, ValueError):
+                pass  # deleted since
+    name = f"{tags.get(names.TAG_DATASET)}-{tags.get(names.TAG_DATA_DIGEST, '')[:16]}"
+    try:
+        return slice_store.open_store(cache / "slices" / name).fingerprint
+    except names.DataError:
+        return None

@@ -1,0 +1,145 @@
+"""Fetch the upstream encoder, prove that it arrived, or draw a fresh one on purpose."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from sslseg.config import flags, names, params
+from sslseg.models import encoder
+from sslseg.tracking import lineage
+from sslseg.tracking.registry import resolve as registry_resolve
+from sslseg.tracking.registry.resolve import Resolved
+from sslseg.training import devices
+
+T = TypeVar("T", params.Pretrain, params.Finetune)
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The encoder a stage starts from."""
+
+    resolved: Resolved | None  # None: scratch
+    state: dict[str, torch.Tensor] | None
+    config: dict | None
+    architecture: str
+
+    @property
+    def sha256(self) -> str:
+        return self.resolved.sha256 if self.resolved else names.SCRATCH
+
+    @property
+    def law(self) -> dict | None:
+        return self.config["pretrained_cfg"] if self.config else None
+
+
+def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
+    """The upstream model of `p.encoder`, or None for scratch. Reads no weights.
+
+    Raises:
+        EncoderError: none given, unknown, ambiguous, failed or damaged.
+    """
+    if not p.encoder:
+        raise names.EncoderError(
+            "encoder: none was given. Wanted a run ID, runs:/…, models:/…, or encoder=scratch for random "
+            "weights on purpose; `sslseg encoders` lists what there is"
+        )
+    if p.encoder == names.SCRATCH:
+        return None
+    return registry_resolve.resolve(
+        p.encoder, role=p.encoder_role, epoch=p.encoder_epoch, kind=names.KIND_ENCODER, cache=p.cache
+    )
+
+
+def settle(p: T, resolved: Resolved | None) -> T:
+    """The parameters with the architecture that the upstream brings: what is logged, and in the identity.
+
+    Raises:
+        EncoderError: another one was asked for, neither the preset's nor the upstream's.
+    """
+    if resolved is None:
+        return p
+    theirs = resolved.tags[names.MODEL_ARCHITECTURE]
+    if p.architecture not in (flags.knobs(type(p))["architecture"][1].presets[p.preset], theirs):
+        raise names.EncoderError(
+            f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
+            "leave architecture out, it is only read for encoder=scratch"
+        )
+    return dataclasses.replace(p, architecture=theirs)
+
+
+def fill(p: T) -> T:
+    """A hook of `launch` for the stages that have an upstream."""
+    return settle(devices.fill(p), resolve(p))
+
+
+def identity_of(resolved: Resolved | None) -> str:
+    """What of the upstream enters a run's identity: its weights, and the lineage they come by.
+
+    An encoder kept before the first step has its own upstream's weights, and yet another lineage.
+    """
+    return f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
+
+
+def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
+    """Resolve and read the weights; their sha256 is checked on the way, and that of all they come from.
+
+    Raises:
+        EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network.
+    """
+    resolved = resolve(p)
+    if resolved is None:
+        return Upstream(None, None, None, p.architecture)
+    ancestry(resolved, p.cache)
+    try:
+        state, config = encoder.read_state(resolved.path)
+    except names.EncoderError as error:
+        raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
+    return Upstream(resolved, state, config, config["architecture"])
+
+
+def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
+    """The lineage of a model whose own digest was checked, with the digests of all it comes from checked too.
+
+    Raises:
+        EncoderError: see `lineage.check`.
+    """
+    hops = lineage.walk(resolved.run_id)
+    for gone in lineage.check(hops[:-1], cache):
+        print(
+            f"warning: run {gone.run_id}: its weights are no longer in the store, or cannot be reached: not checked"
+        )
+    return hops
+
+
+def check_channels(upstream: Upstream, channels: int) -> None:
+    """Stop before any weight is moved when the encoder reads another number of channels.
+
+    Raises:
+        EncoderError: the data and the encoder differ in channels.
+    """
+    if upstream.config is None:
+        return
+    theirs = encoder.channels_of(upstream.config)
+    if theirs != channels:
+        raise names.EncoderError(
+            f"run {upstream.resolved.run_id}: its encoder reads {theirs} channels, the data has {channels}"
+        )
+
+
+def tag(run, upstream: Upstream) -> None:
+    """Write the upstream run, model and digest on the run, and link them as an MLflow model input."""
+    if upstream.resolved is None:
+        run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
+        return
+    run.tags(
+        {
+            names.TAG_UPSTREAM_RUN: upstream.resolved.run_id,
+            names.TAG_UPSTREAM_MODEL: upstream.resolved.model_id,
+            names.TAG_UPSTREAM_SHA: upstream.resolved.sha256,
+        }
+    )
+    run.input_model(upstream.resolved.model_id)

@@ -1,0 +1,1 @@
+"""What a training leaves behind: cards, curves, tables, overlays."""

@@ -1,0 +1,103 @@
+"""The card of an encoder or a model: markdown that the UI shows beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sslseg.config import flags, names
+from sslseg.config.params import Machine
+from sslseg.data.training_set import Inputs
+from sslseg.tracking import lineage
+from sslseg.tracking.lineage import Hop
+from sslseg.tracking.runs import Run
+
+
+def table(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of a markdown table without a head. Values may come from a user, a file or a tag."""
+    return ["| | |", "|---|---|", *(f"| {key} | {word(value)} |" for key, value in rows)]
+
+
+def word(text: str) -> str:
+    """`text` as text on one line of markdown: no row, heading, fence or element is made of it."""
+    line = " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return line.replace("```", "\\`\\`\\`")
+
+
+def fenced(lines: Sequence[str]) -> list[str]:
+    """Lines as they are, in a fence that none of them closes; what is not printable is spelled out."""
+    shown = [line if line.isprintable() else repr(line) for line in lines]
+    longest = max((len(run) for line in shown for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, *shown, fence]
+
+
+def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop]) -> list[str]:
+    store = data.store
+    rows = [
+        ("lineage", lineage.text(hops)),
+        ("run", f"`{run.id}`"),
+        ("architecture", f"{architecture}, {store.channels} input channel(s)"),
+        ("data", f"{store.dataset}, {len(data.rows['train'])} train slices, digest `{store.digest[:12]}`"),
+        ("data licence", store.licence),
+        ("spacing", f"{store.spacing} mm" if store.spacing else "as in the files"),
+        (
+            "input law",
+            f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
+        ),
+    ]
+    return [f"# {word(title)}", "", *table(rows), ""]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{v:.4g}" for v in values)
+
+
+def _recipe(p: Machine) -> list[str]:
+    texts = flags.texts(p, identity_only=True)
+    lines = [f"{name}={text}" for name, text in texts.items() if text != ""]
+    return ["## Recipe", "", *fenced(lines), ""]
+
+
+def _hops(hops: Sequence[Hop]) -> list[str]:
+    lines = [
+        f"{i}. {word(hop.name)} (run `{hop.run_id}`{', ' + word(hop.origin) if hop.origin else ''})"
+        for i, hop in enumerate(hops, 1)
+    ]
+    return ["## Where it comes from", "", *(lines or ["random weights"]), ""]
+
+
+def encoder(
+    p: Machine,
+    run: Run,
+    data: Inputs,
+    architecture: str,
+    hops: Sequence[Hop],
+    signs: dict[str, float] | None = None,
+) -> str:
+    """Card of an encoder.
+
+    Args:
+        signs: vital signs of a self-supervised encoder; None = it comes out of a fine-tuning.
+    """
+    lines = _head(f"Encoder: {lineage.text(hops)}", run, data, architecture, hops)
+    if signs:
+        lines += ["## Vital signs", "", *(f"- {name}: {value:.4g}" for name, value in signs.items()), ""]
+    use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset={data.store.dataset} -P budget=30"
+    lines += ["## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)]
+    return "\n".join(lines)
+
+
+def segmenter(
+    p: Machine, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop], summary: dict[str, float]
+) -> str:
+    """Card of a fine-tuned U-Net, with its test metrics."""
+    lines = _head(f"U-Net on {data.store.dataset}: {lineage.text(hops)}", run, data, architecture, hops)
+    lines += [
+        "## On test",
+        "",
+        *(f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items())),
+        "",
+    ]
+    use = f"mlflow run . -e {names.PREDICT} --env-manager local -P model={run.id} -P input=<file or folder> -P output=<folder>"
+    return "\n".join([*lines, "## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)])

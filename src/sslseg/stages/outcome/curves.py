@@ -1,0 +1,127 @@
+"""The validation curve of a fine-tuning, its summary, and its resumable state."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from sslseg.config.names import NonFiniteLoss
+from sslseg.tracking.runs import Run
+from sslseg.training import checkpoint
+from sslseg.training.loop import Training
+
+BEST = "best."
+
+
+def spread(rows: np.ndarray, n: int | None) -> np.ndarray:
+    """`n` of `rows`, evenly spaced over all; 0 or None = every one. Deterministic."""
+    if not n or n >= len(rows):
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, n).round().astype(int)]
+
+
+def copy_state(net: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """A copy on the CPU, so that going on training does not change it."""
+    return {k: v.detach().to("cpu", copy=True) for k, v in net.state_dict().items()}
+
+
+def area(curve: list[tuple[int, float]]) -> float:
+    """Normalised area under the learning curve: trapezoids over steps, divided by the steps (0..1)."""
+    steps, values = np.asarray(curve, dtype=float).T
+    return (
+        float(np.trapezoid(values, steps) / (steps[-1] - steps[0])) if len(curve) > 1 else float(values[-1])
+    )
+
+
+@contextlib.contextmanager
+def batch_on_record(run: Run, index: pd.DataFrame, folder: Path) -> Iterator[None]:
+    """A loss that is not finite leaves the slices of its batch on the run, and says what is still good.
+
+    Args:
+        index: of the slice store.
+        folder: of the run's checkpoints.
+
+    Raises:
+        NonFiniteLoss: the same, with the file that lists the batch and the last good checkpoint.
+    """
+    try:
+        yield
+    except NonFiniteLoss as error:
+        columns = [c for c in ("patient", "group", "frame", "phase", "z") if c in index]
+        batch = index.iloc[np.asarray(error.rows)][columns]
+        file = f"nonfinite/step-{error.step + 1}.csv"
+        run.text(batch.to_csv(index_label="row"), file)
+        saved = checkpoint.latest(folder)
+        good = f"that of step {saved.step}, in {folder}" if saved else "none: it came before the first"
+        error.args = (f"{error}. Its batch: {file} of run {run.id}. Last good checkpoint: {good}",)
+        raise
+
+
+@dataclass
+class Progress:
+    """The validation curve so far and the best network so far; saved and restored with a training.
+
+    Attributes:
+        curve: (step, mean foreground IoU) of every validation.
+        best: {"step", "iou", "state"}; the first of equals.
+    """
+
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    best: dict = field(default_factory=lambda: {"step": -1, "iou": -1.0, "state": {}})
+
+    @classmethod
+    def start(cls, folder: Path, training: Training, run: Run) -> Progress:
+        """Fresh, or as it was at the last whole checkpoint in `folder`, with `training` restored to it."""
+        saved = checkpoint.latest(folder, warn=print)
+        if saved is None:
+            return cls()
+        tensors, meta = saved.tensors, saved.meta
+        training.restore({k: v for k, v in tensors.items() if not k.startswith(BEST)})
+        run.tag("sslseg.resumed_at_step", str(training.done))
+        state = {k.removeprefix(BEST): v for k, v in tensors.items() if k.startswith(BEST)}
+        return cls([tuple(point) for point in meta["curve"]], {**meta["best"], "state": state})
+
+    def note(self, step: int, iou: float, net: torch.nn.Module) -> None:
+        """Add a validation; keep the network if it is the best."""
+        self.curve.append((step, iou))
+        worth = -1.0 if np.isnan(iou) else iou  # no class was to be scored: anything is better
+        if worth > self.best["iou"] or not self.best["state"]:
+            self.best = {"step": step, "iou": worth, "state": copy_state(net)}
+
+    def save(self, folder: Path, training: Training) -> None:
+        """One resumable checkpoint of the training and of this."""
+        tensors = training.state() | {BEST + k: v for k, v in self.best["state"].items()}
+        meta = {"curve": self.curve, "best": {k: self.best[k] for k in ("step", "iou")}}
+        checkpoint.save(folder, training.done, tensors, meta)
+
+    def summary(self) -> dict[str, float]:
+        """The metrics that sum a run up in one row of the UI."""
+        return {
+            "area/val_iou": area(self.curve),
+            "last/val_iou": self.curve[-1][1],
+            "best/val_iou": self.best["iou"],
+            "best/step": float(self.best["step"]),
+        }
+
+
+class Clock:
+    """Seconds and slices of this process's share of a run."""
+
+    def __init__(self, first: int, batch_size: int):
+        self.first, self.batch_size, self.start = first, batch_size, time.perf_counter()
+
+    def metrics(self, step: int) -> dict[str, float]:
+        """cost/* metrics after `step` steps."""
+        seconds = max(time.perf_counter() - self.start, 1e-9)
+        done = step - self.first
+        return {
+            "cost/steps_per_second": done / seconds,
+            "cost/slices_per_second": done * self.batch_size / seconds,
+        }

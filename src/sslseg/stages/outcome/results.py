@@ -1,0 +1,156 @@
+"""What a fine-tuning shows: tables, the overlay figure, and its encoder's folder."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from sslseg.data.slices.encode import CLIP
+from sslseg.data.slices.intensity import Intensity
+from sslseg.data.training_set import Inputs
+from sslseg.models import encoder as encoders
+from sslseg.models import unet
+from sslseg.scoring import slices
+from sslseg.scoring.slices import Evaluation
+from sslseg.stages.intake import likeness
+from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.outcome import curves
+from sslseg.stages.outcome.overlays import _palette, panel
+from sslseg.tracking.runs import Run
+
+KEPT = 12  # test slices that every run keeps as pictures, the same for all runs on the same data
+
+
+@dataclass(frozen=True)
+class Case:
+    """One slice of the overlay figure: what was there, what was said, how good that is."""
+
+    title: str
+    row: int
+    iou: float
+
+
+def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
+    """Worst, median and best test slice by mean foreground IoU; slices without any structure are left out."""
+    with np.errstate(invalid="ignore"):
+        scores = np.stack([tested.per_slice[f"iou/{name}"] for name in classes[1:]])
+    scored = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    if not len(scored):
+        return []
+    means = np.nanmean(scores[:, scored], axis=0)
+    order = np.argsort(means, kind="stable")
+    chosen = {"worst": order[0], "median": order[len(order) // 2], "best": order[-1]}
+    return [
+        Case(word, int(tested.per_slice["row"][scored[i]]), float(means[i])) for word, i in chosen.items()
+    ]
+
+
+def overlay(net, data: Inputs, found: list[Case], device) -> np.ndarray:
+    """uint8 BGR [H, W, 3]: image, truth and prediction of each case, classes in the dataset's colours.
+
+    Drawn by OpenCV: matplotlib's figure took 1.7 CPU seconds of every run.
+    """
+    colours = _palette(data.store.colours, len(data.store.classes))
+    lines = []
+    for case in found:
+        grey = (_stretched(data, case.row) * 255).astype(np.uint8)
+        predicted = slices.predict_whole(net, data.store, case.row, data.intensity, device=device)
+        masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
+        lines.append(
+            np.hstack([panel(grey, m, t, colours) for m, t in zip(masks, _titles(case), strict=True)])
+        )
+    return np.vstack(lines)
+
+
+def _stretched(data: Inputs, row: int) -> np.ndarray:
+    """The first channel of a slice, its own p1 to p99 as 0 to 1."""
+    image = np.asarray(data.store.codes(row)[0], float)
+    low, high = np.percentile(image, CLIP)
+    return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
+
+
+def _titles(case: Case) -> tuple[str, str, str]:
+    return f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}"
+
+
+def fixed(data: Inputs) -> list[int]:
+    """Rows of the test slices that every run on these data keeps as pictures."""
+    return curves.spread(np.asarray(data.labelled["test"]), KEPT).tolist()
+
+
+def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
+    """The `fixed` test slices as the tested network sees them: what Fig. 5 is drawn from.
+
+    Args:
+        tested: with their masks.
+
+    Returns:
+        rows int64 [K] of the slice store; image (p1 to p99 as 1 to 255, padded with 0), truth and
+        prediction uint8 [K, H, W], H and W of the largest; colours, hex text by class.
+    """
+    rows = fixed(data)
+    truths = [np.asarray(data.store.label(row)) for row in rows]
+    height, width = (max(t.shape[axis] for t in truths) for axis in (0, 1))
+    found = {
+        name: np.zeros((len(rows), height, width), np.uint8) for name in ("image", "truth", "prediction")
+    }
+    for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
+        h, w = truth.shape
+        found["image"][i, :h, :w] = 1 + _stretched(data, row) * 254
+        found["truth"][i, :h, :w] = truth
+        found["prediction"][i, :h, :w] = tested.masks[row][:h, :w]
+    return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
+
+
+def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
+    """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes.
+
+    Args:
+        tested: with the masks of `fixed`.
+    """
+    run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
+    run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
+    with tempfile.TemporaryDirectory() as scratch:
+        np.savez_compressed(Path(scratch) / "cases.npz", **kept(tested, data))
+        run.artifact(Path(scratch) / "cases.npz", "test")
+    found = cases(tested, data.store.classes)
+    if not found:
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        cv2.imwrite(f"{scratch}/overlay.png", overlay(net, data, found, device))
+        run.artifact(Path(scratch) / "overlay.png", "test")
+
+
+def law_of(intensity: Intensity) -> dict:
+    """An intensity law as encoder and segmenter folders record it."""
+    return intensity.to_json()
+
+
+def save_encoder(net, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    """Write the fine-tuned encoder as a timm folder, head tensors unchanged; returns its sha256."""
+    return _save(unet.encoder_state(net, carried), folder, source, data, run)
+
+
+def save_pretrained(encoder, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    """Write an encoder of a method as a timm folder; returns its sha256."""
+    return _save(encoder.state_dict(), folder, source, data, run)
+
+
+def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+    extra = {
+        "run_id": run.id,
+        **likeness.facts(data.store),
+        "spacing": data.store.spacing,
+        "upstream_sha256": source.sha256,
+        "classes": list(data.store.classes),
+    }
+    cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
+    return encoders.save(
+        cpu, folder, architecture=source.architecture, channels=data.store.channels,
+        law=law_of(data.intensity), extra=extra,
+    )  # fmt: skip

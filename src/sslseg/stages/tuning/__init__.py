@@ -1,0 +1,1 @@
+"""The trials of a tuning, and the pictures of one."""

@@ -1,0 +1,1 @@
+"""The pool, the scores and the simulated gain of a worklist."""

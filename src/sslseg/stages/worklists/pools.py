@@ -1,0 +1,76 @@
+"""What a worklist is chosen from: slices of train as an encoder sees them, annotated or not."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from sslseg.annotation import coreset
+from sslseg.annotation.coreset import Pick, Pool
+from sslseg.config.names import ParamError
+from sslseg.config.params import Worklist
+from sslseg.data import subsets, training_set
+from sslseg.data.slices.slice_store import Slices
+from sslseg.data.training_set import Inputs
+from sslseg.data.views import batches
+from sslseg.models import encoder
+from sslseg.models.modes import evaluating
+from sslseg.stages.intake.upstream import Upstream
+from sslseg.training import devices
+
+BATCH = 32  # slices per forward pass
+
+
+def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.ndarray:
+    """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
+    device = devices.of(p)
+    net = encoder.from_state(source.state, source.config).to(device)
+    parts = []
+    with evaluating(net):
+        for start in range(0, len(rows), BATCH):
+            images = batches.whole_batch(
+                data.store, rows[start : start + BATCH], data.intensity, p.image_size
+            )
+            parts.append(net(torch.from_numpy(images).to(device)).float().cpu().numpy())
+    return coreset.unit(np.concatenate(parts))
+
+
+def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:
+    """Those of the rows `labelled` that count as annotated: all, or a nested subset of them."""
+    if count is None or count == 0:
+        return labelled[: 0 if count == 0 else None]
+    index = training_set.frame_of(data.store, labelled)
+    return np.asarray(subsets.draw(index, count, "slice", "nested", seed).rows)
+
+
+def of(store: Slices, rows: np.ndarray, features: np.ndarray, had: np.ndarray) -> Pool:
+    """What `coreset` reads of the slices `rows`; those that are not annotated are candidates."""
+    index = store.index.iloc[rows]
+    sizes = store.volume_table["slices"].to_numpy()[index["volume"]]
+    text = {name: index[name].astype(str).to_numpy() for name in ("patient", "group")}
+    thirds = coreset.third(index["z"].to_numpy(), sizes)
+    return Pool(features, had, ~had, text["patient"], text["group"], thirds)
+
+
+def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pick]:
+    """The list, of `slices` slices.
+
+    Args:
+        knob: how a message begins.
+
+    Raises:
+        ParamError: there are not as many slices to list.
+    """
+    if not pool.candidates.any():
+        raise ParamError(
+            "annotated: every train slice is annotated, so there is none to list; annotated=<n> takes only "
+            "n of them as annotated, to try the list out"
+        )
+    picks = coreset.choose(pool, slices, per_patient=p.per_patient, cover=p.cover, rule=p.choice)
+    if len(picks) < slices:
+        patients = len(set(pool.patients[pool.candidates]))
+        raise ParamError(
+            f"{knob}: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
+            f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}"
+        )
+    return picks

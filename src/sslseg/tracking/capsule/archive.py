@@ -1,0 +1,130 @@
+"""The tar file of `pack`: names and digests inside, and reading one from a stranger.
+
+Members are plain files with relative names below `files/`, and one `store.json` with the database rows and
+the sha256 of every file. Anything else is refused before any of it reaches the store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sslseg.config.names import SslsegError
+
+FORMAT = 1
+ROWS = "store.json"
+FILES = "files"
+ROWS_LIMIT = 2 << 30  # bytes of store.json: some ten million metric values
+NAME_LIMIT = 1000
+CHUNK = 1 << 20
+
+
+def write(path: Path, content: Mapping[str, Any], files: Mapping[str, Path]) -> int:
+    """Write `content` and `files` (name in the archive -> file), whole or not at all; returns its bytes."""
+    aside = path.with_name(f".{path.name}.part")
+    digests = {name: sha256(file) for name, file in sorted(files.items())}
+    try:
+        with tarfile.open(aside, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+            head = json.dumps({"format": FORMAT, "files": digests, **content}).encode()
+            _add(tar, ROWS, head)
+            for name, file in sorted(files.items()):
+                _add(tar, f"{FILES}/{name}", file)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
+    member = tarfile.TarInfo(name)
+    if isinstance(source, bytes):
+        member.size = len(source)
+        tar.addfile(member, io.BytesIO(source))
+        return
+    member.size = source.stat().st_size
+    with source.open("rb") as stream:
+        tar.addfile(member, stream)
+
+
+def sha256(path: Path) -> str:
+    """Of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read(path: Path, folder: Path) -> dict[str, Any]:
+    """Unpack the files of an archive below `folder`; returns the content of its `store.json`.
+
+    Raises:
+        SslsegError: not such an archive, cut short, or a member is a link, a device, absolute, leads out of
+            the folder, is there twice, is not listed, or has another digest.
+    """
+    try:
+        with tarfile.open(path, "r:*") as tar:
+            members = iter(tar)
+            content = _head(tar, next(members, None))
+            wanted = dict(content["files"])
+            for name, member in _checked(members, wanted):
+                _extract(tar, member, folder / name, wanted.pop(name))
+    except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SslsegError(f"{path}: not an archive of `sslseg pack`, or damaged ({error})") from None
+    if wanted:
+        raise SslsegError(f"{path}: {len(wanted)} files are missing, the first is {min(wanted)}")
+    return content
+
+
+def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
+    if member is None or member.name != ROWS or not member.isreg():
+        raise SslsegError(f"archive: wanted {ROWS} first, found {member.name if member else 'nothing'}")
+    if member.size > ROWS_LIMIT:
+        raise SslsegError(f"archive: {ROWS} has {member.size:,} bytes, at most {ROWS_LIMIT:,}")
+    content = json.load(tar.extractfile(member))
+    if content["format"] != FORMAT:
+        raise SslsegError(f"archive: format {content['format']}, wanted {FORMAT}")
+    return content
+
+
+def _checked(
+    members: Iterator[tarfile.TarInfo], wanted: Mapping[str, str]
+) -> Iterator[tuple[str, tarfile.TarInfo]]:
+    """(name below the folder, member); raises at the first that is not a plain file at a plain place."""
+    for member in members:
+        check_name(member.name)
+        parts = PurePosixPath(member.name).parts
+        name = "/".join(parts[1:])
+        if not member.isreg():
+            raise SslsegError(f"archive: {member.name!r} is not a plain file (links and devices are refused)")
+        if parts[0] != FILES or name not in wanted:  # a second one of a name is no longer wanted
+            raise SslsegError(f"archive: {member.name!r} is not listed in {ROWS}, or is there twice")
+        yield name, member
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that is not relative, plain and inside.
+
+    Raises:
+        SslsegError: absolute, with `..`, a drive, a backslash, or a control character.
+    """
+    path = PurePosixPath(name)
+    strange = any(c in '\\:"<>|?*' or ord(c) < 32 for c in name)
+    if not name or path.is_absolute() or ".." in path.parts or strange or len(name) > NAME_LIMIT:
+        raise SslsegError(
+            f"archive: the name {name[:200]!r} is refused: wanted a relative path inside the archive"
+        )
+
+
+def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, wanted: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if member.size > (free := shutil.disk_usage(target.parent).free):
+        raise SslsegError(f"archive: {member.name} has {member.size:,} bytes, {free:,} are free")
+    with tar.extractfile(member) as source, target.open("xb") as sink:
+        shutil.copyfileobj(source, sink, CHUNK)
+    actual = sha256(target)
+    if actual != wanted:
+        raise SslsegError(f"archive: {member.name}: expected sha256 {wanted}, actual {actual}")

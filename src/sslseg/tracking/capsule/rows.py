@@ -1,0 +1,145 @@
+"""The database rows of some runs, read from one store to be written to another.
+
+Run and model IDs stay, because lineage is made of them. What depends on the machine does not travel: every
+artifact location is made anew from the place of the new store.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, MetaData, Table, select
+
+from sslseg.config.names import SslsegError
+from sslseg.tracking import store
+from sslseg.tracking.history import sql
+
+RUN_ID, MODEL_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+Rows = dict[str, list[dict[str, Any]]]
+# table -> (column, which IDs choose its rows); in an order in which foreign keys hold
+CHOSEN_BY = {
+    "experiments": ("experiment_id", "experiments"),
+    "experiment_tags": ("experiment_id", "experiments"),
+    "runs": ("run_uuid", "runs"),
+    "params": ("run_uuid", "runs"),
+    "tags": ("run_uuid", "runs"),
+    "metrics": ("run_uuid", "runs"),
+    "latest_metrics": ("run_uuid", "runs"),
+    "logged_models": ("source_run_id", "runs"),
+    "logged_model_tags": ("model_id", "models"),
+    "logged_model_params": ("model_id", "models"),
+    "logged_model_metrics": ("model_id", "models"),
+    "registered_models": ("name", "names"),
+    "registered_model_tags": ("name", "names"),
+    "model_versions": ("run_id", "runs"),
+    "model_version_tags": ("name", "names"),
+    "registered_model_aliases": ("name", "names"),
+    "inputs": ("source_id", "runs"),
+    "datasets": ("dataset_uuid", "datasets"),
+    "input_tags": ("input_uuid", "inputs"),
+}
+CHUNK = 500
+DRIVER = "postgresql+psycopg://"
+PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location",
+          "model_versions": "storage_location"}  # fmt: skip
+
+
+@contextmanager
+def connect(uri: str) -> Iterator[tuple[Connection, dict[str, Table], str]]:
+    """(connection in a transaction, tables, schema) of a SQLite or PostgreSQL store.
+
+    Raises:
+        SslsegError: another kind of store, or a schema that this was not tested with.
+    """
+    if store.sqlite_path(uri) is None and not uri.startswith(DRIVER):
+        raise SslsegError(f"{uri.partition(':')[0]}: wanted sqlite:///…, {DRIVER}… or, to pack, http(s)://…")
+    engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
+    with engine.begin() as connection:
+        schema = connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
+        if schema not in sql.SCHEMAS:
+            raise SslsegError(f"{store.shown(uri)}: schema {schema} is not one of {', '.join(sql.SCHEMAS)}")
+        held = MetaData()
+        held.reflect(connection, only=list(CHOSEN_BY))
+        yield connection, dict(held.tables), schema
+
+
+def read(connection: Connection, tables: Mapping[str, Table], run_ids: Sequence[str]) -> Rows:
+    """Every row that belongs to the runs."""
+
+    def rows(name: str, ids: set, column: str = "") -> list[dict[str, Any]]:
+        table = tables[name]
+        wanted, parts = sorted(ids), []
+        for start in range(0, len(wanted), CHUNK):
+            where = table.c[column or CHOSEN_BY[name][0]].in_(wanted[start : start + CHUNK])
+            parts += [dict(row) for row in connection.execute(select(table).where(where)).mappings()]
+        return parts
+
+    ids: dict[str, set] = {"runs": set(run_ids)}
+    found: Rows = {"runs": rows("runs", ids["runs"]), "logged_models": rows("logged_models", ids["runs"])}
+    found["model_versions"] = rows("model_versions", ids["runs"])
+    ids["experiments"] = {r["experiment_id"] for r in found["runs"]}
+    ids["models"] = {r["model_id"] for r in found["logged_models"]}
+    ids["names"] = {r["name"] for r in found["model_versions"]}
+    linked = rows("inputs", ids["runs"]) + rows("inputs", ids["runs"], "destination_id")
+    found["inputs"] = list({r["input_uuid"]: r for r in linked}.values())
+    ids["inputs"] = {r["input_uuid"] for r in found["inputs"]}
+    ids["datasets"] = {r["source_id"] for r in found["inputs"] if r["source_type"] == "DATASET"}
+    for name, (_, by) in CHOSEN_BY.items():
+        if name not in found:
+            found[name] = rows(name, ids[by])
+    kept = {(r["name"], r["version"]) for r in found["model_versions"]}
+    for name in ("model_version_tags", "registered_model_aliases"):
+        found[name] = [r for r in found[name] if (r["name"], r["version"]) in kept]
+    ids["experiments"] |= {r["experiment_id"] for r in found["datasets"]}
+    found["experiments"] = rows("experiments", ids["experiments"])
+    return {name: found[name] for name in CHOSEN_BY}
+
+
+def portable(rows: Rows) -> Rows:
+    """The same without the places of this machine."""
+    out = {name: [dict(row) for row in some] for name, some in rows.items()}
+    for name, column in PLACES.items():
+        for row in out[name]:
+            row[column] = ""
+    for row in out["datasets"]:
+        row["dataset_source"] = Path(row["dataset_source"]).name
+    return out
+
+
+def check(rows: Rows, tables: Mapping[str, Table]) -> None:
+    """Rows from an archive: known tables and columns, and IDs that are IDs.
+
+    Raises:
+        SslsegError: something else.
+    """
+    if rows.keys() != CHOSEN_BY.keys():
+        raise SslsegError(f"archive: wanted the tables {', '.join(CHOSEN_BY)}")
+    for name, some in rows.items():
+        columns = set(tables[name].c.keys())
+        if any(row.keys() != columns for row in some):
+            raise SslsegError(f"archive: table {name}: wanted rows of {', '.join(sorted(columns))}")
+        if any(not isinstance(v, str | int | float | None) for row in some for v in row.values()):
+            raise SslsegError(f"archive: table {name}: a value is neither text nor a number")
+    bad = [r["run_uuid"] for r in rows["runs"] if not RUN_ID.fullmatch(r["run_uuid"])]
+    bad += [r["model_id"] for r in rows["logged_models"] if not MODEL_ID.fullmatch(r["model_id"])]
+    if bad:
+        raise SslsegError(f"archive: {bad[0]!r} is not an ID")
+
+
+def conflicts(connection: Connection, tables: Mapping[str, Table], rows: Rows) -> list[str]:
+    """What of the archive is in the store already: runs, models, and versions of registered models."""
+
+    def there(name: str, *columns: str) -> set[tuple]:
+        return {tuple(r) for r in connection.execute(select(*(tables[name].c[c] for c in columns)))}
+
+    keys = {"runs": ("run_uuid",), "logged_models": ("model_id",), "model_versions": ("name", "version")}
+    return [
+        f"{name} {' '.join(map(str, key))}"
+        for name, columns in keys.items()
+        for key in sorted({tuple(r[c] for c in columns) for r in rows[name]} & there(name, *columns))
+    ]

@@ -1,0 +1,182 @@
+"""The runs of an archive into a store, all of them or none, their artifacts in places of its own.
+
+SQLite keeps artifacts in `mlruns` beside the file. Behind a PostgreSQL they are where its `mlflow server` has
+its `--artifacts-destination`, and the rows name them by the server's own `mlflow-artifacts:/` addresses.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlparse
+
+from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from sslseg.config.names import SslsegError
+from sslseg.tracking import store
+from sslseg.tracking.capsule import archive, rows
+
+SHARED = frozenset(
+    {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
+)
+INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+PROXY = "mlflow-artifacts"
+
+
+@dataclass
+class Target:
+    """The store that is written to, in one transaction."""
+
+    connection: Connection
+    tables: dict[str, Table]
+    root: Path  # of the artifacts, on this machine
+    proxy: bool  # a server hands them out
+    moved: list[Path] = field(default_factory=list)
+
+    def location(self, name: str, number: int) -> str:
+        """Where a new experiment's artifacts are, as the store writes it."""
+        return f"{PROXY}:/{number}" if self.proxy else str(self.root / store._folder(name))
+
+    def folder(self, location: str) -> Path:
+        """That place, or one below it, on this machine.
+
+        Raises:
+            SslsegError: it is neither.
+        """
+        parsed = urlparse(location)
+        if parsed.scheme == PROXY and self.proxy:
+            return self.root / unquote(parsed.path).lstrip("/")
+        if folder := store.local_path(location):
+            return folder
+        raise SslsegError(f"{location}: artifacts there cannot be written from here")
+
+
+def unpack(path: Path, uri: str, artifacts: Path | None = None) -> list[str]:
+    """Add the runs of an archive to the store, all or nothing; returns their IDs.
+
+    Args:
+        artifacts: what the server before a PostgreSQL has as its `--artifacts-destination`.
+
+    Raises:
+        SslsegError: see `archive.read` and `rows.check`; or something of it is in the store already.
+    """
+    database = store.sqlite_path(uri)
+    if uri.startswith(("http:", "https:")):
+        raise SslsegError(
+            f"{store.shown(uri)}: a server gives runs new IDs, which would cut every lineage. On the server's machine, "
+            "MLFLOW_TRACKING_URI=postgresql+psycopg://… and --artifacts take an archive with its IDs"
+        )
+    if (database is None) == (artifacts is None):
+        raise SslsegError("--artifacts goes with a PostgreSQL: the server's --artifacts-destination")
+    root = database.parent / "mlruns" if database else artifacts.resolve()
+    (root.parent if database else root).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root.parent if database else root, prefix=".unpack-") as scratch:
+        content = archive.read(path, Path(scratch))
+        with store.lock(uri, "register"), rows.connect(uri) as (connection, tables, schema):
+            _check(content, schema, connection, tables)
+            target = Target(connection, tables, root, database is None)
+            try:
+                _insert(target, content["rows"], Path(scratch))
+            except BaseException:
+                for folder in target.moved:
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
+    return sorted(row["run_uuid"] for row in content["rows"]["runs"])
+
+
+def _check(content: dict[str, Any], schema: str, connection: Connection, tables: dict[str, Table]) -> None:
+    if content.get("schema") != schema:
+        raise SslsegError(f"archive: store schema {content.get('schema')}, this store has {schema}")
+    rows.check(content["rows"], tables)
+    there = rows.conflicts(connection, tables, content["rows"])
+    if there:
+        raise SslsegError(
+            f"{len(there)} entries are in this store already, the first is {there[0]}; use a new store"
+        )
+    known = {("runs", r["run_uuid"]) for r in content["rows"]["runs"]}
+    known |= {("models", r["model_id"]) for r in content["rows"]["logged_models"]}
+    strange = [name for name in content["files"] if tuple(name.split("/")[:2]) not in known]
+    if strange:
+        raise SslsegError(f"archive: {strange[0]!r} belongs to no run and no model of it")
+
+
+def _insert(target: Target, found: rows.Rows, files: Path) -> None:
+    """Rows with their new places, experiments mapped by name; then the files, before the transaction ends."""
+    places = _experiments(target, found["experiments"])
+    new = {row["experiment_id"]: place for row, place in zip(found["experiments"], places, strict=True)}
+    for name in rows.CHOSEN_BY:
+        for row in found[name] if name != "experiments" else ():
+            if "experiment_id" in row:
+                row["experiment_id"], place = new[row["experiment_id"]]
+            if name == "runs":
+                row["artifact_uri"] = f"{place}/{row['run_uuid']}/artifacts"
+                _move(files / "runs" / row["run_uuid"], target, row["artifact_uri"])
+            if name == "logged_models":
+                row["artifact_location"] = f"{place}/models/{row['model_id']}/artifacts"
+                _move(files / "models" / row["model_id"], target, row["artifact_location"])
+    located = {f"models:/{r['model_id']}": r["artifact_location"] for r in found["logged_models"]}
+    for row in found["model_versions"]:
+        row["storage_location"] = located.get(row["source"], "")
+    _same_datasets(target.connection, target.tables["datasets"], found)
+    for name in rows.CHOSEN_BY:
+        statement = INSERT[target.connection.dialect.name](target.tables[name])
+        if name in SHARED:  # this store's own entry stays
+            statement = statement.on_conflict_do_nothing()
+        if name != "experiments" and found[name]:
+            target.connection.execute(statement, found[name])
+
+
+def _experiments(target: Target, wanted: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
+    """(ID, artifact location) here of each experiment: that of its name, else a new one."""
+    table, connection = target.tables["experiments"], target.connection
+    places = []
+    for row in wanted:
+        there = connection.execute(select(table).where(table.c.name == row["name"])).mappings().first()
+        if there is None:
+            number = _number(target, row)
+            place = target.location(row["name"], number)
+            there = {**row, "experiment_id": number, "artifact_location": place}
+            connection.execute(insert(table), there)
+        places.append((there["experiment_id"], there["artifact_location"]))
+    return places
+
+
+def _number(target: Target, row: dict[str, Any]) -> int:
+    """A free ID; on SQLite the one that the experiment had, if it is free."""
+    table, connection = target.tables["experiments"], target.connection
+    if connection.dialect.name == "postgresql":  # the ID has to be taken from the database's own counter
+        counter = func.pg_get_serial_sequence("experiments", "experiment_id")
+        return connection.execute(select(func.nextval(counter))).scalar()
+    if not connection.execute(select(table).where(table.c.experiment_id == row["experiment_id"])).first():
+        return row["experiment_id"]
+    return connection.execute(select(func.max(table.c.experiment_id))).scalar() + 1
+
+
+def _same_datasets(connection: Connection, table: Table, found: rows.Rows) -> None:
+    """Inputs point to the store's own row of a dataset that it knows already."""
+    known = {(e, n, d): i for i, e, n, d in connection.execute(
+        select(table.c.dataset_uuid, table.c.experiment_id, table.c.name, table.c.digest)
+    )}  # fmt: skip
+    own = {
+        r["dataset_uuid"]: known.get((r["experiment_id"], r["name"], r["digest"])) for r in found["datasets"]
+    }
+    for row in found["inputs"]:
+        row["source_id"] = own.get(row["source_id"]) or row["source_id"]
+
+
+def _move(source: Path, target: Target, location: str) -> None:
+    if not source.is_dir():
+        return
+    folder = target.folder(location)
+    if folder.exists():
+        raise SslsegError(
+            f"{folder} is there already, and belongs to no run of this store; `sslseg doctor` shows it"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    target.moved.append(folder)
+    shutil.move(source, folder)

@@ -1,0 +1,218 @@
+"""What is wrong with a tracking store, and what can be done about it. Finding changes nothing.
+
+Each check yields findings; a finding that can be mended carries the action, which its reader calls.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import LoggedModelStatus, ViewType
+from tqdm import tqdm
+
+from sslseg.config import caches, names
+from sslseg.tracking import runs, session, store
+from sslseg.tracking.history import sql
+from sslseg.tracking.registry.files import stored_sha
+from sslseg.tracking.registry.resolve import versions
+
+_RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+ALL_RUNS = 50_000  # MLflow's limit for a page is 50,000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: of what, which, and what mends it."""
+
+    subject: str
+    fault: str
+    action: str = ""
+    mend: Callable[[], object] | None = None  # None = by hand, if at all
+    grave: bool = True  # False: takes room, and harms nothing
+    run_id: str = ""  # of a dead run that its own command, given again, goes on with
+
+
+def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
+    """Every check, the database first: when that is not sound, nothing behind it is read.
+
+    Args:
+        download: hash the files that a server keeps, too.
+    """
+    faults = list(database(uri))
+    yield from faults
+    if any(fault.mend is None for fault in faults):
+        return
+    yield from abandoned(uri, cache)
+    models = logged_models(uri)
+    yield from unfinished_models(uri, models)
+    yield from changed_files(uri, [model for model in models if download or folder_of(model)])
+    yield from lost_versions(uri, models)
+    yield from orphans(uri, models)
+    yield from old_checkpoints(uri, cache)
+
+
+def database(uri: str) -> Iterator[Finding]:
+    """Schema, integrity and journal of a SQLite store; other databases are their administrator's."""
+    path = store.sqlite_path(uri)
+    if path is None:
+        return
+    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
+    try:
+        (sound,) = connection.execute("pragma quick_check(1)").fetchone()
+        (journal,) = connection.execute("pragma journal_mode").fetchone()
+        schema = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        yield Finding(str(path), f"the database cannot be read: {error}", "restore it from a backup")
+        return
+    finally:
+        connection.close()
+    if sound != "ok":
+        yield Finding(str(path), f"the database is damaged: {sound}", "restore it from a backup")
+    if not schema or schema[0] not in sql.SCHEMAS:
+        wanted = ", ".join(sql.SCHEMAS)
+        yield Finding(
+            str(path),
+            f"schema {schema and schema[0]}, wanted {wanted}",
+            "`mlflow db upgrade`, after a backup",
+        )
+    if journal != "wal":
+        mend = partial(store._set_wal, path)
+        yield Finding(str(path), f"journal mode {journal}", "set the write-ahead log", mend, grave=False)
+
+
+def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
+    """Runs that say RUNNING although their process is gone."""
+    dead = [run for run in session.search({}, uri=uri, status="RUNNING") if session.is_abandoned(run)]
+    ids = {run.info.run_id for run in dead}
+    for run in dead:
+        tags, run_id = run.data.tags, run.info.run_id
+        stage = tags.get(names.TAG_STAGE)
+        subject = f"run {run_id} ({stage or 'not of this project'})"
+        fault = f"RUNNING, its process {tags.get(names.TAG_PROCESS, '') or 'was never noted'} is gone"
+        if not stage:
+            yield Finding(subject, fault, grave=False)
+            continue
+        goes_on = _goes_on(stage, caches.checkpoint_folder(cache, run_id))
+        led = {tags.get(names.TAG_SWEEP), tags.get(runs.PARENT)} & ids  # goes on with the run that led it
+        more = "; the same command again goes on with it (--resume gives it)" if goes_on or led else ""
+        mend = partial(runs.close, run_id, "KILLED", "its process was gone (sslseg doctor)", uri)
+        own = run_id if goes_on and not led else ""
+        yield Finding(subject, fault, f"close it as KILLED{more}", mend, run_id=own)
+
+
+def _goes_on(stage: str, checkpoints: Path) -> bool:
+    """Whether giving the command of a dead run again goes on with it. A trial's command is its tuning's."""
+    kept = checkpoints.is_dir() and any(checkpoints.iterdir())
+    return stage == names.SWEEP or (kept and stage != names.TRIAL)
+
+
+def logged_models(uri: str) -> list[Any]:
+    """Every logged model of this project, of all experiments that were not deleted."""
+    api, found, token = store.client(uri), [], None
+    places = [e.experiment_id for e in store.retry(api.search_experiments)]
+    while places:  # a server's account may see none
+        page = store.retry(lambda token=token: api.search_logged_models(places, page_token=token))
+        found += [model for model in page if names.MODEL_KIND in model.tags]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def folder_of(model: Any) -> Path | None:
+    """Where a logged model's files are on this machine; None when a server keeps them."""
+    return store.local_path(model.artifact_location)
+
+
+def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Models whose files were never completed, by a run that is over."""
+    api = store.client(uri)
+    for model in models:
+        if model.status != LoggedModelStatus.PENDING:
+            continue
+        run = store.retry(lambda model=model: api.get_run(model.source_run_id))
+        if run.info.status == "RUNNING" and not session.is_abandoned(run):
+            continue
+        mend = partial(api.finalize_logged_model, model.model_id, LoggedModelStatus.FAILED)
+        yield Finding(_subject(model), "was never completed, and its run is over", "mark it FAILED", mend)
+
+
+def _subject(model: Any) -> str:
+    return f"models:/{model.model_id} ({model.name} of run {model.source_run_id})"
+
+
+def changed_files(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
+    ready = [model for model in models if model.status == LoggedModelStatus.READY]
+    for model in tqdm(ready, "hashing", disable=None):
+        files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE}
+        for file, tag in files.items():
+            wanted = model.tags.get(tag, "")
+            if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(model, file, uri)) != wanted:
+                fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
+                yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
+
+
+def _sha256(model: Any, file: str, uri: str) -> str:
+    try:
+        return stored_sha(model, file, uri)
+    except names.EncoderError as error:
+        return f"({error})"
+
+
+def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Registered versions whose model is no longer in the store."""
+    there = {model.model_id for model in models}
+    for kind in (names.KIND_ENCODER, names.KIND_SEGMENTER):
+        for row in versions(kind, uri):
+            if row["model_id"] not in there:
+                subject = f"models:/{row['name']}/{row['version']}"
+                mend = partial(store.client(uri).delete_model_version, row["name"], row["version"])
+                yield Finding(subject, f"its model {row['model_id']} was deleted", "delete the version", mend)
+
+
+def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Artifact folders that belong to no run and no model; never deleted from here."""
+    api = store.client(uri)
+    known = {model.model_id for model in models}
+    for experiment in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL)):
+        root = store.local_path(experiment.artifact_location)
+        if root is None or not root.is_dir():
+            continue
+        place = [experiment.experiment_id]
+        found = store.retry(
+            lambda p=place: api.search_runs(p, run_view_type=ViewType.ALL, max_results=ALL_RUNS)
+        )
+        run_ids = {run.info.run_id for run in found}
+        folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name) and f.name not in run_ids]
+        inside = root / "models"
+        if inside.is_dir():
+            folders += [
+                f for f in inside.iterdir() if _MODEL_FOLDER.fullmatch(f.name) and f.name not in known
+            ]
+        for folder in folders:
+            fault = f"{size_of(folder):,} bytes that belong to nothing in the store"
+            yield Finding(str(folder), fault, "look, then delete it by hand", grave=False)
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:
+    """Checkpoints of runs that have FINISHED. Those of unknown runs may be another store's: left alone."""
+    folder = caches.checkpoint_folder(cache, "x").parent
+    found = [f for f in folder.iterdir() if _RUN_FOLDER.fullmatch(f.name)] if folder.is_dir() else []
+    finished = {run.info.run_id for run in session.search({}, uri=uri, status="FINISHED")} if found else set()
+    for place in found:
+        if place.name in finished:
+            mend = partial(shutil.rmtree, place)
+            yield Finding(str(place), "checkpoints of a FINISHED run", "delete them", mend, grave=False)

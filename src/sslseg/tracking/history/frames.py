@@ -1,0 +1,231 @@
+"""The tracking store as data frames. FINISHED runs only; pointers and deleted runs are left out.
+
+Three back-ends give the same frames: SQL on the database itself, the bulk call of `mlflow server`, and
+MLflow's public client, which is always right and slow.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import names
+from sslseg.tracking import store
+from sslseg.tracking.history import cache as history_cache
+from sslseg.tracking.history import http, sql
+from sslseg.tracking.history.records import POINT_COLUMNS, Record, as_logged, curve_frame, frame
+from sslseg.tracking.history.sql import UnreadableError
+
+CELLS = "cells.json"  # what a sweep writes: its cells, whichever sweep ran them
+THREADS = 8
+PAGE = 1000
+IDS_A_QUERY = 100
+
+
+def runs(
+    experiment_id: str | None = None,
+    sweep: str | None = None,
+    uri: str | None = None,
+    *,
+    upstream: bool = False,
+) -> pd.DataFrame:
+    """One row per FINISHED run, oldest first: see `history_records.FIXED`, then cfg.*, then metrics.
+
+    `budget` counts what `unit` says (slices or patients) and is the number really used.
+
+    Args:
+        experiment_id: ID or name; None = every experiment.
+        sweep: only the cells of this sweep run, in whichever experiment they were run.
+        upstream: also the runs that encoders come from, in whichever experiment they were run.
+
+    Raises:
+        SslsegError: no such store, experiment or sweep.
+    """
+    uri = store.existing(uri)
+    wanted = None
+    if sweep:
+        table = cells(sweep, uri)
+        wanted = sorted({row["run_id"] for row in table if row["run_id"]}) if table else _tagged(sweep, uri)
+    place = None if sweep or not experiment_id else _experiment(experiment_id, uri)
+    found = _records(uri, place, wanted)
+    while upstream and (more := _upstream_of(found)):
+        added = _records(uri, None, more)
+        found += added
+        if len(added) < len(more):  # the others are gone from the store
+            break
+    return frame(found)
+
+
+def _upstream_of(records: Sequence[Record]) -> list[str]:
+    named = {r.tags.get(names.TAG_UPSTREAM_RUN, "") for r in records}
+    return sorted(named - {r.run_id for r in records} - {"", names.SCRATCH})
+
+
+def curves(
+    run_ids: Iterable[str], keys: Iterable[str], uri: str | None = None, *, cache: Path | None = None
+) -> pd.DataFrame:
+    """Every step of some metrics: columns run_id, key, step, value, in this order of sorting.
+
+    A step that was logged twice (after a resume) is there once, with the later value. NaN and ±inf are
+    there as they were logged.
+
+    Args:
+        cache: folder that the curves of FINISHED runs are kept in; see `history_cache`.
+    """
+    uri = store.existing(uri)
+    ids, wanted = sorted(set(run_ids)), sorted(set(keys))
+    if not ids or not wanted:
+        return curve_frame(pd.DataFrame(columns=POINT_COLUMNS))
+    if cache is None:
+        return _curves(uri, ids, wanted)
+    marks = {r.run_id: history_cache.mark(r) for r in _records(uri, None, ids)}
+    path = history_cache.place(cache, uri)
+    return history_cache.through(path, marks, ids, wanted, lambda some, names: _curves(uri, some, names))
+
+
+def _curves(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    return curve_frame(points(uri, run_ids, keys))
+
+
+def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    """Every value that was logged, those of a step that was logged twice included: see `POINT_COLUMNS`."""
+    if not len(run_ids) or not len(keys):
+        return pd.DataFrame(columns=POINT_COLUMNS)
+    try:
+        return _fast(uri).points(uri, run_ids, keys)
+    except UnreadableError:
+        return _points_by_client(uri, run_ids, keys)
+
+
+def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
+    """The table that a sweep wrote (cell, pipeline, run_id, error); [] while it has not.
+
+    Raises:
+        SslsegError: no such run.
+    """
+    uri = store.existing(uri)
+    try:
+        store.retry(lambda: store.client(uri).get_run(sweep))
+    except MlflowException as error:
+        raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = artifact(sweep, CELLS, Path(scratch), uri)
+        return json.loads(path.read_text()) if path else []
+
+
+def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
+    """Copy one artifact of a run into `folder`; None when the run has no such file."""
+    api = store.client(store.existing(uri))
+    parent = path.rpartition("/")[0]
+    try:
+        if path not in {f.path for f in store.retry(lambda: api.list_artifacts(run_id, parent or None))}:
+            return None
+        return Path(store.retry(lambda: api.download_artifacts(run_id, path, str(folder))))
+    except (MlflowException, OSError):  # its files are not on this machine
+        return None
+
+
+def _fast(uri: str) -> Any:
+    """The back-end for the URI's scheme.
+
+    Raises:
+        UnreadableError: none but the client.
+    """
+    scheme = uri.partition(":")[0].partition("+")[0]
+    if scheme in sql.SCHEMES:
+        return sql
+    if scheme in ("http", "https"):
+        return http
+    raise UnreadableError(f"no fast way for {scheme}")
+
+
+def _experiment(given: str, uri: str) -> str:
+    api = store.client(uri)
+    try:
+        found = store.retry(lambda: api.get_experiment_by_name(given))
+    except MlflowException as error:
+        raise names.SslsegError(f"experiment {given!r}: {error.message}") from None
+    if found is None and given.isdigit():
+        try:
+            found = store.retry(lambda: api.get_experiment(given))
+        except MlflowException:
+            found = None
+    if found is None or found.lifecycle_stage != "active":
+        there = ", ".join(sorted(e.name for e in store.retry(api.search_experiments)))
+        raise names.SslsegError(f"experiment {given!r}: not in {store.shown(uri)}; there is {there}")
+    return found.experiment_id
+
+
+def _records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
+    if not uri.startswith(("http:", "https:")):
+        try:
+            return _fast(uri).records(uri, experiment_id, run_ids)
+        except UnreadableError:
+            pass
+    return _records_by_client(uri, experiment_id, run_ids)
+
+
+def _tagged(sweep: str, uri: str) -> list[str]:
+    found = _search(uri, None, f"tags.`{names.TAG_SWEEP}` = '{sweep}' and attributes.status = 'FINISHED'")
+    return [run.info.run_id for run in found]
+
+
+def _records_by_client(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
+    finished = "attributes.status = 'FINISHED'"
+    if run_ids is None:
+        found = _search(uri, experiment_id, finished)
+    else:
+        parts = [run_ids[i : i + IDS_A_QUERY] for i in range(0, len(run_ids), IDS_A_QUERY)]
+        quoted = [", ".join(f"'{i}'" for i in part) for part in parts]
+        found = [
+            run
+            for part in quoted
+            for run in _search(uri, None, f"{finished} and attributes.run_id in ({part})")
+        ]
+    return [_record(run) for run in found if names.TAG_RESUMED_AS not in run.data.tags]
+
+
+def _record(run: Any) -> Record:
+    info, data = run.info, run.data
+    metrics = {key: as_logged(value) for key, value in data.metrics.items()}
+    return Record(
+        info.run_id, info.experiment_id, info.run_name or "", info.start_time, info.end_time,
+        dict(data.params), dict(data.tags), metrics,
+    )  # fmt: skip
+
+
+def _search(uri: str, experiment_id: str | None, where: str) -> list:
+    api = store.client(uri)
+    places = (
+        [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
+    )
+    found, token = [], None
+    while places:  # a server's account may see none
+        page = store.retry(
+            lambda token=token: api.search_runs(places, where, max_results=PAGE, page_token=token)
+        )
+        found += page
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def _points_by_client(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
+    api = store.client(uri)
+
+    def read(pair: tuple[str, str]) -> list[tuple]:
+        run_id, key = pair
+        history = store.retry(lambda: api.get_metric_history(run_id, key))
+        return [(run_id, key, m.step, m.timestamp, as_logged(m.value)) for m in history]
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = list(pool.map(read, ((run_id, key) for run_id in run_ids for key in keys)))
+    return pd.DataFrame.from_records([row for part in parts for row in part], columns=POINT_COLUMNS)

@@ -1,0 +1,189 @@
+"""Where an encoder comes from, read from run IDs, hop by hop, back to random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.plans import pipelines
+from sslseg.tracking import session, store
+from sslseg.tracking.registry import files
+
+TUNED = (names.FINETUNE, names.TRIAL)
+MOST_HOPS = 50  # a longer chain is a ring of tags written by hand
+
+
+@dataclass(frozen=True)
+class Hop:
+    """One stage that the weights went through."""
+
+    run_id: str
+    stage: str
+    method: str
+    dataset: str
+    domain: str  # "natural", "cardiac-mri" …; '' = not recorded
+    origin: str  # declared, of imported weights alone
+    epoch: int | None  # of the model that was handed on; None = not kept at the end of an epoch
+    sha: str  # sha256 of the weights that were handed on; '' = none yet
+    model_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """`byol-acdc`: how it learned, and from what."""
+        if not (self.method and self.dataset):
+            return f"{self.method or 'unknown'}-{self.dataset or self.origin or 'unknown'}"
+        return f"{self.method}-{self.dataset}"
+
+
+def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | None = None) -> list[Hop]:
+    """Every stage from the root to `run_id`, which is the last.
+
+    Args:
+        epoch: of the model of `run_id` that is meant; it and its digest are read from `model_id`, if given.
+
+    Raises:
+        EncoderError: a run on the way is not in the store, or the tags lead in a ring.
+    """
+    hops: list[Hop] = []
+    sha, after = "", "the start"
+    while run_id and run_id != names.SCRATCH:
+        if len(hops) == MOST_HOPS:
+            raise EncoderError(f"run {run_id}: more than {MOST_HOPS} upstream runs, the tags lead in a ring")
+        try:
+            run = session.follow(run_id, uri)
+        except MlflowException:
+            raise EncoderError(f"run {run_id}: unknown, but {after} names it as its upstream") from None
+        tags = run.data.tags
+        hops.append(_hop(run, _model_tags(model_id, uri), epoch, sha, model_id))
+        after, run_id, epoch = f"run {run.info.run_id}", tags.get(names.TAG_UPSTREAM_RUN, ""), None
+        model_id, sha = tags.get(names.TAG_UPSTREAM_MODEL, ""), tags.get(names.TAG_UPSTREAM_SHA, "")
+    return hops[::-1]
+
+
+def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id: str) -> Hop:
+    tags = run.data.tags
+    stage = tags.get(names.TAG_STAGE, "")
+    dataset = tags.get(names.TAG_DATASET) or model.get(names.MODEL_DATASET, "")
+    method = tags.get(names.TAG_METHOD) or model.get(names.MODEL_METHOD, "")
+    if stage in TUNED and not method:
+        method = "supervised"
+    kept = model.get(names.MODEL_EPOCH)
+    return Hop(
+        run_id=run.info.run_id,
+        stage=stage,
+        method=method,
+        dataset=dataset,
+        domain=model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN) or _known_domain(dataset),
+        origin=model.get(names.MODEL_ORIGIN) or tags.get(names.MODEL_ORIGIN, ""),
+        epoch=int(kept) if kept else epoch,
+        sha=sha or model.get(names.MODEL_SHA, ""),
+        model_id=model_id,
+    )
+
+
+def _known_domain(dataset: str) -> str:
+    """ImageNet is no dataset of this package, and the one that imported weights nearly always saw."""
+    return pipelines.NATURAL if dataset.lower().startswith("imagenet") else ""
+
+
+def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
+    if not model_id:
+        return {}
+    try:
+        return dict(store.retry(lambda: store.client(uri).get_logged_model(model_id)).tags)
+    except MlflowException:  # deleted since: what the runs say still makes a lineage
+        return {}
+
+
+def text(hops: Sequence[Hop]) -> str:
+    """`supervised-imagenet > byol-acdc@25`; `scratch` without hops."""
+    words = [hop.name if hop.epoch is None else f"{hop.name}@{hop.epoch}" for hop in hops]
+    return " > ".join(words) or names.SCRATCH
+
+
+def label(hops: Sequence[Hop]) -> str:
+    """`supervised-imagenet+byol-acdc`: what figures show, with the real datasets; `scratch` without hops."""
+    return "+".join(hop.name for hop in hops) or names.SCRATCH
+
+
+def before(hops: Sequence[Hop], dataset: str) -> Sequence[Hop]:
+    """The pretraining of a fine-tuning on `dataset`: without the fine-tuning itself, where it is the last."""
+    own = bool(hops) and hops[-1].stage in TUNED and hops[-1].dataset == dataset
+    return hops[:-1] if own else hops
+
+
+def pipeline(hops: Sequence[Hop], dataset: str) -> str:
+    """Row of `pipelines.ROWS` that a downstream run on `dataset` belongs to; the lineage's own text if none.
+
+    Args:
+        hops: `walk` of the downstream run (which is left out), or of its upstream.
+    """
+    pretraining = before(hops, dataset)
+    found = pipelines.match([(hop.method, hop.dataset, hop.domain) for hop in pretraining], dataset)
+    return found or text(pretraining)
+
+
+@dataclass(frozen=True)
+class Check:
+    """Whether the weights that a hop handed on are still those that the next run read."""
+
+    hop: Hop
+    expected: str
+    actual: str  # '' = there is no such file any more
+
+    @property
+    def ok(self) -> bool:
+        return self.expected == self.actual
+
+
+def verify(hops: Sequence[Hop], uri: str | None = None) -> list[Check]:
+    """Hash every weights file of the lineage, as the store has it now. Hops without a model are left out."""
+    return _hashed(hops, files.stored_sha, uri)
+
+
+def check(hops: Sequence[Hop], cache: str | Path = "", uri: str | None = None) -> list[Hop]:
+    """Stop at weights that are no longer those that the next run read; the hops whose weights are gone.
+
+    What a server keeps is downloaded once into `cache`, and the copy is hashed at every call.
+
+    Raises:
+        EncoderError: the run, the digest that was read and the one that is there now.
+    """
+    found = _hashed(hops, lambda model, uri: files.weights_sha(model, cache, uri), uri)
+    for one in found:
+        if one.actual and not one.ok:
+            raise EncoderError(
+                f"run {one.hop.run_id}: its weights, from which this lineage comes, were changed after they were "
+                f"used: expected sha256 {one.expected or '(no tag)'}, actual {one.actual}"
+            )
+    return [one.hop for one in found if not one.actual]
+
+
+def _hashed(hops: Sequence[Hop], sha_of: Callable[..., str], uri: str | None) -> list[Check]:
+    return [Check(hop, hop.sha, _sha(hop, sha_of, uri)) for hop in hops if hop.model_id]
+
+
+def _sha(hop: Hop, sha_of: Callable[..., str], uri: str | None) -> str:
+    try:
+        return sha_of(store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)), uri=uri)
+    except (MlflowException, EncoderError):  # deleted since, its files or all of it
+        return ""
+
+
+def of_model(reference: str, uri: str | None = None, **wanted: Any) -> list[Hop]:
+    """Lineage of the model that a reference means, up to and with its own run; see `registry.resolve`.
+
+    Raises:
+        EncoderError: see `references.find`.
+    """
+    from sslseg.tracking.registry import references
+
+    model, _ = references.find(reference, references.Wanted(**wanted), uri)
+    hops = walk(model.source_run_id, model_id=model.model_id, uri=uri)
+    return [*hops[:-1], replace(hops[-1], sha=model.tags.get(names.MODEL_SHA, ""))]

@@ -1,0 +1,170 @@
+"""What is needed to start a stage again: code, parameters, packages, machine, data. An artifact.
+
+Written when the stage starts, so that a run that fails has it too, and again with the digests when it ends.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import flags, names, plugins
+from sslseg.config.names import SslsegError
+from sslseg.tracking import session, store
+from sslseg.tracking.registry import references
+from sslseg.tracking.runs import Run
+
+FILE = "manifest.json"
+DIFF_FILE = "code.diff"
+FORMAT = 1
+DIFF_LIMIT = 1 << 20  # bytes of a diff that are kept; its sha256 is that of the whole
+GIT_SECONDS = 20
+DIGESTS = (
+    names.TAG_IDENTITY, names.TAG_DATASET, names.TAG_DATA_DIGEST, names.TAG_SUBSET, names.TAG_PREPARE_RUN,
+    names.TAG_UPSTREAM_RUN, names.TAG_UPSTREAM_MODEL, names.TAG_UPSTREAM_SHA, names.TAG_LINEAGE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Code:
+    """State of the checkout that this process was started from."""
+
+    commit: str  # '' = not a git checkout
+    diff: str  # of tracked files against the commit
+    untracked: dict[str, str]  # file below the package -> sha256
+
+    def facts(self) -> dict[str, Any]:
+        """As the manifest records it."""
+        whole = self.diff.encode()
+        changed = {"sha256": hashlib.sha256(whole).hexdigest(), "bytes": len(whole)} if whole else None
+        return {"commit": self.commit, "diff": changed, "untracked": self.untracked}
+
+
+@functools.cache
+def code() -> Code:
+    """Read once a process: the code that it has loaded does not change."""
+    if not _git("ls-files", "__init__.py"):  # installed, or below somebody else's checkout
+        return Code("", "", {})
+    new = _git("ls-files", "--others", "--exclude-standard", "--", ".").splitlines()
+    files = {name: plugins.PACKAGE / name for name in new if name.endswith(".py")}
+    digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in sorted(files.items())}
+    return Code(_git("rev-parse", "HEAD").strip(), _git("diff", "HEAD"), digests)
+
+
+def _git(*words: str) -> str:
+    """Output of git in the package's folder; '' where there is no git or no checkout."""
+    command = ["git", "-C", str(plugins.PACKAGE), *words]
+    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=GIT_SECONDS, env=environment, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else ""
+
+
+@functools.cache
+def packages() -> dict[str, str]:
+    """name -> version of every installed distribution."""
+    found = ((d.metadata["Name"], d.version) for d in importlib.metadata.distributions())
+    return dict(sorted((name, version) for name, version in found if name))
+
+
+@functools.cache
+def processor() -> str:
+    """Model name of the CPU."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def machine(device: str) -> dict[str, str]:
+    """What of the machine can change a number."""
+    return {
+        "device": device,
+        "cpu": processor(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+    }
+
+
+def start(run: Run, params: Any, method: str | None, device: str) -> dict[str, Any]:
+    """Write the manifest of a stage that is about to run, and the diff of its code; returns the manifest.
+
+    Args:
+        params: resolved and filled.
+        device: name of the device that tensors live on.
+    """
+    content = {
+        "format": FORMAT,
+        "run_id": run.id,
+        "stage": run.stage,
+        "method": method or "",
+        "params": flags.texts(params),
+        "code": code().facts(),
+        "machine": machine(device),
+        "packages": packages(),
+        "digests": {},
+        "models": {},
+    }
+    _write(run, content)
+    if code().diff:
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / DIFF_FILE
+            path.write_bytes(code().diff.encode()[:DIFF_LIMIT])
+            run.artifact(path)
+    return content
+
+
+def complete(run: Run, content: Mapping[str, Any]) -> None:
+    """Write it again, with the digests of data, subset and upstream, and of the models that were made."""
+    found = store.retry(lambda: run.client.get_run(run.id))
+    tags = found.data.tags
+    models = {m.name: m.tags.get(names.MODEL_SHA, "") for m in references.logged_models(found, run.uri)}
+    digests = {tag.removeprefix("sslseg."): tags[tag] for tag in DIGESTS if tag in tags}
+    _write(run, {**content, "digests": digests, "models": dict(sorted(models.items()))})
+
+
+def _write(run: Run, content: Mapping[str, Any]) -> None:
+    run.text(json.dumps(content, indent=1, sort_keys=True), FILE)
+
+
+def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
+    """The manifest of a run, or of the run that a pointer leads to.
+
+    Raises:
+        SslsegError: no such run, or it has none.
+    """
+    try:
+        run_id = session.follow(run_id, uri).info.run_id
+        with tempfile.TemporaryDirectory() as scratch:
+            path = store.retry(lambda: store.client(uri).download_artifacts(run_id, FILE, scratch))
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (MlflowException, OSError, ValueError) as error:
+        raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None
+    if content.get("format") != FORMAT:
+        raise SslsegError(f"run {run_id}: {FILE} has format {content.get('format')}, wanted {FORMAT}")
+    return content
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Lines on what two manifests say of code, machine, packages, parameters, data and models."""
+    lines = []
+    for part in ("code", "machine", "packages", "params", "digests", "models"):
+        a, b = one[part], other[part]
+        keys = sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
+        lines += [f"{part} {key}: {a.get(key)} / {b.get(key)}" for key in keys]
+    return lines

@@ -1,0 +1,118 @@
+"""The files of a logged model: in place where they are on this machine, else downloaded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import caches
+from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+from sslseg.tracking import store
+
+
+def folder(model: Any, cache: str | Path = "", uri: str | None = None) -> Path:
+    """The files of `model` (an MLflow LoggedModel), to be read: on a local store the stored ones themselves.
+
+    From a server they are downloaded once into `cache`/models.
+
+    Raises:
+        EncoderError: they are not there, or cannot be downloaded; names the run.
+    """
+    context = f"run {model.source_run_id}"
+    if path := store.local_path(model.artifact_location):
+        if not path.is_dir():
+            raise EncoderError(f"{context}: missing artifact, there is no folder {path} for {model.model_id}")
+        return path
+    kept = caches.cache_folder(str(cache)) / "models"
+    kept.mkdir(parents=True, exist_ok=True)
+    path = kept / model.model_id
+    with FileLock(f"{path}.lock"):
+        if not path.is_dir():
+            _keep(model, path, uri)
+    return path
+
+
+def weights_sha(model: Any, cache: str | Path, uri: str | None = None) -> str:
+    """sha256 of the weights that a stage on this machine reads; see `folder`.
+
+    Raises:
+        EncoderError: there are none.
+    """
+    return _hashed(folder(model, cache, uri) / WEIGHTS_FILE, model)
+
+
+def stored_sha(model: Any, name: str = WEIGHTS_FILE, uri: str | None = None) -> str:
+    """sha256 of a file of `model` as the store has it now: a copy that was downloaded before says nothing of it.
+
+    Raises:
+        EncoderError: it is not there, or cannot be downloaded.
+    """
+    if place := store.local_path(model.artifact_location):
+        return _hashed(place / name, model)
+    with tempfile.TemporaryDirectory(prefix="sslseg-") as scratch:
+        return _hashed(_download(model, name, Path(scratch), uri), model)
+
+
+def _hashed(file: Path, model: Any) -> str:
+    try:
+        return digest(file)
+    except OSError as error:
+        raise EncoderError(
+            f"run {model.source_run_id}: missing artifact, {file} cannot be read: {error.strerror}"
+        ) from None
+
+
+def _keep(model: Any, path: Path, uri: str | None) -> None:
+    """Download into `path`, which is there whole or not at all."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
+        got = _download(model, "", Path(scratch), uri)
+        shutil.copytree(got, path.with_suffix(".part"), dirs_exist_ok=True)
+        path.with_suffix(".part").rename(path)
+
+
+def _download(model: Any, name: str, scratch: Path, uri: str | None) -> Path:
+    from mlflow.artifacts import download_artifacts
+
+    place = f"{model.artifact_location}/{name}" if name else model.artifact_location
+    uri = store.tracking_uri(uri)
+    try:
+        got = store.retry(
+            lambda: download_artifacts(artifact_uri=place, dst_path=str(scratch), tracking_uri=uri)
+        )
+    except (MlflowException, OSError) as error:
+        raise EncoderError(
+            f"run {model.source_run_id}: missing artifact, {place} cannot be downloaded ({error})"
+        ) from error
+    return Path(got)
+
+
+def digest(file: Path) -> str:
+    """sha256 of a file; read once per process as long as path, size and time of change stay."""
+    stat = file.stat()
+    return _digest(str(file), stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(file: str, size: int, changed: int) -> str:
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of a model folder.
+
+    Raises:
+        EncoderError: not there, or not JSON.
+    """
+    try:
+        return json.loads((folder / CONFIG_FILE).read_text())
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{folder / CONFIG_FILE} cannot be read: {error}") from error

@@ -1,0 +1,216 @@
+"""From what a user types for a model to the one logged model that it means.
+
+Accepted: a run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>,
+models:/m-<ID>. Files and web addresses are not: they would bypass tags, lineage and digest.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from mlflow.entities import LifecycleStage, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.tracking import session, store
+from sslseg.tracking.registry.write import VERSIONS
+
+_RUN_ID = r"[0-9a-f]{32}"
+_FORMS = {
+    "run": re.compile(rf"(?:runs:/)?(?P<run>{_RUN_ID})(?:(?<=runs:/.{{32}})/(?P<model>[^/]+))?"),
+    "model": re.compile(r"models:/(?P<model>m-[0-9a-f]{32})"),
+    "alias": re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[\w-]+)"),
+    "version": re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)"),
+}
+# `role=target` means the network that a run hands on; only a run without a target one hands on another
+HANDED_ON = (names.ROLE_TARGET, names.ROLE_IMPORTED, names.ROLE_FINE_TUNED, names.ROLE_ONLINE)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which of a run's models is meant."""
+
+    role: str = names.ROLE_TARGET
+    epoch: int | None = None  # None = the last
+    kind: str = names.KIND_ENCODER
+
+
+def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, Any | None]:
+    """The logged model that `reference` means, and its registry entry where it was named by one.
+
+    Raises:
+        EncoderError: another scheme, unknown, failed, deleted, ambiguous, or of another kind.
+    """
+    form, parts = _parse(reference)
+    if form == "run":
+        return _of_run(parts["run"], parts["model"] or "", wanted, uri), None
+    version = None if form == "model" else _version(reference, parts, uri)
+    model = _model(reference, parts["model"] if form == "model" else model_id_of(version), uri)
+    tags = model.tags
+    if tags.get(names.MODEL_KIND) != wanted.kind:
+        raise EncoderError(
+            f"{reference}: wanted an {wanted.kind}, run {model.source_run_id} logged it as "
+            f"{tags.get(names.MODEL_KIND, 'something else')}"
+        )
+    if wanted.epoch is not None and tags.get(names.MODEL_EPOCH) != str(wanted.epoch):
+        raise EncoderError(
+            f"{reference}: wanted epoch {wanted.epoch}, it is epoch "
+            f"{tags.get(names.MODEL_EPOCH) or '(none)'} of run {model.source_run_id}; choose it by run ID"
+        )
+    return model, version
+
+
+def _parse(reference: str) -> tuple[str, dict[str, str | None]]:
+    for form, pattern in _FORMS.items():
+        if found := pattern.fullmatch(reference.strip()):
+            return form, found.groupdict()
+    raise EncoderError(
+        f"{reference!r} is not a reference to a model: wanted a run ID (32 hex digits), "
+        "runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version> or models:/m-<ID>. "
+        "Weights from elsewhere come in by -e import_encoder; `sslseg encoders` lists what there is"
+    )
+
+
+def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> Any:
+    run = _usable_run(run_id, uri)
+    run_id = run.info.run_id
+    found = [m for m in logged_models(run, uri) if m.tags.get(names.MODEL_KIND) == wanted.kind]
+    if not found:
+        stage = run.data.tags.get(names.TAG_STAGE, "not of this project")
+        raise EncoderError(f"run {run_id} ({stage}) has logged no {wanted.kind}")
+    chosen = [m for m in found if not name or name in (m.name, wanted.kind)]
+    chosen = _of_role(chosen, wanted.role)
+    if wanted.epoch is not None:
+        chosen = [m for m in chosen if m.tags.get(names.MODEL_EPOCH) == str(wanted.epoch)]
+    elif chosen:
+        last = max(step_of(m) for m in chosen)
+        chosen = [m for m in chosen if step_of(m) == last]
+    if len(chosen) == 1:
+        return chosen[0]
+    asked = f"{wanted.kind} of role {wanted.role}, epoch {'last' if wanted.epoch is None else wanted.epoch}"
+    asked += f", name {name!r}" if name else ""
+    fault = "two or more fit, name one by models:/m-…" if chosen else "there is none"
+    rows = "\n".join(f"  {_describe(m)}" for m in sorted(chosen or found, key=step_of))
+    raise EncoderError(f"run {run_id}: wanted {asked}; {fault}:\n{rows}")
+
+
+def _of_role(models: list, role: str) -> list:
+    for candidate in HANDED_ON if role == names.ROLE_TARGET else (role,):
+        if found := [m for m in models if m.tags.get(names.MODEL_ROLE) == candidate]:
+            return found
+    return []
+
+
+def model_id_of(version: Any) -> str:
+    """The logged model that a registered version was made of; SQL stores keep it in the source alone."""
+    return version.model_id or version.source.removeprefix("models:/")
+
+
+def step_of(model: Any) -> int:
+    """Optimiser step that a logged model was kept at."""
+    return int(model.tags.get(names.MODEL_STEP) or 0)
+
+
+def _describe(model: Any) -> str:
+    tags = model.tags
+    return (
+        f"models:/{model.model_id}  name {model.name}, role {tags.get(names.MODEL_ROLE)}, "
+        f"epoch {tags.get(names.MODEL_EPOCH) or '-'}, step {tags.get(names.MODEL_STEP) or '-'}"
+    )
+
+
+def _usable_run(run_id: str, uri: str | None) -> Any:
+    """The FINISHED run of that ID; a pointer leads to the run that its work went on in."""
+    try:
+        run = session.follow(run_id, uri)
+    except MlflowException as error:
+        raise EncoderError(
+            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID{store.denied(error)}"
+        ) from None
+    run_id, status = run.info.run_id, run.info.status
+    stage = run.data.tags.get(names.TAG_STAGE, "run")
+    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise EncoderError(
+            f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
+        )
+    if status in session.ENDED_EARLY:
+        reason = run.data.tags.get(names.TAG_REASON, "no reason given")
+        raise EncoderError(
+            f"run {run_id} ({stage}) is {status}: {reason}. The same command again goes on with it; "
+            "a model that it kept all the same can be named by models:/m-…"
+        )
+    if status != "FINISHED":
+        raise EncoderError(
+            f"run {run_id} ({stage}) is {status}: wait for its end, or name a kept model by models:/m-…"
+        )
+    return run
+
+
+def logged_models(run: Any, uri: str | None = None) -> list:
+    """Every whole logged model of an MLflow run, in no meaningful order.
+
+    One whose writer was killed stays PENDING for ever; it is left out, as a FAILED one is.
+    """
+    api = store.client(uri)
+    found, token = [], None
+    while True:
+        page = store.retry(
+            lambda token=token: api.search_logged_models(
+                [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'", page_token=token
+            )
+        )
+        found += [model for model in page if model.status == LoggedModelStatus.READY]
+        token = page.token
+        if not token:
+            return found
+
+
+def _model(reference: str, model_id: str, uri: str | None) -> Any:
+    try:
+        return store.retry(lambda: store.client(uri).get_logged_model(model_id))
+    except MlflowException as error:
+        raise EncoderError(
+            f"{reference}: there is no model {model_id}; it was deleted, or never logged here{store.denied(error)}"
+        ) from None
+
+
+def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> Any:
+    api, name = store.client(uri), parts["name"]
+    try:
+        if parts.get("alias"):
+            return store.retry(lambda: api.get_model_version_by_alias(name, parts["alias"]))
+        return store.retry(lambda: api.get_model_version(name, parts["version"]))
+    except MlflowException:
+        pass
+    raise EncoderError(f"{reference}: {_why_no_version(name, parts, uri)}")
+
+
+def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) -> str:
+    """What is there instead of the version or alias that was asked for."""
+    api = store.client(uri)
+    found = store.retry(lambda: api.search_model_versions(f"name = '{name}'"))
+    gone = _deleted(name, parts["version"], uri) if parts.get("version") else None
+    if not found and not gone:
+        return f"nothing is registered as {name!r}; `sslseg encoders` lists what there is"
+    if parts.get("alias"):
+        aliases = sorted(store.retry(lambda: api.get_registered_model(name)).aliases)
+        return f"{name!r} has no such alias; it has {', '.join(aliases) or 'none'}"
+    there = ", ".join(f"{v.version} (run {v.run_id})" for v in sorted(found, key=lambda v: int(v.version)))
+    what = "was never made"
+    if gone:
+        what = f"was deleted; run {gone.source_run_id} logged it as models:/{gone.model_id}"
+    return f"version {parts['version']} of {name!r} {what}. There is {there or 'none'}"
+
+
+def _deleted(name: str, version: str, uri: str | None) -> Any | None:
+    """The logged model that a deleted version was made of: the version's number stays on it."""
+    api = store.client(uri)
+    where = [e.experiment_id for e in store.retry(api.search_experiments)]
+    if not where:  # none that this account may read
+        return None
+    mark = f'%"name": "{name}", "version": "{version}"%'
+    found = store.retry(lambda: api.search_logged_models(where, f"tags.`{VERSIONS}` LIKE '{mark}'"))
+    return found[0] if found else None

@@ -1,0 +1,108 @@
+"""Encoders and segmenters in the model registry. Moves folders, never opens a tensor.
+
+This is the address of all of it: writing is in `registering.py`, references are read in `references.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sslseg.config import names
+from sslseg.config.names import KIND_ENCODER, WEIGHTS_FILE, EncoderError
+from sslseg.tracking import store
+from sslseg.tracking.registry import files, flavor, references
+from sslseg.tracking.registry.files import digest, read_config
+from sslseg.tracking.registry.references import Wanted
+from sslseg.tracking.registry.write import alias_of, log_encoder, log_model, log_segmenter
+
+__all__ = ["Resolved", "alias_of", "law", "log_encoder", "log_model", "log_segmenter", "resolve", "versions"]
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A stored model whose files are on this machine and whose weights match their digest."""
+
+    model_id: str
+    run_id: str
+    path: Path  # read-only: on a local store this is the stored model itself
+    tags: dict[str, str]
+    sha256: str
+    name: str = ""  # in the registry; '' when it was named otherwise
+    version: str = ""
+
+    @property
+    def kind(self) -> str:
+        return self.tags.get(names.MODEL_KIND, "")
+
+    @property
+    def role(self) -> str:
+        return self.tags.get(names.MODEL_ROLE, "")
+
+    @property
+    def epoch(self) -> int | None:
+        text = self.tags.get(names.MODEL_EPOCH)
+        return int(text) if text else None
+
+
+def resolve(
+    reference: str,
+    role: str = names.ROLE_TARGET,
+    epoch: int | None = None,
+    kind: str = KIND_ENCODER,
+    *,
+    cache: str | Path = "",
+    uri: str | None = None,
+) -> Resolved:
+    """The model that `reference` means, its files on this machine, its digest checked.
+
+    On a local store `path` is the stored model in place. From a server it is downloaded once into
+    `cache`/models.
+
+    Args:
+        reference: see `references`.
+        role: "target" = the network that the run hands on: target, imported, fine-tuned or online, the
+            first of these that there is.
+        epoch: None = the last one kept.
+
+    Raises:
+        EncoderError: unknown, failed, deleted, ambiguous, missing or damaged; each names the run.
+    """
+    uri = store.ensure_store(uri)
+    model, version = references.find(reference, Wanted(role, epoch, kind), uri)
+    context = f"run {model.source_run_id}"
+    path = files.folder(model, cache, uri)
+    flavor.check(path, kind, context)
+    wanted, actual = model.tags.get(names.MODEL_SHA, ""), digest(path / WEIGHTS_FILE)
+    if wanted != actual:
+        raise EncoderError(
+            f"{context}: {path / WEIGHTS_FILE} was changed after it was logged: "
+            f"expected sha256 {wanted or '(no tag)'}, actual {actual}"
+        )
+    registered = (version.name, str(version.version)) if version else ("", "")
+    return Resolved(model.model_id, model.source_run_id, path, dict(model.tags), actual, *registered)
+
+
+def law(resolved: Resolved | None) -> dict | None:
+    """The input law (`mean`, `std` …) that an encoder was trained under; None for scratch."""
+    return read_config(resolved.path).get("pretrained_cfg") if resolved else None
+
+
+def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str, str]]:
+    """Every registered model of `kind`, newest first: name, version, aliases, run_id, model_id, its tags."""
+    api = store.client(uri)
+    rows = []
+    for registered in store.retry(
+        lambda: api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")
+    ):
+        aliases: dict[str, list[str]] = {}
+        for alias, version in registered.aliases.items():
+            aliases.setdefault(str(version), []).append(alias)
+        found = store.retry(lambda name=registered.name: api.search_model_versions(f"name = '{name}'"))
+        for version in sorted(found, key=lambda v: -int(v.version)):
+            rows.append(
+                {"name": version.name, "version": str(version.version), "run_id": version.run_id,
+                 "aliases": ", ".join(sorted(aliases.get(str(version.version), ()))),
+                 "model_id": references.model_id_of(version), **version.tags}
+            )  # fmt: skip
+    return rows

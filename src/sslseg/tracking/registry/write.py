@@ -1,0 +1,226 @@
+"""Log the folder of an encoder or segmenter as a model of a run, and register it, in one step."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model
+
+from sslseg.config import names
+from sslseg.config.flags import to_text
+from sslseg.config.names import (
+    CARD_FILE,
+    EXPOSURE_FILE,
+    KIND_ENCODER,
+    KIND_SEGMENTER,
+    WEIGHTS_FILE,
+    EncoderError,
+)
+from sslseg.tracking import store
+from sslseg.tracking.registry import flavor
+from sslseg.tracking.registry.files import digest, read_config
+from sslseg.tracking.runs import Run
+
+VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
+ALIAS = 250  # characters, MLflow takes 255
+TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
+DESCRIPTIONS = {
+    KIND_ENCODER: "Encoders: timm `local-dir` folders. Open one with "
+    '`timm.create_model("local-dir:<folder>", pretrained=True)`.',
+    KIND_SEGMENTER: "U-Nets, fine-tuned: whole network and intensity law. Use one with `-e predict`.",
+}
+
+
+def log_encoder(run: Run, folder: str | Path, **facts: Any) -> str:
+    """Log an encoder folder as a model of `run` and register it; see `log_model`."""
+    return log_model(run, folder, KIND_ENCODER, **facts)
+
+
+def log_segmenter(run: Run, folder: str | Path, **facts: Any) -> str:
+    """Log a segmenter folder as a model of `run` and register it; see `log_model`."""
+    return log_model(run, folder, KIND_SEGMENTER, **facts)
+
+
+def log_model(
+    run: Run,
+    folder: str | Path,
+    kind: str,
+    *,
+    name: str,
+    role: str,
+    method: str,
+    dataset: str,
+    lineage: str,
+    epoch: int | None = None,
+    step: int = 0,
+    card: str = "",
+    sha256: str | None = None,
+    alias: str | None = None,
+    register: bool = True,
+    promote: bool = True,
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """Log, and register in the same step, the model in `folder`; returns its model ID.
+
+    What a run had logged before it was interrupted, and makes again after it was resumed from an older
+    checkpoint (same kind, role, epoch and step, same weights), is not logged twice.
+
+    Args:
+        name: registered model; each call makes a version of it.
+        epoch: None where the model was not kept at the end of an epoch.
+        card: markdown, shown by the UI beside the version, and kept in the folder.
+        sha256: of the weights, when the caller has it.
+        alias: default: the lineage, see `alias_of`. The newest model takes it.
+        register: False = a model of the run alone, found by run ID, role and epoch.
+        promote: False = registered, but no alias points to it.
+
+    Raises:
+        EncoderError: a name that cannot be an address, `folder` lacks a file, or its weights are not those of `sha256`.
+    """
+    facts = {
+        names.MODEL_KIND: kind, names.MODEL_ROLE: role, names.MODEL_METHOD: method,
+        names.MODEL_EPOCH: to_text(epoch), names.MODEL_STEP: str(step), names.MODEL_DATASET: dataset,
+        names.MODEL_LINEAGE: lineage,
+    }  # fmt: skip
+    _check_name(name)
+    facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
+    upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
+    facts[names.MODEL_UPSTREAM] = upstream
+    model = _logged(run, facts) or _log(
+        run, Path(folder), kind, facts, card, "-".join([kind, role, *_epoch_word(epoch)])
+    )
+    _link(run, model.model_id, step)
+    if register and VERSIONS not in model.tags:
+        _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
+    return model.model_id
+
+
+def _check_name(name: str) -> None:
+    """The name is part of addresses (models:/name/1) and of searches, which know no escape for quotes."""
+    if not re.fullmatch(r"[\w .+-]{1,250}", name):
+        raise EncoderError(
+            f"name: wanted letters, digits, spaces and . _ + - (at most 250) for a registered model, got {name[:60]!r}"
+        )
+
+
+def _epoch_word(epoch: int | None) -> list[str]:
+    return [] if epoch is None else [f"epoch{epoch}"]
+
+
+def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
+    """Tags that the folder itself decides."""
+    if not (folder / WEIGHTS_FILE).is_file():
+        raise EncoderError(f"{folder}: there is no {WEIGHTS_FILE}")
+    actual = digest(folder / WEIGHTS_FILE)
+    if sha256 not in (None, actual):
+        raise EncoderError(f"{folder}/{WEIGHTS_FILE}: wanted sha256 {sha256}, it has {actual}")
+    config = read_config(folder)
+    own = config.get("sslseg", {})
+    found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
+    if (folder / EXPOSURE_FILE).is_file():
+        found[names.MODEL_EXPOSURE] = digest(folder / EXPOSURE_FILE)
+    return found | {f"sslseg.{key}": str(own[key]) for key in ("domain", "origin") if own.get(key)}
+
+
+def _logged(run: Run, facts: dict[str, str]) -> Any | None:
+    """The model of `run` that is whole and of these facts."""
+    same = (names.MODEL_KIND, names.MODEL_ROLE, names.MODEL_EPOCH, names.MODEL_STEP, names.MODEL_SHA)
+    clauses = [
+        f"source_run_id = '{run.id}'",
+        *(f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]),
+    ]
+    found = store.retry(lambda: run.client.search_logged_models([run.experiment_id], " and ".join(clauses)))
+    return next((model for model in found if model.status == LoggedModelStatus.READY), None)
+
+
+def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -> Any:
+    api = run.client
+    model = store.retry(
+        lambda: api.create_logged_model(
+            run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
+        )
+    )
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            place = Path(scratch) / "model"
+            entry = Model(model_uuid=model.model_id, run_id=run.id, model_id=model.model_id, metadata=facts)
+            flavor.save_model(place, entry, folder=folder, kind=kind)
+            if card:
+                (place / CARD_FILE).write_text(card)
+            store.retry(lambda: api.log_model_artifacts(model.model_id, str(place)))
+            _check_arrived(api, model.model_id, place)
+    except BaseException:
+        with contextlib.suppress(Exception):  # else it stays PENDING, which nobody reads: see `doctor`
+            store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
+        raise
+    store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
+    return model
+
+
+def _check_arrived(api: Any, model_id: str, place: Path) -> None:
+    """Every file is in the store at its whole length.
+
+    Raises:
+        EncoderError: an upload was cut without a word of it.
+    """
+    stored = {f.path: f.file_size for f in store.retry(lambda: api.list_logged_model_artifacts(model_id))}
+    for file in (f for f in place.iterdir() if f.is_file()):
+        wanted, got = file.stat().st_size, stored.get(file.name)
+        if got != wanted:
+            raise EncoderError(
+                f"models:/{model_id}: {file.name} was stored with {got} of its {wanted:,} bytes"
+            )
+
+
+def _link(run: Run, model_id: str, step: int) -> None:
+    """Make the model an output of its run, once: the run may have been interrupted before or after it."""
+    outputs = store.retry(lambda: run.client.get_run(run.id)).outputs
+    if model_id not in {m.model_id for m in (outputs.model_outputs if outputs else ())}:
+        store.retry(lambda: run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)]))
+
+
+def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
+    api = run.client
+    with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
+        try:
+            store.retry(lambda: api.get_registered_model(name))
+        except MlflowException:
+            tags = {names.MODEL_KIND: kind}
+            store.retry(lambda: api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind]))
+        source = f"models:/{model_id}"
+        there = store.retry(lambda: api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'"))
+        made = [v.version for v in there if v.source == source]  # by this run, before it was interrupted
+        version = made[0] if made else store.retry(
+            lambda: api.create_model_version(
+                name, source, run.id, tags=facts, description=card[:TEXT_LIMIT], model_id=model_id
+            )
+        ).version  # fmt: skip
+        if alias:
+            store.retry(lambda: api.set_registered_model_alias(name, alias, version))
+        # what the UI shows beside the model, and all that is left when the version is deleted; written last,
+        # since it says that there is nothing left to do
+        mark = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
+        store.retry(lambda: api.set_logged_model_tags(model_id, mark))
+
+
+def alias_of(text: str) -> str:
+    """An alias for a lineage or pipeline: MLflow refuses + > @ and spaces, so + and > become `--`.
+
+    The epoch of the last stage is left out: the alias means the pipeline, its newest model.
+    """
+    text = re.sub(r"@\d+$", "", text.strip())
+    text = re.sub(r"\s*[+>]\s*", "--", text)
+    text = re.sub(r"[^\w-]+", "-", text).strip("-") or "unknown"
+    if len(text) > ALIAS:
+        text = f"{text[: ALIAS - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    reserved = text.lower() == "latest" or re.fullmatch(r"v\d+", text, re.IGNORECASE)
+    return f"{text}-" if reserved else text

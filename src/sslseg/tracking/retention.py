@@ -1,0 +1,122 @@
+"""Which of the encoders kept by epoch can go, and letting them go.
+
+Kept: the last of every run and role, what an alias points to, every encoder that a run of the store started
+from, and what the caller names.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import ViewType
+
+from sslseg.config import names
+from sslseg.config.names import SslsegError
+from sslseg.tracking import doctor, session, store
+from sslseg.tracking.registry import references
+from sslseg.tracking.registry.resolve import versions
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """An encoder that nothing needs."""
+
+    model_id: str
+    name: str
+    run_id: str
+    versions: tuple[tuple[str, str], ...]  # (registered name, version)
+    folder: Path | None
+    size: int
+
+
+def plan(keep: Iterable[str] = (), uri: str | None = None) -> list[Doomed]:
+    """What would be deleted.
+
+    Args:
+        keep: run IDs (all encoders of the run) and models:/… references.
+
+    Raises:
+        EncoderError: something of `keep` is unknown.
+    """
+    uri = store.ensure_store(uri)
+    encoders = [m for m in doctor.logged_models(uri) if m.tags[names.MODEL_KIND] == names.KIND_ENCODER]
+    rows = versions(names.KIND_ENCODER, uri)
+    runs, models = _named(keep, uri)
+    kept = models | _last(encoders) | _started_from(uri) | {r["model_id"] for r in rows if r["aliases"]}
+    registered: dict[str, list[tuple[str, str]]] = {}
+    for row in rows:
+        registered.setdefault(row["model_id"], []).append((row["name"], row["version"]))
+    return [
+        _doomed(m, tuple(registered.get(m.model_id, ())))
+        for m in sorted(encoders, key=lambda m: (m.source_run_id, references.step_of(m)))
+        if m.model_id not in kept and m.source_run_id not in runs
+    ]
+
+
+def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
+    runs, models = set(), set()
+    for reference in keep:
+        if reference.startswith("models:/"):
+            models.add(references.find(reference, references.Wanted(), uri)[0].model_id)
+        else:
+            found, _ = references.find(reference, references.Wanted(), uri)
+            runs.add(found.source_run_id)
+    return runs, models
+
+
+def _last(encoders: list) -> set[str]:
+    last: dict[tuple[str, str], int] = {}
+    for model in encoders:
+        key = (model.source_run_id, model.tags.get(names.MODEL_ROLE, ""))
+        last[key] = max(last.get(key, 0), references.step_of(model))
+    return {
+        m.model_id
+        for m in encoders
+        if references.step_of(m) == last[m.source_run_id, m.tags.get(names.MODEL_ROLE, "")]
+    }
+
+
+def _started_from(uri: str) -> set[str]:
+    """Encoders that any run started from, deleted runs included: they can be brought back."""
+    api, found, token = store.client(uri), set(), None
+    places = [e.experiment_id for e in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL))]
+    while True:
+        page = store.retry(
+            lambda token=token: api.search_runs(places, run_view_type=ViewType.ALL, page_token=token)
+        )
+        found |= {run.data.tags.get(names.TAG_UPSTREAM_MODEL, "") for run in page}
+        token = page.token
+        if not token:
+            return found
+
+
+def _doomed(model, registered: tuple[tuple[str, str], ...]) -> Doomed:
+    folder = doctor.folder_of(model)
+    size = doctor.size_of(folder) if folder and folder.is_dir() else 0
+    return Doomed(model.model_id, model.name, model.source_run_id, registered, folder, size)
+
+
+def check_quiet(uri: str | None = None) -> None:
+    """Make sure that no run is under way: a sweep may be about to start from a kept epoch.
+
+    Raises:
+        SslsegError: some are.
+    """
+    alive = [
+        r.info.run_id for r in session.search({}, uri=uri, status="RUNNING") if not session.is_abandoned(r)
+    ]
+    if alive:
+        raise SslsegError(f"{len(alive)} runs are under way ({', '.join(alive[:3])}): nothing was deleted")
+
+
+def delete(doomed: Doomed, uri: str | None = None) -> None:
+    """Delete its registered versions, the logged model, and on a local store its files."""
+    api = store.client(uri)
+    for name, version in doomed.versions:
+        store.retry(lambda name=name, version=version: api.delete_model_version(name, version))
+    store.retry(lambda: api.delete_logged_model(doomed.model_id))
+    if doomed.folder and doomed.folder.parent.name == doomed.model_id:  # …/models/<model ID>/artifacts
+        shutil.rmtree(doomed.folder.parent, ignore_errors=True)

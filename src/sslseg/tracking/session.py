@@ -1,0 +1,231 @@
+"""Open, find and resume runs. The run itself is `runs.Run`.
+
+The one way to resume: the same command again finds the newest unfinished run of its identity that has
+a checkpoint and goes on inside it. The run that had been opened for the command ends as a pointer
+(`resumed_as`), which readers skip.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from sslseg.config import names
+from sslseg.tracking import processes, store
+from sslseg.tracking.processes import Terminated
+from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn, owned
+
+ENDED_EARLY = ("FAILED", "KILLED")
+SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
+
+
+def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict, uri: str) -> Run:
+    """A new run. Its owner is written in the same call: should this process die in it, `doctor` knows."""
+    place = experiment_id or store.current_experiment(uri)
+    tags = {"mlflow.source.name": f"sslseg {stage}"} | owned() | tags
+    api = store.client(uri)
+    run = store.retry(lambda: api.create_run(place, tags=tags, run_name=name or stage))
+    return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+
+
+def _found(run_id: str, stage: str, uri: str) -> Run:
+    """The run that somebody else has opened; nothing is written to it yet."""
+    api = store.client(uri)
+    try:
+        run = store.retry(lambda: api.get_run(run_id))
+    except MlflowException:
+        raise names.SslsegError(
+            f"run {run_id}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
+        ) from None
+    return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+
+
+def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
+    """Take a run over; `name` does not replace one that a person has given."""
+    given = store.retry(lambda: run.client.get_run(run.id)).info.run_name or ""
+    run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
+    claim(run.id, run.uri)
+
+
+@contextmanager
+def open_run(
+    stage: str,
+    *,
+    name: str | None = None,
+    experiment_id: str | None = None,
+    parent_run_id: str | None = None,
+    adopt_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    uri: str | None = None,
+) -> Iterator[Run]:
+    """Hold a run; it ends with the block, whatever happens in it, and is never left RUNNING.
+
+    Without `adopt_run_id` and `parent_run_id` the run that `mlflow run` opened is adopted:
+    MLFLOW_RUN_ID is taken out of the environment, before anything can start a child that would too.
+
+    End of the block: FINISHED; KILLED on SIGTERM (`processes.raise_on_signals`) and Ctrl-C; else FAILED,
+    with the sentence in a tag and, for unforeseen errors too, the traceback in error.txt.
+
+    Raises:
+        SslsegError: the run to adopt is not in the store.
+    """
+    if adopt_run_id is None and parent_run_id is None:
+        adopt_run_id = os.environ.pop("MLFLOW_RUN_ID", None) or None
+    given = {names.TAG_STAGE: stage} | dict(tags or {}) | ({PARENT: parent_run_id} if parent_run_id else {})
+    uri = store.ensure_store(uri)
+    adopted = adopt_run_id is not None
+    run = _found(adopt_run_id, stage, uri) if adopted else _created(stage, name, experiment_id, given, uri)
+    run.parent = parent_run_id or ""
+    try:
+        if adopted:
+            _adopt(run, name, given)
+        yield run
+        run.flush()  # here, so that a run whose numbers are lost fails like any other
+    except (KeyboardInterrupt, Terminated, GeneratorExit) as error:
+        _end(run, "KILLED", SIGNALS.get(type(error).__name__, ""))
+        raise
+    except SystemExit as error:
+        clean = error.code in (None, 0)
+        _end(run, "FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
+        raise
+    except BaseException as error:
+        _fail(run, error)
+        raise
+    run.finish()
+
+
+def _fail(run: Run, error: BaseException) -> None:
+    reason = str(error) if isinstance(error, names.SslsegError) else f"{type(error).__name__}: {error}"
+    try:
+        run.text("".join(traceback.format_exception(error)), "error.txt")
+    except Exception as second:  # the disk is full or read-only: the reason has to be told all the same
+        reason += f" (error.txt could not be written: {second})"
+    _end(run, "FAILED", reason)
+
+
+def _end(run: Run, status: str, reason: str) -> None:
+    """End a run that an exception ends; a store that cannot be written does not hide that exception."""
+    try:
+        run.finish(status, reason)
+    except Exception as second:
+        print(
+            f"sslseg: the end of run {run.id} cannot be written ({type(second).__name__}: {second}); "
+            "`sslseg doctor --fix` closes it",
+            file=sys.stderr,
+        )
+
+
+def search(
+    tags: Mapping[str, str], experiment_id: str | None = None, uri: str | None = None, status: str = ""
+) -> list:
+    """Active MLflow runs that carry all `tags`, newest first, pointers left out.
+
+    Args:
+        experiment_id: None = every experiment.
+    """
+    api = store.client(uri)
+    where = (
+        [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
+    )
+    clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
+    clauses += [f"attributes.status = '{status}'"] if status else []
+    found, token = [], None
+    while where:  # a server's account may see none
+        page = store.retry(
+            lambda token=token: api.search_runs(
+                where, " and ".join(clauses), order_by=["attributes.start_time DESC"], page_token=token
+            )
+        )
+        found += [run for run in page if names.TAG_RESUMED_AS not in run.data.tags]
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:
+    """ID of the newest FINISHED run with all `tags`."""
+    found = search(tags, experiment_id, uri, "FINISHED")
+    return found[0].info.run_id if found else None
+
+
+def find(identity: str, experiment_id: str | None = None, uri: str | None = None) -> str | None:
+    """ID of the newest FINISHED run of that identity, in any experiment unless one is named."""
+    return find_by_tags(experiment_id, {names.TAG_IDENTITY: identity}, uri)
+
+
+def unfinished(identity: str, experiment_id: str | None = None, uri: str | None = None) -> list[str]:
+    """IDs of the runs of that identity that ended early or whose process is gone, newest first.
+
+    A RUNNING run whose owner lives is left alone.
+    """
+    found = search({names.TAG_IDENTITY: identity}, experiment_id, uri)
+    return [run.info.run_id for run in found if run.info.status in ENDED_EARLY or is_abandoned(run)]
+
+
+def is_abandoned(run: Any) -> bool:
+    """Whether an MLflow run says RUNNING although its process is gone or long silent."""
+    tags = run.data.tags
+    beat = float(tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
+    return run.info.status == "RUNNING" and not processes.is_alive(tags.get(names.TAG_PROCESS, ""), beat)
+
+
+def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -> None:
+    """End `run_id`, FINISHED, as a pointer to the run that its work went on in."""
+    api = store.client(uri)
+    store.retry(lambda: api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id))
+    store.retry(lambda: api.set_tag(run_id, NOTE, f"Goes on in run {resumed_run_id}."))
+    close(run_id, "FINISHED", uri=uri)
+
+
+def resume(run: Run, identity: str, has_checkpoint: Callable[[str], bool]) -> str | None:
+    """Go on inside the newest unfinished run of `identity` (same experiment), if one has a checkpoint.
+
+    `run` then is that run: its ID changes in place, the opened one is closed as a pointer. Otherwise the
+    identity is written on `run`. Two commands at once never take the same run: claimed under a lock.
+
+    Returns:
+        ID of the run that was opened and now points on, or None when nothing was resumed.
+    """
+    with store.lock(run.uri, "resume"):
+        for found in unfinished(identity, run.experiment_id, run.uri):
+            if found != run.id and has_checkpoint(found):
+                return _switch(run, found)
+        run.tag(names.TAG_IDENTITY, identity)
+    return None
+
+
+def _switch(run: Run, found: str) -> str:
+    """Go on as `found`: from its claim on it is the run that the end of the block ends."""
+    run.flush()
+    tags = store.retry(lambda: run.client.get_run(run.id)).data.tags
+    kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
+    opened, run.id = run.id, found
+    try:
+        claim(found, run.uri)
+        if kept:  # a resumed sweep's cells belong to the sweep that now runs
+            run.tags(kept)
+    finally:
+        close_as_pointer(opened, found, run.uri)
+    return opened
+
+
+def follow(run_id: str, uri: str | None = None) -> Any:
+    """The MLflow run of that ID, or the one that its pointer leads to.
+
+    Raises:
+        MlflowException: no such run.
+    """
+    api = store.client(uri)
+    for _ in range(20):  # pointers never form a ring, unless written by hand
+        run = store.retry(lambda run_id=run_id: api.get_run(run_id))
+        if names.TAG_RESUMED_AS not in run.data.tags:
+            return run
+        run_id = run.data.tags[names.TAG_RESUMED_AS]
+    raise names.SslsegError(f"run {run_id}: its {names.TAG_RESUMED_AS} tags lead in a ring")

@@ -1,0 +1,213 @@
+"""The tracking store: made once, under a lock, with absolute artifact locations.
+
+MLflow would create the tables at first touch, in whichever of several workers comes first, and would
+put the artifacts under the working folder of that process. Both are settled here beforehand.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import re
+import sqlite3
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import unquote, urlparse
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar a file
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # else 2 lines a run over http
+
+from filelock import FileLock  # noqa: E402
+from mlflow import MlflowClient  # noqa: E402
+from mlflow.exceptions import MlflowException  # noqa: E402
+
+from sslseg.config.names import SslsegError  # noqa: E402
+
+T = TypeVar("T")
+SQLITE = "sqlite:///"
+DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
+RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
+_TRANSIENT = re.compile(
+    r"database (table )?is locked|deadlock|could not serialize|connection (refused|reset|aborted)|"
+    r"too many connections",
+    re.IGNORECASE,
+)
+_ready: set[str] = set()  # stores that this process has seen complete
+
+
+def tracking_uri(uri: str | None = None) -> str:
+    """`uri`, else MLFLOW_TRACKING_URI, else mlflow.db in the working folder; SQLite paths made absolute."""
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    path = sqlite_path(uri)
+    return f"{SQLITE}{path}" if path else uri
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """The database file of a SQLite URI, absolute; None for every other store."""
+    return Path(uri.removeprefix(SQLITE)).expanduser().resolve() if uri.startswith(SQLITE) else None
+
+
+def local_path(uri: str) -> Path | None:
+    """The file or folder that an artifact address means on this machine; None where it lies elsewhere."""
+    parsed = urlparse(uri)
+    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+
+
+def shown(uri: str) -> str:
+    """The URI for a message: without the password that the address of a database holds."""
+    return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
+
+
+def denied(error: MlflowException) -> str:
+    """What a message adds when a server did not say whether something is there."""
+    return ", or this account may not read it" if "Permission denied" in str(error) else ""
+
+
+def lock(uri: str, purpose: str) -> FileLock:
+    """A lock between processes of one machine: beside a SQLite file, else in the temporary folder."""
+    path = sqlite_path(uri)
+    if path is None:
+        name = hashlib.sha256(uri.encode()).hexdigest()[:16]
+        return FileLock(Path(tempfile.gettempdir()) / f"sslseg-{name}.{purpose}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{path}.{purpose}.lock")
+
+
+def existing(uri: str | None = None) -> str:
+    """The absolute URI of a store that is there: for readers, which make none.
+
+    Raises:
+        SslsegError: there is no such SQLite file. Whether a server answers shows when it is asked.
+    """
+    uri = tracking_uri(uri)
+    path = sqlite_path(uri)
+    if path is not None and not (path.is_file() and path.stat().st_size):
+        raise SslsegError(
+            f"there is no tracking store {path}. The first stage makes it, say `mlflow run . -e prepare "
+            "--env-manager local`; MLFLOW_TRACKING_URI names one that lies elsewhere"
+        )
+    return uri
+
+
+def ensure_store(uri: str | None = None) -> str:
+    """Make the store usable by any number of workers; returns its absolute URI.
+
+    SQLite: tables, default experiment (artifacts in `mlruns` beside the file) and WAL, once, under a
+    file lock. Servers and other databases are set up by who runs them: nothing is done.
+    """
+    uri = tracking_uri(uri)
+    path = sqlite_path(uri)
+    if path is None or uri in _ready:
+        return uri
+    with lock(uri, "create"):
+        if not _complete(path):
+            _create(uri, path)
+        _set_wal(path)
+    _ready.add(uri)
+    return uri
+
+
+def _complete(path: Path) -> bool:
+    """Whether the default experiment is there: the last row that MLflow's own set-up writes."""
+    if not path.exists():
+        return False
+    connection = sqlite3.connect(path, timeout=20)
+    try:
+        return bool(connection.execute("select 1 from experiments where experiment_id = 0").fetchone())
+    except sqlite3.OperationalError:  # no such table
+        return False
+    finally:
+        connection.close()
+
+
+def _create(uri: str, path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    _set_wal(path)
+    # the one place where MLflow takes the artifact root of the default experiment from
+    store = SqlAlchemyStore(uri, str(path.parent / "mlruns"))
+    store._dispose_engine()
+
+
+def _set_wal(path: Path) -> None:
+    """Write-ahead log: a lasting property of the file. Best effort: needs a moment without readers."""
+    connection = sqlite3.connect(path, timeout=20)
+    try:
+        connection.execute("pragma journal_mode=wal")
+    except sqlite3.OperationalError:
+        pass  # in use by a process that did not come through here; the store works without
+    finally:
+        connection.close()
+
+
+def client(uri: str | None = None) -> MlflowClient:
+    """A client of an existing or freshly made store. No global state, so one process holds many runs."""
+    return MlflowClient(ensure_store(uri))
+
+
+def ensure_experiment(name: str, uri: str | None = None) -> str:
+    """ID of the experiment `name`, made if absent, its artifacts at an absolute place beside a SQLite file.
+
+    Raises:
+        SslsegError: it was deleted.
+    """
+    uri = ensure_store(uri)
+    api = MlflowClient(uri)
+    with lock(uri, "create"):
+        found = api.get_experiment_by_name(name)
+        if found is None:
+            path = sqlite_path(uri)
+            place = str(path.parent / "mlruns" / _folder(name)) if path else None
+            try:
+                return api.create_experiment(name, artifact_location=place)
+            except MlflowException as error:  # made meanwhile, on another machine
+                found = api.get_experiment_by_name(name)
+                if found is None:
+                    raise error
+    if found.lifecycle_stage != "active":
+        raise SslsegError(
+            f"experiment {name!r} was deleted; "
+            f"`mlflow experiments restore -x {found.experiment_id}` brings it back"
+        )
+    return found.experiment_id
+
+
+def _folder(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def current_experiment(uri: str | None = None) -> str:
+    """ID of the experiment that the environment names (MLFLOW_EXPERIMENT_ID, …_NAME), else the default."""
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        return ensure_experiment(name, uri)
+    return DEFAULT_EXPERIMENT
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help: a database that is locked, busy or away.
+
+    A tracking server is left out: MLflow's client has tried again for minutes by itself.
+    """
+    text = str(error)
+    return bool(_TRANSIENT.search(text)) and "max retries exceeded" not in text.lower()
+
+
+def retry(action: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
+    """Call `action`; on a locked or absent store again, after 0.1, 0.2, 0.4 … s (at most 10 s, jittered)."""
+    waited, pause = 0.0, 0.1
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if waited >= RETRY_SECONDS or not is_transient(error):
+                raise
+        delay = pause * (0.5 + random.random())  # spreads workers; touches no result
+        sleep(delay)
+        waited, pause = waited + delay, min(2 * pause, 10.0)

@@ -1,0 +1,67 @@
+"""Fig. 5: the same cases for all pipelines, read from artifacts that hold nothing but arrays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from analysis.comparison import cells
+from analysis.figures import fig5_examples
+from sslseg.tracking.history import frames
+from tests.fixtures.planted import plant
+from tests.fixtures.planted_study import make, runs_of
+
+TRUTH = np.zeros((5, 12, 12), np.uint8)
+TRUTH[1:, 2:10, 2:10] = 1
+
+
+def cases(shifts: list[int]) -> dict[str, np.ndarray]:
+    """Five slices, the first without structure; prediction `i` is the truth moved by `shifts[i]`."""
+    moved = np.stack([np.roll(t, s, axis=1) for t, s in zip(TRUTH, shifts, strict=True)])
+    return {"rows": np.arange(10, 15), "image": TRUTH * 90 + 30, "truth": TRUTH, "prediction": moved}
+
+
+def test_iou_against_arithmetic() -> None:
+    found = fig5_examples.Cases(**cases([0, 0, 1, 2, 4]), colours=()).iou()
+    np.testing.assert_allclose(found, [np.nan, 1, 7 / 9, 6 / 10, 4 / 12])
+
+
+def test_cases_are_chosen_over_all_pipelines_and_never_an_empty_slice() -> None:
+    first = fig5_examples.Cases(**cases([0, 0, 1, 4, 2]), colours=())
+    second = fig5_examples.Cases(**cases([0, 1, 0, 0, 4]), colours=())
+    assert fig5_examples.chosen([first]) == {"worst": 3, "median": 2, "best": 1}
+    assert fig5_examples.chosen([first, second]) == {"worst": 4, "median": 1, "best": 2}
+
+
+@pytest.fixture(scope="module")
+def filled(store: str, tmp_path_factory: pytest.TempPathFactory) -> cells.Study:
+    tmp_path = tmp_path_factory.mktemp("cases")
+    planted = make(("scratch", "supervised"), (3, 30), 2)
+    plant(store, planted)
+    api = MlflowClient(store)
+    for name, shifts in (("scratch", [0, 0, 1, 4, 2]), ("supervised", [0, 1, 0, 0, 4])):
+        run = next(r for r in planted if r.name == f"{name}/n=30/seed=1")
+        np.savez_compressed(tmp_path / "cases.npz", **cases(shifts))
+        api.log_artifact(run.run_id, str(tmp_path / "cases.npz"), "test")
+    return replace(cells.study(runs_of(planted)), uri=store)
+
+
+def test_drawn_from_the_runs_that_kept_their_cases(filled: cells.Study, tmp_path: Path) -> None:
+    drawn = fig5_examples.data(filled)
+    assert drawn.table["seed"].tolist() == [1] * 6  # seed 0 kept none
+    assert drawn.table.set_index(["arm", "case"])["iou"].loc[("supervised-imagenet", "best")] == 1.0
+    assert set(drawn.table["row"]) == {11, 12, 14}
+    assert len(fig5_examples.draw(drawn).axes) == 3 * 4
+
+
+def test_pickles_are_refused(filled: cells.Study, tmp_path: Path) -> None:
+    np.savez(tmp_path / "cases.npz", rows=np.array([object()], dtype=object))
+    run = filled.runs["run_id"].iloc[0]
+    MlflowClient(filled.uri).log_artifact(run, str(tmp_path / "cases.npz"), "test")
+    with pytest.raises(ValueError, match="allow_pickle"):
+        fig5_examples.read(run, filled.uri)
+    assert frames.artifact(run, "test/none.npz", tmp_path, filled.uri) is None

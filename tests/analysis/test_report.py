@@ -1,0 +1,164 @@
+"""The page and its parts, from a store to files: self-contained, escaped, selectable, logged to a run."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from analysis import __main__, claims
+from analysis.comparison import cells, decisions, measures
+from analysis.page import make as maker
+from analysis.page import report
+from sslseg.config import names, params
+from sslseg.tracking import session
+from sslseg.tracking.history import frames
+from tests.fixtures.planted import plant
+from tests.fixtures.planted_study import curves_of, finetune, make, runs_of
+
+TWO = ("scratch", "byol-natural+byol-target")
+EVIL = "<script>alert('x')</script>"
+
+
+@pytest.fixture(scope="module")
+def filled(store: str) -> str:
+    plant(store, make(TWO, (3, 30, 100, 300), 4))
+    return store
+
+
+def test_everything_comes_from_the_store_alone(filled: str, tmp_path: Path, capsys) -> None:
+    assert __main__.main(["--out", str(tmp_path)]) == 0
+    assert "fig4: " in capsys.readouterr().out
+    made = {p.name for p in tmp_path.iterdir()}
+    assert {"report.html", "decisions.json", "fig1.pdf", "fig3a.csv", "fig3b.json", "fig4.png"} <= made
+    page = (tmp_path / "report.html").read_text()
+    outside = re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']*|@import|url\(""", page)
+    assert outside == []
+    order = [
+        page.index(f'id="{part}"')
+        for part in ("worth", "verdict", "advice", "claims", "scores", "fig4", "encoders")
+    ]
+    assert order == sorted(order)
+    found = json.loads((tmp_path / "decisions.json").read_text())
+    assert html.escape(found["headline"]) in page
+    assert len(found["claims"]) == len(claims.CLAIMS)
+    first = tmp_path / "again"
+    __main__.main(["--out", str(first)])
+    assert all((first / name).read_bytes() == (tmp_path / name).read_bytes() for name in made)
+
+
+def test_a_part_alone(filled: str, tmp_path: Path) -> None:
+    assert __main__.main(["--out", str(tmp_path), "--only", "fig4,worth"]) == 0
+    assert {p.stem for p in tmp_path.iterdir()} == {"fig4", "report", "decisions"}
+    assert set(json.loads((tmp_path / "decisions.json").read_text())) == {
+        "headline",
+        "runs",
+        "worth",
+        "encoder_worth",
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "code"),
+    [
+        (["--only", "fig9"], "only: must be of worth", 2),
+        (["--ony", "fig4"], "did you mean", 2),
+        (["--experiment", "none such"], "not in", 1),
+        (["--dataset", "demo"], "there is acdc", 1),
+    ],
+)
+def test_errors_are_one_line(filled: str, capsys, arguments: list[str], words: str, code: int) -> None:
+    assert __main__.main(arguments) == code
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
+
+
+def test_the_stage_logs_the_page_where_the_ui_shows_it(filled: str) -> None:
+    with session.open_run(names.ANALYSE) as run:
+        from sslseg.stages import analyse
+
+        analyse.run(params.Analyse(only=("fig4", "verdict")), run)
+    api = MlflowClient(filled)
+    assert "report.html" in {f.path for f in api.list_artifacts(run.id)}
+    logged = {f.path for f in api.list_artifacts(run.id, "analysis")}
+    assert logged == {
+        f"analysis/{n}" for n in ("fig4.pdf", "fig4.png", "fig4.csv", "fig4.json", "decisions.json")
+    }
+    assert api.get_run(run.id).info.status == "FINISHED"
+
+
+def test_a_sweep_that_is_still_running_can_be_analysed(filled: str, tmp_path: Path) -> None:
+    with session.open_run(names.SWEEP) as run:
+        ids = frames.runs(uri=filled)
+        tuned = ids[(ids["stage"] == names.FINETUNE) & (ids["budget"] == 30)]["run_id"]
+        table = [{"cell": f"c{i}", "run_id": r, "pipeline": "", "error": ""} for i, r in enumerate(tuned)]
+        table.append(
+            {"cell": "scratch/n=30/seed=9", "run_id": "", "pipeline": "scratch", "error": "out of memory"}
+        )
+        run.text(json.dumps(table), frames.CELLS)
+        maker.make(params.Analyse(sweep=run.id, only=("fig3b",)), tmp_path, None, filled, lambda line: None)
+    facts = json.loads((tmp_path / "fig3b.json").read_text())
+    assert facts["n"] == 8
+    assert facts["missing"] == ["scratch/n=30/seed=9: out of memory"]
+
+
+def test_text_from_the_store_is_escaped(tmp_path: Path) -> None:
+    odd = finetune("scratch", 3, 0, 0.5)
+    lineage = f"byol-{EVIL} > supervised-acdc"
+    runs = [replace(odd, tags={**odd.tags, names.TAG_LINEAGE: lineage, names.TAG_PIPELINE: f"byol-{EVIL}"})]
+    study = cells.study(runs_of(runs), failed=[{"cell": EVIL, "error": EVIL}], query={"sweep": EVIL})
+    scores = measures.measure(study, curves_of(runs))
+    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), f"python {EVIL}", ""))
+    assert EVIL not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_links_lead_to_every_run_and_every_part() -> None:
+    runs = make(TWO, (3, 30, 100, 300), 4)
+    study = cells.study(runs_of(runs))
+    scores = measures.measure(study, curves_of(runs))
+    curves = decisions.curves(study, scores)
+    found = decisions.decide(study, scores, curves)
+    judged = claims.judge(claims.context(study, scores, curves, {}))
+    parts = [*maker.DECISIONS, maker.SCORES, *maker.TABLES]
+    page = report.render(report.Page(study, found, judged, (), {}, parts, "python", "http://host:5000"))
+    links = set(re.findall(r'href="([^"]*)"', page))
+    inner = {link for link in links if link.startswith("#")}
+    assert inner == {f"#{part}" for part in parts}
+    assert all(f'id="{link[1:]}"' in page for link in inner)
+    place = "http://host:5000/#/experiments/0/runs/{}?workflowType=machine_learning"
+    assert links - inner == {place.format(run) for run in study.runs["run_id"]}
+    for run in study.runs["run_id"]:  # in the table of runs, and wherever a claim names it
+        assert page.count(place.format(run)) == 1 + sum(run in j.run_ids for j in judged)
+    assert any(j.run_ids for j in judged)
+
+
+def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
+    runs = make(("scratch", "supervised"), (3, 30), 1)
+    study = cells.study(runs_of(runs))
+    scores = measures.measure(study, curves_of(runs))
+    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "python", ""))
+    assert "Nothing can be said yet." in page
+    assert "1 pair of equal seed" in page
+    assert f"{scores.of('test_loss', ['scratch'], 3)[0].value:.3f} (1)" in page
+
+
+def test_no_torch_is_loaded(filled: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; from analysis.__main__ import main; "
+        f"code = main(['--out', {str(tmp_path)!r}]); print(code, 'torch' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    assert done.stdout.splitlines()[-1:] == ["0 False"], done.stderr

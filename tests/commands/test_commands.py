@@ -1,0 +1,59 @@
+"""`sslseg <subcommand>` on a folder without a tracking store: one line, and nothing is made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sslseg import __main__
+from sslseg.config import plugins
+from sslseg.config.names import SslsegError
+from sslseg.tracking import store
+
+READERS = {
+    "doctor": [],
+    "encoders": [],
+    "lineage": ["0" * 32],
+    "pack": ["0" * 32, "study.tar.gz"],
+    "rerun": ["0" * 32],
+}
+OTHERS = {"splits", "unpack"}  # one reads no store, one fills it
+
+
+def test_every_subcommand_is_here() -> None:
+    assert set(READERS) | OTHERS == set(plugins.names("commands"))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reading_what_is_not_there_makes_nothing(name: str, tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert __main__.main([name, *READERS[name]]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"sslseg {name}: there is no tracking store {tmp_path / 'mlflow.db'}. ")
+    assert "-e prepare" in printed.err
+    assert printed.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cold_process_says_one_line(tmp_path: Path) -> None:
+    """MLflow's own messages included."""
+    given = {k: v for k, v in os.environ.items() if not k.startswith("MLFLOW_")}
+    given["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
+    done = subprocess.run(
+        [sys.executable, "-m", "sslseg", "encoders"], cwd=tmp_path, env=given, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_file_is_no_store_and_a_server_is_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises(SslsegError, match="there is no tracking store"):
+        store.existing(f"sqlite:///{tmp_path}/mlflow.db")
+    assert store.existing("http://127.0.0.1:9") == "http://127.0.0.1:9"

@@ -1,0 +1,89 @@
+"""Every knob of every stage: presets that are whole, and the paper's constants pinned."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from sslseg.config import flags, mlproject, params, plugins
+from sslseg.config.names import ParamError
+
+CLASSES = {name: cls for name, _, cls in mlproject.entry_points() if name != "main"}
+GOVERNED = [(n, preset) for n, cls in CLASSES.items() for preset in flags.presets_of(cls)]
+BYOL = plugins.load("methods", "byol").Params
+
+
+def resolved(cls: type, **values):
+    required = {
+        f.name: "x"
+        for f, meta, _ in flags.knobs(cls).values()
+        if f.default is dataclasses.MISSING and meta.presets is None
+    }
+    return flags.resolve(flags.from_mapping(cls, required | values))
+
+
+@pytest.mark.parametrize(("name", "preset"), GOVERNED)
+def test_each_preset_fills_every_knob_that_it_governs(name: str, preset: str):
+    cls = CLASSES[name]
+    if preset not in flags.knobs(cls)["preset"][1].choices:
+        with pytest.raises(ParamError, match="preset: must be one of"):
+            resolved(cls, preset=preset)
+        return
+    p = resolved(cls, preset=preset)
+    empty = [n for n, (_, meta, _) in flags.knobs(cls).items() if meta.presets and getattr(p, n) is None]
+    assert not empty
+    assert flags.from_mapping(cls, flags.texts(p)) == p
+
+
+@pytest.mark.parametrize("name", list(CLASSES))
+def test_each_choice_of_preset_is_there_and_every_knob_says_what_it_is(name: str):
+    cls = CLASSES[name]
+    for _, meta, _ in flags.knobs(cls).values():
+        assert meta.help
+        assert '"' not in meta.help  # it becomes a comment in a line of YAML
+        assert "\n" not in meta.help
+    if "preset" in flags.knobs(cls) and name != "sweep":
+        for preset in flags.knobs(cls)["preset"][1].choices or ():
+            resolved(cls, preset=preset)
+    resolved(cls)
+
+
+def test_the_paper_s_pretraining():
+    """Section 3 and 4 of the paper, and the constants of its code."""
+    p = resolved(BYOL, preset="paper")
+    wanted = {
+        "architecture": "resnet50", "image_size": 224, "batch_size": 128, "steps": 25 * 20_000 // 128,
+        "lr": 0.5 * 128 / 256, "weight_decay": 1e-5, "warmup": 10 / 25, "warmup_lr": 3e-5, "trust": 0.02,
+        "momentum": 0.9, "projector_hidden": 4096, "projection_size": 256, "predictor_hidden": 8192,
+        "tau": 0.99, "crop_scale": (0.08, 1.0), "flip": 0.5, "brightness": 0.2, "contrast": 0.2,
+        "jitter": 0.8, "jitter_law": "factor",
+    }  # fmt: skip
+    assert {name: getattr(p, name) for name in wanted} == wanted
+    longer = resolved(BYOL, preset="paper-400")
+    assert longer.steps == 400 * 20_000 // 128
+    assert longer.warmup == 10 / 400
+
+
+def test_the_paper_s_fine_tuning():
+    p = resolved(params.Finetune, preset="paper-text")
+    wanted = {
+        "architecture": "resnet50", "image_size": 224, "batch_size": 192, "steps": 150 * 7, "lr": 1e-4,
+        "schedule": "cosine-restarts", "warmup": 0.0, "period": 350, "clip": 5.0, "eval_every": 7,
+        "val_slices": 0, "subset": "random", "decoder": (256, 128, 64, 32, 16), "jitter": 0.8,
+        "jitter_law": "factor", "norm": "dataset", "absent": "exclude",
+    }  # fmt: skip
+    assert {name: getattr(p, name) for name in wanted} == wanted
+
+
+def test_the_code_s_fine_tuning_differs_where_its_flaws_are():
+    text, code = (resolved(params.Finetune, preset=name) for name in ("paper-text", "paper-code"))
+    differ = {n for n in flags.knobs(params.Finetune) if getattr(text, n) != getattr(code, n)}
+    assert differ == {"preset", "spacing", "norm", "probe", "jitter", "jitter_law", "schedule", "warmup"}
+    assert (code.norm, code.jitter, code.jitter_law, code.spacing) == ("paper-code", 0.2, "uint16", 0.0)
+    assert code.warmup == 10 / 150
+
+
+def test_what_a_run_is_and_where_it_runs():
+    runtime = {n for n, (_, meta, _) in flags.knobs(BYOL).items() if meta.runtime}
+    assert runtime == {"threads", "device", "cache", "verify", "checkpoint_every"}

@@ -1,0 +1,73 @@
+"""The short cuts of `encode` against what they stand for, to the bit."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sslseg.data.slices.encode import CODE_MAX, CODE_MIN, percentiles, quantise, voxel_digest
+from sslseg.data.streams import stream
+
+KINDS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    seed=st.integers(0, 2**31),
+    size=st.integers(1, 400),
+    spread=st.integers(1, 40_000),
+)
+def test_percentiles_of_integers_are_numpys(kind, seed, size, spread):
+    info = np.iinfo(kind)
+    low = max(info.min, -20_000)
+    image = (
+        stream(seed, "image")
+        .integers(low, min(low + spread, info.max), (2, 1, 1, size), endpoint=True)
+        .astype(kind)
+    )
+    flat = image.reshape(2, -1).astype(np.int64)  # numpy's own difference of two int16 may overflow
+    want_low, want_high = np.percentile(flat, (1, 99), axis=1)
+    constant = want_high <= want_low
+    got = percentiles(image)
+    assert np.array_equal(got[0], np.where(constant, flat.min(1), want_low))
+    assert np.array_equal(got[1], np.where(constant, flat.max(1), want_high))
+
+
+def test_percentiles_of_what_cannot_be_counted():
+    rng = stream(0, "image")
+    for image in (rng.normal(size=(1, 2, 9, 9)).astype(np.float32), rng.integers(0, 2**40, (1, 2, 9, 9))):
+        got = np.ravel(percentiles(image))
+        assert np.array_equal(got, np.percentile(image[0], (1, 99)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint16, np.int64, np.float32, np.float64])
+def test_integers_are_their_own_codes(kind):
+    image = stream(0, "image").integers(0, 200, (2, 3, 5, 7)).astype(kind)
+    codes, scale, intercept = quantise(image)
+    assert codes.dtype == np.int16
+    assert np.array_equal(codes, image)
+    assert np.array_equal(scale, [1, 1])
+    assert np.array_equal(intercept, [0, 0])
+
+
+def test_integers_beyond_int16_are_shifted():
+    image = np.array([[[[0, 1, CODE_MAX - CODE_MIN]]]], np.uint16)
+    codes, scale, intercept = quantise(image)
+    assert codes.min() == CODE_MIN
+    assert np.array_equal(codes * scale[0] + intercept[0], image)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
+def test_the_digest_is_that_of_the_whole_array_whatever_its_layout(kind):
+    image = stream(0, "image").integers(0, 200, (2, 3, 5, 7)).astype(kind)
+    want = hashlib.sha256(b"(2, 3, 5, 7)<i8" + image.astype("<i8").tobytes()).hexdigest()
+    assert voxel_digest(image) == want
+    assert voxel_digest(np.asfortranarray(image)) == want
+    broken = image + np.float32(0.5)
+    assert (
+        voxel_digest(broken)
+        == hashlib.sha256(b"(2, 3, 5, 7)<f4" + broken.astype("<f4").tobytes()).hexdigest()
+    )

@@ -1,0 +1,86 @@
+"""Splits: whole patients, the paper's rule, and shares of every group."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sslseg.config.names import DataError, ParamError
+from sslseg.data import splits
+
+
+def cohort(*sizes: int) -> pd.DataFrame:
+    rows = [(f"patient{g}{i:03d}", f"group{g}") for g, n in enumerate(sizes) for i in range(n)]
+    return pd.DataFrame(rows, columns=["patient", "group"])
+
+
+ACDC = pd.DataFrame(
+    [(f"patient{n:03d}", ["DCM", "HCM", "MINF", "NOR", "RV"][(n - 1) // 20]) for n in range(1, 101)],
+    columns=["patient", "group"],
+)
+
+
+def test_kalapos2022_is_the_papers_division_at_every_seed():
+    assigned = splits.assign(ACDC, "kalapos2022", 7)
+    assert assigned == splits.assign(ACDC, "kalapos2022", 0)
+    by = {name: [p for p, v in assigned.items() if v == name] for name in splits.NAMES}
+    assert by["test"] == [f"patient{n:03d}" for n in range(1, 100, 10)]
+    assert by["val"] == [f"patient{n:03d}" for n in range(2, 100, 10)]
+    assert len(by["train"]) == 80
+
+
+def test_stratified_takes_a_tenth_of_every_group():
+    assigned = splits.assign(ACDC, "stratified", 3)
+    groups = dict(zip(ACDC["patient"], ACDC["group"], strict=True))
+    counts = Counter((groups[p], v) for p, v in assigned.items())
+    assert {counts[g, v] for g in set(groups.values()) for v in ("val", "test")} == {2}
+    assert assigned != splits.assign(ACDC, "stratified", 4)
+    assert assigned == splits.assign(ACDC.sample(frac=1, random_state=0), "stratified", 3)
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 99))
+def test_stratified_holds_out_about_a_tenth_and_at_least_one(sizes, seed):
+    patients = cohort(*sizes)
+    if len(patients) < splits.FEWEST:
+        with pytest.raises(DataError, match="at least 3 patients"):
+            splits.assign(patients, "stratified", seed)
+        return
+    assigned = splits.assign(patients, "stratified", seed)
+    assert set(assigned) == set(patients["patient"])
+    counts = Counter(assigned.values())
+    for held in ("val", "test"):
+        assert 1 <= counts[held] <= -(-len(patients) // 10)
+
+
+def test_rows_of_slices_give_the_same_as_rows_of_patients():
+    slices = pd.concat([ACDC] * 3).sort_values("group")
+    for kind in ("kalapos2022", "stratified"):
+        assert splits.assign(slices, kind, 1) == splits.assign(ACDC, kind, 1)
+
+
+def test_official_keeps_the_test_patients():
+    patients = cohort(20, 20)
+    test = set(patients["patient"][::4])
+    patients["official"] = ["test" if p in test else None for p in patients["patient"]]
+    assigned = splits.assign(patients, "official", 0)
+    assert {p for p, v in assigned.items() if v == "test"} == test
+    assert 1 <= Counter(assigned.values())["val"] <= 3
+    with pytest.raises(ParamError, match="names no test patients"):
+        splits.assign(ACDC, "official", 0)
+
+
+def test_faults():
+    with pytest.raises(ParamError, match="wanted one of"):
+        splits.assign(ACDC, "auto", 0)
+    with pytest.raises(ParamError, match="file of splits"):
+        splits.assign(ACDC, "file", 0)
+    with pytest.raises(ParamError, match="end in a number"):
+        splits.assign(pd.DataFrame({"patient": ["anna"], "group": ["a"]}), "kalapos2022", 0)
+    with pytest.raises(DataError, match=r"wanted patients in train, val and test, got .*'test': 0"):
+        splits.assign(cohort(1), "kalapos2022", 0)
+    with pytest.raises(DataError, match="two groups"):
+        splits.assign(pd.concat([ACDC, ACDC.assign(group="x")]), "stratified", 0)

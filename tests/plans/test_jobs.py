@@ -1,0 +1,65 @@
+"""Which jobs may run, in every order of ends."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Graph, Outcome
+
+
+def chain(*pairs: tuple[str, str]) -> Graph:
+    """name, upstream -> Graph."""
+    return Graph([Cell(name, "finetune", {}, upstream=upstream) for name, upstream in pairs], {"k": 1})
+
+
+PAIRS = (("a", ""), ("b", "a"), ("c", "b"), ("d", "a"), ("e", ""))
+
+
+def test_what_needs_nothing_is_ready_once():
+    graph = chain(*PAIRS)
+    assert [j.name for j in graph.ready()] == ["a", "e"]
+    assert graph.ready() == []
+    assert not graph.done()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_job_runs_once_and_after_its_upstream(seed: int):
+    rng, graph, order = random.Random(seed), chain(*PAIRS), []
+    running = []
+    while not graph.done():
+        running += graph.ready()
+        job = running.pop(rng.randrange(len(running)))
+        assert job.upstream_run_id == (f"run-{job.cell.upstream}" if job.cell.upstream else "")
+        assert job.context == {"k": 1}
+        graph.close(Outcome(job, run_id=f"run-{job.name}"))
+        order.append(job.name)
+    assert sorted(order) == ["a", "b", "c", "d", "e"]
+    assert all(order.index(up) < order.index(name) for name, up in PAIRS if up)
+
+
+def test_what_waits_for_a_failure_is_not_run():
+    graph = chain(*PAIRS)
+    a, e = graph.ready()
+    graph.close(Outcome(a, error="lost"))
+    graph.close(Outcome(e, run_id="r"))
+    assert graph.ready() == []
+    first = graph.unreachable()
+    assert [(o.job.name, o.error) for o in first] == [
+        ("b", "its upstream a failed"), ("d", "its upstream a failed"),
+    ]  # fmt: skip
+    for outcome in first:
+        graph.close(outcome)
+    for outcome in graph.unreachable():
+        graph.close(outcome)
+    assert graph.done()
+    assert graph.ended["c"].error == "its upstream b failed"
+
+
+def test_running_jobs_wait_again_after_their_workers_died():
+    graph = chain(*PAIRS)
+    graph.ready()
+    assert [j.name for j in graph.reopen()] == ["a", "e"]
+    assert [j.name for j in graph.ready()] == ["a", "e"]

@@ -1,0 +1,165 @@
+"""The leak gate: a patient that an encoder or an ancestor saw is known again, whatever its file is called."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from sslseg.config import names
+from sslseg.data import exposure, splits
+from sslseg.data.slices import prepare
+from sslseg.data.training_set import Inputs
+from sslseg.stages.intake import leaks
+from sslseg.tracking.registry.files import digest
+from sslseg.tracking.registry.resolve import Resolved
+from tests.fixtures import trees
+
+
+def _inputs(root: Path, cache: Path, dataset: str = "acdc") -> Inputs:
+    store = prepare.prepare(dataset, root, cache, spacing=0, progress=False)
+    rows = splits.divide(store, dataset, "kalapos2022")
+    return Inputs(store, rows, rows, None, "kalapos2022")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("leaks")
+
+
+@pytest.fixture(scope="module")
+def data(place: Path) -> Inputs:
+    return _inputs(trees.acdc(place / "acdc"), place / "cache")
+
+
+class FakeRun(SimpleNamespace):
+    """Holds what a stage writes on its run."""
+
+    def __init__(self, number: int = 1, stage: str = names.PRETRAIN):
+        super().__init__(id=f"{number:032x}", stage=stage, noted={}, metrics={})
+
+    def tags(self, tags: dict) -> None:
+        self.noted |= tags
+
+    def log(self, metrics: dict, step: int = 0) -> None:
+        self.metrics |= metrics
+
+
+def _trained(folder: Path, data: Inputs, split: str, upstream: Resolved | None = None, number: int = 1):
+    """A logged encoder that was trained on a split of `data`."""
+    folder.mkdir()
+    leaks.write(folder, FakeRun(number), upstream, data, data.rows[split])
+    sha = digest(folder / names.EXPOSURE_FILE)
+    tags = {names.MODEL_EXPOSURE: sha, names.MODEL_KIND: "encoder"}
+    return Resolved("m", f"{number:032x}", folder, tags, "x")
+
+
+def test_training_on_train_alone_passes(data: Inputs, tmp_path: Path):
+    run = FakeRun(2)
+    leaks.gate(run, None, data, allow=False)
+    leaks.gate(run, _trained(tmp_path / "a", data, "train"), data, allow=False)
+    assert run.noted == run.metrics == {}
+
+
+def test_a_patient_of_test_stops_with_3_and_the_count(data: Inputs, tmp_path: Path):
+    seen = _trained(tmp_path / "a", data, "test")
+    with pytest.raises(
+        names.LeakError, match=r"1 of the 2 val and test patients of acdc \(patient001; 4 "
+    ) as e:
+        leaks.gate(FakeRun(2), seen, data, allow=False)
+    assert e.value.exit_code == names.EXIT_LEAK == 3
+
+
+def test_allowed_it_goes_on_and_marks_the_run(data: Inputs, tmp_path: Path):
+    run = FakeRun(2)
+    leaks.gate(run, _trained(tmp_path / "a", data, "val"), data, allow=True)
+    assert run.noted[names.TAG_TRANSDUCTIVE] == "true"
+    assert run.metrics == {"leak/patients": 1, "leak/images": 2}
+
+
+def _renumbered(root: Path, target: Path, change) -> Path:
+    """The tree with patient n called patient n + 1, so that other patients are held out; files changed."""
+    for n in range(1, 11):
+        old, new = f"patient{n:03d}", f"patient{n % 10 + 1:03d}"
+        shutil.copytree(root / old, target / new)
+        for file in list((target / new).iterdir()):
+            moved = file.rename(file.with_name(file.name.replace(old, new)))
+            if "frame" in moved.name and "_gt" not in moved.name:
+                change(moved)
+    return target
+
+
+def _again(path: Path) -> None:
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 1, mtime=7))
+
+
+def _other_type(path: Path) -> None:
+    image = nib.load(path)
+    array = np.asarray(image.dataobj).astype(np.float32)
+    trees.nifti(path, array, image.header.get_zooms()[:3])
+
+
+@pytest.mark.parametrize("change", [lambda path: None, _again, _other_type], ids=["renamed", "gzip", "float"])
+def test_a_renamed_or_recompressed_copy_two_hops_up_is_found(data, place, tmp_path, change):
+    copy = _inputs(_renumbered(place / "acdc", tmp_path / "copy", change), place / "cache")
+    assert copy.store.digest != data.store.digest
+    first = _trained(tmp_path / "a", copy, "train", number=1)  # patient002 trains here as 003
+    second = _trained(tmp_path / "b", data, "train", first, number=2)
+    held = set(data.store.index["patient"].to_numpy()[np.concatenate([data.rows["val"], data.rows["test"]])])
+    assert held == {"patient001", "patient002"}
+    seen = leaks.ancestry(second)
+    assert [entry.run_id[-1] for entry in seen] == ["1", "2"]
+    with pytest.raises(names.LeakError, match=r"patient002; .* pretrain on acdc, run 0+1\. allow"):
+        leaks.gate(FakeRun(3), second, data, allow=False)
+
+
+def test_names_and_digests_are_not_in_the_file(data: Inputs, tmp_path: Path):
+    a, b = (_trained(tmp_path / x, data, "train", number=n) for n, x in enumerate("ab"))
+    text = (a.path / names.EXPOSURE_FILE).read_text()
+    assert "patient0" not in text
+    assert not any(sha[:16] in text for sha in data.store.volume_table["sha256"])
+    one, two = (set(exposure.read(x.path)[0].images) for x in (a, b))
+    assert not one & two  # salted: the lists of two encoders cannot be joined
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', '{"format": 1, "seen": [{"run_id": "x"}]}'])
+def test_a_list_that_is_not_one_is_refused(tmp_path: Path, text: str):
+    (tmp_path / names.EXPOSURE_FILE).write_text(text)
+    with pytest.raises(names.EncoderError, match="wanted the list of what"):
+        exposure.read(tmp_path)
+
+
+def test_a_changed_or_lost_list_stops_even_when_leaks_are_allowed(data: Inputs, tmp_path: Path):
+    seen = _trained(tmp_path / "a", data, "test")
+    path = seen.path / names.EXPOSURE_FILE
+    content = json.loads(path.read_text()) | {"seen": []}
+    path.write_text(json.dumps(content))
+    with pytest.raises(names.EncoderError, match="was changed after it was logged"):
+        leaks.gate(FakeRun(2), seen, data, allow=True)
+    path.unlink()
+    with pytest.raises(names.EncoderError, match=r"actual \(no file\)"):
+        leaks.gate(FakeRun(2), seen, data, allow=True)
+
+
+def test_an_encoder_without_a_list_is_a_leak_until_allowed(data: Inputs, tmp_path: Path):
+    silent = Resolved("m", "1" * 32, tmp_path, {names.MODEL_KIND: "encoder"}, "x")
+    with pytest.raises(names.LeakError, match="nobody knows what its encoder has seen"):
+        leaks.gate(FakeRun(2), silent, data, allow=False)
+    run = FakeRun(2)
+    leaks.gate(run, silent, data, allow=True)
+    assert run.noted[names.TAG_TRANSDUCTIVE] == "true"
+    leaks.write(tmp_path, run, silent, data, data.rows["train"])
+    assert not (tmp_path / names.EXPOSURE_FILE).exists()  # unknown stays unknown
+
+
+def test_imported_weights_declare_their_origin_and_pass(data: Inputs, tmp_path: Path):
+    exposure.write(tmp_path, [], origin="timm, ImageNet-1k")
+    assert json.loads((tmp_path / names.EXPOSURE_FILE).read_text())["origin"] == "timm, ImageNet-1k"
+    tags = {names.MODEL_EXPOSURE: digest(tmp_path / names.EXPOSURE_FILE)}
+    leaks.gate(FakeRun(2), Resolved("m", "1" * 32, tmp_path, tags, "x"), data, allow=False)

@@ -1,0 +1,290 @@
+"""Stages from one end to the other: sweeps, the smallest inputs, bad files, what is told before torch."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from sslseg import execute
+from sslseg.config import flags, names, params
+from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError
+from sslseg.data import subsets, training_set
+from sslseg.plans.jobs import Outcome
+from sslseg.stages import sweep
+from sslseg.tracking import session
+from sslseg.training import loop
+from tests.fixtures import tiny_runs
+from tests.fixtures.tiny_runs import ROOT, TEXTS, Tiny, client, get, numbers, python
+
+HERE = ("dataset", "data_root", "cache", "threads", "budget", "encoder")  # what a sweep sets by itself
+FINE = {k: v for k, v in TEXTS[FINETUNE].items() if k not in HERE}
+PRE = {k: v for k, v in TEXTS[PRETRAIN].items() if k not in HERE}
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells run in this process, one after the other."""
+
+    class Here:
+        @staticmethod
+        def places(p):
+            return 1, 1
+
+        @staticmethod
+        def run(graph, work, p):
+            while not graph.done():
+                for job in graph.ready():
+                    try:
+                        yield graph.close(Outcome(job, run_id=work(job)))
+                    except Exception as error:
+                        yield graph.close(Outcome(job, error=str(error)))
+                for skipped in graph.unreachable():
+                    yield graph.close(skipped)
+
+    real = sweep.plugins.load
+    monkeypatch.setattr(sweep.plugins, "load", lambda f, name: Here if f == "executors" else real(f, name))
+
+
+def spelled(texts: dict[str, str]) -> str:
+    return ";".join(f"{name}={text}" for name, text in texts.items())
+
+
+def swept(tiny: Tiny, **changed: object) -> str:
+    """Run a sweep of two pipelines, one budget, one seed; returns its run ID."""
+    pretrain = PRE | changed.pop("pretrain", {})
+    p = params.Sweep(
+        dataset="acdc", data_root=str(tiny.root), cache=str(tiny.cache), threads=1, workers=1, device="cpu",
+        pipelines=("scratch", "byol-target"), budgets=(3,), seeds=changed.pop("seeds", (0,)),
+        finetune=spelled(FINE), pretrain=spelled(pretrain), **changed,
+    )  # fmt: skip
+    return execute.execute(SWEEP, flags.resolve(p))
+
+
+def table(run_id: str) -> dict[str, str]:
+    """cell -> run ID, as the sweep wrote it."""
+    path = client().download_artifacts(run_id, sweep.TABLE)
+    return {row["cell"]: row["run_id"] for row in json.loads(Path(path).read_text())}
+
+
+def own_tags(run_id: str) -> dict[str, str]:
+    """The project's tags, but for what tells one process from another."""
+    own = {names.TAG_PROCESS, names.TAG_HEARTBEAT, names.TAG_SWEEP, "sslseg.cell", "sslseg.code"}
+    return {k: v for k, v in get(run_id).data.tags.items() if k.startswith("sslseg.") and k not in own}
+
+
+def params_of(run_id: str) -> dict[str, str]:
+    return {k: v for k, v in get(run_id).data.params.items() if k.startswith(names.CFG)}
+
+
+# ---------------------------------------------------------------- sweeps
+@pytest.fixture(scope="module")
+def first(tiny: Tiny, store: str) -> str:
+    """A sweep in real worker processes."""
+    return swept(tiny)
+
+
+CELLS = {"scratch/n=3/seed=0", "byol-target", "byol-target/n=3/seed=0"}
+
+
+@pytest.mark.slow
+def test_a_cell_is_a_stage_started_by_hand(first: str, tiny: Tiny):
+    cells = table(first)
+    assert set(cells) == CELLS
+    hand = tiny.run(FINETUNE, encoder=cells["byol-target"], device="cpu")
+    cell = cells["byol-target/n=3/seed=0"]
+    assert params_of(cell) == params_of(hand)
+    assert own_tags(cell) == own_tags(hand)
+    assert numbers(cell) == numbers(hand)  # a worker process, and this one
+    hand = tiny.run(PRETRAIN, device="cpu")
+    assert params_of(cells["byol-target"]) == params_of(hand)
+    assert own_tags(cells["byol-target"]) == own_tags(hand)
+    for run_id in cells.values():
+        tags = get(run_id).data.tags
+        assert tags["mlflow.parentRunId"] == tags[names.TAG_SWEEP] == first
+    assert get(first).data.metrics["sweep/ended"] == 3
+
+
+def test_finished_cells_are_used_again(first: str, tiny: Tiny, here):
+    before = set(tiny_runs.all_runs())
+    again = swept(tiny)
+    # the newest of an identity: those started by hand above, or the first sweep's
+    shas = {names.TAG_IDENTITY, names.TAG_UPSTREAM_SHA}
+    assert set(tiny_runs.all_runs()) - before == {again}
+    for cell, run_id in table(again).items():
+        ours, theirs = get(run_id).data.tags, get(table(first)[cell]).data.tags
+        assert {ours[k] for k in shas} == {theirs[k] for k in shas}
+
+
+def test_a_dry_run_lists_the_cells_and_runs_nothing(first: str, tiny: Tiny, here, capsys):
+    before = set(tiny_runs.all_runs())
+    dry = swept(tiny, dry_run=True, seeds=(0, 1))
+    assert set(tiny_runs.all_runs()) - before == {dry}
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[5] == "5 cells, 2 missing"
+    said = {line.split()[1]: line.split()[0] for line in lines[:5]}
+    assert {cell for cell, state in said.items() if state == "done"} == CELLS
+    assert said["byol-target/n=3/seed=1"] == "missing"
+    assert re.match(
+        r"2 x finetune cpu test_resnet: \d+\.\d s and \d+\.\d MB each, by \d earlier runs", lines[6]
+    )
+    assert re.match(r"hours: 0\.\d\d of work, 0\.\d\d with 1 at a time; end: not before 20", lines[7])
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(
+    tiny: Tiny, store: str, here, monkeypatch: pytest.MonkeyPatch
+):
+    """Stopped inside the pretraining, behind its first checkpoint and the first finished cell."""
+    longer = {"steps": "6", "checkpoint_every": "2"}
+    real = loop.Training.step
+
+    def step(self, number, batch, **rest):
+        if number == 5:
+            raise KeyboardInterrupt
+        return real(self, number, batch, **rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Training, "step", step)
+        with pytest.raises(KeyboardInterrupt):
+            swept(tiny, pretrain=longer, seeds=(4,))
+    stopped = session.search({names.TAG_STAGE: SWEEP})[0]
+    assert stopped.info.status == "KILLED"
+    broken = session.search({names.TAG_STAGE: PRETRAIN})[0].info.run_id
+    cells = table(swept(tiny, pretrain=longer, seeds=(4,)))
+    done = session.search({names.TAG_SWEEP: stopped.info.run_id}, status="FINISHED")
+    assert [run.info.run_id for run in done] == [cells["scratch/n=3/seed=4"]]
+    assert cells["byol-target"] == broken
+    assert get(broken).data.tags["sslseg.resumed_at_step"] == "4"
+    assert all(get(run_id).info.status == "FINISHED" for run_id in cells.values())
+
+
+def test_a_cell_that_fails_is_named_and_the_others_run(tiny: Tiny, store: str, here, capsys):
+    with pytest.raises(names.SslsegError, match=r"2 of 3 cells have no result") as error:
+        swept(tiny, pretrain={"save_epochs": "99"}, seeds=(5,))
+    assert "byol-target: save_epochs/save_steps: 99 lie beyond the end of the run" in str(error.value)
+    assert "byol-target/n=3/seed=5: its upstream byol-target failed" in str(error.value)
+    failed = session.search({names.TAG_STAGE: SWEEP})[0]
+    assert failed.info.status == "FAILED"
+    cells = table(failed.info.run_id)
+    assert get(cells["scratch/n=3/seed=5"]).info.status == "FINISHED"
+
+
+# ---------------------------------------------------------------- the smallest inputs
+def _rewrite(file: Path, change) -> str:
+    """Change a mask [X, Y, Z] in place, its header kept; returns its name."""
+    image = nib.load(file)
+    array = change(np.asanyarray(image.dataobj)).astype(np.uint8)
+    nib.save(nib.Nifti1Image(array, None, image.header), file)
+    return file.name
+
+
+def test_one_slice_a_batch_of_two_and_a_class_that_is_not_there(tiny: Tiny, store: str, tmp_path: Path):
+    root = shutil.copytree(tiny.root, tmp_path / "acdc")
+    for file in root.glob("*/*_gt.nii.gz"):
+        _rewrite(
+            file, lambda array: np.where((array == 1) & (np.arange(3) == 0), 0, array)
+        )  # no RV in slice 0
+    p = tiny.params(FINETUNE, data_root=root, cache=tmp_path / "cache")
+    data = training_set.load(p)
+    train = training_set.frame_of(data.store, data.labelled["train"])
+    present = data.store.index["classes"].to_numpy()
+
+    def lacks_one(seed: int) -> bool:
+        (row,) = subsets.draw(train, 1, "slice", "random", seed).rows
+        return 0 < bin(present[row] & 0b1110).count("1") < 3
+
+    seed = next(seed for seed in range(200) if lacks_one(seed))
+    run_id = tiny.run(
+        FINETUNE, data_root=root, cache=tmp_path / "cache", budget=1, subset="random", seed=seed
+    )
+    run = get(run_id)
+    assert run.data.params["cfg.slices"] == "1"
+    assert np.isfinite(run.data.metrics["train/loss"])
+    assert {f"test/iou/{c}" for c in ("RV", "MYO", "LV")} <= set(run.data.metrics)
+    assert len(client().download_artifacts(run_id, "subset.csv")) > 0
+
+
+# ---------------------------------------------------------------- bad files
+def _truncate(folder: Path) -> str:
+    file = folder / "patient004_frame01.nii.gz"
+    file.write_bytes(file.read_bytes()[:200])
+    return file.name
+
+
+def _other_shape(folder: Path) -> str:
+    return _rewrite(folder / "patient004_frame01_gt.nii.gz", lambda array: array[:-1])
+
+
+def _label_seven(folder: Path) -> str:
+    return _rewrite(folder / "patient004_frame01_gt.nii.gz", lambda array: np.where(array == 3, 7, array))
+
+
+def _no_es(folder: Path) -> str:
+    file = folder / "Info.cfg"
+    file.write_text("".join(line for line in file.read_text().splitlines(True) if not line.startswith("ES")))
+    return str(file.relative_to(folder.parent))
+
+
+@pytest.mark.parametrize("damage", [_truncate, _other_shape, _label_seven, _no_es])
+def test_a_bad_file_is_one_error_or_one_line_of_a_table(damage, tiny: Tiny, store: str, tmp_path: Path):
+    root = shutil.copytree(tiny.root, tmp_path / "acdc")
+    file = damage(root / "patient004")
+    with pytest.raises(DataError) as error:
+        tiny.run(PREPARE, data_root=root, cache=tmp_path / "cache")
+    assert file in str(error.value)
+    assert str(error.value).count("\n") == 0
+    failed = session.search({names.TAG_STAGE: PREPARE})[0]
+    assert (failed.info.status, failed.data.tags[names.TAG_REASON]) == ("FAILED", str(error.value))
+
+    run_id = tiny.run(PREPARE, data_root=root, cache=tmp_path / "cache", on_bad_file="skip")
+    lines = Path(client().download_artifacts(run_id, "skipped.tsv")).read_text().splitlines()
+    assert lines[0] == "file\treason"
+    assert len(lines) == 2
+    assert "patient004" in lines[1]
+    assert get(run_id).data.metrics["data/skipped"] == 1
+
+
+# ---------------------------------------------------------------- prepare
+def test_prepare_leaves_what_a_researcher_looks_at_first(tiny: Tiny, store: str):
+    run_id = tiny.run(PREPARE)
+    files = {file.path for file in client().list_artifacts(run_id)}
+    assert {"fingerprint.json", "volumes.csv", "contact-sheet.png"} <= files
+    metrics = get(run_id).data.metrics
+    assert metrics["data/patients"] == 6
+    assert metrics["data/slices"] == metrics["data/labelled_slices"] == 6 * 2 * 3
+    assert (metrics["data/train_slices"], metrics["data/val_slices"], metrics["data/test_slices"]) == (
+        24,
+        6,
+        6,
+    )
+    tuned = tiny.run(FINETUNE, steps=1, eval_every=1)
+    assert get(tuned).data.tags[names.TAG_PREPARE_RUN] == run_id
+    (linked,) = get(tuned).inputs.dataset_inputs
+    assert linked.dataset.name == "acdc"
+
+
+# ---------------------------------------------------------------- entry scripts
+SCRIPTS = sorted(path.name for path in ROOT.glob("entrypoints/*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_entry_script_refuses_what_it_does_not_know(script: str, tmp_path: Path):
+    """Also where torch and mlflow cannot be imported; `mlflow run` starts it by just this path."""
+    for name in ("torch", "mlflow"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not here')")
+    method = ["byol"] if script == "pretrain.py" else []
+    done = python(f"entrypoints/{script}", *method, "--buget=3", PYTHONPATH=f"{tmp_path}:src:.")
+    assert done.returncode == names.EXIT_USAGE, done.stderr
+    assert "unknown parameter 'buget'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_method_that_there_is_not():
+    done = python("entrypoints/pretrain.py", "byool")
+    assert done.returncode == names.EXIT_USAGE
+    assert "method: must be one of byol, simclr; not 'byool'" in done.stderr

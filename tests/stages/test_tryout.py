@@ -1,0 +1,183 @@
+"""Day one: from a folder and a checkpoint to the page, with every run in this process; and what is said."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from analysis.statistics import design
+from analysis.statistics.design import Costs
+from sslseg import execute
+from sslseg.config import flags, params
+from sslseg.config.names import FINETUNE, ParamError, SslsegError
+from sslseg.models import encoder
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job, Outcome
+from sslseg.stages import sweep, tryout
+from sslseg.stages.forecast import words as tryout_words
+from sslseg.tracking.history import frames
+from tests.fixtures.tiny_runs import ARCHITECTURE, TEXTS, Tiny, client, get
+
+OWN = ("dataset", "data_root", "cache", "threads", "budget", "encoder", "architecture")
+FINE = ";".join(f"{name}={text}" for name, text in TEXTS[FINETUNE].items() if name not in OWN)
+COSTS = Costs({"scratch": 10.0, "supervised": 10.0}, places=1, page=5.0)
+
+
+class Here:
+    """A back-end of one place: this process."""
+
+    @staticmethod
+    def places(p):
+        return 1, 1
+
+    @staticmethod
+    def run(graph, work, p):
+        for job in graph.ready():
+            try:
+                yield graph.close(Outcome(job, run_id=work(job)))
+            except Exception as error:
+                yield graph.close(Outcome(job, error=str(error)))
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Runs stay in this process; returns the pages that were opened."""
+    real, opened = tryout.plugins.load, []
+    monkeypatch.setattr(tryout.plugins, "load", lambda f, name: Here if f == "executors" else real(f, name))
+    monkeypatch.setattr(tryout.webbrowser, "open", opened.append)
+    monkeypatch.setattr(design, "MOST_SEEDS", 3)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Somebody's three-channel encoder."""
+    path = tmp_path_factory.mktemp("mine") / "mine.pth"
+    torch.save(encoder.build(ARCHITECTURE, 3, seed=5).state_dict(), path)
+    return path
+
+
+def tried(tiny: Tiny, **changed: object) -> str:
+    given = {"data_root": str(tiny.root), "cache": str(tiny.cache), "threads": 1, "device": "cpu",
+             "finetune": FINE, "budgets": (3,)} | changed  # fmt: skip
+    return execute.execute("tryout", flags.resolve(params.Tryout(**given)))
+
+
+@pytest.mark.slow
+def test_from_a_folder_and_a_checkpoint_to_the_page(
+    tiny: Tiny, store: str, here, checkpoint: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DISPLAY", ":0")
+    mine = {"encoder": str(checkpoint), "architecture": ARCHITECTURE}
+    run_id = tried(tiny, out=str(tmp_path), **mine)
+    said = capsys.readouterr().out
+    for words in (
+        "acdc: 12 volumes, 12 annotated",
+        "nnunet: no; dataset.json",
+        "mine.pth: a test_resnet, written as plain",
+        "plan: scratch, supervised, unknown-mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
+        "3 seeds reach p = 0.75 after Holm over 3 pairs, not 0.05; 7 seeds would",
+        "the networks differ (scratch test_resnet, supervised tf_efficientnet_lite0, unknown-mine.pth test_resnet)",
+        "unknown-mine.pth is",
+        f"page: {tmp_path / 'report.html'}",
+    ):
+        assert words in said
+    assert said.index("it will not be able to decide") < said.index("page:")
+    assert here == [(tmp_path / "report.html").as_uri()]
+    table = json.loads(Path(client().download_artifacts(run_id, sweep.TABLE)).read_text())
+    assert len(table) == 9
+    assert all(row["run_id"] and not row["error"] for row in table)
+    runs = frames.runs(sweep=run_id, uri=store)
+    assert runs.groupby("seed")["subset_sha256"].nunique().eq(1).all()
+    assert sorted(runs["label"].unique()) == ["scratch", "supervised-imagenet", "unknown-mine.pth"]
+    assert "tryout/planned_minutes" in get(run_id).data.metrics
+    found = json.loads((tmp_path / "decisions.json").read_text())
+    assert set(runs["run_id"]) == set(found["runs"])
+
+    own = runs.loc[runs["label"] == "supervised-imagenet", "upstream_run_id"].iloc[0]
+    with pytest.raises(ParamError, match="its lineage is supervised, which is compared anyway"):
+        tried(tiny, encoder=own)
+    with pytest.raises(
+        ParamError, match=r"minutes: the least that says anything, 3 pipelines x 1 budget x 3 seeds"
+    ):
+        tried(tiny, minutes=0.2, **mine)
+    with pytest.raises(ParamError, match="there are 24 annotated slices to train on, not 999"):
+        tried(tiny, budgets=(999,), **mine)
+    before = len(frames.runs(uri=store))
+    tried(tiny, dry_run=True, **mine)
+    assert len(frames.runs(uri=store)) == before + 1  # the trial itself; all that it needed was there
+
+
+def test_an_encoder_that_is_nowhere(tiny: Tiny, store: str):
+    with pytest.raises(ParamError, match=r"none\.pth is no file, and no run ID, runs:/"):
+        tried(tiny, encoder="none.pth")
+
+
+def test_what_would_end_too_late_is_left_out():
+    cell = Cell("scratch/n=3/seed=0", FINETUNE, {}, pipeline="scratch")
+    with pytest.raises(SslsegError, match=tryout.LATE):
+        tryout.work(Job(cell, context={"seconds": {"scratch": 5.0}, "deadline": 0.0}))
+    late = Outcome(Job(cell), error=tryout.LATE)
+    tryout._complain([late])
+    with pytest.raises(SslsegError, match="1 of 2 fine-tunings failed:\n  scratch/n=3/seed=0: out of memory"):
+        tryout._complain([late, Outcome(Job(cell), error="out of memory")])
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (
+            {"call": "worse", "p_holm": 0.01, "more": None},
+            "supervised is better than scratch (test Jaccard loss, +0.100",
+        ),
+        ({"call": "equivalent", "p_holm": 0.9, "more": None}, "supervised is equivalent to scratch"),
+        (
+            {"call": "undecided", "p_holm": 0.3, "more": {"seeds": 6, "towards": "different"}},
+            "; about 3 more minutes would decide",  # 6 seeds x 2 runs x 10 s, and 15 %
+        ),
+        ({"call": "undecided", "p_holm": 0.3, "more": None}, "; more than 1000 seeds"),
+    ],
+)
+def test_verdicts_in_words(row: dict, words: str, tmp_path: Path):
+    plan = design.Design(("scratch", "supervised"), (30,), 3, design.seconds(COSTS, 1, 3))
+    row |= {
+        "a": "scratch",
+        "b": "supervised",
+        "effect": {"value": -0.1},
+        "note": "more than 1000 seeds would be needed",
+    }
+    record = tmp_path / "decisions.json"
+    tables = [{"metric": {"key": "area"}, "rows": []}, {"metric": {"key": "test_loss"}, "rows": [row]}]
+    record.write_text(json.dumps({"headline": "At 30", "verdict": tables}))
+    first, second, *rest = tryout_words.behind(record, plan, COSTS, "mlflow run . -e tryout")
+    assert first == "At 30"
+    assert words in second
+    assert bool(rest) == bool(row["more"])
+    if rest:
+        minutes = design.minutes_for(COSTS, 1, 9)
+        assert rest[0].endswith(f"mlflow run . -e tryout -P minutes={minutes}")
+        assert design.plan(minutes * 60, COSTS, (30,), fixed=True).seeds >= 9
+
+
+def test_the_command_that_goes_on_keeps_what_was_given():
+    p = params.Tryout(data_root="/data/my scans", minutes=5.0, finetune="steps=10;lr=0.1")
+    plan = design.Design(("scratch", "supervised"), (3, 30), 3, 60.0)
+    line = tryout._again(p, plan)
+    assert line == (
+        "mlflow run . -e tryout --env-manager local -P 'data_root=/data/my scans' -P budgets=3,30 "
+        "-P 'finetune=steps=10;lr=0.1'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "there"), [("DISPLAY", True), ("WAYLAND_DISPLAY", True), ("NONE", False)]
+)
+def test_a_browser_is_opened_where_it_can_be_seen(variable, there, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(tryout.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, ":0")
+    assert tryout._has_display() is there

@@ -1,0 +1,169 @@
+"""The frames that the store becomes: equal through SQL, through a server and through the public client."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from pandas.testing import assert_frame_equal
+
+from sslseg.config import names
+from sslseg.tracking.history import frames, http, sql
+from sslseg.tracking.history.records import as_logged, label_of
+from sslseg.tracking.history.sql import UnreadableError
+from tests.fixtures.planted import Planted, plant, run_id_of
+
+CURVE = [(0, 0.1), (10, 0.3), (20, math.nan), (30, math.inf), (40, -math.inf), (10, 0.35), (50, 1e300)]
+
+
+@pytest.fixture(scope="module")
+def filled(store: str) -> str:
+    """A store with a resumed run, NaN and ±inf, and one run for each reason to be left out."""
+    api = MlflowClient(store)
+    run = api.create_run("0", run_name="by client").info.run_id
+    rows = [Metric("val/iou", v, 1000 + i, step) for i, (step, v) in enumerate(CURVE)]
+    rows += [Metric("train/loss", 2.0 - step / 100, 5000, step) for step in range(100)]
+    texts = {"lr": "1e-3", "crop_scale": "0.08,1.0", "budget": "", "slices": "30", "patients": "12",
+             "verify": "false", "seed": "3", "tau": "0.99"}  # fmt: skip
+    tags = {names.TAG_STAGE: "finetune", names.TAG_PIPELINE: "byol-natural+byol-target",
+            names.TAG_LINEAGE: "byol-photos > byol-acdc@25 > supervised-acdc"}  # fmt: skip
+    api.log_batch(run, metrics=rows, params=[Param(names.CFG + k, v) for k, v in texts.items()],
+                  tags=[RunTag(k, v) for k, v in tags.items()])  # fmt: skip
+    api.set_terminated(run)
+    plant(store, [
+        Planted("planted", {names.TAG_STAGE: "pretrain", names.TAG_COLLAPSED: "true"}, {"steps": "60"},
+                {"val/iou": CURVE}, start=1_600_000_000_000),
+        Planted("pointer", {names.TAG_RESUMED_AS: run}),
+        Planted("failed", status="FAILED"),
+        Planted("running", status="RUNNING"),
+        Planted("deleted", stage="deleted"),
+    ])  # fmt: skip
+    return store
+
+
+def test_one_row_per_finished_run(filled: str) -> None:
+    found = frames.runs(uri=filled).set_index("name")
+    assert list(found.index) == ["planted", "by client"]  # oldest first
+    assert found["collapsed"].tolist() == [True, False]
+    row = found.loc["by client"]
+    assert (row["cfg.lr"], row["cfg.crop_scale"], row["cfg.verify"]) == (1e-3, (0.08, 1.0), False)
+    assert row["cfg.tau"] == 0.99  # a method's own knob, typed by its looks
+    assert (row["budget"], row["unit"], row["patients"], row["seed"]) == (30, "slice", 12, 3)
+    assert (row["label"], row["encoder_epoch"]) == ("byol-photos+byol-acdc", 25)
+    assert row["val/iou"] == 1e300  # the latest by step
+    assert row["train/loss"] == pytest.approx(1.01)
+
+
+def test_curves_keep_the_later_value_of_a_step_and_restore_infinities(filled: str) -> None:
+    found = frames.curves([run_id_of("planted")], ["val/iou"], uri=filled)
+    assert found["step"].tolist() == [0, 10, 20, 30, 40, 50]
+    np.testing.assert_array_equal(found["value"], [0.1, 0.35, math.nan, math.inf, -math.inf, 1e300])
+
+
+def test_sql_and_the_public_client_give_the_same_frames(filled: str, monkeypatch) -> None:
+    ids, keys = frames.runs(uri=filled)["run_id"], ["val/iou", "train/loss", "absent"]
+    fast_runs, fast_curves = frames.runs(uri=filled), frames.curves(ids, keys, uri=filled)
+    assert len(fast_curves) == 6 + 6 + 100
+    monkeypatch.setattr(sql, "SCHEMAS", ("another MLflow",))
+    with pytest.raises(UnreadableError):
+        sql.points(filled, list(ids), keys)
+    assert_frame_equal(frames.runs(uri=filled), fast_runs)
+    assert_frame_equal(frames.curves(ids, keys, uri=filled), fast_curves)
+
+
+def test_bulk_answers_that_are_full_are_asked_for_in_halves(monkeypatch) -> None:
+    asked = []
+
+    def get(uri: str, run_ids: list[str], key: str) -> list[dict]:
+        asked.append(len(run_ids))
+        rows = [{"run_id": r, "step": s, "timestamp": 1, "value": "NaN"} for r in run_ids for s in range(4)]
+        return rows[: http.MOST_ROWS]  # silently cut, as the server does
+
+    monkeypatch.setattr(http, "MOST_ROWS", 12)
+    monkeypatch.setattr(http, "_get", get)
+    found = http.points("http://x", [str(i) for i in range(7)], ["k"])
+    assert len(found) == 28
+    assert asked == [7, 3, 1, 2, 4, 2, 2]
+    assert found["value"].isna().all()
+    monkeypatch.setattr(http, "MOST_ROWS", 4)
+    with pytest.raises(UnreadableError, match="4 or more"):
+        http.points("http://x", ["a"], ["k"])
+
+
+def test_cells_of_a_sweep_come_from_its_table_then_from_tags(filled: str) -> None:
+    api = MlflowClient(filled)
+    sweep = api.create_run("0").info.run_id
+    tag = {names.TAG_SWEEP: sweep}
+    plant(filled, [Planted("own cell", tag, start=1), Planted("own failed", tag, status="FAILED")])
+    assert frames.runs(sweep=sweep, uri=filled)["name"].tolist() == ["own cell"]
+    ids = [run_id_of("own cell"), run_id_of("planted"), None]
+    api.log_text(sweep, json.dumps([{"cell": str(i), "run_id": r} for i, r in enumerate(ids)]), frames.CELLS)
+    assert frames.runs(sweep=sweep, uri=filled)["name"].tolist() == ["own cell", "planted"]
+    with pytest.raises(names.SslsegError, match="sweep"):
+        frames.runs(sweep="0" * 32, uri=filled)
+
+
+def test_experiments_by_name_or_id(filled: str) -> None:
+    assert len(frames.runs("Default", uri=filled)) == len(frames.runs("0", uri=filled))
+    with pytest.raises(names.SslsegError, match="Default"):
+        frames.runs("no such", uri=filled)
+
+
+def test_absent_and_empty_stores(tmp_path, store: str) -> None:
+    with pytest.raises(names.SslsegError, match="no tracking store"):
+        frames.runs(uri=f"sqlite:///{tmp_path}/none.db")
+    assert not (tmp_path / "none.db").exists()
+    empty = frames.curves([], ["val/iou"], uri=store)
+    assert (list(empty), len(empty)) == (["run_id", "key", "step", "value"], 0)
+
+
+def test_labels_and_numbers() -> None:
+    assert label_of("supervised-acdc", "finetune") == label_of("", "finetune") == "scratch"
+    assert label_of("byol-photos@3 > byol-acdc@25", "pretrain") == "byol-photos+byol-acdc"
+    assert as_logged(-1.7976931348623157e308) == -math.inf
+    assert math.isnan(as_logged(0.0, True))
+    assert pd.isna(as_logged(math.nan))
+
+
+def test_curves_are_cached_until_the_run_changes(filled: str, tmp_path, monkeypatch) -> None:
+    ids, keys = sorted(frames.runs(uri=filled)["run_id"]), ["val/iou", "train/loss"]
+    asked: list[list[str]] = []
+    points = sql.points
+
+    def counted(uri: str, run_ids, wanted) -> pd.DataFrame:
+        asked.append(list(run_ids))
+        return points(uri, run_ids, wanted)
+
+    monkeypatch.setattr(sql, "points", counted)
+    expected = frames.curves(ids, keys, uri=filled)
+
+    def cached(wanted=keys) -> pd.DataFrame:
+        asked.clear()
+        return frames.curves(ids, wanted, uri=filled, cache=tmp_path)
+
+    assert_frame_equal(cached(), expected)
+    assert asked == [ids]
+    assert_frame_equal(cached(), expected)
+    assert asked == []
+    assert_frame_equal(cached(keys[:1]), expected[expected["key"] == "val/iou"].reset_index(drop=True))
+    assert asked == []
+    run = next(i for i in ids if i != run_id_of("planted") and i != run_id_of("own cell"))
+    MlflowClient(filled).log_metric(run, "val/iou", 0.5, step=60)  # after its end
+    assert 0.5 in set(cached()["value"])
+    assert asked == [[run]]
+    next(tmp_path.glob("*.parquet")).write_bytes(b"torn")
+    assert_frame_equal(cached(), frames.curves(ids, keys, uri=filled))
+
+
+def test_artifacts_come_or_are_none(filled: str, tmp_path) -> None:
+    api = MlflowClient(filled)
+    run = api.create_run("0").info.run_id
+    api.log_text(run, "x", "test/a.txt")
+    assert frames.artifact(run, "test/a.txt", tmp_path, filled).read_text() == "x"
+    assert frames.artifact(run, "test/b.txt", tmp_path, filled) is None
+    assert frames.artifact(run, "b.txt", tmp_path, filled) is None

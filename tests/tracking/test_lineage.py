@@ -1,0 +1,122 @@
+"""A lineage is read from run IDs, to the root, and its digests can be checked again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sslseg import __main__
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.tracking import lineage, session
+from sslseg.tracking.registry import resolve
+
+Stage = Callable[..., session.Run]
+
+
+@pytest.fixture
+def stage(store: str, model_folder: Callable[..., Path]) -> Stage:
+    """Run one stage that reads the run `upstream` at `epoch` and keeps an encoder at each epoch of `kept`."""
+    value = 0.0
+
+    def run_one(name: str, method: str, dataset: str, domain: str, upstream=None, epoch=None, kept=(None,)):
+        nonlocal value
+        with session.open_run(name) as run:
+            if upstream:
+                source = resolve.resolve(upstream.id, epoch=epoch)
+                run.tags({names.TAG_UPSTREAM_RUN: source.run_id, names.TAG_UPSTREAM_MODEL: source.model_id,
+                          names.TAG_UPSTREAM_SHA: source.sha256})  # fmt: skip
+            else:
+                run.tag(names.TAG_UPSTREAM_RUN, names.SCRATCH)
+            run.tags({names.TAG_METHOD: method, names.TAG_DATASET: dataset})
+            for step, at in enumerate(kept):
+                value += 1
+                facts = {"name": "encoder-resnet18", "role": "target", "method": method, "dataset": dataset}
+                text = lineage.text(lineage.walk(run.id, epoch=at))
+                folder = model_folder(value, domain=domain)
+                resolve.log_encoder(run, folder, epoch=at, step=step, lineage=text, **facts)
+        return run
+
+    return run_one
+
+
+def test_hierarchical_pipeline_from_its_run_ids(stage: Stage, store: str):
+    imagenet = stage("import_encoder", "supervised", "imagenet", "")
+    byol = stage("pretrain", "byol", "acdc", "cardiac-mri", imagenet, kept=(0, 5, 25))
+    tuned = stage("finetune", "", "acdc", "cardiac-mri", byol, epoch=5)
+    hops = lineage.walk(tuned.id)
+    assert [hop.run_id for hop in hops] == [imagenet.id, byol.id, tuned.id]
+    assert lineage.text(hops) == "supervised-imagenet > byol-acdc@5 > supervised-acdc"
+    assert lineage.label(lineage.before(hops, "acdc")) == "supervised-imagenet+byol-acdc"
+    assert lineage.pipeline(hops, "acdc") == lineage.pipeline(hops[:-1], "acdc") == "supervised+byol-target"
+    assert hops[1].sha == resolve.resolve(byol.id, epoch=5).sha256
+    aliased = MlflowClient(store).get_model_version_by_alias(
+        "encoder-resnet18", "supervised-imagenet--byol-acdc"
+    )
+    assert aliased.run_id == byol.id
+
+
+@pytest.mark.parametrize(
+    ("chain", "row"),
+    [
+        ([], "scratch"),
+        ([("pretrain", "byol", "photos", "natural")], "byol-natural"),
+        ([("pretrain", "byol", "acdc", "cardiac-mri")], "byol-target"),
+        ([("finetune", "", "phantom", "cardiac-mri")], "phantom-supervised"),
+        (
+            [("pretrain", "byol", "photos", "natural"), ("pretrain", "byol", "acdc", "x")],
+            "byol-natural+byol-target",
+        ),
+        ([("pretrain", "simclr", "acdc", "cardiac-mri")], "simclr-acdc"),
+        ([("pretrain", "byol", "other", "cardiac-mri")], "byol-other"),
+    ],
+)
+def test_rows_are_read_from_what_ran(stage: Stage, chain, row: str):
+    last = None
+    for hop in chain:
+        last = stage(*hop, last)
+    tuned = stage("finetune", "", "acdc", "cardiac-mri", last)
+    assert lineage.pipeline(lineage.walk(tuned.id), "acdc") == row
+
+
+def test_changed_weights_are_found_hop_by_hop(stage: Stage, capsys: pytest.CaptureFixture):
+    first = stage("pretrain", "byol", "photos", "natural")
+    second = stage("pretrain", "byol", "acdc", "cardiac-mri", first)
+    hops = lineage.of_model(second.id)
+    assert [check.ok for check in lineage.verify(hops)] == [True, True]
+    assert __main__.main(["lineage", second.id]) == 0
+    assert "byol-photos > byol-acdc\n" in capsys.readouterr().out
+    weights = resolve.resolve(first.id).path / names.WEIGHTS_FILE
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert [check.ok for check in lineage.verify(hops)] == [False, True]
+    assert __main__.main(["lineage", second.id]) == 1
+    printed = capsys.readouterr()
+    assert f"run {first.id}: expected {hops[0].sha}" in printed.err
+    assert "CHANGED" in printed.out
+
+
+def test_unknown_upstream_and_rings_end(stage: Stage, store: str):
+    run = stage("pretrain", "byol", "acdc", "cardiac-mri")
+    MlflowClient(store).set_tag(run.id, names.TAG_UPSTREAM_RUN, "0" * 32)
+    with pytest.raises(EncoderError, match=f"run {'0' * 32}: unknown, but run {run.id} names it"):
+        lineage.walk(run.id)
+    MlflowClient(store).set_tag(run.id, names.TAG_UPSTREAM_RUN, run.id)
+    with pytest.raises(EncoderError, match="ring"):
+        lineage.walk(run.id)
+
+
+def test_looking_up_leaves_no_run(stage: Stage, store: str, capsys: pytest.CaptureFixture):
+    run = stage("import_encoder", "", "", "")
+    before = len(MlflowClient(store).search_runs(["0"]))
+    assert __main__.main(["encoders"]) == 0
+    assert __main__.main(["encoders", "--kind", "segmenter"]) == 0
+    assert __main__.main(["lineage", "/no/such"]) == 1
+    printed = capsys.readouterr()
+    assert run.id in printed.out
+    assert "unknown-unknown" in printed.out
+    assert "no segmenter is registered yet" in printed.out
+    assert "not a reference to a model" in printed.err
+    assert len(MlflowClient(store).search_runs(["0"])) == before

@@ -1,0 +1,189 @@
+"""A study in a file gives the same frames elsewhere; an archive that is not one reaches nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import shutil
+import sqlite3
+import tarfile
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from mlflow import MlflowClient
+
+from sslseg.commands import pack, unpack
+from sslseg.config import names
+from sslseg.config.names import SslsegError
+from sslseg.tracking import session
+from sslseg.tracking import store as stores
+from sslseg.tracking.capsule import archive
+from sslseg.tracking.capsule import pack as packing
+from sslseg.tracking.capsule import unpack as unpacking
+from sslseg.tracking.history import frames
+from sslseg.tracking.registry import resolve
+
+
+@pytest.fixture
+def study(store: str, model_folder: Callable[..., Path]) -> tuple[str, str]:
+    """(sweep, fine-tuned run): a sweep with a pretraining in another experiment upstream of its one cell."""
+    other = stores.ensure_experiment("pretraining", store)
+    with session.open_run("pretrain", experiment_id=other) as run:
+        run.params({"steps": 4, "dataset": "photos"})
+        for step, loss in enumerate((3.0, float("nan"), float("inf"), 0.1 + 0.2)):
+            run.log({"train/loss": loss}, step)
+        run.input_dataset("photos", "ab", "/somewhere/private/photos-ab", "pretrain")
+        encoder = resolve.log_encoder(
+            run, model_folder(1.5), name="encoder-resnet18", role="target", method="byol", dataset="photos",
+            lineage="byol-photos", card="# card", epoch=1, step=3,
+        )  # fmt: skip
+    with session.open_run("sweep") as sweep:
+        with session.open_run("finetune", parent_run_id=sweep.id, tags={names.TAG_SWEEP: sweep.id}) as tuned:
+            tuned.tags({names.TAG_UPSTREAM_RUN: run.id, names.TAG_UPSTREAM_MODEL: encoder})
+            tuned.params({"budget": 3, "seed": 1, "cache": "/somewhere/cache"})
+            tuned.log({"test/iou": 1 / 3}, 4)
+            tuned.input_model(encoder)
+            tuned.text("a,b\n", "test/slices.csv")
+        sweep.text(
+            json.dumps([{"cell": "x", "pipeline": "p", "run_id": tuned.id, "error": ""}]), "cells.json"
+        )
+    return sweep.id, tuned.id
+
+
+@pytest.fixture
+def elsewhere(store_template: Path, tmp_path: Path) -> str:
+    """Another empty store, at another path."""
+    folder = tmp_path / "else where"
+    folder.mkdir()
+    shutil.copy(store_template, folder / "mlflow.db")
+    connection = sqlite3.connect(folder / "mlflow.db")
+    connection.execute("update experiments set artifact_location = ?", (f"{folder}/mlruns/0",))
+    connection.commit()
+    connection.close()
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def test_unpacked_elsewhere_the_frames_are_equal(
+    study, store: str, elsewhere: str, tmp_path: Path, monkeypatch
+):
+    sweep, tuned = study
+    file = tmp_path / "study.tar.gz"
+    pack.run(Namespace(study=sweep, file=file, public=False))
+    home = Path(store.removeprefix("sqlite:///")).parent
+    before = frames.runs(sweep=sweep, upstream=True, uri=store)
+    curves = frames.curves(before["run_id"], ["train/loss", "test/iou"], store)
+    assert set(before["stage"]) == {"pretrain", "finetune"}
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    shutil.move(home / "mlruns", home / "gone")
+    try:
+        unpack.run(Namespace(file=file, artifacts=None))
+        after = frames.runs(sweep=sweep, upstream=True, uri=elsewhere)
+        pd.testing.assert_frame_equal(after, before, check_exact=True)
+        again = frames.curves(before["run_id"], ["train/loss", "test/iou"], elsewhere)
+        pd.testing.assert_frame_equal(again, curves, check_exact=True)
+        upstream = before.loc[before["stage"] == "pretrain", "run_id"].item()
+        for reference in (upstream, "models:/encoder-resnet18@byol-photos", "models:/encoder-resnet18/1"):
+            found = resolve.resolve(reference, uri=elsewhere)
+            assert found.path.is_relative_to(tmp_path / "else where")
+        api = MlflowClient(elsewhere)
+        assert [f.path for f in api.list_artifacts(tuned, "test")] == ["test/slices.csv"]
+        assert [i.dataset.source for i in api.get_run(upstream).inputs.dataset_inputs] == ["photos-ab"]
+        assert api.get_run(tuned).inputs.model_inputs[0].model_id == found.model_id
+        with tarfile.open(file) as tar:
+            rows = json.load(tar.extractfile("store.json"))["rows"]
+        del rows["params"]  # logged values stay as they were logged
+        assert str(home) not in json.dumps(rows)
+        with pytest.raises(SslsegError, match="entries are in this store already, the first is runs "):
+            unpack.run(Namespace(file=file, artifacts=None))
+    finally:
+        shutil.move(home / "gone", home / "mlruns")
+
+
+def test_an_experiment_is_packed_by_name_and_keeps_its_name(
+    study, store: str, elsewhere: str, tmp_path: Path
+):
+    MlflowClient(elsewhere).create_experiment("another")  # takes the ID 1
+    runs, _ = packing.pack("pretraining", tmp_path / "p.tar.gz", store)
+    assert len(unpacking.unpack(tmp_path / "p.tar.gz", elsewhere)) == runs
+    found = frames.runs("pretraining", uri=elsewhere)
+    assert len(found) == runs
+    assert resolve.resolve(found["run_id"].iloc[-1], uri=elsewhere).epoch == 1
+
+
+def test_nothing_is_packed_of_a_study_under_way_or_unknown(store: str, tmp_path: Path):
+    with session.open_run("sweep") as sweep, pytest.raises(SslsegError, match="1 runs are RUNNING"):
+        packing.pack(sweep.id, tmp_path / "x.tar.gz", store)
+    for unknown in ("0" * 32, "no such experiment"):
+        with pytest.raises(SslsegError, match="cannot be read|not in"):
+            packing.pack(unknown, tmp_path / "x.tar.gz", store)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _tar(path: Path, *members: tuple, head: dict | None = None) -> Path:
+    """An archive by hand: (TarInfo or name, bytes) after its store.json."""
+    files = {(m if isinstance(m, str) else m.name).removeprefix("files/"): "0" * 64 for m, _ in members}
+    content = {"format": 1, "schema": "dc11669786a5", "files": files, "rows": {}} | (head or {})
+    with tarfile.open(path, "w:gz") as tar:
+        for member, data in (("store.json", json.dumps(content).encode()), *members):
+            info = tarfile.TarInfo(member) if isinstance(member, str) else member
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def _link(kind: bytes, target: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("files/runs/link")
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    ("member", "sentence"),
+    [
+        ("/etc/x", "is refused: wanted a relative path"),
+        ("files/../../x", "is refused: wanted a relative path"),
+        ("files/runs/..", "is refused"),
+        ("files\\..\\x", "is refused"),
+        ("files/a\nb", "is refused"),
+        ("files/" + "n" * 2000, "is refused"),
+        (_link(tarfile.SYMTYPE, "/etc/passwd"), "is not a plain file"),
+        (_link(tarfile.LNKTYPE, "store.json"), "is not a plain file"),
+        (_link(tarfile.CHRTYPE, ""), "is not a plain file"),
+        ("elsewhere/x", "is not listed"),
+        ("files/runs/x", "expected sha256 0000"),
+    ],
+)
+def test_a_hostile_archive_reaches_nothing(tmp_path: Path, member, sentence: str):
+    target = tmp_path / "inside" / "deep"
+    target.mkdir(parents=True)
+    with pytest.raises(SslsegError, match=sentence):
+        archive.read(_tar(tmp_path / "a.tar.gz", (member, b"")), target)
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"a.tar.gz", "x"}
+    assert not (tmp_path / "x").exists()
+    assert not (tmp_path / "inside" / "x").exists()
+
+
+def test_damaged_archives_and_rows(study, store: str, elsewhere: str, tmp_path: Path):
+    whole = tmp_path / "whole.tar.gz"
+    packing.pack(study[0], whole, store)
+    short = tmp_path / "short.tar.gz"
+    short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    (tmp_path / "no.tar.gz").write_bytes(b"hello")
+    empty = hashlib.sha256(b"").hexdigest()
+    twice = _tar(tmp_path / "e.tar.gz", ("files/a", b""), ("files/a", b""), head={"files": {"a": empty}})
+    for path, sentence in [
+        (short, "not an archive|missing"),
+        (tmp_path / "no.tar.gz", "not an archive"),
+        (twice, "is there twice"),
+        (_tar(tmp_path / "b.tar.gz"), "wanted the tables"),
+        (_tar(tmp_path / "c.tar.gz", head={"schema": "other"}), "store schema other"),
+        (_tar(tmp_path / "d.tar.gz", head={"files": {"runs/x/y": "00"}}), "1 files are missing"),
+    ]:
+        with pytest.raises(SslsegError, match=sentence):
+            unpacking.unpack(path, elsewhere)
+    assert MlflowClient(elsewhere).search_runs(["0"]) == []
+    assert not list(Path(elsewhere.removeprefix("sqlite:///")).parent.glob(".unpack-*"))

@@ -1,0 +1,349 @@
+"""What a reference means, and that it is refused with a sentence when it means nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.models import Model
+
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.tracking import session
+from sslseg.tracking.registry import resolve
+
+EPOCHS = {0: 0.0, 5: 5.0, 25: 25.0}
+
+
+@pytest.fixture
+def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
+    """Log and register one model whose weights are `value`."""
+
+    def one(run: session.Run, value: float, kind: str = "encoder", **facts) -> str:
+        known = {"name": "encoder-resnet18", "role": "target", "method": "byol", "dataset": "photos"}
+        known |= {"lineage": f"byol-photos@{facts.get('epoch')}", "card": "# A card"} | facts
+        folder = model_folder(value, domain="natural", origin="a test")
+        return getattr(resolve, f"log_{kind}")(run, folder, **known)
+
+    return one
+
+
+@pytest.fixture
+def donor(store: str, log: Callable[..., str]) -> tuple[str, dict[int, str]]:
+    """A pretraining that kept three epochs of the target network and one of the online one."""
+    with session.open_run("pretrain") as run:
+        log(run, 77.0, role="online", epoch=25, step=250, register=False)
+        ids = {epoch: log(run, value, epoch=epoch, step=10 * epoch) for epoch, value in EPOCHS.items()}
+    return run.id, ids
+
+
+def _weights(resolved: resolve.Resolved) -> float:
+    from safetensors.numpy import load_file
+
+    return float(load_file(resolved.path / "model.safetensors")["conv.weight"][0, 0])
+
+
+def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
+    run_id, ids = donor
+    version = next(row for row in resolve.versions() if row["model_id"] == ids[5])["version"]
+    forms = {
+        run_id: 25, f"runs:/{run_id}": 25, f"runs:/{run_id}/encoder": 25,
+        f"runs:/{run_id}/encoder-target-epoch5": 5, "models:/encoder-resnet18@byol-photos": 25,
+        f"models:/encoder-resnet18/{version}": 5, f"models:/{ids[0]}": 0,
+    }  # fmt: skip
+    for reference, value in forms.items():
+        assert _weights(resolve.resolve(reference)) == value, reference
+    assert _weights(resolve.resolve(run_id, epoch=5)) == 5.0
+    online = resolve.resolve(run_id, role="online")
+    assert (_weights(online), online.role, online.epoch, online.version) == (77.0, "online", 25, "")
+    assert resolve.law(online) == {"mean": [0.5], "std": [0.5]}
+
+
+def test_a_local_store_is_read_in_place(donor, store: str, tmp_cache: Path):
+    first, second = (resolve.resolve(donor[0]) for _ in range(2))
+    assert first == second
+    assert first.path.is_relative_to(Path(store.removeprefix("sqlite:///")).parent / "mlruns")
+    assert list(tmp_cache.iterdir()) == []
+
+
+def test_the_folder_is_a_flavor_without_pickle_and_carries_its_card(donor):
+    resolved = resolve.resolve(donor[0])
+    flavors = Model.load(str(resolved.path)).flavors
+    assert flavors["sslseg_encoder"]["serialization_format"] == "safetensors"
+    found = sorted(p.name for p in resolved.path.iterdir())
+    assert found == ["MLmodel", "card.md", "config.json", "model.safetensors"]
+    assert resolved.tags[names.MODEL_DOMAIN] == "natural"
+    assert resolved.tags[names.MODEL_ORIGIN] == "a test"
+
+
+def test_version_carries_card_and_tags_and_the_newest_takes_the_alias(donor, store: str):
+    version = MlflowClient(store).get_model_version_by_alias("encoder-resnet18", "byol-photos")
+    assert version.description == "# A card"
+    assert version.run_id == donor[0]
+    assert version.tags[names.MODEL_EPOCH] == "25"
+    outputs = MlflowClient(store).get_run(donor[0]).outputs.model_outputs
+    assert {o.model_id for o in outputs} > set(donor[1].values())
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("/etc/passwd", "not a reference"),
+        ("file:///etc/hostname", "not a reference"),
+        ("http://evil/x", "not a reference"),
+        ("runs:/../../x", "not a reference"),
+        ("models:/encoder-resnet18/latest", "not a reference"),
+        ("", "not a reference"),
+        ("0" * 32, f"run {'0' * 32}: unknown"),
+        ("models:/nothing/1", "nothing is registered as 'nothing'"),
+        ("models:/encoder-resnet18@nope", "no such alias; it has byol-photos"),
+        ("models:/encoder-resnet18/999", "version 999 .* was never made"),
+        (f"models:/m-{'0' * 32}", "there is no model"),
+    ],
+)
+def test_what_means_nothing_is_refused(donor, reference: str, message: str):
+    with pytest.raises(EncoderError, match=message):
+        resolve.resolve(reference)
+
+
+def test_what_is_not_there_is_listed(donor):
+    with pytest.raises(EncoderError, match=f"(?s)run {donor[0]}.*epoch 3; there is none:.*epoch 5, step 50"):
+        resolve.resolve(donor[0], epoch=3)
+    with pytest.raises(EncoderError, match=f"run {donor[0]} .* has logged no segmenter"):
+        resolve.resolve(donor[0], kind="segmenter")
+    with pytest.raises(EncoderError, match="wanted epoch 3, it is epoch 5"):
+        resolve.resolve(f"models:/{donor[1][5]}", epoch=3)
+
+
+def test_two_that_fit_are_an_error_that_lists_them(store: str, log):
+    with session.open_run("pretrain") as run:
+        twins = [log(run, value, epoch=1, step=1) for value in (1.0, 2.0)]
+    with pytest.raises(EncoderError) as error:
+        resolve.resolve(run.id)
+    assert all(twin in str(error.value) for twin in twins)
+
+
+@pytest.mark.parametrize("role", ["imported", "fine-tuned", "online"])
+def test_a_run_without_a_target_network_hands_on_its_other_one(store: str, log, role: str):
+    with session.open_run("import_encoder") as run:
+        log(run, 3.0, role=role)
+        log(run, 4.0, kind="segmenter", name="unet", role="fine-tuned")
+    assert _weights(resolve.resolve(run.id)) == 3.0
+    assert _weights(resolve.resolve(run.id, kind="segmenter")) == 4.0
+
+
+def test_state_of_the_upstream_run(store: str, log):
+    api = MlflowClient(store)
+    with session.open_run("pretrain") as failed:
+        kept = log(failed, 1.0, epoch=1)
+    session.close(failed.id, "FAILED", "ValueError: boom")
+    with pytest.raises(EncoderError, match=rf"run {failed.id} \(pretrain\) is FAILED: ValueError: boom"):
+        resolve.resolve(failed.id)
+    assert _weights(resolve.resolve(f"models:/{kept}")) == 1.0
+    with (
+        session.open_run("pretrain") as running,
+        pytest.raises(EncoderError, match=f"{running.id}.*RUNNING"),
+    ):
+        resolve.resolve(running.id)
+    with pytest.raises(EncoderError, match=rf"run {running.id} \(pretrain\) has logged no encoder"):
+        resolve.resolve(running.id)
+    api.delete_run(running.id)
+    with pytest.raises(EncoderError, match=f"run {running.id} was deleted"):
+        resolve.resolve(running.id)
+
+
+def test_a_pointer_leads_to_the_run_that_went_on(donor, store: str):
+    with session.open_run("pretrain") as pointer:
+        pass
+    session.close_as_pointer(pointer.id, donor[0])
+    assert resolve.resolve(pointer.id).run_id == donor[0]
+
+
+def test_deleted_version_names_its_run(store: str, log):
+    with session.open_run("pretrain") as run:
+        model = log(run, 1.0, name="doomed")
+    MlflowClient(store).delete_model_version("doomed", "1")
+    with pytest.raises(EncoderError, match=f"was deleted; run {run.id} logged it as models:/{model}"):
+        resolve.resolve("models:/doomed/1")
+
+
+def test_changed_and_missing_files_are_found(store: str, log):
+    with session.open_run("pretrain") as run:
+        log(run, 1.0)
+    resolved = resolve.resolve(run.id)
+    weights = resolved.path / "model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b"\0")
+    with pytest.raises(
+        EncoderError, match=f"run {run.id}.*expected sha256 {resolved.sha256}, actual [0-9a-f]{{64}}"
+    ):
+        resolve.resolve(run.id)
+    weights.unlink()
+    with pytest.raises(EncoderError, match=f"run {run.id}: missing artifact, there is no model.safetensors"):
+        resolve.resolve(run.id)
+
+
+def test_another_flavor_is_refused(store: str, log):
+    with session.open_run("pretrain") as run:
+        log(run, 1.0)
+    path = resolve.resolve(run.id).path / "MLmodel"
+    path.write_text(
+        path.read_text().replace("serialization_format: safetensors", "serialization_format: pickle")
+    )
+    with pytest.raises(EncoderError, match=r"wanted flavor sslseg_encoder \(safetensors\), found .*pickle"):
+        resolve.resolve(run.id)
+
+
+def test_a_remote_model_is_downloaded_once(
+    donor, store: str, tmp_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model_id = donor[1][5]
+    stored = resolve.resolve(f"models:/{model_id}").path
+    monkeypatch.setattr(
+        "mlflow.entities.LoggedModel.artifact_location", property(lambda m: f"mlflow-artifacts:/{m.model_id}")
+    )
+    calls = []
+
+    def download(artifact_uri: str, dst_path: str, tracking_uri: str) -> str:
+        calls.append(artifact_uri)
+        return shutil.copytree(stored, f"{dst_path}/artifacts")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    for _ in range(2):
+        resolved = resolve.resolve(f"models:/{model_id}")
+        assert resolved.path == tmp_cache / "models" / model_id
+        assert _weights(resolved) == 5.0
+    assert calls == [f"mlflow-artifacts:/{model_id}"]
+
+
+@pytest.mark.parametrize(
+    ("lineage", "alias"),
+    [
+        ("supervised-imagenet > byol-acdc@25", "supervised-imagenet--byol-acdc"),
+        ("byol-photos@5 > byol-acdc@25", "byol-photos-5--byol-acdc"),
+        ("supervised+byol-target", "supervised--byol-target"),
+        ("latest", "latest-"),
+        ("v3", "v3-"),
+        ("", "unknown"),
+    ],
+)
+def test_aliases_are_ones_that_mlflow_takes(lineage: str, alias: str):
+    from mlflow.utils.validation import _validate_model_alias_name, _validate_model_alias_name_reserved
+
+    assert resolve.alias_of(lineage) == alias
+    _validate_model_alias_name(alias)
+    _validate_model_alias_name_reserved(alias)
+
+
+def test_wrong_digest_or_folder_is_refused_before_anything_is_logged(store: str, log, tmp_path: Path):
+    with session.open_run("pretrain") as run:
+        with pytest.raises(EncoderError, match="wanted sha256 abc"):
+            log(run, 1.0, sha256="abc")
+        with pytest.raises(EncoderError, match=r"no model\.safetensors"):
+            resolve.log_encoder(
+                run, tmp_path / "no", name="n", role="r", method="m", dataset="d", lineage="l"
+            )
+    outputs = MlflowClient(store).get_run(run.id).outputs
+    assert not (outputs and outputs.model_outputs)
+
+
+CALLS = (
+    "create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs",
+    "create_registered_model", "create_model_version", "set_registered_model_alias", "set_logged_model_tags",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_in_the_middle_of_registering(store: str, log, monkeypatch, call: str, after: bool):
+    """Whatever call of MLflow is the last: done again, there is one whole model, version and alias."""
+    real, name = getattr(MlflowClient, call), f"encoder-{call}-{after}"
+    api = MlflowClient(store)
+
+    def die(self, *given, **rest):
+        if after:
+            real(self, *given, **rest)
+        raise SystemExit(9)  # like SIGKILL: what comes next in this process does not happen
+
+    with session.open_run("pretrain") as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, call, die)
+            if call != "finalize_logged_model":
+                patch.setattr(MlflowClient, "finalize_logged_model", _unless_failed)
+            with pytest.raises(SystemExit):
+                log(run, 1.0, epoch=1, step=1, name=name)
+        half = api.search_registered_models(f"name = '{name}'")
+        versions = [v for r in half for v in api.search_model_versions(f"name = '{r.name}'")]
+        for version in versions:  # nothing is registered that is not whole
+            assert api.get_logged_model(version.source.removeprefix("models:/")).status == "READY"
+        made = log(run, 1.0, epoch=1, step=1, name=name)
+    [version] = api.search_model_versions(f"name = '{name}'")
+    assert version.source == f"models:/{made}"
+    assert api.get_model_version_by_alias(name, "byol-photos").version == version.version
+    assert f'"version": "{version.version}"' in api.get_logged_model(made).tags["mlflow.modelVersions"]
+    outputs = [m.model_id for m in api.get_run(run.id).outputs.model_outputs]
+    assert outputs == [made]
+    assert _weights(resolve.resolve(f"models:/{name}@byol-photos")) == 1.0
+
+
+def _unless_failed(self, model_id: str, status):
+    """A killed process does not mark its model FAILED either."""
+    if status != "FAILED":
+        return FINALIZE(self, model_id, status)
+    return None
+
+
+FINALIZE = MlflowClient.finalize_logged_model
+
+
+@pytest.mark.parametrize("number", [28, 30], ids=["full", "read-only"])
+def test_no_room_for_the_artifacts(store: str, log, monkeypatch, number: int):
+    seen = []
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    def stage() -> None:
+        with session.open_run("pretrain") as run:
+            seen.append(run.id)
+            log(run, 1.0, epoch=1, step=1, name=f"encoder-{number}")
+
+    monkeypatch.setattr(MlflowClient, "log_model_artifacts", refuse)
+    with pytest.raises(OSError, match="No space|Read-only"):
+        stage()
+    api = MlflowClient(store)
+    assert api.get_run(seen[0]).info.status == "FAILED"
+    assert os.strerror(number) in api.get_run(seen[0]).data.tags[names.TAG_REASON]
+    assert api.search_registered_models(f"name = 'encoder-{number}'") == []
+    [model] = api.search_logged_models(["0"], f"source_run_id = '{seen[0]}'")
+    assert model.status == "FAILED"
+
+
+@pytest.mark.parametrize("kept", [0, 40, None], ids=["empty", "short", "absent"])
+def test_an_upload_that_is_cut_without_an_error(store: str, log, monkeypatch, kept: int | None):
+    """Nothing is registered of it; done again whole, it is."""
+    real, name = MlflowClient.log_model_artifacts, f"encoder-cut-{kept}"
+
+    def cut(self, model_id: str, place: str):
+        weights = Path(place) / "model.safetensors"
+        whole = weights.read_bytes()
+        weights.write_bytes(whole[:kept]) if kept is not None else weights.unlink()
+        real(self, model_id, place)
+        weights.write_bytes(whole)
+
+    with session.open_run("pretrain") as run:
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, "log_model_artifacts", cut)
+            with pytest.raises(
+                names.EncoderError, match=rf"model.safetensors was stored with {kept} of its \d+ bytes"
+            ):
+                log(run, 1.0, epoch=1, step=1, name=name)
+        api = MlflowClient(store)
+        assert api.search_registered_models(f"name = '{name}'") == []
+        [model] = api.search_logged_models(["0"], f"source_run_id = '{run.id}'")
+        assert model.status == "FAILED"
+        log(run, 1.0, epoch=1, step=1, name=name)
+    assert _weights(resolve.resolve(f"models:/{name}@byol-photos")) == 1.0

@@ -1,0 +1,104 @@
+"""The store is made once, whoever comes first, and survives being busy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from sslseg.config import names
+from sslseg.tracking import store
+
+WORKER = """
+import sys
+from sslseg.tracking import session
+with session.open_run("prepare", uri=sys.argv[1]) as run:
+    run.log({"x": 1.0})
+"""
+
+
+@pytest.mark.slow
+def test_parallel_workers_on_a_fresh_store_do_not_collide(tmp_path: Path):
+    uri = f"sqlite:///{tmp_path}/deep/mlflow.db"
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, uri], stderr=subprocess.PIPE, text=True, env=_env())
+        for _ in range(3)
+    ]
+    for worker in workers:
+        _, errors = worker.communicate(timeout=300)
+        assert worker.returncode == 0, errors
+    runs = MlflowClient(uri).search_runs(["0"])
+    assert [r.info.status for r in runs] == ["FINISHED"] * 3
+    connection = sqlite3.connect(tmp_path / "deep" / "mlflow.db")
+    assert connection.execute("pragma journal_mode").fetchone() == ("wal",)
+    connection.close()
+    assert MlflowClient(uri).get_experiment("0").artifact_location == f"{tmp_path}/deep/mlruns/0"
+
+
+def _env() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": "src", "OMP_NUM_THREADS": "1"}
+
+
+def test_named_experiment_is_made_once_with_an_absolute_place(store: str):
+    from sslseg.tracking.store import ensure_experiment
+
+    made = ensure_experiment("A study: 1/2", store)
+    assert ensure_experiment("A study: 1/2", store) == made
+    place = MlflowClient(store).get_experiment(made).artifact_location
+    assert Path(place).is_absolute()
+    assert Path(place).parent.name == "mlruns"
+    MlflowClient(store).delete_experiment(made)
+    with pytest.raises(names.SslsegError, match=f"was deleted; .* -x {made}"):
+        ensure_experiment("A study: 1/2", store)
+
+
+def test_relative_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert store.tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+    assert store.tracking_uri("sqlite:///a/b.db") == f"sqlite:///{tmp_path}/a/b.db"
+
+
+@pytest.mark.parametrize("uri", ["http://127.0.0.1:1", "https://x", "postgresql+psycopg://u@h/db"])
+def test_servers_are_left_to_those_who_run_them(uri: str):
+    assert store.ensure_store(uri) == uri
+    assert not store.lock(uri, "resume").is_locked
+
+
+def test_retry_waits_for_a_lock_and_only_for_that():
+    slept: list[float] = []
+    answers = [OSError("database is locked"), OSError("(x) Database table is LOCKED"), "done"]
+
+    def action() -> str:
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert store.retry(action, sleep=slept.append) == "done"
+    assert len(slept) == 2
+    assert 0.05 <= slept[0] <= 0.15 < 0.3 >= slept[1]
+    with pytest.raises(ValueError, match="no such thing"):
+        store.retry(lambda: _raise(ValueError("no such thing")), sleep=slept.append)
+    assert len(slept) == 2
+
+
+def test_what_mlflow_has_retried_itself_is_not_retried():
+    assert store.is_transient(OSError("connection refused"))
+    assert not store.is_transient(OSError("Max retries exceeded with url: / (Connection refused)"))
+
+
+def test_retry_gives_up():
+    slept: list[float] = []
+    with pytest.raises(OSError, match="locked"):
+        store.retry(lambda: _raise(OSError("database is locked")), sleep=slept.append)
+    assert store.RETRY_SECONDS <= sum(slept) <= store.RETRY_SECONDS + 15
+
+
+def _raise(error: Exception) -> None:
+    raise error
