@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import pairs, settings
+from sslseg.data.folders import patients, settings
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Description, Fault, Source, Volume, class_name, collect, stop
 
@@ -99,7 +99,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
             raise DataError(
                 f"{root / 'dataset.json'}: wanted entries {{image, label}} or a path, got {entry!r}"
             ) from None
-    who = pairs.people(root, dict.fromkeys(found, ""), settings.settings(root))
+    who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root))
     return [Source(*who[c], "", *found[c], None, (), root) for c in sorted(found)]
 
 

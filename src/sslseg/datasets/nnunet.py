@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import nnunet_labels, pairs, settings
+from sslseg.data.folders import nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, stop
 
@@ -177,7 +177,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
                 fault(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
     if not found:
         raise DataError(f"{root / 'imagesTr'}: wanted files <case>_0000{ending}, got none")
-    who = pairs.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
+    who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
         Source(who[c][0], who[c][1], who[c][2], "", paths[0], label, None, _more(paths, label), root)
         for c, (paths, label) in sorted(found.items())
