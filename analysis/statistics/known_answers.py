@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from analysis.statistics import simulate
+from analysis.statistics import known_patients, simulate
 from analysis.statistics.curves import Steps
 from analysis.statistics.laws.knee import Knee, knee, places
 from analysis.statistics.laws.scaling import Scaling, fit
@@ -210,6 +210,7 @@ PARTS = {
         verdicts,
     ),
     "ratios": ("Coverage of ratios, %", ("ratio of", "covers, %"), spreads),
+    **known_patients.PARTS,
 }
 
 

@@ -1,9 +1,10 @@
-"""Surface distances against torchmetrics, brute force, SimpleITK, and shapes whose answer is known."""
+"""Surface distances against torchmetrics, OpenCV and brute force, SimpleITK, and shapes whose answer is known."""
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.distance import directed_hausdorff
+from scipy.spatial.distance import cdist, directed_hausdorff
 from torchmetrics.functional.segmentation import hausdorff_distance
 
 from sslseg.scoring import surface
@@ -66,6 +67,53 @@ def test_distances_are_those_of_simpleitk(seed):
     got = surface.distances(a, b, (3.0, 1.5, 1.25))
     assert got.hd == pytest.approx(both.max(), rel=1e-5)
     assert got.assd == pytest.approx(both.mean(), rel=1e-5)
+
+
+def contour(mask: np.ndarray) -> np.ndarray:
+    """(row, column) of the border pixels of a picture, holes and single pixels included, as OpenCV follows them."""
+    lines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return np.unique(np.concatenate([line[:, 0, ::-1] for line in lines]), axis=0)
+
+
+def brute_force(first: np.ndarray, second: np.ndarray) -> tuple[float, float, float]:
+    between = cdist(first, second)
+    there, back = between.min(axis=1), between.min(axis=0)
+    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
+    return max(there.max(), back.max()), hd95, np.concatenate([there, back]).mean()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_are_measured_between_contours_that_opencv_finds(seed):
+    a, b = (m.any(axis=0) for m in random_blobs(seed))
+    points = [contour(m) * (1.5, 1.25) for m in (a, b)]
+    for got in (
+        surface.distances(a, b, (1.5, 1.25)),
+        surface.distances(a[None], b[None], (9.0, 1.5, 1.25), in_plane=True),
+    ):
+        assert got == pytest.approx(brute_force(*points))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_stacks_in_plane_are_measured_between_the_contours_of_all_slices(seed):
+    a, b = random_blobs(seed)
+    points = []
+    for mask in (a, b):
+        found = [(z, contour(part)) for z, part in enumerate(mask) if part.any()]
+        stacked = [np.column_stack([np.full(len(p), z), p]) for z, p in found]
+        points.append(np.concatenate(stacked) * (3.0, 1.5, 1.25))
+    got = surface.distances(a, b, (3.0, 1.5, 1.25), in_plane=True)
+    assert got == pytest.approx(brute_force(*points))
+
+
+def test_a_stack_of_equal_pictures_has_the_distances_of_one():
+    y, x = np.mgrid[:160, :160]
+    a, b = (np.hypot(y - 80, x - centre) <= 60 for centre in (72, 80))
+    one = surface.distances(a, b, (1.0, 1.0))
+    assert (one.hd, one.hd95) == (8.0, 8.0)
+    assert one.assd == pytest.approx(4.87, abs=0.005)
+    for many in (1, 2, 7):
+        stacks = (np.repeat(m[None], many, axis=0) for m in (a, b))
+        assert surface.distances(*stacks, (5.0, 1.0, 1.0), in_plane=True) == pytest.approx(one)
 
 
 def test_balls_inside_each_other_are_their_radii_apart():

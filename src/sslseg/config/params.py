@@ -320,7 +320,11 @@ class Evaluate(Inference):
     allow_transductive: bool = knob(
         False, "score, and mark the run, when the model has seen these test patients"
     )
-    resamples: int = knob(2000, "bootstrap draws over patients, for 95 % intervals", low=100, high=100000)
+    resamples: int = knob(
+        2000, "draws of the studentised bootstrap over patients, for 95 % intervals", low=100, high=100000
+    )
+    contours: str = knob("auto", "distances are between: volume = surfaces in 3D, plane = contours of each slice, "
+                         "auto = plane for pictures and volumes of two slices", choices=("auto", "volume", "plane"))  # fmt: skip
     sweep: str = knob(
         "", "score every fine-tuning of this sweep run that has not been, each in a run of its own"
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from sslseg.data.source import Published
-from sslseg.scoring.volumes import intervals
+from sslseg.scoring.volumes import Interval
 
 CAVITIES, MUSCLE = ("LV", "RV"), "MYO"  # class names of acdc, mnms and phantom
 DENSITY = 1.05  # g/ml of heart muscle, ACDC challenge
@@ -81,8 +81,11 @@ def _cavity(name: str, ed: pd.Series, es: pd.Series) -> list[dict]:
     ]
 
 
-def agreement(measured: pd.DataFrame, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
+def agreement(measured: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     """Bland and Altman's bias and limits, correlation, and mean absolute error with its 95 % interval.
+
+    Args:
+        interval: as in `volumes.summarise`.
 
     Returns:
         quantity, unit, patients, worst_cases, bias, sd, lower, upper (limits of agreement), r, mae,
@@ -95,12 +98,12 @@ def agreement(measured: pd.DataFrame, resamples: int, rng: np.random.Generator) 
         if not n:
             continue
         sd = float(errors.std(ddof=1)) if n > 1 else np.nan
-        low, high = intervals(np.abs(errors)[:, None], resamples, rng)
+        low, high = interval(np.abs(errors), "mae")
         rows.append(
             {"quantity": quantity, "unit": part["unit"].iloc[0], "patients": n,
              "worst_cases": int(part["worst_case"].sum()), "bias": errors.mean(), "sd": sd,
              "lower": errors.mean() - LIMITS * sd, "upper": errors.mean() + LIMITS * sd,
-             "r": _correlation(part), "mae": np.abs(errors).mean(), "mae_low": low[0], "mae_high": high[0]}
+             "r": _correlation(part), "mae": np.abs(errors).mean(), "mae_low": low, "mae_high": high}
         )  # fmt: skip
     return pd.DataFrame(rows)
 

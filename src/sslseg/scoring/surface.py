@@ -1,7 +1,9 @@
 """Distances between surfaces, in mm, from scipy's exact Euclidean distance transform.
 
 The surface of a mask is its voxels with a face neighbour outside the mask or at the image's edge, as in
-MedPy, which the ACDC challenge used.
+MedPy, which the ACDC challenge used. In a volume of one or two slices every voxel is such a one, so the
+distances there are between the contours in each plane: the voxels with an edge neighbour outside the mask
+in their own slice.
 """
 
 from __future__ import annotations
@@ -10,6 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import ndimage
+
+KINDS = ("auto", "volume", "plane")
+FEWEST_SLICES = 3  # with fewer, every voxel has a face neighbour outside the volume
 
 
 class Distances(NamedTuple):
@@ -29,11 +34,24 @@ def diagonal(shape: tuple[int, ...], spacing: tuple[float, ...]) -> float:
     return float(np.linalg.norm(np.multiply(shape, spacing)))
 
 
-def distances(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...]) -> Distances:
+def planar(slices: int, kind: str = "auto") -> bool:
+    """Whether a volume of so many slices is measured between contours in plane.
+
+    Args:
+        kind: "plane", "volume", or "auto": plane where no voxel could lie inside a surface.
+    """
+    return kind == "plane" or (kind == "auto" and slices < FEWEST_SLICES)
+
+
+def distances(
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, ...], *, in_plane: bool = False
+) -> Distances:
     """Surface distances of two masks of one shape, bool [Z, Y, X] (or any number of axes), neither empty.
 
     Args:
         spacing: mm along each axis.
+        in_plane: between contours of the slices along the first axis instead of surfaces; the nearest point
+            of the other contour may lie in another slice.
 
     Raises:
         ValueError: a mask is empty: what that is worth is a policy, see `cases`.
@@ -41,7 +59,7 @@ def distances(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, .
     if not truth.any() or not prediction.any():
         raise ValueError("surface distances: wanted two masks with voxels, one is empty")
     box = _box(truth | prediction)  # both surfaces lie in it, so the distances are exact
-    first, second = _surface(truth[box]), _surface(prediction[box])
+    first, second = (_surface(mask[box], in_plane) for mask in (truth, prediction))
     there, back = _directed(first, second, spacing), _directed(second, first, spacing)
     both = np.concatenate([there, back])
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
@@ -52,8 +70,9 @@ def _box(mask: np.ndarray) -> tuple[slice, ...]:
     return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
-def _surface(mask: np.ndarray) -> np.ndarray:
-    return mask & ~ndimage.binary_erosion(mask)
+def _surface(mask: np.ndarray, in_plane: bool = False) -> np.ndarray:
+    cross = ndimage.generate_binary_structure(mask.ndim - in_plane, 1)
+    return mask & ~ndimage.binary_erosion(mask, cross[None] if in_plane else cross)
 
 
 def _directed(origin: np.ndarray, goal: np.ndarray, spacing: tuple[float, ...]) -> np.ndarray:

@@ -9,7 +9,7 @@ Policy for a structure that is not everywhere:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,27 +19,35 @@ from sslseg.data.source import IGNORE
 from sslseg.scoring import surface
 
 STATUS = ("found", "missed", "invented", "absent")
+FAILURES = "failure_rate"
+Interval = Callable[[np.ndarray, str], tuple[float, float]]  # (a number a patient, which score) -> its ends
 SCORES = ("dice", "iou", "hd_mm", "hd95_mm", "assd_mm", "absolute_error_ml")
 ML_PER_MM3 = 1e-3
 
 
 def score(
-    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float], classes: Sequence[str]
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    spacing: tuple[float, float, float],
+    classes: Sequence[str],
+    contours: str = "auto",
 ) -> list[dict[str, Any]]:
     """One entry for each foreground class of one volume.
 
     Args:
         truth: uint8 [Z, Y, X]; voxels of 255 count nowhere. prediction: the same shape.
         spacing: (z, y, x) in mm.
+        contours: what distances are measured between, see `surface.planar`.
 
     Returns:
-        class, status, SCORES (NaN when absent), truth_ml, prediction_ml, error_ml (prediction - truth).
+        class, status, SCORES (NaN when absent), truth_ml, prediction_ml, error_ml (prediction - truth), and
+        contours: "plane" or "volume".
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"wanted a prediction of the truth's shape {truth.shape}, got {prediction.shape}")
     known = truth != IGNORE
     return [
-        {"class": name, **_one((truth == k) & known, (prediction == k) & known, spacing)}
+        {"class": name, **_one((truth == k) & known, (prediction == k) & known, spacing, contours)}
         for k, name in enumerate(classes)
         if k
     ]
@@ -50,6 +58,7 @@ def score_regions(
     prediction: np.ndarray,
     spacing: tuple[float, float, float],
     regions: Mapping[str, Sequence[int]],
+    contours: str = "auto",
 ) -> list[dict[str, Any]]:
     """As `score`, of unions of classes that have a name of their own (nnU-Net's regions), as "region <name>".
 
@@ -59,21 +68,26 @@ def score_regions(
     known = truth != IGNORE
     return [
         {"class": f"region {name}",
-         **_one(np.isin(truth, held) & known, np.isin(prediction, held) & known, spacing)}
+         **_one(np.isin(truth, held) & known, np.isin(prediction, held) & known, spacing, contours)}
         for name, held in regions.items()
         if len(held) > 1
     ]  # fmt: skip
 
 
-def _one(truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, Any]:
+def _one(
+    truth: np.ndarray, prediction: np.ndarray, spacing: tuple[float, float, float], contours: str
+) -> dict[str, Any]:
+    in_plane = surface.planar(len(truth), contours)
     voxel = float(np.prod(spacing)) * ML_PER_MM3
     a, b = int(truth.sum()), int(prediction.sum())
-    volumes = {"truth_ml": a * voxel, "prediction_ml": b * voxel, "error_ml": (b - a) * voxel}
+    volumes = {"truth_ml": a * voxel, "prediction_ml": b * voxel, "error_ml": (b - a) * voxel,
+               "contours": "plane" if in_plane else "volume"}  # fmt: skip
     if not a and not b:
         return {"status": "absent", **dict.fromkeys(SCORES, np.nan), **volumes}
     if a and b:
         hit = int((truth & prediction).sum())
-        values = (2 * hit / (a + b), hit / (a + b - hit), *surface.distances(truth, prediction, spacing))
+        between = surface.distances(truth, prediction, spacing, in_plane=in_plane)
+        values = (2 * hit / (a + b), hit / (a + b - hit), *between)
         status = "found"
     else:
         values = (0.0, 0.0, *[surface.diagonal(truth.shape, spacing)] * 3)
@@ -96,13 +110,14 @@ def slice_scores(truth: np.ndarray, prediction: np.ndarray, classes: Sequence[st
 
 
 # ---------------------------------------------------------------- cohort
-def summarise(table: pd.DataFrame, resamples: int, rng: np.random.Generator) -> pd.DataFrame:
-    """Mean over patients of each class and score, with its 95 % bootstrap interval over patients.
+def summarise(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
+    """Mean over patients of each class and score, with its 95 % interval over patients.
 
-    A patient's volumes (ED and ES) are averaged first: a patient is the unit, and is drawn whole.
+    A patient's volumes (ED and ES) are averaged first: the patient is the unit.
 
     Args:
         table: rows of `score` with a column `patient`.
+        interval: its ends, of a number a patient (NaN left out) and what the number is.
 
     Returns:
         class, score (SCORES and failure_rate), mean, low, high, patients.
@@ -110,12 +125,12 @@ def summarise(table: pd.DataFrame, resamples: int, rng: np.random.Generator) -> 
     table = table.assign(failure_rate=_failed(table))
     rows = []
     for name, part in table.groupby("class", sort=False):
-        means = part.groupby("patient")[[*SCORES, "failure_rate"]].mean()  # NaN left out
-        lows, highs = intervals(means.to_numpy(), resamples, rng)
-        for i, column in enumerate(means.columns):
+        means = part.groupby("patient")[[*SCORES, FAILURES]].mean()  # NaN left out
+        for column in means.columns:
             values = means[column].dropna()
-            rows.append({"class": name, "score": column, "mean": values.mean(), "low": lows[i],
-                         "high": highs[i], "patients": len(values)})  # fmt: skip
+            low, high = interval(values.to_numpy(), column)
+            rows.append({"class": name, "score": column, "mean": values.mean(), "low": low,
+                         "high": high, "patients": len(values)})  # fmt: skip
     return pd.DataFrame(rows)
 
 
@@ -128,19 +143,3 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     """Volumes of each class by status; every volume is in exactly one column."""
     found = table.groupby(["class", "status"], sort=False).size().unstack(fill_value=0)
     return found.reindex(columns=STATUS, fill_value=0).reset_index().rename_axis(columns=None)
-
-
-def intervals(values: np.ndarray, resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """95 % percentile intervals of the column means of [P, M]; rows are drawn whole, NaN is left out.
-
-    NaN with fewer than two values: one patient says nothing about others.
-    """
-    valid = ~np.isnan(values)
-    drawn = rng.multinomial(len(values), np.full(len(values), 1 / len(values)), size=resamples)
-    weight = drawn @ valid.astype(float)
-    with np.errstate(invalid="ignore"):
-        means = (drawn @ np.where(valid, values, 0.0)) / weight
-    ends = np.full((2, values.shape[1]), np.nan)
-    for i in np.flatnonzero(valid.sum(axis=0) > 1):
-        ends[:, i] = np.percentile(means[weight[:, i] > 0, i], (2.5, 97.5))
-    return ends[0], ends[1]

@@ -75,8 +75,8 @@ def run(p: Evaluate, run: session.Run) -> None:
             "frame": source.frame,
             "phase": source.phase,
         }
-        found = volumes.score(volume.label, prediction, volume.spacing, classes)
-        found += volumes.score_regions(volume.label, prediction, volume.spacing, regions)
+        found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours)
+        found += volumes.score_regions(volume.label, prediction, volume.spacing, regions, p.contours)
         scored.note(source.patient, volume.image)
         if model:
             strange += bool(segmenters.strange(model, known, volume.image, volume.spacing, sliced=sliced))
@@ -88,10 +88,11 @@ def run(p: Evaluate, run: session.Run) -> None:
         likeness.tell(run, strange, len(scored.rows), known is not None)
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
-    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, _facts(p, model), printed)
+    facts = _facts(p, model, {row["contours"] for row in table})
+    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, facts, printed)
 
 
-def _facts(p: Evaluate, model: Trained | None) -> list[str]:
+def _facts(p: Evaluate, model: Trained | None, contours: set[str]) -> list[str]:
     """Lines of the page: what was scored, on what, and how."""
     what = [f"masks in {p.predictions}"]
     if model:
@@ -99,7 +100,13 @@ def _facts(p: Evaluate, model: Trained | None) -> list[str]:
         what = [f"{r.tags.get(MODEL_LINEAGE, 'unknown')}, run {r.run_id}" for r in model.resolved]
         what[0] = many + what[0]
     chosen = ", ".join(f"{name}=true" for name in ("mirror", "largest") if getattr(p, name)) or "none"
-    return [*what, f"dataset={p.dataset}, split={p.split}, part={p.part}", f"options: {chosen}"]
+    between = sorted({"contours of each slice" if kind == "plane" else "surfaces in 3D" for kind in contours})
+    return [
+        *what,
+        f"dataset={p.dataset}, split={p.split}, part={p.part}",
+        f"options: {chosen}",
+        f"distances between {' (thin volumes) and '.join(between)}",
+    ]
 
 
 def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> list[Source]:

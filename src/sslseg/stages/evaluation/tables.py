@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.statistics import patients
 from sslseg.config.params import Evaluate
 from sslseg.data import streams
 from sslseg.data.source import Published
@@ -36,7 +37,7 @@ def log(
         facts: lines of the page.
         printed: published figures on this dataset.
     """
-    summary = volumes.summarise(table, p.resamples, streams.stream(p.seed, "bootstrap"))
+    summary = volumes.summarise(table, _interval(p, "bootstrap"))
     counted = volumes.counts(table)
     shown = {"summary": summary, "counts": counted}
     tables = {"cases": table, "slices": per_slice}
@@ -95,7 +96,7 @@ def _clinical(
     measured = clinical.measure(table)
     if measured.empty:
         return
-    found = clinical.agreement(measured, p.resamples, streams.stream(p.seed, "bootstrap-clinical"))
+    found = clinical.agreement(measured, _interval(p, "bootstrap-clinical"))
     for row in found.itertuples():
         key = row.quantity.replace(" ", "_")
         metrics |= _with_interval(f"evaluate/mae/{key}", row.mae, row.mae_low, row.mae_high)
@@ -105,6 +106,21 @@ def _clinical(
     beside = clinical.beside(found, printed)
     if len(beside):
         shown["published"] = beside
+
+
+def _interval(p: Evaluate, stream: str) -> volumes.Interval:
+    """Ends of the 95 % interval over patients of a score."""
+    rng = streams.stream(p.seed, stream)
+
+    def ends(values: np.ndarray, score: str) -> tuple[float, float]:
+        if score == volumes.FAILURES:
+            found = patients.share(values)
+        else:
+            bounds = (0.0, 1.0) if score in ("dice", "iou") else (0.0, np.inf)
+            found = patients.mean(values, rng, resamples=p.resamples, bounds=bounds)
+        return found.low, found.high
+
+    return ends
 
 
 def _with_interval(key: str, value: float, low: float, high: float) -> dict[str, float]:
