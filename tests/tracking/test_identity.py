@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -91,7 +94,7 @@ def _code(*extra: Path) -> str:
 )
 def test_code_that_is_imported_matters(package: Path, file: str):
     before = _code()
-    (package / file).write_text((package / file).read_text() + "\n# changed\n")
+    (package / file).write_text((package / file).read_text() + "\nchanged = 1\n")
     assert _code() != before
 
 
@@ -100,6 +103,148 @@ def test_code_that_is_not_imported_does_not(package: Path, file: str):
     before = _code()
     (package / file).write_text("changed = 1\n")
     assert _code() == before
+
+
+WORDS = [
+    ("STEPS = 3", "# said better\n\nSTEPS = (\n    3  # steps\n)"),
+    ('"""Says."""\nSTEPS = 3', '"""Says it better."""\nSTEPS = 3'),
+    ('def f(x):\n    """Says."""\n    return x', 'def f(x):\n    """Says it better."""\n    return x'),
+    ("def f(x, *more):\n    y = x", "def f(x: int, *more: int) -> None:\n    y = x"),
+    ("class A:\n    x: int = 3", "class A:\n    x: float = 3"),
+    ("def f():\n    raise ValueError('bad')", "def f():\n    raise ValueError(f'worse: {f}')"),
+    ("def f():\n    print('on')", "def f():\n    print('going on')\n    print('and on')"),
+    (
+        "class P:\n    lr: float = knob(1.0, 'rate')",
+        "class P:\n    lr: float = knob(1.0, 'learning rate', low=0)",
+    ),
+    ("if TYPE_CHECKING:\n    import a", "if TYPE_CHECKING:\n    import a, b"),
+    ("WORD = 'as'", 'WORD = "as"'),
+]
+DEEDS = [
+    ("STEPS = 3", "STEPS = 4"),
+    ("STEPS = 3", "STEPS = 3.0"),
+    ("STEPS = 1", "STEPS = True"),
+    ("def f(x):\n    return x + 1", "def f(x):\n    return x - 1"),
+    ("def f(x=1):\n    return x", "def f(x=2):\n    return x"),
+    ("def f(a, b):\n    return a", "def f(b, a):\n    return a"),
+    ("def f(*, a=1, b):\n    return a", "def f(*, a, b=1):\n    return a"),
+    ("class A:\n    x: int = 3", "class A:\n    x: int = 4"),
+    ("class A:\n    x: int\n    y: int", "class A:\n    y: int\n    x: int"),
+    ("def f():\n    raise ValueError('bad')", "def f():\n    raise TypeError('bad')"),
+    (
+        "def f(x):\n    if x < 1:\n        raise ValueError('bad')",
+        "def f(x):\n    if x < 2:\n        raise ValueError('bad')",
+    ),
+    ("@cached\ndef f():\n    pass", "def f():\n    pass"),
+    ("from a import b", "from a import c as b"),
+    ("async def f():\n    pass", "def f():\n    pass"),
+    ("WORD = 'as'", "WORD = b'as'"),
+    ("def f(d):\n    return {**d, 'a': 1}", "def f(d):\n    return {'a': 1, **d}"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), WORDS)
+def test_words_do_not_matter(package: Path, before: str, after: str):
+    (package / "inner.py").write_text(before)
+    digest = _code()
+    (package / "inner.py").write_text(after)
+    assert _code() == digest
+
+
+@pytest.mark.parametrize(("before", "after"), DEEDS)
+def test_deeds_matter(package: Path, before: str, after: str):
+    (package / "inner.py").write_text(before)
+    digest = _code()
+    (package / "inner.py").write_text(after)
+    assert _code() != digest
+
+
+def test_every_version_of_python_reads_the_same():
+    """Written out: what `ast.dump` gives differs between 3.12 and 3.13."""
+    source = 'async def f(x: int, *, y=None) -> int:\n    """Says."""\n    return f"{x!r} {y:>{x}}" + u"a"'
+    name = ["Name", ["id", "'x'"]]
+    wanted = ["Module", ["body", [["AsyncFunctionDef", ["name", "'f'"],
+        ["args", ["arguments", ["args", [["arg", ["arg", "'x'"]]]], ["kwonlyargs", [["arg", ["arg", "'y'"]]]],
+            ["kw_defaults", [["Constant"]]]]],
+        ["body", [["Return", ["value", ["BinOp", ["left", ["JoinedStr", ["values", [
+            ["FormattedValue", ["value", name], ["conversion", "114"]],
+            ["Constant", ["value", "' '"]],
+            ["FormattedValue", ["value", ["Name", ["id", "'y'"]]], ["conversion", "-1"], ["format_spec", [
+                "JoinedStr", ["values", [["Constant", ["value", "'>'"]],
+                    ["FormattedValue", ["value", name], ["conversion", "-1"]]]]]]],
+        ]]]], ["op", ["Add"]], ["right", ["Constant", ["value", "'a'"]]]]]]]],
+    ]]]]  # fmt: skip
+    assert identity._numeric(ast.parse(source)) == wanted
+
+
+PLUG_INS = {
+    "prepare": ["datasets/acdc.py"],
+    "import_encoder": [],
+    "pretrain": ["datasets/acdc.py", "methods/byol.py"],
+    "finetune": ["datasets/acdc.py"],
+    "evaluate": ["datasets/acdc.py"],
+    "tuning.trials": [],
+}
+
+
+TRAIN = {"pretrain", "finetune", "tuning.trials"}
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This package's own code, to be edited."""
+    root = tmp_path / "sslseg"
+    shutil.copytree(plugins.PACKAGE, root, ignore=lambda _, names: [n for n in names if n == "__pycache__"])
+    monkeypatch.setattr(plugins, "PACKAGE", root)
+    return root
+
+
+def _digests(root: Path) -> dict[str, str]:
+    identity.code_digest.cache_clear()
+    return {s: identity.code_digest(f"sslseg.stages.{s}", *(root / f for f in PLUG_INS[s])) for s in PLUG_INS}
+
+
+def test_a_comment_in_every_file_changes_no_identity(copied: Path):
+    before = _digests(copied)
+    for path in copied.rglob("*.py"):
+        edited = re.sub(r'^( *""")(?=[A-Z`])', r"\1Read again. ", path.read_text(), flags=re.MULTILINE)
+        path.write_text("# Read again.\n" + edited + "# end\n")
+    assert _digests(copied) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [("stages/outcome/cards.py", "def ", "SIZE = 7\n\n\ndef "), ("stages/outcome/overlays.py", "def ", "X = 1\n\n\ndef "),
+     ("stages/evaluation/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params.py", "peak learning rate", "highest rate"),
+     ("tracking/session.py", "def ", "SIZE = 7\n\n\ndef "), ("methods/byol.py", "hidden width", "width")],
+)  # fmt: skip
+def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
+    copied: Path, file: str, old: str, new: str
+):
+    before = _digests(copied)
+    text = (copied / file).read_text()
+    assert old in text
+    (copied / file).write_text(text.replace(old, new, 1))
+    assert _digests(copied) == before
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [("training/optim.py", TRAIN), ("data/slices/encode.py", TRAIN | {"prepare", "evaluate"}),
+     ("models/encoder.py", TRAIN | {"import_encoder", "evaluate"}), ("methods/byol.py", {"pretrain"}),
+     ("datasets/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}), ("scoring/surface.py", {"evaluate"}),
+     ("models/importers/dialects.py", {"import_encoder"}), ("plans/searchspace.py", {"tuning.trials"}),
+     ("stages/outcome/curves.py", TRAIN)],
+)  # fmt: skip
+def test_a_constant_changes_the_identity_of_the_stages_that_use_it(copied: Path, file: str, stages: set[str]):
+    before = _digests(copied)
+    (copied / file).write_text((copied / file).read_text() + "\nCHANGED = 7\n")
+    after = _digests(copied)
+    assert {stage for stage in PLUG_INS if after[stage] != before[stage]} == stages
+
+
+def test_what_is_left_out_is_there():
+    assert all((plugins.PACKAGE / place).exists() for place in identity.SILENT)
 
 
 def test_plug_in_files_count_wherever_the_clone_lies(package: Path, tmp_path: Path):

@@ -1,7 +1,8 @@
 """One sha256 for all that determines a run's result.
 
 Two runs of one identity give the same numbers, so a finished one is used again and an unfinished one
-is gone on with.
+is gone on with. A word changed in a comment, a docstring, a help text, a message, a card or a page is not a
+change of the result.
 """
 
 from __future__ import annotations
@@ -19,6 +20,16 @@ from sslseg.config.names import SCRATCH
 # Ways to name the upstream or the data. What they lead to enters by its content instead.
 REFERENCES = frozenset({"encoder", "encoder_epoch", "encoder_role", "model", "data_root"})
 
+# Files and folders that record, name or show what the others compute. Parameters count by their values, upstream
+# weights and data by their content.
+SILENT = (
+    "config", "tracking", "execute.py", "data/slices/contact_sheet.py", "stages/evaluation/page.py",
+    "stages/outcome/cards.py", "stages/outcome/overlays.py",
+)  # fmt: skip
+SILENT_FIELDS = frozenset(
+    {"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"}
+)
+
 
 def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
     """Identity of a stage with resolved parameters `p`.
@@ -33,7 +44,7 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
     if getattr(p, "encoder", None) == SCRATCH:
         texts["encoder"] = SCRATCH
     parts = {
-        "stage": f"{type(p).__module__}.{type(p).__qualname__}",
+        "stage": f"{type(p).__module__.rpartition('.')[2]}.{type(p).__qualname__}",
         "params": texts,
         "upstream": upstream_sha,
         "data": data,
@@ -45,27 +56,58 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
 
 @functools.cache
 def code_digest(*parts: str | Path) -> str:
-    """sha256 over the source of `parts` and of every module of this package that they import.
+    """sha256 over the code of `parts`, and of all that they import from this package, that can change a number.
 
     Args:
         parts: module names ("sslseg.stages.finetune") or files (plug-ins, which nothing imports by name).
 
-    Imports are read from the source, also those inside functions; nothing is imported. Kept for the
-    life of the process, whose loaded code does not change either.
+    Imports are read from the source, also those inside functions; nothing is imported. Those of SILENT are not
+    followed. Kept for the life of the process, whose loaded code does not change either.
     """
-    files: dict[str, bytes] = {}
+    files: dict[str, str] = {}
     waiting = [_path(part) if isinstance(part, str) else Path(part) for part in parts]
     while waiting:
         path = waiting.pop()
-        if path is None or _label(path) in files:
+        if path is None or (label := _label(path)) in files or _is_silent(label):
             continue
-        source = path.read_bytes()
-        files[_label(path)] = source
-        waiting += [_path(name) for name in _imports(source, path)]
-    digest = hashlib.sha256()
-    for label, source in sorted(files.items()):
-        digest.update(f"{label} {hashlib.sha256(source).hexdigest()}\n".encode())
-    return digest.hexdigest()
+        files[label], imported = _read(path.read_bytes(), label)
+        waiting += map(_path, imported)
+    listed = "".join(f"{label} {digest}\n" for label, digest in sorted(files.items()))
+    return hashlib.sha256(listed.encode()).hexdigest()
+
+
+@functools.cache
+def _read(source: bytes, label: str) -> tuple[str, frozenset[str]]:
+    """Digest of what of a file can change a number, and the names that it imports."""
+    tree = ast.parse(source, filename=label)
+    return hashlib.sha256(repr(_numeric(tree)).encode()).hexdigest(), _imports(tree, label)
+
+
+def _is_silent(label: str) -> bool:
+    return any(label == place or label.startswith(f"{place}/") for place in SILENT)
+
+
+def _numeric(node: Any) -> Any:
+    """A syntax tree as nested lists, without what cannot change a number.
+
+    Left out: comments and layout, docstrings, annotations, what is printed, the sentences of errors, and the lines
+    of knobs, whose values are a part of the identity themselves. The same for every version of Python.
+    """
+    match node:
+        case list():
+            return [part for part in map(_numeric, node) if part is not None]
+        case ast.Expr(value=ast.Constant() | ast.Call(func=ast.Name(id="print"))):
+            return None
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return None
+        case ast.Call(func=ast.Name(id="knob")):
+            return "knob"
+        case ast.Raise(exc=ast.Call(func=error)):
+            return ["Raise", _numeric(error)]
+        case ast.AST():
+            fields = [(name, value) for name, value in ast.iter_fields(node) if name not in SILENT_FIELDS]
+            return [type(node).__name__, *([n, _numeric(v)] for n, v in fields if v is not None and v != [])]
+    return repr(node)
 
 
 def _label(path: Path) -> str:
@@ -86,20 +128,20 @@ def _path(module: str) -> Path | None:
     return None
 
 
-def _imports(source: bytes, path: Path) -> set[str]:
-    """Names that `source` may import: of `from a.b import c` both a.b and a.b.c, and all their parents."""
+def _imports(tree: ast.Module, label: str) -> frozenset[str]:
+    """Names that a file may import: of `from a.b import c` both a.b and a.b.c, and all their parents."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(source, filename=str(path))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(node, path)
+            base = _absolute(node, label)
             found |= {base, *(f"{base}.{alias.name}" for alias in node.names)}
-    return {name.rsplit(".", cut)[0] for name in found for cut in range(name.count(".") + 1)}
+    return frozenset(name.rsplit(".", cut)[0] for name in found for cut in range(name.count(".") + 1))
 
 
-def _absolute(node: ast.ImportFrom, path: Path) -> str:
+def _absolute(node: ast.ImportFrom, label: str) -> str:
     if not node.level:
         return node.module or ""
-    inside = path.resolve().relative_to(plugins.PACKAGE.parent).parts[: -node.level]
+    inside = (plugins.PACKAGE.name, *Path(label).parts)[: -node.level]
     return ".".join((*inside, *filter(None, [node.module])))
