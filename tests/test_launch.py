@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from sslseg import execute, launch
 from sslseg.config import caches, flags, names, params
+from sslseg.plans import cells
 from sslseg.tracking import session
 
 PREDICT = ["--model", "m", "--input", "i", "--output", "o"]
@@ -202,10 +203,10 @@ def test_the_same_command_again_resumes(api, stage, tmp_cache: Path, capsys):
 
 def test_methods_bring_their_own_parameters():
     with pytest.raises(names.ParamError, match="method: must be one of .*byol"):
-        execute.parameters_of("pretrain", "byool")
-    assert issubclass(execute.parameters_of("pretrain", "byol"), params.Pretrain)
+        cells.parameters_of("pretrain", "byool")
+    assert issubclass(cells.parameters_of("pretrain", "byol"), params.Pretrain)
     with pytest.raises(names.ParamError, match="stage: must be one of"):
-        execute.parameters_of("finetun")
+        cells.parameters_of("finetun")
 
 
 def test_a_stage_without_a_cache_of_its_own_ends_well(api, stage):

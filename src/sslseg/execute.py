@@ -6,11 +6,12 @@ import importlib
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sslseg.config import flags, names, plugins
-from sslseg.config.names import ParamError
+from sslseg.config import flags, names
 from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 
@@ -22,19 +23,31 @@ EXIT_TERMINATED = 128 + 15  # shells' convention for SIGTERM
 EXIT_INTERRUPTED = 128 + 2
 
 
-def parameters_of(stage: str, method: str | None = None) -> type:
-    """The parameter class of a stage; a method's own for a pretraining.
+_guarded_pid = 0
 
-    Raises:
-        ParamError: no such stage or method.
-    """
-    if method:
-        return plugins.load("methods", method).Params
-    from sslseg.config import params
 
-    if stage not in params.STAGES:
-        raise ParamError(f"stage: must be one of {', '.join(params.STAGES)}; not {stage!r}")
-    return params.STAGES[stage]
+@contextmanager
+def guarded_worker() -> Iterator[None]:
+    """Around a job of a pool's process: told to end, it closes its run and takes no further job."""
+    in_worker = multiprocessing.parent_process() is not None
+    if in_worker:
+        guard_worker()
+    try:
+        yield
+    except (Terminated, KeyboardInterrupt):
+        if in_worker:
+            os._exit(EXIT_TERMINATED)
+        raise
+
+
+def guard_worker() -> None:
+    """Once per worker process: signals close its run, and it does not outlive its parent."""
+    global _guarded_pid
+    if _guarded_pid == os.getpid() or threading.current_thread() is not threading.main_thread():
+        return
+    _guarded_pid = os.getpid()
+    processes.watch_launcher(processes.launcher())
+    processes.raise_on_signals()
 
 
 def stage_module(stage: str) -> ModuleType:
@@ -42,6 +55,7 @@ def stage_module(stage: str) -> ModuleType:
     return importlib.import_module(f"sslseg.stages.{stage}")
 
 
+@guarded_worker()
 def execute(
     stage: str,
     params: Any,
@@ -52,6 +66,7 @@ def execute(
     experiment_id: str | None = None,
     adopt_run_id: str | None = None,
     tags: dict[str, str] | None = None,
+    do: Callable[[Any, Run], None] | None = None,
 ) -> str:
     """Run a stage in this process and return the ID of the run that holds the result.
 
@@ -60,13 +75,11 @@ def execute(
     Args:
         params: resolved parameters of the stage.
         parent_run_id: the sweep that the run is a cell of.
+        do: instead of the stage's own `run`.
 
     Raises:
         SslsegError: and whatever else the stage raises; the run is FAILED or KILLED by then.
     """
-    in_worker = multiprocessing.parent_process() is not None
-    if in_worker:
-        guard_worker()
     from sslseg.config import caches
     from sslseg.tracking import session, store
 
@@ -74,20 +87,15 @@ def execute(
     known = {names.TAG_SWEEP: parent_run_id} if parent_run_id else {}
     if method:
         known[names.TAG_METHOD] = method
-    try:
-        with session.open_run(
-            stage,
-            name=name or title(stage, params, method),
-            experiment_id=experiment_id,
-            parent_run_id=parent_run_id,
-            adopt_run_id=adopt_run_id,
-            tags=known | (tags or {}),
-        ) as run:
-            _run_stage(stage_module(stage), params, run, method)
-    except (Terminated, KeyboardInterrupt):
-        if in_worker:  # a pool would hand the next cell to a process that was told to end
-            os._exit(EXIT_TERMINATED)
-        raise
+    with session.open_run(
+        stage,
+        name=name or title(stage, params, method),
+        experiment_id=experiment_id,
+        parent_run_id=parent_run_id,
+        adopt_run_id=adopt_run_id,
+        tags=known | (tags or {}),
+    ) as run:
+        _run_stage(stage_module(stage), params, run, method, do)
     caches.drop_checkpoints(getattr(params, "cache", ""), run.id)
     return run.id
 
@@ -108,14 +116,25 @@ def title(stage: str, params: Any, method: str | None = None) -> str:
     return " ".join(filter(None, words))
 
 
-def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = None) -> None:
-    from sslseg.config import caches
-    from sslseg.tracking import manifest, session
+def record(run: Run, params: Any) -> str:
+    """Log the parameters and the device of what is about to run; returns the device's name."""
     from sslseg.training import devices
 
-    params = module.fill(params) if hasattr(module, "fill") else params
     runtime = [name for name, (_, knob, _) in flags.knobs(type(params)).items() if knob.runtime]
     run.params(flags.texts(params), may_differ=runtime)
+    device = devices.name(params)
+    run.tag(names.TAG_DEVICE, device)
+    return device
+
+
+def _run_stage(
+    module: ModuleType, params: Any, run: Run, method: str | None, do: Callable[[Any, Run], None] | None
+) -> None:
+    from sslseg.config import caches
+    from sslseg.tracking import manifest, session
+
+    params = module.fill(params) if hasattr(module, "fill") else params
+    device = record(run, params)
     if hasattr(module, "identify"):
         cache = caches.cache_folder(params.cache)
 
@@ -125,22 +144,8 @@ def _run_stage(module: ModuleType, params: Any, run: Run, method: str | None = N
 
         opened = session.resume(run, module.identify(params), has_checkpoint)
         if opened:
+            run.tag(names.TAG_DEVICE, device)
             print(f"going on with run {run.id} from its last checkpoint ({opened} points to it)", flush=True)
-    device = devices.name(params)
-    run.tag(names.TAG_DEVICE, device)
     written = manifest.start(run, params, method, device)
-    module.run(params, run)
+    (do or module.run)(params, run)
     manifest.complete(run, written)
-
-
-_guarded_pid = 0
-
-
-def guard_worker() -> None:
-    """Once per worker process: signals close its run, and it does not outlive its parent."""
-    global _guarded_pid
-    if _guarded_pid == os.getpid() or threading.current_thread() is not threading.main_thread():
-        return
-    _guarded_pid = os.getpid()
-    processes.watch_launcher(processes.launcher())
-    processes.raise_on_signals()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from sslseg.config import flags, names
 from sslseg.config.names import SslsegError
-from sslseg.execute import EXIT_INTERRUPTED, EXIT_TERMINATED, execute, parameters_of
+from sslseg.execute import EXIT_INTERRUPTED, EXIT_TERMINATED, execute
+from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 

@@ -105,8 +105,8 @@ def test_upstream_first_errors_by_name_and_the_rest_still_runs(backend, tmp_path
         backend, tmp_path, ("a", "", ""), ("b", "a", ""), ("bad", "", "raise"), ("after", "bad", ""),
         ("later", "after", ""), ("full", "", "memory"), *((f"job{i}", "", "") for i in range(4)),
     )  # fmt: skip
-    assert ended["b"].run_id == "run-b<run-a<"
-    assert (ended["bad"].run_id, ended["bad"].error) == ("", "the sentence")
+    assert ended["b"].value == "run-b<run-a<"
+    assert (ended["bad"].value, ended["bad"].error) == (None, "the sentence")
     assert ended["after"].error == "its upstream bad failed"
     assert ended["later"].error == "its upstream after failed"
     assert ended["full"].error == "MemoryError"
@@ -125,9 +125,9 @@ def test_a_killer_is_given_up_and_takes_nobody_with_it(backend, tmp_path: Path):
     )  # fmt: skip
     assert ended.pop("killer").error == f"its worker process died {executors.RETRIES + 1} times"
     assert ended.pop("heir").error == "its upstream killer failed"
-    assert ended["b"].run_id == "run-b<run-a<"
+    assert ended["b"].value == "run-b<run-a<"
     assert len(ended) == 8
-    assert all(outcome.run_id for outcome in ended.values())
+    assert all(outcome.value for outcome in ended.values())
     # the death of `a` beside it counts for both, and may come before the killer has written its line
     assert begun["killer"] in (executors.RETRIES, executors.RETRIES + 1)
     assert begun["a"] == 2
@@ -139,7 +139,7 @@ def test_workers_end_with_who_asked_and_leave_no_run_open(backend, tmp_path: Pat
 
     begun = tmp_path / "begun"
     found = started(backend, tmp_path, ("open", "", "run"), ("other", "", ""), uri=store)
-    assert next(found).run_id
+    assert next(found).value
     run_id, pid = until(lambda: begun.exists() and begun.read_text().split())
     pid = int(pid)
     with pytest.raises(KeyboardInterrupt):

@@ -101,7 +101,7 @@ def test_a_job_of_a_lost_node_is_done_on_another(tmp_path: Path):
         killing()
         assert len(made.worker_nodes) == 1
     assert sorted(outcome.job.name for outcome in ended) == sorted(names_of)
-    found = {outcome.job.name: outcome.run_id for outcome in ended}
+    found = {outcome.job.name: outcome.value for outcome in ended}
     assert found["heir"] == "run-heir<run-long<"
     begun = {name: len((tmp_path / name).read_text().splitlines()) for name in names_of}
     assert begun == dict.fromkeys(names_of, 1) | {"long": 2}

@@ -34,7 +34,7 @@ def test_every_job_runs_once_and_after_its_upstream(seed: int):
         job = running.pop(rng.randrange(len(running)))
         assert job.upstream_run_id == (f"run-{job.cell.upstream}" if job.cell.upstream else "")
         assert job.context == {"k": 1}
-        graph.close(Outcome(job, run_id=f"run-{job.name}"))
+        graph.close(Outcome(job, f"run-{job.name}"))
         order.append(job.name)
     assert sorted(order) == ["a", "b", "c", "d", "e"]
     assert all(order.index(up) < order.index(name) for name, up in PAIRS if up)
@@ -44,7 +44,7 @@ def test_what_waits_for_a_failure_is_not_run():
     graph = chain(*PAIRS)
     a, e = graph.ready()
     graph.close(Outcome(a, error="lost"))
-    graph.close(Outcome(e, run_id="r"))
+    graph.close(Outcome(e, "r"))
     assert graph.ready() == []
     first = graph.unreachable()
     assert [(o.job.name, o.error) for o in first] == [

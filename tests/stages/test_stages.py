@@ -41,7 +41,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
             while not graph.done():
                 for job in graph.ready():
                     try:
-                        yield graph.close(Outcome(job, run_id=work(job)))
+                        yield graph.close(Outcome(job, work(job)))
                     except Exception as error:
                         yield graph.close(Outcome(job, error=str(error)))
                 for skipped in graph.unreachable():

@@ -37,7 +37,7 @@ class Here:
     def run(graph, work, p):
         for job in graph.ready():
             try:
-                yield graph.close(Outcome(job, run_id=work(job)))
+                yield graph.close(Outcome(job, work(job)))
             except Exception as error:
                 yield graph.close(Outcome(job, error=str(error)))
 

@@ -17,7 +17,6 @@ from sslseg.config.names import FINETUNE, ParamError, SslsegError
 from sslseg.data import training_set
 from sslseg.scoring import slices
 from sslseg.stages import finetune, tune
-from sslseg.stages.intake import inputs
 from sslseg.stages.tuning import trials
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client, get, numbers
 
@@ -67,6 +66,7 @@ def test_trials_are_child_runs_with_their_number(tuned: str):
     assert {run.info.status for run in found} == {"FINISHED"}
     assert {run.data.tags[names.TAG_PIPELINE] for run in found} == {"scratch"}
     assert len({run.data.params["cfg.lr"] for run in found}) == 2
+    assert {run.data.tags[names.TAG_DEVICE] for run in found} == {"cpu"}
     assert not {key for run in found for key in run.data.metrics if key.startswith("test")}
     assert not [
         m
@@ -138,7 +138,7 @@ def test_test_is_never_read(tuned: str, tiny: Tiny, monkeypatch: pytest.MonkeyPa
         raise AssertionError("a test was made")
 
     p = settings(tiny, storage=f"sqlite:///{tiny.cache}/spoilt.db")
-    monkeypatch.setattr(inputs, "load", spoilt)
+    monkeypatch.setattr(training_set, "load", spoilt)
     monkeypatch.setattr(slices, "evaluate", forbidden)
     monkeypatch.setattr(finetune, "_finish", forbidden)
     found = children(execute.execute(names.TUNE, p))
@@ -221,6 +221,7 @@ def test_knobs_of_pretraining_are_judged_by_a_fine_tuning(tiny: Tiny, tmp_path):
     for run in found:
         (own,) = children(run.info.run_id, names.PRETRAIN)
         assert own.info.run_id == run.data.tags[names.TAG_UPSTREAM_RUN]
+        assert (own.data.tags[names.TAG_DEVICE], own.data.tags[names.TAG_METHOD]) == ("cpu", "byol")
     assert len(client().search_model_versions()) == before
     winner = json.loads(artifact(run_id, tune.WINNERS, tmp_path))["byol-acdc"]
     assert winner["command"].startswith("mlflow run . -e pretrain_byol ")

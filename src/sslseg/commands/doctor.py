@@ -64,6 +64,7 @@ def _resume(run_id: str, fix: bool) -> bool:
     """Give the command of a dead run again, or say so; False when it cannot be, or fails."""
     from sslseg import execute
     from sslseg.config import flags
+    from sslseg.plans import cells
     from sslseg.tracking import manifest, store
 
     try:
@@ -78,7 +79,7 @@ def _resume(run_id: str, fix: bool) -> bool:
     run = store.retry(lambda: store.client().get_run(run_id))
     try:
         params = flags.resolve(
-            flags.from_mapping(execute.parameters_of(stage, method), dict(written["params"]))
+            flags.from_mapping(cells.parameters_of(stage, method), dict(written["params"]))
         )
         place, name = run.info.experiment_id, run.info.run_name
         ended = execute.execute(stage, params, method=method, name=name, experiment_id=place)

@@ -30,6 +30,7 @@ def run(options: argparse.Namespace) -> None:
     """
     from sslseg import execute
     from sslseg.config import flags
+    from sslseg.plans import cells
     from sslseg.tracking import manifest, store
 
     store.existing()
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
         key: getattr(options, key) for key in ("cache", "data_root") if getattr(options, key) is not None
     }
     stage, method = written["stage"], written["method"] or None
-    params = flags.resolve(flags.from_mapping(execute.parameters_of(stage, method), texts))
+    params = flags.resolve(flags.from_mapping(cells.parameters_of(stage, method), texts))
     place = store.ensure_experiment(EXPERIMENT)
     tags = {TAG_RERUN_OF: written["run_id"]}
     again = execute.execute(

@@ -4,9 +4,10 @@ Contract of a back-end (tests/contracts/test_executors.py):
 
 - `places(p) -> (cells at a time, CPU threads of each)`, of a `params.Workers`; it starts no worker.
 - `run(graph, work, p) -> Iterator[Outcome]` takes what is `graph.ready()`, gives every job exactly one
-  Outcome and closes it on the graph. `work(job)` is a picklable function that returns a run ID; it runs in a
-  warm process. A job whose process died is tried again `RETRIES` times, and goes on from its checkpoint. When
-  the generator is closed or thrown into, its processes end and none of their runs is left RUNNING.
+  Outcome and closes it on the graph. `work(job)` is a picklable function; what it returns is the Outcome's value
+  (a cell's run ID). It runs in a warm process. A job whose process died is tried again `RETRIES` times, and goes
+  on from its checkpoint. When the generator is closed or thrown into, its processes end and none of their runs is
+  left RUNNING.
 """
 
 RETRIES = 2  # of a job whose process died: killed, out of memory, its machine lost

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
@@ -38,7 +39,7 @@ def _start(counter, devices: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = str(index % devices)
 
 
-def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     A job whose upstream failed is not run; a job whose worker process died is tried again, alone, so that
@@ -73,7 +74,7 @@ def _give_up(graph: Graph, lost: dict[str, int]) -> Iterator[Outcome]:
 
 
 def _drain(
-    graph: Graph, work: Callable[[Job], str], pool: ProcessPoolExecutor, workers: int, lost: dict[str, int]
+    graph: Graph, work: Callable[[Job], Any], pool: ProcessPoolExecutor, workers: int, lost: dict[str, int]
 ) -> Iterator[Outcome]:
     """Keep the workers busy until all is done.
 
@@ -110,7 +111,7 @@ def _next(ready: list[Job], running: list[Job], workers: int, lost: dict[str, in
     return ready[:1]
 
 
-def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], str], job: Job) -> Future:
+def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Any], job: Job) -> Future:
     try:
         return pool.submit(work, job)
     except BrokenProcessPool as error:  # an idle worker died before it got anything
@@ -122,5 +123,5 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], str], job: Job) -> 
 def _outcome(job: Job, future: Future) -> Outcome:
     error = future.exception()
     if error is None:
-        return Outcome(job, run_id=future.result())
+        return Outcome(job, future.result())
     return Outcome(job, error=reason(error))

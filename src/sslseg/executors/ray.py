@@ -37,7 +37,7 @@ WAIT_SECONDS = 60.0  # without a word from any worker, until it is said that non
 class _Worker:
     """One warm process. Its calls come one after the other, in its main thread."""
 
-    def __init__(self, work: Callable[[Job], str]):
+    def __init__(self, work: Callable[[Job], Any]):
         os.environ["TQDM_DISABLE"] = "1"
         self._work = work
 
@@ -45,19 +45,19 @@ class _Worker:
         """Answers once the process is there: whose runs are its own."""
         return processes.owner()
 
-    def do(self, job: Job) -> tuple[str, str]:
-        """Run ID and '', or '' and why there is none."""
+    def do(self, job: Job) -> tuple[Any, str]:
+        """What the job returned and '', or None and why there is nothing."""
         try:
             return self._work(job), ""
         except Exception as error:
-            return "", reason(error)
+            return None, reason(error)
 
 
 @dataclass
 class _Crew:
     """The workers: those that are being placed, those that wait, and those that have a job."""
 
-    work: Callable[[Job], str]
+    work: Callable[[Job], Any]
     options: dict[str, Any]
     uri: str
     owners: dict[Any, str] = field(default_factory=dict)  # worker -> its process, once it has begun
@@ -74,7 +74,7 @@ class _Crew:
         worker = self.idle.pop()
         self.calls[worker.do.remote(job)] = (worker, job)
 
-    def next(self) -> tuple[Job | None, tuple[str, str] | None, str]:
+    def next(self) -> tuple[Job | None, tuple[Any, str] | None, str]:
         """Wait for a call to end: its job, what came back (None = the worker is lost), and why it is lost."""
         ended: list[Any] = []
         while not ended:
@@ -125,7 +125,7 @@ def places(p: Workers) -> tuple[int, int]:
         return _cluster.fitting(_cluster.demand(p)), threads
 
 
-def run(graph: Graph, work: Callable[[Job], str], p: Workers) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     Raises:
@@ -175,5 +175,5 @@ def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
             if times <= RETRIES:
                 ready.append(job)
                 continue
-            found = ("", f"its worker process died {times} times")
+            found = (None, f"its worker process died {times} times")
         yield graph.close(Outcome(job, *found))

@@ -36,9 +36,17 @@ class Cell:
         return flags.resolve(flags.from_mapping(parameters_of(self.stage, self.method), texts))
 
 
-def parameters_of(stage: str, method: str = "") -> type:
-    """The parameter class of a stage; a method brings its own."""
-    return plugins.load("methods", method).Params if stage == names.PRETRAIN else params.STAGES[stage]
+def parameters_of(stage: str, method: str | None = None) -> type:
+    """The parameter class of a stage; a method's own for a pretraining.
+
+    Raises:
+        ParamError: no such stage or method.
+    """
+    if stage == names.PRETRAIN and method:
+        return plugins.load("methods", method).Params
+    if stage not in params.STAGES:
+        raise ParamError(f"stage: must be one of {', '.join(params.STAGES)}; not {stage!r}")
+    return params.STAGES[stage]
 
 
 def overrides(text: str, name: str) -> dict[str, str]:

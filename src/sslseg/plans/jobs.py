@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from graphlib import TopologicalSorter
+from typing import Any
 
 from sslseg.config.names import SslsegError
 from sslseg.plans.cells import Cell
@@ -23,10 +25,10 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: a run ID, or the reason why there is none."""
+    """How a job ended: what it returned (a cell's run ID), or the reason why there is nothing."""
 
     job: Job
-    run_id: str = ""
+    value: Any = None
     error: str = ""
 
 
@@ -43,32 +45,38 @@ class Graph:
         self.waiting = {c.name: Job(c, context=context) for c in cells}
         self.running: dict[str, Job] = {}
         self.ended: dict[str, Outcome] = {}
+        self._order = TopologicalSorter({c.name: filter(None, [c.upstream]) for c in cells})
+        self._order.prepare()
+        self._free: set[str] = set()  # names of jobs whose upstream has ended, well or not
 
     def done(self) -> bool:
         return not self.waiting and not self.running
 
+    def _next(self, *, failed: bool) -> list[Job]:
+        """Waiting jobs whose upstream has ended with an error, or without one."""
+        self._free.update(self._order.get_ready())
+        free = [job for name, job in self.waiting.items() if name in self._free]
+        return [j for j in free if failed == bool(j.cell.upstream and self.ended[j.cell.upstream].error)]
+
     def ready(self) -> list[Job]:
         """Jobs whose upstream is there; they count as running from now on."""
-        jobs = []
-        for name, job in list(self.waiting.items()):
-            upstream = job.cell.upstream
-            if not upstream or (upstream in self.ended and self.ended[upstream].run_id):
-                run_id = self.ended[upstream].run_id if upstream else ""
-                self.running[name] = replace(self.waiting.pop(name), upstream_run_id=run_id)
-                jobs.append(self.running[name])
-        return jobs
+        jobs = self._next(failed=False)
+        given = {j.name: self.ended[j.cell.upstream].value if j.cell.upstream else "" for j in jobs}
+        started = {n: replace(self.waiting.pop(n), upstream_run_id=run_id) for n, run_id in given.items()}
+        self.running |= started
+        return list(started.values())
 
     def unreachable(self) -> list[Outcome]:
         """Outcomes of the jobs that wait for an upstream that failed."""
-        failed = [j for j in self.waiting.values() if j.cell.upstream in self.ended]
-        return [Outcome(j, error=f"its upstream {j.cell.upstream} failed") for j in failed
-                if not self.ended[j.cell.upstream].run_id]  # fmt: skip
+        jobs = self._next(failed=True)
+        return [Outcome(j, error=f"its upstream {j.cell.upstream} failed") for j in jobs]
 
     def close(self, outcome: Outcome) -> Outcome:
         """Note the end of a job."""
         self.waiting.pop(outcome.job.name, None)
         self.running.pop(outcome.job.name, None)
         self.ended[outcome.job.name] = outcome
+        self._order.done(outcome.job.name)
         return outcome
 
     def reopen(self) -> list[Job]:

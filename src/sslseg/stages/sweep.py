@@ -45,7 +45,7 @@ def run(p: Sweep, run: session.Run) -> None:
         _show(run, cells, context, places)
         return
     outcomes = execute(p, run, Graph(cells, context), backend)
-    failed = {o.job.name: o.error for o in outcomes if not o.run_id}
+    failed = {o.job.name: o.error for o in outcomes if o.error}
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
@@ -56,7 +56,7 @@ def execute(
     run: session.Run,
     graph: Graph,
     backend: ModuleType,
-    do: Callable[[Job], str] | None = None,
+    do: Callable[[Job], Any] | None = None,
 ) -> list[Outcome]:
     """Let the workers do every job, and leave the table of cells that `analyse` reads.
 
@@ -71,14 +71,14 @@ def execute(
             bar.update()
             if outcome.error:
                 print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
-            elif outcome.run_id:
-                likeness_of.tell(outcome.run_id)
+            else:
+                likeness_of.tell(outcome.value)
             run.log(
-                {"sweep/ended": len(outcomes), "sweep/failed": sum(not o.run_id for o in outcomes)},
+                {"sweep/ended": len(outcomes), "sweep/failed": sum(bool(o.error) for o in outcomes)},
                 len(outcomes),
             )
     table = [
-        {"cell": o.job.name, "pipeline": o.job.cell.pipeline, "run_id": o.run_id, "error": o.error}
+        {"cell": o.job.name, "pipeline": o.job.cell.pipeline, "run_id": o.value or "", "error": o.error}
         for o in outcomes
     ]
     run.text(json.dumps(sorted(table, key=lambda row: row["cell"]), indent=1), TABLE)

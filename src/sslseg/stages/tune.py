@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from sslseg.config import caches, flags, names, plugins
 from sslseg.config.params import Tune
 from sslseg.plans import searchspace
-from sslseg.plans.cells import Cell
+from sslseg.plans.cells import Cell, parameters_of
 from sslseg.plans.jobs import Graph, Outcome, reason
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import likeness
@@ -38,7 +38,7 @@ def fill(p: Tune) -> Tune:
     """
     if not p.encoder:
         raise names.ParamError("encoder: none was given. Wanted run IDs, models:/… or scratch, by commas")
-    searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
+    searchspace.ranges(p.stage, parameters_of(p.stage, p.method), p.space)
     folder = caches.cache_folder(p.cache)
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
@@ -111,7 +111,7 @@ def run(p: Tune, run: session.Run) -> None:
 
 def _start(p: Tune, plan: Plan, uri: str) -> None:
     """Make the study; its first trial has the preset's settings, where the ranges hold them."""
-    space = searchspace.ranges(p.stage, trials.parameters_of(p, p.stage), p.space)
+    space = searchspace.ranges(p.stage, parameters_of(p.stage, p.method), p.space)
     with store.lock(uri, "tune"):
         study = trials.open_study(p, plan)
         trials.finish_runs(study, uri)
@@ -157,8 +157,8 @@ def _execute(p: Tune, run: session.Run, graph: Graph, before: int) -> list[str]:
             if outcome.error:
                 failed.append(f"  {outcome.job.name}: {outcome.error}")
                 print(failed[-1], file=sys.stderr)
-            elif outcome.run_id:
-                likeness_of.tell(outcome.run_id)
+            elif outcome.value:
+                likeness_of.tell(outcome.value)
             run.log({"tune/ended": ended, "tune/failed": len(failed)}, ended)
     return failed
 
@@ -167,7 +167,7 @@ def _here(graph: Graph) -> Iterator[Outcome]:
     """One after the other, in this process."""
     for job in graph.ready():
         try:
-            yield graph.close(Outcome(job, run_id=trials.work(job)))
+            yield graph.close(Outcome(job, trials.work(job)))
         except Exception as error:
             yield graph.close(Outcome(job, error=reason(error)))
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import time
 from collections.abc import Mapping
 from itertools import islice
 from types import ModuleType
+from typing import Any
 
 from analysis.statistics.design import Costs
 from sslseg.config.names import FINETUNE, SslsegError
@@ -46,14 +46,14 @@ def measure(p: Workers, backend: ModuleType, cells: Mapping[str, Cell], context:
     for outcome in backend.run(jobs, work, p):
         if outcome.error:
             raise SslsegError(f"a fine-tuning could not be measured: {outcome.error}")
-        found.append(json.loads(outcome.run_id))  # what a worker returns is text
+        found.append(outcome.value)
     seconds = {name: max(one["seconds"][name] for one in found) for name in different}
     runs = {pipeline: seconds[cell.texts["architecture"]] for pipeline, cell in cells.items()}
     return Costs(runs, places, start=max(one["start"] for one in found), page=PAGE)
 
 
-def work(job: Job) -> str:
-    """JSON of {start, seconds by network}."""
+def work(job: Job) -> dict[str, Any]:
+    """`start`, how long the worker took to begin, and `seconds` of a run by network."""
     context = job.context
     start = time.time() - context["asked"]
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
@@ -61,7 +61,7 @@ def work(job: Job) -> str:
         name: of_run(cell.params(None, context["cache"], context["threads"], context["device"]))
         for name, cell in context["cells"].items()
     }
-    return json.dumps({"start": start, "seconds": seconds})
+    return {"start": start, "seconds": seconds}
 
 
 def of_run(p: Finetune) -> float:

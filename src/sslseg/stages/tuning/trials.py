@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
 from mlflow.exceptions import MlflowException
@@ -23,10 +22,9 @@ from sslseg.plans.jobs import Job
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import curves
-from sslseg.tracking import manifest, processes, runs, session, store
-from sslseg.tracking.processes import Terminated
+from sslseg.tracking import processes, runs, session, store
 from sslseg.tracking.runs import Run
-from sslseg.training import checkpoint, devices
+from sslseg.training import devices
 
 OBJECTIVES = {"best": "best/val_iou", "last": "last/val_iou", "area": "area/val_iou"}
 OWNER, RUN = "process", "run_id"  # of a trial's user attributes
@@ -42,11 +40,6 @@ class Plan:
     name: str
     label: str
     encoders: tuple[str, ...]
-
-
-def parameters_of(p: Tune, stage: str) -> type:
-    """The class whose knobs a stage of a trial has."""
-    return cells.parameters_of(stage, p.method if stage == names.PRETRAIN else "")
 
 
 def texts(p: Tune, stage: str, encoder: str) -> dict[str, str]:
@@ -66,7 +59,7 @@ def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = 
     """
     here = {"cache": p.cache, "threads": str(p.threads), "device": p.device}
     given = texts(p, stage, encoder) | (values or {}) | here
-    return flags.resolve(flags.from_mapping(parameters_of(p, stage), given))
+    return flags.resolve(flags.from_mapping(cells.parameters_of(stage, p.method), given))
 
 
 def open_study(p: Tune, plan: Plan) -> optuna.Study:
@@ -88,19 +81,12 @@ def _pruner(p: Tune) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
+@execute.guarded_worker()
 def work(job: Job) -> str:
     """Run one trial; returns its run ID, or '' when the study has enough of them."""
-    in_worker = multiprocessing.parent_process() is not None
-    if in_worker:
-        execute.guard_worker()
     context = job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
-    try:
-        return _trial(context["params"], context["plans"][job.cell.pipeline], context)
-    except (Terminated, KeyboardInterrupt):
-        if in_worker:  # a pool would hand the next trial to a process that was told to end
-            os._exit(execute.EXIT_TERMINATED)
-        raise
+    return _trial(context["params"], context["plans"][job.cell.pipeline], context)
 
 
 def _trial(p: Tune, plan: Plan, context: dict) -> str:
@@ -225,12 +211,14 @@ def _reporter(p: Tune, study: optuna.Study, trial: Trial) -> Callable[[int, floa
 def _train(p: Tune, plan: Plan, trial: Trial, run: Run, report: Callable) -> curves.Progress:
     several = len(plan.encoders) > 1
     encoder = trial.suggest_categorical("encoder", plan.encoders) if several else plan.encoders[0]
-    values = searchspace.suggest(trial, searchspace.ranges(p.stage, parameters_of(p, p.stage), p.space))
+    values = searchspace.suggest(
+        trial, searchspace.ranges(p.stage, cells.parameters_of(p.stage, p.method), p.space)
+    )
     if p.stage == names.PRETRAIN:
         run.params({f"pretrain.{name}": text for name, text in values.items()})
         encoder, values = _pretrained(settings(p, names.PRETRAIN, encoder, values), p, run), {}
-    q = devices.fill(settings(p, names.FINETUNE, encoder, values))
-    run.params(flags.texts(q), may_differ=_runtime(q))
+    q = finetune.fill(settings(p, names.FINETUNE, encoder, values))
+    execute.record(run, q)
     devices.use(q)
     source = upstream.fetch(q)
     return finetune.train(q, run, source, training_set.load(q, source.law), report)[2]
@@ -238,23 +226,7 @@ def _train(p: Tune, plan: Plan, trial: Trial, run: Run, report: Callable) -> cur
 
 def _pretrained(q: Pretrain, p: Tune, trial: Run) -> str:
     """Run ID of a pretraining with the trial's settings: found, gone on with, or made. Not registered."""
-    q = devices.fill(q)
-    identity = pretrain.identify(q)
-    if found := session.find(identity):
-        return found
-    cache = caches.cache_folder(q.cache)
-    with session.open_run(
-        names.PRETRAIN, name=f"{p.method} of a trial", experiment_id=trial.experiment_id,
-        parent_run_id=trial.id, tags={names.TAG_METHOD: p.method},
-    ) as run:  # fmt: skip
-        run.params(flags.texts(q), may_differ=_runtime(q))
-        session.resume(run, identity, lambda i: checkpoint.latest(caches.checkpoint_folder(cache, i)))
-        written = manifest.start(run, q, p.method, devices.name(q))
-        pretrain.run(q, run, register=False)
-        manifest.complete(run, written)
-    caches.drop_checkpoints(q.cache, run.id)
-    return run.id
-
-
-def _runtime(q: Any) -> list[str]:
-    return [name for name, (_, knob, _) in flags.knobs(type(q)).items() if knob.runtime]
+    return session.find(pretrain.identify(q)) or execute.execute(
+        names.PRETRAIN, q, trial.id, method=p.method, name=f"{p.method} of a trial",
+        experiment_id=trial.experiment_id, do=functools.partial(pretrain.run, register=False),
+    )  # fmt: skip
