@@ -77,7 +77,7 @@ def _tags(model_id: str, uri: str | None) -> dict[str, str]:
     if not model_id:
         return {}
     try:
-        return dict(store.retry(lambda: store.client(uri).get_logged_model(model_id)).tags)
+        return dict(store.client(uri).get_logged_model(model_id).tags)
     except MlflowException:  # deleted since
         return {}
 

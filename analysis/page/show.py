@@ -11,9 +11,10 @@ from pathlib import Path
 
 from analysis.page import make
 from sslseg.config import flags, params
+from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
-from sslseg.tracking.capsule import archive, unpack
+from sslseg.tracking.capsule import unpack
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "acdc-cpu"
 STUDY = "study.tar.gz"
@@ -27,7 +28,7 @@ def opened(packed: Path, folder: Path) -> str:
         SslsegError: see `unpacking.unpack`.
     """
     uri = store.tracking_uri(f"sqlite:///{folder.resolve()}/mlflow.db")
-    mark, digest = folder / "from.sha256", archive.sha256(packed)
+    mark, digest = folder / "from.sha256", sha256(packed)
     if not mark.is_file() or mark.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)

@@ -70,7 +70,7 @@ def _close_if_open(run_id: str, status: str, reason: str) -> None:
     from sslseg.tracking import runs, store
 
     try:
-        found = store.retry(lambda: store.client().get_run(run_id))
+        found = store.client().get_run(run_id)
         if found.info.status == "RUNNING":
             runs.close(run_id, status, reason)
     except MlflowException as error:

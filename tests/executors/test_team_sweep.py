@@ -57,7 +57,9 @@ def test_a_member_s_page_links_to_the_server_and_a_packed_one_is_the_same_elsewh
         {p.name: p.read_bytes() for p in make.make(asked, tmp_path / "a", "Default", say=lambda _: None)}
     ]
     (sweep,) = session.search({names.TAG_STAGE: names.SWEEP}, status="FINISHED")
-    pack.run(Namespace(study=sweep.info.run_id, file=tmp_path / "sweep.tar.gz", public=False))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team_server.database)
+    asked_for = Namespace(study=sweep.info.run_id, file=tmp_path / "sweep.tar.gz", public=False)
+    pack.run(Namespace(**vars(asked_for), artifacts=team_server.artifacts))
     (tmp_path / "other").mkdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/other/mlflow.db")
     unpack.run(Namespace(file=tmp_path / "sweep.tar.gz", artifacts=None))

@@ -72,7 +72,7 @@ def test_unpacked_elsewhere_the_frames_are_equal(
 ):
     sweep, tuned = study
     file = tmp_path / "study.tar.gz"
-    pack.run(Namespace(study=sweep, file=file, public=False))
+    pack.run(Namespace(study=sweep, file=file, public=False, artifacts=None))
     home = Path(store.removeprefix("sqlite:///")).parent
     before = frames.runs(sweep=sweep, upstream=True, uri=store)
     curves = frames.curves(before["run_id"], ["train/loss", "test/iou"], store)

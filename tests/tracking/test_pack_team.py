@@ -17,7 +17,7 @@ from sslseg.config import params
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session
 from sslseg.tracking import store as stores
-from sslseg.tracking.capsule import rows, rows_http
+from sslseg.tracking.capsule import rows
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from tests.fixtures import planted_study
@@ -71,7 +71,7 @@ def test_there_and_back(
     study: str, team_server, team_as: Callable[[str], None], tmp_path: Path, monkeypatch, tmp_cache
 ) -> None:
     archive, again = tmp_path / "study.tar.gz", tmp_path / "again.tar.gz"
-    pack.run(Namespace(study=EXPERIMENT, file=archive, public=False))
+    pack.run(Namespace(study=EXPERIMENT, file=archive, public=False, artifacts=None))
     before, page = _frames(study), _page(tmp_path / "here")
 
     # the server's machine: the database by its address, the artifacts by their folder
@@ -90,7 +90,16 @@ def test_there_and_back(
     assert int(other) > int(MlflowClient().get_experiment_by_name(EXPERIMENT).experiment_id)
     with pytest.raises(SslsegError, match="a server gives runs new IDs"):
         unpack.run(Namespace(file=archive, artifacts=None))
-    pack.run(Namespace(study=EXPERIMENT, file=again, public=False))
+    with pytest.raises(
+        SslsegError, match="^http: wanted the database itself.* a server does not hand out its rows"
+    ):
+        pack.run(Namespace(study=EXPERIMENT, file=again, public=False, artifacts=None))
+
+    # the server's machine again
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", team_server.database)
+    with pytest.raises(SslsegError, match="mlflow-artifacts:.* are not on this machine.*--artifacts names"):
+        pack.run(Namespace(study=EXPERIMENT, file=again, public=False, artifacts=None))
+    pack.run(Namespace(study=EXPERIMENT, file=again, public=False, artifacts=team_server.artifacts))
 
     # a third machine: a file again
     elsewhere = f"sqlite:///{tmp_path}/third/mlflow.db"
@@ -116,26 +125,6 @@ def _owner(uri: str) -> str:
     (value,) = connection.execute("select value from tags where key = 'sslseg.process'").fetchone()
     connection.close()
     return value
-
-
-def test_rows_over_http_are_those_of_the_tables(study: str, team_server, team_as) -> None:
-    """But for IDs that a server does not tell, and where it keeps its files."""
-    team_as("admin")
-    ids = list(frames.runs(EXPERIMENT, uri=team_server.uri)["run_id"])
-    if not ids:
-        pytest.skip("the test above has not filled the server")
-    with rows.connect(team_server.database) as (connection, tables, schema):
-        expected = rows.portable(rows.read(connection, tables, ids))
-    assert schema == rows_http.SCHEMA
-    got = rows.portable(rows_http.read(team_server.uri, ids))
-    rows.check(got, tables)
-    made = {"dataset_uuid", "input_uuid", "source_id", "source_type", "source_name", "user_id", "run_link"}
-    for name, some in expected.items():
-        left, right = (
-            sorted(str(sorted((k, v) for k, v in row.items() if k not in made)) for row in table)
-            for table in (some, got[name])
-        )
-        assert right == left, name
 
 
 def test_an_address_is_shown_without_its_password() -> None:

@@ -12,7 +12,8 @@ import pytest
 from mlflow import MlflowClient
 
 from sslseg.config import names
-from sslseg.tracking import store
+from sslseg.tracking import client, store
+from sslseg.tracking.client import retry
 
 WORKER = """
 import sys
@@ -80,24 +81,24 @@ def test_retry_waits_for_a_lock_and_only_for_that():
             raise answer
         return answer
 
-    assert store.retry(action, sleep=slept.append) == "done"
+    assert retry(action, sleep=slept.append) == "done"
     assert len(slept) == 2
     assert 0.05 <= slept[0] <= 0.15 < 0.3 >= slept[1]
     with pytest.raises(ValueError, match="no such thing"):
-        store.retry(lambda: _raise(ValueError("no such thing")), sleep=slept.append)
+        retry(lambda: _raise(ValueError("no such thing")), sleep=slept.append)
     assert len(slept) == 2
 
 
 def test_what_mlflow_has_retried_itself_is_not_retried():
-    assert store.is_transient(OSError("connection refused"))
-    assert not store.is_transient(OSError("Max retries exceeded with url: / (Connection refused)"))
+    assert client.is_transient(OSError("connection refused"))
+    assert not client.is_transient(OSError("Max retries exceeded with url: / (Connection refused)"))
 
 
 def test_retry_gives_up():
     slept: list[float] = []
     with pytest.raises(OSError, match="locked"):
-        store.retry(lambda: _raise(OSError("database is locked")), sleep=slept.append)
-    assert store.RETRY_SECONDS <= sum(slept) <= store.RETRY_SECONDS + 15
+        retry(lambda: _raise(OSError("database is locked")), sleep=slept.append)
+    assert client.RETRY_SECONDS <= sum(slept) <= client.RETRY_SECONDS + 15
 
 
 def _raise(error: Exception) -> None:

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"{found.subject}: {found.fault}" + (f"\n    -> {found.action}" if found.action else ""))
     for found in findings:
         if options.fix and found.mend:
-            store.retry(found.mend)
+            found.mend()
             print(f"done: {found.subject}: {found.action}")
         elif found.grave:
             left += 1
@@ -76,7 +76,7 @@ def _resume(run_id: str, fix: bool) -> bool:
     if not fix:
         print(f"would go on with run {run_id}: the same {stage} again")
         return True
-    run = store.retry(lambda: store.client().get_run(run_id))
+    run = store.client().get_run(run_id)
     try:
         params = flags.resolve(
             flags.from_mapping(cells.parameters_of(stage, method), dict(written["params"]))

@@ -13,6 +13,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("study", help="run ID of a sweep, or name or ID of an experiment")
     parser.add_argument("file", type=Path, help="the archive to write, as study.tar.gz")
     parser.add_argument(
+        "--artifacts",
+        type=Path,
+        help="out of a server's database: the --artifacts-destination of its mlflow server",
+    )
+    parser.add_argument(
         "--public",
         action="store_true",
         help="parameters, metrics and tags alone: no weights, images or paths",
@@ -31,5 +36,5 @@ def run(options: argparse.Namespace) -> None:
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
     write = publish.publish if options.public else pack.pack
-    runs, size = write(options.study, options.file, store.existing())
+    runs, size = write(options.study, options.file, store.existing(), options.artifacts)
     print(f"{options.file}: {runs} runs, {size:,} bytes")

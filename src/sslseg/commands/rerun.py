@@ -88,7 +88,7 @@ class Row:
 def compare(one: str, other: str, uri: str | None = None) -> list[Row]:
     """Every metric of two runs, step by step and bit by bit; what the machine alone decides is left out."""
     api = store.client(uri)
-    keys = {key for i in (one, other) for key in store.retry(lambda i=i: api.get_run(i)).data.metrics}
+    keys = {key for i in (one, other) for key in api.get_run(i).data.metrics}
     wanted = sorted(key for key in keys if not key.startswith(OF_THE_MACHINE))
     points = frames.curves([one, other], wanted, uri)
     return [_row(key, *(_curve(points, i, key) for i in (one, other))) for key in wanted]
@@ -113,5 +113,5 @@ def _row(key: str, one: pd.Series, other: pd.Series) -> Row:
 def forget_identity(run_id: str, uri: str | None = None) -> None:
     """Take the identity off a run, so that no sweep uses it for a result of its own."""
     api = store.client(uri)
-    if names.TAG_IDENTITY in store.retry(lambda: api.get_run(run_id)).data.tags:
-        store.retry(lambda: api.delete_tag(run_id, names.TAG_IDENTITY))
+    if names.TAG_IDENTITY in api.get_run(run_id).data.tags:
+        api.delete_tag(run_id, names.TAG_IDENTITY)

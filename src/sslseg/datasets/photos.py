@@ -7,9 +7,7 @@ resolutions, half overlapping. The 14 bundled pictures give 368 slices.
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import uuid
 import warnings
 from pathlib import Path
 
@@ -17,6 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.source import Source, Volume
 
@@ -135,6 +134,5 @@ def _copy(source: Path, target: Path) -> None:
         raise DataError(f"{source}: wanted this picture of the installed package, it is not there")
     if target.is_file() and target.stat().st_size == source.stat().st_size:
         return
-    aside = target.with_name(f".{target.name}-{uuid.uuid4().hex[:12]}")
-    shutil.copyfile(source, aside)
-    os.replace(aside, target)  # two processes at once: each puts a whole file in place
+    with aside(target) as part:  # two processes at once: each puts a whole file in place
+        shutil.copyfile(source, part)

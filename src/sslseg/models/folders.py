@@ -6,9 +6,7 @@ costs neither memory nor time.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +14,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from sslseg.config import files
+from sslseg.config.files import aside
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 
 HEADER_LIMIT = 16 << 20  # bytes; the header of a 1,300-tensor network takes 0.2 MB
@@ -33,24 +33,21 @@ def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -
         EncoderError: a tensor holds NaN or infinity.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     bad = [name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if bad:
         raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {', '.join(bad[:6])}")
     text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False)
     # clone: safetensors refuses tensors that share memory
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
-    save_file(tensors, folder / f"{WEIGHTS_FILE}.part", metadata={"format": "pt"})
-    (folder / f"{CONFIG_FILE}.part").write_text(text + "\n")
-    for name in (WEIGHTS_FILE, CONFIG_FILE):
-        os.replace(folder / f"{name}.part", folder / name)
+    with aside(folder / CONFIG_FILE) as second, aside(folder / WEIGHTS_FILE) as first:
+        save_file(tensors, first, metadata={"format": "pt"})
+        second.write_text(text + "\n")
     return sha256(folder)
 
 
 def sha256(folder: Path | str) -> str:
     """sha256 of the weights file of a folder."""
-    with open(Path(folder) / WEIGHTS_FILE, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.sha256(Path(folder) / WEIGHTS_FILE)
 
 
 def read(folder: Path | str) -> tuple[dict[str, torch.Tensor], dict]:

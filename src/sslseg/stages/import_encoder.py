@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tempfile
 from pathlib import Path
 
-from sslseg.config import names
+from sslseg.config import files, names
 from sslseg.config.params import ImportEncoder
 from sslseg.data import exposure
 from sslseg.models import encoder
@@ -26,8 +25,7 @@ def identify(p: ImportEncoder) -> str:
     path = Path(rest).expanduser()
     content = ""
     if scheme == "file" and os.path.isfile(path):  # not Path.is_file, which raises on names that are too long
-        with path.open("rb") as file:
-            content = hashlib.file_digest(file, "sha256").hexdigest()
+        content = files.sha256(path)
     code = identity.code_digest("sslseg.stages.import_encoder")
     return identity.of(p, upstream_sha="", data=content, subset="", code=code)
 

@@ -24,7 +24,6 @@ from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
 
 _RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
-ALL_RUNS = 50_000  # MLflow's limit for a page is 50,000
 
 
 @dataclass(frozen=True)
@@ -115,15 +114,8 @@ def _goes_on(stage: str, checkpoints: Path) -> bool:
 
 def logged_models(uri: str) -> list[Any]:
     """Every logged model of this project, of all experiments that were not deleted."""
-    api, found, token = store.client(uri), [], None
-    places = [e.experiment_id for e in store.retry(api.search_experiments)]
-    while places:  # a server's account may see none
-        page = store.retry(lambda token=token: api.search_logged_models(places, page_token=token))
-        found += [model for model in page if names.MODEL_KIND in model.tags]
-        token = page.token
-        if not token:
-            break
-    return found
+    found = store.client(uri).search_logged_models(store.experiments(uri))
+    return [model for model in found if names.MODEL_KIND in model.tags]
 
 
 def folder_of(model: Any) -> Path | None:
@@ -137,7 +129,7 @@ def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
     for model in models:
         if model.status != LoggedModelStatus.PENDING:
             continue
-        run = store.retry(lambda model=model: api.get_run(model.source_run_id))
+        run = api.get_run(model.source_run_id)
         if run.info.status == "RUNNING" and not session.is_abandoned(run):
             continue
         mend = partial(api.finalize_logged_model, model.model_id, LoggedModelStatus.FAILED)
@@ -182,14 +174,11 @@ def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
     """Artifact folders that belong to no run and no model; never deleted from here."""
     api = store.client(uri)
     known = {model.model_id for model in models}
-    for experiment in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL)):
+    for experiment in api.search_experiments(view_type=ViewType.ALL):
         root = store.local_path(experiment.artifact_location)
         if root is None or not root.is_dir():
             continue
-        place = [experiment.experiment_id]
-        found = store.retry(
-            lambda p=place: api.search_runs(p, run_view_type=ViewType.ALL, max_results=ALL_RUNS)
-        )
+        found = api.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
         run_ids = {run.info.run_id for run in found}
         folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name) and f.name not in run_ids]
         inside = root / "models"

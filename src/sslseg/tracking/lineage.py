@@ -96,7 +96,7 @@ def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
     if not model_id:
         return {}
     try:
-        return dict(store.retry(lambda: store.client(uri).get_logged_model(model_id)).tags)
+        return dict(store.client(uri).get_logged_model(model_id).tags)
     except MlflowException:  # deleted since: what the runs say still makes a lineage
         return {}
 
@@ -171,7 +171,7 @@ def _hashed(hops: Sequence[Hop], sha_of: Callable[..., str], uri: str | None) ->
 
 def _sha(hop: Hop, sha_of: Callable[..., str], uri: str | None) -> str:
     try:
-        return sha_of(store.retry(lambda: store.client(uri).get_logged_model(hop.model_id)), uri=uri)
+        return sha_of(store.client(uri).get_logged_model(hop.model_id), uri=uri)
     except (MlflowException, EncoderError):  # deleted since, its files or all of it
         return ""
 

@@ -21,6 +21,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import flags, names, plugins
+from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import references
@@ -59,7 +60,7 @@ def code() -> Code:
         return Code("", "", {})
     new = _git("ls-files", "--others", "--exclude-standard", "--", ".").splitlines()
     files = {name: plugins.PACKAGE / name for name in new if name.endswith(".py")}
-    digests = {name: hashlib.sha256(file.read_bytes()).hexdigest() for name, file in sorted(files.items())}
+    digests = {name: sha256(file) for name, file in sorted(files.items())}
     return Code(_git("rev-parse", "HEAD").strip(), _git("diff", "HEAD"), digests)
 
 
@@ -131,7 +132,7 @@ def start(run: Run, params: Any, method: str | None, device: str) -> dict[str, A
 
 def complete(run: Run, content: Mapping[str, Any]) -> None:
     """Write it again, with the digests of data, subset and upstream, and of the models that were made."""
-    found = store.retry(lambda: run.client.get_run(run.id))
+    found = run.client.get_run(run.id)
     tags = found.data.tags
     models = {m.name: m.tags.get(names.MODEL_SHA, "") for m in references.logged_models(found, run.uri)}
     digests = {tag.removeprefix("sslseg."): tags[tag] for tag in DIGESTS if tag in tags}
@@ -151,7 +152,7 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
     try:
         run_id = session.follow(run_id, uri).info.run_id
         with tempfile.TemporaryDirectory() as scratch:
-            path = store.retry(lambda: store.client(uri).download_artifacts(run_id, FILE, scratch))
+            path = store.client(uri).download_artifacts(run_id, FILE, scratch)
             content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (MlflowException, OSError, ValueError) as error:
         raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None

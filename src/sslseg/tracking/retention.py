@@ -81,16 +81,9 @@ def _last(encoders: list) -> set[str]:
 
 def _started_from(uri: str) -> set[str]:
     """Encoders that any run started from, deleted runs included: they can be brought back."""
-    api, found, token = store.client(uri), set(), None
-    places = [e.experiment_id for e in store.retry(lambda: api.search_experiments(view_type=ViewType.ALL))]
-    while True:
-        page = store.retry(
-            lambda token=token: api.search_runs(places, run_view_type=ViewType.ALL, page_token=token)
-        )
-        found |= {run.data.tags.get(names.TAG_UPSTREAM_MODEL, "") for run in page}
-        token = page.token
-        if not token:
-            return found
+    everywhere = store.experiments(uri, ViewType.ALL)
+    found = store.client(uri).search_runs(everywhere, run_view_type=ViewType.ALL)
+    return {run.data.tags.get(names.TAG_UPSTREAM_MODEL, "") for run in found}
 
 
 def _doomed(model, registered: tuple[tuple[str, str], ...]) -> Doomed:
@@ -116,7 +109,7 @@ def delete(doomed: Doomed, uri: str | None = None) -> None:
     """Delete its registered versions, the logged model, and on a local store its files."""
     api = store.client(uri)
     for name, version in doomed.versions:
-        store.retry(lambda name=name, version=version: api.delete_model_version(name, version))
-    store.retry(lambda: api.delete_logged_model(doomed.model_id))
+        api.delete_model_version(name, version)
+    api.delete_logged_model(doomed.model_id)
     if doomed.folder and doomed.folder.parent.name == doomed.model_id:  # …/models/<model ID>/artifacts
         shutil.rmtree(doomed.folder.parent, ignore_errors=True)

@@ -92,7 +92,7 @@ class Run:
         self._written = self._clock()
 
     def _batch(self, **entities: list) -> None:
-        store.retry(lambda: self.client.log_batch(self.id, **entities))
+        self.client.log_batch(self.id, **entities)
 
     def tag(self, key: str, value: Any) -> None:
         """Write one tag now."""
@@ -112,7 +112,7 @@ class Run:
             ParamError: the run already has another value for a name.
         """
         texts = {names.CFG + name: to_text(value) for name, value in values.items()}
-        there = store.retry(lambda: self.client.get_run(self.id)).data.params
+        there = self.client.get_run(self.id).data.params
         changed = [
             k
             for k, v in texts.items()
@@ -138,11 +138,11 @@ class Run:
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or the content of a folder, to the run's artifacts."""
         log = self.client.log_artifacts if Path(path).is_dir() else self.client.log_artifact
-        store.retry(lambda: log(self.id, str(path), folder))
+        log(self.id, str(path), folder)
 
     def text(self, text: str, file: str) -> None:
         """Write `text` as the artifact `file`."""
-        store.retry(lambda: self.client.log_text(self.id, text, file))
+        self.client.log_text(self.id, text, file)
 
     def input_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Link the data as an MLflow dataset; a digest is cut to the 36 characters that MLflow allows."""
@@ -150,11 +150,11 @@ class Run:
         tags = [InputTag("mlflow.data.context", context)]
         # MLflow looks for the dataset and then inserts it: two runs that log it at once would collide
         with store.lock(self.uri, "inputs"):
-            store.retry(lambda: self.client.log_inputs(self.id, datasets=[DatasetInput(data, tags)]))
+            self.client.log_inputs(self.id, datasets=[DatasetInput(data, tags)])
 
     def input_model(self, model_id: str) -> None:
         """Link the upstream model."""
-        store.retry(lambda: self.client.log_inputs(self.id, models=[LoggedModelInput(model_id)]))
+        self.client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
 
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
         """`items` behind a progress bar (only on a terminal), with a heartbeat on the way."""
@@ -191,8 +191,8 @@ def close(run_id: str, status: str, reason: str = "", uri: str | None = None) ->
     """End a run that nobody holds (any more)."""
     api = store.client(uri)
     if reason:
-        store.retry(lambda: api.set_tag(run_id, names.TAG_REASON, reason[:5000]))
-    store.retry(lambda: api.set_terminated(run_id, status))
+        api.set_tag(run_id, names.TAG_REASON, reason[:5000])
+    api.set_terminated(run_id, status)
 
 
 def owned() -> dict[str, str]:
@@ -204,7 +204,7 @@ def claim(run_id: str, uri: str | None = None) -> None:
     """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end."""
     api = store.client(uri)
     tags = [RunTag(key, value) for key, value in owned().items()]
-    store.retry(lambda: api.log_batch(run_id, tags=tags))
-    store.retry(lambda: api.update_run(run_id, status="RUNNING"))
-    if names.TAG_REASON in store.retry(lambda: api.get_run(run_id)).data.tags:
-        store.retry(lambda: api.delete_tag(run_id, names.TAG_REASON))
+    api.log_batch(run_id, tags=tags)
+    api.update_run(run_id, status="RUNNING")
+    if names.TAG_REASON in api.get_run(run_id).data.tags:
+        api.delete_tag(run_id, names.TAG_REASON)

@@ -30,7 +30,7 @@ def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict
     place = experiment_id or store.current_experiment(uri)
     tags = {"mlflow.source.name": f"sslseg {stage}"} | owned() | tags
     api = store.client(uri)
-    run = store.retry(lambda: api.create_run(place, tags=tags, run_name=name or stage))
+    run = api.create_run(place, tags=tags, run_name=name or stage)
     return Run(run.info.run_id, run.info.experiment_id, stage, uri)
 
 
@@ -38,7 +38,7 @@ def _found(run_id: str, stage: str, uri: str) -> Run:
     """The run that somebody else has opened; nothing is written to it yet."""
     api = store.client(uri)
     try:
-        run = store.retry(lambda: api.get_run(run_id))
+        run = api.get_run(run_id)
     except MlflowException:
         raise names.SslsegError(
             f"run {run_id}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
@@ -48,7 +48,7 @@ def _found(run_id: str, stage: str, uri: str) -> Run:
 
 def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
     """Take a run over; `name` does not replace one that a person has given."""
-    given = store.retry(lambda: run.client.get_run(run.id)).info.run_name or ""
+    given = run.client.get_run(run.id).info.run_name or ""
     run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
     claim(run.id, run.uri)
 
@@ -129,24 +129,13 @@ def search(
     Args:
         experiment_id: None = every experiment.
     """
-    api = store.client(uri)
-    where = (
-        [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
-    )
+    where = [experiment_id] if experiment_id else store.experiments(uri)
     clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     clauses += [f"attributes.status = '{status}'"] if status else []
-    found, token = [], None
-    while where:  # a server's account may see none
-        page = store.retry(
-            lambda token=token: api.search_runs(
-                where, " and ".join(clauses), order_by=["attributes.start_time DESC"], page_token=token
-            )
-        )
-        found += [run for run in page if names.TAG_RESUMED_AS not in run.data.tags]
-        token = page.token
-        if not token:
-            break
-    return found
+    found = store.client(uri).search_runs(
+        where, " and ".join(clauses), order_by=["attributes.start_time DESC"]
+    )
+    return [run for run in found if names.TAG_RESUMED_AS not in run.data.tags]
 
 
 def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:
@@ -179,8 +168,8 @@ def is_abandoned(run: Any) -> bool:
 def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -> None:
     """End `run_id`, FINISHED, as a pointer to the run that its work went on in."""
     api = store.client(uri)
-    store.retry(lambda: api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id))
-    store.retry(lambda: api.set_tag(run_id, NOTE, f"Goes on in run {resumed_run_id}."))
+    api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id)
+    api.set_tag(run_id, NOTE, f"Goes on in run {resumed_run_id}.")
     close(run_id, "FINISHED", uri=uri)
 
 
@@ -204,7 +193,7 @@ def resume(run: Run, identity: str, has_checkpoint: Callable[[str], bool]) -> st
 def _switch(run: Run, found: str) -> str:
     """Go on as `found`: from its claim on it is the run that the end of the block ends."""
     run.flush()
-    tags = store.retry(lambda: run.client.get_run(run.id)).data.tags
+    tags = run.client.get_run(run.id).data.tags
     kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
     opened, run.id = run.id, found
     try:
@@ -224,7 +213,7 @@ def follow(run_id: str, uri: str | None = None) -> Any:
     """
     api = store.client(uri)
     for _ in range(20):  # pointers never form a ring, unless written by hand
-        run = store.retry(lambda run_id=run_id: api.get_run(run_id))
+        run = api.get_run(run_id)
         if names.TAG_RESUMED_AS not in run.data.tags:
             return run
         run_id = run.data.tags[names.TAG_RESUMED_AS]

@@ -8,35 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 import re
 import sqlite3
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import cast
 from urllib.parse import unquote, urlparse
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before mlflow is imported
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a bar a file
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # else 2 lines a run over http
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import ViewType
+from mlflow.exceptions import MlflowException
 
-from filelock import FileLock  # noqa: E402
-from mlflow import MlflowClient  # noqa: E402
-from mlflow.exceptions import MlflowException  # noqa: E402
+from sslseg.config.names import SslsegError
+from sslseg.tracking.client import Client
 
-from sslseg.config.names import SslsegError  # noqa: E402
-
-T = TypeVar("T")
 SQLITE = "sqlite:///"
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
-RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
-_TRANSIENT = re.compile(
-    r"database (table )?is locked|deadlock|could not serialize|connection (refused|reset|aborted)|"
-    r"too many connections",
-    re.IGNORECASE,
-)
 _ready: set[str] = set()  # stores that this process has seen complete
 
 
@@ -146,8 +134,13 @@ def _set_wal(path: Path) -> None:
 
 
 def client(uri: str | None = None) -> MlflowClient:
-    """A client of an existing or freshly made store. No global state, so one process holds many runs."""
-    return MlflowClient(ensure_store(uri))
+    """A `Client` of an existing or freshly made store. No global state, so one process holds many runs."""
+    return cast(MlflowClient, Client(MlflowClient(ensure_store(uri))))
+
+
+def experiments(uri: str | None = None, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
+    """IDs of every experiment that this account may see."""
+    return [found.experiment_id for found in client(uri).search_experiments(view_type=view)]
 
 
 def ensure_experiment(name: str, uri: str | None = None) -> str:
@@ -157,7 +150,7 @@ def ensure_experiment(name: str, uri: str | None = None) -> str:
         SslsegError: it was deleted.
     """
     uri = ensure_store(uri)
-    api = MlflowClient(uri)
+    api = client(uri)
     with lock(uri, "create"):
         found = api.get_experiment_by_name(name)
         if found is None:
@@ -188,26 +181,3 @@ def current_experiment(uri: str | None = None) -> str:
     if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
         return ensure_experiment(name, uri)
     return DEFAULT_EXPERIMENT
-
-
-def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: a database that is locked, busy or away.
-
-    A tracking server is left out: MLflow's client has tried again for minutes by itself.
-    """
-    text = str(error)
-    return bool(_TRANSIENT.search(text)) and "max retries exceeded" not in text.lower()
-
-
-def retry(action: Callable[[], T], *, sleep: Callable[[float], None] = time.sleep) -> T:
-    """Call `action`; on a locked or absent store again, after 0.1, 0.2, 0.4 … s (at most 10 s, jittered)."""
-    waited, pause = 0.0, 0.1
-    while True:
-        try:
-            return action()
-        except Exception as error:
-            if waited >= RETRY_SECONDS or not is_transient(error):
-                raise
-        delay = pause * (0.5 + random.random())  # spreads workers; touches no result
-        sleep(delay)
-        waited, pause = waited + delay, min(2 * pause, 10.0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +16,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from sslseg.config.files import aside, sha256
 
 KEEP = 2  # the newest, and the one before in case the newest is torn
 OPTIMIZER = "optimizer."
@@ -33,25 +34,8 @@ class Checkpoint(NamedTuple):
 # ---------------------------------------------------------------- files
 def _replace(path: Path, write: Callable[[Path], None]) -> None:
     """Write beside `path`, force to disk, rename: `path` is old or new, never half."""
-    part = path.with_name(path.name + ".part")
-    try:
+    with aside(path, durable=True) as part:
         write(part)
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    if os.name == "posix":  # the rename itself is an entry of the folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seal(sidecar: dict) -> str:
@@ -88,7 +72,7 @@ def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict, 
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
     }
     _replace(path, lambda part: save_file(flat, part))
-    sidecar = {"step": step, "sha256": _sha256(path), "meta": meta}
+    sidecar = {"step": step, "sha256": sha256(path), "meta": meta}
     sidecar["seal"] = _seal(json.loads(json.dumps(sidecar)))
     _replace(path.with_suffix(".json"), lambda part: part.write_text(json.dumps(sidecar)))
     _prune(folder, path.stem, keep)
@@ -98,9 +82,11 @@ def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict, 
 def _prune(folder: Path, newest: str, keep: int) -> None:
     stems = [sidecar.stem for sidecar in _sidecars(folder) if sidecar.stem <= newest]
     wanted = set(stems[-keep:])
-    for file in sorted(folder.glob("step-*")):  # .json sorts before .safetensors: sidecars go first
-        if file.name.split(".")[0] not in wanted or file.suffix == ".part":
-            file.unlink(missing_ok=True)
+    gone = [
+        f for f in sorted(folder.glob("step-*")) if f.name.split(".")[0] not in wanted
+    ]  # a .json comes first
+    for file in [*gone, *folder.glob(".part-*")]:
+        file.unlink(missing_ok=True)
 
 
 def _read(sidecar_file: Path) -> Checkpoint:
@@ -109,7 +95,7 @@ def _read(sidecar_file: Path) -> Checkpoint:
     if not isinstance(sidecar, dict) or sidecar.get("seal") != _seal(sidecar):
         raise ValueError("its sidecar was changed")
     weights = sidecar_file.with_suffix(".safetensors")
-    digest = _sha256(weights)
+    digest = sha256(weights)
     if digest != sidecar["sha256"]:
         raise ValueError(f"wanted sha256 {sidecar['sha256']}, got {digest}")
     return Checkpoint(sidecar["step"], load_file(weights), sidecar["meta"])

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from sslseg.config import names
+from sslseg.config.files import sha256
 from sslseg.data.readers import formats
 from sslseg.models import encoder, segmenter, unet
 from sslseg.tracking.capsule import archive
@@ -157,7 +158,7 @@ def packed(rng, folder):
 def archive_members(rng, folder):
     """Links, devices, absolute names, names that lead out, doubles, lies about size."""
     (folder / "f").write_bytes(b"content")
-    good = archive.sha256(folder / "f")
+    good = sha256(folder / "f")
     kinds = (
         tarfile.REGTYPE,
         tarfile.SYMTYPE,

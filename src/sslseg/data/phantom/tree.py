@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data import streams
 from sslseg.data.phantom import body
@@ -166,23 +165,19 @@ def write(
         return root
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root}: wanted a new or empty folder for a phantom cohort, it holds something else")
-    part = root.with_name(f".{root.name}.{os.getpid()}.part")
-    part.mkdir(parents=True)
     try:
-        entries = {}
-        for number in range(first, first + patients):
-            name = f"patient{number:03d}"
-            entries[name] = _patient(part / name, number, settings, number - first < cine)
-        (part / MANIFEST).write_text(
-            json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
-        )
-        try:
-            os.replace(part, root)  # over nothing or an empty folder
-        except OSError:
-            if not _holds(root, settings):  # another process was faster
-                raise
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        with aside(root) as part:
+            part.mkdir()
+            entries = {}
+            for number in range(first, first + patients):
+                name = f"patient{number:03d}"
+                entries[name] = _patient(part / name, number, settings, number - first < cine)
+            (part / MANIFEST).write_text(
+                json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
+            )
+    except OSError:
+        if not _holds(root, settings):  # else another process was faster
+            raise
     return root
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config import plugins
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.readers.nifti import LARGEST, LONGEST
 
@@ -109,13 +109,8 @@ def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None
     image.SetOrigin(header.GetOrigin())
     image.SetDirection(header.GetDirection())
     image.SetMetaData(MARK, f"mask {note}".strip())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
+    with aside(path) as part:
         sitk.WriteImage(image, str(part), True)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _header(sitk: Any, path: Path) -> Any:

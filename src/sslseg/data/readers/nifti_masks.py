@@ -7,7 +7,6 @@ sform says 1 mm and pixdim tells the truth, and a reader of the mask must meet t
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -105,13 +105,8 @@ def write_new(
 
 
 def _save(path: Path, image: nib.Nifti1Image) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
+    with aside(path) as part:
         nib.save(image, part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _ours(path: Path) -> bool:

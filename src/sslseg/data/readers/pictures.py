@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageSequence, PngImagePlugin, UnidentifiedImageError
 
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
@@ -121,13 +121,8 @@ def write_mask(path: Path, mask: np.ndarray, note: str = "") -> None:
         if tiff
         else {"format": "PNG", "pnginfo": info}
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
+    with aside(path) as part:
         first.save(part, **how)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _ours(path: Path) -> bool:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.slices import fingerprint
 from sslseg.data.slices.encode import Encoded, encode
@@ -32,19 +30,18 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
         DataError: the first bad file (`skip=False`), or nothing is left of them.
     """
     law = inputs.law
-    aside = _aside(store)
-    aside.mkdir()
-    try:
-        writer = _Writer(aside, inputs)
+    with aside(store) as part:
+        part.mkdir()
+        writer = _Writer(part, inputs)
         with writer.codes, writer.labels:
             skipped = inputs.faults + _encode_all(writer, inputs, skip, progress)
         if not writer.volumes:
             raise DataError(f"{inputs.root}: not one volume could be read; the first: {skipped[0]['reason']}")
         index, volumes = pd.DataFrame(writer.slices), pd.DataFrame(writer.volumes)
-        index.to_parquet(aside / INDEX)
-        volumes.to_parquet(aside / VOLUMES)
+        index.to_parquet(part / INDEX)
+        volumes.to_parquet(part / VOLUMES)
         write_json(
-            aside / META,
+            part / META,
             {
                 "dataset": inputs.dataset,
                 "digest": digest(inputs, digests),
@@ -54,13 +51,10 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
                 "domain": inputs.about.domain or inputs.module.DOMAIN,
                 "licence": inputs.about.licence or inputs.module.LICENCE,
                 "skipped": skipped,
-                "shards": {name: sha256(aside / name) for name in (CODES, LABELS)},
+                "shards": {name: sha256(part / name) for name in (CODES, LABELS)},
                 "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
             },
         )
-        os.replace(aside, store)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def intact(store: Path) -> bool:
@@ -74,15 +68,8 @@ def intact(store: Path) -> bool:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = _aside(path)
-    aside.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    os.replace(aside, path)
-
-
-def _aside(path: Path) -> Path:
-    """A name beside `path` that no other process uses; `tempfile` would lock other users out of it."""
-    return path.with_name(f".{path.name}-{uuid.uuid4().hex[:12]}")
+    with aside(path) as part:
+        part.write_text(json.dumps(value, indent=1), encoding="utf-8")
 
 
 def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> list[dict[str, str]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from sslseg.config import files
 from sslseg.config.names import DataError
 from sslseg.data.slices.encode import FORMAT
 from sslseg.data.source import Description, Source
@@ -115,8 +116,7 @@ def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
 def sha256(path: Path) -> str:
     """sha256 of a file. Raises DataError when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return files.sha256(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 

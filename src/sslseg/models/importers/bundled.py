@@ -11,12 +11,12 @@ timm's `tf_efficientnet_lite0` has TensorFlow's one-sided "same" padding and bat
 
 from __future__ import annotations
 
-import hashlib
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
+from sslseg.config.files import sha256
 from sslseg.config.names import EncoderError
 from sslseg.models.importers import torchfile
 
@@ -61,7 +61,7 @@ def classifier_state() -> State:
     import timm  # two seconds, which a sweep's driver, who reads ARCHITECTURE, need not wait
 
     file = path()
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    digest = sha256(file)
     if digest != SHA256:
         raise EncoderError(
             f"{file}: wanted sha256 {SHA256[:12]}…, got {digest[:12]}…; install {PACKAGE} again"

@@ -7,7 +7,6 @@ bundled:efficientnet_lite0   ImageNet weights that are installed with this proje
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import timm
 import torch
 
+from sslseg.config import files
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
 from sslseg.models import encoder
 from sslseg.models.importers import bundled, dialects
@@ -94,7 +94,7 @@ def _from_file(path: Path, origin: str, architecture: str, dialect: str) -> Fetc
         reason = getattr(error, "strerror", None) or error
         raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
     read = dialects.read(path, architecture=architecture, dialect=dialect)
-    known = {"file": path.name, "file_sha256": _sha256(path), "dialect": read.dialect,
+    known = {"file": path.name, "file_sha256": files.sha256(path), "dialect": read.dialect,
              "dropped": _listed(read.dropped), "filled": list(read.filled)}  # fmt: skip
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels,
@@ -171,8 +171,3 @@ def _adapted(found: Fetched, channels: int) -> Fetched:
 def _listed(names: tuple[str, ...], most: int = 20) -> list[str]:
     """Names for a card: the first ones, and how many more."""
     return list(names[:most]) + ([f"… and {len(names) - most} more"] if len(names) > most else [])
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -179,7 +179,7 @@ def median_of(costs: Iterable[Cost]) -> str:
 
 def size_of(run_id: str, uri: str | None = None) -> int | None:
     """Bytes of a run's artifacts and models; None where they do not lie on this file system."""
-    run = store.retry(lambda: store.client(uri).get_run(run_id))
+    run = store.client(uri).get_run(run_id)
     folders = [store.local_path(run.info.artifact_uri)]
     folders += [doctor.folder_of(model) for model in references.logged_models(run, uri)]
     if None in folders:

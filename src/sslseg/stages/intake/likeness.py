@@ -8,7 +8,7 @@ from sslseg.config import names
 from sslseg.data import outside
 from sslseg.data.slices.slice_store import Slices
 from sslseg.tracking.runs import Run
-from sslseg.tracking.store import client, retry
+from sslseg.tracking.store import client
 
 if TYPE_CHECKING:  # it builds networks; a sweep's driver, who needs none, waits two seconds less
     from sslseg.stages.intake.upstream import Upstream
@@ -56,7 +56,7 @@ class Once:
 
     def tell(self, run_id: str) -> None:
         """Print the sentence of a part that has ended, unless it has been said."""
-        tags = retry(lambda: client(self._uri).get_run(run_id)).data.tags
+        tags = client(self._uri).get_run(run_id).data.tags
         how = tags.get(names.TAG_APART, "unknown")
         said = _sentence(tags.get(names.TAG_DATASET, ""), tags.get(names.TAG_UPSTREAM_RUN, ""), how)
         if how not in ("no", "unknown") and said not in self._said:

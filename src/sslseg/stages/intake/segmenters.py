@@ -111,7 +111,7 @@ def fingerprint(trained: Trained, cache: Path) -> dict | None:
     resolved, model = trained.resolved[0], trained.models[0]
     if "fingerprint" in model.facts:
         return model.facts["fingerprint"]
-    tags = store.retry(lambda: store.client().get_run(resolved.run_id)).data.tags
+    tags = store.client().get_run(resolved.run_id).data.tags
     if prepared := tags.get(names.TAG_PREPARE_RUN):
         with tempfile.TemporaryDirectory() as scratch:
             try:

@@ -140,7 +140,7 @@ def _alive(trial: FrozenTrial) -> bool:
         return False  # killed between asking and signing
     if run_id := trial.user_attrs.get(RUN):
         try:
-            run = store.retry(lambda: store.client().get_run(run_id))
+            run = store.client().get_run(run_id)
         except MlflowException:
             return False
         beat = float(run.data.tags.get(names.TAG_HEARTBEAT) or beat)
@@ -187,7 +187,7 @@ def finish_runs(study: optuna.Study, uri: str) -> None:
     """End the runs of trials that were over when their process was killed; all their numbers are there."""
     for trial in study.get_trials(deepcopy=False):
         if trial.state in OVER and (run_id := trial.user_attrs.get(RUN)):
-            run = store.retry(lambda run_id=run_id: store.client(uri).get_run(run_id))
+            run = store.client(uri).get_run(run_id)
             if session.is_abandoned(run):
                 runs.close(run_id, "FINISHED", uri=uri)
 

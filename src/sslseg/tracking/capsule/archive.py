@@ -6,7 +6,6 @@ the sha256 of every file. Anything else is refused before any of it reaches the 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sslseg.config.files import aside, sha256
 from sslseg.config.names import SslsegError
 
 FORMAT = 1
@@ -27,17 +27,14 @@ CHUNK = 1 << 20
 
 def write(path: Path, content: Mapping[str, Any], files: Mapping[str, Path]) -> int:
     """Write `content` and `files` (name in the archive -> file), whole or not at all; returns its bytes."""
-    aside = path.with_name(f".{path.name}.part")
     digests = {name: sha256(file) for name, file in sorted(files.items())}
-    try:
-        with tarfile.open(aside, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
-            head = json.dumps({"format": FORMAT, "files": digests, **content}).encode()
-            _add(tar, ROWS, head)
-            for name, file in sorted(files.items()):
-                _add(tar, f"{FILES}/{name}", file)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with (
+        aside(path) as part,
+        tarfile.open(part, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar,
+    ):
+        _add(tar, ROWS, json.dumps({"format": FORMAT, "files": digests, **content}).encode())
+        for name, file in sorted(files.items()):
+            _add(tar, f"{FILES}/{name}", file)
     return path.stat().st_size
 
 
@@ -50,12 +47,6 @@ def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
     member.size = source.stat().st_size
     with source.open("rb") as stream:
         tar.addfile(member, stream)
-
-
-def sha256(path: Path) -> str:
-    """Of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read(path: Path, folder: Path) -> dict[str, Any]:

@@ -1,22 +1,19 @@
-"""A study in one file: its runs, metrics, artifacts and registry entries; `unpacking.py` is back.
+"""A study in one file: its runs, metrics, artifacts and registry entries; `unpack.py` is back.
 
-From a database with artifacts on this machine, or from a `mlflow server`, which sends them. Run IDs stay:
-lineage and references hold where it is unpacked.
+From a database with artifacts on this machine. Run IDs stay: lineage and references hold where it is unpacked.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from mlflow.artifacts import download_artifacts, list_artifacts
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session, store
-from sslseg.tracking.capsule import archive, rows, rows_http
+from sslseg.tracking.capsule import archive, rows
 from sslseg.tracking.history import frames
 from sslseg.tracking.runs import PARENT
 
@@ -50,7 +47,7 @@ def _with_upstream(run_ids: Iterable[str], uri: str) -> set[str]:
     while waiting:
         run_id = waiting.pop()
         try:
-            tags = store.retry(lambda run_id=run_id: api.get_run(run_id)).data.tags
+            tags = api.get_run(run_id).data.tags
         except MlflowException:
             raise SslsegError(f"run {run_id} is needed, and not in {store.shown(uri)}") from None
         found.add(run_id)
@@ -59,47 +56,25 @@ def _with_upstream(run_ids: Iterable[str], uri: str) -> set[str]:
     return found
 
 
-def pack(target: str, path: Path, uri: str) -> tuple[int, int]:
+def pack(target: str, path: Path, uri: str, artifacts: Path | None = None) -> tuple[int, int]:
     """Write the archive; returns the numbers of runs and of bytes.
 
+    Args:
+        artifacts: what the server before the database has as its `--artifacts-destination`.
+
     Raises:
-        SslsegError: see `chosen`; or the artifacts are neither on this machine nor behind a server.
+        SslsegError: see `rows.connect` and `chosen`; or the artifacts are not on this machine.
     """
-    run_ids = chosen(target, uri)
-    if uri.startswith(("http:", "https:")):
-        found, schema = rows_http.read(uri, run_ids), rows_http.SCHEMA
-    else:
-        with rows.connect(uri) as (connection, tables, schema):
-            found = rows.read(connection, tables, run_ids)
+    with rows.connect(uri) as (connection, tables, schema):
+        run_ids = chosen(target, uri)
+        found = rows.read(connection, tables, run_ids)
     places = {f"runs/{row['run_uuid']}": row["artifact_uri"] for row in found["runs"]}
     places |= {f"models/{row['model_id']}": row["artifact_location"] for row in found["logged_models"]}
-    with tempfile.TemporaryDirectory(dir=path.resolve().parent, prefix=".pack-") as scratch:
-        files: dict[str, Path] = {}
-        for prefix, place in places.items():
-            files |= _files(prefix, _local(place, Path(scratch) / prefix, uri))
-        content = {"schema": schema, "rows": rows.portable(found)}
-        return len(run_ids), archive.write(path, content, files)
-
-
-def _local(place: str, scratch: Path, uri: str) -> Path:
-    """The folder of artifacts: where it is, or a copy in `scratch`."""
-    if folder := store.local_path(place):
-        return folder
-    if not uri.startswith(("http:", "https:")):
-        raise SslsegError(
-            f"{place}: the artifacts are not on this machine; MLFLOW_TRACKING_URI=http://… names the server "
-            "that hands them out"
-        )
-    scratch.mkdir(parents=True)
-    try:
-        if not store.retry(lambda: list_artifacts(artifact_uri=place, tracking_uri=uri)):
-            return scratch  # a run that logged no file; asking for its folder would be an error
-        got = store.retry(
-            lambda: download_artifacts(artifact_uri=place, dst_path=str(scratch), tracking_uri=uri)
-        )
-    except (MlflowException, OSError) as error:
-        raise SslsegError(f"{place} cannot be downloaded: {error}") from error
-    return Path(got)
+    files: dict[str, Path] = {}
+    for prefix, place in places.items():
+        files |= _files(prefix, rows.folder(place, artifacts))
+    content = {"schema": schema, "rows": rows.portable(found)}
+    return len(run_ids), archive.write(path, content, files)
 
 
 def _files(prefix: str, folder: Path) -> dict[str, Path]:

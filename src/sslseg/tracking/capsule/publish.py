@@ -7,13 +7,10 @@ out of the whole store; encoders are listed, with digests, and cannot be fetched
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sslseg.config import names
-from sslseg.config.names import SslsegError
-from sslseg.tracking import store
 from sslseg.tracking.capsule import archive, pack, rows
 from sslseg.tracking.history import frames
 from sslseg.tracking.runs import RUN_NAME
@@ -45,23 +42,17 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     return row | texts | blank
 
 
-def publish(target: str, path: Path, uri: str) -> tuple[int, int]:
-    """Write the archive; returns the numbers of runs and of bytes.
-
-    Raises:
-        SslsegError: see `packing.chosen`; or the store is a server, which does not hand out rows.
-    """
-    if uri.startswith(("http:", "https:")):
-        raise SslsegError(f"{store.shown(uri)}: wanted the database itself, as sqlite:///…")
-    run_ids = pack.chosen(target, uri)
+def publish(target: str, path: Path, uri: str, artifacts: Path | None = None) -> tuple[int, int]:
+    """Write the archive; returns the numbers of runs and of bytes. See `pack.pack`."""
     with rows.connect(uri) as (connection, tables, schema):
+        run_ids = pack.chosen(target, uri)
         found = rows.read(connection, tables, run_ids)
-    with tempfile.TemporaryDirectory() as scratch:
-        files = {}
-        for run_id in run_ids:
-            for name in KEPT:
-                kept = frames.artifact(run_id, name, Path(scratch) / run_id, uri)
-                if kept is not None:
-                    files[f"runs/{run_id}/{name}"] = kept
-        content = {"schema": schema, "rows": public(found)}
-        return len(run_ids), archive.write(path, content, files)
+    places = {(row["run_uuid"], name): row["artifact_uri"] for row in found["runs"] for name in KEPT}
+    files = {
+        f"runs/{run_id}/{name}": rows.folder(place, artifacts) / name
+        for (run_id, name), place in places.items()
+    }
+    content = {"schema": schema, "rows": public(found)}
+    return len(run_ids), archive.write(
+        path, content, {k: file for k, file in files.items() if file.is_file()}
+    )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlparse
 
 import sqlalchemy
 from sqlalchemy import Connection, MetaData, Table, select
@@ -45,6 +46,7 @@ CHOSEN_BY = {
 }
 CHUNK = 500
 DRIVER = "postgresql+psycopg://"
+PROXY = "mlflow-artifacts"
 PLACES = {"experiments": "artifact_location", "runs": "artifact_uri", "logged_models": "artifact_location",
           "model_versions": "storage_location"}  # fmt: skip
 
@@ -57,7 +59,10 @@ def connect(uri: str) -> Iterator[tuple[Connection, dict[str, Table], str]]:
         SslsegError: another kind of store, or a schema that this was not tested with.
     """
     if store.sqlite_path(uri) is None and not uri.startswith(DRIVER):
-        raise SslsegError(f"{uri.partition(':')[0]}: wanted sqlite:///…, {DRIVER}… or, to pack, http(s)://…")
+        raise SslsegError(
+            f"{uri.partition(':')[0]}: wanted the database itself, as MLFLOW_TRACKING_URI=sqlite:///… or {DRIVER}…: "
+            "a server does not hand out its rows. A server's machine has both, and --artifacts names its files"
+        )
     engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool)
     with engine.begin() as connection:
         schema = connection.execute(sqlalchemy.text("select version_num from alembic_version")).scalar()
@@ -109,6 +114,26 @@ def portable(rows: Rows) -> Rows:
     for row in out["datasets"]:
         row["dataset_source"] = Path(row["dataset_source"]).name
     return out
+
+
+def folder(location: str, artifacts: Path | None) -> Path:
+    """The folder on this machine that an artifact address means.
+
+    Args:
+        artifacts: the --artifacts-destination of the server that made the address, if one did.
+
+    Raises:
+        SslsegError: it lies elsewhere.
+    """
+    parsed = urlparse(location)
+    if parsed.scheme == PROXY and artifacts:
+        return artifacts / unquote(parsed.path).lstrip("/")
+    if found := store.local_path(location):
+        return found
+    raise SslsegError(
+        f"{location}: these artifacts are not on this machine. Where a server hands them out, "
+        "--artifacts names its --artifacts-destination, on the server's own machine"
+    )
 
 
 def check(rows: Rows, tables: Mapping[str, Table]) -> None:

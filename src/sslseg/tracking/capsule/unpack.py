@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlparse
 
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
@@ -25,7 +24,6 @@ SHARED = frozenset(
     {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
 )
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-PROXY = "mlflow-artifacts"
 
 
 @dataclass
@@ -40,20 +38,7 @@ class Target:
 
     def location(self, name: str, number: int) -> str:
         """Where a new experiment's artifacts are, as the store writes it."""
-        return f"{PROXY}:/{number}" if self.proxy else str(self.root / store._folder(name))
-
-    def folder(self, location: str) -> Path:
-        """That place, or one below it, on this machine.
-
-        Raises:
-            SslsegError: it is neither.
-        """
-        parsed = urlparse(location)
-        if parsed.scheme == PROXY and self.proxy:
-            return self.root / unquote(parsed.path).lstrip("/")
-        if folder := store.local_path(location):
-            return folder
-        raise SslsegError(f"{location}: artifacts there cannot be written from here")
+        return f"{rows.PROXY}:/{number}" if self.proxy else str(self.root / store._folder(name))
 
 
 def unpack(path: Path, uri: str, artifacts: Path | None = None) -> list[str]:
@@ -172,7 +157,7 @@ def _same_datasets(connection: Connection, table: Table, found: rows.Rows) -> No
 def _move(source: Path, target: Target, location: str) -> None:
     if not source.is_dir():
         return
-    folder = target.folder(location)
+    folder = rows.folder(location, target.root if target.proxy else None)
     if folder.exists():
         raise SslsegError(
             f"{folder} is there already, and belongs to no run of this store; `sslseg doctor` shows it"

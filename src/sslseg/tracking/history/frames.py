@@ -25,7 +25,6 @@ from sslseg.tracking.history.sql import UnreadableError
 
 CELLS = "cells.json"  # what a sweep writes: its cells, whichever sweep ran them
 THREADS = 8
-PAGE = 1000
 IDS_A_QUERY = 100
 
 
@@ -112,7 +111,7 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     """
     uri = store.existing(uri)
     try:
-        store.retry(lambda: store.client(uri).get_run(sweep))
+        store.client(uri).get_run(sweep)
     except MlflowException as error:
         raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,9 +124,9 @@ def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Pa
     api = store.client(store.existing(uri))
     parent = path.rpartition("/")[0]
     try:
-        if path not in {f.path for f in store.retry(lambda: api.list_artifacts(run_id, parent or None))}:
+        if path not in {f.path for f in api.list_artifacts(run_id, parent or None)}:
             return None
-        return Path(store.retry(lambda: api.download_artifacts(run_id, path, str(folder))))
+        return Path(api.download_artifacts(run_id, path, str(folder)))
     except (MlflowException, OSError):  # its files are not on this machine
         return None
 
@@ -149,16 +148,16 @@ def _fast(uri: str) -> Any:
 def _experiment(given: str, uri: str) -> str:
     api = store.client(uri)
     try:
-        found = store.retry(lambda: api.get_experiment_by_name(given))
+        found = api.get_experiment_by_name(given)
     except MlflowException as error:
         raise names.SslsegError(f"experiment {given!r}: {error.message}") from None
     if found is None and given.isdigit():
         try:
-            found = store.retry(lambda: api.get_experiment(given))
+            found = api.get_experiment(given)
         except MlflowException:
             found = None
     if found is None or found.lifecycle_stage != "active":
-        there = ", ".join(sorted(e.name for e in store.retry(api.search_experiments)))
+        there = ", ".join(sorted(e.name for e in api.search_experiments()))
         raise names.SslsegError(f"experiment {given!r}: not in {store.shown(uri)}; there is {there}")
     return found.experiment_id
 
@@ -202,20 +201,8 @@ def _record(run: Any) -> Record:
 
 
 def _search(uri: str, experiment_id: str | None, where: str) -> list:
-    api = store.client(uri)
-    places = (
-        [experiment_id] if experiment_id else [e.experiment_id for e in store.retry(api.search_experiments)]
-    )
-    found, token = [], None
-    while places:  # a server's account may see none
-        page = store.retry(
-            lambda token=token: api.search_runs(places, where, max_results=PAGE, page_token=token)
-        )
-        found += page
-        token = page.token
-        if not token:
-            break
-    return found
+    places = [experiment_id] if experiment_id else store.experiments(uri)
+    return store.client(uri).search_runs(places, where)
 
 
 def _points_by_client(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
@@ -223,7 +210,7 @@ def _points_by_client(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> 
 
     def read(pair: tuple[str, str]) -> list[tuple]:
         run_id, key = pair
-        history = store.retry(lambda: api.get_metric_history(run_id, key))
+        history = api.get_metric_history(run_id, key)
         return [(run_id, key, m.step, m.timestamp, as_logged(m.value)) for m in history]
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import shutil
 import tempfile
@@ -14,8 +13,10 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import caches
+from sslseg.config.files import aside, sha256
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.tracking import store
+from sslseg.tracking.client import retry
 
 
 def folder(model: Any, cache: str | Path = "", uri: str | None = None) -> Path:
@@ -72,10 +73,8 @@ def _hashed(file: Path, model: Any) -> str:
 
 def _keep(model: Any, path: Path, uri: str | None) -> None:
     """Download into `path`, which is there whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-        got = _download(model, "", Path(scratch), uri)
-        shutil.copytree(got, path.with_suffix(".part"), dirs_exist_ok=True)
-        path.with_suffix(".part").rename(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, aside(path) as part:
+        shutil.copytree(_download(model, "", Path(scratch), uri), part)
 
 
 def _download(model: Any, name: str, scratch: Path, uri: str | None) -> Path:
@@ -84,9 +83,7 @@ def _download(model: Any, name: str, scratch: Path, uri: str | None) -> Path:
     place = f"{model.artifact_location}/{name}" if name else model.artifact_location
     uri = store.tracking_uri(uri)
     try:
-        got = store.retry(
-            lambda: download_artifacts(artifact_uri=place, dst_path=str(scratch), tracking_uri=uri)
-        )
+        got = retry(download_artifacts, artifact_uri=place, dst_path=str(scratch), tracking_uri=uri)
     except (MlflowException, OSError) as error:
         raise EncoderError(
             f"run {model.source_run_id}: missing artifact, {place} cannot be downloaded ({error})"
@@ -102,8 +99,7 @@ def digest(file: Path) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _digest(file: str, size: int, changed: int) -> str:
-    with open(file, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return sha256(file)
 
 
 def read_config(folder: Path) -> dict:

@@ -154,23 +154,14 @@ def logged_models(run: Any, uri: str | None = None) -> list:
 
     One whose writer was killed stays PENDING for ever; it is left out, as a FAILED one is.
     """
-    api = store.client(uri)
-    found, token = [], None
-    while True:
-        page = store.retry(
-            lambda token=token: api.search_logged_models(
-                [run.info.experiment_id], f"source_run_id = '{run.info.run_id}'", page_token=token
-            )
-        )
-        found += [model for model in page if model.status == LoggedModelStatus.READY]
-        token = page.token
-        if not token:
-            return found
+    mine = f"source_run_id = '{run.info.run_id}'"
+    found = store.client(uri).search_logged_models([run.info.experiment_id], mine)
+    return [model for model in found if model.status == LoggedModelStatus.READY]
 
 
 def _model(reference: str, model_id: str, uri: str | None) -> Any:
     try:
-        return store.retry(lambda: store.client(uri).get_logged_model(model_id))
+        return store.client(uri).get_logged_model(model_id)
     except MlflowException as error:
         raise EncoderError(
             f"{reference}: there is no model {model_id}; it was deleted, or never logged here{store.denied(error)}"
@@ -181,8 +172,8 @@ def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> A
     api, name = store.client(uri), parts["name"]
     try:
         if parts.get("alias"):
-            return store.retry(lambda: api.get_model_version_by_alias(name, parts["alias"]))
-        return store.retry(lambda: api.get_model_version(name, parts["version"]))
+            return api.get_model_version_by_alias(name, parts["alias"])
+        return api.get_model_version(name, parts["version"])
     except MlflowException:
         pass
     raise EncoderError(f"{reference}: {_why_no_version(name, parts, uri)}")
@@ -191,12 +182,12 @@ def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> A
 def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) -> str:
     """What is there instead of the version or alias that was asked for."""
     api = store.client(uri)
-    found = store.retry(lambda: api.search_model_versions(f"name = '{name}'"))
+    found = api.search_model_versions(f"name = '{name}'")
     gone = _deleted(name, parts["version"], uri) if parts.get("version") else None
     if not found and not gone:
         return f"nothing is registered as {name!r}; `sslseg encoders` lists what there is"
     if parts.get("alias"):
-        aliases = sorted(store.retry(lambda: api.get_registered_model(name)).aliases)
+        aliases = sorted(api.get_registered_model(name).aliases)
         return f"{name!r} has no such alias; it has {', '.join(aliases) or 'none'}"
     there = ", ".join(f"{v.version} (run {v.run_id})" for v in sorted(found, key=lambda v: int(v.version)))
     what = "was never made"
@@ -207,10 +198,6 @@ def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) ->
 
 def _deleted(name: str, version: str, uri: str | None) -> Any | None:
     """The logged model that a deleted version was made of: the version's number stays on it."""
-    api = store.client(uri)
-    where = [e.experiment_id for e in store.retry(api.search_experiments)]
-    if not where:  # none that this account may read
-        return None
     mark = f'%"name": "{name}", "version": "{version}"%'
-    found = store.retry(lambda: api.search_logged_models(where, f"tags.`{VERSIONS}` LIKE '{mark}'"))
+    found = store.client(uri).search_logged_models(store.experiments(uri), f"tags.`{VERSIONS}` LIKE '{mark}'")
     return found[0] if found else None

@@ -91,18 +91,13 @@ def law(resolved: Resolved | None) -> dict | None:
 def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str, str]]:
     """Every registered model of `kind`, newest first: name, version, aliases, run_id, model_id, its tags."""
     api = store.client(uri)
+    registered = {r.name: r for r in api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")}
+    found = [v for v in api.search_model_versions() if v.name in registered]  # one question, not one a model
     rows = []
-    for registered in store.retry(
-        lambda: api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")
-    ):
-        aliases: dict[str, list[str]] = {}
-        for alias, version in registered.aliases.items():
-            aliases.setdefault(str(version), []).append(alias)
-        found = store.retry(lambda name=registered.name: api.search_model_versions(f"name = '{name}'"))
-        for version in sorted(found, key=lambda v: -int(v.version)):
-            rows.append(
-                {"name": version.name, "version": str(version.version), "run_id": version.run_id,
-                 "aliases": ", ".join(sorted(aliases.get(str(version.version), ()))),
-                 "model_id": references.model_id_of(version), **version.tags}
-            )  # fmt: skip
+    for version in sorted(found, key=lambda v: (v.name, -int(v.version))):
+        aliases = [a for a, n in registered[version.name].aliases.items() if str(n) == str(version.version)]
+        rows.append(
+            {"name": version.name, "version": str(version.version), "run_id": version.run_id,
+             "aliases": ", ".join(sorted(aliases)), "model_id": references.model_id_of(version), **version.tags}
+        )  # fmt: skip
     return rows

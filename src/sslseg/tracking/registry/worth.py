@@ -29,15 +29,15 @@ def put(model_id: str, sentence: str, uri: str | None = None) -> int:
     """
     api = store.client(uri)
     try:
-        model = store.retry(lambda: api.get_logged_model(model_id))
+        model = api.get_logged_model(model_id)
     except MlflowException:
         return 0
-    found = store.retry(lambda: api.search_model_versions(f"run_id = '{model.source_run_id}'"))
+    found = api.search_model_versions(f"run_id = '{model.source_run_id}'")
     mine = [v for v in found if references.model_id_of(v) == model_id]
     for version in mine:
         text = lead(version.description or "", sentence)
         if text != version.description:
-            store.retry(lambda v=version, t=text: api.update_model_version(v.name, v.version, t))
+            api.update_model_version(version.name, version.version, text)
     with contextlib.suppress(MlflowException):  # a model that is not READY any more takes no tag
-        store.retry(lambda: api.set_logged_model_tags(model_id, {names.MODEL_WORTH: sentence}))
+        api.set_logged_model_tags(model_id, {names.MODEL_WORTH: sentence})
     return len(mine)

@@ -93,7 +93,7 @@ def log_model(
     }  # fmt: skip
     _check_name(name)
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
-    upstream = store.retry(lambda: run.client.get_run(run.id)).data.tags.get(names.TAG_UPSTREAM_RUN, "")
+    upstream = run.client.get_run(run.id).data.tags.get(names.TAG_UPSTREAM_RUN, "")
     facts[names.MODEL_UPSTREAM] = upstream
     model = _logged(run, facts) or _log(
         run, Path(folder), kind, facts, card, "-".join([kind, role, *_epoch_word(epoch)])
@@ -138,16 +138,14 @@ def _logged(run: Run, facts: dict[str, str]) -> Any | None:
         f"source_run_id = '{run.id}'",
         *(f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]),
     ]
-    found = store.retry(lambda: run.client.search_logged_models([run.experiment_id], " and ".join(clauses)))
+    found = run.client.search_logged_models([run.experiment_id], " and ".join(clauses))
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
 def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -> Any:
     api = run.client
-    model = store.retry(
-        lambda: api.create_logged_model(
-            run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
-        )
+    model = api.create_logged_model(
+        run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
     )
     try:
         with tempfile.TemporaryDirectory() as scratch:
@@ -156,13 +154,13 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -
             flavor.save_model(place, entry, folder=folder, kind=kind)
             if card:
                 (place / CARD_FILE).write_text(card)
-            store.retry(lambda: api.log_model_artifacts(model.model_id, str(place)))
+            api.log_model_artifacts(model.model_id, str(place))
             _check_arrived(api, model.model_id, place)
     except BaseException:
         with contextlib.suppress(Exception):  # else it stays PENDING, which nobody reads: see `doctor`
-            store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED))
+            api.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
         raise
-    store.retry(lambda: api.finalize_logged_model(model.model_id, LoggedModelStatus.READY))
+    api.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return model
 
 
@@ -172,7 +170,7 @@ def _check_arrived(api: Any, model_id: str, place: Path) -> None:
     Raises:
         EncoderError: an upload was cut without a word of it.
     """
-    stored = {f.path: f.file_size for f in store.retry(lambda: api.list_logged_model_artifacts(model_id))}
+    stored = {f.path: f.file_size for f in api.list_logged_model_artifacts(model_id)}
     for file in (f for f in place.iterdir() if f.is_file()):
         wanted, got = file.stat().st_size, stored.get(file.name)
         if got != wanted:
@@ -183,33 +181,31 @@ def _check_arrived(api: Any, model_id: str, place: Path) -> None:
 
 def _link(run: Run, model_id: str, step: int) -> None:
     """Make the model an output of its run, once: the run may have been interrupted before or after it."""
-    outputs = store.retry(lambda: run.client.get_run(run.id)).outputs
+    outputs = run.client.get_run(run.id).outputs
     if model_id not in {m.model_id for m in (outputs.model_outputs if outputs else ())}:
-        store.retry(lambda: run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)]))
+        run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)])
 
 
 def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
     api = run.client
     with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
         try:
-            store.retry(lambda: api.get_registered_model(name))
+            api.get_registered_model(name)
         except MlflowException:
             tags = {names.MODEL_KIND: kind}
-            store.retry(lambda: api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind]))
+            api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind])
         source = f"models:/{model_id}"
-        there = store.retry(lambda: api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'"))
+        there = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
         made = [v.version for v in there if v.source == source]  # by this run, before it was interrupted
-        version = made[0] if made else store.retry(
-            lambda: api.create_model_version(
+        version = made[0] if made else api.create_model_version(
                 name, source, run.id, tags=facts, description=card[:TEXT_LIMIT], model_id=model_id
-            )
-        ).version  # fmt: skip
+            ).version  # fmt: skip
         if alias:
-            store.retry(lambda: api.set_registered_model_alias(name, alias, version))
+            api.set_registered_model_alias(name, alias, version)
         # what the UI shows beside the model, and all that is left when the version is deleted; written last,
         # since it says that there is nothing left to do
         mark = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
-        store.retry(lambda: api.set_logged_model_tags(model_id, mark))
+        api.set_logged_model_tags(model_id, mark)
 
 
 def alias_of(text: str) -> str:

@@ -1,0 +1,50 @@
+"""Files of any kind: their digest, and writing one whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def sha256(path: Path | str) -> str:
+    """Of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def aside(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """A free name beside `path` for a file or folder, which takes the place of `path` when the block ends well.
+
+    Its ending is that of `path`; `tempfile` would lock other users out of it. What a failed block wrote is removed.
+
+    Args:
+        durable: a file is forced to disk before the rename and the rename after it, so that a loss of power leaves
+            `path` old or new, never half.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
+    try:
+        yield part
+        if durable:
+            _force(part, os.O_RDWR)
+        os.replace(part, path)
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+    if durable and os.name == "posix":  # the rename itself is an entry of the folder
+        _force(path.parent, os.O_RDONLY)
+
+
+def _force(path: Path, mode: int) -> None:
+    number = os.open(path, mode)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

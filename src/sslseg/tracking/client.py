@@ -1,0 +1,67 @@
+"""MLflow's client, which waits for a busy store and reads every page of a search."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from mlflow import MlflowClient
+
+T = TypeVar("T")
+RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
+_TRANSIENT = re.compile(
+    r"database (table )?is locked|deadlock|could not serialize|connection (refused|reset|aborted)|"
+    r"too many connections",
+    re.IGNORECASE,
+)
+
+
+class Client:
+    """Every method of an MlflowClient: tried again by `retry`; a `search_…` gives the list of all pages."""
+
+    def __init__(self, api: MlflowClient):
+        self._api = api
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = partial(retry, getattr(self._api, name))
+        return partial(_every_page, call) if name.startswith("search_") else call
+
+
+def _every_page(search: Callable[..., Any], *given: Any, **named: Any) -> list[Any]:
+    found, token = [], None
+    while given[:1] != ([],):  # no experiments: a server's account may see none
+        page = search(*given, page_token=token, **named)
+        found += page
+        token = page.token
+        if not token:
+            break
+    return found
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help: a database that is locked, busy or away.
+
+    A tracking server is left out: MLflow's client has tried again for minutes by itself.
+    """
+    text = str(error)
+    return bool(_TRANSIENT.search(text)) and "max retries exceeded" not in text.lower()
+
+
+def retry(
+    action: Callable[..., T], *given: Any, sleep: Callable[[float], None] = time.sleep, **named: Any
+) -> T:
+    """Call `action`; on a locked or absent store again, after 0.1, 0.2, 0.4 … s (at most 10 s, jittered)."""
+    waited, pause = 0.0, 0.1
+    while True:
+        try:
+            return action(*given, **named)
+        except Exception as error:
+            if waited >= RETRY_SECONDS or not is_transient(error):
+                raise
+        delay = pause * (0.5 + random.random())  # spreads workers; touches no result
+        sleep(delay)
+        waited, pause = waited + delay, min(2 * pause, 10.0)
