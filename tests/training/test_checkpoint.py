@@ -123,6 +123,7 @@ def test_what_a_killed_writer_left_is_swept_up(tmp_path):
     (tmp_path / "step-0000000020.safetensors.part").write_bytes(b"half")
     (tmp_path / "step-0000000020.safetensors").write_bytes(b"no sidecar yet")
     (tmp_path / "step-0000000015.json.part").write_bytes(b"{")
+    (tmp_path / ".part-0123456789ab-step-0000000015.json").write_bytes(b"{")
     assert same(checkpoint.latest(tmp_path), 10)
     save(tmp_path, 15)
     assert sorted(f.name for f in tmp_path.iterdir()) == [

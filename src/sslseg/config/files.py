@@ -33,7 +33,7 @@ def aside(path: Path, *, durable: bool = False) -> Iterator[Path]:
         yield part
         if durable:
             _force(part, os.O_RDWR)
-        os.replace(part, path)
+        part.replace(path)
     finally:
         if part.is_dir():
             shutil.rmtree(part, ignore_errors=True)

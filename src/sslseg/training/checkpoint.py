@@ -82,11 +82,11 @@ def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict, 
 def _prune(folder: Path, newest: str, keep: int) -> None:
     stems = [sidecar.stem for sidecar in _sidecars(folder) if sidecar.stem <= newest]
     wanted = set(stems[-keep:])
-    gone = [
-        f for f in sorted(folder.glob("step-*")) if f.name.split(".")[0] not in wanted
-    ]  # a .json comes first
-    for file in [*gone, *folder.glob(".part-*")]:
-        file.unlink(missing_ok=True)
+    for part in [*folder.glob(".part-*"), *folder.glob("*.part")]:  # as they are named now, and were before
+        part.unlink(missing_ok=True)
+    for file in sorted(folder.glob("step-*")):  # .json sorts before .safetensors: sidecars go first
+        if file.name.split(".")[0] not in wanted:
+            file.unlink(missing_ok=True)
 
 
 def _read(sidecar_file: Path) -> Checkpoint:
