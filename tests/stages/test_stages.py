@@ -13,7 +13,7 @@ import pytest
 
 from sslseg import execute
 from sslseg.config import flags, names, params
-from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError
+from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError, EncoderError
 from sslseg.data import subsets, training_set
 from sslseg.plans.jobs import Outcome
 from sslseg.stages import sweep
@@ -207,6 +207,15 @@ def test_one_slice_a_batch_of_two_and_a_class_that_is_not_there(tiny: Tiny, stor
     assert np.isfinite(run.data.metrics["train/loss"])
     assert {f"test/iou/{c}" for c in ("RV", "MYO", "LV")} <= set(run.data.metrics)
     assert len(client().download_artifacts(run_id, "subset.csv")) > 0
+
+
+@pytest.mark.parametrize(("stage", "size"), [(PRETRAIN, 64), (FINETUNE, 64), (FINETUNE, 160)])
+def test_a_network_of_one_size_is_refused_in_words(stage: str, size: int, tiny: Tiny, store: str):
+    """Of 160 pixels: for views of another size, and for slices of 64 pixels even with views of 160."""
+    with pytest.raises(
+        EncoderError, match="test_coatnet cannot read an image of 64 x 64 pixels: it reads .* 160 x 160 alone"
+    ):
+        tiny.run(stage, architecture="test_coatnet", image_size=size)
 
 
 # ---------------------------------------------------------------- bad files

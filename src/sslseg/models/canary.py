@@ -7,6 +7,7 @@ release of timm, smp or torch that builds, names or computes something else is f
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -108,6 +109,7 @@ def canary(
     channels: int,
     seed: int = 0,
     features: Callable[[nn.Module, torch.Tensor], torch.Tensor] | None = None,
+    size: int = CANARY_SIZE,
 ) -> torch.Tensor:
     """Features of a fixed batch: the deepest trunk map in evaluation mode, averaged over space.
 
@@ -115,6 +117,7 @@ def canary(
         model: a timm encoder, or a U-Net whose `encoder` is one (its decoder is not run).
         channels: input channels.
         features: model, batch -> [4, F]; None: the deepest trunk map, averaged over space.
+        size: side of the batch's images, pixels.
 
     Returns:
         float32 [4, F].
@@ -122,7 +125,7 @@ def canary(
     Raises:
         EncoderError: the features are NaN or infinite, or the network offers no trunk map.
     """
-    noise = streams.stream(seed, "canary").standard_normal((IMAGES, channels, CANARY_SIZE, CANARY_SIZE))
+    noise = streams.stream(seed, "canary").standard_normal((IMAGES, channels, size, size))
     where = next(model.parameters()).device
     batch = torch.from_numpy(noise).float().to(where)
     modes = [(module, module.training) for module in model.modules()]
@@ -139,12 +142,14 @@ def canary(
     return found
 
 
-def _deepest(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+def _deepest(model: nn.Module, batch: torch.Tensor, width: int = 0) -> torch.Tensor:
+    """Of the trunk's last map; of the last that is `width` channels wide where a network has some behind it."""
     if hasattr(model, "encoder"):
         return model.encoder(batch)[-1].mean(dim=(2, 3))
     if not hasattr(model, "forward_intermediates"):
         raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
-    return model.forward_intermediates(batch, intermediates_only=True)[-1].mean(dim=(2, 3))
+    maps = model.forward_intermediates(batch, intermediates_only=True)
+    return [m for m in maps if width in (0, m.shape[1])][-1].mean(dim=(2, 3))
 
 
 def same_features(
@@ -155,7 +160,11 @@ def same_features(
     Raises:
         EncoderError: features of the canary batch differ by more than 1e-6 of their scale.
     """
-    sent, arrived = canary(donor, channels, seed), canary(consumer, channels, seed)
+    width = consumer.encoder.out_channels[-1] if hasattr(consumer, "encoder") else 0
+    features = functools.partial(_deepest, width=width)
+    size = _size(donor, channels)
+    sent = canary(donor, channels, seed, features, size)
+    arrived = canary(consumer, channels, seed, features, size)
     if sent.shape != arrived.shape:
         raise EncoderError(f"{context}: wanted features {tuple(sent.shape)}, got {tuple(arrived.shape)}")
     gap, scale = (sent - arrived).abs().max().item(), max(1.0, sent.abs().max().item())
@@ -163,3 +172,12 @@ def same_features(
         raise EncoderError(
             f"{context}: features of a fixed batch differ by {gap:.3g} (allowed {SAME * scale:.3g})"
         )
+
+
+def _size(model: nn.Module, channels: int) -> int:
+    """Side of an image that the network reads: the canary's, or the one it is made for."""
+    try:
+        canary(model, channels)
+    except (AssertionError, RuntimeError):
+        return int(model.pretrained_cfg["input_size"][1])
+    return CANARY_SIZE

@@ -21,9 +21,8 @@ from torch import nn
 
 from sslseg.config.names import EncoderError, quoted
 from sslseg.data import streams
-from sslseg.models import canary, folders
+from sslseg.models import canary, cpu, folders
 from sslseg.models.audit import audit
-from sslseg.models.cpu import convolution
 
 CLASSIFIER = 0  # num_classes: an encoder has none
 CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
@@ -62,7 +61,7 @@ def _create(architecture: str, channels: int) -> nn.Module:
         raise EncoderError(
             f"architecture: timm cannot build {architecture!r} without head for {channels} channels: {error}"
         ) from error
-    convolution.lighten(net)
+    cpu.lighten(net)
     return net
 
 

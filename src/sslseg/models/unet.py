@@ -15,10 +15,9 @@ from torch import nn
 
 from sslseg.config.names import EncoderError, ParamError
 from sslseg.data import streams
-from sslseg.models import encoder
+from sslseg.models import cpu, encoder
 from sslseg.models.audit import audit, check_equal
 from sslseg.models.canary import same_features
-from sslseg.models.cpu import convolution, decoder
 from sslseg.models.encoder import State
 from sslseg.models.heads import kaiming_uniform
 
@@ -84,13 +83,12 @@ def empty(architecture: str, channels: int, classes: int, decoder_channels: Sequ
                 f"tu-{architecture}", encoder_weights=None, encoder_depth=DEPTH, in_channels=channels,
                 classes=classes, decoder_channels=tuple(decoder_channels), decoder_interpolation="nearest",
             )  # fmt: skip
-    except (ValueError, RuntimeError, AttributeError, AssertionError, KeyError, TypeError) as error:
+    except (ValueError, RuntimeError, AttributeError, AssertionError, LookupError, TypeError) as error:
         raise EncoderError(
             f"{architecture} cannot be the encoder of a U-Net: {error} (wanted a CNN whose maps halve stage "
             "by stage, such as resnet50 or tf_efficientnet_lite0)"
         ) from error
-    decoder.lighten(net)
-    convolution.lighten(net)
+    cpu.lighten(net)
     return net
 
 
@@ -114,11 +112,16 @@ def trunk_names(net: smp.Unet) -> dict[str, str]:
 
 @functools.lru_cache(maxsize=8)
 def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """timm flattens `a.0.b` to `a_0.b`, so names are compared with dots and underscores as one."""
+    """timm flattens `a.0.b` to `a_0.b`, or puts `model.` before all, so names are compared without either."""
     flat: dict[str, list[str]] = {}
     for outer in encoder.skeleton(architecture, channels).state_dict():
         flat.setdefault(outer.replace(".", "_"), []).append(outer)
-    found = {inner: flat.get(inner.replace(".", "_"), []) for inner in trunk}
+    wrapper = trunk[0].partition(".")[0] + "."
+    bare = trunk[0].replace(".", "_") in flat or not all(inner.startswith(wrapper) for inner in trunk)
+    found = {
+        inner: flat.get((inner if bare else inner.removeprefix(wrapper)).replace(".", "_"), [])
+        for inner in trunk
+    }
     astray = [inner for inner, outers in found.items() if len(outers) != 1]
     if astray:
         raise EncoderError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from sslseg.data import subsets, training_set
 from sslseg.data.subsets import Manifest
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
-from sslseg.models import segmenter, unet
+from sslseg.data.views.render import MULTIPLE
+from sslseg.models import segmenter, sizes, unet
 from sslseg.scoring import slices
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
@@ -107,12 +109,22 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
     """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
     classes, channels = len(data.store.classes), data.store.channels
     if source.state is None:
-        return unet.scratch(source.architecture, channels, classes, p.decoder, seed=p.seed)
-    net, carried = unet.build(
-        source.state, source.config, classes=classes, decoder_channels=p.decoder, seed=p.seed
-    )
-    unet.check_canary(source.state, source.config, net, carried)
+        net, carried = unet.scratch(source.architecture, channels, classes, p.decoder, seed=p.seed)
+    else:
+        net, carried = unet.build(
+            source.state, source.config, classes=classes, decoder_channels=p.decoder, seed=p.seed
+        )
+        unet.check_canary(source.state, source.config, net, carried)
+    sizes.check(net, source.architecture, channels, [(p.image_size, p.image_size), *_extremes(data)])
     return net, carried
+
+
+def _extremes(data: Inputs) -> list[tuple[int, int]]:
+    """The smallest and the largest padded slice that the network will be validated or tested on."""
+    rows = np.concatenate([data.labelled["val"], data.labelled["test"]])
+    sides = [-(-data.store.index[c].to_numpy()[rows] // MULTIPLE) * MULTIPLE for c in ("height", "width")]
+    shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)
+    return [shapes[0], shapes[-1]] if shapes else []
 
 
 def _fit(

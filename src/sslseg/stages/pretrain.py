@@ -14,7 +14,7 @@ from sslseg.config.params import Pretrain
 from sslseg.data import streams, training_set
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
-from sslseg.models import audit, canary
+from sslseg.models import audit, canary, sizes
 from sslseg.models import encoder as encoders
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
@@ -82,9 +82,11 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
 def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
     """The encoder, bit-equal to its upstream, or fresh from the initialisation stream."""
     if source.state is None:
-        return encoders.build(source.architecture, data.store.channels, p.seed)
-    encoder = encoders.from_state(source.state, source.config)
-    audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
+        encoder = encoders.build(source.architecture, data.store.channels, p.seed)
+    else:
+        encoder = encoders.from_state(source.state, source.config)
+        audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
+    sizes.check(encoder, source.architecture, data.store.channels, [(p.image_size, p.image_size)])
     return encoder
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sslseg.config.names import ParamError
 from sslseg.config.params import Machine
+from sslseg.models import cpu
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,7 @@ def of(p: Machine) -> torch.device:
 def name(p: object) -> str:
     """What the manifest calls the device; a stage without the knob uses the CPU."""
     if getattr(p, "device", "cpu") == "cpu" or of(p).type == "cpu":
-        return "cpu"
+        return "cpu" if cpu.active() else "cpu, plain kernels"
     import torch
 
     return f"cuda: {torch.cuda.get_device_name()}"

@@ -10,7 +10,7 @@ from timm.optim import Lars
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from sslseg.models.cpu.adam import ChannelsLastAdam
+from sslseg.models import cpu
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
@@ -40,7 +40,7 @@ def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust
 
 def adam(named: Named, *, lr: float) -> torch.optim.Adam:
     """Adam in one fused kernel; no weight decay, betas (0.9, 0.999) (original fine-tuning)."""
-    return ChannelsLastAdam([p for _, p in named], lr=lr, fused=True)
+    return cpu.fused_adam([p for _, p in named], lr)
 
 
 def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -39,7 +39,10 @@ def pays(images: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
     if images.device.type != "cpu" or images.dtype != weight.dtype:
         return False
     kernel = weight.shape[2]
-    side = max(_sides(images, kernel, stride, padding))
+    sides = _sides(images, kernel, stride, padding)
+    side = max(sides)
+    if min(sides) < 1:  # conv2d says what is wrong
+        return False
     if kernel == 1:
         return side <= POINTS and weight.numel() >= WEIGHTS
     return side * CHANNELS <= weight.shape[0] * stride
@@ -64,8 +67,15 @@ class Product(torch.autograd.Function):
         ctx.save_for_backward(patches, weight)
         ctx.place = images.shape, stride, padding, sides
         kernels = _matrix(weight).t()
-        out = patches @ kernels if bias is None else torch.addmm(bias, patches, kernels)
-        return out.view(images.shape[0], *sides, weight.shape[0]).permute(0, 3, 1, 2)
+        shape = (images.shape[0], weight.shape[0], *sides)
+        # What is handed out must be no view: torch refuses to change one in place, as squeeze-and-excitation does.
+        out = torch.empty(shape, dtype=images.dtype, memory_format=torch.channels_last)
+        rows = out.permute(0, 2, 3, 1).view(len(patches), weight.shape[0])
+        if bias is None:
+            torch.mm(patches, kernels, out=rows)
+        else:
+            torch.addmm(bias, patches, kernels, out=rows)
+        return out
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
