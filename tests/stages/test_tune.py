@@ -15,7 +15,7 @@ from sslseg import execute
 from sslseg.config import caches, flags, names, params
 from sslseg.config.names import FINETUNE, ParamError, SslsegError
 from sslseg.data import training_set
-from sslseg.scoring import slices
+from sslseg.scoring import segmentation
 from sslseg.stages import finetune, tune
 from sslseg.stages.tuning import trials
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client, get, numbers
@@ -139,7 +139,7 @@ def test_test_is_never_read(tuned: str, tiny: Tiny, monkeypatch: pytest.MonkeyPa
 
     p = settings(tiny, storage=f"sqlite:///{tiny.cache}/spoilt.db")
     monkeypatch.setattr(training_set, "load", spoilt)
-    monkeypatch.setattr(slices, "evaluate", forbidden)
+    monkeypatch.setattr(segmentation, "evaluate", forbidden)
     monkeypatch.setattr(finetune, "_finish", forbidden)
     found = children(execute.execute(names.TUNE, p))
     values = [[run.data.metrics["trial/value"] for run in runs] for runs in (found, children(tuned))]

@@ -20,7 +20,7 @@ from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
 from sslseg.data.views.render import MULTIPLE
 from sslseg.models import segmenter, sizes, unet
-from sslseg.scoring import slices
+from sslseg.scoring import segmentation
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import cards, curves, results
@@ -138,13 +138,13 @@ def _fit(
     """Run the loop; returns the validation curve with {"step", "iou", "state"} of the best."""
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
-    held = slices.prepare(data.store, fixed, data.intensity, device=device)
+    held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     training = loop.finetuning(net, p, device=device)
     progress = curves.Progress.start(folder, training, run)
 
     def validate(step: int) -> None:
-        found = slices.evaluate_prepared(
+        found = segmentation.evaluate_prepared(
             net, held, classes=data.store.classes, absent=p.absent, device=device
         )
         run.log({f"val/{key}": value for key, value in found.summary.items()}, step)
@@ -182,7 +182,7 @@ def _fit(
 def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:
     """Test the last and the best network, once if they are one; register the best and its encoder."""
     test = functools.partial(
-        slices.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
+        segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
         absent=p.absent, batch_size=p.batch_size, device=devices.of(p), keep=set(results.fixed(data)),
     )  # fmt: skip
     tested = test()

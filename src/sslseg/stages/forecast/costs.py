@@ -18,7 +18,7 @@ from sslseg.data.views import batches
 from sslseg.models import unet
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job
-from sslseg.scoring import slices
+from sslseg.scoring import segmentation
 from sslseg.stages.outcome import curves
 from sslseg.training import devices, loop
 
@@ -73,15 +73,15 @@ def of_run(p: Finetune) -> float:
     classes, channels = len(data.store.classes), data.store.channels
     net, _ = unet.scratch(p.architecture, channels, classes, p.decoder, seed=p.seed)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
-    held = slices.prepare(data.store, fixed, data.intensity, device=device)
+    held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
     ready = time.perf_counter() - begun
     step = _step(p, loop.finetuning(net, p, device=device), data)
     begun = time.perf_counter()
-    slices.evaluate_prepared(net, held, classes=data.store.classes, device=device)
+    segmentation.evaluate_prepared(net, held, classes=data.store.classes, device=device)
     validation = time.perf_counter() - begun
     some = curves.spread(data.labelled["test"], SAMPLE)
     begun = time.perf_counter()
-    slices.evaluate(net, data.store, some, data.intensity, data.store.classes, device=device)
+    segmentation.evaluate(net, data.store, some, data.intensity, data.store.classes, device=device)
     test = (time.perf_counter() - begun) * len(data.labelled["test"]) / len(some)
     validations = 1 + -(-p.steps // p.eval_every)
     return REST + ready + p.steps * step + validations * validation + TESTS * test

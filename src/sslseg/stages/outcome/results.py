@@ -15,8 +15,8 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import Inputs
 from sslseg.models import encoder as encoders
 from sslseg.models import unet
-from sslseg.scoring import slices
-from sslseg.scoring.slices import Evaluation
+from sslseg.scoring import segmentation
+from sslseg.scoring.segmentation import Evaluation
 from sslseg.stages.intake import likeness
 from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.outcome import curves
@@ -59,7 +59,7 @@ def overlay(net, data: Inputs, found: list[Case], device) -> np.ndarray:
     lines = []
     for case in found:
         grey = (_stretched(data, case.row) * 255).astype(np.uint8)
-        predicted = slices.predict_whole(net, data.store, case.row, data.intensity, device=device)
+        predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
         masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
         lines.append(
             np.hstack([panel(grey, m, t, colours) for m, t in zip(masks, _titles(case), strict=True)])

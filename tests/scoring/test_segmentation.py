@@ -12,7 +12,7 @@ from torch import nn
 
 from sslseg.config.names import DataError
 from sslseg.data.slices.intensity import Intensity
-from sslseg.scoring import phases, pixels, slices
+from sslseg.scoring import phases, pixels, segmentation
 from sslseg.training import losses
 
 CLASSES = ("background", "RV", "MYO", "LV")
@@ -112,7 +112,7 @@ def test_absent_policy():
 @pytest.mark.parametrize("absent", ["exclude", "one"])
 def test_evaluate_is_a_loop_over_slices(absent):
     store, net = Store(), Threshold().train()
-    found = slices.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, absent=absent, batch_size=2)
+    found = segmentation.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, absent=absent, batch_size=2)
     assert net.training
     assert net.levels.grad is None
     one_by_one = {"iou": [], "dice": [], "loss": []}
@@ -124,7 +124,7 @@ def test_evaluate_is_a_loop_over_slices(absent):
         one_by_one["iou"].append(pixels.iou(counts, absent))
         one_by_one["dice"].append(pixels.dice(counts, absent))
         one_by_one["loss"].append(float(losses.jaccard(logits, truth)))
-        predicted = slices.predict_whole(net.eval(), store, row, LAW)
+        predicted = segmentation.predict_whole(net.eval(), store, row, LAW)
         np.testing.assert_array_equal(predicted, logits.argmax(1)[0].numpy())
         net.train()
     assert found.per_slice["row"].tolist() == [3, 0, 4, 1]
@@ -142,27 +142,27 @@ def test_evaluate_is_a_loop_over_slices(absent):
 
 def test_prepared_batches_have_one_size_and_equal_the_lazy_way():
     store, net, rows = Store(), Threshold(), range(5)
-    held = slices.prepare(store, rows, LAW, batch_size=2)
+    held = segmentation.prepare(store, rows, LAW, batch_size=2)
     assert sorted(np.concatenate([b.place for b in held.batches])) == list(rows)
     assert all(side % 32 == 0 for b in held.batches for side in b.images.shape[2:])
     assert sum(len(b.place) for b in held.batches) > len(
         held.batches
     )  # slices of one padded size go together
-    lazy = slices.evaluate(net, store, rows, LAW, CLASSES, batch_size=2)
+    lazy = segmentation.evaluate(net, store, rows, LAW, CLASSES, batch_size=2)
     for _ in range(2):  # a prepared set can be used again
-        again = slices.evaluate_prepared(net, held, classes=CLASSES)
+        again = segmentation.evaluate_prepared(net, held, classes=CLASSES)
         assert again.summary == lazy.summary
         assert np.array_equal(again.counts, lazy.counts)
 
 
 def test_masks_that_are_asked_for_are_the_predictions():
     store, net = Store(), Threshold()
-    found = slices.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, batch_size=2, keep={0, 4})
+    found = segmentation.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, batch_size=2, keep={0, 4})
     assert set(found.masks) == {0, 4}
     for row, mask in found.masks.items():
         height, width = store.labels[row].shape
         assert mask.dtype == np.uint8
-        np.testing.assert_array_equal(mask[:height, :width], slices.predict_whole(net, store, row, LAW))
+        np.testing.assert_array_equal(mask[:height, :width], segmentation.predict_whole(net, store, row, LAW))
 
 
 def test_batch_norm_in_eval_mode_makes_batches_irrelevant():
@@ -170,8 +170,8 @@ def test_batch_norm_in_eval_mode_makes_batches_irrelevant():
         torch.manual_seed(0)
         net = smp.Unet("tu-test_resnet", encoder_weights=None, in_channels=1, classes=4)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    several = slices.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=4)
-    single = slices.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=1)
+    several = segmentation.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=4)
+    single = segmentation.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=1)
     np.testing.assert_allclose(several.per_slice["jaccard_loss"], single.per_slice["jaccard_loss"], rtol=1e-4)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
@@ -209,7 +209,7 @@ def test_classes_that_are_nowhere_have_no_entry():
     store.labels[0][:] = 0
     dark = Threshold()
     dark.levels.data = torch.tensor([0.0, 50, 60, 70])  # everything is background
-    found = slices.evaluate(dark, store, [0], LAW, CLASSES)
+    found = segmentation.evaluate(dark, store, [0], LAW, CLASSES)
     assert np.isnan(found.summary["iou"])
     assert set(found.summary) == {"iou", "jaccard_loss"}
 
@@ -217,7 +217,7 @@ def test_classes_that_are_nowhere_have_no_entry():
 def test_bad_rows_and_labels_are_named():
     store = Store()
     with pytest.raises(DataError, match="none"):
-        slices.prepare(store, [], LAW)
+        segmentation.prepare(store, [], LAW)
     store.labels[2][3, 3] = 9
     with pytest.raises(DataError, match="slice 2: wanted labels 0..3 or 255, got 9"):
-        slices.prepare(store, [2], LAW)
+        segmentation.prepare(store, [2], LAW)
