@@ -1,4 +1,4 @@
-"""Add the runs of an archive of `sslseg pack` to the tracking store."""
+"""Add the runs of an archive of `sslseg pack` to the tracking store, beside those that it has."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ def run(options: argparse.Namespace) -> None:
 
     uri = store.ensure_store()
     found = unpack.unpack(options.file, uri, options.artifacts)
-    print(f"{len(found)} runs are now in {store.shown(uri)}")
+    print(f"{len(found)} runs were added to {store.shown(uri)}")

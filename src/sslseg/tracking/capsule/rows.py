@@ -44,6 +44,7 @@ CHOSEN_BY = {
     "datasets": ("dataset_uuid", "datasets"),
     "input_tags": ("input_uuid", "inputs"),
 }
+VERSIONED = ("model_versions", "model_version_tags", "registered_model_aliases")
 CHUNK = 500
 DRIVER = "postgresql+psycopg://"
 PROXY = "mlflow-artifacts"
@@ -154,17 +155,6 @@ def check(rows: Rows, tables: Mapping[str, Table]) -> None:
     bad += [r["model_id"] for r in rows["logged_models"] if not MODEL_ID.fullmatch(r["model_id"])]
     if bad:
         raise SslsegError(f"archive: {bad[0]!r} is not an ID")
-
-
-def conflicts(connection: Connection, tables: Mapping[str, Table], rows: Rows) -> list[str]:
-    """What of the archive is in the store already: runs, models, and versions of registered models."""
-
-    def there(name: str, *columns: str) -> set[tuple]:
-        return {tuple(r) for r in connection.execute(select(*(tables[name].c[c] for c in columns)))}
-
-    keys = {"runs": ("run_uuid",), "logged_models": ("model_id",), "model_versions": ("name", "version")}
-    return [
-        f"{name} {' '.join(map(str, key))}"
-        for name, columns in keys.items()
-        for key in sorted({tuple(r[c] for c in columns) for r in rows[name]} & there(name, *columns))
-    ]
+    numbers = [r["version"] for name in VERSIONED for r in rows[name]]
+    if strange := [n for n in numbers if not isinstance(n, int)]:
+        raise SslsegError(f"archive: {strange[0]!r} is not the number of a version")

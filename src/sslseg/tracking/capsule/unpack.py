@@ -1,5 +1,7 @@
 """The runs of an archive into a store, all of them or none, their artifacts in places of its own.
 
+A store that has runs already is joined with the archive, see `join.py`.
+
 SQLite keeps artifacts in `mlruns` beside the file. Behind a PostgreSQL they are where its `mlflow server` has
 its `--artifacts-destination`, and the rows name them by the server's own `mlflow-artifacts:/` addresses.
 """
@@ -8,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
-from sslseg.tracking.capsule import archive, rows
+from sslseg.tracking.capsule import archive, join, rows
 
 SHARED = frozenset(
     {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
@@ -41,14 +43,17 @@ class Target:
         return f"{rows.PROXY}:/{number}" if self.proxy else str(self.root / store._folder(name))
 
 
-def unpack(path: Path, uri: str, artifacts: Path | None = None) -> list[str]:
-    """Add the runs of an archive to the store, all or nothing; returns their IDs.
+def unpack(
+    path: Path, uri: str, artifacts: Path | None = None, say: Callable[[str], None] = print
+) -> list[str]:
+    """Add the runs of an archive to the store, all or nothing; returns the IDs of those that are new to it.
 
     Args:
         artifacts: what the server before a PostgreSQL has as its `--artifacts-destination`.
+        say: told what of the archive has another name here, or none, see `join`.
 
     Raises:
-        SslsegError: see `archive.read` and `rows.check`; or something of it is in the store already.
+        SslsegError: see `archive.read`, `rows.check` and `join.join`.
     """
     database = store.sqlite_path(uri)
     if uri.startswith(("http:", "https:")):
@@ -63,7 +68,9 @@ def unpack(path: Path, uri: str, artifacts: Path | None = None) -> list[str]:
     with tempfile.TemporaryDirectory(dir=root.parent if database else root, prefix=".unpack-") as scratch:
         content = archive.read(path, Path(scratch))
         with store.lock(uri, "register"), rows.connect(uri) as (connection, tables, schema):
-            _check(content, schema, connection, tables)
+            _check(content, schema, tables)
+            joined = join.join(connection, tables, content["rows"])
+            join.follow(Path(scratch), joined.renumbered)
             target = Target(connection, tables, root, database is None)
             try:
                 _insert(target, content["rows"], Path(scratch))
@@ -71,18 +78,15 @@ def unpack(path: Path, uri: str, artifacts: Path | None = None) -> list[str]:
                 for folder in target.moved:
                     shutil.rmtree(folder, ignore_errors=True)
                 raise
+    for note in joined.notes:
+        say(note)
     return sorted(row["run_uuid"] for row in content["rows"]["runs"])
 
 
-def _check(content: dict[str, Any], schema: str, connection: Connection, tables: dict[str, Table]) -> None:
+def _check(content: dict[str, Any], schema: str, tables: dict[str, Table]) -> None:
     if content.get("schema") != schema:
         raise SslsegError(f"archive: store schema {content.get('schema')}, this store has {schema}")
     rows.check(content["rows"], tables)
-    there = rows.conflicts(connection, tables, content["rows"])
-    if there:
-        raise SslsegError(
-            f"{len(there)} entries are in this store already, the first is {there[0]}; use a new store"
-        )
     known = {("runs", r["run_uuid"]) for r in content["rows"]["runs"]}
     known |= {("models", r["model_id"]) for r in content["rows"]["logged_models"]}
     strange = [name for name in content["files"] if tuple(name.split("/")[:2]) not in known]

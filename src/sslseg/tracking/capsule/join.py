@@ -1,0 +1,203 @@
+"""A second archive beside what a store has already: two halves of a study, made on two machines, are one study.
+
+Run and model IDs stay. A run that is in both is left as the store has it. Versions of a registered model
+whose numbers are taken get new ones, and what names them by number follows. An alias stays where it points.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, select
+
+from sslseg.config.names import SslsegError
+from sslseg.tracking.capsule import rows
+from sslseg.tracking.capsule.rows import Rows
+from sslseg.tracking.manifest import FILE as MANIFEST
+from sslseg.tracking.registry.write import VERSIONS
+
+# of a run that is here and in the archive: what must be equal, for a history cannot be merged
+SAME = {
+    "runs": ("status", "start_time", "end_time"),
+    "params": ("key", "value"),
+    "metrics": ("key", "step", "timestamp", "value", "is_nan"),
+}
+# tables of a run or of its models -> column that says whose
+OF_RUN = ("runs", "params", "tags", "metrics", "latest_metrics")
+OF_MODEL = ("logged_model_tags", "logged_model_params", "logged_model_metrics")
+# texts that may name a model by version
+TEXTS = {"params": "value", "tags": "value", "logged_model_tags": "tag_value",
+         "logged_model_params": "param_value", "model_version_tags": "value",
+         "model_versions": "description"}  # fmt: skip
+REFERENCE = re.compile(r"models:/(?P<name>[^/@\s\"']+)/(?P<version>\d+)(?!\d)")
+
+
+@dataclass(frozen=True)
+class Joined:
+    """What became of the archive's rows, and how its texts are to be read."""
+
+    notes: tuple[str, ...]  # sentences for a person
+    renumbered: Callable[[str], str]  # a text with the new version numbers
+
+
+def join(connection: Connection, tables: Mapping[str, Table], found: Rows) -> Joined:
+    """Take out of `found` what the store has already, and give the rest numbers that are free.
+
+    Raises:
+        SslsegError: all of it is here already; or a run is here with another history, a model without its run.
+    """
+    here = _shared(connection, tables, found)
+    runs = {row["run_uuid"] for row in found["runs"]}
+    if here == runs:
+        raise SslsegError(
+            f"{len(here)} entries are in this store already, the first is runs {min(here)}; there is nothing to add"
+        )
+    numbers, moved = _numbers(connection, tables, found, here)
+    _leave_out(found, here)
+    notes = [f"{len(here)} of {len(runs)} runs were here already and are left as they are"] if here else []
+    notes += [
+        f"{name}: versions {', '.join(map(str, sorted(old)))} of the archive are versions "
+        f"{', '.join(str(numbers(name, n)) for n in sorted(old))} here"
+        for name, old in sorted(moved.items())
+    ]
+    notes += _aliases(connection, tables, found, numbers)
+
+    def renumbered(text: str) -> str:
+        return REFERENCE.sub(lambda m: f"models:/{m['name']}/{numbers(m['name'], int(m['version']))}", text)
+
+    _renumber(found, numbers, renumbered)
+    return Joined(tuple(notes), renumbered)
+
+
+def _shared(connection: Connection, tables: Mapping[str, Table], found: Rows) -> set[str]:
+    """IDs of the runs that are in both, with one history."""
+    here = _there(connection, tables["runs"].c.run_uuid) & {r["run_uuid"] for r in found["runs"]}
+    own = rows.read(connection, tables, sorted(here))
+    for name, columns in SAME.items():
+        theirs = _by_run(found[name], columns)
+        for run_id, facts in _by_run(own[name], columns).items():
+            if facts != theirs.get(run_id, set()):
+                raise SslsegError(
+                    f"run {run_id} is in this store and in the archive, and they differ in its {name}: one of them "
+                    "went on. Nothing was added; a store of its own takes the archive"
+                )
+    models = {r["model_id"]: r["source_run_id"] for r in found["logged_models"]}
+    stray = _there(connection, tables["logged_models"].c.model_id) & models.keys()
+    if stray := sorted(m for m in stray if models[m] not in here):
+        raise SslsegError(f"model {stray[0]} is in this store, and its run {models[stray[0]]} is not")
+    return here
+
+
+def _there(connection: Connection, column: Any) -> set[str]:
+    return set(connection.execute(select(column)).scalars())
+
+
+def _by_run(some: list[dict[str, Any]], columns: tuple[str, ...]) -> dict[str, set[tuple]]:
+    found: dict[str, set[tuple]] = {}
+    for row in some:
+        found.setdefault(row["run_uuid"], set()).add(tuple(row[column] for column in columns))
+    return found
+
+
+def _numbers(
+    connection: Connection, tables: Mapping[str, Table], found: Rows, here: set[str]
+) -> tuple[Callable[[str, int], int], dict[str, list[int]]]:
+    """(name, version in the archive) -> version here; and the versions that get another number, by name.
+
+    All versions of a name move by the same amount, so that those deleted before are not taken for others.
+    """
+    table = tables["model_versions"]
+    columns = (table.c.name, table.c.version, table.c.source)
+    taken = {(name, version): source for name, version, source in connection.execute(select(*columns))}
+    known = {(name, source): version for (name, version), source in taken.items()}
+    shared, new = {}, []
+    for row in found["model_versions"]:
+        key = (row["name"], row["version"])
+        if row["run_id"] in here:
+            shared[key] = known.get((row["name"], row["source"]), row["version"])
+        else:
+            new.append(key)
+    clashing = {name for name, version in new if (name, version) in taken}
+    last = dict(
+        connection.execute(select(table.c.name, func.max(table.c.version)).group_by(table.c.name)).all()
+    )
+
+    def number(name: str, version: int) -> int:
+        return shared.get((name, version), version + (last[name] if name in clashing else 0))
+
+    moved: dict[str, list[int]] = {}
+    for name, version in new:
+        if name in clashing:
+            moved.setdefault(name, []).append(version)
+    return number, moved
+
+
+def _leave_out(found: Rows, here: set[str]) -> None:
+    """Drop every row of the runs that are here."""
+    models = {r["model_id"] for r in found["logged_models"] if r["source_run_id"] in here}
+    for name in OF_RUN:
+        found[name] = [r for r in found[name] if r["run_uuid"] not in here]
+    for name in OF_MODEL:
+        found[name] = [r for r in found[name] if r["model_id"] not in models]
+    found["logged_models"] = [r for r in found["logged_models"] if r["model_id"] not in models]
+    gone = {(r["name"], r["version"]) for r in found["model_versions"] if r["run_id"] in here}
+    found["model_versions"] = [r for r in found["model_versions"] if r["run_id"] not in here]
+    for name in ("model_version_tags", "registered_model_aliases"):
+        found[name] = [r for r in found[name] if (r["name"], r["version"]) not in gone]
+    found["inputs"] = [r for r in found["inputs"] if not {r["source_id"], r["destination_id"]} & here]
+    kept = {r["input_uuid"] for r in found["inputs"]}
+    found["input_tags"] = [r for r in found["input_tags"] if r["input_uuid"] in kept]
+
+
+def _aliases(
+    connection: Connection, tables: Mapping[str, Table], found: Rows, number: Callable[[str, int], int]
+) -> list[str]:
+    """Sentences on the aliases that point to a version here, and so not to the archive's."""
+    table = tables["registered_model_aliases"]
+    there = {
+        (r.name, r.alias): r.version
+        for r in connection.execute(select(table.c.name, table.c.alias, table.c.version))
+    }
+    return [
+        f"models:/{r['name']}@{r['alias']} stays version {there[r['name'], r['alias']]}; the archive's is "
+        f"models:/{r['name']}/{number(r['name'], r['version'])}"
+        for r in found["registered_model_aliases"]
+        if (r["name"], r["alias"]) in there
+    ]
+
+
+def _renumber(found: Rows, number: Callable[[str, int], int], renumbered: Callable[[str], str]) -> None:
+    for name, column in TEXTS.items():
+        for row in found[name]:
+            if isinstance(row[column], str):
+                row[column] = renumbered(row[column])
+    for row in found["logged_model_tags"]:
+        if row["tag_key"] == VERSIONS:
+            row["tag_value"] = _versions(row["tag_value"], number)
+    for name in rows.VERSIONED:
+        for row in found[name]:
+            row["version"] = number(row["name"], row["version"])
+
+
+def _versions(text: str, number: Callable[[str, int], int]) -> str:
+    """MLflow's own list of a model's versions, with their new numbers."""
+    try:
+        listed = [
+            dict(one, version=str(number(one["name"], int(one["version"])))) for one in json.loads(text)
+        ]
+    except (ValueError, TypeError, KeyError) as error:
+        raise SslsegError(f"archive: {VERSIONS} {text[:80]!r} is no list of versions ({error})") from None
+    return json.dumps(listed)
+
+
+def follow(folder: Path, renumbered: Callable[[str], str]) -> None:
+    """Give the manifests below `folder`, from which `sslseg rerun` starts runs again, the new numbers too."""
+    for path in folder.glob(f"runs/*/{MANIFEST}"):
+        text = path.read_text(encoding="utf-8", errors="surrogateescape")
+        if (new := renumbered(text)) != text:
+            path.write_text(new, encoding="utf-8", errors="surrogateescape")

@@ -1,0 +1,192 @@
+"""Two archives in one store: halves of a study from two machines are one study, and nothing points elsewhere."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from analysis.comparison import cells
+from sslseg.config.names import SslsegError
+from sslseg.tracking import manifest, session
+from sslseg.tracking import store as stores
+from sslseg.tracking.capsule import archive, pack, rows
+from sslseg.tracking.capsule.unpack import unpack
+from sslseg.tracking.history import frames
+from sslseg.tracking.registry import resolve
+from tests.fixtures import planted, planted_study
+
+NAME, ALIAS = "encoder-resnet18", "byol-photos"
+Machine = Callable[[str], str]
+
+
+@pytest.fixture
+def machine(store_template: Path, tmp_path: Path) -> Machine:
+    """Makes an empty store of that name; returns its URI."""
+
+    def make(name: str) -> str:
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(store_template, folder / "mlflow.db")
+        connection = sqlite3.connect(folder / "mlflow.db")
+        connection.execute("update experiments set artifact_location = ?", (f"{folder}/mlruns/0",))
+        connection.commit()
+        connection.close()
+        return f"sqlite:///{folder}/mlflow.db"
+
+    return make
+
+
+def pretrain(uri: str, folder: Path, alias: str = ALIAS) -> str:
+    """Run ID of a pretraining that registers a version of NAME."""
+    place = stores.ensure_experiment("study", uri)
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        session.open_run("pretrain", experiment_id=place, uri=uri) as run,
+    ):
+        patch.setenv("MLFLOW_TRACKING_URI", uri)
+        resolve.log_encoder(run, folder, name=NAME, role="target", method="byol", dataset="photos",
+                            lineage="byol-photos", epoch=1, step=3, alias=alias)  # fmt: skip
+    return run.id
+
+
+def use(uri: str, version: int) -> str:
+    """Run ID of a stage that was told its encoder by number, everywhere that a number can stand."""
+    reference = f"models:/{NAME}/{version}"
+    place = stores.ensure_experiment("study", uri)
+    with session.open_run("finetune", experiment_id=place, uri=uri) as run:
+        run.params({"encoder": reference})
+        run.tag("note", f"from {reference}, not {reference}0 or models:/other/{version}")
+        written = {"format": 1, "run_id": run.id, "params": {"encoder": reference}}
+        run.text(json.dumps(written), manifest.FILE)
+    return run.id
+
+
+def packed(uri: str, tmp_path: Path, name: str) -> Path:
+    file = tmp_path / f"{name}.tar.gz"
+    pack.pack("study", file, uri)
+    return file
+
+
+def silent(_: str) -> None:
+    """Says nothing."""
+
+
+def test_versions_get_free_numbers_and_what_names_them_follows(
+    machine: Machine, model_folder: Callable[..., Path], tmp_path: Path
+):
+    one, two, both = machine("one"), machine("two"), machine("both")
+    first = [pretrain(one, model_folder(v)) for v in (1.0, 2.0)]
+    second = [pretrain(two, model_folder(v), alias) for v, alias in ((3.0, ALIAS), (4.0, "own"))]
+    used = use(two, 2)
+    notes: list[str] = []
+    unpack(packed(one, tmp_path, "one"), both, say=notes.append)
+    assert notes == []
+    new = unpack(packed(two, tmp_path, "two"), both, say=notes.append)
+    assert sorted(new) == sorted([*second, used])
+
+    api = MlflowClient(both)
+    versions = {int(v.version): v for v in api.search_model_versions(f"name = '{NAME}'")}
+    assert [versions[n].run_id for n in (1, 2, 3, 4)] == [*first, *second]
+    for number, run_id in zip((1, 2, 3, 4), [*first, *second], strict=True):
+        found = resolve.resolve(f"models:/{NAME}/{number}", uri=both)  # its digest is checked on the way
+        assert found.run_id == run_id
+        assert versions[number].tags["sslseg.sha256"] == found.sha256
+    (model,) = [m for m in api.search_logged_models(["1"]) if m.source_run_id == second[1]]
+    assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "4"}]
+
+    run = api.get_run(used)
+    assert run.data.params["cfg.encoder"] == f"models:/{NAME}/4"
+    assert run.data.tags["note"] == f"from models:/{NAME}/4, not models:/{NAME}/22 or models:/other/2"
+    assert manifest.read(used, both)["params"]["encoder"] == f"models:/{NAME}/4"
+
+    assert api.get_model_version_by_alias(NAME, ALIAS).version == 2  # stays, and is said
+    assert api.get_model_version_by_alias(NAME, "own").version == 4
+    assert notes == [
+        f"{NAME}: versions 1, 2 of the archive are versions 3, 4 here",
+        f"models:/{NAME}@{ALIAS} stays version 2; the archive's is models:/{NAME}/3",
+    ]
+    pretrain(both, model_folder(5.0))  # and the count goes on
+    assert api.get_model_version_by_alias(NAME, ALIAS).version == 5
+    assert len(resolve.versions("encoder", both)) == 5
+
+
+def test_two_halves_of_a_study_are_one_study(machine: Machine, tmp_path: Path):
+    """Seeds 0 and 1 here, 2 and 3 there, from the same encoders, which are in both archives."""
+    whole = planted_study.make(("scratch", "byol-natural", "byol-target"), (3, 30), seeds=4)
+    alone = planted_study.runs_of(whole)
+    files = []
+    for name, seeds in {"one": ("0", "1"), "two": ("2", "3")}.items():
+        half = [run for run in whole if run.cfg.get("seed", seeds[0]) in seeds]
+        uri = machine(name)
+        experiment = int(stores.ensure_experiment("study", uri))
+        planted.plant(uri, half, experiment)
+        files.append(packed(uri, tmp_path, name))
+    both, notes = machine("both"), []
+    for file in files:
+        unpack(file, both, say=notes.append)
+    assert notes == ["2 of 14 runs were here already and are left as they are"]
+    joined = frames.runs("study", uri=both, upstream=True)
+    assert set(joined["run_id"]) == set(alone["run_id"])
+    assert len(joined) == len(alone)
+    study, expected = (cells.study(runs, "acdc") for runs in (joined, alone))
+    assert study.missing == ()
+    assert study.seeds == (0, 1, 2, 3)
+    assert study.runs["test/iou"].tolist() == expected.runs["test/iou"].tolist()
+    curves = frames.curves(set(study.runs["run_id"]), ["val/iou"], both)
+    assert len(curves) == sum(len(run.metrics.get("val/iou", ())) for run in whole)
+
+
+def test_a_run_with_two_histories_and_an_archive_without_news_are_refused(
+    machine: Machine, model_folder: Callable[..., Path], tmp_path: Path
+):
+    one, both = machine("one"), machine("both")
+    pretrain(one, model_folder(1.0))
+    file = packed(one, tmp_path, "first")
+    unpack(file, both, say=silent)
+    with pytest.raises(SslsegError, match="1 entries are in this store already, the first is runs "):
+        unpack(file, both, say=silent)
+    run_id = pretrain(one, model_folder(2.0))
+    MlflowClient(both).log_metric(session.search({}, uri=both)[0].info.run_id, "late", 1.0)
+    with pytest.raises(SslsegError, match="and they differ in its metrics: one of them went on"):
+        unpack(packed(one, tmp_path, "second"), both, say=silent)
+    assert run_id not in {run.info.run_id for run in session.search({}, uri=both)}
+    assert len(MlflowClient(both).search_model_versions(f"name = '{NAME}'")) == 1
+
+
+def test_runs_that_are_here_keep_their_versions_and_their_files(
+    machine: Machine, model_folder: Callable[..., Path], tmp_path: Path
+):
+    """The second machine began with the first one's archive, so its numbers go on from there."""
+    one, two, both = machine("one"), machine("two"), machine("both")
+    other = pretrain(both, model_folder(9.0))  # takes the number 1
+    shared = pretrain(one, model_folder(1.0))
+    file = packed(one, tmp_path, "one")
+    for uri in (two, both):
+        unpack(file, uri, say=silent)
+    used = use(two, 1)
+    own = pretrain(two, model_folder(2.0))
+    notes: list[str] = []
+    assert sorted(unpack(packed(two, tmp_path, "two"), both, say=notes.append)) == sorted([used, own])
+    api = MlflowClient(both)
+    owners = {int(v.version): v.run_id for v in api.search_model_versions(f"name = '{NAME}'")}
+    assert owners == {1: other, 2: shared, 4: own}
+    assert api.get_run(used).data.params["cfg.encoder"] == f"models:/{NAME}/2"
+    assert notes[0] == "1 of 3 runs were here already and are left as they are"
+
+
+def test_an_archive_whose_versions_are_no_numbers_is_refused(machine: Machine, model_folder, tmp_path: Path):
+    one = machine("one")
+    pretrain(one, model_folder(1.0))
+    with rows.connect(one) as (connection, tables, schema):
+        run_ids = [run.info.run_id for run in session.search({}, uri=one)]
+        found = rows.portable(rows.read(connection, tables, run_ids))
+    found["model_versions"][0]["version"] = "1"
+    archive.write(tmp_path / "bad.tar.gz", {"schema": schema, "rows": found}, {})
+    with pytest.raises(SslsegError, match="'1' is not the number of a version"):
+        unpack(tmp_path / "bad.tar.gz", machine("both"), say=silent)
