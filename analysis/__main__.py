@@ -15,7 +15,9 @@ OUT = "out/analysis"
 def main(argv: list[str] | None = None) -> int:
     """Make everything from the store that MLFLOW_TRACKING_URI names; returns the exit code."""
     try:
-        p = flags.resolve(flags.parse(params.Analyse, sys.argv[1:] if argv is None else argv))
+        p = flags.resolve(
+            flags.parse(params.Analyse, sys.argv[1:] if argv is None else argv, "python -m analysis")
+        )
         folder = Path(p.out or OUT).resolve()
         make.make(p, folder, p.experiment or None)
         print(f"written to {folder}")

@@ -5,4 +5,5 @@ import sys
 from sslseg.launch import main
 
 if __name__ == "__main__":
-    main("pretrain", sys.argv[2:], method=sys.argv[1])
+    method, *argv = sys.argv[1:] or ["--help"]
+    main("pretrain", *(([method], None) if method in ("-h", "--help") else (argv, method)))

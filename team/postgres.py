@@ -48,7 +48,7 @@ def missing() -> str:
     try:
         import psycopg  # noqa: F401
     except ImportError:
-        return "psycopg is not installed (pip install 'sslseg[team]')"
+        return "psycopg is not installed (pip install -e '.[team]')"
     return ""
 
 

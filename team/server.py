@@ -64,7 +64,7 @@ class Server:
 def missing() -> str:
     """Why the server cannot be started here; '' when it can."""
     if find_spec("flask_wtf") is None:
-        return "MLflow's basic auth wants Flask-WTF (pip install 'sslseg[team]')"
+        return "MLflow's basic auth wants Flask-WTF (pip install -e '.[team]')"
     return postgres.missing()
 
 

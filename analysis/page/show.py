@@ -59,7 +59,9 @@ def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
     """
     packed = committed / STUDY
     if not packed.is_file():
-        raise SslsegError(f"{packed}: there is no such file")
+        raise SslsegError(
+            f"{packed}: there is no such file; the studies are in the checkout, not in the package"
+        )
     uri = opened(packed, folder)
     os.environ["MLFLOW_TRACKING_URI"] = uri
     shutil.rmtree(out, ignore_errors=True)
@@ -75,10 +77,19 @@ def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
 def main(argv: Iterable[str] | None = None) -> int:
     """Returns the exit code: 1 when something comes out otherwise than it was committed."""
     parser = argparse.ArgumentParser(prog="python -m analysis.page.show", description=__doc__)
-    parser.add_argument("--committed", type=Path, default=COMMITTED)
-    parser.add_argument("--folder", type=Path, default=Path(".sslseg/show"), help="of the store; made anew")
-    parser.add_argument("--out", type=Path, default=Path("out/show"))
-    parser.add_argument("--dataset", default="acdc")
+    parser.add_argument(
+        "--committed", type=Path, default=COMMITTED, help="folder of a packed study and its tables"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=Path(".sslseg/show"),
+        help="for the store; made anew; default: %(default)s",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/show"), help="for the figures; made anew; default: %(default)s"
+    )
+    parser.add_argument("--dataset", default="acdc", help="downstream dataset; default: %(default)s")
     asked = parser.parse_args(None if argv is None else list(argv))
     try:
         return show(asked.committed, asked.folder, asked.out, asked.dataset)

@@ -1,26 +1,42 @@
-"""`python -m sslseg <subcommand>`: look things up. Stages are MLflow entry points, see MLproject."""
+"""`sslseg <stage>` runs a stage, as its entry point in MLproject does; other subcommands look things up."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from sslseg.config import plugins
+from sslseg import launch
+from sslseg.config import flags, mlproject, plugins
 from sslseg.config.names import SslsegError
+
+# name -> (stage, method, parameters) of every entry point, for where there is no checkout to `mlflow run`
+STAGES = {
+    name: (script.partition(".")[0], script.partition(" ")[2] or None, cls)
+    for name, script, cls in mlproject.entry_points()
+    if name != "main"
+}
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sslseg", description="Look things up; leaves no run.")
-    commands = parser.add_subparsers(dest="command", required=True)
+    parser = argparse.ArgumentParser(
+        prog="sslseg", description="Run a stage, or look things up, which leaves no run."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name in plugins.names("commands"):
         module = plugins.load("commands", name)
         summary = (module.__doc__ or "").splitlines()[0]
         module.arguments(commands.add_parser(name, help=summary, description=summary))
+    for name, (_, _, cls) in STAGES.items():
+        commands.add_parser(name, help=f"stage: {flags.first_line(cls)}")
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one subcommand; returns the exit code. Errors are one line on stderr."""
+    """Run one subcommand; returns the exit code, or exits with a stage. Errors are one line on stderr."""
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and argv[0] in STAGES:
+        stage, method, _ = STAGES[argv[0]]
+        launch.main(stage, argv[1:], method)
     options = _parser().parse_args(argv)
     try:
         plugins.load("commands", options.command).run(options)

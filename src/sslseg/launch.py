@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from sslseg.config import flags, names
 from sslseg.config.names import SslsegError
@@ -17,9 +16,6 @@ from sslseg.execute import EXIT_INTERRUPTED, EXIT_TERMINATED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
-
-if TYPE_CHECKING:
-    pass
 
 
 def main(stage: str, argv: list[str] | None = None, method: str | None = None) -> None:
@@ -40,7 +36,8 @@ def main(stage: str, argv: list[str] | None = None, method: str | None = None) -
 def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | None) -> int:
     """Run the stage; returns the exit code. Every error is one clear line on stderr."""
     try:
-        params = flags.resolve(flags.parse(parameters_of(stage, method), argv))
+        entry = f"{stage}_{method or '<method>'}" if stage == names.PRETRAIN else stage
+        params = flags.resolve(flags.parse(parameters_of(stage, method), argv, f"sslseg {entry}"))
         execute(stage, params, method=method, adopt_run_id=adopted)
     except SslsegError as error:
         return _end(stage, adopted, "FAILED", str(error), error.exit_code)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import runpy
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 from mlflow.projects import _project_spec
 
+from sslseg import __main__, launch
 from sslseg.config import flags, mlproject, params, plugins
 
 ROOT = plugins.PACKAGE.parents[1]
@@ -67,3 +71,45 @@ def test_values_with_spaces_arrive_whole(project, tmp_path: Path):
     )
     argv = re.split(r"predict\.py", command)[1]
     assert flags.parse(params.Predict, shlex.split(argv)).input == "my images/a b.nii"
+
+
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage's process takes signals over, and ends its children."""
+    for name in ("raise_on_signals", "end_children"):
+        monkeypatch.setattr(launch.processes, name, lambda: None)
+
+
+@pytest.mark.parametrize("name", [name for name in ENTRIES if name != "main"])
+def test_help_explains_every_knob(name: str, monkeypatch, capsys: pytest.CaptureFixture):
+    _in_this_process(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        __main__.main([name, "--help"])
+    printed = capsys.readouterr().out
+    assert (ended.value.code, printed[-1]) == (0, "\n")
+    assert printed.startswith(f"usage: sslseg {name} [--name value …]\n")
+    words = " ".join(printed.split())
+    for knob, (field, meta, _) in flags.knobs(ENTRIES[name][1]).items():
+        about = words.partition(f" --{knob} ")[2]
+        spelled = re.sub(r"\s+", "", meta.help)
+        assert spelled in re.sub(r"\s+", "", about)[: len(spelled) + 30], knob
+        told = about.partition(" --")[0]
+        assert ("required" in told) == (field.default is flags.MISSING), knob
+        values = (meta.presets or {"": field.default} if field.default is not flags.MISSING else {}).values()
+        assert all(re.sub(r"\s+", "", flags.to_text(v)) in re.sub(r"\s+", "", told) for v in values), knob
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "entrypoints").glob("*.py")), ids=lambda path: path.stem)
+def test_help_of_an_entry_point_is_its_stage_s(script: Path, monkeypatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    _in_this_process(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(script), run_name="__main__")
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: sslseg {script.stem}")
+
+
+@pytest.mark.parametrize("name", plugins.names("commands"))
+def test_help_of_a_look_up_explains_every_argument(name: str):
+    parser = argparse.ArgumentParser()
+    plugins.load("commands", name).arguments(parser)
+    assert all(action.help for action in parser._actions)

@@ -10,7 +10,10 @@ from sslseg.config import names
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
     parser.add_argument(
-        "--kind", choices=(names.KIND_ENCODER, names.KIND_SEGMENTER), default=names.KIND_ENCODER
+        "--kind",
+        choices=(names.KIND_ENCODER, names.KIND_SEGMENTER),
+        default=names.KIND_ENCODER,
+        help="which models; default: %(default)s",
     )
 
 

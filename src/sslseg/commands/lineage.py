@@ -11,9 +11,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
     parser.add_argument("encoder", help="run ID, runs:/… or models:/…")
     parser.add_argument("--epoch", type=int, help="which kept epoch of a run; default: the last")
-    parser.add_argument("--role", choices=(names.ROLE_TARGET, names.ROLE_ONLINE), default=names.ROLE_TARGET)
+    parser.add_argument("--role", choices=(names.ROLE_TARGET, names.ROLE_ONLINE), default=names.ROLE_TARGET,
+                        help="which of a pretraining's networks; default: %(default)s")  # fmt: skip
     parser.add_argument(
-        "--kind", choices=(names.KIND_ENCODER, names.KIND_SEGMENTER), default=names.KIND_ENCODER
+        "--kind",
+        choices=(names.KIND_ENCODER, names.KIND_SEGMENTER),
+        default=names.KIND_ENCODER,
+        help="which of a run's models; default: %(default)s",
     )
 
 

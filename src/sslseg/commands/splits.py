@@ -14,10 +14,10 @@ WORDS = {"train": "train", "val": "validate", "test": "test"}
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
-    parser.add_argument("dataset", choices=plugins.names("datasets"))
+    parser.add_argument("dataset", choices=plugins.names("datasets"), help="format of the data")
     parser.add_argument("root", type=Path, help="the data folder")
     parser.add_argument("file", type=Path, help="the file to write, say splits_final.json")
-    parser.add_argument("--split", choices=params.SPLITS, default="auto", help="as the knob of the stages")
+    parser.add_argument("--split", choices=params.SPLITS, default="auto", help="how; default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> None:

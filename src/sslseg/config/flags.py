@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
-import types
 import typing
 from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar
 
 from sslseg.config.names import ParamError, quoted
+from sslseg.config.texts import from_text, strip_optional, to_text
 
 T = TypeVar("T")
 FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
@@ -65,60 +64,6 @@ def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
     return {f.name: (f, f.metadata["knob"], hints[f.name]) for f in dataclasses.fields(cls)}
 
 
-# ---------------------------------------------------------------- text <-> value
-def _strip_optional(hint: Any) -> tuple[Any, bool]:
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        args = [a for a in typing.get_args(hint) if a is not type(None)]
-        return args[0], True
-    return hint, False
-
-
-def to_text(value: Any) -> str:
-    """Canonical text of a value: what MLproject holds and what is logged."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return ",".join(to_text(v) for v in value)
-    return str(value)
-
-
-def _scalar(text: str, kind: type, name: str) -> Any:
-    try:
-        if kind is bool:
-            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
-                text.lower()
-            ]
-        value = kind(text)
-        if kind is float and not math.isfinite(value):
-            raise ValueError
-        return value
-    except (ValueError, KeyError):
-        word = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
-        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}") from None
-
-
-def from_text(text: str, hint: Any, name: str) -> Any:
-    """Parse canonical (or typed by hand) text into a value of type `hint`.
-
-    Raises:
-        ParamError: the text is not of that type.
-    """
-    kind, optional = _strip_optional(hint)
-    text = text.strip()
-    if text == "" and kind is not str:
-        return () if typing.get_origin(kind) is tuple and not optional else None
-    if typing.get_origin(kind) is tuple:
-        item = typing.get_args(kind)[0]
-        return tuple(_scalar(t.strip(), item, name) for t in text.split(",") if t.strip())
-    if text == "" and optional:
-        return None
-    return _scalar(text, kind, name)
-
-
 # ---------------------------------------------------------------- checks
 def check(params: Any) -> None:
     """Raise one ParamError with every fault of every field.
@@ -129,7 +74,7 @@ def check(params: Any) -> None:
     faults = []
     for name, (_, meta, hint) in knobs(type(params)).items():
         value = getattr(params, name)
-        kind, optional = _strip_optional(hint)
+        kind, optional = strip_optional(hint)
         if value is None:
             if not optional and meta.presets is None:
                 faults.append(f"{name}: a value is required ({meta.help})")
@@ -195,17 +140,55 @@ def _nearest(name: str, names: typing.Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def parse(cls: type[T], argv: list[str]) -> T:
-    """Command line -> `cls` (not yet resolved). `--name value` and `--name=value`.
+def first_line(cls: type) -> str:
+    """What a class is, as its docstring begins."""
+    return (cls.__doc__ or "").partition("\n")[0].rstrip(".")
+
+
+def _meaning(f: dataclasses.Field, meta: Knob) -> str:
+    """What a knob does, what it takes, and its default."""
+    words = [meta.help]
+    words += [f"one of {', '.join(map(repr, meta.choices))}"] if meta.choices else []
+    words += [f"at least {meta.low:g}"] if meta.low is not None else []
+    words += [f"at most {meta.high:g}"] if meta.high is not None else []
+    if meta.presets is not None:
+        words.append("default by preset: " + ", ".join(f"{k} {to_text(v)}" for k, v in meta.presets.items()))
+    elif f.default is MISSING:
+        words.append("required")
+    else:
+        words.append(f"default: {to_text(f.default) or ('none' if f.default != '' else repr(''))}")
+    return "; ".join(words)
+
+
+def _form(hint: Any) -> str:
+    """What a value of that type looks like."""
+    kind, _ = strip_optional(hint)
+    if typing.get_origin(kind) is tuple:
+        return f"{_form(typing.get_args(kind)[0])},…"
+    return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
+
+
+def parser(cls: type, prog: str = "") -> argparse.ArgumentParser:
+    """Takes every knob of `cls` as text; its help groups them by the dataclass that declares them."""
+    made = _Parser(prog or None, "%(prog)s [--name value …]", first_line(cls), allow_abbrev=False)
+    table = knobs(cls)
+    for owner in cls.__mro__:
+        own = [name for name in table if name in vars(owner).get("__annotations__", ())]
+        group = made.add_argument_group(first_line(owner)) if own else made
+        for name in own:
+            f, meta, hint = table.pop(name)
+            group.add_argument(f"--{name}", metavar=_form(hint), help=_meaning(f, meta).replace("%", "%%"))
+    return made
+
+
+def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
+    """Command line -> `cls` (not yet resolved). `--name value` and `--name=value`; --help prints and exits.
 
     Raises:
         ParamError: unknown name, wrong type or out of range.
     """
     table = knobs(cls)
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    for name in table:
-        parser.add_argument(f"--{name}", default=None)
-    got, rest = parser.parse_known_args(argv)
+    got, rest = parser(cls, prog).parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
         raise ParamError(

@@ -1,6 +1,6 @@
 """Print the MLproject file from the dataclasses: `python -m sslseg.config.mlproject > MLproject`.
 
-Standard library and floor 0 only, so that it runs where torch and mlflow cannot be imported.
+Standard library only, so that it runs where torch and mlflow cannot be imported.
 A method becomes an entry point `pretrain_<method>` with its own knobs because its file exists.
 """
 

@@ -30,9 +30,7 @@ STRANGE = (OSError, EOFError, ValueError, AttributeError, KeyError, TypeError, I
 
 def pydicom(path: Path) -> Any:
     """The package. Raises DataError when it is not installed."""
-    return plugins.package(
-        "pydicom", f"{path}: wanted pydicom to read DICOM, run: pip install 'sslseg[dicom]'"
-    )
+    return plugins.package("pydicom", f"{path}: wanted pydicom to read DICOM, run: pip install -e '.[dicom]'")
 
 
 def opened(path: Path, **how: Any) -> Any:

@@ -147,5 +147,5 @@ def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: 
 
 def _highdicom(path: Path) -> Any:
     return plugins.package(
-        "highdicom", f"{path}: wanted highdicom to read DICOM masks: pip install 'sslseg[dicom]'"
+        "highdicom", f"{path}: wanted highdicom to read DICOM masks: pip install -e '.[dicom]'"
     )

@@ -25,7 +25,7 @@ HEADER = 1 << 20  # bytes in which a header ends
 
 def _package(path: Path) -> Any:
     sitk = plugins.package(
-        "SimpleITK", f"{path}: SimpleITK reads this format, install it: pip install 'sslseg[itk]'"
+        "SimpleITK", f"{path}: SimpleITK reads this format, install it: pip install -e '.[itk]'"
     )
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     return sitk

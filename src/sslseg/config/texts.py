@@ -1,0 +1,64 @@
+"""A parameter's value as text, and back."""
+
+from __future__ import annotations
+
+import math
+import types
+import typing
+from typing import Any
+
+from sslseg.config.names import ParamError, quoted
+
+
+def strip_optional(hint: Any) -> tuple[Any, bool]:
+    """`int` and True of `int | None`; a hint that is not optional, and False."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        args = [a for a in typing.get_args(hint) if a is not type(None)]
+        return args[0], True
+    return hint, False
+
+
+def to_text(value: Any) -> str:
+    """Canonical text of a value: what MLproject holds and what is logged."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return ",".join(to_text(v) for v in value)
+    return str(value)
+
+
+def _scalar(text: str, kind: type, name: str) -> Any:
+    try:
+        if kind is bool:
+            return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
+                text.lower()
+            ]
+        value = kind(text)
+        if kind is float and not math.isfinite(value):
+            raise ValueError
+        return value
+    except (ValueError, KeyError):
+        word = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
+        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}") from None
+
+
+def from_text(text: str, hint: Any, name: str) -> Any:
+    """Parse canonical (or typed by hand) text into a value of type `hint`.
+
+    Raises:
+        ParamError: the text is not of that type.
+    """
+    kind, optional = strip_optional(hint)
+    text = text.strip()
+    if text == "" and kind is not str:
+        return () if typing.get_origin(kind) is tuple and not optional else None
+    if typing.get_origin(kind) is tuple:
+        item = typing.get_args(kind)[0]
+        return tuple(_scalar(t.strip(), item, name) for t in text.split(",") if t.strip())
+    if text == "" and optional:
+        return None
+    return _scalar(text, kind, name)
