@@ -89,7 +89,7 @@ def _configured(hops: list[pd.Series]) -> str:
 
 
 def _hours(hops: list[pd.Series]) -> float | None:
-    seconds = [hop.get("cost/seconds") for hop in hops]
+    seconds = [hop.get(names.SECONDS) for hop in hops]
     known = [float(s) for s in seconds if s is not None and pd.notna(s)]
     return sum(known) / 3600 if known else None
 

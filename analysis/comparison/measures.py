@@ -13,9 +13,10 @@ from analysis.comparison.cells import Study
 from analysis.statistics import curves as learning
 from analysis.statistics.curves import Curve, Steps
 from analysis.statistics.records import Score
+from sslseg.config import names
 
-KEYS = ("val/iou",)
-COLUMNS = {"test_loss": "test/jaccard_loss", "test_iou": "test/iou", "minutes": "cost/seconds"}
+KEYS = (names.VAL_IOU,)
+COLUMNS = {"test_loss": names.TEST_LOSS, "test_iou": names.TEST_IOU, "minutes": names.SECONDS}
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.comparison.cells import Study
+from sslseg.config import names
 
 FILE = "scores.csv"
 COLUMNS = ("arm", "budget", "metric", "mean", "sd", "seeds")
 TITLES = {
-    "test/jaccard_loss": "test Jaccard loss (lower is better)",
-    "test/iou": "test IoU, mean of the foreground classes (higher is better)",
+    names.TEST_LOSS: "test Jaccard loss (lower is better)",
+    names.TEST_IOU: "test IoU, mean of the foreground classes (higher is better)",
 }
-MORE = ("test/iou/", "test/dice/", "test/patient_dice/", "area/val_iou", "best/val_iou")
+MORE = ("test/iou/", "test/dice/", "test/patient_dice/", names.AREA_VAL_IOU, names.BEST_VAL_IOU)
 
 
 def table(study: Study) -> pd.DataFrame:

@@ -19,10 +19,11 @@ from analysis.statistics.laws.inversion import size_grid
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.scaling import Scaling
 from analysis.statistics.records import Refusal, Score
+from sslseg.config import names
 
 TITLE = "Test error against annotated data"
 KEYS: tuple[str, ...] = ()
-METRIC = "test/jaccard_loss"
+METRIC = names.TEST_LOSS
 COLUMNS = ["arm", "pipeline", "budget", "patients", "seed", "run_id", "value"]
 BOX_SEEDS = 3  # fewer are drawn as points alone
 SPREAD = 0.5  # share of the smallest gap between budgets that the boxes of one budget take

@@ -15,6 +15,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
+from sslseg.config import names
 from sslseg.config.names import CFG
 
 TITLE = "Clinical error against annotated data"
@@ -33,7 +34,7 @@ COLUMNS = [
     "low",
     "high",
 ]
-PREFIX = "evaluate/"
+PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
 SPREAD = 0.04  # decades between the pipelines of one budget
 

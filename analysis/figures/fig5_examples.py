@@ -17,11 +17,12 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
+from sslseg.config import names
 from sslseg.tracking.history import frames
 
 TITLE = "Test cases: image, truth and prediction"
 KEYS: tuple[str, ...] = ()
-FILE = "test/cases.npz"  # of a fine-tuning; see `Cases`
+FILE = names.CASES  # of a fine-tuning; see `Cases`
 COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "case", "row", "iou"]
 WORDS = ("worst", "median", "best")
 IGNORE = 255

@@ -19,12 +19,12 @@ from analysis.figures.outputs import Drawn
 from analysis.page import report
 from analysis.page.report import Page
 from analysis.statistics.records import to_json
-from sslseg.config import caches, flags, params
+from sslseg.config import caches, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store
 from sslseg.tracking.history import frames
 
-PAGE, RECORD = "report.html", "decisions.json"
+PAGE, RECORD = names.REPORT, "decisions.json"
 CARDS = "encoder_worth"  # in the record: model ID -> sentence
 DECISIONS = ("worth", "verdict", "advice", "claims")
 TABLES = ("encoders", "runs")

@@ -32,10 +32,10 @@ RUN_COLUMNS = (
     "budget",
     "seed",
     "run_id",
-    "test/jaccard_loss",
-    "test/iou",
-    "area/val_iou",
-    "cost/seconds",
+    names.TEST_LOSS,
+    names.TEST_IOU,
+    names.AREA_VAL_IOU,
+    names.SECONDS,
 )
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 

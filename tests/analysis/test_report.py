@@ -103,7 +103,7 @@ def test_a_sweep_that_is_still_running_can_be_analysed(filled: str, tmp_path: Pa
         table.append(
             {"cell": "scratch/n=30/seed=9", "run_id": "", "pipeline": "scratch", "error": "out of memory"}
         )
-        run.text(json.dumps(table), frames.CELLS)
+        run.text(json.dumps(table), names.CELLS)
         maker.make(params.Analyse(sweep=run.id, only=("fig3b",)), tmp_path, None, filled, lambda line: None)
     facts = json.loads((tmp_path / "fig3b.json").read_text())
     assert facts["n"] == 8

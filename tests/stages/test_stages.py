@@ -68,7 +68,7 @@ def swept(tiny: Tiny, **changed: object) -> str:
 
 def table(run_id: str) -> dict[str, str]:
     """cell -> run ID, as the sweep wrote it."""
-    path = client().download_artifacts(run_id, sweep.TABLE)
+    path = client().download_artifacts(run_id, names.CELLS)
     return {row["cell"]: row["run_id"] for row in json.loads(Path(path).read_text())}
 
 

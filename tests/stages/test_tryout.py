@@ -11,12 +11,12 @@ import torch
 from analysis.statistics import design
 from analysis.statistics.design import Costs
 from sslseg import execute
-from sslseg.config import flags, params
+from sslseg.config import flags, names, params
 from sslseg.config.names import FINETUNE, ParamError, SslsegError
 from sslseg.models import encoder
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
-from sslseg.stages import sweep, tryout
+from sslseg.stages import tryout
 from sslseg.stages.forecast import words as tryout_words
 from sslseg.tracking.history import frames
 from tests.fixtures.tiny_runs import ARCHITECTURE, TEXTS, Tiny, client, get
@@ -87,7 +87,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
         assert words in said
     assert said.index("it will not be able to decide") < said.index("page:")
     assert here == [(tmp_path / "report.html").as_uri()]
-    table = json.loads(Path(client().download_artifacts(run_id, sweep.TABLE)).read_text())
+    table = json.loads(Path(client().download_artifacts(run_id, names.CELLS)).read_text())
     assert len(table) == 9
     assert all(row["run_id"] and not row["error"] for row in table)
     runs = frames.runs(sweep=run_id, uri=store)

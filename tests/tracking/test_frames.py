@@ -102,7 +102,7 @@ def test_cells_of_a_sweep_come_from_its_table_then_from_tags(filled: str) -> Non
     plant(filled, [Planted("own cell", tag, start=1), Planted("own failed", tag, status="FAILED")])
     assert frames.runs(sweep=sweep, uri=filled)["name"].tolist() == ["own cell"]
     ids = [run_id_of("own cell"), run_id_of("planted"), None]
-    api.log_text(sweep, json.dumps([{"cell": str(i), "run_id": r} for i, r in enumerate(ids)]), frames.CELLS)
+    api.log_text(sweep, json.dumps([{"cell": str(i), "run_id": r} for i, r in enumerate(ids)]), names.CELLS)
     assert frames.runs(sweep=sweep, uri=filled)["name"].tolist() == ["own cell", "planted"]
     with pytest.raises(names.SslsegError, match="sweep"):
         frames.runs(sweep="0" * 32, uri=filled)

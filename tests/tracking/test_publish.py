@@ -16,7 +16,6 @@ from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session
 from sslseg.tracking.capsule import publish
-from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from tests.fixtures.planted import plant
 from tests.fixtures.planted_study import make
@@ -48,7 +47,7 @@ def packed(store: str, model_folder: Callable[..., Path], tmp_path: Path) -> Pat
         plant(store, make(("scratch", "byol-target"), (3, 30, 100, 300), 3))
     with session.open_run("sweep") as run:
         run.params({"data_root": FOLDER, "cache": f"{FOLDER}/.sslseg"})
-        run.text(json.dumps([]), frames.CELLS)
+        run.text(json.dumps([]), names.CELLS)
         run.text("secret", "image.png")
         run.input_dataset("acdc", "ab", FOLDER, "sweep")
         resolve.log_encoder(run, model_folder(1.0), name="e", role="target", method="byol", dataset="acdc",
@@ -61,7 +60,7 @@ def test_nothing_of_people_places_weights_or_images_is_in_it(packed: Path) -> No
     with tarfile.open(packed) as tar:
         members = tar.getnames()
         text = json.dumps(json.load(tar.extractfile("store.json")), ensure_ascii=False)
-    assert {Path(m).name for m in members[1:]} == {frames.CELLS}
+    assert {Path(m).name for m in members[1:]} == {names.CELLS}
     assert "private" not in text
     assert str(packed.parent) not in text
     assert names.TAG_PROCESS not in text

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     stage, method = written["stage"], written["method"] or None
     params = flags.resolve(flags.from_mapping(cells.parameters_of(stage, method), texts))
     place = store.ensure_experiment(EXPERIMENT)
-    tags = {TAG_RERUN_OF: written["run_id"]}
+    tags = {names.TAG_RERUN_OF: written["run_id"]}
     again = execute.execute(
         stage, params, method=method, name=f"rerun of {written['run_id'][:8]}", experiment_id=place, tags=tags
     )
@@ -62,7 +62,6 @@ def run(options: argparse.Namespace) -> None:
         )
 
 
-TAG_RERUN_OF = "sslseg.rerun_of"
 OF_THE_MACHINE = ("cost/", "system/")  # seconds: never equal, never compared
 
 

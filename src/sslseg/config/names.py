@@ -1,4 +1,6 @@
-"""The vocabulary. Every tag, metric and artifact name is written once, here.
+"""The vocabulary: every tag, and the metrics and artifacts that one file writes and another reads.
+
+What only its own file writes, it names itself; `tests/project/test_names.py` holds both.
 
 This file must not import anything but the standard library.
 """
@@ -19,14 +21,14 @@ TUNE = "tune"
 TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; readers of results skip it
 WORKLIST = "worklist"
 
-# --- run tags (all searchable; `sslseg.` keeps them apart from MLflow's own) ---
+# --- run tags (all searchable; PREFIX keeps them apart from MLflow's own) ---
+PREFIX = "sslseg."
 TAG_STAGE = "sslseg.stage"
 TAG_METHOD = "sslseg.method"
 TAG_DATASET = "sslseg.dataset"
 TAG_DATA_DIGEST = "sslseg.data_digest"  # sha256 of the slice store that was read
 TAG_PREPARE_RUN = "sslseg.prepare_run_id"
 TAG_IDENTITY = "sslseg.identity"  # sha256 of what determines the result
-TAG_CODE = "sslseg.code_sha256"
 TAG_SUBSET = "sslseg.subset_sha256"
 TAG_SUBSET_KIND = "sslseg.subset_kind"
 TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
@@ -46,6 +48,30 @@ TAG_TRANSDUCTIVE = "sslseg.transductive"
 TAG_TRANSDUCTIVE_REASON = "sslseg.transductive_reason"
 TAG_APART = "sslseg.apart"  # from what the encoder was trained on: how, or "no", or "unknown"
 TAG_DEVICE = "sslseg.device"  # what the tensors lived on
+TAG_CELL = "sslseg.cell"  # name of the cell of a sweep
+TAG_TRIAL_STATE = "sslseg.trial_state"  # why a trial was not carried to its end
+TAG_RERUN_OF = "sslseg.rerun_of"
+TAG_RESUMED_AT = "sslseg.resumed_at_step"
+TAG_PROBE = "sslseg.probe"  # what is wrong with the network's input
+TAG_FINGERPRINT = "sslseg.fingerprint"  # whether a prediction's input was compared with the training's
+
+# --- metrics ---
+VAL_IOU = "val/iou"
+BEST_VAL_IOU = "best/val_iou"
+LAST_VAL_IOU = "last/val_iou"
+AREA_VAL_IOU = "area/val_iou"  # under the curve of VAL_IOU
+TEST_IOU = "test/iou"
+TEST_LOSS = "test/jaccard_loss"
+SECONDS = "cost/seconds"
+EVALUATED = "evaluate/"  # the group that an evaluation writes
+
+# --- artifacts ---
+CELLS = "cells.json"  # of a sweep: its cells, whichever sweep ran them
+CASES = "test/cases.npz"
+FINGERPRINT = "fingerprint.json"  # of a slice store, kept by the run that prepared it
+SKIPPED = "skipped.tsv"  # files that could not be read, and why
+OVERLAY = "overlay.png"
+REPORT = "report.html"
 
 # --- tags of a registered model (LoggedModel and model version carry the same) ---
 MODEL_KIND = "sslseg.kind"  # "encoder" | "segmenter"

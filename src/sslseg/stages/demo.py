@@ -26,7 +26,7 @@ def run(p: Demo, run: session.Run) -> None:
     analyse.run(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
     _check_learned(run)
     print(
-        f"\nfigures: {folder}\npage: {folder / 'report.html'}\nto compare the runs: make ui, or\n"
+        f"\nfigures: {folder}\npage: {folder / names.REPORT}\nto compare the runs: make ui, or\n"
         f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(run.uri)}\n"
         f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
     )
@@ -35,7 +35,7 @@ def run(p: Demo, run: session.Run) -> None:
 def _check_learned(run: session.Run) -> None:
     runs = frames.runs(run.experiment_id, run.id, run.uri)
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == "demo")]
-    best = tuned["test/iou"].max()
+    best = tuned[names.TEST_IOU].max()
     run.log({"demo/best_test_iou": float(best)})
     if not best >= WANTED_IOU:
         raise names.SslsegError(f"the demo's best mean foreground IoU is {best:.3f}, wanted {WANTED_IOU}")

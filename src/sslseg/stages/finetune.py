@@ -51,7 +51,7 @@ def run(p: Finetune, run: session.Run) -> None:
     data = training_set.load(p, source.law)
     net, carried, progress = train(p, run, source, data)
     _finish(p, run, net, progress.best, data, source, carried)
-    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+    run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
 
 
 def train(

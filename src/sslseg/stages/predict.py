@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sslseg.config import caches
+from sslseg.config import caches, names
 from sslseg.config.names import DataError
 from sslseg.config.params import Predict
 from sslseg.data import source
@@ -130,11 +130,11 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
     run.text(pd.DataFrame(found.flagged, columns=columns).to_csv(index=False), "outside_training.csv")
     if found.skipped:
-        run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), "skipped.tsv")
+        run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), names.SKIPPED)
     if found.pictures:
         picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
         own = model.models[0].facts.get("colours", ())
-        overlays.log(run, [found.pictures[i] for i in picks], model.classes, "overlay.png", own)
+        overlays.log(run, [found.pictures[i] for i in picks], model.classes, names.OVERLAY, own)
     flagged = {f["file"] for f in found.flagged}
     empty = int((table.filter(like="voxels/").sum(axis=1) == 0).sum()) if len(table) else 0
     run.text(json.dumps(dict(enumerate(model.classes)), indent=1), "classes.json")
@@ -147,7 +147,7 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
             "predict/skipped": len(found.skipped),
         }
     )
-    run.tag("sslseg.fingerprint", "compared" if known else "unknown")
+    run.tag(names.TAG_FINGERPRINT, "compared" if known else "unknown")
     print(f"{len(found.pictures)} masks in {Path(p.output).resolve()}; {empty} of {len(table)} volumes empty")
     if known is None:
         print("warning: the data this model was trained on is not at hand, so nothing could be compared")

@@ -21,13 +21,13 @@ def run(p: Prepare, run: session.Run) -> None:
     """Prepare, and log fingerprint, contact sheet and the table of what was left out."""
     data = training_set.load(p)
     inputs.record(p, data, run)
-    run.text(json.dumps(data.store.fingerprint, indent=2, sort_keys=True), "fingerprint.json")
+    run.text(json.dumps(data.store.fingerprint, indent=2, sort_keys=True), names.FINGERPRINT)
     run.text(data.store.volume_table.to_csv(index=False), "volumes.csv")
     for file in sorted(data.store.path.glob("*.png")):
         run.artifact(file)
     if data.store.skipped:
         rows = "".join(f"{s['file']}\t{s['reason']}\n" for s in data.store.skipped)
-        run.text("file\treason\n" + rows, "skipped.tsv")
+        run.text("file\treason\n" + rows, names.SKIPPED)
     index = data.store.index
     run.log(
         {

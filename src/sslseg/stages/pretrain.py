@@ -65,7 +65,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
         _train(p, run, method, rows, data, source, register)
-    run.log({"cost/seconds": time.perf_counter() - started}, p.steps)
+    run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
 
 
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
@@ -131,7 +131,7 @@ def _train(
     saved = checkpoint.latest(folder, warn=print)
     if saved:
         training.restore(saved.tensors)
-        run.tag("sslseg.resumed_at_step", str(training.done))
+        run.tag(names.TAG_RESUMED_AT, str(training.done))
 
     there = render_device.place(data.store, training.device)
     memory = batches.memory(p.batch_size, data.store.channels, p.image_size, method.VIEWS)

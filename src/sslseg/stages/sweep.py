@@ -22,8 +22,6 @@ from sslseg.tracking import session
 from sslseg.tracking.history import frames
 from sslseg.training import devices
 
-TABLE = "cells.json"
-
 
 def run(p: Sweep, run: session.Run) -> None:
     """Run, reuse or list the cells of the grid.
@@ -81,7 +79,7 @@ def execute(
         {"cell": o.job.name, "pipeline": o.job.cell.pipeline, "run_id": o.value or "", "error": o.error}
         for o in outcomes
     ]
-    run.text(json.dumps(sorted(table, key=lambda row: row["cell"]), indent=1), TABLE)
+    run.text(json.dumps(sorted(table, key=lambda row: row["cell"]), indent=1), names.CELLS)
     return outcomes
 
 
@@ -93,7 +91,7 @@ def work(job: Job) -> str:
     found = session.find(sslseg_execute.stage_module(cell.stage).identify(p))
     return found or sslseg_execute.execute(
         cell.stage, p, method=cell.method, name=cell.name, parent_run_id=context["parent"],
-        experiment_id=context["experiment"], tags={"sslseg.cell": cell.name},
+        experiment_id=context["experiment"], tags={names.TAG_CELL: cell.name},
     )  # fmt: skip
 
 

@@ -135,7 +135,7 @@ def complete(run: Run, content: Mapping[str, Any]) -> None:
     found = run.client.get_run(run.id)
     tags = found.data.tags
     models = {m.name: m.tags.get(names.MODEL_SHA, "") for m in references.logged_models(found, run.uri)}
-    digests = {tag.removeprefix("sslseg."): tags[tag] for tag in DIGESTS if tag in tags}
+    digests = {tag.removeprefix(names.PREFIX): tags[tag] for tag in DIGESTS if tag in tags}
     _write(run, {**content, "digests": digests, "models": dict(sorted(models.items()))})
 
 

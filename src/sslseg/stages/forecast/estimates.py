@@ -113,7 +113,7 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     if kind.method:
         same &= runs["method"] == kind.method
     slices = pd.to_numeric(column("cfg.steps")) * pd.to_numeric(column("cfg.batch_size"))
-    took = pd.to_numeric(column("cost/seconds")) / slices
+    took = pd.to_numeric(column(names.SECONDS)) / slices
     return runs.assign(per_slice=took)[same & took.notna()]
 
 

@@ -39,4 +39,4 @@ def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *
     for fault in faults:
         print(f"warning: {fault}")
     if faults:
-        run.tag("sslseg.probe", "; ".join(faults))
+        run.tag(names.TAG_PROBE, "; ".join(faults))

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from mlflow.artifacts import download_artifacts
-from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.params import Inference
@@ -20,6 +18,7 @@ from sslseg.models import inference
 from sslseg.models.inference import Model
 from sslseg.stages.intake import upstream
 from sslseg.tracking import lineage, runs, store
+from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training import devices
@@ -114,11 +113,9 @@ def fingerprint(trained: Trained, cache: Path) -> dict | None:
     tags = store.client().get_run(resolved.run_id).data.tags
     if prepared := tags.get(names.TAG_PREPARE_RUN):
         with tempfile.TemporaryDirectory() as scratch:
-            try:
-                got = download_artifacts(f"runs:/{prepared}/fingerprint.json", dst_path=scratch)
-                return json.loads(Path(got).read_text())
-            except (MlflowException, OSError, ValueError):
-                pass  # deleted since
+            kept = frames.artifact(prepared, names.FINGERPRINT, Path(scratch))
+            if kept:  # else it was deleted since
+                return json.loads(kept.read_text())
     name = f"{tags.get(names.TAG_DATASET)}-{tags.get(names.TAG_DATA_DIGEST, '')[:16]}"
     try:
         return slice_store.open_store(cache / "slices" / name).fingerprint

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from sslseg.config import names
 from sslseg.config.names import NonFiniteLoss
 from sslseg.tracking.runs import Run
 from sslseg.training import checkpoint
@@ -84,7 +85,7 @@ class Progress:
             return cls()
         tensors, meta = saved.tensors, saved.meta
         training.restore({k: v for k, v in tensors.items() if not k.startswith(BEST)})
-        run.tag("sslseg.resumed_at_step", str(training.done))
+        run.tag(names.TAG_RESUMED_AT, str(training.done))
         state = {k.removeprefix(BEST): v for k, v in tensors.items() if k.startswith(BEST)}
         return cls([tuple(point) for point in meta["curve"]], {**meta["best"], "state": state})
 
@@ -104,9 +105,9 @@ class Progress:
     def summary(self) -> dict[str, float]:
         """The metrics that sum a run up in one row of the UI."""
         return {
-            "area/val_iou": area(self.curve),
-            "last/val_iou": self.curve[-1][1],
-            "best/val_iou": self.best["iou"],
+            names.AREA_VAL_IOU: area(self.curve),
+            names.LAST_VAL_IOU: self.curve[-1][1],
+            names.BEST_VAL_IOU: self.best["iou"],
             "best/step": float(self.best["step"]),
         }
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from sslseg.config import names
 from sslseg.data.slices.encode import CLIP
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import Inputs
@@ -116,14 +117,15 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
     with tempfile.TemporaryDirectory() as scratch:
-        np.savez_compressed(Path(scratch) / "cases.npz", **kept(tested, data))
-        run.artifact(Path(scratch) / "cases.npz", "test")
+        cases = Path(scratch) / Path(names.CASES).name
+        np.savez_compressed(cases, **kept(tested, data))
+        run.artifact(cases, str(Path(names.CASES).parent))
     found = cases(tested, data.store.classes)
     if not found:
         return
     with tempfile.TemporaryDirectory() as scratch:
-        cv2.imwrite(f"{scratch}/overlay.png", overlay(net, data, found, device))
-        run.artifact(Path(scratch) / "overlay.png", "test")
+        cv2.imwrite(f"{scratch}/{names.OVERLAY}", overlay(net, data, found, device))
+        run.artifact(Path(scratch) / names.OVERLAY, "test")
 
 
 def law_of(intensity: Intensity) -> dict:

@@ -26,7 +26,7 @@ from sslseg.tracking import processes, runs, session, store
 from sslseg.tracking.runs import Run
 from sslseg.training import devices
 
-OBJECTIVES = {"best": "best/val_iou", "last": "last/val_iou", "area": "area/val_iou"}
+OBJECTIVES = {"best": names.BEST_VAL_IOU, "last": names.LAST_VAL_IOU, "area": names.AREA_VAL_IOU}
 OWNER, RUN = "process", "run_id"  # of a trial's user attributes
 OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 WARMUP = 4  # the median does not prune in the first quarter of the steps, where rates still rise [H]
@@ -179,7 +179,7 @@ def _close(study: optuna.Study, trial: Trial, run: Run, why: str) -> None:
 
 def _note(run: Run, why: str) -> None:
     """Everything into the run before the study hears of it: a trial that is over is never gone on with."""
-    run.tag("sslseg.trial_state", why)
+    run.tag(names.TAG_TRIAL_STATE, why)
     run.flush()
 
 

@@ -33,7 +33,7 @@ OWN = {"encoder", "encoder_epoch", "encoder_role", "seed"}  # of a fine-tuning's
 class Probe:
     """`labelprobe` on the list's own encoder; all slices pass it once."""
 
-    scores = ("val/iou",)
+    scores = (names.VAL_IOU,)
 
     def __init__(self, p: Worklist, run: session.Run, source: Upstream, data: Inputs) -> None:
         self._p, self._run, self._data = p, run, data
@@ -85,7 +85,7 @@ class Probe:
 class Tuning:
     """A fine-tuning for every set, each in a child run; of a repetition all have one initialisation."""
 
-    scores = ("best/val_iou", "last/val_iou", "area/val_iou")
+    scores = (names.BEST_VAL_IOU, names.LAST_VAL_IOU, names.AREA_VAL_IOU)
 
     def __init__(self, p: Worklist, run: session.Run, source: Upstream, data: Inputs) -> None:
         self._p, self._run, self._source, self._data = p, run, source, data

@@ -12,10 +12,9 @@ from typing import Any
 
 from sslseg.config import names
 from sslseg.tracking.capsule import archive, pack, rows
-from sslseg.tracking.history import frames
 from sslseg.tracking.runs import RUN_NAME
 
-KEPT = (frames.CELLS,)  # files that go along: what a sweep was to run
+KEPT = (names.CELLS,)  # files that go along: what a sweep was to run
 PERSONAL = {names.TAG_PROCESS, names.TAG_HEARTBEAT, "mlflow.user", "mlflow.source.name"}
 BLANK = {"user_id", "source_name"}
 # two folders deep or more; not what follows `runs:`, a word or another slash

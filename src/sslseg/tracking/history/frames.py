@@ -23,7 +23,6 @@ from sslseg.tracking.history import http, sql
 from sslseg.tracking.history.records import POINT_COLUMNS, Record, as_logged, curve_frame, frame
 from sslseg.tracking.history.sql import UnreadableError
 
-CELLS = "cells.json"  # what a sweep writes: its cells, whichever sweep ran them
 THREADS = 8
 IDS_A_QUERY = 100
 
@@ -115,7 +114,7 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     except MlflowException as error:
         raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
     with tempfile.TemporaryDirectory() as scratch:
-        path = artifact(sweep, CELLS, Path(scratch), uri)
+        path = artifact(sweep, names.CELLS, Path(scratch), uri)
         return json.loads(path.read_text()) if path else []
 
 
