@@ -117,9 +117,9 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
     with tempfile.TemporaryDirectory() as scratch:
-        cases = Path(scratch) / Path(names.CASES).name
-        np.savez_compressed(cases, **kept(tested, data))
-        run.artifact(cases, str(Path(names.CASES).parent))
+        file = Path(scratch) / Path(names.CASES).name
+        np.savez_compressed(file, **kept(tested, data))
+        run.artifact(file, str(Path(names.CASES).parent))
     found = cases(tested, data.store.classes)
     if not found:
         return
