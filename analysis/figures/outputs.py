@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from analysis.comparison.cells import Study
 from analysis.figures import style
 from analysis.statistics.records import plural, to_json
+from sslseg.config import caches
 
 DPI = 160
 SHOWN = 3  # missing cells that are spelled out on a figure
@@ -93,7 +94,7 @@ def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
 
 def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path]:
     """Write the four files; bytes depend on the runs alone, not on when they are written."""
-    folder.mkdir(parents=True, exist_ok=True)
+    caches.claim(folder)
     paths = [folder / f"{drawn.name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
     with style.look():
         figure.savefig(paths[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})

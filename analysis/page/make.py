@@ -127,7 +127,7 @@ def _page(
     )
     stored = encoders.encoders(study, uri)
     judged = claims.judge(claims.context(study, measured, fitted, encoders.architectures(study, stored)))
-    folder.mkdir(parents=True, exist_ok=True)
+    caches.claim(folder)
     record, page = folder / RECORD, folder / PAGE
     asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
     shown = {key: value for key, value in asked.items() if key in wanted}

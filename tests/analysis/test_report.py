@@ -17,7 +17,7 @@ from analysis import __main__, claims
 from analysis.comparison import cells, decisions, measures
 from analysis.page import make as maker
 from analysis.page import report
-from sslseg.config import names, params
+from sslseg.config import caches, names, params
 from sslseg.tracking import session
 from sslseg.tracking.history import frames
 from tests.fixtures.planted import plant
@@ -56,7 +56,7 @@ def test_everything_comes_from_the_store_alone(filled: str, tmp_path: Path, caps
 
 def test_a_part_alone(filled: str, tmp_path: Path) -> None:
     assert __main__.main(["--out", str(tmp_path), "--only", "fig4,worth"]) == 0
-    assert {p.stem for p in tmp_path.iterdir()} == {"fig4", "report", "decisions"}
+    assert {p.stem for p in tmp_path.iterdir()} == {"fig4", "report", "decisions", caches.MADE_HERE}
     assert set(json.loads((tmp_path / "decisions.json").read_text())) == {
         "headline",
         "runs",

@@ -27,6 +27,7 @@ PAIR = 15  # torchvision is built against one torch: 0.24 against 2.9, 0.29 agai
 MODULES = {  # import name -> distribution, where they differ
     "PIL": "pillow",
     "cv2": "opencv-python-headless",
+    "re2": "google-re2",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
     "yaml": "pyyaml",
     "skimage": "scikit-image",

@@ -20,3 +20,16 @@ def checkpoint_folder(cache: Path, run_id: str) -> Path:
 def drop_checkpoints(cache: str, run_id: str) -> None:
     """Remove the checkpoints of a run, after its end is in the store: until then they are all there is."""
     shutil.rmtree(checkpoint_folder(cache_folder(cache), run_id), ignore_errors=True)
+
+
+MADE_HERE = ".made-by-sslseg"  # lies in folders that are never read as data
+_NOTE = "Written by sslseg. A data folder is read without this folder, as long as this file is here.\n"
+
+
+def claim(folder: Path) -> Path:
+    """Make `folder` if it is not there, and mark it as ours unless somebody else's files lie in it."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        (folder / MADE_HERE).write_text(_NOTE, encoding="utf-8")
+    return folder

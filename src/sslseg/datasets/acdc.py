@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import nifti
+from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Published, Source, Volume
 
 CLASSES = ("background", "RV", "MYO", "LV")  # label numbers 0-3 of the ACDC masks
@@ -20,7 +20,7 @@ COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
 DOMAIN = "cardiac-mri"
 LICENCE = "CC BY-NC-SA 4.0; cite Bernard et al., IEEE TMI 37(11), 2018"
 SPLIT = "kalapos2022"
-SUFFIXES = (".nii.gz", ".nii")
+SUFFIXES = formats.NIFTI
 MOST_FRAMES = 1000  # of a cine; ACDC's have 12 to 35
 FIRST_OF_TESTING = 101  # patients 101-150 are the official test set
 _MORALES = "Morales et al., Front. Cardiovasc. Med. 8:730316 (2021), Table 1"
@@ -95,17 +95,20 @@ def official(patient: str) -> str | None:
 
 
 def _walk(root: Path, fault: Callable[[Path, DataError], None]) -> list[Source]:
-    folders = {
-        p.name: p
+    folders = [
+        p
         for pattern in ("patient*", "*ing/patient*", "database/*ing/patient*")
         for p in sorted(root.glob(pattern))
         if p.is_dir()
-    }
+    ]
     if not folders:
         raise DataError(f"{root}: wanted folders patientNNN here or in training/ and testing/, got none")
+    first: dict[str, Path] = {}
     found = []
-    for folder in folders.values():
+    for folder in folders:
         try:
+            if (other := first.setdefault(folder.name, folder)) != folder:
+                raise DataError(f"{folder}: wanted one folder of this patient, there is also {other}")
             found += _patient(folder)
         except DataError as error:
             fault(folder, error)
@@ -120,30 +123,30 @@ def _patient(folder: Path) -> list[Source]:
         raise DataError(
             f"{folder / 'Info.cfg'}: wanted different frames for ED and ES, got {list(phases)[0]} twice"
         )
-    found = []
+    found, files = [], formats.stems(folder, SUFFIXES)
     for frame, phase in sorted(phases.items()):
         stem = f"{name}_frame{frame:02d}"
-        image, label = _file(folder, stem), _file(folder, f"{stem}_gt")
+        image, label = _file(folder, files, stem), _file(folder, files, f"{stem}_gt")
         found.append(Source(name, group, frame, phase, image, label, None))
-    cine = next((p for s in SUFFIXES if (p := folder / f"{name}_4d{s}").exists()), None)
+    cine = formats.only(files.get(f"{name}_4d", ()))
     if cine is not None:
         frames = range(1, _frame(folder, info, "NbFrame") + 1)
         found += [Source(name, group, f, "", cine, None, f - 1) for f in frames if f not in phases]
     return found
 
 
-def _file(folder: Path, stem: str) -> Path:
-    for suffix in SUFFIXES:
-        if (path := folder / (stem + suffix)).exists():
-            return path
-    raise DataError(
-        f"{folder / (stem + SUFFIXES[0])}: wanted this file, as Info.cfg names its frame; it is not there"
-    )
+def _file(folder: Path, files: dict[str, list[Path]], stem: str) -> Path:
+    path = formats.only(files.get(stem, ()))
+    if path is None:
+        raise DataError(
+            f"{folder / (stem + SUFFIXES[0])}: wanted this file, as Info.cfg names its frame; it is not there"
+        )
+    return path
 
 
 def _info(path: Path) -> dict[str, str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: wanted a text file of 'Key: value' lines ({error})") from None
     pairs = (line.split(":", 1) for line in lines if ":" in line)

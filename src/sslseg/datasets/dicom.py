@@ -13,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.config.names import DataError
+from sslseg.data.files import below, walk
 from sslseg.data.folders import settings
 from sslseg.data.readers import dicom_masks, dicom_series
 from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
@@ -25,7 +26,7 @@ TAKES_ANY = True  # every folder with such files: a format that wants a descript
 
 def describe(root: Path) -> Description:
     """Classes from the SEG objects; `axis`, `colours`, `split`, `domain` and `licence` from `sslseg.json`."""
-    found = dicom_masks.find(dicom_series.below(root), lambda file, error: None)
+    found = dicom_masks.find(walk(root).files, lambda file, error: None)
     return settings.settings(root).describe(dicom_masks.classes(found))
 
 
@@ -61,7 +62,7 @@ def read(source: Source) -> Volume:
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     found, numbers, used = [], {}, set()
-    masks = dicom_masks.find(dicom_series.below(root), fault)
+    masks = dicom_masks.find(below(root, lambda file, error: None), fault)
     for frame in dicom_series.frames(root, fault):
         number = numbers[frame.patient] = numbers.get(frame.patient, 0) + 1  # one count over all series
         shown = {dicom_masks.instance(p) for p in frame.files} if masks else set()

@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.data import source
+from sslseg.data.files import walk
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, pictures
 from sslseg.data.source import Description, Source
@@ -33,7 +34,7 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: `sslseg.json` is wrong, or there is no image.
     """
-    files = [p for p in root.rglob("*") if formats.stem(p.name, SUFFIXES) is not None]
+    files = [p for p in walk(root).files if formats.stem(p.name, SUFFIXES) is not None]
     volumes = all(formats.stem(p.name, formats.NIFTI) is not None for p in files)
     return pairs.describe(root, SUFFIXES, physical=volumes)
 

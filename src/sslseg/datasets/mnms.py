@@ -12,10 +12,11 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import nifti
+from sslseg.data.files import below, same, walk
+from sslseg.data.folders import tables
+from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
 
 CLASSES = ("background", "RV", "MYO", "LV")
@@ -25,9 +26,10 @@ LICENCE = "as its distributor states; cite Campello et al., IEEE TMI 40(12), 202
 SPLIT = "stratified"
 TO_ACDC = np.array([0, 3, 2, 1], np.uint8)  # the files' LV 1, MYO 2, RV 3
 SIDES = {"training": "train", "validation": "val", "testing": "test"}  # by folder
-COLUMNS = ("External code", "ED", "ES", "Vendor")
+CODE = "External code"
+COLUMNS = (CODE, "ED", "ES", "Vendor")
 DIGITS = re.compile("[0-9]{1,6}")
-IMAGE, MASK = "_sa.nii.gz", "_sa_gt.nii.gz"
+IMAGE, MASK = "_sa", "_sa_gt"
 
 
 def describe(root: Path) -> Description:
@@ -36,7 +38,8 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: the table or the folders are missing.
     """
-    sides = {code: side for code, path in _images(root).items() if (side := _side(root, path))}
+    images = _images(root, lambda file, error: None)
+    sides = {code: side for code, path in images.items() if (side := _side(root, path))}
     split = "official" if set(sides.values()) == set(SIDES.values()) else ""
     return Description(CLASSES, COLOURS, split=split, sides=sides)
 
@@ -70,43 +73,52 @@ def read(source: Source) -> Volume:
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     path = _table_path(root)
-    table, found = _table(path), []
-    for code, image in _images(root).items():
+    table, found = tables.read(path, COLUMNS, CODE), []
+    for code, image in _images(root, fault).items():
         try:
-            if code not in table.index:
+            if (row := table.get(tables.fold(code))) is None:
                 raise DataError(f"{path}: wanted a row for {code}, whose images are in {image.parent}")
-            found += _case(root, path, code, image, table.loc[code])
+            found += _case(root, path, code, image, row)
         except DataError as error:
             fault(image, error)
     return found
 
 
-def _case(root: Path, path: Path, code: str, image: Path, row: pd.Series) -> list[Source]:
-    frames, label = nifti.count_frames(image), image.with_name(code + MASK)
+def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -> list[Source]:
+    frames = nifti.count_frames(image)
+    label = formats.only(formats.stems(image.parent, formats.NIFTI).get(code + MASK, ()))
     hidden = any(p.lower() == "unlabeled" for p in image.relative_to(root).parts)
-    if not hidden and not label.is_file():
-        raise DataError(f"{label}: wanted the mask of {image.name}, it is not there")
+    if not hidden and label is None:
+        raise DataError(
+            f"{image.parent / code}{MASK}.nii.gz: wanted the mask of {image.name}, it is not there"
+        )
     phases = {} if hidden else {_frame(path, code, row, key, frames): key for key in ("ED", "ES")}
     if len(phases) == 1:
         raise DataError(f"{path}: {code}: wanted different frames for ED and ES, got {list(phases)[0]} twice")
-    group = str(row["Vendor"])
+    group = row["Vendor"]
     return [
         Source(code, group, t, phases.get(t, ""), image, label if t in phases else None, t, (), root)
         for t in range(frames)
     ]
 
 
-def _frame(path: Path, code: str, row: pd.Series, key: str, frames: int) -> int:
-    text = str(row[key]).removesuffix(".0")
+def _frame(path: Path, code: str, row: dict[str, str], key: str, frames: int) -> int:
+    text = row[key].removesuffix(".0")
     if not DIGITS.fullmatch(text) or int(text) >= frames:
         raise DataError(f"{path}: {code}: {key}: wanted a frame of 0 to {frames - 1}, got {row[key]!r}")
     return int(text)
 
 
-def _images(root: Path) -> dict[str, Path]:
-    found = {p.name.removesuffix(IMAGE): p for p in sorted(root.rglob(f"*{IMAGE}")) if p.name[0] != "."}
+def _images(root: Path, fault: Fault) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in below(root, fault):
+        stem = same(formats.stem(path.name, formats.NIFTI) or "")
+        if stem.endswith(IMAGE):
+            code = stem.removesuffix(IMAGE)
+            if (other := found.setdefault(code, path)) != path:
+                fault(path, DataError(f"{path}: wanted one image of {code}, there is also {other}"))
     if not found:
-        raise DataError(f"{root}: wanted CODE/CODE{IMAGE} in folders below, got none")
+        raise DataError(f"{root}: wanted CODE/CODE{IMAGE}.nii.gz in folders below, got none")
     return found
 
 
@@ -115,21 +127,10 @@ def _side(root: Path, image: Path) -> str | None:
 
 
 def _table_path(root: Path) -> Path:
-    found = sorted(p for pattern in ("*.csv", "*/*.csv") for p in root.glob(pattern))
+    found = [p for p in walk(root).files if p.suffix.lower() == ".csv"]
+    found = [p for p in found if len(p.relative_to(root).parts) <= 2]
     named = [p for p in found if "information_diagnosis" in p.name] or found
-    if not named:
-        raise DataError(f"{root}: wanted the table …information_diagnosis_opendataset.csv, it is not there")
+    if len(named) != 1:
+        got = ", ".join(str(p.relative_to(root)) for p in named) or "none"
+        raise DataError(f"{root}: wanted the table …information_diagnosis_opendataset.csv, got {got}")
     return named[0]
-
-
-def _table(path: Path) -> pd.DataFrame:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: wanted a CSV table ({error})") from None
-    table.columns = table.columns.str.strip()
-    if missing := [c for c in COLUMNS if c not in table]:
-        raise DataError(f"{path}: wanted columns {', '.join(COLUMNS)}, got none of {', '.join(missing)}")
-    if twice := table.loc[table["External code"].duplicated(), "External code"].tolist():
-        raise DataError(f"{path}: wanted one row a case, got {twice[0]} twice")
-    return table.set_index("External code")

@@ -17,7 +17,8 @@ from PIL import Image, UnidentifiedImageError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
-from sslseg.data.source import Source, Volume
+from sslseg.data.files import below
+from sslseg.data.source import Fault, Source, Volume, collect, stop
 
 CLASSES = ("background",)
 DOMAIN = "natural"
@@ -63,9 +64,18 @@ def find(root: Path) -> list[Source]:
     """Every picture below `root`, nested or not; the top folder is its group. Opens none.
 
     Raises:
-        DataError: there is no picture.
+        DataError: there is no picture, or a link leads nowhere.
     """
-    paths = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    return _walk(root, stop)
+
+
+def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
+    """As `find`, but faults of single files are listed as {file, reason}."""
+    return collect(_walk, root)
+
+
+def _walk(root: Path, fault: Fault) -> list[Source]:
+    paths = [p for p in below(root, fault) if p.suffix.lower() in SUFFIXES]
     if not paths:
         raise DataError(f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got none")
     found = []

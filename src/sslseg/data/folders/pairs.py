@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.data.files import below
 from sslseg.data.folders import patients, settings
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk
@@ -97,7 +98,7 @@ def pairs(root: Path, suffixes: tuple[str, ...], s: Settings, fault: Fault) -> l
         DataError: there is no image, or masks cannot be told from images.
     """
     files = {}  # path from the root without extension -> files
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
+    for path in below(root, fault):
         stem = formats.stem(path.name, suffixes)
         if stem is not None:
             files.setdefault((path.relative_to(root).parent / stem).as_posix(), []).append(path)

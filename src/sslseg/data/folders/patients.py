@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pandas as pd
-
 from sslseg.config.names import DataError
+from sslseg.data.folders import settings, tables
 from sslseg.data.folders.settings import FILE, Settings
 
 
@@ -25,13 +24,14 @@ def people(
     Raises:
         DataError: the table lacks a case, or `patient_regex` does not match one.
     """
-    table = _table(root / s.csv) if s.csv else {}
+    told = _told(root, cases, s, pattern)
+    spelled: dict[tuple[int, str], str] = {}  # patient (0) or group (1) as compared -> as first written
     found: dict[str, list[tuple[str, str]]] = {}
     for case in sorted(cases):
-        patient, group = table.get(case, ("", cases[case]))
-        if s.csv and not patient:
-            raise DataError(f"{root / s.csv}: wanted a row with a patient for case {case}, got none")
-        found.setdefault(patient or _patient(root, case, s.patient_regex, pattern), []).append((case, group))
+        patient, group = (
+            spelled.setdefault((k, tables.fold(n)), n.strip()) for k, n in enumerate(told[case])
+        )
+        found.setdefault(patient, []).append((case, group))
     placed = {}
     for patient, own in found.items():
         numbers = [int(m[1]) if (m := re.search(r"frame_?(\d+)", case)) else -1 for case, _ in own]
@@ -43,19 +43,29 @@ def people(
     return placed
 
 
-def _patient(root: Path, case: str, regex: str, pattern: str) -> str:
-    match = re.search(regex or pattern, case) if regex or pattern else None
-    if regex and match is None:
-        raise DataError(f"{root / FILE}: patient_regex {regex!r} does not match the case {case!r}")
-    return case if match is None else (match[1] if match.re.groups else match[0]) or case
+def _told(root: Path, cases: dict[str, str], s: Settings, pattern: str) -> dict[str, tuple[str, str]]:
+    """case -> patient and group, as they are written down."""
+    if not s.csv:
+        return {case: (_patient(root, case, s, pattern), group) for case, group in cases.items()}
+    path = root / s.csv
+    table = tables.read(path, ("case", "patient"), "case", optional=("group",))
+    found: dict[str, tuple[str, str]] = {}
+    known: dict[str, str] = {}
+    for case in sorted(cases):
+        row = table.get(tables.fold(case), {})
+        if not row.get("patient"):
+            raise DataError(f"{path}: wanted a row with a patient for case {case}, got none")
+        if (other := known.setdefault(tables.fold(case), case)) != case:
+            raise DataError(
+                f"{path}: wanted names that differ in more than their case, got {other} and {case}"
+            )
+        found[case] = row["patient"], row.get("group", "")
+    return found
 
 
-def _table(path: Path) -> dict[str, tuple[str, str]]:
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: wanted a CSV table ({error})") from None
-    if not {"case", "patient"} <= set(table.columns):
-        raise DataError(f"{path}: wanted columns case and patient, got {', '.join(table.columns)}")
-    groups = table["group"] if "group" in table else [""] * len(table)
-    return {c: (p, g) for c, p, g in zip(table["case"], table["patient"], groups, strict=True)}
+def _patient(root: Path, case: str, s: Settings, pattern: str) -> str:
+    regex = settings.expression(s.patient_regex) if s.patient_regex else re.compile(pattern)
+    match = regex.search(case)
+    if s.patient_regex and match is None:
+        raise DataError(f"{root / FILE}: patient_regex {s.patient_regex!r} does not match the case {case!r}")
+    return case if match is None else (match[1] if regex.groups else match[0]) or case

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError, ParamError
+from sslseg.data.files import below
 from sslseg.data.folders import settings
 from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, pictures
 from sslseg.data.readers.dicom_series import Frame
@@ -75,7 +76,7 @@ def find(
     """
     source, output = check(source, output)
     home = source if source.is_dir() else source.parent
-    files = _files(source, channels)
+    files = _files(source, channels, fault)
     files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]
     named = [f for f in files if formats.stem(f.name) is not None]
     found = _named(named, home, output, channels, fault)
@@ -96,9 +97,9 @@ def find(
     return found
 
 
-def _files(source: Path, channels: int) -> list[Path]:
+def _files(source: Path, channels: int, fault: Fault) -> list[Path]:
     if source.is_dir():
-        return sorted(f for f in source.rglob("*") if f.is_file() and not f.name.startswith("."))
+        return below(source, fault)
     stem = formats.stem(source.name)
     match = CHANNEL.fullmatch(stem) if stem and channels > 1 else None
     if match is None:

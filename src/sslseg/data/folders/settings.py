@@ -16,15 +16,18 @@ domain, licence
 
 from __future__ import annotations
 
+import functools
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import re2
 
-from sslseg.config.names import DataError
+from sslseg.config.names import DataError, quoted
 from sslseg.data.readers.pictures import COLOUR, colour_value
 from sslseg.data.source import BACKGROUND, IGNORE, Description, Volume, class_name
 
@@ -104,16 +107,37 @@ def settings(root: Path | None) -> Settings:
             spacing=_spacing(told.get("spacing")),
             **{k: v for k, v in told.items() if k not in ("classes", "colours", "ignore", "spacing")},
         )
-        re.compile(found.patient_regex)
-    except (TypeError, ValueError, re.error) as error:
+        expression(found.patient_regex)
+    except (TypeError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
     _check(path, found)
     return found
 
 
+@functools.cache
+def expression(text: str) -> Any:
+    """A regular expression of the user's, compiled by RE2, whose time grows with the length of a name alone.
+
+    Raises:
+        ValueError: it is none, or has look-around or back references, which RE2 leaves out.
+    """
+    quiet = re2.Options()
+    quiet.log_errors = False
+    try:
+        return re2.compile(text, quiet)
+    except re2.error as error:
+        reason = str(error).removeprefix("b").strip("'")
+        raise ValueError(
+            f"patient_regex: wanted a regular expression without look-around and back references "
+            f"(RE2), got {quoted(text)}: {reason}"
+        ) from None
+
+
 def _check(path: Path, s: Settings) -> None:
     text = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
     faults = [f"{key}: wanted a text" for key in text if not isinstance(getattr(s, key), str)]
+    if not faults and s.csv and not _inside(path.parent, s.csv):
+        faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
     if s.axis not in (0, 1, 2):
         faults.append(f"axis: wanted 0, 1 or 2, got {s.axis!r}")
     if s.ignore in s.values:
@@ -124,6 +148,13 @@ def _check(path: Path, s: Settings) -> None:
         faults.append(f"colours: wanted hex like #ee6677, got {list(s.colours)}")
     if faults:
         raise DataError(f"{path}: {'; '.join(faults)}")
+
+
+def _inside(root: Path, name: str) -> bool:
+    """Whether a file lies below `root`, and no link leads out of it but git-annex's own."""
+    place = Path(os.path.realpath(root / name))
+    inside = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
+    return inside and (place.is_relative_to(os.path.realpath(root)) or "annex/objects" in place.as_posix())
 
 
 def _classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.data.files import below
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault
 
@@ -41,15 +42,10 @@ def frames(root: Path, fault: Fault) -> list[Frame]:
         DataError: pydicom is not installed, or there is no DICOM image.
     """
     faults: list[Path] = []
-    found = volumes(below(root), lambda file, error: (faults.append(file), fault(file, error)))
+    found = volumes(below(root, fault), lambda file, error: (faults.append(file), fault(file, error)))
     if not found and not faults:
         raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
     return found
-
-
-def below(root: Path) -> list[Path]:
-    """Every file that is not hidden."""
-    return [p for p in root.rglob("*") if p.is_file() and not p.name.startswith(".")]
 
 
 def looks_like(path: Path) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.data import files
 from sslseg.data.readers import itk, nifti, pictures
 
 NIFTI = (".nii.gz", ".nii")
@@ -17,6 +19,28 @@ def stem(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str | None:
     """File name without its extension, None where that is none of `suffixes`."""
     found = next((s for s in suffixes if name.lower().endswith(s)), None)
     return None if found is None or name.startswith(".") else name[: -len(found)]
+
+
+def stems(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
+    """Stem -> files of one folder that end in one of `suffixes`; {} where there is no such folder."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if (name := stem(path.name, suffixes)) is not None:
+            found.setdefault(files.same(name), []).append(path)
+    return found
+
+
+def only(found: Sequence[Path]) -> Path | None:
+    """The one file among those of one stem; None where there is none.
+
+    Raises:
+        DataError: there are several, as `.nii` beside `.nii.gz`; or its content is not here.
+    """
+    if len(found) > 1:
+        raise DataError(f"{found[0]}: wanted one file of this name, there is also {found[1].name}")
+    for path in found:
+        files.check(path)
+    return found[0] if found else None
 
 
 def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float] | None]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from sslseg.config import plugins
+from sslseg.config import caches, plugins
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.slices import build, contact_sheet
 from sslseg.data.slices.slice_store import (
@@ -36,7 +36,7 @@ def locate(dataset: str, data_root: str, cache: Path) -> Path:
     if data_root:
         root = Path(data_root).expanduser()
     elif hasattr(module, "default_root"):
-        root = module.default_root(Path(cache))
+        root = module.default_root(caches.claim(cache))
     else:
         raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
     if not root.is_dir():
@@ -64,7 +64,7 @@ def prepare(
     Raises:
         DataError: a file is not what its format promises, or nothing is left.
     """
-    root, folder = Path(root).resolve(), Path(cache).resolve() / "slices"
+    root, folder = Path(root).resolve(), caches.claim(Path(cache).resolve()) / "slices"
     module = plugins.load("datasets", dataset)
     about = describe(module, root)
     sources, faults = _sources(module, root, on_bad_file)

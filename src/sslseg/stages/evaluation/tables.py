@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import patients
+from sslseg.config import caches
 from sslseg.config.params import Evaluate
 from sslseg.data import streams
 from sslseg.data.source import Published
@@ -129,7 +130,7 @@ def _with_interval(key: str, value: float, low: float, high: float) -> dict[str,
 
 def _copy(folder: Path, out: Path, names: Sequence[str]) -> None:
     """The page and what it shows, no row of a single patient."""
-    out.mkdir(parents=True, exist_ok=True)
+    caches.claim(out)
     for name in names:
         if (folder / name).is_file():
             (out / name).write_bytes((folder / name).read_bytes())

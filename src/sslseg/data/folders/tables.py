@@ -1,0 +1,71 @@
+"""CSV tables that people keep beside their images: one reader for all of them.
+
+What a spreadsheet leaves in a cell (blanks at its ends, another case, another form of an accent) makes no
+second patient: cells are stripped, and names are compared as `fold` has them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from sslseg.config.names import DataError, quoted
+from sslseg.data.files import check, same
+
+SEPARATORS = ",;\t"
+
+
+def fold(text: str) -> str:
+    """A name as names are compared."""
+    return same(text.strip()).casefold()
+
+
+def read(
+    path: Path, columns: Sequence[str], key: str, optional: Sequence[str] = ()
+) -> dict[str, dict[str, str]]:
+    """Folded value of the column `key` -> its row: column -> stripped cell.
+
+    Args:
+        columns, optional: names that have to be, and that may be in the first line, in any case.
+
+    Raises:
+        DataError: no such table, a column is missing or there twice, a row is of another length than the
+            first line, or two rows have the same key.
+    """
+    head, *lines = _lines(path)
+    titles = [fold(cell) for cell in head]
+    if any(fold(name) not in titles for name in columns):
+        got = ", ".join(cell.strip() for cell in head)
+        raise DataError(f"{path}: wanted columns {', '.join(columns)}, got {quoted(got)}")
+    places = {n: titles.index(fold(n)) for n in (*columns, *optional) if fold(n) in titles}
+    if twice := [name for name in places if titles.count(fold(name)) > 1]:
+        raise DataError(f"{path}: wanted one column {twice[0]}, got several")
+    found: dict[str, dict[str, str]] = {}
+    for number, line in enumerate(lines, 2):
+        if not any(cell.strip() for cell in line):
+            continue
+        if len(line) != len(head):
+            raise DataError(
+                f"{path}: row {number}: wanted {len(head)} cells, as the first line, got {len(line)}"
+            )
+        row = {name: line[place].strip() for name, place in places.items()}
+        if not row[key]:
+            raise DataError(f"{path}: row {number}: wanted a {key}, got an empty cell")
+        if found.setdefault(fold(row[key]), row) is not row:
+            raise DataError(f"{path}: row {number}: wanted one row a case, got {row[key]} twice")
+    return found
+
+
+def _lines(path: Path) -> list[list[str]]:
+    check(path)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            first = file.readline()
+            file.seek(0)
+            found = list(csv.reader(file, delimiter=max(SEPARATORS, key=first.count)))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: wanted a CSV table in UTF-8 ({error})") from None
+    if not found:
+        raise DataError(f"{path}: wanted a CSV table, got an empty file")
+    return found

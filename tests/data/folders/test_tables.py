@@ -1,0 +1,110 @@
+"""Tables beside images: blanks, case and accents make no second patient, and nothing is said twice."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from sslseg.config.names import DataError
+from sslseg.data import splits
+from sslseg.data.folders import patients, settings, tables
+from sslseg.data.source import Description
+from sslseg.datasets import images
+from tests.fixtures import foreign_trees
+
+CASES = ("a", "b", "c", "d")
+
+
+def people(root: Path, text: str, cases: tuple[str, ...] = CASES) -> dict[str, tuple[str, str, int]]:
+    (root / "t.csv").write_text(text, encoding="utf-8")
+    return patients.people(root, dict.fromkeys(cases, ""), settings.Settings(csv="t.csv"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "case,patient,group\na,P1,x\nb,P1,x\nc,P2,y\nd,P2,y\n",
+        "case,patient,group\na,P1 ,x\nb, P1,x \nc,P2\u00a0,y\nd,p2,Y\n",
+        "\ufeffCase , Patient,GROUP\nA,P1,x\nB,p1,X\n c,P2,y\nd ,P2,y\n\n",
+        "patient;group;case\nP1;x;a\nP1;x;b\nP2;y;c\n P2;y;d\n",
+        'case\tpatient\tgroup\tnote\na\tP1\tx\t"1, 2"\nb\tP1\tx\t\nc\tP2\ty\t\nd\tP2\ty\t\n',
+    ],
+)
+def test_what_a_spreadsheet_leaves_makes_no_second_patient(tmp_path, text):
+    found = people(tmp_path, text)
+    assert [found[c] for c in CASES] == [("P1", "x", 1), ("P1", "x", 2), ("P2", "y", 1), ("P2", "y", 2)]
+
+
+def test_two_forms_of_an_accent_are_one_name(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "é1") for form in ("NFC", "NFD"))
+    found = people(tmp_path, f"case,patient\n{apart},{apart}\nb,{composed}\n", (composed, "b"))
+    assert found[composed][0] == found["b"][0]
+
+
+FAULTS = {
+    "case,patient\na,P1\na ,P2\n": "row 3: wanted one row a case, got a twice",
+    "case,patient\na,P1\nA,P1\n": "row 3: wanted one row a case, got A twice",
+    "case,patient\na,P1,x\n": "row 2: wanted 2 cells, as the first line, got 3",
+    "case,patient\na\n": "row 2: wanted 2 cells",
+    "case,patient\n,P1\n": "row 2: wanted a case, got an empty cell",
+    "case,patient,Patient\na,P1,P2\n": "wanted one column patient, got several",
+    "case,person\na,P1\n": "wanted columns case, patient, got 'case, person'",
+    "case,patient\na, \n": "wanted a row with a patient for case a",
+    "": "got an empty file",
+}
+
+
+@pytest.mark.parametrize("text", FAULTS)
+def test_a_wrong_table_is_named(tmp_path, text):
+    with pytest.raises(DataError, match=FAULTS[text]) as caught:
+        people(tmp_path, text, ("a",))
+    assert "t.csv" in str(caught.value)
+
+
+def test_a_table_in_another_encoding(tmp_path):
+    (tmp_path / "t.csv").write_bytes("case,patient\na,Jérôme\n".encode("latin-1"))
+    with pytest.raises(DataError, match="t.csv: wanted a CSV table in UTF-8"):
+        tables.read(tmp_path / "t.csv", ("case",), "case")
+
+
+def test_cases_that_differ_in_case_alone_cannot_be_looked_up(tmp_path):
+    with pytest.raises(DataError, match="differ in more than their case, got A and a"):
+        people(tmp_path, "case,patient\na,P1\n", ("A", "a"))
+
+
+def test_blanks_never_carry_a_test_patient_into_train(tmp_path):
+    """Two images of each of eight patients, one of the two rows with a blank behind the patient."""
+    root = foreign_trees.images(tmp_path, cases=16)
+    rows = [f"p{n // 2}_{n},p{n // 2}{' ' * (n % 2)}" for n in range(17)]
+    (root / "who.csv").write_text("\n".join(["case,patient", *rows]))
+    (root / "sslseg.json").write_text(json.dumps({"csv": "who.csv"}))
+    found = images.find(root)
+    assert len({s.patient for s in found}) == 9
+    sides = splits.divide_sources(found, Description(("background",)), "images", "stratified")
+    held = {name: {found[i].image.name.split("_")[0] for i in rows} for name, rows in sides.items()}
+    assert not held["train"] & (held["val"] | held["test"])
+
+
+@pytest.mark.parametrize("name", ["../t.csv", "/etc/passwd", "sub/../../t.csv", "link.csv"])
+def test_a_table_lies_in_the_data_folder(tmp_path, name):
+    root = tmp_path / "data"
+    root.mkdir()
+    (tmp_path / "t.csv").write_text("secret\n")
+    (root / "link.csv").symlink_to(tmp_path / "t.csv")
+    (root / "sslseg.json").write_text(json.dumps({"csv": name}))
+    with pytest.raises(DataError, match="csv: wanted the name of a table in this folder") as caught:
+        settings.settings(root)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_expression_of_the_user_cannot_hang(tmp_path):
+    (tmp_path / "sslseg.json").write_text(json.dumps({"patient_regex": "^((a+)+)+$|(a|a)*b$"}))
+    s = settings.settings(tmp_path)
+    with pytest.raises(DataError, match="does not match the case"):
+        patients.people(tmp_path, {"a" * 200 + "!": ""}, s)
+    (tmp_path / "sslseg.json").write_text(json.dumps({"patient_regex": r"(a)\1"}))
+    with pytest.raises(DataError, match="without look-around and back references"):
+        settings.settings(tmp_path)
