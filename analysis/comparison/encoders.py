@@ -30,6 +30,7 @@ class Encoder:
     step: str
     sha256: str
     origin: str
+    exposure: str  # "unknown", or "declared: imagenet"; '' = who was seen is on record
     collapsed: bool
     hops: tuple[tuple[str, str], ...]  # (method-dataset, run_id), root first
     signs: tuple[tuple[str, float], ...]  # vital signs of a self-supervised encoder
@@ -62,6 +63,7 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
         step=tags.get(names.MODEL_STEP, ""),
         sha256=tags.get(names.MODEL_SHA, ""),
         origin=tags.get(names.MODEL_ORIGIN, ""),
+        exposure=str(last.get("exposure", "")),
         collapsed=bool(last.get("collapsed", False)),
         hops=tuple((f"{h['method'] or 'supervised'}-{h['dataset'] or 'unknown'}", h["run_id"]) for h in hops),
         signs=tuple(

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.comparison import exposure
 from analysis.comparison.cells import Study
 from analysis.figures import style
 from analysis.statistics.records import plural, to_json
@@ -47,9 +48,7 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:
         lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")
-    if seen := int(runs["transductive"].sum()) if "transductive" in runs else 0:
-        lines.append(f"TRANSDUCTIVE: the encoders of {plural(seen, 'run')} have seen val or test patients")
-    return tuple(lines)
+    return (*lines, *exposure.sentences(runs))
 
 
 def _unequal(runs: pd.DataFrame) -> list[str]:

@@ -163,3 +163,46 @@ def test_imported_weights_declare_their_origin_and_pass(data: Inputs, tmp_path: 
     assert json.loads((tmp_path / names.EXPOSURE_FILE).read_text())["origin"] == "timm, ImageNet-1k"
     tags = {names.MODEL_EXPOSURE: digest(tmp_path / names.EXPOSURE_FILE)}
     leaks.gate(FakeRun(2), Resolved("m", "1" * 32, tmp_path, tags, "x"), data, allow=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "dataset", "hit"),
+    [
+        ("acdc", "acdc", True),
+        ("ACDC", "acdc", True),
+        ("ACDC2017", "acdc", True),
+        ("imagenet+acdc", "acdc", True),
+        ("the ACDC training set, 100 patients", "acdc", True),
+        ("M&Ms", "mnms", True),
+        ("M&Ms-2", "mnms", True),
+        ("", "acdc", False),
+        ("imagenet", "acdc", False),
+        ("acdcx", "acdc", False),
+        ("images", "images", True),
+        ("natural images", "images", False),
+        ("an nnunet model of livers", "nnunet", False),
+    ],
+)
+def test_words_that_name_a_dataset(words: str, dataset: str, hit: bool):
+    assert exposure.covers(words, dataset) == hit
+
+
+def test_declared_data_cover_every_patient_and_another_s_none(data: Inputs, tmp_path: Path):
+    for words, stops in (("acdc", True), ("imagenet", False), ("", False)):
+        folder = tmp_path / (words or "unknown")
+        folder.mkdir()
+        exposure.write(folder, [exposure.declared("1" * 32, names.IMPORT, words)], origin="somebody")
+        (entry,) = exposure.read(folder)
+        assert entry.declared
+        tags = {names.MODEL_EXPOSURE: digest(folder / names.EXPOSURE_FILE)}
+        resolved, run = Resolved("m", "1" * 32, folder, tags, "x"), FakeRun(2)
+        if stops:
+            with pytest.raises(names.LeakError, match="2 of the 2 val and test patients of acdc"):
+                leaks.gate(run, resolved, data, allow=False)
+            with pytest.raises(names.LeakError, match="import_encoder of weights from acdc"):
+                leaks.check(resolved, data)
+        else:
+            leaks.gate(run, resolved, data, allow=False)
+            leaks.check(resolved, data)
+        wanted = f"declared: {words}" if words else "unknown"
+        assert run.noted == {names.TAG_EXPOSURE: wanted}

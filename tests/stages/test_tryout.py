@@ -12,7 +12,7 @@ from analysis.statistics import design
 from analysis.statistics.design import Costs
 from sslseg import execute
 from sslseg.config import flags, names, params
-from sslseg.config.names import FINETUNE, ParamError, SslsegError
+from sslseg.config.names import FINETUNE, LeakError, ParamError, SslsegError
 from sslseg.models import encoder
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
@@ -96,6 +96,10 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     assert "tryout/planned_minutes" in get(run_id).data.metrics
     found = json.loads((tmp_path / "decisions.json").read_text())
     assert set(runs["run_id"]) == set(found["runs"])
+    said = "nobody knows whether the imported weights behind 3 runs have seen val or test patients (unknown-mine.pth)"
+    assert f"EXPOSURE UNKNOWN: {said}" in (tmp_path / "report.html").read_text()
+    with pytest.raises(LeakError, match="import_encoder of weights from acdc"):
+        tried(tiny, trained_on="acdc", **mine)
 
     own = runs.loc[runs["label"] == "supervised-imagenet", "upstream_run_id"].iloc[0]
     with pytest.raises(ParamError, match="its lineage is supervised, which is compared anyway"):

@@ -407,6 +407,7 @@ class Tryout(Workers):
         "", "your encoder: a checkpoint file, or a registered one (run ID, runs:/…, models:/…)"
     )
     origin: str = knob("", "where that file's weights come from, in words; '' = its name")
+    trained_on: str = knob("", "dataset that file's weights were trained on, in a word; '' = unknown")
     architecture: str = knob("", "timm name of that file's network; '' = found from the file")
     minutes: float = knob(60.0, "how long it may take, all in all", low=0.1, high=100000.0)
     budgets: tuple[int, ...] = knob((), "annotated slices to fine-tune on; none = chosen by the time", low=1)

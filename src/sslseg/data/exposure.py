@@ -4,6 +4,9 @@ A patient is known by dataset and name, and by the voxels of every image: a file
 compressed again decodes to the same voxels (`encode.voxel_digest`). Not known again: an image that was
 resampled, cropped or rescaled.
 
+Of weights from elsewhere there is a word at most: the data that they are declared to come from. Such an entry lists
+nobody, and stands for every patient of the data of that name; without a word, nothing is known.
+
 The salt differs from entry to entry, so that files of two encoders cannot be joined by their hashes. It is
 public: whoever holds a list of names can still try them.
 """
@@ -12,13 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
+from sslseg.config import plugins
 from sslseg.config.names import EXPOSURE_FILE, EncoderError
+from sslseg.data import outside
 from sslseg.data.slices.slice_store import Slices
 
 FORMAT = 1
@@ -28,14 +34,19 @@ SIZE_LIMIT = 256 << 20  # bytes; a million images take about 35 MB
 
 @dataclass(frozen=True)
 class Seen:
-    """What one stage of training read."""
+    """What one stage of training read, or what weights from elsewhere are declared to come from."""
 
     run_id: str
     stage: str
-    dataset: str
+    dataset: str  # of a declaration the words, '' = unknown
     salt: str
     patients: tuple[str, ...]
     images: tuple[str, ...]
+
+    @property
+    def declared(self) -> bool:
+        """A word is all there is: who was in the data is not on record."""
+        return not self.patients and not self.images
 
 
 @dataclass(frozen=True)
@@ -56,6 +67,31 @@ def of(store: Slices, rows: Iterable[int], *, run_id: str, stage: str) -> Seen:
     return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(contents)))
 
 
+def declared(run_id: str, stage: str, dataset: str) -> Seen:
+    """The entry of weights that were made elsewhere, from `dataset` in words; '' = nobody knows."""
+    return Seen(run_id, stage, dataset, "", (), ())
+
+
+def covers(words: str, dataset: str) -> bool:
+    """Whether declared `words` ("ACDC 2017", "imagenet+acdc") name `dataset`.
+
+    The name of a format (images, nnunet …) is a dataset only where it stands alone.
+    """
+    found = [word.rstrip("0123456789") for word in re.findall(r"[a-z0-9]+", words.lower().replace("&", "n"))]
+    generic = (
+        dataset in plugins.names("datasets") and plugins.load("datasets", dataset).DOMAIN == outside.VAGUE
+    )
+    return found == [dataset] or (dataset in found and not generic)
+
+
+def standing(seen: Iterable[Seen]) -> str:
+    """What is known of all that was seen: "" = it is on record, "unknown", or "declared: imagenet"."""
+    words = [entry.dataset for entry in seen if entry.declared]
+    if not words:
+        return ""
+    return "unknown" if "" in words else f"declared: {', '.join(sorted(set(words)))}"
+
+
 def _facts(store: Slices, rows: Iterable[int]) -> dict[str, set[str]]:
     """patient -> digests of the images that `rows` are of."""
     volumes = np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
@@ -71,11 +107,15 @@ def _hash(salt: str, text: str) -> str:
 
 
 def overlap(seen: Sequence[Seen], store: Slices, rows: Iterable[int]) -> Overlap:
-    """Patients among `rows` whose name or whose image is in `seen`."""
+    """Patients among `rows` whose name or whose image is in `seen`; all of them where the data's name is declared."""
     facts = _facts(store, rows)
     met: dict[str, set[str]] = {}
     by = []
     for entry in seen:
+        if entry.declared and covers(entry.dataset, store.dataset):
+            met |= {patient: met.get(patient, set()) for patient in facts}
+            by.append(entry)
+            continue
         names, images = set(entry.patients), set(entry.images)
         found = {
             patient: {c for c in contents if _hash(entry.salt, c) in images}
@@ -98,7 +138,7 @@ def write(folder: Path, seen: Iterable[Seen], origin: str = "") -> None:
     Args:
         origin: of weights that were made elsewhere: what is declared, for nothing is known.
     """
-    entries = {(entry.run_id, entry.salt): asdict(entry) for entry in seen}
+    entries = {(entry.run_id, entry.salt, entry.dataset): asdict(entry) for entry in seen}
     content = {"format": FORMAT, "origin": origin, "seen": list(entries.values())}
     (Path(folder) / EXPOSURE_FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -13,9 +13,11 @@ from sslseg.data import exposure
 from sslseg.models import encoder
 from sslseg.models.importers import imports
 from sslseg.models.importers.imports import Fetched
+from sslseg.stages.intake import leaks
 from sslseg.stages.outcome import cards
 from sslseg.tracking import identity, lineage, session
-from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry import known, resolve
+from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 
@@ -66,19 +68,37 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             law=found.law,
             extra=extra,
         )
-        exposure.write(folder, [], origin=found.origin)
+        own = _made_here(p, run, sha, resolve.read_config(folder)["sslseg"]["body_sha256"])
+        seen = leaks.imported(run, found.dataset, own)
+        leaks.note(run, seen)
+        exposure.write(folder, seen, origin=found.origin)
         resolve.log_encoder(
             run, folder, name=p.name or f"encoder-{found.architecture}", role=names.ROLE_IMPORTED,
-            method=found.method, dataset=found.dataset, lineage=lineage.text(hops), card=_card(found, run), sha256=sha,
+            method=found.method, dataset=found.dataset, lineage=lineage.text(hops),
+            card=_card(found, run, exposure.standing(seen)), sha256=sha,
         )  # fmt: skip
     print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
 
 
-def _card(found: Fetched, run: session.Run) -> str:
+def _made_here(p: ImportEncoder, run: session.Run, sha: str, body: str) -> Resolved | None:
+    """The model of this store that has the weights of a file; said, and written on the run."""
+    model = known.made_here(sha, body) if p.source.startswith("file:") else None
+    if model is None:
+        return None
+    run.tag(names.TAG_SAME_WEIGHTS, model.source_run_id)
+    print(
+        f"warning: these are the weights that run {model.source_run_id} of this store has made "
+        f"({model.tags.get(names.MODEL_LINEAGE)}); -P encoder={model.source_run_id} keeps their lineage"
+    )
+    return resolve.resolve(f"models:/{model.model_id}", cache=p.cache)
+
+
+def _card(found: Fetched, run: session.Run, standing: str = "") -> str:
     """Markdown for the registry. What was declared by a person says so."""
     rows = {
         "origin": found.origin,
         "trained by / on (as declared or known)": f"{found.method} / {found.dataset or 'unknown'}",
+        "patients it has seen": standing or "on record",
         "architecture": f"{found.architecture}, {found.channels} input channel(s)",
         "input law": f"mean {found.law['mean']}, sd {found.law['std']} ({found.law['known_from']})",
         "run": f"`{run.id}`",

@@ -71,6 +71,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
+    leaks.note(run, leaks.ancestry(source.resolved))
     run.tag(names.TAG_METHOD, method_of(p))
     inputs.record(p, data, run)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(run.id)))

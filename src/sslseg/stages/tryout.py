@@ -31,7 +31,7 @@ from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast.arms import Arm
 from sslseg.stages.forecast.costs import measure
 from sslseg.stages.forecast.words import ahead, behind
-from sslseg.stages.intake import upstream
+from sslseg.stages.intake import leaks, upstream
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 
@@ -138,7 +138,8 @@ def _own(p: Tryout, channels: int, context: dict) -> str:
     print(
         f"{path.name}: a {read.architecture}, written as {read.dialect}, its {read.role} network", flush=True
     )
-    texts = {"source": f"file:{path}", "origin": p.origin or path.name, "architecture": p.architecture}
+    texts = {"source": f"file:{path}", "origin": p.origin or path.name, "architecture": p.architecture,
+             "trained_on": p.trained_on}  # fmt: skip
     return _import(texts, channels, context)
 
 
@@ -166,13 +167,21 @@ def _params(cell: Cell, context: dict):
 
 
 def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, context: dict) -> None:
-    """What every fine-tuning would stop at, before any is started."""
+    """What every fine-tuning would stop at, before any is started.
+
+    Raises:
+        ParamError, EncoderError: see `run`.
+        LeakError: an encoder has seen val or test patients of the folder, or comes without a list.
+    """
     available = len(data.labelled["train"])
     if p.budgets and max(p.budgets) > available:
         raise ParamError(f"budgets: there are {available} annotated slices to train on, not {max(p.budgets)}")
     for arm in arms:
-        source = upstream.fetch(_params(_cell(p, dataset, arm, None, 0), context))
+        tuned = _params(_cell(p, dataset, arm, None, 0), context)
+        source = upstream.fetch(tuned)
         upstream.check_channels(source, data.store.channels)
+        if not tuned.allow_transductive:
+            leaks.check(source.resolved, data)
 
 
 def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs) -> None:

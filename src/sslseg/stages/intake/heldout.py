@@ -50,6 +50,7 @@ def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
             run.tag(TAG_TRANSDUCTIVE, "unknown")
             print(f"warning: nobody knows what the model of run {resolved.run_id} has seen")
             continue
+        leaks.note(run, seen)
         found = exposure.overlap(seen, scored, range(len(scored.rows)))
         if not found.patients:
             continue

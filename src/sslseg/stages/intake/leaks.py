@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +53,7 @@ def gate(
         EncoderError: see `ancestry`.
     """
     seen = ancestry(resolved)
+    note(run, seen)
     found = None if seen is None else _overlap(seen, data)
     if found is not None and not found.patients:
         return
@@ -63,6 +64,45 @@ def gate(
     if found:
         run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
     print(f"warning: transductive: {fault}")
+
+
+def check(resolved: Resolved | None, data: Inputs) -> None:
+    """Stop as `gate` does, before there is a run.
+
+    Raises:
+        LeakError, EncoderError: see `gate`.
+    """
+    seen = ancestry(resolved)
+    found = None if seen is None else _overlap(seen, data)
+    if found is None or found.patients:
+        raise names.LeakError(_sentence(resolved, found, data) if found else _unknown(resolved))
+
+
+def note(run: Run, seen: Sequence[Seen] | None) -> None:
+    """Tag the run where what its encoder has seen is a matter of somebody's word, or unknown, and say the latter."""
+    standing = "unknown" if seen is None else exposure.standing(seen)
+    if standing:
+        run.tags({names.TAG_EXPOSURE: standing})
+    if standing == "unknown" and not getattr(run, "parent", ""):
+        print("warning: nobody knows what the imported weights have seen; these patients may be among it")
+
+
+def imported(run: Run, words: str, own: Resolved | None) -> list[Seen]:
+    """What imported weights have seen: their declared data; and of weights that this store has made, all of it.
+
+    Such weights come without their lineage. So each dataset that they were trained on here is declared as a
+    whole: what is fine-tuned on it has to start from the run that made them.
+
+    Args:
+        words: data that they are declared to come from.
+        own: the model of this store that has the same weights.
+    """
+    before = ancestry(own) if own else []
+    trained = sorted({entry.dataset for entry in before or () if not entry.declared})
+    said = [words] if words or not trained else []
+    if before is None:
+        said = [words or ""]
+    return [*(before or []), *(exposure.declared(run.id, run.stage, word) for word in [*said, *trained])]
 
 
 def mark(run: Run, fault: str) -> None:
@@ -77,7 +117,10 @@ def some(found: Overlap) -> str:
 
 def stages(found: Overlap) -> str:
     """Which stages saw them."""
-    return "; ".join(f"{entry.stage} on {entry.dataset}, run {entry.run_id}" for entry in found.by)
+    return "; ".join(
+        f"{entry.stage} {'of weights from' if entry.declared else 'on'} {entry.dataset}, run {entry.run_id}"
+        for entry in found.by
+    )
 
 
 def _unknown(resolved: Resolved) -> str:

@@ -45,8 +45,16 @@ def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[
             "input law",
             f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
         ),
+        ("patients it has seen", _seen(run)),
     ]
     return [f"# {word(title)}", "", *table(rows), ""]
+
+
+def _seen(run: Run) -> str:
+    """Whether all patients that the weights and their ancestors have seen are on record."""
+    standing = run.client.get_run(run.id).data.tags.get(names.TAG_EXPOSURE, "")
+    known = "on record: compared with val and test before each fine-tuning"
+    return f"{known}; of imported weights {standing}" if standing else known
 
 
 def _numbers(values: Sequence[float]) -> str:

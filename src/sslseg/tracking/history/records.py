@@ -21,8 +21,8 @@ POINT_COLUMNS = ["run_id", "key", "step", "timestamp", "value"]  # what every ba
 CURVE_COLUMNS = ["run_id", "key", "step", "value"]
 FIXED = ["run_id", "experiment_id", "name", "stage", "method", "dataset", "pipeline", "lineage", "label",
          "parent", "seed", "budget", "unit", "slices", "patients", "subset_sha256", "data_digest",
-         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "transductive", "device",
-         "start", "end"]  # fmt: skip
+         "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "transductive", "exposure",
+         "device", "start", "end"]  # fmt: skip
 _AT_EPOCH = re.compile(r"@(\d+)$")
 _WHOLE = re.compile(r"[+-]?\d+")
 
@@ -91,6 +91,7 @@ def _row(r: Record) -> dict[str, Any]:
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
         "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true",
+        "exposure": tags.get(names.TAG_EXPOSURE, ""),
         "device": tags.get(names.TAG_DEVICE, ""),
         "start": r.start,
         "end": r.end,
