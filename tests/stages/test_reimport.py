@@ -102,20 +102,19 @@ def test_unknown_exposure_is_a_mark_on_run_and_card(
     assert "| patients it has seen | unknown |" in known
 
 
-def test_the_digest_is_of_the_weights_and_not_of_their_file():
-    state = {
-        "a.weight": torch.arange(6.0).reshape(2, 3),
-        "b.bias": torch.ones(2),
-        "first.weight": torch.ones(2, 3),
-    }
-    known = body.sha256(state, ["first"])
+def test_the_digest_is_of_the_weights_and_not_of_their_file(state: dict[str, torch.Tensor]):
+    first = f"{encoder.first_convolutions(ARCHITECTURE)[0]}.weight"
+    kernel = next(name for name, t in state.items() if t.ndim == 4 and name != first)
+    vector = next(name for name, t in state.items() if t.ndim == 1)
+    known = body.sha256(state, ARCHITECTURE)
     for same in (
         dict(reversed(state.items())),
-        state | {"first.weight": torch.ones(2, 1)},
-        state | {"b.bias": torch.zeros(2)},
-        {name: tensor.double() for name, tensor in state.items()},
-        state | {"count": torch.tensor(3)},
+        state | {first: state[first].repeat(1, 3, 1, 1)},
+        state | {vector: state[vector] + 1},
+        {name: t.double() if t.is_floating_point() else t for name, t in state.items()},
     ):
-        assert body.sha256(same, ["first"]) == known
-    for other in (state | {"a.weight": state["a.weight"] + 1e-6}, {"c.weight": state["a.weight"]}):
-        assert body.sha256(other, ["first"]) != known
+        assert body.sha256(same, ARCHITECTURE) == known
+    spoiled = state[kernel].clone()
+    spoiled.view(-1)[0] += 1e-3
+    for other in (state | {kernel: spoiled}, {name: t for name, t in state.items() if name != kernel}):
+        assert body.sha256(other, ARCHITECTURE) != known

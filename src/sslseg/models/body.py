@@ -1,20 +1,23 @@
-"""One digest for the weights of a network, whatever file they are kept in and however many channels they read."""
+"""One digest for the weights of an encoder, whatever file they are kept in and however many channels they read."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
 
+from sslseg.models import encoder
 
-def sha256(state: Mapping[str, torch.Tensor], first: Iterable[str]) -> str:
+
+def sha256(state: Mapping[str, torch.Tensor], architecture: str) -> str:
     """sha256 of the matrices and kernels of `state` as float32, by name.
 
-    Left out are `first`, the first convolutions, which an import sums to other channels, and vectors (biases,
-    batch norm), which say little and are dropped by some formats.
+    Left out are the first convolutions, which an import sums to other channels, and vectors (biases, batch
+    norm), which say little and are dropped by some formats.
     """
-    without = {f"{name}.weight" for name in first}
+    first = encoder.skeleton(architecture, 3).pretrained_cfg.get("first_conv") or ()
+    without = {f"{name}.weight" for name in ([first] if isinstance(first, str) else first)}
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         if tensor.is_floating_point() and tensor.ndim > 1 and name not in without:

@@ -21,7 +21,7 @@ from torch import nn
 
 from sslseg.config.names import EncoderError, quoted
 from sslseg.data import streams
-from sslseg.models import body, canary, cpu, folders
+from sslseg.models import canary, cpu, folders
 from sslseg.models.audit import audit
 
 CLASSIFIER = 0  # num_classes: an encoder has none
@@ -138,8 +138,6 @@ def save(
     config = config_of(architecture, channels, law=law, extra=extra)
     net = model if isinstance(model, nn.Module) else from_state(dict(state), config)
     config["sslseg"] |= canary.kept(canary.of_encoder, net, channels)
-    first = skeleton(architecture, channels).pretrained_cfg.get("first_conv") or ()
-    config["sslseg"]["body_sha256"] = body.sha256(state, [first] if isinstance(first, str) else first)
     return folders.write(folder, state, config)
 
 

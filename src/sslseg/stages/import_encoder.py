@@ -10,7 +10,7 @@ from pathlib import Path
 from sslseg.config import files, names
 from sslseg.config.params import ImportEncoder
 from sslseg.data import exposure
-from sslseg.models import encoder
+from sslseg.models import body, encoder
 from sslseg.models.importers import imports
 from sslseg.models.importers.imports import Fetched
 from sslseg.stages.intake import leaks
@@ -56,8 +56,9 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             "encoder/parameters": sum(t.numel() for t in found.state.values()),
         }
     )
+    content = body.sha256(found.state, found.architecture)
     extra = {"run_id": run.id, "origin": found.origin, "domain": found.domain, "dataset": found.dataset,
-             "provenance": found.provenance}  # fmt: skip
+             "provenance": found.provenance, "body_sha256": content}  # fmt: skip
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "encoder"
         sha = encoder.save(
@@ -68,7 +69,7 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             law=found.law,
             extra=extra,
         )
-        own = _made_here(p, run, sha, resolve.read_config(folder)["sslseg"]["body_sha256"])
+        own = _made_here(p, run, sha, content)
         seen = leaks.imported(run, found.dataset, own)
         leaks.note(run, seen)
         exposure.write(folder, seen, origin=found.origin)
@@ -80,9 +81,9 @@ def run(p: ImportEncoder, run: session.Run) -> None:
     print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
 
 
-def _made_here(p: ImportEncoder, run: session.Run, sha: str, body: str) -> Resolved | None:
+def _made_here(p: ImportEncoder, run: session.Run, sha: str, content: str) -> Resolved | None:
     """The model of this store that has the weights of a file; said, and written on the run."""
-    model = known.made_here(sha, body) if p.source.startswith("file:") else None
+    model = known.made_here(sha, content) if p.source.startswith("file:") else None
     if model is None:
         return None
     run.tag(names.TAG_SAME_WEIGHTS, model.source_run_id)

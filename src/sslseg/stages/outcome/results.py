@@ -14,8 +14,8 @@ from sslseg.config import names
 from sslseg.data.slices.encode import CLIP
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import Inputs
+from sslseg.models import body, unet
 from sslseg.models import encoder as encoders
-from sslseg.models import unet
 from sslseg.scoring import segmentation
 from sslseg.scoring.segmentation import Evaluation
 from sslseg.stages.intake import likeness
@@ -150,6 +150,7 @@ def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -
         "spacing": data.store.spacing,
         "upstream_sha256": source.sha256,
         "classes": list(data.store.classes),
+        "body_sha256": body.sha256(state, source.architecture),
     }
     cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return encoders.save(
