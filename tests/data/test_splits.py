@@ -73,6 +73,34 @@ def test_official_keeps_the_test_patients():
         splits.assign(ACDC, "official", 0)
 
 
+@pytest.mark.parametrize("folds", [2, 3, 5, 10])
+def test_folds_test_each_patient_once_and_keep_the_groups(folds: int):
+    parts = [splits.assign(ACDC, f"fold:{k}/{folds}") for k in range(1, folds + 1)]
+    groups = dict(zip(ACDC["patient"], ACDC["group"], strict=True))
+    tested = [p for part in parts for p, side in part.items() if side == "test"]
+    assert sorted(tested) == sorted(groups)
+    for part in parts:
+        assert set(part) == set(groups)
+        counts = Counter((groups[p], side) for p, side in part.items())
+        for group in set(groups.values()):
+            assert abs(counts[group, "test"] - 20 / folds) < 1
+        sides = Counter(part.values())
+        assert abs(sides["val"] - (100 - 100 / folds) / 10) <= 1
+    assert splits.assign(ACDC.sample(frac=1, random_state=0), "fold:1/5") == splits.assign(ACDC, "fold:1/5")
+
+
+def test_folds_that_there_are_not():
+    for kind in ("fold:0/5", "fold:6/5", "fold:1/1"):
+        with pytest.raises(
+            ParamError, match=f"wanted fold:k/n with n of at least 2 and k from 1 to n, got {kind}"
+        ):
+            splits.assign(ACDC, kind)
+    with pytest.raises(DataError, match="wanted at least 5 patients, got 4"):
+        splits.assign(cohort(4), "fold:1/5")
+    with pytest.raises(DataError, match="wanted two patients besides the test ones, got 1"):
+        splits.assign(cohort(3), "fold:1/2")
+
+
 def test_faults():
     with pytest.raises(ParamError, match="wanted one of"):
         splits.assign(ACDC, "auto", 0)

@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", choices=plugins.names("datasets"), help="format of the data")
     parser.add_argument("root", type=Path, help="the data folder")
     parser.add_argument("file", type=Path, help="the file to write, say splits_final.json")
-    parser.add_argument("--split", choices=params.SPLITS, default="auto", help="how; default: %(default)s")
+    parser.add_argument("--split", default="auto", help=f"{', '.join(params.SPLITS)}; default: %(default)s")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import re
 import typing
 from dataclasses import MISSING, dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +31,7 @@ class Knob:
     high: float | None
     runtime: bool  # changes where or how fast a run happens, not what it is
     source: str
+    pattern: str = ""
 
 
 def knob(
@@ -42,6 +44,7 @@ def knob(
     high: float | None = None,
     runtime: bool = False,
     source: str = "",
+    pattern: str = "",
 ) -> Any:
     """Declare one parameter.
 
@@ -51,8 +54,9 @@ def knob(
         low, high: inclusive bounds, checked for numbers and for each item of a tuple.
         runtime: True keeps the knob out of a run's identity.
         source: where the constant comes from (paper section, original file and line).
+        pattern: regular expression of what is taken besides `choices`, which show an example of it.
     """
-    meta = Knob(help, presets, choices, low, high, runtime, source)
+    meta = Knob(help, presets, choices, low, high, runtime, source, pattern)
     if presets is not None:
         default = None
     return field(default=default, metadata={"knob": meta})
@@ -80,7 +84,8 @@ def check(params: Any) -> None:
                 faults.append(f"{name}: a value is required ({meta.help})")
             continue
         for item in value if isinstance(value, tuple) else (value,):
-            if meta.choices and item not in meta.choices:
+            other = meta.pattern and re.fullmatch(meta.pattern, str(item))
+            if meta.choices and item not in meta.choices and not other:
                 faults.append(
                     f"{name}: must be one of {', '.join(map(str, meta.choices))}; not {quoted(item)}"
                 )

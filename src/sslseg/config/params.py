@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from sslseg.config import plugins
 from sslseg.config.flags import knob
 
-SPLITS = ("auto", "kalapos2022", "stratified", "official", "file")
+SPLITS = ("auto", "kalapos2022", "stratified", "official", "file", "fold:1/5")
+FOLD = r"fold:(\d{1,3})/(\d{1,3})"  # one of the folds of a cross-validation over patients
+DIVIDED = "how patients are divided; auto = the dataset's own; fold:k/n = the k-th of n parts tests"
 NORMS = ("dataset", "encoder", "paper-code")
 SCHEDULES = ("cosine", "warmup-cosine", "cosine-restarts", "constant")
 BUDGET_UNITS = ("slice", "patient")
@@ -46,7 +48,7 @@ class Data:
         presets={"paper": 1.5, "paper-400": 1.5, "paper-text": 1.5, "paper-code": 0.0, "cpu": 2.5, "demo": 3.0},
         low=0.0, high=20.0, source="[H] median of ACDC is 1.523 mm; [P][C] do not resample",
     )  # fmt: skip
-    split: str = knob("auto", "how patients are divided; auto = the dataset's own", choices=SPLITS)
+    split: str = knob("auto", DIVIDED, choices=SPLITS, pattern=FOLD)
     norm: str = knob(
         help="intensity law: dataset = clip p1-p99 per volume, z-score of train; encoder = the upstream's law",
         presets={"paper": "dataset", "paper-400": "dataset", "paper-text": "dataset", "paper-code": "paper-code",
@@ -256,12 +258,18 @@ class Sweep(Workers):
     study: str = knob("", "a named grid (paper, paper-cpu, demo); '' = from the knobs below")
     dataset: str = knob("", "target dataset; '' = the study's", choices=("", *plugins.names("datasets")))
     data_root: str = knob("", "folder of the target data")
+    split: tuple[str, ...] = knob(("auto",), f"{DIVIDED}; of the target data, several are run one beside the other",
+                                  choices=SPLITS, pattern=FOLD)  # fmt: skip
     natural: str = knob("photos", "dataset of the generalist BYOL stage", choices=plugins.names("datasets"))
     natural_root: str = knob("", "folder of the natural images")
     pipelines: tuple[str, ...] = knob((), "rows to run; none = all of the study")
     budgets: tuple[int, ...] = knob((), "annotated slices; 0 = all of train", low=0)
     budget_unit: str = knob("slice", "what a budget counts", choices=BUDGET_UNITS)
     seeds: tuple[int, ...] = knob((), "repetitions", low=0)
+    pretrain_seeds: tuple[int, ...] = knob(
+        (), "seeds of the pretrainings: of k, fine-tuning seed i starts from number i mod k; none = the study's, or 0",
+        low=0,
+    )  # fmt: skip
     encoder_epochs: tuple[int, ...] = knob(
         (), "epochs of the last pretraining stage to fine-tune from (Fig. 6)", low=0
     )
@@ -314,7 +322,7 @@ class Evaluate(Inference):
         "demo", "annotated data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
     )
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
-    split: str = knob("auto", "how patients are divided; auto = the dataset's own", choices=SPLITS)
+    split: str = knob("auto", DIVIDED, choices=SPLITS, pattern=FOLD)
     part: str = knob("test", "patients to score: choose options on val, report test",
                      choices=("train", "val", "test", "all"))  # fmt: skip
     allow_transductive: bool = knob(

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError, ParamError
+from sslseg.config.params import FOLD
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.source import Description, Source
 from sslseg.data.streams import stream
@@ -31,7 +32,9 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
         kind: "kalapos2022": patient number mod 10, 1 tests and 2 validates ([C] of the paper);
             "stratified": seeded, about 80/10/10 of every group;
             "official": the dataset's own test patients; its own val, or drawn as in stratified;
-            "file": all of it as the data's own files say.
+            "file": all of it as the data's own files say;
+            "fold:k/n": the k-th of n parts of every group tests, so that n runs test each patient once;
+            a tenth of the others validates.
         seed: of stream "split"; not read by kalapos2022.
 
     Raises:
@@ -41,14 +44,17 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
     one = patients.drop_duplicates("patient").sort_values("patient")
     if kind == "kalapos2022":
         return _filled({p: _by_number(p) for p in one["patient"]}, kind)
-    if kind not in KINDS:
+    fold = re.fullmatch(FOLD, kind)
+    if kind not in KINDS and not fold:
         raise ParamError(
-            f"split: wanted one of {', '.join(KINDS)}, got {kind!r} (auto is resolved by the dataset's SPLIT)"
+            f"split: wanted one of {', '.join(KINDS)} or fold:1/5, got {kind!r} (auto is resolved by the dataset's SPLIT)"
         )
     groups = patients[["patient", "group"]].drop_duplicates()
     if groups["patient"].duplicated().any():
         twice = groups.loc[groups["patient"].duplicated(), "patient"].iloc[0]
         raise DataError(f"split: patient {twice} is in two groups")
+    if fold:
+        return _filled(_fold(one, seed, int(fold[1]), int(fold[2])), kind)
     if kind == "stratified":
         return _filled(_drawn(one, seed, ("test", "val")), kind)
     official = one.get("official", pd.Series([None] * len(one), index=one.index))
@@ -71,14 +77,36 @@ def _by_number(patient: str) -> str:
     return {1: "test", 2: "val"}.get(int(number[1]) % 10, "train")
 
 
+def _fold(patients: pd.DataFrame, seed: int, k: int, folds: int) -> dict[str, str]:
+    """Every n-th patient of the line tests, from the k-th on; of the others val is drawn as in stratified."""
+    if not (folds >= 2 and 1 <= k <= folds):
+        raise ParamError(
+            f"split: wanted fold:k/n with n of at least 2 and k from 1 to n, got fold:{k}/{folds}"
+        )
+    if len(patients) < max(folds, FEWEST):
+        raise DataError(
+            f"split=fold:{k}/{folds}: wanted at least {max(folds, FEWEST)} patients, got {len(patients)}"
+        )
+    test = set(_line(patients, seed)[k - 1 :: folds])
+    rest = patients[~patients["patient"].isin(test)]
+    if len(rest) < 2:
+        raise DataError(f"split=fold:{k}/{folds}: wanted two patients besides the test ones, got {len(rest)}")
+    return _drawn(rest, seed, ("val",)) | dict.fromkeys(test, "test")
+
+
+def _line(patients: pd.DataFrame, seed: int) -> list[str]:
+    """The groups end to end, in shuffled order, each shuffled."""
+    rng = stream(seed, "split")
+    groups = [g["patient"].to_numpy() for _, g in patients.groupby("group", sort=True)]
+    return [p for g in rng.permutation(len(groups)) for p in rng.permutation(groups[g])]
+
+
 def _drawn(patients: pd.DataFrame, seed: int, held: tuple[str, ...]) -> dict[str, str]:
     """Lay the groups end to end, shuffled, and hold out every tenth patient once per name of `held`.
 
     So each group gives a tenth, rounded up or down, and the rounding does not add up over groups.
     """
-    rng = stream(seed, "split")
-    groups = [g["patient"].to_numpy() for _, g in patients.groupby("group", sort=True)]
-    line = [p for g in rng.permutation(len(groups)) for p in rng.permutation(groups[g])]
+    line = _line(patients, seed)
     if len(line) <= len(held):
         raise DataError(f"split: wanted at least {FEWEST} patients for train, val and test, got {len(line)}")
     every = min(SHARE, len(line))

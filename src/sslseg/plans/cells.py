@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import ParamError
 from sslseg.plans import pipelines
+
+AUTO, SPLIT = "auto", "/split="
 
 
 @dataclass(frozen=True)
@@ -78,19 +80,41 @@ def cells(p: params.Sweep) -> list[Cell]:
     if unknown:
         raise ParamError(f"pipelines: must be of {', '.join(pipelines.ROWS)}; not {', '.join(unknown)}")
     found: dict[str, Cell] = {}
-    for name in p.pipelines:
-        upstream = ""
-        for hop in pipelines.ROWS[name].hops:
-            cell = _upstream_cell(p, hop, upstream)
-            found.setdefault(cell.name, cell)
-            upstream = cell.name
-        for cell in _finetunes(p, name, upstream):
-            found[cell.name] = cell
+    for part in _parts(p):
+        for name in part.pipelines:
+            upstream = ""
+            for hop in pipelines.ROWS[name].hops:
+                cell = _upstream_cell(part, hop, upstream)
+                found.setdefault(cell.name, cell)
+                upstream = cell.name
+            for cell in _finetunes(part, name, upstream):
+                found[cell.name] = cell
     return list(found.values())
 
 
+def _parts(p: params.Sweep) -> Iterator[params.Sweep]:
+    """The sweep in parts of one division of the patients and one pretraining seed each.
+
+    With k pretraining seeds a fine-tuning of seed i starts from the one at place i mod k: by the seed's own
+    number, not by its place in a list, so that a seed that is added later changes no other cell.
+    """
+    pretrainings = p.pretrain_seeds or (0,)
+    for split in p.split:
+        for place, pretraining in enumerate(pretrainings):
+            if seeds := tuple(seed for seed in p.seeds if seed % len(pretrainings) == place):
+                yield replace(p, seeds=seeds, pretrain_seeds=(pretraining,), split=(split,))
+
+
+def _marks(p: params.Sweep, upstream: str, on_target: bool) -> str:
+    """What of a part belongs to the name of a cell that is trained; '' in a sweep of one seed and the usual split."""
+    (seed,), (split,) = p.pretrain_seeds, p.split
+    seen = on_target or SPLIT in upstream
+    return (f"/pretraining={seed}" if seed else "") + (f"{SPLIT}{split}" if seen and split != AUTO else "")
+
+
 def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell:
-    name = f"{upstream}+{hop.key}" if upstream else hop.key
+    before = upstream.partition("/")[0]
+    name = f"{before}+{hop.key}" if before else hop.key
     if hop.key == "byol-natural" and p.byol_imagenet:
         texts = {
             "source": p.byol_imagenet,
@@ -101,7 +125,8 @@ def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell
         return Cell(name, names.IMPORT, texts)
     if hop.stage == names.IMPORT:
         return Cell(name, names.IMPORT, {"source": p.imagenet})
-    texts = _source(p, hop.data) | {"seed": "0"}
+    name += _marks(p, upstream, hop.data == pipelines.TARGET)
+    texts = _source(p, hop.data) | {"seed": str(p.pretrain_seeds[0])}
     if not upstream:
         texts["encoder"] = names.SCRATCH
     if hop.stage == names.FINETUNE:
@@ -120,7 +145,7 @@ def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell
 
 def _source(p: params.Sweep, data: str) -> dict[str, str]:
     if data == "target":
-        return {"dataset": p.dataset, "data_root": p.data_root}
+        return {"dataset": p.dataset, "data_root": p.data_root, "split": p.split[0]}
     if data == "natural":
         return {"dataset": p.natural, "data_root": p.natural_root}
     return {"dataset": data, "data_root": ""}
@@ -145,5 +170,7 @@ def _finetunes(p: params.Sweep, pipeline: str, upstream: str) -> Iterator[Cell]:
                 label = f"{pipeline}/n={budget or 'all'}/seed={seed}"
                 if epoch is not None:
                     label += f"/epoch={epoch}"
+                if p.split[0] != AUTO:
+                    label += f"{SPLIT}{p.split[0]}"
                 texts |= overrides(p.finetune, "finetune")
                 yield Cell(label, names.FINETUNE, texts, "", upstream, pipeline)

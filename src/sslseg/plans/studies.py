@@ -17,9 +17,10 @@ SIX = ("scratch", "supervised", "byol-natural", "byol-target", "supervised+byol-
 SEVEN = (*SIX, "phantom-supervised")
 
 STUDIES: dict[str, dict] = {
-    # The whole study of the paper: 6 × 10 × 10 = 600 cells, for a GPU and a network.
+    # The whole study of the paper: 6 × 10 × 10 = 600 cells, for a GPU and a network. Three encoders a pipeline,
+    # where the paper has one: what is said of a pretraining has varied it.
     "paper": {
-        "dataset": "acdc", "pipelines": SIX, "budgets": PAPER_BUDGETS, "seeds": PAPER_SEEDS,
+        "dataset": "acdc", "pipelines": SIX, "budgets": PAPER_BUDGETS, "seeds": PAPER_SEEDS, "pretrain_seeds": (0, 1, 2),
         "preset": "paper-text", "pretrain_preset": "paper", "imagenet": "timm:resnet50.a1_in1k",
     },
     # The one whose results are committed: EfficientNet-Lite0, small input, a few hundred steps.
