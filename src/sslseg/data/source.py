@@ -29,6 +29,7 @@ class Source:
         index: position within a 4D file, from 0; None when the file is one volume.
         more: further files of the same image: other channels, or the other slices of a series.
         root: the folder that was searched, where a format keeps what its reader has to know.
+        visit: which of several examinations or views of the patient, each with phases of its own; "" of one.
     """
 
     patient: str
@@ -40,6 +41,7 @@ class Source:
     index: int | None
     more: tuple[Path, ...] = ()
     root: Path | None = None
+    visit: str = ""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import nnunet_labels, patients, settings
+from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, stop
 
@@ -94,7 +94,7 @@ def read(source: Source) -> Volume:
         names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         values = formats.read_labels(source.label, image.shape[1:])
-        label = settings.numbered(source.label, values, numbers)
+        label = mask_values.numbered(source.label, values, numbers)
     s = settings.settings(root)
     return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
 

@@ -15,6 +15,8 @@ from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.source import Source
 
+DESCRIPTION = "dataset.json"  # of nnU-Net and the Decathlon: its folder is a data set of its own
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -78,7 +80,8 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         skip: bad files will be left out, so they are no obstacle.
 
     Raises:
-        DataError: none reads it, several do, it has a bad file, or nothing in it is annotated.
+        DataError: none reads it, several do, it holds several data sets, it has a bad file, or nothing in it is
+            annotated.
     """
     said = "\n".join(f"  {answer}" for answer in answers)
     there = [answer for answer in answers if not answer.refusal]
@@ -89,6 +92,11 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         names = ", ".join(answer.dataset for answer in found)
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")
     (chosen,) = found
+    if chosen.takes_any and (inner := sorted(p.parent.name for p in root.glob(f"*/{DESCRIPTION}"))):
+        raise DataError(
+            f"{root}: wanted one data set, got {', '.join(inner[:4])} with a {DESCRIPTION} each; give the folder "
+            f"of one:\n{said}"
+        )
     if chosen.fault and not skip:
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import settings
+from sslseg.data.folders import mask_values
 from sslseg.data.readers import formats, nifti, nifti_masks, pictures
 from sslseg.data.source import Description, Source
 
@@ -56,4 +56,4 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
         array = formats.read_labels(path, native)
     numbers = {k: k for k in range(len(about.classes))}
     numbers = {int(v): k for k, v in enumerate(about.settings.get("values", ()))} | numbers
-    return np.moveaxis(settings.numbered(path, array, numbers), axis, 0)
+    return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from sslseg.config.names import DataError
@@ -11,20 +12,26 @@ from sslseg.data.folders.settings import FILE, Settings
 
 
 def people(
-    root: Path, cases: dict[str, str], s: Settings, pattern: str = ""
+    root: Path,
+    cases: dict[str, str],
+    s: Settings,
+    pattern: str = "",
+    given: Mapping[str, str] | None = None,
 ) -> dict[str, tuple[str, str, int]]:
     """case -> (patient, group, frame).
 
-    The patient comes from the table, else from `patient_regex`, else from `pattern`, else it is the
-    case. Frames are the numbers behind "frame" in the names, or else count from 1 within a patient.
+    The patient comes from the table, else from `patient_regex`, else it is `given`, else it comes from
+    `pattern`, else it is the case. Frames are the numbers behind "frame" in the names, or else count from 1
+    within a patient.
 
     Args:
         cases: case -> group that its place in the folder suggests; dropped if a patient is in two.
+        given: case -> patient, of cases whose pattern names it.
 
     Raises:
         DataError: the table lacks a case, or `patient_regex` does not match one.
     """
-    told = _told(root, cases, s, pattern)
+    told = _told(root, cases, s, pattern, given or {})
     spelled: dict[tuple[int, str], str] = {}  # patient (0) or group (1) as compared -> as first written
     found: dict[str, list[tuple[str, str]]] = {}
     for case in sorted(cases):
@@ -43,10 +50,15 @@ def people(
     return placed
 
 
-def _told(root: Path, cases: dict[str, str], s: Settings, pattern: str) -> dict[str, tuple[str, str]]:
+def _told(
+    root: Path, cases: dict[str, str], s: Settings, pattern: str, given: Mapping[str, str]
+) -> dict[str, tuple[str, str]]:
     """case -> patient and group, as they are written down."""
     if not s.csv:
-        return {case: (_patient(root, case, s, pattern), group) for case, group in cases.items()}
+        own = {} if s.patient_regex else given
+        return {
+            case: (own.get(case) or _patient(root, case, s, pattern), group) for case, group in cases.items()
+        }
     path = root / s.csv
     table = tables.read(path, ("case", "patient"), "case", optional=("group",))
     found: dict[str, tuple[str, str]] = {}

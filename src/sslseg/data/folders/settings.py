@@ -1,13 +1,17 @@
 """`sslseg.json`, what a data folder says of itself where its format cannot. Every key is optional.
 
+pairs          "images/{case}.png -> masks/{case}_mask.png": which mask belongs to which image, one pattern or
+               several (data/folders/pairing/patterns.py); files that fit none are not read
 classes        ["background", "lesion"], or the value of each in the masks: {"lesion": 255},
-               {"lesion": "#ff0000"} in colour masks; 0 or black is background
+               {"lesion": "#ff0000"} in colour masks, {"tumour": [1, 2, 4]}; 0 or black is background
+threshold      masks of two classes: values above it are the second one; 0 is "any value above 0"
 colours        hex per class
 ignore         value of voxels that are neither trained on nor scored
 patient_regex  of a case name, its first group (or all it matches) is the patient
 csv            table with columns case, patient and perhaps group
 mask_suffix    end of a mask's name, before the extension: "_mask"
 spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
+frames         "time": the fourth axis of NIfTI files counts time frames, not channels
 axis           volumes are sliced along z (0), y (1) or x (2)
 colour         "keep" the channels of colour pictures, or make them "grey"
 split          how patients are divided by default
@@ -28,20 +32,40 @@ import numpy as np
 import re2
 
 from sslseg.config.names import DataError, quoted
+from sslseg.data.folders.pairing import patterns
 from sslseg.data.readers.pictures import COLOUR, colour_value
 from sslseg.data.source import BACKGROUND, IGNORE, Description, Volume, class_name
 
 FILE = "sslseg.json"
 VOXELS = ("values", "ignore", "spacing", "axis", "colour")  # keys that decide what is read
+LATER = (
+    "also",
+    "pairs",
+    "threshold",
+    "frames",
+)  # the same, where they are used: folders without keep their law
+ABOVE = re.compile(r"(?:any value )?above (\d+(?:\.\d+)?)")
+MADE = (
+    "classes",
+    "colours",
+    "ignore",
+    "spacing",
+    "pairs",
+    "threshold",
+)  # values that are not kept as they stand
 HEX = re.compile(r"#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """`sslseg.json`, checked. `values` are those of `classes` in the masks."""
+    """`sslseg.json`, checked. `values` are those of `classes` in the masks, `also` (value, class) others."""
 
     classes: tuple[str, ...] = ()
     values: tuple[int, ...] = ()
+    also: tuple[tuple[int, int], ...] = ()
+    pairs: tuple[str, ...] = ()
+    threshold: float | None = None
+    frames: str = ""
     colours: tuple[str, ...] = ()
     ignore: int | None = None
     patient_regex: str = ""
@@ -56,10 +80,10 @@ class Settings:
 
     def numbers(self) -> dict[int, int]:
         """Value in a mask -> class number; 255 of a grey mask is unknown if nothing else is said of it."""
-        found = {value: k for k, value in enumerate(self.values)}
+        found = {value: k for k, value in enumerate(self.values)} | dict(self.also)
         if self.ignore is not None:
             return {self.ignore: IGNORE} | found
-        return found if max(self.values, default=0) >= COLOUR else {IGNORE: IGNORE} | found
+        return found if max(found, default=0) >= COLOUR else {IGNORE: IGNORE} | found
 
     def describe(self, classes: tuple[str, ...], **more: Any) -> Description:
         """A description with the classes that the format, or else this file, names; `more` for the rest.
@@ -73,8 +97,9 @@ class Settings:
             raise DataError(
                 f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
             )
-        law = {
-            k: v for k, v in asdict(self).items() if k in ("values", "ignore", "spacing", "axis", "colour")
+        told = asdict(self)
+        law = {key: told[key] for key in VOXELS} | {
+            key: told[key] for key in LATER if told[key] not in ((), "", None)
         }
         more["settings"] = law | more.get("settings", {})
         for key in ("split", "domain", "licence"):
@@ -91,24 +116,38 @@ def settings(root: Path | None) -> Settings:
     path = Path(root or ".") / FILE
     if root is None or not path.exists():
         return Settings()
-    told = read_json(path)
-    known = set(Settings.__dataclass_fields__) - {"values"}
+    return parsed(read_json(path), path)
+
+
+def parsed(told: dict[str, Any], path: Path | str) -> Settings:
+    """Settings from what a file says; `path` names it in errors.
+
+    Raises:
+        DataError: an unknown key, or a value of another kind than the key takes.
+    """
+    known = set(Settings.__dataclass_fields__) - {"values", "also"}
     if unknown := sorted(set(told) - known):
         raise DataError(
             f"{path}: wanted keys among {', '.join(sorted(known))}, got also {', '.join(unknown)}"
         )
+    pairs = told.get("pairs", ())
     try:
-        names, values = _classes(told.get("classes", ()))
+        names, values, also = _classes(told.get("classes", ()))
         found = Settings(
             classes=names,
             values=values,
+            also=also,
             colours=tuple(told.get("colours", ())),
             ignore=None if told.get("ignore") is None else _value(told["ignore"]),
             spacing=_spacing(told.get("spacing")),
-            **{k: v for k, v in told.items() if k not in ("classes", "colours", "ignore", "spacing")},
+            pairs=(pairs,) if isinstance(pairs, str) else tuple(pairs),
+            threshold=_threshold(told.get("threshold")),
+            **{k: v for k, v in told.items() if k not in MADE},
         )
         expression(found.patient_regex)
-    except (TypeError, ValueError) as error:
+        for text in found.pairs:
+            patterns.rule(text)
+    except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: {error}") from None
     _check(path, found)
     return found
@@ -133,14 +172,20 @@ def expression(text: str) -> Any:
         ) from None
 
 
-def _check(path: Path, s: Settings) -> None:
+def _check(path: Path | str, s: Settings) -> None:
     text = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
     faults = [f"{key}: wanted a text" for key in text if not isinstance(getattr(s, key), str)]
-    if not faults and s.csv and not _inside(path.parent, s.csv):
+    if not faults and s.csv and not _inside(Path(path).parent, s.csv):
         faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
     if s.axis not in (0, 1, 2):
         faults.append(f"axis: wanted 0, 1 or 2, got {s.axis!r}")
-    if s.ignore in s.values:
+    if s.frames not in ("", "time"):
+        faults.append(f"frames: wanted time, got {s.frames!r}")
+    if s.threshold is not None and s.values not in ((), (0, 1)):
+        faults.append('threshold: it makes two classes, wanted classes like ["background", "lesion"]')
+    if s.pairs and s.mask_suffix:
+        faults.append("mask_suffix: pairs says already which mask is whose, wanted one of them")
+    if s.ignore in (*s.values, *(value for value, _ in s.also)):
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
     if s.colour not in ("keep", "grey"):
         faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
@@ -157,19 +202,33 @@ def _inside(root: Path, name: str) -> bool:
     return inside and (place.is_relative_to(os.path.realpath(root)) or "annex/objects" in place.as_posix())
 
 
-def _classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Names, the value of each, and further values with the number of their class."""
     if not told:
-        return (), ()
+        return (), (), ()
     if isinstance(told, list):
         told = {name: k for k, name in enumerate(told)}
     elif isinstance(told, dict) and BACKGROUND not in told:
         told = {BACKGROUND: 0} | told
     if not isinstance(told, dict):
         raise ValueError('classes: wanted ["background", …] or {"name": value, …}')
-    values = [_value(v) for v in told.values()]
-    if len(set(values)) < len(values):
+    held = [
+        [_value(v) for v in (values if isinstance(values, list) else [values])] for values in told.values()
+    ]
+    every = [value for values in held for value in values]
+    if len(set(every)) < len(every) or not all(held):
         raise ValueError("classes: wanted a value of its own for each class")
-    return tuple(class_name(n) for n in told), tuple(values)
+    also = tuple((value, k) for k, values in enumerate(held) for value in values[1:])
+    return tuple(class_name(n) for n in told), tuple(values[0] for values in held), also
+
+
+def _threshold(told: Any) -> float | None:
+    """A number, or in words: "any value above 0"."""
+    if isinstance(told, str) and (match := ABOVE.fullmatch(told.strip().lower())):
+        told = float(match[1])
+    if told is None or (isinstance(told, int | float) and not isinstance(told, bool)):
+        return told
+    raise ValueError(f'threshold: wanted a number or "any value above 0", got {told!r}')
 
 
 def _value(told: Any) -> int:
@@ -213,26 +272,6 @@ def sidecar(path: Path) -> tuple[float, float, float]:
     if not isinstance(spacing, list) or len(spacing) not in (2, 3):
         raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
     return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
-
-
-def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
-    """Values of a mask into class numbers, uint8.
-
-    Raises:
-        DataError: a value that `numbers` does not know.
-    """
-    found = np.unique(array).tolist()
-    if strange := [v for v in found if v not in numbers]:
-        wanted, got = (", ".join(_shown(v) for v in values) for values in (sorted(numbers), strange[:8]))
-        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}")
-    out = np.zeros(array.shape, np.uint8)
-    for value in found:
-        out[array == value] = numbers[value]
-    return out
-
-
-def _shown(value: int) -> str:
-    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(int(value))
 
 
 def along(volume: Volume, axis: int) -> Volume:

@@ -55,14 +55,17 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float] | None]:
     return nifti.read_channels(path) if kind is nifti else itk.read(path)
 
 
-def read_labels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+def read_labels(path: Path, shape: tuple[int, ...], soft: bool = False) -> np.ndarray:
     """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
+
+    Args:
+        soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
 
     Raises:
         DataError: a damaged file, another shape, several channels or fractions.
     """
     if _kind(path) is pictures:
-        array = pictures.read_labels(path)
+        array = pictures.read(path).max(axis=0) if soft else pictures.read_labels(path)
     else:
         array, _ = read(path)
         if len(array) != 1:
@@ -70,7 +73,7 @@ def read_labels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
         array = array[0]
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
-    if array.dtype.kind == "f" and (array != np.rint(array)).any():
+    if not soft and array.dtype.kind == "f" and (array != np.rint(array)).any():
         raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
     return array
 

@@ -1,0 +1,149 @@
+"""Values in masks into class numbers: of one mask, of several that are united, of one a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.folders.settings import FILE, Settings
+from sslseg.data.readers.pictures import COLOUR
+from sslseg.data.source import BACKGROUND, IGNORE
+
+BINARY = (BACKGROUND, "foreground")
+FOREGROUND = {0: 0, 1: 1, 255: 1}  # masks that name no class
+MOST = 32  # different values that an image has to have more of, not to look like a mask …
+SMALL = 64  # … all of them below this one, or
+FEWEST = 4  # no more than so many of any size
+
+
+def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
+    """Values of a mask into class numbers, uint8.
+
+    Raises:
+        DataError: a value that `numbers` does not know.
+    """
+    found = np.unique(array).tolist()
+    if strange := [v for v in found if v not in numbers]:
+        wanted, got = (", ".join(shown(v) for v in values) for values in (sorted(numbers), strange[:8]))
+        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}")
+    out = np.zeros(array.shape, np.uint8)
+    for value in found:
+        out[array == value] = numbers[value]
+    return out
+
+
+def shown(value: int) -> str:
+    """A value as sslseg.json has it."""
+    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(int(value))
+
+
+def above(array: np.ndarray, s: Settings) -> np.ndarray:
+    """1 where a value is above the threshold of `s`, else 0; its ignored value stays unknown."""
+    out = (array > s.threshold).astype(np.uint8)
+    if s.ignore is not None:
+        out[array == s.ignore] = IGNORE
+    return out
+
+
+def one(path: Path, array: np.ndarray, s: Settings) -> np.ndarray:
+    """The class numbers of a mask that holds all classes, or of a part of one that is united.
+
+    Raises:
+        DataError: a value that is no class, or 255 where it may mean a class or the unknown.
+    """
+    if s.threshold is not None:
+        return above(array, s)
+    if not s.classes:
+        return _foreground(path, array)
+    if s.ignore is None and s.values == (0, 1) and IGNORE not in dict(s.also):
+        _check_unknown(path, array, s.classes[1])
+    return numbered(path, array, s.numbers())
+
+
+def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
+    """Masks of a folder that names no classes: 0 and 1, or 0 and 255."""
+    found = set(np.unique(array).tolist())
+    if not (found <= {0, 1} or found <= {0, 255}):
+        values = sorted(found - {0})
+        example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
+        raise DataError(
+            f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got {sorted(found)[:8]}; "
+            f"name the classes and their values in {FILE}, "
+            f'{{"classes": {{{example}}}}}, or say "threshold": 0 where any value above 0 is foreground'
+        )
+    return numbered(path, array, FOREGROUND)
+
+
+def _check_unknown(path: Path, array: np.ndarray, name: str) -> None:
+    """Classes were listed without values: 255 is unknown then, unless it plainly is the class."""
+    planes = array.reshape(len(array), -1)
+    mixed = (planes == IGNORE).any(axis=1) & (planes == 0).any(axis=1)
+    if mixed.any() and not (planes == 1).any():
+        raise DataError(
+            f'{path}: wanted 0 and 1, got 0 and 255: write {{"classes": {{"{name}": 255}}}} into {FILE}, '
+            f'or {{"ignore": 255}} if 255 means that nobody knows'
+        )
+
+
+def united(parts: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:
+    """Class numbers of several masks of one image, laid over each other.
+
+    Raises:
+        DataError: a voxel has two classes.
+    """
+    out = parts[0].copy()
+    for part, path in zip(parts[1:], paths[1:], strict=True):
+        known = (part > 0) & (part != IGNORE)
+        held = (out > 0) & (out != IGNORE)
+        if (known & held & (part != out)).any():
+            raise DataError(f"{path}: wanted masks that agree, a voxel has another class in {paths[0]}")
+        out[known] = part[known]
+        out[(part == IGNORE) & ~held] = IGNORE
+    return out
+
+
+def layered(
+    parts: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], paths: Sequence[Path], ordered: bool
+) -> np.ndarray:
+    """Class numbers of one mask a class, 1 where the class is.
+
+    Args:
+        ordered: somebody has said which class lies on top: of two, the later one of `classes`.
+
+    Raises:
+        DataError: two classes in a voxel, where nobody has said which lies on top.
+    """
+    out = np.zeros(parts[0][1].shape, np.uint8)
+    by_class = sorted(zip(parts, paths, strict=True), key=lambda part: classes.index(part[0][0]))
+    for (name, part), path in by_class:
+        number = classes.index(name)
+        known = (part > 0) & (part != IGNORE)
+        if not ordered and (known & (out > 0) & (out != number)).any():
+            raise DataError(
+                f"{path}: {name} and another class share voxels; the order of classes in {FILE} says "
+                f'which lies on top, the last one does: {{"classes": {list(classes)}}}'.replace("'", '"')
+            )
+        out[known] = number
+        out[(part == IGNORE) & (out == 0)] = IGNORE
+    return out
+
+
+def like_mask(image: np.ndarray) -> list[int]:
+    """The few whole values of an image [C, Z, Y, X] that looks like a mask; [] of one that does not."""
+    first = image[0] if len(image) == 1 else None
+    if first is None:  # a colour mask: few colours
+        if len(image) != 3 or image.dtype.kind not in "iu" or image.max() > 255:
+            return []
+        red, green, blue = image.astype(np.int64)
+        first = COLOUR | (red << 16) | (green << 8) | blue
+    sample = np.unique(first[:, ::4, ::4])  # most images show here already that they are none
+    if len(sample) > MOST:
+        return []
+    found = np.unique(first)
+    if not 2 <= len(found) <= MOST or (found != np.rint(found)).any():
+        return []
+    few = len(found) <= FEWEST or len(image) == 3
+    return found.astype(np.int64).tolist() if few or (found.min() >= 0 and found.max() < SMALL) else []

@@ -1,0 +1,130 @@
+"""Files joined into cases of image and masks by rules of `patterns`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from sslseg.data.folders.pairing.patterns import ABOVE, CLASS, Rule, bare, key, match, placeholders
+from sslseg.data.source import class_name
+
+HIDDEN = (ABOVE, "side")  # no part of a case's name
+Told = Callable[[str, str], None]  # a file, and what is wrong with it
+Held = dict[str, str]  # {name} -> text
+Masks = dict[tuple[str, ...], list[tuple[str, str]]]  # what image and mask share -> file and class
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image, and the masks that belong to it.
+
+    Attributes:
+        name: what the {names} of its pattern say; else its path from the root without the ending.
+        images: paths from the root, one a channel.
+        masks: path from the root, class ("" of masks that are united or hold all classes).
+        held: {name} -> text, of its pattern.
+    """
+
+    name: str
+    images: tuple[str, ...]
+    masks: tuple[tuple[str, str], ...] = ()
+    held: Held = field(default_factory=dict)
+
+
+def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool = False) -> list[Case]:
+    """Images and masks that the rules join; a file that fits no rule is in none.
+
+    An image is of the first rule that gives it a mask, or else of the first that it fits. What fits a
+    pattern of masks is no image.
+
+    Args:
+        files: paths from the root, sorted.
+        told: of masks without an image, of missing channels, and of what cannot be told apart.
+        shared: several images may have one mask.
+    """
+    masks = [_masks(rule, files) for rule in rules]
+    taken = {file for held in masks for one in held for own in one.values() for file, _ in own}
+    images = [file for file in files if file not in taken]
+    chosen: dict[str, Case] = {}
+    lacking: dict[str, str] = {}
+    disputed: set[str] = set()
+    for rule, held in zip(rules, masks, strict=True):
+        for case in _images(rule, images, lacking):
+            found, first = _joined(rule, case, held, disputed), case.images[0]
+            if first not in chosen or (found.masks and not chosen[first].masks):
+                chosen[first] = found
+    used = {file for case in chosen.values() for file in case.images}
+    for file in sorted(set(lacking) - used):
+        told(file, lacking[file])
+    owners: dict[str, list[str]] = {}
+    for case in chosen.values():
+        for file, _ in case.masks:
+            owners.setdefault(file, []).append(case.images[0])
+    torn = disputed if shared else disputed | {file for file, own in owners.items() if len(own) > 1}
+    for file in sorted(taken - set(owners)):
+        told(file, "wanted the image of this mask, none fits its pattern")
+    for file in sorted(torn):
+        own = owners.get(file, [])
+        told(file, f"wanted one mask and one image that belong together, it fits {' and '.join(own)}")
+    return named([case for case in chosen.values() if not any(file in torn for file, _ in case.masks)])
+
+
+def _masks(rule: Rule, files: Sequence[str]) -> list[Masks]:
+    """The files of every pattern of masks, by what they share with their image."""
+    found: list[Masks] = []
+    for mask in rule.masks:
+        own: Masks = {}
+        for file in files:
+            if (held := match(mask.pattern, file)) is not None:
+                name = class_name(held[CLASS]) if CLASS in held else mask.name
+                own.setdefault(key(shared(rule, mask.pattern), held), []).append((file, name))
+        found.append(own)
+    return found
+
+
+def shared(rule: Rule, pattern: str) -> list[str]:
+    """The names that a pattern of masks has in common with the images of its rule."""
+    return [name for name in placeholders(pattern) if name in placeholders(rule.images[0])]
+
+
+def _images(rule: Rule, files: Sequence[str], lacking: dict[str, str]) -> list[Case]:
+    """A case for every image whose channels are all there; of the others, what they lack."""
+    if len(rule.images) == 1:
+        return [Case("", (f,), (), held) for f in files if (held := match(rule.images[0], f)) is not None]
+    found: dict[tuple[str, ...], tuple[Held, dict[int, str]]] = {}
+    names = placeholders(rule.images[0])
+    for channel, pattern in enumerate(rule.images):
+        for file in files:
+            if (held := match(pattern, file)) is not None:
+                found.setdefault(key(names, held), (held, {}))[1].setdefault(channel, file)
+    whole = []
+    for held, paths in found.values():
+        if missing := [p for channel, p in enumerate(rule.images) if channel not in paths]:
+            shown = ", ".join(p.rsplit("/", 1)[-1] for p in missing)
+            lacking[next(iter(paths.values()))] = f"wanted the other channels beside it, {shown} is not there"
+        else:
+            whole.append(Case("", tuple(paths[channel] for channel in sorted(paths)), (), held))
+    return whole
+
+
+def _joined(rule: Rule, case: Case, masks: list[Masks], disputed: set[str]) -> Case:
+    """The case with its masks; two files that claim to be the same mask are `disputed`."""
+    found: list[tuple[str, str]] = []
+    for mask, files in zip(rule.masks, masks, strict=True):
+        own = files.get(key(shared(rule, mask.pattern), case.held), [])
+        if len(own) > len({name for _, name in own}) and "*" not in mask.pattern.replace("**/", ""):
+            disputed |= {file for file, _ in own}
+        found += own
+    return replace(case, masks=tuple(found))
+
+
+def named(found: Sequence[Case]) -> list[Case]:
+    """The cases with their names, in the order of these; a name that two would have is the path of each."""
+    names = ["/".join(text for name, text in c.held.items() if name not in HIDDEN) for c in found]
+    times = Counter(names)
+    made = [
+        replace(c, name=name if name and times[name] == 1 else bare(c.images[0]))
+        for c, name in zip(found, names, strict=True)
+    ]
+    return sorted(made, key=lambda case: case.name)
