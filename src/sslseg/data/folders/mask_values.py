@@ -67,7 +67,7 @@ def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
     """Masks of a folder that names no classes: 0 and 1, or 0 and 255."""
     found = set(np.unique(array).tolist())
     if not (found <= {0, 1} or found <= {0, 255}):
-        values = sorted(found - {0})
+        values = sorted(found - {0, IGNORE}) or [IGNORE]
         example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
         raise DataError(
             f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got {sorted(found)[:8]}; "

@@ -1,152 +1,34 @@
-"""Folders of images and masks: which is whose, what the classes are, and their voxels.
-
-Pairs come from `pairs` in sslseg.json; else from a layout that is known (pairing/layouts.py); else from the words
-in names (pairing/words.py). What they leave over is in `Pairing.aside`, each file with the reason.
-"""
+"""Folders of images and masks as sources, with their classes, and their voxels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.files import below
-from sslseg.data.folders import mask_values, patients, settings
-from sslseg.data.folders.mask_values import BINARY
-from sslseg.data.folders.pairing import layouts, matching, patterns, words
+from sslseg.data.folders import mask_values, patients, roles, settings
+from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
+from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk, nifti
-from sslseg.data.source import BACKGROUND, IGNORE, Description, Fault, Source, Volume
+from sslseg.data.source import IGNORE, Description, Fault, Source, Volume
 
 TIME = "time"  # of the key `frames`
 SUBJECT = r"(?:^|/)sub-([A-Za-z0-9]+)(?=[_/]|$)"  # BIDS
-LEAST = 0.2  # share of the images that a layout has to explain
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 SIDES = {"train", "val", "test"}
 
 
-@dataclass(frozen=True)
-class Pairing:
-    """What is known of a folder.
-
-    Attributes:
-        settings: of sslseg.json, with what the layout adds.
-        layout: its name; "" if no layout is known.
-        told: `pairs` is of the user's own.
-        cases: image -> its case.
-        aside: path from the root -> why it is not read.
-    """
-
-    root: Path
-    settings: Settings
-    layout: str
-    told: bool
-    cases: dict[Path, Case]
-    aside: dict[str, str]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Of the settings; else the names of masks that hold one each; else background and foreground."""
-        masks = [mask for case in self.cases.values() for mask in case.masks]
-        named = sorted({name for _, name in masks if name})
-        return self.settings.classes or (
-            (BACKGROUND, *self._in_order(named)) if named else BINARY if masks else BINARY[:1]
-        )
-
-    def _in_order(self, named: list[str]) -> list[str]:
-        """As the rules name them; classes that stand in file names by the alphabet."""
-        rules = [patterns.rule(text) for text in self.settings.pairs]
-        order = [mask.name for rule in rules for mask in rule.masks if mask.name]
-        return sorted(named, key=lambda name: (order.index(name) if name in order else len(order), name))
-
-
-_LAST: dict[Path, Pairing] = {}  # root -> what `pairing` found last: `read` has to know the roles of files
-
-
-def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "") -> Pairing:
-    """Images and masks that belong together.
-
-    Args:
-        layout: the one that the folder has to have.
-
-    Raises:
-        DataError: there is no image, several layouts fit, or masks cannot be told from images.
-    """
-    s = settings.settings(root)
-    told = bool(s.pairs)
-    files = _files(root, formats.SUFFIXES if told else suffixes, fault)
-    known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
-    known = [name for name in known if layout or _explains(name, files)]
-    if len(known) > 1:
-        raise DataError(
-            f"{root}: files of {' and of '.join(known)} lie here: wanted a folder for each, or pairs in {FILE}"
-        )
-    aside: dict[str, str] = {}
-
-    def note(file: str, words_: str) -> None:
-        aside[file] = words_
-        fault(root / file, DataError(f"{root / file}: {words_}"))
-
-    name = known[0] if known else ""
-    if name:
-        s = _with(s, name)
-    if s.pairs:
-        found = matching.cases([patterns.rule(t) for t in s.pairs], files, note, shared=told)
-    else:
-        found = words.cases(files, note, s.mask_suffix)
-    if not found:
-        wanted = (
-            f"images like {s.pairs[0]!r}"
-            if s.pairs
-            else f"images ({', '.join(suffixes)}) here or in folders below"
-        )
-        raise DataError(f"{root}: wanted {wanted}, got none")
-    used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}
-    left = f"not of the layout {name}" if name else "fits no pattern of pairs"
-    aside |= {file: aside.get(file, left) for file in files if file not in used}
-    _LAST[root] = Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
-    return _LAST[root]
-
-
-def _files(root: Path, suffixes: tuple[str, ...], fault: Fault) -> list[str]:
-    """Paths from the root of what may be an image or a mask, sorted."""
-    found = [path for path in below(root, fault) if formats.stem(path.name, suffixes) is not None]
-    return sorted(path.relative_to(root).as_posix() for path in found)
-
-
-def _explains(name: str, files: Sequence[str]) -> bool:
-    """Whether a layout is that of the folder, and not of a few files in it."""
-    found = matching.cases(layouts.rules(name), files, lambda file, fault: None)
-    held = sum(len(case.images) for case in found)
-    return held >= LEAST * sum(not words.is_mask(file) for file in files)
-
-
-def _with(s: Settings, name: str) -> Settings:
-    """The settings of a folder, and what its layout says where they say nothing."""
-    known = settings.parsed(layouts.LAYOUTS[name], f"layout {name}")
-    own = s.classes and s.values != tuple(
-        range(len(s.classes))
-    )  # values were told: those of the layout are void
-    values = {} if own else {"threshold": known.threshold, "values": known.values, "also": known.also}
-    if not s.classes:
-        values |= {"classes": known.classes}
-    elif len(s.classes) != len(known.classes):
-        values = {}
-    return replace(s, pairs=known.pairs, domain=s.domain or known.domain, **values)
-
-
-# ---------------------------------------------------------------- what datasets offer
 def flat(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "") -> list[Source]:
     """Every image below `root`, with its masks if there are any.
 
     Raises:
-        DataError: see `pairing`, and `patients.people`.
+        DataError: see `roles.pairing`, and `patients.people`.
     """
-    known = pairing(root, suffixes, fault, layout)
+    known = roles.pairing(root, suffixes, fault, layout)
     who = _people(known)
     found: list[Source] = []
     numbers: dict[str, int] = {}
@@ -194,9 +76,9 @@ def describe(root: Path, suffixes: tuple[str, ...], physical: bool, layout: str 
     """Classes, and what else sslseg.json or the layout says.
 
     Raises:
-        DataError: see `pairing`; or classes that do not fit the masks.
+        DataError: see `roles.pairing`; or classes that do not fit the masks.
     """
-    known = pairing(root, suffixes, lambda file, error: None, layout)
+    known = roles.pairing(root, suffixes, lambda file, error: None, layout)
     s, who = known.settings, _people(known)
     sides = {
         who[case.name][0]: patterns.SIDES[case.held["side"].casefold()]
@@ -215,9 +97,9 @@ def read(source: Source) -> Volume:
         DataError: a damaged file, channels or a mask of another shape, a mask with other values than its
             classes, or an image that looks like a mask.
     """
-    known = _LAST.get(source.root)
+    known = roles.LAST.get(source.root)
     if known is None or source.image not in known.cases:
-        known = pairing(source.root, formats.SUFFIXES, lambda file, error: None)
+        known = roles.pairing(source.root, formats.SUFFIXES, lambda file, error: None)
     s, case = known.settings, known.cases[source.image]
     image, spacing = _image(source, case, s)
     label = None

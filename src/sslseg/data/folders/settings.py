@@ -23,7 +23,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,10 @@ import numpy as np
 import re2
 
 from sslseg.config.names import DataError, quoted
+from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
-from sslseg.data.readers.pictures import COLOUR, colour_value
-from sslseg.data.source import BACKGROUND, IGNORE, Description, Volume, class_name
+from sslseg.data.readers.pictures import COLOUR
+from sslseg.data.source import IGNORE, Description, Volume
 
 FILE = "sslseg.json"
 VOXELS = ("values", "ignore", "spacing", "axis", "colour")  # keys that decide what is read
@@ -44,7 +44,6 @@ LATER = (
     "threshold",
     "frames",
 )  # the same, where they are used: folders without keep their law
-ABOVE = re.compile(r"(?:any value )?above (\d+(?:\.\d+)?)")
 MADE = (
     "classes",
     "colours",
@@ -53,7 +52,6 @@ MADE = (
     "pairs",
     "threshold",
 )  # values that are not kept as they stand
-HEX = re.compile(r"#[0-9a-f]{6}")
 
 
 @dataclass(frozen=True)
@@ -132,16 +130,16 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
         )
     pairs = told.get("pairs", ())
     try:
-        names, values, also = _classes(told.get("classes", ()))
+        names, values, also = keys.classes(told.get("classes", ()))
         found = Settings(
             classes=names,
             values=values,
             also=also,
             colours=tuple(told.get("colours", ())),
-            ignore=None if told.get("ignore") is None else _value(told["ignore"]),
-            spacing=_spacing(told.get("spacing")),
+            ignore=None if told.get("ignore") is None else keys.value(told["ignore"]),
+            spacing=keys.spacing(told.get("spacing")),
             pairs=(pairs,) if isinstance(pairs, str) else tuple(pairs),
-            threshold=_threshold(told.get("threshold")),
+            threshold=keys.threshold(told.get("threshold")),
             **{k: v for k, v in told.items() if k not in MADE},
         )
         expression(found.patient_regex)
@@ -189,7 +187,7 @@ def _check(path: Path | str, s: Settings) -> None:
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
     if s.colour not in ("keep", "grey"):
         faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
-    if not all(HEX.fullmatch(str(c).lower()) for c in s.colours):
+    if not all(keys.HEX.fullmatch(str(c).lower()) for c in s.colours):
         faults.append(f"colours: wanted hex like #ee6677, got {list(s.colours)}")
     if faults:
         raise DataError(f"{path}: {'; '.join(faults)}")
@@ -200,55 +198,6 @@ def _inside(root: Path, name: str) -> bool:
     place = Path(os.path.realpath(root / name))
     inside = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
     return inside and (place.is_relative_to(os.path.realpath(root)) or "annex/objects" in place.as_posix())
-
-
-def _classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
-    """Names, the value of each, and further values with the number of their class."""
-    if not told:
-        return (), (), ()
-    if isinstance(told, list):
-        told = {name: k for k, name in enumerate(told)}
-    elif isinstance(told, dict) and BACKGROUND not in told:
-        told = {BACKGROUND: 0} | told
-    if not isinstance(told, dict):
-        raise ValueError('classes: wanted ["background", …] or {"name": value, …}')
-    held = [
-        [_value(v) for v in (values if isinstance(values, list) else [values])] for values in told.values()
-    ]
-    every = [value for values in held for value in values]
-    if len(set(every)) < len(every) or not all(held):
-        raise ValueError("classes: wanted a value of its own for each class")
-    also = tuple((value, k) for k, values in enumerate(held) for value in values[1:])
-    return tuple(class_name(n) for n in told), tuple(values[0] for values in held), also
-
-
-def _threshold(told: Any) -> float | None:
-    """A number, or in words: "any value above 0"."""
-    if isinstance(told, str) and (match := ABOVE.fullmatch(told.strip().lower())):
-        told = float(match[1])
-    if told is None or (isinstance(told, int | float) and not isinstance(told, bool)):
-        return told
-    raise ValueError(f'threshold: wanted a number or "any value above 0", got {told!r}')
-
-
-def _value(told: Any) -> int:
-    if isinstance(told, str) and HEX.fullmatch(told.lower()):
-        red, green, blue = (np.int64(int(told[i : i + 2], 16)) for i in (1, 3, 5))
-        return int(colour_value(red, green, blue))
-    if isinstance(told, bool) or not isinstance(told, int):
-        raise ValueError(
-            f"wanted a whole number or a colour like #ff0000 as the value of a class, got {told!r}"
-        )
-    return told
-
-
-def _spacing(told: Any) -> tuple[float, float, float] | None:
-    if told is None:
-        return None
-    values = tuple(float(v) for v in told)
-    if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):
-        raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
-    return values if len(values) == 3 else (1.0, *values)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -141,7 +141,9 @@ def match(pattern: str, path: str) -> dict[str, str] | None:
         found = expression.fullmatch(path)
         if found is None or not _whole_word(found, groups, path):
             return None
-        held = {name: found[group] for name, group in reversed(groups)}
+        held: dict[str, str] = {}
+        for name, group in groups:
+            held.setdefault(name, found[group])
         torn = next((n for n, group in groups if found[group].casefold() != held[n].casefold()), "")
         if not torn:
             return held
@@ -150,7 +152,7 @@ def match(pattern: str, path: str) -> dict[str, str] | None:
 
 def _whole_word(found: Any, groups: tuple[tuple[str, str], ...], path: str) -> bool:
     """Whether the {side} of a match is a word, and not the val of "interval"."""
-    ends = [found.span(group) for name, group in groups if name == "side"]
+    ends = [found.span(number) for number, (name, _) in enumerate(groups, 1) if name == "side"]
     return not any(path[max(a - 1, 0) : a].isalpha() or path[b : b + 1].isalpha() for a, b in ends)
 
 

@@ -1,0 +1,64 @@
+"""What the keys of sslseg.json may hold: classes with their values, a threshold, a spacing."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from sslseg.data.readers.pictures import colour_value
+from sslseg.data.source import BACKGROUND, class_name
+
+HEX = re.compile(r"#[0-9a-f]{6}")
+ABOVE = re.compile(r"(?:any value )?above (\d+(?:\.\d+)?)")
+
+
+def classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[int, int], ...]]:
+    """Names, the value of each, and further values with the number of their class."""
+    if not told:
+        return (), (), ()
+    if isinstance(told, list):
+        told = {name: k for k, name in enumerate(told)}
+    elif isinstance(told, dict) and BACKGROUND not in told:
+        told = {BACKGROUND: 0} | told
+    if not isinstance(told, dict):
+        raise ValueError('classes: wanted ["background", …] or {"name": value, …}')
+    held = [
+        [value(v) for v in (values if isinstance(values, list) else [values])] for values in told.values()
+    ]
+    every = [value for values in held for value in values]
+    if len(set(every)) < len(every) or not all(held):
+        raise ValueError("classes: wanted a value of its own for each class")
+    also = tuple((value, k) for k, values in enumerate(held) for value in values[1:])
+    return tuple(class_name(n) for n in told), tuple(values[0] for values in held), also
+
+
+def threshold(told: Any) -> float | None:
+    """A number, or in words: "any value above 0"."""
+    if isinstance(told, str) and (match := ABOVE.fullmatch(told.strip().lower())):
+        told = float(match[1])
+    if told is None or (isinstance(told, int | float) and not isinstance(told, bool)):
+        return told
+    raise ValueError(f'threshold: wanted a number or "any value above 0", got {told!r}')
+
+
+def value(told: Any) -> int:
+    """A value in masks, of a whole number or of a colour like #ff0000."""
+    if isinstance(told, str) and HEX.fullmatch(told.lower()):
+        red, green, blue = (np.int64(int(told[i : i + 2], 16)) for i in (1, 3, 5))
+        return int(colour_value(red, green, blue))
+    if isinstance(told, bool) or not isinstance(told, int):
+        raise ValueError(
+            f"wanted a whole number or a colour like #ff0000 as the value of a class, got {told!r}"
+        )
+    return told
+
+
+def spacing(told: Any) -> tuple[float, float, float] | None:
+    if told is None:
+        return None
+    values = tuple(float(v) for v in told)
+    if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):
+        raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
+    return values if len(values) == 3 else (1.0, *values)
