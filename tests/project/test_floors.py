@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -103,6 +105,63 @@ def test_statistics_are_pure():
         used = imports(path)
         assert tops(used) <= set(sys.stdlib_module_names) | STATISTICS | {"analysis"}, path
         assert below(used, "analysis") <= {"statistics"}, path
+
+
+# Each may import those before it. `sslseg` is the package's own __init__, which hands names on to notebooks.
+ORDER = (
+    "config", "plans", "tracking", "data", "datasets", "models", "training", "methods", "scoring", "annotation",
+    "analysis", "execute", "stages", "executors", "commands", "launch", "api", "sslseg", "__main__",
+)  # fmt: skip
+MODULES = {
+    ".".join(f.relative_to(base).with_suffix("").parts).removesuffix(".__init__"): f
+    for base, package in ((PACKAGE.parent, "sslseg"), (ROOT, "analysis"))
+    for f in (base / package).rglob("*.py")
+}
+
+
+def arrows() -> dict[str, set[str]]:
+    """Module -> modules that it imports anywhere, but for annotations alone."""
+    found = {}
+    for name, path in MODULES.items():
+        tree = ast.parse(path.read_text())
+        typed = [
+            n for n in ast.walk(tree) if isinstance(n, ast.If) and ast.unparse(n.test) == "TYPE_CHECKING"
+        ]
+        for node in typed:
+            node.body = [ast.Pass()]
+        found[name] = {
+            module if module in MODULES else node.module
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ImportFrom) and node.module
+            for module in (f"{node.module}.{alias.name}" for alias in node.names)
+        } | {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    return {name: (used & MODULES.keys()) - {name} for name, used in found.items()}  # fmt: skip
+
+
+def room(module: str) -> str:
+    """What of ORDER a module belongs to."""
+    parts = module.split(".")
+    return parts[min(len(parts) - 1, 1)] if parts[0] == "sslseg" else parts[0]
+
+
+def test_no_circle_of_files():
+    assert len(tuple(graphlib.TopologicalSorter(arrows()).static_order())) == len(MODULES)
+
+
+def test_no_import_runs_back_up():
+    assert {room(module) for module in MODULES} == set(ORDER)
+    rank = {name: place for place, name in enumerate(ORDER)}
+    found = {(one, other) for one, used in arrows().items() for other in used if room(one) != room(other)}
+    assert not {(one, other) for one, other in found if rank[room(other)] > rank[room(one)]}
+    assert len(found) > 100  # the reading of the sources does find imports
+
+
+def test_the_tree_is_seen_at_a_glance():
+    """At most six modules in the package's root, at most twelve files in any folder."""
+    inside = [f for f in MODULES.values() if f.name != "__init__.py"]
+    sizes = Counter(f.parent for f in inside)
+    assert sizes[PACKAGE] <= 6
+    assert max(sizes.values()) <= 12, sizes.most_common(3)
 
 
 # Only finding torch fails: scipy asks sys.modules for it, and takes an entry for an import that worked.
