@@ -93,6 +93,12 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
         assert got[f"evaluate/mae/{key}"] > found[f"evaluate/mae/{key}"]
         assert got[f"evaluate/worst_cases/{key}"] == 1
     assert got["evaluate/missed/LV"] == 1
+    spoiled = image.parent.name  # whose numbers stand alone in the store, in the order of patients
+    number = sorted(tree.manifest(phantom)).index(spoiled)
+    history = MlflowClient(store).get_metric_history(worse, "evaluate_patients/failure_rate/LV")
+    assert [(m.step, m.value) for m in history] == [(i, 0.5 * (i == number)) for i in range(5)]
+    errors = MlflowClient(store).get_metric_history(worse, "evaluate_patients/mae/LV_EF")
+    assert np.mean([m.value for m in errors]) == pytest.approx(got["evaluate/mae/LV_EF"])
     image.unlink()
     with pytest.raises(DataError, match="there is none"):
         execute.execute("evaluate", settings(phantom, predictions=str(masks), on_bad_file="skip"))

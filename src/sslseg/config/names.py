@@ -59,6 +59,10 @@ TAG_FINGERPRINT = "sslseg.fingerprint"  # whether a prediction's input was compa
 
 # --- metrics ---
 VAL_IOU = "val/iou"
+TEST_PATIENTS = (
+    "test_patients"  # of a fine-tuning's test, patient by patient: the step is the patient's number
+)
+EVALUATED_PATIENTS = "evaluate_patients"  # of an evaluation, likewise
 BEST_VAL_IOU = "best/val_iou"
 LAST_VAL_IOU = "last/val_iou"
 AREA_VAL_IOU = "area/val_iou"  # under the curve of VAL_IOU

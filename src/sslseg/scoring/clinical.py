@@ -81,6 +81,14 @@ def _cavity(name: str, ed: pd.Series, es: pd.Series) -> list[dict]:
     ]
 
 
+def errors(measured: pd.DataFrame) -> pd.DataFrame:
+    """Absolute errors: a row a patient, a column `mae/<quantity>` (LV_EF …), NaN where it has no such quantity."""
+    by = measured.assign(error=measured["error"].abs()).pivot(
+        index="patient", columns="quantity", values="error"
+    )
+    return by.rename(columns=lambda quantity: f"mae/{quantity.replace(' ', '_')}").rename_axis(columns=None)
+
+
 def agreement(measured: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     """Bland and Altman's bias and limits, correlation, and mean absolute error with its 95 % interval.
 

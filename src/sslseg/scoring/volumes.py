@@ -122,7 +122,7 @@ def summarise(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     Returns:
         class, score (SCORES and failure_rate), mean, low, high, patients.
     """
-    table = table.assign(failure_rate=_failed(table))
+    table = table.assign(failure_rate=failed(table))
     rows = []
     for name, part in table.groupby("class", sort=False):
         means = part.groupby("patient")[[*SCORES, FAILURES]].mean()  # NaN left out
@@ -134,7 +134,7 @@ def summarise(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _failed(table: pd.DataFrame) -> pd.Series:
+def failed(table: pd.DataFrame) -> pd.Series:
     """1 for a missed or invented structure, 0 for a found one, NaN where there was nothing to find."""
     return table["status"].map({"found": 0.0, "missed": 1.0, "invented": 1.0, "absent": np.nan})
 

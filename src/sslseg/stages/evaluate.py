@@ -21,7 +21,7 @@ from sslseg.data.folders import mask_folder
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
-from sslseg.scoring import volumes
+from sslseg.scoring import patients, volumes
 from sslseg.stages.evaluation import sweep, tables
 from sslseg.stages.intake import heldout, likeness, segmenters
 from sslseg.stages.intake.heldout import Scored
@@ -52,7 +52,8 @@ def run(p: Evaluate, run: session.Run) -> None:
     module = plugins.load("datasets", p.dataset)
     root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache))
     about = describe(module, root)
-    sources, classes = choose(module, about, root, p), about.classes
+    every = listed(module, root, lenient=p.on_bad_file == "skip")
+    sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p.model, p, run)
     predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
@@ -89,7 +90,8 @@ def run(p: Evaluate, run: session.Run) -> None:
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
     facts = _facts(p, model, {row["contours"] for row in table})
-    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, facts, printed)
+    number = patients.numbers(s.patient for s in every)
+    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, facts, printed, number)
 
 
 def _facts(p: Evaluate, model: Trained | None, contours: set[str]) -> list[str]:
@@ -109,14 +111,19 @@ def _facts(p: Evaluate, model: Trained | None, contours: set[str]) -> list[str]:
     ]
 
 
-def choose(module: ModuleType, about: Description, root: Path, p: Evaluate) -> list[Source]:
+def choose(
+    module: ModuleType, about: Description, root: Path, p: Evaluate, every: Sequence[Source] | None = None
+) -> list[Source]:
     """Annotated volumes of the patients of `p.part`, divided as for training.
+
+    Args:
+        every: what the folder holds, where it has been listed.
 
     Raises:
         ParamError: there are none.
         DataError, ParamError: see the dataset and `inputs.divide`.
     """
-    sources = listed(module, root, lenient=p.on_bad_file == "skip")
+    sources = list(every or listed(module, root, lenient=p.on_bad_file == "skip"))
     if p.part != "all":
         parts = splits.divide_sources(sources, about, p.dataset, p.split)
         sources = [sources[i] for i in parts[p.part]]

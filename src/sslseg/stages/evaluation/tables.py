@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from analysis.statistics import patients
-from sslseg.config import caches
+from sslseg.config import caches, names
 from sslseg.config.params import Evaluate
 from sslseg.data import streams
 from sslseg.data.source import Published
 from sslseg.scoring import clinical, volumes
+from sslseg.scoring import patients as by_patient
 from sslseg.stages.evaluation import agreement
 from sslseg.stages.evaluation import page as evaluate_page
 from sslseg.tracking import session
@@ -30,6 +31,7 @@ def log(
     skipped: list[dict],
     facts: Sequence[str],
     printed: Sequence[Published],
+    number: Mapping[str, int],
 ) -> None:
     """Log everything below `evaluate`, and write the page and its tables to `p.out` too.
 
@@ -37,6 +39,7 @@ def log(
         table, per_slice: rows of `cases.score` and `cases.slice_scores` with patient, group, frame, phase.
         facts: lines of the page.
         printed: published figures on this dataset.
+        number: of each patient of the dataset, see `by_patient.numbers`.
     """
     summary = volumes.summarise(table, _interval(p, "bootstrap"))
     counted = volumes.counts(table)
@@ -65,9 +68,22 @@ def log(
         if p.out:
             _copy(folder, Path(p.out).expanduser(), [PAGE, FIGURE, *(f"{name}.csv" for name in shown)])
     run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
+    _log_patients(run, table, tables.get("clinical"), number)
     for frame in shown.values():
         text = frame.drop(columns="source", errors="ignore")
         print(text.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
+
+
+def _log_patients(
+    run: session.Run, table: pd.DataFrame, measured: pd.DataFrame | None, number: Mapping[str, int]
+) -> None:
+    """Every score patient by patient, so that what several runs say of new patients can be told from the store."""
+    table = table.assign(**{volumes.FAILURES: volumes.failed(table)})
+    found = by_patient.of_volumes(table, [*volumes.SCORES, volumes.FAILURES])
+    if measured is not None:
+        found = found.join(clinical.errors(measured))
+    for step, scores in by_patient.points(found, number, names.EVALUATED_PATIENTS):
+        run.log(scores, step)
 
 
 def _metrics(

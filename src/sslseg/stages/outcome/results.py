@@ -16,7 +16,7 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import Inputs
 from sslseg.models import body, unet
 from sslseg.models import encoder as encoders
-from sslseg.scoring import segmentation
+from sslseg.scoring import patients, segmentation
 from sslseg.scoring.segmentation import Evaluation
 from sslseg.stages.intake import likeness
 from sslseg.stages.intake.upstream import Upstream
@@ -109,13 +109,19 @@ def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
 
 
 def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
-    """Per-slice and per-volume tables, the fixed cases, and the overlay figure of this run's own extremes.
+    """Tables by slice, volume and patient (the last as metrics, too), fixed cases, overlay of the run's extremes.
 
     Args:
         tested: with the masks of `fixed`.
     """
     run.text(pd.DataFrame(tested.per_slice).to_csv(index=False), "test/slices.csv")
     run.text(pd.DataFrame(tested.per_volume).to_csv(index=False), "test/volumes.csv")
+    by_patient = patients.of_slices(tested, data.store.classes)
+    number = patients.numbers(data.store.index["patient"])
+    for step, scores in patients.points(by_patient, number, names.TEST_PATIENTS):
+        run.log(scores, step)
+    by_patient.insert(0, "number", by_patient.index.map(number))
+    run.text(by_patient.to_csv(), "test/patients.csv")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / Path(names.CASES).name
         np.savez_compressed(file, **kept(tested, data))
