@@ -1,0 +1,135 @@
+"""Test scores for new patients: every test quantity with an interval for other seeds and other patients.
+
+An interval over seeds is about the patients of the test; patients differ more than seeds do. Made of the numbers
+`test_patients/…` that every fine-tuning leaves, one a patient, whichever fold tested it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.comparison import scope
+from analysis.comparison.cells import Study
+from analysis.statistics.patients import Crossed, crossed
+from sslseg.config.names import TEST_PATIENTS
+
+FILE = "patients.csv"
+BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
+SHOWN = ("jaccard_loss", "iou")  # in this order on the page; every class is in the file
+COLUMNS = ("arm", "budget", "metric", "mean", "low", "high", "seeds", "encoders", "patients")
+
+
+@dataclass(frozen=True)
+class Level:
+    """A score of one pipeline at one budget."""
+
+    arm: str
+    budget: int
+    metric: str  # iou, dice/LV … as in `test/…`
+    crossed: Crossed
+    about: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A score of ``a`` minus that of ``b``, on the same seeds and patients."""
+
+    a: str
+    b: str
+    budget: int
+    metric: str
+    crossed: Crossed
+    about: str
+
+
+def keys(runs: pd.DataFrame) -> list[str]:
+    """Metrics of the store that hold scores of patients."""
+    return sorted(c for c in runs.columns if c.startswith(f"{TEST_PATIENTS}/"))
+
+
+def metrics(curves: pd.DataFrame) -> list[str]:
+    """Their quantities, those of the page first."""
+    there = {
+        key.removeprefix(f"{TEST_PATIENTS}/")
+        for key in curves["key"].unique()
+        if key.startswith(TEST_PATIENTS)
+    }
+    return [m for m in SHOWN if m in there] + sorted(there - set(SHOWN))
+
+
+def table(
+    study: Study, curves: pd.DataFrame, label: str, budget: int, metric: str, beside: str = ""
+) -> pd.DataFrame:
+    """Scores [unit, patient] of a pipeline: a unit is a seed, or a pretraining where there are several.
+
+    Args:
+        beside: a pipeline that it will be compared with, which may have several pretrainings, too.
+    """
+    units = scope.units(study, *filter(None, (label, beside)))
+    runs = study.runs[(study.runs["arm"] == label) & (study.runs["budget"] == budget)].set_index("run_id")
+    points = curves[(curves["key"] == f"{TEST_PATIENTS}/{metric}") & curves["run_id"].isin(runs.index)]
+    unit = runs["seed"].map(units).reindex(points["run_id"]).to_numpy()
+    return points.assign(unit=unit).pivot_table(index="unit", columns="step", values="value", aggfunc="mean")
+
+
+def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tuple[Level, ...]:
+    """Every pipeline at every budget; pipelines without scores of patients are left out.
+
+    Args:
+        wanted: metrics; none = all there are.
+    """
+    found = []
+    for metric in list(wanted) or metrics(curves):
+        for arm in study.arms:
+            for budget in study.budgets:
+                scores = table(study, curves, arm.label, budget, metric)
+                if scores.size:
+                    mean = crossed(scores.to_numpy(), bounds=BOUNDS)
+                    found.append(Level(arm.label, budget, metric, mean, scope.about(study, arm.label)))
+    return tuple(found)
+
+
+def difference(
+    study: Study, curves: pd.DataFrame, a: str, b: str, budget: int, metric: str
+) -> Difference | None:
+    """On the units and patients that both have; None where that is nothing."""
+    both = [table(study, curves, one, budget, metric, other) for one, other in ((a, b), (b, a))]
+    left, right = both[0].align(both[1], join="inner")
+    if not left.size:
+        return None
+    mean = crossed((left - right).to_numpy(), bounds=(-1.0, 1.0))
+    return Difference(a, b, budget, metric, mean, scope.about(study, a, b))
+
+
+def differences(
+    study: Study, curves: pd.DataFrame, pairs: Sequence[tuple[str, str]], wanted: Iterable[str] = SHOWN
+) -> tuple[Difference, ...]:
+    """Those of some pairs at every budget, where there are scores of patients."""
+    found = [
+        difference(study, curves, a, b, budget, metric)
+        for metric in wanted
+        for budget in study.budgets
+        for a, b in pairs
+    ]
+    return tuple(one for one in found if one is not None)
+
+
+def frame(study: Study, found: Iterable[Level]) -> pd.DataFrame:
+    """A row a level."""
+    rows = [
+        (one.arm, one.budget, one.metric, one.crossed.estimate.value, one.crossed.estimate.low,
+         one.crossed.estimate.high, one.crossed.seeds, scope.count(study, one.arm), one.crossed.patients)
+        for one in found
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def write(study: Study, found: Sequence[Level], folder: Path) -> Path:
+    """Write patients.csv; the order of the runs changes no byte of it."""
+    path = folder / FILE
+    frame(study, found).to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+    return path

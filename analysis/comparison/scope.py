@@ -1,0 +1,53 @@
+"""What varied between the runs of a pipeline, and so of what it is that something is said.
+
+Seeds of a fine-tuning that start from one encoder vary the fine-tuning: what they say is about this encoder. Of a
+pretraining is said what several pretrainings agree on; then the pretraining is the unit, and the fine-tunings
+from one encoder are averaged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from analysis.comparison.cells import Study
+from sslseg.config.names import SCRATCH
+
+
+def encoders(study: Study, label: str) -> Mapping[int, str]:
+    """seed -> sha256 of the weights that its runs start from; nothing of random weights.
+
+    Imports of one file on two machines are one encoder. A seed whose budgets start from different ones has the
+    last.
+    """
+    runs = study.runs[study.runs["arm"] == label]
+    pairs = zip(runs["seed"], runs["upstream_sha256"], strict=True)
+    return {int(seed): sha for seed, sha in pairs if sha not in ("", SCRATCH)}
+
+
+def count(study: Study, label: str) -> int:
+    """Different encoders of a pipeline; 0 where every run has weights of its own, or none are on record."""
+    return len(set(encoders(study, label).values()))
+
+
+def units(study: Study, *labels: str) -> dict[int, int]:
+    """seed -> the unit that it counts in when these pipelines are looked at together.
+
+    A seed is its own unit, unless one of them has several encoders: seeds that start from the same ones are one.
+    """
+    varied = [found for label in labels if len(set((found := encoders(study, label)).values())) > 1]
+    seeds = sorted(set(study.runs.loc[study.runs["arm"].isin(labels), "seed"]))
+    first: dict[tuple[str, ...], int] = {}
+    keys = {s: tuple(found.get(s, "") for found in varied) if varied else (str(s),) for s in seeds}
+    return {int(s): first.setdefault(keys[s], int(s)) for s in seeds}
+
+
+def about(study: Study, *labels: str) -> str:
+    """Of what the difference of two pipelines, or the level of one, is: for every verdict on the page."""
+    counts = {label: count(study, label) for label in labels}
+    ones = [label for label, n in counts.items() if n == 1]
+    several = [f"{n} encoders of {label}" for label, n in counts.items() if n > 1]
+    if ones:
+        alone = len(ones) == 1 and len(labels) == 1
+        this = "about this encoder" + ("" if alone else f" of {' and this one of '.join(ones)}")
+        return ", ".join([this, *several])
+    return f"about {' and '.join(several)}" if several else ""

@@ -1,0 +1,138 @@
+"""What varied, and what is therefore said of other seeds, encoders and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.comparison import cells, patients, scope
+from analysis.comparison.cells import Study
+from analysis.statistics.patients import crossed
+from sslseg.config import names
+from tests.fixtures import planted_study
+from tests.fixtures.planted import Planted
+
+BUDGETS = (3, 30)
+
+
+def scored(run: Planted, scores: dict[int, float], encoder: str = "") -> Planted:
+    """The run with scores of patients, and from an encoder with that digest."""
+    points = {f"{names.TEST_PATIENTS}/iou": list(scores.items())}
+    tags = dict(run.tags) | ({names.TAG_UPSTREAM_SHA: encoder} if encoder else {})
+    return replace(run, metrics={**run.metrics, **points}, tags=tags)
+
+
+def study_of(runs: Iterable[Planted]) -> tuple[Study, object]:
+    runs = list(runs)
+    return cells.study(planted_study.runs_of(runs), "acdc"), planted_study.curves_of(runs)
+
+
+def made(encoders: int = 1, seeds: int = 6, patients_: int = 4, seed: int = 0) -> tuple[list[Planted], dict]:
+    """Scratch and byol-target with planted scores [seed, patient] by (pipeline, budget)."""
+    rng = np.random.default_rng(seed)
+    runs, truth = [*planted_study.encoders("byol-target")], {}
+    for pipeline in ("scratch", "byol-target"):
+        for budget in BUDGETS:
+            table = truth[pipeline, budget] = rng.uniform(0.2, 0.8, (seeds, patients_))
+            for s in range(seeds):
+                run = planted_study.finetune(pipeline, budget, s, 0.5)
+                own = f"sha{s % encoders}" if pipeline != "scratch" else ""
+                runs.append(scored(run, dict(enumerate(table[s].tolist())), own))
+    return runs, truth
+
+
+def label_of(study: Study, control: bool) -> str:
+    return next(arm.label for arm in study.arms if (arm.label == "scratch") == control)
+
+
+def test_a_level_is_crossed_over_the_seeds_and_patients_of_its_runs():
+    runs, truth = made()
+    study, curves = study_of(runs)
+    found = {(one.arm, one.budget): one for one in patients.levels(study, curves)}
+    label = label_of(study, False)
+    assert len(found) == 4
+    expected = crossed(truth["byol-target", 30], bounds=(0.0, 1.0))
+    assert found[label, 30].crossed == expected
+    assert (expected.seeds, expected.patients) == (6, 4)
+    assert found[label, 30].about == "about this encoder"
+    assert found["scratch", 3].about == ""
+    assert found["scratch", 3].crossed.estimate.value == pytest.approx(truth["scratch", 3].mean())
+
+
+def test_a_difference_is_paired_by_seed_and_by_patient():
+    runs, truth = made()
+    study, curves = study_of(runs)
+    label = label_of(study, False)
+    (at_3, at_30) = patients.differences(study, curves, [(label, "scratch")])
+    expected = crossed(truth["byol-target", 3] - truth["scratch", 3], bounds=(-1.0, 1.0))
+    assert (at_3.budget, at_30.budget) == BUDGETS
+    assert at_3.crossed == expected
+    assert at_3.about == f"about this encoder of {label}"
+
+
+def test_with_several_encoders_the_pretraining_is_the_unit():
+    """Six seeds from three encoders are three units, of scratch beside them, too."""
+    runs, truth = made(encoders=3)
+    study, curves = study_of(runs)
+    label = label_of(study, False)
+    assert scope.count(study, label) == 3
+    assert scope.units(study, label) == {0: 0, 1: 1, 2: 2, 3: 0, 4: 1, 5: 2}
+    assert scope.units(study, "scratch") == {s: s for s in range(6)}
+    means = (truth["byol-target", 3][:3] + truth["byol-target", 3][3:]) / 2
+    level = next(one for one in patients.levels(study, curves) if (one.arm, one.budget) == (label, 3))
+    assert level.crossed.seeds == 3
+    assert level.crossed.estimate.high == pytest.approx(crossed(means).estimate.high)
+    other = (truth["scratch", 3][:3] + truth["scratch", 3][3:]) / 2
+    found = patients.differences(study, curves, [(label, "scratch")])[0]
+    assert found.crossed.estimate.low == pytest.approx(crossed(means - other).estimate.low)
+    assert found.about == f"about 3 encoders of {label}"
+
+
+def test_what_is_about_which_encoder():
+    runs = [
+        scored(planted_study.finetune(pipeline, 3, s, 0.5), {0: 0.5}, sha)
+        for pipeline, shas in {
+            "scratch": ("", "", ""), "byol-target": ("a", "a", "a"), "supervised": ("b", "b", "b"),
+            "supervised+byol-target": ("c", "d", "c"),
+        }.items()
+        for s, sha in enumerate(shas)
+    ]  # fmt: skip
+    study, _ = study_of(runs)
+    by = {arm.pipeline: arm.label for arm in study.arms}
+    labels = list(by.values())
+    alone = [label for label in labels if scope.count(study, label) == 1]
+    assert len(alone) == 2
+    assert scope.about(study, "scratch") == ""
+    assert scope.about(study, *alone) == f"about this encoder of {alone[0]} and this one of {alone[1]}"
+    (varied,) = (label for label in labels if scope.count(study, label) == 2)
+    assert scope.about(study, varied) == f"about 2 encoders of {varied}"
+    assert scope.about(study, alone[0], varied) == f"about this encoder of {alone[0]}, 2 encoders of {varied}"
+
+
+def test_folds_join_their_patients_and_a_patient_without_all_seeds_is_left_out():
+    """The same seed tests patients 0 and 1 in one fold, 2 and 3 in another; of seed 1 the second fold is not there."""
+    runs, _ = made(seeds=2)
+    study, curves = study_of(runs)
+    run_ids = study.runs.loc[
+        (study.runs["arm"] == "scratch") & (study.runs["budget"] == 3), "run_id"
+    ].tolist()
+    gone = (curves["run_id"] == run_ids[1]) & (curves["step"] > 1)
+    level = patients.levels(study, curves[~gone])[0]
+    assert (level.arm, level.budget) == ("scratch", 3)
+    assert (level.crossed.seeds, level.crossed.patients) == (2, 2)
+
+
+def test_stores_without_scores_of_patients_give_none(tmp_path):
+    study, curves = study_of(planted_study.make(("scratch", "byol-target"), BUDGETS, seeds=3))
+    assert patients.levels(study, curves) == ()
+    assert patients.differences(study, curves, [("scratch", label_of(study, False))]) == ()
+    text = patients.write(study, (), tmp_path).read_text()
+    assert text == "arm,budget,metric,mean,low,high,seeds,encoders,patients\n"
+    runs, _ = made(seeds=2)
+    study, curves = study_of(runs)
+    table = patients.frame(study, patients.levels(study, curves))
+    assert table["encoders"].tolist() == [0, 0, 1, 1]
+    assert patients.keys(study.runs) == ["test_patients/iou"]
