@@ -1,7 +1,7 @@
 """What every file of a folder is: an image, a mask of one, or neither.
 
 Pairs come from `pairs` in sslseg.json; else from a layout that is known (pairing/layouts.py); else from the words
-in names (pairing/words.py).
+in names (pairing/by_name.py).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sslseg.config.names import DataError
 from sslseg.data.files import below
 from sslseg.data.folders import keys, settings
 from sslseg.data.folders.mask_values import BINARY
-from sslseg.data.folders.pairing import layouts, matching, patterns, voc, words
+from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, voc, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats
@@ -92,7 +92,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     if s.pairs:
         found = matching.cases([patterns.rule(t) for t in s.pairs], files, note, shared=told)
     else:
-        found = words.cases(files, note, s.mask_suffix)
+        found = by_name.cases(files, note, s.mask_suffix)
     if name == "VOC" and found and not s.classes:
         s = _with_names(s, root, found[0])
     if not found:

@@ -1,0 +1,173 @@
+"""Which mask belongs to which image where no pattern says it: by the words in names of files and folders.
+
+A file is a mask if a word of its name, or of a folder's that it lies in, says so (words.MASK). Words of roles left
+out, a mask has the name of its image: `masks/scan12.png` and `images/scan12.png`, `brain1_label.nrrd` and
+`brain1_image.nrrd`, `Ground Truth/7.tif` and `Original/7.tif`. Nothing is guessed: a mask that could belong to two
+images, and an image with two masks, are told.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from sslseg.data.folders.pairing.matching import Case, Told, named
+from sslseg.data.folders.pairing.patterns import bare
+from sslseg.data.folders.pairing.words import Name, ends_in_role, name, of_roles, stem_of, subject
+
+DESCRIPTORS = frozenset(
+    {"label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"}
+)
+CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not have
+_TRIM = re.compile(
+    r"^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+", re.IGNORECASE
+)
+_NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
+
+
+def cases(files: Sequence[str], told: Told, suffix: str = "") -> list[Case]:
+    """Every file whose name does not say that it is a mask, with its mask if there is one.
+
+    Args:
+        files: paths from the root, sorted.
+        told: of masks without an image, and of what cannot be told apart.
+        suffix: as of `name`.
+    """
+    known = {file: name(file, suffix) for file in files}
+    images: dict[str, str] = {}  # path without ending -> file
+    for file in (f for f in files if not known[f].mask):
+        first = images.setdefault(bare(file).casefold(), file)
+        if first != file:
+            told(file, f"wanted one file for {bare(file)}, there is also {first.rsplit('/', 1)[-1]}")
+    finder = Finder({file: known[file] for file in images.values()})
+    masks = {file: finder.same(known[file]) for file in files if known[file].mask}
+    taken = {found[0] for found in masks.values() if len(found) == 1}
+    for file in (file for file, found in masks.items() if not found):
+        found = finder.images(file, known[file], suffix)
+        masks[file] = ([image for image in found if image not in taken] or found) if len(found) > 1 else found
+    masks |= finder.described({file: known[file] for file, found in masks.items() if not found})
+    owned: dict[str, list[str]] = {}
+    for file, found in masks.items():
+        if len(found) == 1:
+            owned.setdefault(found[0], []).append(file)
+    for image, own in owned.items():
+        _several(image, own, told)
+    for file, found in masks.items():
+        if not found:
+            told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there")
+        elif len(found) > 1:
+            told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
+    clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
+    return _called([Case("", (i,), ((owned[i][0], ""),) if i in owned else ()) for i in clear])
+
+
+def _several(image: str, masks: Sequence[str], told: Told) -> None:
+    """Tell of an image with more than one mask."""
+    ends = [bare(mask).removeprefix(bare(image)) for mask in masks if bare(mask).startswith(bare(image))]
+    ends = [end for end in ends if not _NUMBERED.fullmatch(end)]
+    if len(ends) > 1:
+        told(masks[1], f"masks may end in {' or '.join(ends)}; write mask_suffix into sslseg.json")
+    for mask in masks[1:]:
+        told(mask, f"a second mask of one image; {image} has {masks[0]}, too")
+
+
+def _wanted(mask: str, suffix: str) -> str:
+    """The name of the image that a mask lacks, as far as its own says it."""
+    parts = [part for part in bare(mask).split("/") if suffix or not of_roles(part)]
+    return "/".join(parts).removesuffix(suffix) or "one in its folder"
+
+
+class Finder:
+    """Images by what their names say."""
+
+    def __init__(self, images: dict[str, Name]) -> None:
+        self._raw: dict[tuple, list[str]] = {}
+        self._here: dict[tuple, list[str]] = {}
+        self._side: dict[tuple, list[str]] = {}
+        self._stem: dict[tuple, list[str]] = {}
+        self._folder: dict[tuple, list[str]] = {}
+        self._subjects: dict[str, list[str]] = {}
+        for file, own in images.items():
+            self._raw.setdefault((own.folders, own.raw), []).append(file)
+            for folders, stem in _forms(own, image=True):
+                self._here.setdefault((folders, stem), []).append(file)
+                if stem:
+                    self._side.setdefault((own.sides, stem), []).append(file)
+                    self._stem.setdefault(stem, []).append(file)
+            self._folder.setdefault(own.folders, []).append(file)
+            if who := subject(file):
+                self._subjects.setdefault(who, []).append(file)
+
+    def same(self, own: Name) -> list[str]:
+        """The images that a mask has the very name of."""
+        return self._raw.get((own.folders, own.raw), [])
+
+    def images(self, file: str, own: Name, suffix: str = "") -> list[str]:
+        """The images that a mask may belong to: one, or none, or several that its name leaves open."""
+        if (who := subject(file)) and self._subjects:
+            return [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
+        if found := self._first(self._here, _forms(own)):
+            return found
+        if own.stem:
+            found = self._first(self._side, [(own.sides, own.stem)]) or self._first(self._stem, [own.stem])
+        elif own.folders:
+            found = self._folder.get(own.folders, [])
+        if not found and (match := _NUMBERED.fullmatch(bare(file))) and ends_in_role(match[1]):
+            again = name(match[1], suffix)
+            return self.images(match[1], again, suffix) if again.stem else []
+        return found or []
+
+    def described(self, masks: dict[str, Name]) -> dict[str, list[str]]:
+        """Masks that bear one and the same word besides their image's name: "7_lesion_mask" of "7"."""
+        found: dict[str, list[str]] = {}
+        added = set()
+        for file, own in masks.items():
+            for k in range(1, len(own.stem)):
+                more = own.stem[k:]
+                near = [i for i in self._stem.get(own.stem[:k], ()) if i in self._folder.get(own.folders, ())]
+                if len(near) == 1 and all(word.isalpha() for word in more):
+                    found[file] = near
+                    added.add(more)
+        return found if len(added) == 1 else {}
+
+    @staticmethod
+    def _first(index: dict, keys: Iterable) -> list[str] | None:
+        return next((index[key] for key in keys if key in index), None)
+
+
+def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    """Folders and stem; also without a stem that repeats its folder, and an image's without its channel."""
+    found = [(own.folders, own.stem)]
+    if image and len(own.stem) > 1 and own.stem[-1] == CHANNEL:
+        found.append((own.folders, own.stem[:-1]))
+    if own.stem and own.folders[-len(own.stem) :] == own.stem:
+        found.append((own.folders, ()))
+    return found
+
+
+def _same_scan(image: str, mask: str) -> bool:
+    """Whether two names of BIDS mean the same scan: every entity but DESCRIPTORS, and the kind if both say it."""
+    (ours, kind), (theirs, kinds) = _entities(image), _entities(mask)
+    return all(ours.get(key) == text for key, text in theirs.items() if key not in DESCRIPTORS) and (
+        not kinds[:-1] or kinds[0] == kind[-1]
+    )
+
+
+def _entities(stem: str) -> tuple[dict[str, str], list[str]]:
+    """ "sub-01_ses-2_T1w_label-SC_seg" -> {sub: 01, ses: 2, label: SC} and [T1w, seg]."""
+    parts = stem.split("_")
+    pairs = [part.split("-", 1) for part in parts if "-" in part]
+    return dict(pairs), [part for part in parts if "-" not in part]
+
+
+def _called(found: Sequence[Case]) -> list[Case]:
+    """Cases named by their place, without folders and words that only say that they are images."""
+    made = []
+    for case in found:
+        *folders, stem = bare(case.images[0]).split("/")
+        kept = [part for part in folders if not of_roles(part)]
+        own = _TRIM.sub("", stem)
+        made.append(
+            Case(case.name, case.images, case.masks, {"path": "/".join([*kept, *([own] if own else [])])})
+        )
+    return named(made)

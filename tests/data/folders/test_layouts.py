@@ -1,0 +1,142 @@
+"""Public data sets as they are unpacked: what is an image, whose mask is whose, what the classes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sslseg.config import plugins
+from sslseg.config.names import DataError
+from sslseg.data.folders import roles, settings
+from sslseg.data.folders.pairing import layouts
+from sslseg.data.slices import prepare
+from sslseg.data.splits import divide
+from sslseg.datasets import images
+from tests.fixtures.layout_trees import TREES, WORDS, boxes
+
+BOTH = TREES | WORDS
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_prepare_understands_the_folder(name: str, tmp_path: Path):
+    tree = BOTH[name]
+    root = tree.write(tmp_path / "data")
+    module = plugins.load("datasets", tree.dataset)
+    store = prepare.prepare(tree.dataset, root, tmp_path / "cache", spacing=0.0, progress=False)
+    volumes = store.volume_table
+    assert store.classes == ("background", *tree.classes)
+    assert (len(volumes), int((~volumes["labelled"]).sum())) == (tree.images, tree.bare)
+    assert (volumes["patient"].nunique(), store.channels) == (tree.patients, tree.channels)
+    assert store.index["foreground"].max() > 0
+    assert not store.skipped
+    known = roles.LAST[root]
+    assert (known.layout in layouts.LAYOUTS) == (name in TREES)
+    sources = module.find(root)
+    used = {p.relative_to(root).as_posix() for s in sources for p in (s.image, s.label, *s.more) if p}
+    read = {
+        p.relative_to(root).as_posix() for p in root.rglob("*") if p.suffix not in (".txt", ".xml", ".json")
+    }
+    read = {file for file in read if (root / file).is_file()}
+    assert read == used | set(known.aside)
+    assert not used & set(known.aside)
+    rows = divide(store, tree.dataset, "auto")
+    assert store.index["labelled"].to_numpy()[rows["train"]].any()
+
+
+def test_every_layout_has_a_tree():
+    known = {name.partition(",")[0] for name in TREES} | {"ISIC", "KiTS", "DRIVE"}
+    assert set(layouts.LAYOUTS) <= known
+
+
+@pytest.mark.parametrize("name", layouts.LAYOUTS)
+def test_a_layout_is_what_sslseg_json_could_say(name: str):
+    told = settings.parsed(layouts.LAYOUTS[name], name)
+    assert told.pairs
+    assert len(told.colours) == 0
+
+
+def labels(name: str, root: Path) -> list[np.ndarray]:
+    module = plugins.load("datasets", BOTH[name].dataset)
+    return [module.read(source).label for source in module.find(BOTH[name].write(root))]
+
+
+def test_values_become_classes(tmp_path: Path):
+    plane = (40, 36)
+    inner = boxes(plane, (0, 1, 2))[None]
+    for label in labels("REFUGE", tmp_path / "refuge"):  # background is white, the cup black
+        np.testing.assert_array_equal(label, inner)
+    for label in labels("CVC-ClinicDB", tmp_path / "cvc"):  # 3 and 250 are edges that an interpolation left
+        np.testing.assert_array_equal(label, boxes(plane, (0, 0, 1, 1))[None])
+    for label in labels("Kvasir-SEG", tmp_path / "kvasir"):  # JPEG rings around its edges
+        np.testing.assert_array_equal(label, boxes(plane, (0, 1))[None])
+    for label in labels("Drishti-GS", tmp_path / "drishti"):  # the cup lies on the disc
+        np.testing.assert_array_equal(label, boxes(plane, (0, 0, 1, 1, 2))[None])
+    for label in labels("GlaS", tmp_path / "glas"):
+        np.testing.assert_array_equal(label, boxes(plane, (0, 1))[None])
+    for label in labels("VOC", tmp_path / "voc")[:3]:
+        np.testing.assert_array_equal(label, boxes(plane, (0, 255, 1, 15))[None])
+    for label in labels("M&Ms-2", tmp_path / "mnms2"):  # 1 LV, 2 MYO, 3 RV, read in ACDC's order
+        np.testing.assert_array_equal(label, boxes((40, 36, 3), (0, 1, 2, 3)).T)
+
+
+def test_several_masks_of_an_image(tmp_path: Path):
+    plane = (40, 36)
+    for label in labels("DSB 2018", tmp_path / "dsb"):
+        np.testing.assert_array_equal(label, boxes(plane, (0, 1))[None])
+    lungs = labels("Montgomery", tmp_path / "lungs")[0]
+    np.testing.assert_array_equal(lungs, boxes(plane, (0, 1))[None])
+
+
+def test_a_misnamed_mask_of_brats_is_that_of_its_case(tmp_path: Path):
+    found = images.find(TREES["BraTS"].write(tmp_path))
+    (last,) = [s for s in found if s.patient == "BraTS20_Training_355"]
+    assert last.label.name == "W39_1998.09.19_Segm.nii.gz"
+    (last.label.parent / "BraTS20_Training_355_t2.nii.gz").unlink()
+    with pytest.raises(
+        DataError, match=r"355.*wanted the other channels beside it, \{patient\}_t2 is not there"
+    ):
+        images.find(tmp_path)
+
+
+def test_frames_of_a_video_are_one_patient(tmp_path: Path):
+    found = images.find(TREES["CVC-ClinicDB"].write(tmp_path))
+    assert {s.image.stem: s.patient for s in found} == {
+        "1": "video01", "25": "video01", "26": "video02", "612": "video29",
+    }  # fmt: skip
+    starts = np.array(layouts.VIDEOS)
+    assert (np.diff([*starts, 613]) > 0).all()
+    assert (len(starts), starts[0]) == (29, 1)
+
+
+def test_the_division_of_the_data_is_followed(tmp_path: Path):
+    root = TREES["ISIC 2017"].write(tmp_path / "isic")
+    about = images.describe(root)
+    assert about.split == "official"
+    sides = {s.image.parent.name: about.sides[s.patient] for s in images.find(root)}
+    assert sides == {"ISIC-2017_Training_Data": "train", "ISIC-2017_Validation_Data": "val",
+                     "ISIC-2017_Test_v2_Data": "test"}  # fmt: skip
+
+
+def test_two_data_sets_in_one_folder_are_refused(tmp_path: Path):
+    TREES["KiTS"].write(tmp_path / "a")
+    TREES["LiTS"].write(tmp_path / "b")
+    with pytest.raises(
+        DataError, match="files of KiTS and of LiTS lie here: wanted a folder for each, or pairs"
+    ):
+        images.find(tmp_path)
+
+
+def test_one_pair_that_looks_like_a_layout_does_not_make_one_of_a_folder(tmp_path: Path):
+    from tests.fixtures.layout_trees import IMAGE, write
+
+    for n in range(10):
+        write(tmp_path / f"scan{n}.nii.gz", IMAGE, n)
+        write(tmp_path / f"scan{n}_mask.nii.gz", (0, 1), n)
+    write(tmp_path / "volume-1.nii.gz", IMAGE, 0)
+    write(tmp_path / "segmentation-1.nii.gz", (0, 1), 0)
+    found = images.find(tmp_path)
+    assert len(found) == 11
+    assert all(s.label for s in found)
+    assert images.describe(tmp_path).classes == ("background", "foreground")
