@@ -17,6 +17,8 @@ FOREGROUND = {0: 0, 1: 1, 255: 1}  # masks that name no class
 MOST = 32  # different values that an image has to have more of, not to look like a mask …
 SMALL = 64  # … all of them below this one, or
 FEWEST = 4  # no more than so many of any size
+PIXELS = 16  # … and fewer pixels for each of them
+ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made of areas, noise is not
 
 
 def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
@@ -139,11 +141,11 @@ def like_mask(image: np.ndarray) -> list[int]:
             return []
         red, green, blue = image.astype(np.int64)
         first = COLOUR | (red << 16) | (green << 8) | blue
-    sample = np.unique(first[:, ::4, ::4])  # most images show here already that they are none
-    if len(sample) > MOST:
+    if len(np.unique(first[:, ::4, ::4])) > MOST:  # most images show here already that they are none
         return []
     found = np.unique(first)
-    if not 2 <= len(found) <= MOST or (found != np.rint(found)).any():
+    if not 2 <= len(found) <= MOST or (found != np.rint(found)).any() or first.size < PIXELS * len(found):
         return []
-    few = len(found) <= FEWEST or len(image) == 3
-    return found.astype(np.int64).tolist() if few or (found.min() >= 0 and found.max() < SMALL) else []
+    alike = (first[..., 1:] == first[..., :-1]).mean() >= ALIKE
+    few = len(found) <= FEWEST or len(image) == 3 or (found.min() >= 0 and found.max() < SMALL)
+    return found.astype(np.int64).tolist() if alike and few else []

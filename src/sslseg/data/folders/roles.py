@@ -96,12 +96,9 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     if name == "VOC" and found and not s.classes:
         s = _with_names(s, root, found[0])
     if not found:
-        wanted = (
-            f"images like {s.pairs[0]!r}"
-            if s.pairs
-            else f"images ({', '.join(suffixes)}) here or in folders below"
-        )
-        raise DataError(f"{root}: wanted {wanted}, got none")
+        wanted = f"images like {s.pairs[0]!r}" if s.pairs else f"images ({', '.join(suffixes)}) here or below"
+        why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
+        raise DataError(f"{root}: wanted {wanted}, got none{why}")
     if s.classes:
         found = [_of_classes(case, s, root) for case in found]
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}

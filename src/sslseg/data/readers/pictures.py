@@ -48,7 +48,10 @@ def read_labels(path: Path) -> np.ndarray:
         DataError: the file is damaged, lossy or not made of whole numbers.
     """
     if path.suffix.lower() in LOSSY:
-        raise DataError(f"{path}: wanted a mask in a lossless format (PNG, TIFF), JPEG changes the labels")
+        raise DataError(
+            f"{path}: wanted a mask in a lossless format (PNG, TIFF), JPEG changes the labels; "
+            'of two classes "threshold": 127 in sslseg.json makes them again'
+        )
     pages = _pages(path, labels=True)
     if pages.ndim == 4:
         return colour_value(*np.moveaxis(pages.astype(np.int64), -1, 0))

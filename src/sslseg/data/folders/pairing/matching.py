@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from sslseg.data.folders.pairing.patterns import ABOVE, CLASS, Rule, bare, key, match, placeholders
+from sslseg.data.folders.pairing.patterns import ABOVE, CLASS, Rule, bare, key, literals, match, placeholders
 from sslseg.data.source import class_name
 
 HIDDEN = (ABOVE, "side")  # no part of a case's name
@@ -35,8 +35,8 @@ class Case:
 def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool = False) -> list[Case]:
     """Images and masks that the rules join; a file that fits no rule is in none.
 
-    An image is of the first rule that gives it a mask, or else of the first that it fits. What fits a
-    pattern of masks is no image.
+    An image is of the first rule that gives it a mask, or else of the first that it fits. What fits a pattern
+    of images and one of masks is what the pattern with more letters of its own says, or else a mask.
 
     Args:
         files: paths from the root, sorted.
@@ -49,9 +49,11 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
     chosen: dict[str, Case] = {}
     lacking: dict[str, str] = {}
     disputed: set[str] = set()
+    joined: set[str] = set()
     for rule, held in zip(rules, masks, strict=True):
         for case in _images(rule, images, lacking):
             found, first = _joined(rule, case, held, disputed), case.images[0]
+            joined |= {file for file, _ in found.masks}
             if first not in chosen or (found.masks and not chosen[first].masks):
                 chosen[first] = found
     used = {file for case in chosen.values() for file in case.images}
@@ -62,7 +64,7 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
         for file, _ in case.masks:
             owners.setdefault(file, []).append(case.images[0])
     torn = disputed if shared else disputed | {file for file, own in owners.items() if len(own) > 1}
-    for file in sorted(taken - set(owners)):
+    for file in sorted(taken - joined):
         told(file, "wanted the image of this mask, none fits its pattern")
     for file in sorted(torn):
         own = owners.get(file, [])
@@ -76,11 +78,17 @@ def _masks(rule: Rule, files: Sequence[str]) -> list[Masks]:
     for mask in rule.masks:
         own: Masks = {}
         for file in files:
-            if (held := match(mask.pattern, file)) is not None:
+            if (held := match(mask.pattern, file)) is not None and not _rather(rule, mask.pattern, file):
                 name = class_name(held[CLASS]) if CLASS in held else mask.name
                 own.setdefault(key(shared(rule, mask.pattern), held), []).append((file, name))
         found.append(own)
     return found
+
+
+def _rather(rule: Rule, mask: str, file: str) -> bool:
+    """Whether a file that fits a pattern of masks is an image: "{class}/{case}" takes images, too."""
+    own = len("".join(literals(mask)))
+    return any(len("".join(literals(p))) > own and match(p, file) is not None for p in rule.images)
 
 
 def shared(rule: Rule, pattern: str) -> list[str]:
