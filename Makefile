@@ -27,7 +27,7 @@ try: setup ## DATA=/my/folder [ENCODER=/my/encoder.pth [TRAINED_ON=imagenet]] [M
 	@test -n "$(DATA)" || { echo 'make try DATA=/my/folder [ENCODER=/my/encoder.pth] [MINUTES=60]'; exit 2; }
 	$(RUN) -e tryout -P data_root="$(DATA)" -P encoder="$(ENCODER)" -P trained_on="$(TRAINED_ON)" -P minutes=$(or $(MINUTES),60)
 
-team-demo: setup ## PostgreSQL and mlflow server with passwords on loopback: tried, left up until Enter; docs/team.md
+team-demo: setup ## PostgreSQL and mlflow server with passwords on loopback: tried, left up until Enter; docs/how-to/team.md
 	$(BIN)/python -m team
 
 test: setup ## lint and tests
@@ -35,10 +35,10 @@ test: setup ## lint and tests
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-bench: setup ## ratios against the peers (pip install -e '.[bench]'), into benchmarks/results.json and docs/performance.md
+bench: setup ## ratios against the peers (pip install -e '.[bench]'), into benchmarks/results.json and docs/reference/performance.md
 	$(BIN)/python -m benchmarks $(IDS)
 
-fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more, RECORD=--record into docs/reliability.md
+fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for more, RECORD=--record into docs/reference/reliability.md
 	$(BIN)/python -m tests.reliability.fuzz --mutations $(or $(MUTATIONS),500) $(RECORD)
 
 kills: setup ## SIGKILL at random effects of pretraining, fine-tuning, sweep and tune; KILLS=… of each

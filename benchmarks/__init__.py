@@ -1,6 +1,6 @@
 """Benchmarks: the same work here and elsewhere, as one ratio that anyone can measure again.
 
-    make bench                      # all of them; writes results.json and the table in docs/performance.md
+    make bench                      # all of them; writes results.json and the table in docs/reference/performance.md
     python -m benchmarks P1 P3      # some of them; their rows are replaced, the others stay
     python -m benchmarks --table    # only the table again
 

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from benchmarks import compare, subjects
 
-KEYS, POINTS = 14, 176  # 2,464 rows a run, as docs/scale.md reckons for a fine-tuning of the paper
+KEYS, POINTS = 14, 176  # 2,464 rows a run, as docs/how-to/scale.md reckons for a fine-tuning of the paper
 PARAMS, TAGS = 55, 30
 AT_ONCE = 50  # runs in one insert
 

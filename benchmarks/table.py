@@ -1,4 +1,4 @@
-"""results.json as the table of docs/performance.md."""
+"""results.json as the table of docs/reference/performance.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.compare import RESULTS, read
 
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "performance.md"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 HEADER = "| id | same work / peer | ratio | spread | reach | moonshot | met |\n|---|---|---|---|---|---|---|"
 

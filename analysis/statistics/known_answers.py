@@ -1,7 +1,7 @@
 """The promises of this package, measured: ``python -m analysis.statistics.known_answers``.
 
 Stores with planted answers are made and read back; the shares are printed as the tables that
-docs/statistics.md shows. Rates are over ``--stores`` stores a scenario for the scaling laws and over half as
+docs/explanation/statistics.md shows. Rates are over ``--stores`` stores a scenario for the scaling laws and over half as
 many for the rest.
 """
 

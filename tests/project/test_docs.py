@@ -11,8 +11,8 @@ import pytest
 from sslseg.config import flags, mlproject, params, plugins
 
 ROOT = Path(__file__).parents[2]
-METHOD = (ROOT / "docs" / "method.md").read_text()
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+METHOD = (ROOT / "docs" / "explanation" / "method.md").read_text()
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TABLES = {
     "Pretraining with BYOL": (plugins.load("methods", "byol").Params, ("paper", "paper-400", "cpu", "demo")),
     "Fine-tuning": (params.Finetune, ("paper-text", "paper-code", "cpu", "demo")),
@@ -58,7 +58,7 @@ def test_no_constant_is_missing_from_the_table(title: str):
     table = section(title)
     constants = [k for k, (_, meta, _) in flags.knobs(cls).items() if meta.presets or meta.source]
     missing = [name for name in constants if f"| `{name}` |" not in table]
-    assert not missing, f"docs/method.md, {title}: a row each for {missing}"
+    assert not missing, f"docs/explanation/method.md, {title}: a row each for {missing}"
 
 
 def test_what_cannot_be_adjusted_is_as_the_table_says():
@@ -135,7 +135,7 @@ def test_the_searches_of_the_ui_page_are_valid(store: str):
     """Understood by MLflow: a search that it cannot parse raises."""
     from sslseg.tracking import store as stores
 
-    text = (ROOT / "docs" / "ui.md").read_text().partition("Searches")[2]
+    text = (ROOT / "docs" / "how-to" / "ui.md").read_text().partition("Searches")[2]
     filters = re.findall(r"^\| [^|]+ \| (?:``(.+?)``|`(.+?)`)", text, re.MULTILINE)
     assert len(filters) == 6
     for double, single in filters:
@@ -143,6 +143,6 @@ def test_the_searches_of_the_ui_page_are_valid(store: str):
 
 
 def test_links_of_the_ui_page_ask_for_the_right_mode():
-    links = re.findall(r"http://127\.0\.0\.1:5000/#\S+?(?=`)", (ROOT / "docs" / "ui.md").read_text())
+    links = re.findall(r"http://127\.0\.0\.1:5000/#\S+?(?=`)", (ROOT / "docs" / "how-to" / "ui.md").read_text())
     assert len(links) == 3
     assert all("workflowType=machine_learning" in link for link in links)

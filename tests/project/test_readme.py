@@ -18,7 +18,7 @@ from sslseg.plans import cells, pipelines, studies
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-PAGES = {"README.md": README} | {p.name: p.read_text() for p in sorted((ROOT / "docs").glob("*.md"))}
+PAGES = {"README.md": README} | {p.name: p.read_text() for p in sorted((ROOT / "docs").rglob("*.md"))}
 ENTRIES = {name: cls for name, _, cls in mlproject.entry_points()}
 
 

@@ -1,4 +1,4 @@
-"""docs/reliability.md against docs/reliability.json, which the long commands write."""
+"""docs/reference/reliability.md against docs/reference/reliability.json, which the long commands write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/tutorial-own-data.md: its commands in their order, on a coarse copy and with a tiny network."""
+"""docs/start/tutorial.md: its commands in their order, on a coarse copy and with a tiny network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslseg.config.names import EVALUATE, FINETUNE, IMPORT, PREDICT, PREPARE
 from sslseg.data import training_set
 from tests.fixtures import tiny_runs
 
-PAGE = (Path(__file__).parents[2] / "docs" / "tutorial-own-data.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "start" / "tutorial.md").read_text()
 STAMP = "one subject, no generalisation claim"
 SMALL = {
     PREPARE: {"spacing": "0"},

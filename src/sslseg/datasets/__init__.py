@@ -1,1 +1,1 @@
-"""One file a dataset; the file name is the dataset's name. See docs/extending.md for the contract."""
+"""One file a dataset; the file name is the dataset's name. See docs/how-to/extending.md for the contract."""

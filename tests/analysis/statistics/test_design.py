@@ -95,7 +95,7 @@ def test_ladders(available: int, rungs: tuple[int, ...]):
 
 @pytest.mark.parametrize(("pairs", "seeds"), [(1, 6), (3, 7), (10, 9)])
 def test_seeds_for_a_verdict(pairs: int, seeds: int):
-    """2^(1 - n) x pairs <= 5 %: docs/statistics.md says the same of one and of ten pairs."""
+    """2^(1 - n) x pairs <= 5 %: docs/explanation/statistics.md says the same of one and of ten pairs."""
     assert design.seeds_wanted(pairs) == seeds
 
 

@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--mutations", type=int, default=500, help="of each format")
     parser.add_argument("--formats", nargs="*", default=list(FORMATS))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--record", action="store_true", help="the counts into docs/reliability.md")
+    parser.add_argument("--record", action="store_true", help="the counts into docs/reference/reliability.md")
     parser.add_argument("--outcomes", action="store_true", help="print every distinct outcome")
     options = parser.parse_args()
     reports = []

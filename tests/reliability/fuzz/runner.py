@@ -53,7 +53,7 @@ class Report:
         return sum(self.outcomes.values())
 
     def row(self, seed: int) -> dict[str, Any]:
-        """For docs/reliability.json: class of mutation -> outcome -> how often."""
+        """For docs/reference/reliability.json: class of mutation -> outcome -> how often."""
         kinds: dict[str, dict[str, int]] = {}
         for (kind, said), count in sorted(self.outcomes.items()):
             kinds.setdefault(kind, {})[said] = count

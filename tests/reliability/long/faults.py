@@ -220,7 +220,7 @@ def one(name: str, base: Path, root: Path, whole: Whole) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--faults", nargs="*", default=list(FAULTS), choices=FAULTS)
-    parser.add_argument("--record", action="store_true", help="into docs/reliability.md")
+    parser.add_argument("--record", action="store_true", help="into docs/reference/reliability.md")
     options = parser.parse_args()
     warm_up()
     base = Path(tempfile.mkdtemp(prefix="sslseg-faults-"))

@@ -143,7 +143,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true", help="keep the stores")
     parser.add_argument("--folder", type=Path, help="work here; default: a temporary folder")
-    parser.add_argument("--record", action="store_true", help="into docs/reliability.md")
+    parser.add_argument("--record", action="store_true", help="into docs/reference/reliability.md")
     options = parser.parse_args()
     warm_up()
     base = options.folder or Path(tempfile.mkdtemp(prefix="sslseg-kills-"))

@@ -193,7 +193,7 @@ def main() -> None:
         "--batches", type=int, default=15, help="that the 1,500 values of a run are written in"
     )
     parser.add_argument("--every", type=int, default=1, help="one of so many runs registers a model")
-    parser.add_argument("--record", action="store_true", help="into docs/reliability.md")
+    parser.add_argument("--record", action="store_true", help="into docs/reference/reliability.md")
     asked = parser.parse_args()
     from sslseg.tracking import session  # noqa: F401 once, before the forks
 

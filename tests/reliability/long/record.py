@@ -1,4 +1,4 @@
-"""docs/reliability.json, which the long commands write with --record, as the tables of docs/reliability.md."""
+"""docs/reference/reliability.json, which the long commands write with --record, as the tables of docs/reference/reliability.md."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from filelock import FileLock
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs" / "reference"
 RESULTS, PAGE = DOCS / "reliability.json", DOCS / "reliability.md"
 Rows = dict[str, dict[str, Any]]
 

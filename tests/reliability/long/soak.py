@@ -96,7 +96,7 @@ def main() -> None:
         "--clear", action="store_true", help="empty MLflow's cache of artifact repositories after each stage"
     )
     parser.add_argument("--out", type=Path, help="a row per stage")
-    parser.add_argument("--record", action="store_true", help="into docs/reliability.md")
+    parser.add_argument("--record", action="store_true", help="into docs/reference/reliability.md")
     asked = parser.parse_args()
     found = []
     with tempfile.TemporaryDirectory(prefix="sslseg-soak-") as scratch:

@@ -71,7 +71,7 @@ def _two_pipelines(api: MlflowClient) -> list[Any]:
 
 
 def open_charts(page: Any, uri: str) -> None:
-    """Clicks as docs/ui.md tells them: curves of one budget, grouped by pipeline."""
+    """Clicks as docs/how-to/ui.md tells them: curves of one budget, grouped by pipeline."""
     (run, *_) = _runs(MlflowClient(uri), FINETUNED, 1)
     budget = run.data.params["cfg.budget"]
     search = quote(f"tags.`sslseg.stage` = 'finetune' and params.`cfg.budget` = '{budget}'")
