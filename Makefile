@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY = true
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 RUN := mlflow run . --env-manager local
 
-.PHONY: setup demo team-demo try test bench lint show ui mlproject fuzz kills
+.PHONY: setup demo team-demo try test bench lint show ui mlproject docs fuzz kills
 
 setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
@@ -55,5 +55,10 @@ show: setup ## the committed ACDC study: its figures made again, then its runs i
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
 
-mlproject: setup ## MLproject is generated from the dataclasses in params.py and methods/
+mlproject: setup ## MLproject and the pages of knobs and commands, from the dataclasses in params.py and methods/
 	$(BIN)/python -m sslseg.config.mlproject > MLproject.new && mv MLproject.new MLproject
+	$(BIN)/python docs/generate.py
+
+docs: setup ## one site with a search box, built into out/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo 'read it: $(BIN)/python -m http.server --directory out/docs --bind 127.0.0.1 8000'

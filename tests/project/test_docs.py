@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -119,6 +124,32 @@ def test_files_that_a_page_names_are_there(page: Path):
     assert not gone
 
 
+def _generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_fresh():
+    for name, lines in _generate().PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == "\n".join(lines()).rstrip("\n") + "\n", "make mlproject"
+
+
+def test_the_site_builds_and_lists_every_page(tmp_path: Path):
+    """Strict: a broken link, or a page that no list names, fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")],
+        cwd=ROOT, env=os.environ | {"NO_MKDOCS_2_WARNING": "1"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = (ROOT / "mkdocs.yml").read_text()
+    pages = [p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")]
+    assert not [page for page in pages if page not in listed]
+    html = "".join(p.read_text() for p in (tmp_path / "site").rglob("*.html"))
+    assert not re.findall(r'<(?:script[^>]+src|link[^>]+rel="stylesheet"[^>]+href)="https?://', html)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_entry_points_and_knobs_that_a_page_names_exist(page: Path):
     """`-e name` and `-P name=` anywhere in a page, in a block or not."""
@@ -143,6 +174,8 @@ def test_the_searches_of_the_ui_page_are_valid(store: str):
 
 
 def test_links_of_the_ui_page_ask_for_the_right_mode():
-    links = re.findall(r"http://127\.0\.0\.1:5000/#\S+?(?=`)", (ROOT / "docs" / "how-to" / "ui.md").read_text())
+    links = re.findall(
+        r"http://127\.0\.0\.1:5000/#\S+?(?=`)", (ROOT / "docs" / "how-to" / "ui.md").read_text()
+    )
     assert len(links) == 3
     assert all("workflowType=machine_learning" in link for link in links)

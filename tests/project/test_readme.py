@@ -26,6 +26,10 @@ def section(title: str) -> str:
     return re.split(r"^## ", README.partition(f"\n## {title}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
 
 
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text()
+
+
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
@@ -118,14 +122,14 @@ def test_presets_are_those_of_the_code():
 
 
 def test_exit_codes_are_those_of_the_code():
-    table = dict(re.findall(r"^\| ([\d, ]+) \| (.*) \|$", section("Good to know"), re.MULTILINE))
+    table = dict(re.findall(r"^\| ([\d, ]+) \| (.*) \|$", page("reference/exit-codes.md"), re.MULTILINE))
     codes = [int(code) for cell in table for code in cell.split(",")]
     known = [0, names.EXIT_FAILED, names.EXIT_USAGE, names.EXIT_LEAK]
     assert codes == [*known, execute.EXIT_INTERRUPTED, execute.EXIT_TERMINATED]
 
 
 def test_the_map_names_what_is_there():
-    (text,) = blocks(section("Map"), "text")
+    (text,) = blocks(page("reference/map.md"), "text")
     paths = [line.split()[0] for line in text.splitlines()]
     assert all((ROOT / path).exists() for path in paths)
     folders = {p.name for p in (ROOT / "src" / "sslseg").iterdir() if (p / "__init__.py").is_file()}
@@ -135,7 +139,7 @@ def test_the_map_names_what_is_there():
 def test_every_dependency_has_its_reason_and_no_other():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    table = re.findall(r"^\| ([A-Za-z][\w-]*) \| (.+) \|$", section("Dependencies"), re.MULTILINE)
+    table = re.findall(r"^\| ([A-Za-z][\w-]*) \| (.+) \|$", page("reference/dependencies.md"), re.MULTILINE)
     listed = [name for name, _ in table if name != "package"]
     assert sorted(listed) == sorted(Requirement(w).name for w in wanted)
 

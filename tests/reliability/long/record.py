@@ -1,4 +1,4 @@
-"""docs/reference/reliability.json, which the long commands write with --record, as the tables of docs/reference/reliability.md."""
+"""docs/reference/reliability.json, which the long commands write with --record, as the tables of reliability.md."""
 
 from __future__ import annotations
 

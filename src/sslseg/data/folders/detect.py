@@ -87,7 +87,9 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     there = [answer for answer in answers if not answer.refusal]
     found = [answer for answer in there if not answer.takes_any] or [a for a in there if a.labelled] or there
     if not found:
-        raise DataError(f"{root}: no format reads this folder (docs/reference/data.md shows what each wants):\n{said}")
+        raise DataError(
+            f"{root}: no format reads this folder (docs/reference/data.md shows what each wants):\n{said}"
+        )
     if len(found) > 1:
         names = ", ".join(answer.dataset for answer in found)
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")

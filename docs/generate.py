@@ -1,0 +1,62 @@
+"""Write the pages that are readings of the code: `python docs/generate.py`; a test fails while they are stale."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from sslseg.config import flags, mlproject, plugins
+
+HERE = Path(__file__).parent
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def stages() -> Iterator[str]:
+    """A section for each entry point, a row for each knob."""
+    yield "# Entry points and knobs\n"
+    yield "Made from the dataclasses of `src/sslseg/config/params.py` and of the methods by `make mlproject`.\n"
+    yield "`mlflow run . -e <entry point> --env-manager local -P name=value`, or `sslseg <entry point> --name value`.\n"
+    for name, _, cls in mlproject.entry_points():
+        if name == "main":
+            continue
+        yield f"## {name}\n\n{flags.first_line(cls)}\n\n| knob | default | meaning |\n|---|---|---|"
+        for knob, (field, meta, _) in flags.knobs(cls).items():
+            required = field.default is flags.MISSING and meta.presets is None
+            default = "required" if required else flags.mlproject_default(field, meta) or "''"
+            yield f"| `{knob}` | `{_cell(default)}` | {_cell(meta.help)} |"
+        yield ""
+
+
+def commands() -> Iterator[str]:
+    """The help of each subcommand that is no stage."""
+    yield "# Commands\n\nMade from the commands' own help by `make mlproject`.\n"
+    for name in plugins.names("commands"):
+        module = plugins.load("commands", name)
+        parser = argparse.ArgumentParser(prog=f"sslseg {name}", add_help=False, formatter_class=_Wide)
+        module.arguments(parser)
+        summary = (module.__doc__ or "").strip()
+        yield f"## sslseg {name}\n\n{summary}\n\n```text\n{parser.format_help().strip()}\n```\n"
+
+
+class _Wide(argparse.HelpFormatter):
+    """Of one width, whatever the terminal."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, width=100)
+
+
+PAGES = {"reference/stages.md": stages, "reference/commands.md": commands}
+
+
+def main() -> None:
+    """Write every page."""
+    for name, lines in PAGES.items():
+        (HERE / name).write_text("\n".join(lines()).rstrip("\n") + "\n")
+
+
+if __name__ == "__main__":
+    main()
