@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import arms as comparison_arms
-from analysis.comparison import sameness
+from analysis.comparison import folds, sameness
 from analysis.comparison.arms import Arm
 from sslseg.config import names
 from sslseg.config.names import CFG, SslsegError
@@ -18,7 +18,7 @@ from sslseg.plans import pipelines
 DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
-KEY = ["arm", "budget", "seed"]
+KEY = ["arm", "budget", "seed", "fold"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def study(
         SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
     """
     every = _downstream(runs, dataset)
-    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs))
+    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=folds.of(every))
     every = every.astype({"budget": int, "seed": int})
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
     tuned = usual if len(usual) else found  # found settings alone are compared as they are
@@ -186,19 +186,22 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
 def _missing(
     tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, Any]]
 ) -> tuple[Missing, ...]:
-    """Cells of budgets × a pipeline's own seeds without a run, and cells that a sweep says have failed.
+    """Cells of budgets × a pipeline's own seeds × folds without a run, and cells that a sweep says have failed.
 
     That pipelines have different seeds is no hole: further seeds are run where a verdict wants them.
     """
     budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
     there = set(tuned[KEY].itertuples(index=False, name=None))
     rows = [arm.pipeline for arm in arms]
+    parts = sorted({one for fold in set(tuned["fold"]) for one in folds.siblings(fold)})
     gone = {
-        f"{arm.pipeline if rows.count(arm.pipeline) == 1 else arm.label}/n={budget}/seed={seed}": ""
+        f"{arm.pipeline if rows.count(arm.pipeline) == 1 else arm.label}/n={budget}/seed={seed}"
+        + (f"/split={fold}" if fold else ""): ""
         for arm in arms
         for budget in budgets
         for seed in sorted(seeds.get(arm.label, ()))
-        if (arm.label, budget, seed) not in there
+        for fold in parts
+        if (arm.label, budget, seed, fold) not in there
     }
     for row in failed:
         cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")

@@ -6,6 +6,7 @@ from collections.abc import Sequence, Set
 
 import pandas as pd
 
+from analysis.comparison import folds
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
 from sslseg.plans import searchspace
@@ -64,14 +65,19 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     columns = {"data_digest": "data"} | {
         CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in free
     }
+    law = (
+        tuned.assign(**{folds.SPLIT: tuned[folds.SPLIT].map(folds.division)})
+        if folds.SPLIT in tuned
+        else tuned
+    )
     found = [
-        f"they differ in {name}: {_counts(tuned[column])}"
+        f"they differ in {name}: {_counts(law[column])}"
         for column, name in columns.items()
-        if column in tuned and len(set(tuned[column].map(flags.to_text))) > 1
+        if column in law and len(set(law[column].map(flags.to_text))) > 1
     ]
-    subsets = tuned.groupby(["budget", "seed"])["subset_sha256"].nunique()
+    subsets = tuned.groupby(["budget", "seed", "fold"])["subset_sha256"].nunique()
     if (several := subsets[subsets > 1]).size:
-        budget, seed = several.index[0]
+        budget, seed, _ = several.index[0]
         found.append(
             f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
         )

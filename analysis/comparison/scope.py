@@ -16,10 +16,11 @@ from sslseg.config.names import SCRATCH
 def encoders(study: Study, label: str) -> Mapping[int, str]:
     """seed -> sha256 of the weights that its runs start from; nothing of random weights.
 
-    Imports of one file on two machines are one encoder. A seed whose budgets start from different ones has the
-    last.
+    Imports of one file on two machines are one encoder. Of a cross-validation, whose folds have an encoder each,
+    the first fold is looked at.
     """
     runs = study.runs[study.runs["arm"] == label]
+    runs = runs[runs["fold"] == runs["fold"].min()]
     pairs = zip(runs["seed"], runs["upstream_sha256"], strict=True)
     return {int(seed): sha for seed, sha in pairs if sha not in ("", SCRATCH)}
 

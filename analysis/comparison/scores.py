@@ -26,9 +26,14 @@ def table(study: Study) -> pd.DataFrame:
         for arm in study.arms
         for budget in study.budgets
         for metric in metrics
-        if metric in study.runs and len(values := study.of(arm, budget)[metric].dropna())
+        if metric in study.runs and len(values := _by_seed(study.of(arm, budget), metric))
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _by_seed(runs: pd.DataFrame, metric: str) -> pd.Series:
+    """A number a seed: of a cross-validation the mean over its folds."""
+    return runs.dropna(subset=[metric]).groupby("seed")[metric].mean()
 
 
 def write(study: Study, folder: Path) -> Path:
