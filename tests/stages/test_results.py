@@ -11,7 +11,7 @@ import torch
 from sslseg.config.params import Finetune
 from sslseg.stages import finetune
 from sslseg.stages.outcome import results
-from sslseg.stages.outcome.overlays import ALPHA, PANEL, STRIP, panel
+from sslseg.stages.outcome.overlays import ALPHA, PANEL, STRIP, Picture, panel, sheet
 
 COLOURS = np.array([[9, 9, 9], [0, 0, 200], [200, 0, 0]], np.uint8)
 
@@ -35,6 +35,24 @@ def test_a_slice_keeps_its_aspect_and_a_title_is_written():
     assert got[:STRIP].any()
     assert (got[STRIP:, : PANEL // 2] == 255).all()
     assert not got[STRIP:, PANEL // 2 :].any()
+
+
+def test_panels_stand_in_lines_above_the_names_of_the_classes():
+    image, mask = np.arange(PANEL * PANEL).reshape(PANEL, PANEL), np.zeros((PANEL, PANEL), np.uint8)
+    mask[40:60, 40:60] = 1
+    got = sheet(
+        [Picture("", image, mask)] * 4, ("background", "heart", "rib"), ("#000000", "#c80000", "#0000c8")
+    )
+    assert got.shape == (2 * (STRIP + PANEL) + STRIP, 3 * PANEL, 3)
+    first, fourth = got[STRIP : STRIP + PANEL, :PANEL], got[2 * STRIP + PANEL : -STRIP, :PANEL]
+    assert np.array_equal(first, fourth)
+    assert not got[STRIP + PANEL : -STRIP, PANEL:].any()
+    assert (first[:2, :5] == 0).all()  # the darkest hundredth
+    assert (first[-2:, -5:] == 255).all()
+    red = first[40:60, 40:60].astype(int)
+    assert (red[..., 2] - red[..., 0] > 100).all()
+    blue_red = [got[-STRIP:, ..., channel].max() for channel in (0, 2)]
+    assert blue_red == [200, 200]  # both names are written
 
 
 @pytest.mark.parametrize(("best_step", "tested"), [(2, [7.0, 3.0]), (4, [7.0])])

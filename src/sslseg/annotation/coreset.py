@@ -20,7 +20,6 @@ import numpy as np
 
 from sslseg.data.streams import stream
 
-RULES = ("k-median", "k-centre")
 CHUNK = 256  # centres, or candidates, that are compared at a time
 SAMPLE = 4096  # slices that k-median measures its reach on; of more, so many are drawn: a table of N x SAMPLE
 THIRDS = ("first third", "middle third", "last third")
@@ -92,7 +91,7 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
         per_patient: at most so many of one patient among the `k`.
         cover: only slices of the group that has fewest so far have their turn, and among them those of
             the third of the volume that has fewest in that group; annotated slices count.
-        rule: one of RULES.
+        rule: "k-median" or "k-centre".
 
     Returns:
         `k` picks, or fewer where the cap leaves no more.

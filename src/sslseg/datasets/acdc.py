@@ -8,12 +8,11 @@ Frames count from 1: frame04 is 4d[..., 3]. ED and ES are read from their own fi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.readers import formats, nifti
-from sslseg.data.source import Published, Source, Volume
+from sslseg.data.source import Fault, Published, Source, Volume, collect, stop
 
 CLASSES = ("background", "RV", "MYO", "LV")  # label numbers 0-3 of the ACDC masks
 COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
@@ -55,10 +54,6 @@ def find(root: Path) -> list[Source]:
     Raises:
         DataError: no patients, or the first file that is missing or wrong.
     """
-
-    def stop(folder: Path, error: DataError) -> None:
-        raise error
-
     return _walk(root, stop)
 
 
@@ -68,9 +63,7 @@ def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
     Raises:
         DataError: there is no patient at all.
     """
-    faults: list[dict[str, str]] = []
-    found = _walk(root, lambda folder, e: faults.append({"file": str(folder), "reason": str(e)}))
-    return found, faults
+    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -94,7 +87,7 @@ def official(patient: str) -> str | None:
     return "test" if int(number[1]) >= FIRST_OF_TESTING else "train"
 
 
-def _walk(root: Path, fault: Callable[[Path, DataError], None]) -> list[Source]:
+def _walk(root: Path, fault: Fault) -> list[Source]:
     folders = [
         p
         for pattern in ("patient*", "*ing/patient*", "database/*ing/patient*")

@@ -98,27 +98,22 @@ def tau_at(progress: float, tau: float) -> float:
 
 # ---------------------------------------------------------------- moving average
 @torch.no_grad()
-def ema(target: nn.Module, online: nn.Module, tau: float, *, buffers: str = "ema") -> None:
+def ema(target: nn.Module, online: nn.Module, tau: float) -> None:
     """target <- tau * target + (1 - tau) * online, in one multi-tensor call.
 
-    Args:
-        buffers: "ema" averages float buffers (BatchNorm statistics) too and copies integer ones;
-            "copy" copies all; "keep" leaves them to the target's own forward passes, as BYOL's
-            references do (flaw F8 of the original: it never initialises them either).
+    Float buffers (BatchNorm statistics) are averaged too, integer ones copied. BYOL's references leave them to the
+    target's own forward passes (flaw F8 of the original: it never initialises them either).
 
     Raises:
-        ValueError: unknown `buffers`, or networks of different structure.
+        ValueError: networks of different structure.
     """
-    if buffers not in ("ema", "copy", "keep"):
-        raise ValueError(f"buffers: must be ema, copy or keep; not {buffers!r}")
     average = get_ema_multi_avg_fn(tau)
     pairs = list(zip(target.parameters(), online.parameters(), strict=True))
-    if buffers != "keep":
-        for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
-            if buffers == "ema" and mine.is_floating_point():
-                pairs.append((mine, theirs))
-            else:
-                mine.copy_(theirs)
+    for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
+        if mine.is_floating_point():
+            pairs.append((mine, theirs))
+        else:
+            mine.copy_(theirs)
     if pairs:
         mine, theirs = map(list, zip(*pairs, strict=True))
         average(mine, theirs, None)

@@ -37,7 +37,6 @@ from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import IGNORE, Description, Volume
 
 FILE = "sslseg.json"
-VOXELS = ("values", "ignore", "spacing", "axis", "colour")  # keys that decide what is read
 LATER = (
     "also",
     "pairs",
@@ -96,7 +95,7 @@ class Settings:
                 f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
             )
         told = asdict(self)
-        law = {key: told[key] for key in VOXELS} | {
+        law = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour")} | {
             key: told[key] for key in LATER if told[key] not in ((), "", None)
         }
         more["settings"] = law | more.get("settings", {})

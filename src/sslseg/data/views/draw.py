@@ -1,14 +1,12 @@
 """Random views, drawn first and applied afterwards.
 
 `draw` makes every random choice of a batch at once; `render` (CPU) and `render_device` (matrix
-products) apply the same choices to pixels. What was drawn can be stored and replayed.
+products) apply the same choices to pixels.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -46,13 +44,6 @@ class ViewLaw:
         if self.jitter_law not in ("factor", "uint16"):
             raise ParamError(f"jitter_law: must be factor or uint16; not {self.jitter_law!r}")
 
-    @classmethod
-    def of(cls, p: Any) -> ViewLaw:
-        """The law that resolved parameters (`params.Views`) ask for."""
-        return cls(
-            p.image_size, tuple(p.crop_scale), p.flip, p.brightness, p.contrast, p.jitter, p.jitter_law
-        )
-
 
 @dataclass(frozen=True, eq=False)
 class ViewParams:
@@ -79,24 +70,6 @@ class ViewParams:
 
     def __len__(self) -> int:
         return len(self.top)
-
-    def to_json(self) -> str:
-        """Text from which `from_json` makes equal arrays, bit for bit."""
-        return json.dumps(
-            {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in asdict(self).items()}
-        )
-
-    @classmethod
-    def from_json(cls, text: str) -> ViewParams:
-        """The inverse of `to_json`."""
-        kinds = {"flip": np.bool_, "brightness": np.float64, "contrast": np.float64}
-        raw = json.loads(text)
-        arrays = {
-            f.name: np.asarray(raw[f.name], kinds.get(f.name, np.int64))
-            for f in fields(cls)
-            if f.name not in ("size", "jitter_law")
-        }
-        return cls(**arrays, size=raw["size"], jitter_law=raw["jitter_law"])
 
 
 def _crops(

@@ -6,13 +6,10 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from sslseg.config import names
-from sslseg.data.slices.encode import CLIP
-from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import Inputs
 from sslseg.models import body, unet
 from sslseg.models import encoder as encoders
@@ -20,8 +17,8 @@ from sslseg.scoring import patients, segmentation
 from sslseg.scoring.segmentation import Evaluation
 from sslseg.stages.intake import likeness
 from sslseg.stages.intake.upstream import Upstream
-from sslseg.stages.outcome import curves
-from sslseg.stages.outcome.overlays import _palette, panel
+from sslseg.stages.outcome import curves, overlays
+from sslseg.stages.outcome.overlays import Picture
 from sslseg.tracking.runs import Run
 
 KEPT = 12  # test slices that every run keeps as pictures, the same for all runs on the same data
@@ -51,32 +48,16 @@ def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
     ]
 
 
-def overlay(net, data: Inputs, found: list[Case], device) -> np.ndarray:
-    """uint8 BGR [H, W, 3]: image, truth and prediction of each case, classes in the dataset's colours.
-
-    Drawn by OpenCV: matplotlib's figure took 1.7 CPU seconds of every run.
-    """
-    colours = _palette(data.store.colours, len(data.store.classes))
-    lines = []
+def pictures(net, data: Inputs, found: list[Case], device) -> list[Picture]:
+    """Image, truth and prediction of each case."""
+    shown = []
     for case in found:
-        grey = (_stretched(data, case.row) * 255).astype(np.uint8)
         predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
         masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
-        lines.append(
-            np.hstack([panel(grey, m, t, colours) for m, t in zip(masks, _titles(case), strict=True)])
-        )
-    return np.vstack(lines)
-
-
-def _stretched(data: Inputs, row: int) -> np.ndarray:
-    """The first channel of a slice, its own p1 to p99 as 0 to 1."""
-    image = np.asarray(data.store.codes(row)[0], float)
-    low, high = np.percentile(image, CLIP)
-    return np.clip((image - low) / max(high - low, 1e-9), 0, 1)
-
-
-def _titles(case: Case) -> tuple[str, str, str]:
-    return f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}"
+        titles = (f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}")
+        image = np.asarray(data.store.codes(case.row)[0])
+        shown += [Picture(title, image, mask) for title, mask in zip(titles, masks, strict=True)]
+    return shown
 
 
 def fixed(data: Inputs) -> list[int]:
@@ -102,7 +83,7 @@ def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
     }
     for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         h, w = truth.shape
-        found["image"][i, :h, :w] = 1 + _stretched(data, row) * 254
+        found["image"][i, :h, :w] = 1 + overlays.stretched(np.asarray(data.store.codes(row)[0])) * 254
         found["truth"][i, :h, :w] = truth
         found["prediction"][i, :h, :w] = tested.masks[row][:h, :w]
     return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
@@ -126,17 +107,9 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
         file = Path(scratch) / Path(names.CASES).name
         np.savez_compressed(file, **kept(tested, data))
         run.artifact(file, str(Path(names.CASES).parent))
-    found = cases(tested, data.store.classes)
-    if not found:
-        return
-    with tempfile.TemporaryDirectory() as scratch:
-        cv2.imwrite(f"{scratch}/{names.OVERLAY}", overlay(net, data, found, device))
-        run.artifact(Path(scratch) / names.OVERLAY, "test")
-
-
-def law_of(intensity: Intensity) -> dict:
-    """An intensity law as encoder and segmenter folders record it."""
-    return intensity.to_json()
+    if found := cases(tested, data.store.classes):
+        shown, file = pictures(net, data, found, device), f"test/{names.OVERLAY}"
+        overlays.log(run, shown, data.store.classes, file, data.store.colours)
 
 
 def save_encoder(net, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
@@ -161,5 +134,5 @@ def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -
     cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return encoders.save(
         cpu, folder, architecture=source.architecture, channels=data.store.channels,
-        law=law_of(data.intensity), extra=extra,
+        law=data.intensity.to_json(), extra=extra,
     )  # fmt: skip
