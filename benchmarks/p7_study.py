@@ -39,7 +39,7 @@ def common(cache: Path) -> dict[str, str]:
 def ours(place: Path, cache: Path) -> None:
     """Scratch and BYOL, two seeds each, one worker."""
     mlflow_run(
-        "sweep", place, **common(cache), preset="cpu", pretrain_preset="cpu", pipelines="scratch,byol-target",
+        "sweep", place, **common(cache), preset="cpu", pretrain_preset="cpu", pipelines="scratch,byol@target",
         pretrain=spelled(PRETRAIN), finetune=spelled(FINETUNE | {"architecture": ARCHITECTURE}),
         budgets=",".join(map(str, BUDGETS)), seeds=",".join(map(str, SEEDS)), workers="1",
     )  # fmt: skip

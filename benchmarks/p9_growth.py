@@ -116,7 +116,7 @@ def deciding(seeds: int) -> Callable[[], object]:
     from analysis.comparison import cells, decisions, measures
     from tests.fixtures.planted_study import curves_of, make, runs_of
 
-    made = make(("scratch", "byol-target"), seeds=seeds)
+    made = make(("scratch", "byol@target"), seeds=seeds)
     runs, curves = runs_of(made), curves_of(made)
 
     def decide() -> object:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 NETWORK = "architecture=test_resnet;image_size=32;batch_size=2;steps=4;spacing=0"
 FINETUNE = f"{NETWORK};decoder=8,8,8,8,8;eval_every=2;val_slices=4"
 PRETRAIN = f"{NETWORK};fraction=0.17;projector_hidden=16;projection_size=8;predictor_hidden=16"
-PIPELINES, BUDGETS, SEEDS, WORKERS = "scratch,byol-target", "3,6", "0,1", 2
+PIPELINES, BUDGETS, SEEDS, WORKERS = "scratch,byol@target", "3,6", "0,1", 2
 OF_THE_RUN = ("run_id", "run_ids", "upstream_run_id")  # columns that name runs
 
 

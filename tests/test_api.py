@@ -47,7 +47,7 @@ def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
         names.PRETRAIN, tags={names.TAG_METHOD: "byol", names.TAG_DATASET: "photos"}
     ) as run:
         facts = {"name": "encoder-resnet10t", "role": "target", "method": "byol", "epoch": 2, "step": 20}
-        facts |= {"dataset": "photos", "lineage": "byol-photos@2", "card": "# A card"}
+        facts |= {"dataset": "photos", "lineage": "byol@photos:2", "card": "# A card"}
         resolve.log_encoder(run, tmp_path / "e", **facts)
     row = sslseg.encoders().iloc[0]
     assert (row["reference"], row["run_id"], row["epoch"], row["role"]) == (
@@ -57,7 +57,7 @@ def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
         expected = net.eval()(images)
         for reference in (run.id, row["reference"]):
             torch.testing.assert_close(sslseg.load_encoder(reference)(images), expected, rtol=0, atol=1e-6)
-    assert [hop.name for hop in sslseg.lineage_of(run.id)] == ["byol-photos"]
+    assert [hop.name for hop in sslseg.lineage_of(run.id)] == ["byol@photos"]
     assert sslseg.read_runs()["run_id"].tolist() == [run.id]
     assert sslseg.read_curves([run.id], ["val/iou"]).empty
     with pytest.raises(EncoderError, match="unknown"):

@@ -18,11 +18,10 @@ SPELLED = {DATASET: "ACDC", NETWORK: "ResNet-50", NATURAL: "ImageNet"}
 
 
 def context(study: Study, measures: Measures, curves: Curves, architectures: Mapping[str, str]) -> Context:
-    """What the claims are judged from. Of several labels of one row, the one on ImageNet stands for it."""
+    """What the claims are judged from. Of several labels of one pipeline, the one on ImageNet stands for it."""
     labels: dict[str, str] = {}
-    for arm in sorted(study.arms, key=lambda a: (NATURAL not in a.label, a.label)):
-        if arm.pipeline in pipelines.ROWS:
-            labels.setdefault(arm.pipeline, arm.label)
+    for arm in sorted(study.arms, key=lambda a: (not any(map(_imagenet, _hops(a.label))), a.label)):
+        labels.setdefault(arm.pipeline, arm.label)
     return Context(study, measures, curves, labels, architectures)
 
 
@@ -48,15 +47,21 @@ def _judge(c: Context, claim: Claim) -> Judged:
 def substitutes(c: Context, claim: Claim) -> list[str]:
     """What stands in these runs for what the paper had, from their lineage."""
     labels = [c.labels[row] for row in claim.rows]
-    natural = {hop for label in labels for hop in label.split("+") if not hop.endswith(f"-{c.study.dataset}")}
-    found = [
-        f"{hop} for {'BYOL' if hop.startswith('byol') else 'supervised'}-{SPELLED[NATURAL]}"
-        for hop in sorted(natural)
-        if not hop.partition("-")[2].startswith(NATURAL)
-    ]
+    hops = {hop for label in labels for hop in _hops(label)}
+    natural = {hop for hop in hops if hop.data != c.study.dataset and not _imagenet(hop)}
+    found = [f"{hop} for {pipelines.Hop(hop.how, NATURAL)}" for hop in sorted(natural, key=str)]
     networks = sorted({c.architectures.get(label, "") for label in labels})
     if networks != [NETWORK]:
         found.append(f"{', '.join(n or 'unknown network' for n in networks)} for {SPELLED[NETWORK]}")
     if c.study.dataset != DATASET:
         found.append(f"{c.study.dataset} for {SPELLED[DATASET]}")
     return found + claim.substitutes(c)
+
+
+def _hops(label: str) -> tuple[pipelines.Hop, ...]:
+    """Of the pipeline of a label; what is not said is ImageNet."""
+    return pipelines.split(label).named("", NATURAL).hops
+
+
+def _imagenet(hop: pipelines.Hop) -> bool:
+    return hop.data.startswith(NATURAL)

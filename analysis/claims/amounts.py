@@ -25,7 +25,7 @@ from analysis.claims.common import (
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
 from analysis.comparison.decisions import interval
-from analysis.comparison.encoders import chain
+from analysis.comparison.encoders import chain, hop_name
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
 from analysis.statistics.records import Estimate, Refusal
@@ -48,9 +48,7 @@ def lineages(c: Context) -> Outcome:
         runs = c.study.runs[c.study.runs["arm"] == c.labels[row]]
         for start in sorted(set(runs["upstream_run_id"])):
             hops = list(chain(start, c.study.others))[::-1]
-            walked = "+".join(
-                f"{hop['method'] or 'supervised'}-{hop['dataset'] or 'unknown'}" for hop in hops
-            )
+            walked = "+".join(map(hop_name, hops))
             if len(hops) < c.labels[row].count("+") + 1:
                 gaps.append(c.labels[row])
             elif walked != c.labels[row]:

@@ -13,9 +13,9 @@ from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
 from analysis.statistics.verdicts.compare import Verdict
 
-GENERALIST = ("supervised", "byol-natural")
-SPECIALIST = "byol-target"
-MIXED, BEST = "supervised+byol-target", "byol-natural+byol-target"
+GENERALIST = ("supervised", "byol@natural")
+SPECIALIST = "byol@target"
+MIXED, BEST = "supervised+byol@target", "byol@natural+byol@target"
 FIVE = (*GENERALIST, SPECIALIST, MIXED, BEST)
 METRIC = {metric.key: metric for metric in METRICS}
 

@@ -16,12 +16,12 @@ CALLS = (REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED)
 
 @dataclass(frozen=True)
 class Context:
-    """Everything that claims are judged from. A pipeline is named by its row; `labels` has its label."""
+    """Everything that claims are judged from; `labels` has a pipeline's name on the data of the study."""
 
     study: Study
     measures: Measures
     curves: Curves
-    labels: Mapping[str, str]  # row of pipelines.ROWS -> label of the arm that stands for it
+    labels: Mapping[str, str]  # byol@target -> label of the arm that stands for it
     architectures: Mapping[str, str]  # label -> timm name; '' = unknown
 
     @property

@@ -15,7 +15,7 @@ from sslseg.config import names
 from sslseg.config.names import CFG, SslsegError
 from sslseg.plans import pipelines
 
-DONORS = {hop.data for row in pipelines.ROWS.values() for hop in row.hops if hop.stage == names.FINETUNE}
+DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed", "fold"]
@@ -25,7 +25,7 @@ KEY = ["arm", "budget", "seed", "fold"]
 class Missing:
     """A cell of the grid without a FINISHED run."""
 
-    cell: str  # as a sweep names it: byol-target/n=30/seed=1
+    cell: str  # as a sweep names it: byol@acdc/n=30/seed=1
     why: str = ""
 
     def __str__(self) -> str:
@@ -192,11 +192,9 @@ def _missing(
     """
     budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
     there = set(tuned[KEY].itertuples(index=False, name=None))
-    rows = [arm.pipeline for arm in arms]
     parts = sorted({one for fold in set(tuned["fold"]) for one in folds.siblings(fold)})
     gone = {
-        f"{arm.pipeline if rows.count(arm.pipeline) == 1 else arm.label}/n={budget}/seed={seed}"
-        + (f"/split={fold}" if fold else ""): ""
+        f"{arm.label}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else ""): ""
         for arm in arms
         for budget in budgets
         for seed in sorted(seeds.get(arm.label, ()))

@@ -18,7 +18,7 @@ from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
 from analysis.statistics.verdicts.compare import Verdict
 
-REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that worth is counted in
+REFERENCES = ("scratch", "supervised")  # pipelines that worth is counted in
 LEVELS = (("own", "95 % of its own final IoU"), ("common", "95 % of the common final IoU"))
 
 

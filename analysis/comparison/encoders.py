@@ -12,6 +12,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from sslseg.config import names
 from sslseg.config.names import CFG
+from sslseg.plans import pipelines
 from sslseg.tracking import store
 
 VITALS = "vitals/target/"
@@ -32,7 +33,7 @@ class Encoder:
     origin: str
     exposure: str  # "unknown", or "declared: imagenet"; '' = who was seen is on record
     collapsed: bool
-    hops: tuple[tuple[str, str], ...]  # (method-dataset, run_id), root first
+    hops: tuple[tuple[str, str], ...]  # (how@data, run_id), root first
     signs: tuple[tuple[str, float], ...]  # vital signs of a self-supervised encoder
     hours: float | None  # of all stages together
 
@@ -65,7 +66,7 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
         origin=tags.get(names.MODEL_ORIGIN, ""),
         exposure=str(last.get("exposure", "")),
         collapsed=bool(last.get("collapsed", False)),
-        hops=tuple((f"{h['method'] or 'supervised'}-{h['dataset'] or 'unknown'}", h["run_id"]) for h in hops),
+        hops=tuple((hop_name(h), h["run_id"]) for h in hops),
         signs=tuple(
             (key.removeprefix(VITALS), float(value))
             for key, value in sorted(last.items())
@@ -109,6 +110,11 @@ def architectures(study: Study, found: tuple[Encoder, ...]) -> dict[str, str]:
 
 
 MOST_HOPS = 50
+
+
+def hop_name(run: pd.Series) -> str:
+    """`byol@acdc`: how a run learned, and from what."""
+    return pipelines.hop_text(run["method"] or pipelines.SUPERVISED, run["dataset"])
 
 
 def chain(run_id: str, others: pd.DataFrame) -> Iterator[pd.Series]:

@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.encoders import chain
+from analysis.comparison.encoders import chain, hop_name
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
 from sslseg.config import names
@@ -48,8 +48,7 @@ def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
     hops = list(chain(tuned["upstream_run_id"].iloc[-1], study.others))[::-1]
     fixed = (arm.label, arm.pipeline, arm.kind)
     for i, hop in enumerate(hops):
-        name = f"{hop['method'] or 'supervised'}-{hop['dataset'] or 'unknown'}"
-        yield *fixed, i, hop["stage"], name, hop["run_id"], None, hop.get(f"{CFG}steps"), 1
+        yield *fixed, i, hop["stage"], hop_name(hop), hop["run_id"], None, hop.get(f"{CFG}steps"), 1
     last = tuned["encoder_epoch"].iloc[-1]
     yield (
         *fixed,

@@ -16,7 +16,7 @@ from sslseg.config import names
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import LABELS, curves_of, encoders, finetune, make, runs_of
 
-FIVE = ("supervised", "byol-natural", "byol-target", "supervised+byol-target", "byol-natural+byol-target")
+FIVE = ("supervised", "byol@natural", "byol@target", "supervised+byol@target", "byol@natural+byol@target")
 G1, G2, S, M, B = FIVE
 BUDGETS = (3, 7, 15, 30, 75, 150, 1498)
 SEEDS = 8
@@ -124,7 +124,7 @@ def noise() -> list[Planted]:
         minutes=29.0,
         minutes_noise=0.4,
     ).runs()
-    return [r for r in runs if r.name != "supervised-imagenet"]
+    return [r for r in runs if r.name != "supervised"]
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +143,11 @@ def test_planted_stores_give_all_four_verdicts(verdicts, claim: str) -> None:
 
 
 def test_a_substitute_leaves_a_claim_untested_with_its_analogue() -> None:
-    runs = make(FIVE, BUDGETS[:5], 4)  # byol-photos
+    runs = make(FIVE, BUDGETS[:5], 4)  # byol@photos
     found = judged(runs, "tf_efficientnet_lite0")
     assert {j.call for j in found.values()} == {UNTESTED}
     assert found["C0"].analogue == REPRODUCED
-    assert found["C0"].why == "analogue: byol-photos for BYOL-ImageNet; tf_efficientnet_lite0 for ResNet-50"
+    assert found["C0"].why == "analogue: byol@photos for byol@imagenet; tf_efficientnet_lite0 for ResNet-50"
     assert found["C9"].why == "analogue: tf_efficientnet_lite0 for ResNet-50"
     assert "unknown device for a V100" in found["C11"].why
 

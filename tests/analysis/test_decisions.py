@@ -16,8 +16,8 @@ from analysis.statistics.simulate import Plant
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import SPEEDS, STEPS, curves_of, finetune, make, runs_of
 
-BEST = "byol-photos+byol-acdc"
-CLEAR = {"scratch": Plant(0.9, 0.4, 0.02, 0.04), "byol-natural+byol-target": Plant(0.6, 0.4, 0.02, 0.04)}
+BEST = "byol@photos+byol@acdc"
+CLEAR = {"scratch": Plant(0.9, 0.4, 0.02, 0.04), "byol@natural+byol@target": Plant(0.6, 0.4, 0.02, 0.04)}
 
 
 def measured(planted: list[Planted]) -> tuple[cells.Study, Measures]:

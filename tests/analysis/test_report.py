@@ -23,7 +23,7 @@ from sslseg.tracking.history import frames
 from tests.fixtures.planted import plant
 from tests.fixtures.planted_study import curves_of, finetune, make, runs_of
 
-TWO = ("scratch", "byol-natural+byol-target")
+TWO = ("scratch", "byol@natural+byol@target")
 EVIL = "<script>alert('x')</script>"
 
 
@@ -112,7 +112,7 @@ def test_a_sweep_that_is_still_running_can_be_analysed(filled: str, tmp_path: Pa
 
 def test_text_from_the_store_is_escaped(tmp_path: Path) -> None:
     odd = finetune("scratch", 3, 0, 0.5)
-    lineage = f"byol-{EVIL} > supervised-acdc"
+    lineage = f"byol-{EVIL} > supervised@acdc"
     runs = [replace(odd, tags={**odd.tags, names.TAG_LINEAGE: lineage, names.TAG_PIPELINE: f"byol-{EVIL}"})]
     study = cells.study(runs_of(runs), failed=[{"cell": EVIL, "error": EVIL}], query={"sweep": EVIL})
     scores = measures.measure(study, curves_of(runs))

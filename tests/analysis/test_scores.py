@@ -9,7 +9,7 @@ import pytest
 from analysis.comparison import cells, scores
 from tests.fixtures.planted_study import make, runs_of
 
-TWO = ("scratch", "byol-natural+byol-target")
+TWO = ("scratch", "byol@natural+byol@target")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_every_cell_has_the_mean_and_the_deviation_over_its_seeds(study) -> None
 def test_the_page_says_seeds_and_no_deviation_of_one(study) -> None:
     title, rows = scores.shown(study)[0]
     assert title == scores.TITLES["test/jaccard_loss"]
-    assert [label for label, _ in rows] == ["scratch", "byol-photos+byol-acdc"]
+    assert [label for label, _ in rows] == ["scratch", "byol@photos+byol@acdc"]
     losses = study.runs[(study.runs["arm"] == "scratch") & (study.runs["budget"] == 3)]["test/jaccard_loss"]
     assert rows[0][1][0] == f"{np.mean(losses):.3f} ± {np.std(losses, ddof=1):.3f} (3)"
     assert rows[0][1][1].endswith("(1)")

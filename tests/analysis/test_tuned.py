@@ -69,7 +69,7 @@ def test_both_verdicts_are_there(usual, losses: dict[str, float], wanted: str):
     page = report.render(report.Page(study, got, (), (), {}, maker.parts(()), "python", ""))
     assert f"tuned: {report.SYMBOL[wanted]} {wanted}" in page
     assert "16 fine-tunings" in page
-    assert html.escape("supervised-imagenet") in page
+    assert html.escape("supervised") in page
 
 
 def test_the_rest_of_the_page_is_as_without_them(usual):
@@ -95,7 +95,7 @@ REFUSED: list[tuple[Callable[[], list[Planted]], str]] = [
     ),
     (
         lambda: [tuned("supervised", 30, s, 0.4, "finetune-other:40") for s in range(8)],
-        "unequal numbers of trials: scratch with 20, supervised-imagenet with 40",
+        "unequal numbers of trials: scratch with 20, supervised with 40",
     ),
 ]
 
@@ -135,15 +135,15 @@ def test_found_settings_alone_are_compared_and_said():
 
 
 def test_the_mark_of_a_tuned_pretraining_reaches_its_fine_tunings():
-    hop = encoders("byol-target")[0]
+    hop = encoders("byol@target")[0]
     hop = replace(hop, cfg={**hop.cfg, "tuned": "pretrain-x:10"})
     study = cells.study(
         runs_of(
-            [hop, *make(("scratch",), (30,), 3), *[finetune("byol-target", 30, s, 0.3) for s in range(3)]]
+            [hop, *make(("scratch",), (30,), 3), *[finetune("byol@target", 30, s, 0.3) for s in range(3)]]
         )
     )
     assert [arm.label for arm in study.arms] == ["scratch"]
-    assert study.tuned.marks == {"byol-acdc": "pretrain-x:10"}
+    assert study.tuned.marks == {"byol@acdc": "pretrain-x:10"}
 
 
 def test_runs_older_than_the_knob_have_no_mark(usual):

@@ -16,18 +16,18 @@ from tests.fixtures.planted_study import curves_of, encoders, finetune, make, ru
 
 FIGURES = figures.load()
 BY_EPOCH = [
-    finetune("byol-target", 30, s, 0.5 - e / 50 - s / 100, epoch=e) for e in (0, 1, 3) for s in (0, 1)
+    finetune("byol@target", 30, s, 0.5 - e / 50 - s / 100, epoch=e) for e in (0, 1, 3) for s in (0, 1)
 ]
 STUDIES = {
-    "several seeds": make(("scratch", "byol-natural+byol-target"), (3, 15, 30, 100), 5),
+    "several seeds": make(("scratch", "byol@natural+byol@target"), (3, 15, 30, 100), 5),
     "one seed": make(("scratch", "supervised"), (3, 30), 1),
     "one run": make(("scratch",), (3,), 1),
     "a pipeline without a run at the largest budget": [
         *make(("scratch",), (3, 30), 3),
-        *[run for run in make(("byol-target",), (3, 30), 3) if "n=30" not in run.name],
+        *[run for run in make(("byol@target",), (3, 30), 3) if "n=30" not in run.name],
     ],
     "no curves and no test": [Planted(r.name, r.tags, r.cfg) for r in make(("scratch",), (3,), 2)],
-    "encoders kept by epoch": [*make(("scratch",), (30,), 2), *encoders("byol-target"), *BY_EPOCH],
+    "encoders kept by epoch": [*make(("scratch",), (30,), 2), *encoders("byol@target"), *BY_EPOCH],
 }
 
 

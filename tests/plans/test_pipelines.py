@@ -1,4 +1,4 @@
-"""The table of pipelines: every row tells itself apart, in ink too."""
+"""Pipelines as sentences: what may be written, what is meant, and how it is recognised in a lineage."""
 
 from __future__ import annotations
 
@@ -6,48 +6,160 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from sslseg.config import plugins
+from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, ParamError
 from sslseg.plans import pipelines
-from sslseg.plans.pipelines import ROWS
+from sslseg.plans.pipelines import ALIASES, Hop, parse
+
+DATA = {"photos": "natural", "imagenet": "natural"}  # the others are no natural images
+SENTENCES = {  # sentence -> kind, stages
+    "scratch": ("control", []),
+    "supervised": ("generalist", [IMPORT]),
+    "byol@natural": ("generalist", [PRETRAIN]),
+    "byol@target": ("specialist", [PRETRAIN]),
+    "supervised+byol@target": ("hierarchical", [IMPORT, PRETRAIN]),
+    "byol@natural+byol@target": ("hierarchical", [PRETRAIN, PRETRAIN]),
+    "phantom": ("own", [FINETUNE]),
+    "simclr@target": ("specialist", [PRETRAIN]),
+    "supervised+simclr@natural+byol@target": ("hierarchical", [IMPORT, PRETRAIN, PRETRAIN]),
+    "byol@mnms": ("own", [PRETRAIN]),
+    "supervised@mnms+byol@target": ("own", [FINETUNE, PRETRAIN]),
+    "phantom+decoder": ("own", [FINETUNE]),
+    "byol@target+byol@natural": ("own", [PRETRAIN, PRETRAIN]),
+}
 
 
-def _as_run(row: pipelines.Row, target: str) -> list[tuple[str, str, str]]:
-    datasets = {"natural": ("photos", "natural"), "target": (target, "cardiac-mri")}
-    return [(h.method, *datasets.get(h.data, (h.data, "cardiac-mri"))) for h in row.hops]
+def in_words(sentence: str, target: str) -> str:
+    """The sentence by names of data, run, and recognised again from what its hops were."""
+    named = parse(sentence).named(target, "photos")
+    hops = [(hop.how, hop.data, DATA.get(hop.data, "cardiac-mri"), hop.decoder) for hop in named.hops]
+    return str(pipelines.of(hops, target))
 
 
-@pytest.mark.parametrize("name", ROWS)
-def test_a_row_is_recognised_from_its_own_stages(name: str):
-    assert pipelines.match(_as_run(ROWS[name], "acdc"), "acdc") == name
-
-
-def test_names_say_the_stages_and_ink_is_distinct():
-    assert list(ROWS) == [
-        "scratch", "supervised", "byol-natural", "byol-target", "supervised+byol-target",
-        "byol-natural+byol-target", "phantom-supervised",
-    ]  # fmt: skip
-    for row in ROWS.values():
-        assert row.name == ("+".join(hop.key for hop in row.hops) or "scratch")
-    for attribute in ("colour", "marker", "order"):
-        assert len({getattr(row, attribute) for row in ROWS.values()}) == len(ROWS)
-    assert sum(bool(row.paper) for row in ROWS.values()) == 5  # the paper has no scratch arm
+@pytest.mark.parametrize("sentence", SENTENCES)
+def test_a_sentence_is_what_it_says_and_is_recognised_from_its_own_stages(sentence: str):
+    kind, stages = SENTENCES[sentence]
+    assert str(parse(sentence)) == in_words(sentence, "acdc") == in_words(sentence, "demo") == sentence
+    assert parse(sentence).kind == kind
+    assert [hop.stage for hop in parse(sentence).hops] == stages
 
 
 @pytest.mark.parametrize(
-    "hops",
+    ("written", "meant"),
     [
-        [("simclr", "acdc", "cardiac-mri")],
-        [("byol", "other-mri", "cardiac-mri")],
-        [("supervised", "", "")],
-        [("byol", "acdc", "cardiac-mri"), ("byol", "photos", "natural")],
-        [("byol", "acdc", "cardiac-mri")] * 2,
+        ("byol-natural", "byol@natural"),
+        ("byol-target", "byol@target"),
+        ("supervised+byol-target", "supervised+byol@target"),
+        ("byol-natural+byol-target", "byol@natural+byol@target"),
+        ("phantom-supervised", "phantom"),
+        ("byol", "byol@target"),
+        (" supervised + byol@acdc ", "supervised+byol@acdc"),
+        ("supervised@natural", "supervised"),
+        ("supervised@imagenet", "supervised"),
+        ("supervised@phantom", "phantom"),
     ],
 )
-def test_what_is_no_row_is_not_guessed(hops):
-    assert pipelines.match(hops, "acdc") is None
+def test_the_names_of_before_and_shorter_words_mean_the_same(written: str, meant: str):
+    assert str(parse(written)) == meant
+    assert set(ALIASES) == {"byol-natural", "byol-target", "phantom-supervised"}
 
 
-def test_the_table_needs_neither_mlflow_nor_torch():
+def test_what_has_run_is_written_by_the_names_of_its_data():
+    assert str(parse("byol@natural+byol@target").named("acdc", "photos")) == "byol@photos+byol@acdc"
+    assert str(parse("byol@natural").named("acdc", "photos", imported=["byol"])) == "byol@imagenet"
+    assert str(parse("supervised+byol").named("acdc", "photos")) == "supervised+byol@acdc"
+    assert str(parse("byol@acdc")) == "byol@acdc"  # and can be written so
+    of = pipelines.of([("byol", "acdc", "cardiac-mri", False)], "acdc")
+    assert of == parse("byol@target")
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("byol@traget", "'traget' is no data; the nearest is byol@target"),
+        ("byol-traget", "'byol-traget' is no way to learn; the nearest is byol@target"),
+        ("boyl", "'boyl' is no way to learn; the nearest is byol@target"),
+        ("byol@", "data are missing behind the @; the nearest is byol@target"),
+        ("supervised+", "a hop is missing; the nearest is supervised"),
+        ("scratch+byol@target", "scratch stands alone; the nearest is byol@target"),
+        ("scrach", "'scrach' is no way to learn; the nearest is scratch"),
+        ("byol@target+supervised", "supervised brings weights from elsewhere, so it comes first"),
+        ("supervised@target", "the masks of the target are what the fine-tuning learns from"),
+        ("supervised@photos", "photos has no masks to learn from"),
+        ("byol@target+decoder", "byol@target trains no decoder; the nearest is byol@target"),
+        ("phantom+decoder+byol@target", "byol@target takes no decoder over"),
+        ("byol-acdc", "the nearest is byol@acdc"),
+    ],
+)
+def test_what_is_no_sentence_gets_one_with_the_nearest(written: str, said: str):
+    with pytest.raises(ParamError) as caught:
+        parse(written)
+    assert str(caught.value).startswith(f"pipelines: {written!r}: ")
+    assert said in str(caught.value)
+
+
+@given(st.text("byolsupervitchm@+- acd", max_size=30) | st.text(max_size=300))
+def test_the_nearest_is_always_a_sentence(text: str):
+    try:
+        found = str(parse(text))
+    except ParamError as error:
+        found = str(error).rpartition("the nearest is ")[2]
+    assert str(parse(found)) == found
+
+
+@given(st.lists(st.sampled_from(sorted(SENTENCES)), min_size=1, max_size=4))
+def test_whatever_is_taken_is_written_as_it_is_read(parts: list[str]):
+    try:
+        found = parse("+".join(parts))
+    except ParamError:
+        return
+    assert parse(str(found)) == found
+    assert found.kind in pipelines.KINDS
+
+
+@pytest.mark.parametrize("method", plugins.names("methods"))
+@pytest.mark.parametrize("data", ["target", "natural", *plugins.names("datasets")])
+def test_every_method_on_every_data_is_a_sentence(method: str, data: str):
+    assert parse(f"{method}@{data}").hops == (Hop(method, data),)
+
+
+@pytest.mark.parametrize(
+    ("tag", "read"),
+    [
+        ("supervised > byol@acdc:25 > supervised@acdc",
+         [("supervised", None), ("byol@acdc", 25), ("supervised@acdc", None)]),
+        ("supervised-imagenet > byol-acdc@25 > supervised-acdc",  # as stores of before have it
+         [("supervised", None), ("byol@acdc", 25), ("supervised@acdc", None)]),
+        ("supervised-phantom > supervised-acdc", [("phantom", None), ("supervised@acdc", None)]),
+        ("phantom+decoder > supervised@acdc", [("phantom+decoder", None), ("supervised@acdc", None)]),
+        ("unknown@from a: colleague", [("unknown@from a: colleague", None)]),
+        ("scratch", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_lineage_tags_are_read_those_of_older_stores_too(tag: str, read: list):
+    assert pipelines.read(tag) == read
+
+
+@pytest.mark.parametrize(
+    ("tag", "read"),
+    [
+        ("byol-natural+byol-target", "byol@natural+byol@target"),
+        ("phantom-supervised", "phantom"),
+        ("simclr-acdc", "simclr@target"),
+        ("supervised-imagenet > simclr-acdc@3", "supervised+simclr@target"),
+        ("newer@target", "newer@target"),  # a method that is not installed here
+        ("scratch", "scratch"),
+    ],
+)
+def test_pipeline_tags_of_older_stores(tag: str, read: str):
+    assert pipelines.read_tag(tag, "acdc") == read
+
+
+def test_sentences_need_neither_mlflow_nor_torch():
     code = "import sys, sslseg.plans.pipelines; print({'mlflow', 'torch', 'numpy'} & set(sys.modules))"
     env = {"PYTHONPATH": "src"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)

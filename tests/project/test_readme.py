@@ -92,13 +92,13 @@ def test_subcommands_exist(page: str):
         assert name in {*plugins.names("commands"), *__main__.STAGES}
 
 
-def test_the_table_of_pipelines_is_the_list_of_rows():
-    """Row names, kinds and the entry points of every step."""
+def test_the_table_of_pipelines_says_what_they_are():
+    """Names, kinds and the entry points of every step."""
     table = section("Pipelines (the paper's Fig. 1)")
     found = re.findall(r"^\| `([^`]+)` \| (\w+).*?\| (.*) \|$", table, re.MULTILINE)
-    assert [name for name, _, _ in found] == list(pipelines.ROWS)
+    assert [name for name, _, _ in found] == list(studies.SEVEN)
     for name, kind, steps in found:
-        row = pipelines.ROWS[name]
+        row = pipelines.parse(name)
         entries = re.findall(r"-e (\w+)", steps)
         stages = ["pretrain" if e.startswith("pretrain_") else e for e in entries]
         assert kind == row.kind
@@ -169,7 +169,7 @@ def filled_store(store: str, tmp_path: Path) -> str:
     ) as run:
         resolve.log_encoder(
             run, tmp_path / "e", name="encoder-test", role="target", method="byol", epoch=None, step=1,
-            dataset="photos", lineage="byol-photos", card="# Card",
+            dataset="photos", lineage="byol@photos", card="# Card",
         )  # fmt: skip
         run.log({"train/loss": 1.0}, 1)
     return store
@@ -180,7 +180,7 @@ def test_the_notebook_snippet_runs(filled_store: str):
     found: dict = {}
     exec(compile(snippet, "README.md", "exec"), found)
     assert found["curves"]["key"].tolist() == ["train/loss"]
-    assert [hop.name for hop in found["stages"]] == ["byol-photos"]
+    assert [hop.name for hop in found["stages"]] == ["byol@photos"]
 
 
 @pytest.mark.parametrize("target", ["setup", "demo", "test", "ui"])

@@ -36,7 +36,7 @@ def prey(team_server, team_as: Callable[[str], None], tmp_path_factory) -> refus
         run.text("x", "a.txt")
         resolve.log_encoder(
             run, folder, name="encoder-team", role="target", method="byol", dataset="photos",
-            lineage="byol-photos", card="# card", epoch=1, step=4,
+            lineage="byol@photos", card="# card", epoch=1, step=4,
         )  # fmt: skip
     return refusals.prey(team_server)
 

@@ -61,13 +61,13 @@ def estimated(uri: str, device: str = "cpu", **grid: object) -> tuple[list, dict
 def test_known_numbers(planted: str):
     """Median 0.2 s a slice of 800 slices: 160 s; BYOL 0.05 s of 3,200: 160 s. Sizes 3,000 and 700 bytes."""
     found, kinds, costs = estimated(
-        planted, pipelines=("scratch", "byol-target"), budgets=(3, 15), seeds=(0, 1),
+        planted, pipelines=("scratch", "byol@target"), budgets=(3, 15), seeds=(0, 1),
         finetune="steps=100", pretrain="steps=100",
     )  # fmt: skip
     assert len(found) == 9
     assert {kind.architecture for kind in kinds.values()} == {LITE0}
     assert costs["scratch/n=3/seed=0"] == estimates.Cost(pytest.approx(160.0), 3000, 3)
-    assert costs["byol-target"] == estimates.Cost(pytest.approx(160.0), 700, 1)
+    assert costs["byol@demo"] == estimates.Cost(pytest.approx(160.0), 700, 1)
     total = estimates.total(found, costs, places=4)
     assert total == estimates.Total(pytest.approx(1440.0), 8 * 3000 + 700, 0, 0, pytest.approx(360.0))
     many = estimates.total(found, costs, places=100)
@@ -82,10 +82,10 @@ def test_known_numbers(planted: str):
 
 def test_a_part_that_is_unknown_is_said(planted: str):
     found, kinds, costs = estimated(
-        planted, pipelines=("byol-target",), budgets=(3,), finetune="steps=100", method="byol",
+        planted, pipelines=("byol@target",), budgets=(3,), finetune="steps=100",
         pretrain_preset="demo",
     )  # fmt: skip
-    assert costs["byol-target"] == estimates.Cost()
+    assert costs["byol@demo"] == estimates.Cost()
     said = list(estimates.lines(found, kinds, costs, 2, NOW))
     assert said[1] == f"1 x pretrain byol demo {LITE0}: unknown, no earlier run"
     assert said[2].startswith("hours: at least 0.04 of work, at least 0.04 with 2 at a time")

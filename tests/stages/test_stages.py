@@ -60,7 +60,7 @@ def swept(tiny: Tiny, **changed: object) -> str:
     pretrain = PRE | changed.pop("pretrain", {})
     p = params.Sweep(
         dataset="acdc", data_root=str(tiny.root), cache=str(tiny.cache), threads=1, workers=1, device="cpu",
-        pipelines=("scratch", "byol-target"), budgets=(3,), seeds=changed.pop("seeds", (0,)),
+        pipelines=("scratch", "byol@target"), budgets=(3,), seeds=changed.pop("seeds", (0,)),
         finetune=spelled(FINE), pretrain=spelled(pretrain), **changed,
     )  # fmt: skip
     return execute.execute(SWEEP, flags.resolve(p))
@@ -89,21 +89,21 @@ def first(tiny: Tiny, store: str) -> str:
     return swept(tiny)
 
 
-CELLS = {"scratch/n=3/seed=0", "byol-target", "byol-target/n=3/seed=0"}
+CELLS = {"scratch/n=3/seed=0", "byol@acdc", "byol@acdc/n=3/seed=0"}
 
 
 @pytest.mark.slow
 def test_a_cell_is_a_stage_started_by_hand(first: str, tiny: Tiny):
     cells = table(first)
     assert set(cells) == CELLS
-    hand = tiny.run(FINETUNE, encoder=cells["byol-target"], device="cpu")
-    cell = cells["byol-target/n=3/seed=0"]
+    hand = tiny.run(FINETUNE, encoder=cells["byol@acdc"], device="cpu")
+    cell = cells["byol@acdc/n=3/seed=0"]
     assert params_of(cell) == params_of(hand)
     assert own_tags(cell) == own_tags(hand)
     assert numbers(cell) == numbers(hand)  # a worker process, and this one
     hand = tiny.run(PRETRAIN, device="cpu")
-    assert params_of(cells["byol-target"]) == params_of(hand)
-    assert own_tags(cells["byol-target"]) == own_tags(hand)
+    assert params_of(cells["byol@acdc"]) == params_of(hand)
+    assert own_tags(cells["byol@acdc"]) == own_tags(hand)
     for run_id in cells.values():
         tags = get(run_id).data.tags
         assert tags["mlflow.parentRunId"] == tags[names.TAG_SWEEP] == first
@@ -129,7 +129,7 @@ def test_a_dry_run_lists_the_cells_and_runs_nothing(first: str, tiny: Tiny, here
     assert lines[5] == "5 cells, 2 missing"
     said = {line.split()[1]: line.split()[0] for line in lines[:5]}
     assert {cell for cell, state in said.items() if state == "done"} == CELLS
-    assert said["byol-target/n=3/seed=1"] == "missing"
+    assert said["byol@acdc/n=3/seed=1"] == "missing"
     assert re.match(
         r"2 x finetune cpu test_resnet: \d+\.\d s and \d+\.\d MB each, by \d earlier runs", lines[6]
     )
@@ -158,7 +158,7 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
     cells = table(swept(tiny, pretrain=longer, seeds=(4,)))
     done = session.search({names.TAG_SWEEP: stopped.info.run_id}, status="FINISHED")
     assert [run.info.run_id for run in done] == [cells["scratch/n=3/seed=4"]]
-    assert cells["byol-target"] == broken
+    assert cells["byol@acdc"] == broken
     assert get(broken).data.tags["sslseg.resumed_at_step"] == "4"
     assert all(get(run_id).info.status == "FINISHED" for run_id in cells.values())
 
@@ -166,8 +166,8 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
 def test_a_cell_that_fails_is_named_and_the_others_run(tiny: Tiny, store: str, here, capsys):
     with pytest.raises(names.SslsegError, match=r"2 of 3 cells have no result") as error:
         swept(tiny, pretrain={"save_epochs": "99"}, seeds=(5,))
-    assert "byol-target: save_epochs/save_steps: 99 lie beyond the end of the run" in str(error.value)
-    assert "byol-target/n=3/seed=5: its upstream byol-target failed" in str(error.value)
+    assert "byol@acdc: save_epochs/save_steps: 99 lie beyond the end of the run" in str(error.value)
+    assert "byol@acdc/n=3/seed=5: its upstream byol@acdc failed" in str(error.value)
     failed = session.search({names.TAG_STAGE: SWEEP})[0]
     assert failed.info.status == "FAILED"
     cells = table(failed.info.run_id)

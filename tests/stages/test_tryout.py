@@ -78,10 +78,10 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
         "acdc: 12 volumes, 12 annotated",
         "nnunet: no; dataset.json",
         "mine.pth: a test_resnet, written as plain",
-        "plan: scratch, supervised, unknown-mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
+        "plan: scratch, supervised, unknown@mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
         "3 seeds reach p = 0.75 after Holm over 3 pairs, not 0.05; 7 seeds would",
-        "the networks differ (scratch test_resnet, supervised tf_efficientnet_lite0, unknown-mine.pth test_resnet)",
-        "unknown-mine.pth is",
+        "the networks differ (scratch test_resnet, supervised tf_efficientnet_lite0, unknown@mine.pth test_resnet)",
+        "unknown@mine.pth is",
         f"page: {tmp_path / 'report.html'}",
     ):
         assert words in said
@@ -92,7 +92,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     assert all(row["run_id"] and not row["error"] for row in table)
     runs = frames.runs(sweep=run_id, uri=store)
     assert runs.groupby("seed")["subset_sha256"].nunique().eq(1).all()
-    assert sorted(runs["label"].unique()) == ["scratch", "supervised-imagenet", "unknown-mine.pth"]
+    assert sorted(runs["label"].unique()) == ["scratch", "supervised", "unknown@mine.pth"]
     assert "tryout/planned_minutes" in get(run_id).data.metrics
     found = json.loads((tmp_path / "decisions.json").read_text())
     assert set(runs["run_id"]) == set(found["runs"])
@@ -101,7 +101,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     with pytest.raises(LeakError, match="import_encoder of weights from acdc"):
         tried(tiny, trained_on="acdc", **mine)
 
-    own = runs.loc[runs["label"] == "supervised-imagenet", "upstream_run_id"].iloc[0]
+    own = runs.loc[runs["label"] == "supervised", "upstream_run_id"].iloc[0]
     with pytest.raises(ParamError, match="its lineage is supervised, which is compared anyway"):
         tried(tiny, encoder=own)
     with pytest.raises(

@@ -200,10 +200,10 @@ def test_each_pipeline_gets_as_many_trials(tiny: Tiny, tmp_path):
     p = settings(tiny, encoder=("scratch", donor), per_pipeline=True, trials=1)
     run_id = execute.execute(names.TUNE, p)
     found = {run.data.tags[names.TAG_PIPELINE] for run in children(run_id)}
-    assert found == {"scratch", "byol-target"}
+    assert found == {"scratch", "byol@target"}
     winners = json.loads(artifact(run_id, tune.WINNERS, tmp_path))
-    assert set(winners) == found
-    assert f"encoder={donor}" in winners["byol-target"]["command"]
+    assert set(winners) == {"scratch", "byol@acdc"}
+    assert f"encoder={donor}" in winners["byol@acdc"]["command"]
 
 
 def test_knobs_of_pretraining_are_judged_by_a_fine_tuning(tiny: Tiny, tmp_path):
@@ -216,14 +216,14 @@ def test_knobs_of_pretraining_are_judged_by_a_fine_tuning(tiny: Tiny, tmp_path):
     before = len(client().search_model_versions())
     run_id = execute.execute(names.TUNE, p)
     found = children(run_id)
-    assert {run.data.tags[names.TAG_PIPELINE] for run in found} == {"byol-target"}
+    assert {run.data.tags[names.TAG_PIPELINE] for run in found} == {"byol@target"}
     assert len({run.data.tags[names.TAG_UPSTREAM_SHA] for run in found}) == 2
     for run in found:
         (own,) = children(run.info.run_id, names.PRETRAIN)
         assert own.info.run_id == run.data.tags[names.TAG_UPSTREAM_RUN]
         assert (own.data.tags[names.TAG_DEVICE], own.data.tags[names.TAG_METHOD]) == ("cpu", "byol")
     assert len(client().search_model_versions()) == before
-    winner = json.loads(artifact(run_id, tune.WINNERS, tmp_path))["byol-acdc"]
+    winner = json.loads(artifact(run_id, tune.WINNERS, tmp_path))["byol@acdc"]
     assert winner["command"].startswith("mlflow run . -e pretrain_byol ")
     assert set(winner["params"]) == {"lr", "weight_decay"}
 
@@ -263,7 +263,7 @@ def test_one_study_over_several_encoders_under_hyperband(tiny: Tiny, tmp_path):
     p = settings(tiny, encoder=("scratch", donor), seed=9, trials=3, pruner="hyperband")
     run_id = execute.execute(names.TUNE, p)
     (plan,) = tune.plans(p)
-    assert plan.label == "scratch+or+byol-target"
+    assert plan.label == "scratch+or+byol@acdc"
     first, second, _ = children(run_id)
     assert (first.data.params["cfg.encoder"], second.data.params["cfg.encoder"]) == ("scratch", donor)
     assert {t.state for t in study_of(p).trials} <= set(trials.OVER)

@@ -92,7 +92,7 @@ def test_a_voxel_lands_at_its_pixel_and_moves_the_first_layer(tmp_path: Path, ti
 def test_each_kept_epoch_is_there(donor: str):
     kept = {(m.tags[names.MODEL_ROLE], m.tags[names.MODEL_EPOCH]) for m in models(donor)}
     assert kept == {(role, epoch) for role in ("target", "online") for epoch in "012"}
-    assert get(donor).data.tags[names.TAG_LINEAGE] == "byol-acdc"
+    assert get(donor).data.tags[names.TAG_LINEAGE] == "byol@acdc"
     first = resolve.resolve(donor, epoch=0)
     state, _ = encoders.read_state(first.path)
     assert equal_states(state, encoders.build(ARCHITECTURE, 1, 0).state_dict())  # before the first step
@@ -121,8 +121,8 @@ def test_fine_tuning_starts_from_that_encoder_to_the_bit(
     assert equal_states(begun[0], net.state_dict())
 
     tags = get(run_id).data.tags
-    assert tags[names.TAG_LINEAGE] == "byol-acdc@1 > supervised-acdc"
-    assert tags[names.TAG_PIPELINE] == "byol-target"
+    assert tags[names.TAG_LINEAGE] == "byol@acdc:1 > supervised@acdc"
+    assert tags[names.TAG_PIPELINE] == "byol@target"
     assert tags[names.TAG_UPSTREAM_RUN] == donor
     assert tags[names.TAG_UPSTREAM_SHA] == resolved.sha256
     hops = lineage.walk(run_id)
@@ -146,7 +146,7 @@ def test_pretraining_goes_on_from_an_upstream_to_the_bit(
     run_id = tiny.run(PRETRAIN, encoder=donor, encoder_role="online", steps=1, save_steps=(0,))
     wanted = encoders.read_state(resolve.resolve(donor, role="online").path)[0]
     assert equal_states(begun[0], wanted)
-    assert get(run_id).data.tags[names.TAG_LINEAGE] == "byol-acdc@2 > byol-acdc"
+    assert get(run_id).data.tags[names.TAG_LINEAGE] == "byol@acdc:2 > byol@acdc"
 
 
 def test_a_method_that_begins_elsewhere_than_its_upstream_stops(
@@ -204,7 +204,7 @@ def test_what_cannot_be_an_upstream_is_a_sentence_that_names_the_run(
         config = (folder / "config.json").read_text()
         (folder / "config.json").write_text(config.replace(ARCHITECTURE, "test_efficientnet"))
         resolve.log_encoder(run, folder, name="wrong", role="target", method="byol", dataset="acdc",
-                             lineage="byol-acdc", step=1)  # fmt: skip
+                             lineage="byol@acdc", step=1)  # fmt: skip
     refused(f"run {run.id}: .*wanted all [0-9]+ tensors", encoder=run.id)
 
     monkeypatch.setattr(loop.Training, "step", _die_at(0, ZeroDivisionError("by hand")))
@@ -238,8 +238,8 @@ def test_supervised_segmentation_is_a_pretraining(tiny: Tiny, store: str):
     first = tiny.run(FINETUNE, dataset="phantom", data_root=tiny.other, steps=2)
     second = tiny.run(FINETUNE, encoder=first, steps=1, eval_every=1)
     tags = get(second).data.tags
-    assert tags[names.TAG_LINEAGE] == "supervised-phantom > supervised-acdc"
-    assert tags[names.TAG_PIPELINE] == "phantom-supervised"
+    assert tags[names.TAG_LINEAGE] == "phantom > supervised@acdc"
+    assert tags[names.TAG_PIPELINE] == "phantom"
     assert tags[names.TAG_UPSTREAM_RUN] == first
     assert resolve.resolve(first).role == "fine-tuned"
     with pytest.raises(names.LeakError, match=f"run {first}"):

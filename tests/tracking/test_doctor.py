@@ -25,7 +25,7 @@ DEAD = "elsewhere:1:0"
 def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
     def one(run: session.Run, value: float, **facts) -> str:
         known = {"name": "encoder-resnet18", "role": "target", "method": "byol", "dataset": "photos"}
-        return resolve.log_encoder(run, model_folder(value), **known | {"lineage": "byol-photos"} | facts)
+        return resolve.log_encoder(run, model_folder(value), **known | {"lineage": "byol@photos"} | facts)
 
     return one
 

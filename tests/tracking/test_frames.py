@@ -30,8 +30,8 @@ def filled(store: str) -> str:
     rows += [Metric("train/loss", 2.0 - step / 100, 5000, step) for step in range(100)]
     texts = {"lr": "1e-3", "crop_scale": "0.08,1.0", "budget": "", "slices": "30", "patients": "12",
              "verify": "false", "seed": "3", "tau": "0.99"}  # fmt: skip
-    tags = {names.TAG_STAGE: "finetune", names.TAG_PIPELINE: "byol-natural+byol-target",
-            names.TAG_LINEAGE: "byol-photos > byol-acdc@25 > supervised-acdc"}  # fmt: skip
+    tags = {names.TAG_STAGE: "finetune", names.TAG_PIPELINE: "byol@natural+byol@target",
+            names.TAG_LINEAGE: "byol@photos > byol@acdc:25 > supervised@acdc"}  # fmt: skip
     api.log_batch(run, metrics=rows, params=[Param(names.CFG + k, v) for k, v in texts.items()],
                   tags=[RunTag(k, v) for k, v in tags.items()])  # fmt: skip
     api.set_terminated(run)
@@ -54,7 +54,7 @@ def test_one_row_per_finished_run(filled: str) -> None:
     assert (row["cfg.lr"], row["cfg.crop_scale"], row["cfg.verify"]) == (1e-3, (0.08, 1.0), False)
     assert row["cfg.tau"] == 0.99  # a method's own knob, typed by its looks
     assert (row["budget"], row["unit"], row["patients"], row["seed"]) == (30, "slice", 12, 3)
-    assert (row["label"], row["encoder_epoch"]) == ("byol-photos+byol-acdc", 25)
+    assert (row["label"], row["encoder_epoch"]) == ("byol@photos+byol@acdc", 25)
     assert row["val/iou"] == 1e300  # the latest by step
     assert row["train/loss"] == pytest.approx(1.01)
 
@@ -123,8 +123,8 @@ def test_absent_and_empty_stores(tmp_path, store: str) -> None:
 
 
 def test_labels_and_numbers() -> None:
-    assert label_of("supervised-acdc", "finetune") == label_of("", "finetune") == "scratch"
-    assert label_of("byol-photos@3 > byol-acdc@25", "pretrain") == "byol-photos+byol-acdc"
+    assert label_of("supervised@acdc", "finetune") == label_of("", "finetune") == "scratch"
+    assert label_of("byol@photos:3 > byol@acdc:25", "pretrain") == "byol@photos+byol@acdc"
     assert as_logged(-1.7976931348623157e308) == -math.inf
     assert math.isnan(as_logged(0.0, True))
     assert pd.isna(as_logged(math.nan))

@@ -47,10 +47,10 @@ def _study(words: Sequence[str]) -> list[Planted]:
     """A pipeline per word, its run, tags, settings and upstream run named by it; one law for all of them."""
     made = []
     for i, word in enumerate(words):
-        lineage = f"byol-{word} > supervised-{words[0]}"
+        lineage = f"byol@{word} > supervised@{words[0]}"
         donor = Planted(f"{word} donor", {
             names.TAG_STAGE: names.PRETRAIN, names.TAG_METHOD: "byol", names.TAG_DATASET: word,
-            names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_LINEAGE: f"byol-{word}", "note": word,
+            names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_LINEAGE: f"byol@{word}", "note": word,
         }, {"steps": "10", "architecture": word}, start=i)  # fmt: skip
         made.append(donor)
         for budget in (3, 30):
@@ -100,7 +100,7 @@ def test_the_page_has_the_elements_that_it_has_with_tame_names(
     for path in out.glob("*.json"):
         json.loads(path.read_text())
     table = pd.read_csv(out / "fig4.csv")
-    assert set(table["arm"]) == {f"byol-{word}" for word in HOSTILE}
+    assert set(table["arm"]) == {f"byol@{word}" for word in HOSTILE}
     with (out / "fig4.csv").open(newline="") as file:
         assert len({len(row) for row in csv.reader(file)}) == 1
 

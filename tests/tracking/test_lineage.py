@@ -49,13 +49,11 @@ def test_hierarchical_pipeline_from_its_run_ids(stage: Stage, store: str):
     tuned = stage("finetune", "", "acdc", "cardiac-mri", byol, epoch=5)
     hops = lineage.walk(tuned.id)
     assert [hop.run_id for hop in hops] == [imagenet.id, byol.id, tuned.id]
-    assert lineage.text(hops) == "supervised-imagenet > byol-acdc@5 > supervised-acdc"
-    assert lineage.label(lineage.before(hops, "acdc")) == "supervised-imagenet+byol-acdc"
-    assert lineage.pipeline(hops, "acdc") == lineage.pipeline(hops[:-1], "acdc") == "supervised+byol-target"
+    assert lineage.text(hops) == "supervised > byol@acdc:5 > supervised@acdc"
+    assert lineage.label(lineage.before(hops, "acdc")) == "supervised+byol@acdc"
+    assert lineage.pipeline(hops, "acdc") == lineage.pipeline(hops[:-1], "acdc") == "supervised+byol@target"
     assert hops[1].sha == resolve.resolve(byol.id, epoch=5).sha256
-    aliased = MlflowClient(store).get_model_version_by_alias(
-        "encoder-resnet18", "supervised-imagenet--byol-acdc"
-    )
+    aliased = MlflowClient(store).get_model_version_by_alias("encoder-resnet18", "supervised--byol-acdc")
     assert aliased.run_id == byol.id
 
 
@@ -63,15 +61,15 @@ def test_hierarchical_pipeline_from_its_run_ids(stage: Stage, store: str):
     ("chain", "row"),
     [
         ([], "scratch"),
-        ([("pretrain", "byol", "photos", "natural")], "byol-natural"),
-        ([("pretrain", "byol", "acdc", "cardiac-mri")], "byol-target"),
-        ([("finetune", "", "phantom", "cardiac-mri")], "phantom-supervised"),
+        ([("pretrain", "byol", "photos", "natural")], "byol@natural"),
+        ([("pretrain", "byol", "acdc", "cardiac-mri")], "byol@target"),
+        ([("finetune", "", "phantom", "cardiac-mri")], "phantom"),
         (
             [("pretrain", "byol", "photos", "natural"), ("pretrain", "byol", "acdc", "x")],
-            "byol-natural+byol-target",
+            "byol@natural+byol@target",
         ),
-        ([("pretrain", "simclr", "acdc", "cardiac-mri")], "simclr-acdc"),
-        ([("pretrain", "byol", "other", "cardiac-mri")], "byol-other"),
+        ([("pretrain", "simclr", "acdc", "cardiac-mri")], "simclr@target"),
+        ([("pretrain", "byol", "other", "cardiac-mri")], "byol@other"),
     ],
 )
 def test_rows_are_read_from_what_ran(stage: Stage, chain, row: str):
@@ -88,7 +86,7 @@ def test_changed_weights_are_found_hop_by_hop(stage: Stage, capsys: pytest.Captu
     hops = lineage.of_model(second.id)
     assert [check.ok for check in lineage.verify(hops)] == [True, True]
     assert __main__.main(["lineage", second.id]) == 0
-    assert "byol-photos > byol-acdc\n" in capsys.readouterr().out
+    assert "byol@photos > byol@acdc\n" in capsys.readouterr().out
     weights = resolve.resolve(first.id).path / names.WEIGHTS_FILE
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert [check.ok for check in lineage.verify(hops)] == [False, True]

@@ -19,7 +19,7 @@ from team import accounts
 
 # names of its own: other tests of this server unpack a study into it, and compare its tables
 EXPERIMENT = "lineages"
-FACTS = {"name": "encoder-of-a-lineage", "role": "target", "method": "byol", "lineage": "byol-photos"}
+FACTS = {"name": "encoder-of-a-lineage", "role": "target", "method": "byol", "lineage": "byol@photos"}
 
 
 @pytest.fixture

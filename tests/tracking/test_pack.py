@@ -39,7 +39,7 @@ def study(store: str, model_folder: Callable[..., Path]) -> tuple[str, str]:
         run.input_dataset("photos", "ab", "/somewhere/private/photos-ab", "pretrain")
         encoder = resolve.log_encoder(
             run, model_folder(1.5), name="encoder-resnet18", role="target", method="byol", dataset="photos",
-            lineage="byol-photos", card="# card", epoch=1, step=3,
+            lineage="byol@photos", card="# card", epoch=1, step=3,
         )  # fmt: skip
     with session.open_run("sweep") as sweep:
         with session.open_run("finetune", parent_run_id=sweep.id, tags={names.TAG_SWEEP: sweep.id}) as tuned:

@@ -41,7 +41,7 @@ def study(store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         run.text("x", "notes/ü b.txt")
         resolve.log_encoder(
             run, folder, name="encoder-resnet18", role="target", method="byol", dataset="photos",
-            lineage="byol-photos", card="# card", epoch=1, step=3,
+            lineage="byol@photos", card="# card", epoch=1, step=3,
         )  # fmt: skip
     return store
 

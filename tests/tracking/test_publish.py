@@ -44,14 +44,14 @@ def test_paths_lose_their_folders(text: str, wanted: str) -> None:
 @pytest.fixture
 def packed(store: str, model_folder: Callable[..., Path], tmp_path: Path) -> Path:
     if not MlflowClient(store).search_runs(["0"], max_results=1):  # the store is the module's
-        plant(store, make(("scratch", "byol-target"), (3, 30, 100, 300), 3))
+        plant(store, make(("scratch", "byol@target"), (3, 30, 100, 300), 3))
     with session.open_run("sweep") as run:
         run.params({"data_root": FOLDER, "cache": f"{FOLDER}/.sslseg"})
         run.text(json.dumps([]), names.CELLS)
         run.text("secret", "image.png")
         run.input_dataset("acdc", "ab", FOLDER, "sweep")
         resolve.log_encoder(run, model_folder(1.0), name="e", role="target", method="byol", dataset="acdc",
-                             lineage="byol-acdc", card=f"from {FOLDER}/x", epoch=1)  # fmt: skip
+                             lineage="byol@acdc", card=f"from {FOLDER}/x", epoch=1)  # fmt: skip
     publish.publish("0", tmp_path / "committed.tar.gz", store)
     return tmp_path / "committed.tar.gz"
 

@@ -25,7 +25,7 @@ def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
 
     def one(run: session.Run, value: float, kind: str = "encoder", **facts) -> str:
         known = {"name": "encoder-resnet18", "role": "target", "method": "byol", "dataset": "photos"}
-        known |= {"lineage": f"byol-photos@{facts.get('epoch')}", "card": "# A card"} | facts
+        known |= {"lineage": f"byol@photos:{facts.get('epoch')}", "card": "# A card"} | facts
         folder = model_folder(value, domain="natural", origin="a test")
         return getattr(resolve, f"log_{kind}")(run, folder, **known)
 
@@ -222,9 +222,10 @@ def test_a_remote_model_is_downloaded_once(
 @pytest.mark.parametrize(
     ("lineage", "alias"),
     [
+        ("supervised > byol@acdc:25", "supervised--byol-acdc"),
         ("supervised-imagenet > byol-acdc@25", "supervised-imagenet--byol-acdc"),
-        ("byol-photos@5 > byol-acdc@25", "byol-photos-5--byol-acdc"),
-        ("supervised+byol-target", "supervised--byol-target"),
+        ("byol@photos:5 > byol@acdc:25", "byol-photos-5--byol-acdc"),
+        ("supervised+byol@target", "supervised--byol-target"),
         ("latest", "latest-"),
         ("v3", "v3-"),
         ("", "unknown"),

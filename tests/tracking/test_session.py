@@ -274,7 +274,7 @@ def test_who_is_alive():
 def test_a_name_that_a_person_gave_stays(api: MlflowClient) -> None:
     for given, wanted in (
         ("upbeat-hare-342", "sweep acdc"),
-        ("byol-acdc-3", "byol-acdc-3"),
+        ("byol@acdc-3", "byol@acdc-3"),
         ("my run", "my run"),
     ):
         run_id = api.create_run("0", run_name=given).info.run_id

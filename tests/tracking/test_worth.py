@@ -26,7 +26,7 @@ def test_every_version_and_the_model_itself_carry_it(store: str, model_folder) -
         "role": "target",
         "method": "byol",
         "dataset": "photos",
-        "lineage": "byol-photos",
+        "lineage": "byol@photos",
     }
     with session.open_run("pretrain") as run:
         model = resolve.log_encoder(run, model_folder(1.0), card=CARD, **facts)

@@ -35,7 +35,9 @@ TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
 TAG_UPSTREAM_MODEL = "sslseg.upstream_model_id"
 TAG_UPSTREAM_SHA = "sslseg.upstream_sha256"
 TAG_LINEAGE = "sslseg.lineage"  # text, computed from run IDs
-TAG_PIPELINE = "sslseg.pipeline"  # row of pipelines.py, computed from the lineage
+TAG_PIPELINE = (
+    "sslseg.pipeline"  # byol@target: the lineage in the words target and natural, the same on all data
+)
 TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
 TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
 TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush

@@ -260,9 +260,13 @@ class Sweep(Workers):
     data_root: str = knob("", "folder of the target data")
     split: tuple[str, ...] = knob(("auto",), f"{DIVIDED}; of the target data, several are run one beside the other",
                                   choices=SPLITS, pattern=FOLD)  # fmt: skip
-    natural: str = knob("photos", "dataset of the generalist BYOL stage", choices=plugins.names("datasets"))
+    natural: str = knob(
+        "photos", "dataset that `natural` means in pipelines", choices=plugins.names("datasets")
+    )
     natural_root: str = knob("", "folder of the natural images")
-    pipelines: tuple[str, ...] = knob((), "rows to run; none = all of the study")
+    pipelines: tuple[str, ...] = knob(
+        (), "what to compare, as scratch,supervised,supervised+byol@target; none = all of the study"
+    )
     budgets: tuple[int, ...] = knob((), "annotated slices; 0 = all of train", low=0)
     budget_unit: str = knob("slice", "what a budget counts", choices=BUDGET_UNITS)
     seeds: tuple[int, ...] = knob((), "repetitions", low=0)
@@ -275,7 +279,6 @@ class Sweep(Workers):
     )
     preset: str = knob("", "preset of the fine-tunings; '' = the study's")
     pretrain_preset: str = knob("", "preset of the pretrainings; '' = the study's")
-    method: str = knob("byol", "method of the self-supervised stages", choices=plugins.names("methods"))
     imagenet: str = knob("", "source of the supervised ImageNet encoder; '' = the study's")
     byol_imagenet: str = knob("", "source of a BYOL ImageNet encoder, used instead of BYOL on natural images")
     finetune: str = knob("", "knobs of every fine-tuning, as 'steps=10,batch_size=4'")

@@ -8,7 +8,10 @@ from dataclasses import dataclass, field, replace
 from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import ParamError
 from sslseg.plans import pipelines
+from sslseg.plans.pipelines import Pipeline
 
+BYOL = "byol"  # whose ImageNet weights a sweep may be given
+SOURCE = "byol_imagenet= names those of byol; other weights come by -e import_encoder and -e finetune"
 AUTO, SPLIT = "auto", "/split="
 
 
@@ -21,7 +24,7 @@ class Cell:
     texts: dict[str, str] = field(hash=False)
     method: str = ""
     upstream: str = ""  # name of the upstream cell; '' = none
-    pipeline: str = ""  # row that a fine-tuning belongs to; '' for shared upstream stages
+    pipeline: str = ""  # that a fine-tuning belongs to; '' for shared upstream stages
 
     def params(
         self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
@@ -74,20 +77,18 @@ def cells(p: params.Sweep) -> list[Cell]:
     """Every cell of a (filled) sweep, each after its upstream, none twice.
 
     Raises:
-        ParamError: unknown pipeline, or a knob that its stage does not have.
+        ParamError: see `named`, or a knob that its stage does not have.
     """
-    unknown = [name for name in p.pipelines if name not in pipelines.ROWS]
-    if unknown:
-        raise ParamError(f"pipelines: must be of {', '.join(pipelines.ROWS)}; not {', '.join(unknown)}")
     found: dict[str, Cell] = {}
     for part in _parts(p):
-        for name in part.pipelines:
-            upstream = ""
-            for hop in pipelines.ROWS[name].hops:
-                cell = _upstream_cell(part, hop, upstream)
+        for text in part.pipelines:
+            pipeline, upstream = named(part, text), ""
+            for i, hop in enumerate(pipeline.hops):
+                name = str(Pipeline((*pipeline.hops[:i], replace(hop, decoder=False))))
+                cell = _upstream_cell(part, hop, name, upstream)
                 found.setdefault(cell.name, cell)
                 upstream = cell.name
-            for cell in _finetunes(part, name, upstream):
+            for cell in _finetunes(part, pipeline, upstream):
                 found[cell.name] = cell
     return list(found.values())
 
@@ -112,10 +113,24 @@ def _marks(p: params.Sweep, upstream: str, on_target: bool) -> str:
     return (f"/pretraining={seed}" if seed else "") + (f"{SPLIT}{split}" if seen and split != AUTO else "")
 
 
-def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell:
-    before = upstream.partition("/")[0]
-    name = f"{before}+{hop.key}" if before else hop.key
-    if hop.key == "byol-natural" and p.byol_imagenet:
+def named(p: params.Sweep, text: str) -> Pipeline:
+    """The pipeline that a sentence means in this sweep, by the names of the data.
+
+    Raises:
+        ParamError: it means none, or wants ImageNet weights of a method that no source is given for.
+    """
+    imported = [BYOL] if p.byol_imagenet else []
+    found = pipelines.parse(text).named(p.dataset, p.natural, imported)
+    for hop in found.hops:
+        if hop.stage == names.IMPORT and hop.how not in (pipelines.SUPERVISED, *imported):
+            raise ParamError(f"pipelines: {text}: ImageNet weights of {hop.how} are not known; {SOURCE}")
+    return found
+
+
+def _upstream_cell(p: params.Sweep, hop: pipelines.Hop, name: str, upstream: str) -> Cell:
+    if hop.stage == names.IMPORT and hop.how == pipelines.SUPERVISED:
+        return Cell(name, names.IMPORT, {"source": p.imagenet})
+    if hop.stage == names.IMPORT:
         texts = {
             "source": p.byol_imagenet,
             "trained_on": "imagenet",
@@ -123,42 +138,31 @@ def _upstream_cell(p: params.Sweep, hop: pipelines.Stage, upstream: str) -> Cell
             "origin": "declared by the sweep: BYOL ImageNet",
         }
         return Cell(name, names.IMPORT, texts)
-    if hop.stage == names.IMPORT:
-        return Cell(name, names.IMPORT, {"source": p.imagenet})
-    name += _marks(p, upstream, hop.data == pipelines.TARGET)
+    name += _marks(p, upstream, hop.data == p.dataset)
     texts = _source(p, hop.data) | {"seed": str(p.pretrain_seeds[0])}
     if not upstream:
         texts["encoder"] = names.SCRATCH
     if hop.stage == names.FINETUNE:
-        return Cell(
-            name,
-            names.FINETUNE,
-            texts | {"preset": p.preset} | overrides(p.finetune, "finetune"),
-            "",
-            upstream,
-        )
+        texts |= {"preset": p.preset} | overrides(p.finetune, "finetune")
+        return Cell(name, names.FINETUNE, texts, "", upstream)
     texts |= {"preset": p.pretrain_preset} | overrides(p.pretrain, "pretrain")
     if p.encoder_epochs:
         texts["save_epochs"] = flags.to_text(p.encoder_epochs)
-    return Cell(name, names.PRETRAIN, texts, p.method, upstream)
+    return Cell(name, names.PRETRAIN, texts, hop.how, upstream)
 
 
 def _source(p: params.Sweep, data: str) -> dict[str, str]:
-    if data == "target":
-        return {"dataset": p.dataset, "data_root": p.data_root, "split": p.split[0]}
-    if data == "natural":
-        return {"dataset": p.natural, "data_root": p.natural_root}
-    return {"dataset": data, "data_root": ""}
+    if data == p.dataset:
+        return {"dataset": data, "data_root": p.data_root, "split": p.split[0]}
+    return {"dataset": data, "data_root": p.natural_root if data == p.natural else ""}
 
 
-def _finetunes(p: params.Sweep, pipeline: str, upstream: str) -> Iterator[Cell]:
-    epochs = (
-        p.encoder_epochs if upstream and pipelines.ROWS[pipeline].hops[-1].stage == names.PRETRAIN else ()
-    )
+def _finetunes(p: params.Sweep, pipeline: Pipeline, upstream: str) -> Iterator[Cell]:
+    epochs = p.encoder_epochs if upstream and pipeline.hops[-1].stage == names.PRETRAIN else ()
     for budget in p.budgets:
         for seed in p.seeds:
             for epoch in epochs or (None,):
-                texts = _source(p, "target") | {
+                texts = _source(p, p.dataset) | {
                     "preset": p.preset,
                     "budget": str(budget) if budget else "",
                     "budget_unit": p.budget_unit,
@@ -173,4 +177,4 @@ def _finetunes(p: params.Sweep, pipeline: str, upstream: str) -> Iterator[Cell]:
                 if p.split[0] != AUTO:
                     label += f"{SPLIT}{p.split[0]}"
                 texts |= overrides(p.finetune, "finetune")
-                yield Cell(label, names.FINETUNE, texts, "", upstream, pipeline)
+                yield Cell(label, names.FINETUNE, texts, "", upstream, str(pipeline))

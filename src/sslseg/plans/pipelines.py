@@ -1,77 +1,222 @@
-"""The pipelines of the study. A new pipeline is one row of ROWS.
+"""A pipeline is a sentence: what an encoder learned from, hop by hop, before it is fine-tuned.
 
-A row is recognised from the lineage of what is there (`match`), never from what a run calls itself.
+    scratch   supervised   byol@natural   supervised+byol@target   phantom   byol@photos+moco@acdc
+
+Hops are written `<how>[@<data>]` and joined by `+`. How: `supervised` (the masks or classes that data come with;
+alone, ImageNet weights that are imported), or a file of `methods/`. Data: `target` (the data of the downstream
+task; what is meant where none is named), `natural`, or a dataset. `phantom` is `supervised@phantom`. A hop of a
+whole U-Net may end in `+decoder`: the fine-tuning takes its decoder over, too.
+
+What has run is written the same way, with the names of its data: `byol@photos+byol@acdc`. A pipeline is recognised
+from the lineage of what is there, never from what a run calls itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
-from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN
+from sslseg.config import plugins
+from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, SCRATCH, ParamError, quoted
 
-NATURAL = "natural"  # any dataset of that domain
-TARGET = "target"  # the dataset of the downstream task
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One pretraining stage of a pipeline: what runs, how it learns, and from which data."""
-
-    key: str
-    stage: str  # names.IMPORT | PRETRAIN | FINETUNE: what a sweep runs for it
-    method: str
-    data: str  # NATURAL, TARGET or the name of a dataset
-
-    def fits(self, method: str, dataset: str, domain: str, target: str) -> bool:
-        """Whether a hop of a lineage is this stage, for the downstream dataset `target`."""
-        here = {TARGET: dataset == target, NATURAL: domain == NATURAL and dataset != target}
-        return method == self.method and here.get(self.data, dataset == self.data)
+NATURAL = "natural"  # any data of that domain
+TARGET = "target"  # the data of the downstream task
+IMAGENET = "imagenet"  # comes as weights, never as images
+SUPERVISED, PHANTOM, DECODER = "supervised", "phantom", "decoder"
+ALIASES = {"byol-natural": "byol@natural", "byol-target": "byol@target", "phantom-supervised": PHANTOM}
+MOST = 40  # characters of a word that the nearest one is looked for by
+KINDS = ("control", "generalist", "specialist", "hierarchical", "own")
+_OLDER = re.compile(r"(?P<how>[^@-]+)-(?P<data>[^@]+)(?:@(?P<epoch>\d+))?")  # byol-acdc@25, in older stores
 
 
 @dataclass(frozen=True)
-class Row:
-    """One pipeline, and its ink: colours are Okabe and Ito's, safe for colour-blind readers."""
+class Hop:
+    """One stage before the fine-tuning: how it learns, and from which data."""
 
-    name: str
-    hops: tuple[Stage, ...]  # root first; empty = random weights
-    kind: str  # control | generalist | specialist | hierarchical | own
-    paper: str  # its name in the paper's figures; '' = not in the paper
-    colour: str
-    marker: str  # matplotlib's letter
+    how: str
+    data: str  # TARGET, NATURAL, IMAGENET or a dataset
+    decoder: bool = False  # handed on together with the encoder
+
+    def __str__(self) -> str:
+        text = f"{self.how}@{self.data}"
+        if self.how == SUPERVISED and self.data in (NATURAL, IMAGENET, PHANTOM):
+            text = PHANTOM if self.data == PHANTOM else SUPERVISED
+        return f"{text}+{DECODER}" if self.decoder else text
 
     @property
-    def order(self) -> int:
-        """Place in figures and tables."""
-        return list(ROWS).index(self.name)
+    def stage(self) -> str:
+        """What a sweep runs for it: names.IMPORT, PRETRAIN or FINETUNE."""
+        if self.data == IMAGENET or (self.how, self.data) == (SUPERVISED, NATURAL):
+            return IMPORT
+        return FINETUNE if self.how == SUPERVISED else PRETRAIN
 
 
-_SUPERVISED = Stage("supervised", IMPORT, "supervised", NATURAL)
-_BYOL_NATURAL = Stage("byol-natural", PRETRAIN, "byol", NATURAL)
-_BYOL_TARGET = Stage("byol-target", PRETRAIN, "byol", TARGET)
-_PHANTOM = Stage("phantom-supervised", FINETUNE, "supervised", "phantom")
+@dataclass(frozen=True)
+class Pipeline:
+    """Hops, root first; none = random weights."""
 
-ROWS: dict[str, Row] = {
-    row.name: row
-    for row in (
-        Row("scratch", (), "control", "", "#000000", "o"),
-        Row("supervised", (_SUPERVISED,), "generalist", "Supervised ImageNet", "#0072B2", "s"),
-        Row("byol-natural", (_BYOL_NATURAL,), "generalist", "BYOL ImageNet", "#56B4E9", "D"),
-        Row("byol-target", (_BYOL_TARGET,), "specialist", "BYOL ACDC", "#009E73", "^"),
-        Row("supervised+byol-target", (_SUPERVISED, _BYOL_TARGET), "hierarchical",
-            "Supervised ImageNet + BYOL ACDC", "#D55E00", "P"),
-        Row("byol-natural+byol-target", (_BYOL_NATURAL, _BYOL_TARGET), "hierarchical",
-            "BYOL ImageNet + BYOL ACDC", "#E69F00", "X"),
-        Row("phantom-supervised", (_PHANTOM,), "own", "", "#CC79A7", "v"),
+    hops: tuple[Hop, ...] = ()
+
+    def __str__(self) -> str:
+        return "+".join(map(str, self.hops)) or SCRATCH
+
+    @property
+    def kind(self) -> str:
+        """The paper's kind of a pipeline that is written in the words `target` and `natural`; else `own`."""
+        data = [hop.data for hop in self.hops]
+        kinds = {(): "control", (NATURAL,): "generalist", (TARGET,): "specialist",
+                 (NATURAL, TARGET): "hierarchical"}  # fmt: skip
+        return kinds.get(
+            tuple(d for d, before in zip(data, [None, *data], strict=False) if d != before), "own"
+        )
+
+    def named(self, target: str, natural: str, imported: Iterable[str] = ()) -> Pipeline:
+        """With datasets for `target` and `natural`; hows of `imported` come as ImageNet weights."""
+        weights = {SUPERVISED, *imported}
+        return Pipeline(
+            tuple(
+                replace(hop, data=IMAGENET if hop.how in weights and hop.data == NATURAL else
+                        {TARGET: target, NATURAL: natural}.get(hop.data, hop.data))
+                for hop in self.hops
+            )
+        )  # fmt: skip
+
+
+def of(hops: Iterable[tuple[str, str, str, bool]], target: str) -> Pipeline:
+    """The pipeline that (method, dataset, domain, decoder) of every hop make for the downstream data `target`."""
+    return Pipeline(
+        tuple(Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops)
     )
-}  # fmt: skip
 
 
-def match(hops: Sequence[tuple[str, str, str]], target: str) -> str | None:
-    """Name of the row that (method, dataset, domain) of every hop, root first, make; None = no row."""
-    for row in ROWS.values():
-        if len(row.hops) == len(hops) and all(
-            stage.fits(*hop, target) for stage, hop in zip(row.hops, hops, strict=True)
-        ):
-            return row.name
-    return None
+def _word(data: str, domain: str, target: str) -> str:
+    if data == target:
+        return TARGET
+    return NATURAL if domain == NATURAL else data
+
+
+# ---------------------------------------------------------------- what a person writes
+def parse(text: str) -> Pipeline:
+    """The pipeline that a sentence means.
+
+    Raises:
+        ParamError: it means none; one sentence, with the nearest that does.
+    """
+    try:
+        return _parse(text)
+    except ParamError as error:
+        raise ParamError(f"pipelines: {quoted(text)}: {error}; the nearest is {_nearest(text)}") from None
+
+
+def split(text: str) -> Pipeline:
+    """The hops that a sentence has, whether or not there are such methods and data here."""
+    words = [word.strip() for word in text.split("+")]
+    hops: list[Hop] = []
+    for word in words if words != [SCRATCH] else ():
+        if word == DECODER and hops:
+            hops[-1] = replace(hops[-1], decoder=True)
+        else:
+            hops.append(_split(ALIASES.get(word, word)))
+    return Pipeline(tuple(hops))
+
+
+def _split(word: str) -> Hop:
+    how, at, data = word.partition("@")
+    if how == PHANTOM and not at:
+        return Hop(SUPERVISED, PHANTOM)
+    return Hop(how, data if at else NATURAL if how == SUPERVISED else TARGET)
+
+
+def _parse(text: str) -> Pipeline:
+    found = split(text)
+    for hop in found.hops:
+        _check_hop(hop)
+    _check_order(found.hops)
+    return found
+
+
+def _check_hop(hop: Hop) -> None:
+    how, data = hop.how, hop.data
+    if how != SUPERVISED and how not in plugins.names("methods"):
+        said = {"": "a hop is missing", SCRATCH: f"{SCRATCH} stands alone"}
+        raise ParamError(said.get(how, f"{quoted(how)} is no way to learn"))
+    if data not in (TARGET, NATURAL, IMAGENET, *plugins.names("datasets")):
+        raise ParamError(f"{quoted(data)} is no data" if data else "data are missing behind the @")
+    if how == SUPERVISED and data == TARGET:
+        raise ParamError("the masks of the target are what the fine-tuning learns from")
+    if how == SUPERVISED and data not in (NATURAL, IMAGENET) and not _has_masks(data):
+        raise ParamError(f"{data} has no masks to learn from")
+
+
+def _has_masks(dataset: str) -> bool:
+    """False where no folder of that format has any."""
+    return len(getattr(plugins.load("datasets", dataset), "CLASSES", ("", ""))) > 1
+
+
+def _check_order(hops: tuple[Hop, ...]) -> None:
+    """What is wrong with the order of hops that are right by themselves."""
+    for hop in hops[1:]:
+        if hop.stage == IMPORT:
+            raise ParamError(f"{hop} brings weights from elsewhere, so it comes first")
+    for hop, after in zip(hops, [*hops[1:], None], strict=False):
+        if hop.decoder and not _has_decoder(hop):
+            raise ParamError(f"{replace(hop, decoder=False)} trains no decoder")
+        if hop.decoder and after and after.stage != FINETUNE:
+            raise ParamError(f"{after} takes no decoder over")
+
+
+def _has_decoder(hop: Hop) -> bool:
+    if hop.stage == PRETRAIN:
+        return bool(getattr(plugins.load("methods", hop.how).Method, "DECODER", False))
+    return hop.stage == FINETUNE
+
+
+def _nearest(text: str) -> str:
+    """A sentence that `parse` takes, hop by hop as near as there is; hops that fit nowhere are left out."""
+    found, words = "", [word.strip()[:MOST] for word in text.split("+")]
+    for word in words:
+        near = difflib.get_close_matches(word, _words(), n=3, cutoff=0.0)
+        if near[0] == SCRATCH and len(words) > 1:
+            continue
+        for one in near:
+            longer = f"{found}+{one}" if found else one
+            try:
+                found = str(_parse(longer))
+                break
+            except ParamError:
+                continue
+    return found or SCRATCH
+
+
+def _words() -> list[str]:
+    data = (TARGET, NATURAL, *plugins.names("datasets"))
+    methods = [word for how in plugins.names("methods") for word in (how, *(f"{how}@{d}" for d in data))]
+    return [SCRATCH, SUPERVISED, PHANTOM, DECODER, *methods, *ALIASES]
+
+
+# ---------------------------------------------------------------- what is written on runs
+def hop_text(how: str, data: str, decoder: bool = False) -> str:
+    """`byol@acdc`, `supervised`, `phantom`: one hop of what has run."""
+    return str(Hop(how or "unknown", data or "unknown", decoder))
+
+
+def read(lineage: str) -> list[tuple[str, int | None]]:
+    """(hop, epoch) of a lineage tag, `supervised > byol@acdc:25 > supervised@acdc`; of older stores' tags too."""
+    words = [] if lineage in ("", SCRATCH) else lineage.split(" > ")
+    return [_read_hop(word) for word in words]
+
+
+def _read_hop(word: str) -> tuple[str, int | None]:
+    if older := _OLDER.fullmatch(word):
+        return hop_text(older["how"], older["data"]), int(older["epoch"]) if older["epoch"] else None
+    name, colon, epoch = word.rpartition(":")
+    return (name, int(epoch)) if colon and epoch.isdecimal() else (word, None)
+
+
+def read_tag(text: str, target: str) -> str:
+    """The pipeline tag of a fine-tuning on `target`, in today's words; what is no pipeline stays as it is."""
+    words = "+".join(hop for hop, _ in read(text)) if " > " in text or _OLDER.fullmatch(text) else text
+    found = split(text if text in ALIASES else words)
+    return str(of([(hop.how, hop.data, "", hop.decoder) for hop in found.hops], target))

@@ -12,9 +12,9 @@ from sslseg.config.params import Sweep
 
 PAPER_BUDGETS = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)  # [C] ratios .001 … 1 of 1,498 slices
 PAPER_SEEDS = (0, 13, 42, 123, 1111, 77, 62, 91, 7, 5)  # [C] sweeps/grid_search_helper.py
-SIX = ("scratch", "supervised", "byol-natural", "byol-target", "supervised+byol-target",
-       "byol-natural+byol-target")  # fmt: skip
-SEVEN = (*SIX, "phantom-supervised")
+SIX = ("scratch", "supervised", "byol@natural", "byol@target", "supervised+byol@target",
+       "byol@natural+byol@target")  # fmt: skip
+SEVEN = (*SIX, "phantom")
 
 STUDIES: dict[str, dict] = {
     # The whole study of the paper: 6 × 10 × 10 = 600 cells, for a GPU and a network. Three encoders a pipeline,

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 
 from sslseg.config import caches, flags, names, plugins
 from sslseg.config.params import Tune
-from sslseg.plans import searchspace
+from sslseg.plans import pipelines, searchspace
 from sslseg.plans.cells import Cell, parameters_of
 from sslseg.plans.jobs import Graph, Outcome, reason
 from sslseg.stages import finetune, pretrain
@@ -67,10 +67,10 @@ def plans(p: Tune) -> list[Plan]:
 
 def _label(p: Tune, encoder: str) -> str:
     hops = [] if encoder == names.SCRATCH else lineage.of_model(encoder)
-    before = lineage.pipeline(hops, p.dataset)
+    before = lineage.label(lineage.before(hops, p.dataset))
     if p.stage == names.FINETUNE:
         return before
-    own = f"{p.method}-{trials.settings(p, names.PRETRAIN, encoder).dataset}"
+    own = pipelines.hop_text(p.method, trials.settings(p, names.PRETRAIN, encoder).dataset)
     return own if encoder == names.SCRATCH else f"{before}+{own}"
 
 

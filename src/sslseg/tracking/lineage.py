@@ -32,13 +32,12 @@ class Hop:
     epoch: int | None  # of the model that was handed on; None = not kept at the end of an epoch
     sha: str  # sha256 of the weights that were handed on; '' = none yet
     model_id: str = ""
+    decoder: bool = False  # handed on together with the encoder
 
     @property
     def name(self) -> str:
-        """`byol-acdc`: how it learned, and from what."""
-        if not (self.method and self.dataset):
-            return f"{self.method or 'unknown'}-{self.dataset or self.origin or 'unknown'}"
-        return f"{self.method}-{self.dataset}"
+        """`byol@acdc`: how it learned, and from what."""
+        return pipelines.hop_text(self.method, self.dataset or self.origin, self.decoder)
 
 
 def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | None = None) -> list[Hop]:
@@ -102,13 +101,13 @@ def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
 
 
 def text(hops: Sequence[Hop]) -> str:
-    """`supervised-imagenet > byol-acdc@25`; `scratch` without hops."""
-    words = [hop.name if hop.epoch is None else f"{hop.name}@{hop.epoch}" for hop in hops]
+    """`supervised > byol@acdc:25`, 25 being an epoch; `scratch` without hops."""
+    words = [hop.name if hop.epoch is None else f"{hop.name}:{hop.epoch}" for hop in hops]
     return " > ".join(words) or names.SCRATCH
 
 
 def label(hops: Sequence[Hop]) -> str:
-    """`supervised-imagenet+byol-acdc`: what figures show, with the real datasets; `scratch` without hops."""
+    """`supervised+byol@acdc`: the pipeline by the names of its data; `scratch` without hops."""
     return "+".join(hop.name for hop in hops) or names.SCRATCH
 
 
@@ -119,14 +118,15 @@ def before(hops: Sequence[Hop], dataset: str) -> Sequence[Hop]:
 
 
 def pipeline(hops: Sequence[Hop], dataset: str) -> str:
-    """Row of `pipelines.ROWS` that a downstream run on `dataset` belongs to; the lineage's own text if none.
+    """`supervised+byol@target`: the pipeline that a downstream run on `dataset` belongs to, the same on all data.
 
     Args:
         hops: `walk` of the downstream run (which is left out), or of its upstream.
     """
     pretraining = before(hops, dataset)
-    found = pipelines.match([(hop.method, hop.dataset, hop.domain) for hop in pretraining], dataset)
-    return found or text(pretraining)
+    parts = [(hop.method or "unknown", hop.dataset or hop.origin or "unknown", hop.domain, hop.decoder)
+             for hop in pretraining]  # fmt: skip
+    return str(pipelines.of(parts, dataset))
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,7 @@ def argv_of(stage: str, root: Path, place: Place) -> tuple[list[str], str | None
     texts = {
         "finetune": fine | data,
         "pretrain": pre | data,
-        "sweep": data | {"workers": "1", "pipelines": "scratch,byol-target", "budgets": "3", "seeds": "0",
+        "sweep": data | {"workers": "1", "pipelines": "scratch,byol@target", "budgets": "3", "seeds": "0",
                          "finetune": inner(fine), "pretrain": inner(pre), "device": "cpu"},
         "tune": data | {"encoder": "scratch", "finetune": inner(fine), "budget": "3", "trials": "2",
                         "startup": "1", "space": SMALL, "pruner": "none", "device": "cpu"},

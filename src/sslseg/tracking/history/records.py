@@ -15,6 +15,7 @@ import pandas as pd
 
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, ParamError
+from sslseg.plans import pipelines
 from sslseg.tracking.runs import PARENT
 
 POINT_COLUMNS = ["run_id", "key", "step", "timestamp", "value"]  # what every back-end returns for curves
@@ -23,7 +24,6 @@ FIXED = ["run_id", "experiment_id", "name", "stage", "method", "dataset", "pipel
          "parent", "seed", "budget", "unit", "slices", "patients", "subset_sha256", "data_digest",
          "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "transductive", "exposure",
          "device", "start", "end"]  # fmt: skip
-_AT_EPOCH = re.compile(r"@(\d+)$")
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -74,7 +74,7 @@ def _row(r: Record) -> dict[str, Any]:
         "stage": stage,
         "method": tags.get(names.TAG_METHOD, ""),
         "dataset": tags.get(names.TAG_DATASET, ""),
-        "pipeline": tags.get(names.TAG_PIPELINE, ""),
+        "pipeline": pipelines.read_tag(tags.get(names.TAG_PIPELINE, ""), tags.get(names.TAG_DATASET, "")),
         "lineage": lineage,
         "label": label_of(lineage, stage),
         "parent": tags.get(PARENT, ""),
@@ -100,15 +100,15 @@ def _row(r: Record) -> dict[str, Any]:
     }
 
 
-def pretraining_of(lineage: str, stage: str) -> list[str]:
-    """Hops of a lineage tag without the fine-tuning itself; [] for scratch."""
-    hops = [] if lineage in ("", names.SCRATCH) else lineage.split(" > ")
+def pretraining_of(lineage: str, stage: str) -> list[tuple[str, int | None]]:
+    """(hop, epoch) of a lineage tag without the fine-tuning itself; [] for scratch."""
+    hops = pipelines.read(lineage)
     return hops[:-1] if stage == names.FINETUNE else hops
 
 
 def label_of(lineage: str, stage: str) -> str:
-    """`byol-photos+byol-acdc`: the pretraining with the real datasets, from the tag; see `lineage.label`."""
-    return "+".join(_AT_EPOCH.sub("", hop) for hop in pretraining_of(lineage, stage)) or names.SCRATCH
+    """`byol@photos+byol@acdc`: the pretraining by the names of its data, from the tag; see `lineage.label`."""
+    return "+".join(hop for hop, _ in pretraining_of(lineage, stage)) or names.SCRATCH
 
 
 def _encoder_epoch(cfg: Mapping[str, Any], lineage: str, stage: str) -> int | None:
@@ -116,8 +116,7 @@ def _encoder_epoch(cfg: Mapping[str, Any], lineage: str, stage: str) -> int | No
     if (asked := cfg.get(f"{CFG}encoder_epoch")) is not None:
         return asked
     hops = pretraining_of(lineage, stage)
-    found = _AT_EPOCH.search(hops[-1]) if hops else None
-    return int(found[1]) if found else None
+    return hops[-1][1] if hops else None
 
 
 @functools.cache

@@ -215,7 +215,7 @@ def alias_of(text: str) -> str:
 
     The epoch of the last stage is left out: the alias means the pipeline, its newest model.
     """
-    text = re.sub(r"@\d+$", "", text.strip())
+    text = re.sub(r"[:@]\d+$", "", text.strip())
     text = re.sub(r"\s*[+>]\s*", "--", text)
     text = re.sub(r"[^\w-]+", "-", text).strip("-") or "unknown"
     if len(text) > ALIAS:
