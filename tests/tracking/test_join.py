@@ -51,7 +51,7 @@ def pretrain(uri: str, folder: Path, alias: str = ALIAS) -> str:
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
         resolve.log_encoder(run, folder, name=NAME, role="target", method="byol", dataset="photos",
-                            lineage="byol-photos", epoch=1, step=3, alias=alias)  # fmt: skip
+                            lineage="byol@photos", epoch=1, step=3, alias=alias)  # fmt: skip
     return run.id
 
 
@@ -118,7 +118,7 @@ def test_versions_get_free_numbers_and_what_names_them_follows(
 
 def test_two_halves_of_a_study_are_one_study(machine: Machine, tmp_path: Path):
     """Seeds 0 and 1 here, 2 and 3 there, from the same encoders, which are in both archives."""
-    whole = planted_study.make(("scratch", "byol-natural", "byol-target"), (3, 30), seeds=4)
+    whole = planted_study.make(("scratch", "byol@natural", "byol@target"), (3, 30), seeds=4)
     alone = planted_study.runs_of(whole)
     files = []
     for name, seeds in {"one": ("0", "1"), "two": ("2", "3")}.items():
