@@ -98,10 +98,10 @@ def test_knobs_of_every_stage_of_a_kind():
 
 
 def test_a_fine_tuning_starts_from_the_pretraining_seed_of_its_number():
-    found = grid(pipelines=("byol-natural+byol-target", "supervised+byol-target", "supervised", "scratch"),
-                 budgets=(3,), seeds=(0, 1, 2, 3, 7), pretrain_seeds=(0, 5), natural="demo")  # fmt: skip
+    found = grid(pipelines=("byol@photos+byol@demo", "supervised+byol@demo", "supervised", "scratch"),
+                 budgets=(3,), seeds=(0, 1, 2, 3, 7), pretrain_seeds=(0, 5), natural="photos")  # fmt: skip
     for seed, pretraining in {0: 0, 1: 5, 2: 0, 3: 5, 7: 5}.items():
-        tuned = found[f"byol-natural+byol-target/n=3/seed={seed}"]
+        tuned = found[f"byol@photos+byol@demo/n=3/seed={seed}"]
         upstream = found[tuned.upstream]
         first = found[upstream.upstream]
         assert [c.params().seed for c in (upstream, first)] == [pretraining] * 2
@@ -109,29 +109,29 @@ def test_a_fine_tuning_starts_from_the_pretraining_seed_of_its_number():
         assert found[f"supervised/n=3/seed={seed}"].upstream == "supervised"
     names_of = {name for name, cell in found.items() if not cell.pipeline}
     assert names_of == {
-        "supervised", "byol-natural", "byol-natural/pretraining=5", "byol-natural+byol-target",
-        "byol-natural+byol-target/pretraining=5", "supervised+byol-target", "supervised+byol-target/pretraining=5",
+        "supervised", "byol@photos", "byol@photos/pretraining=5", "byol@photos+byol@demo",
+        "byol@photos+byol@demo/pretraining=5", "supervised+byol@demo", "supervised+byol@demo/pretraining=5",
     }  # fmt: skip
-    few = grid(pipelines=("byol-target",), budgets=(3,), seeds=(0, 4), pretrain_seeds=(0, 5))
-    assert set(few) == {"byol-target", "byol-target/n=3/seed=0", "byol-target/n=3/seed=4"}  # 5 is not wanted
-    more = grid(pipelines=("byol-target",), budgets=(3,), seeds=(3, 9), pretrain_seeds=(0, 5))
-    alone = grid(pipelines=("byol-target",), budgets=(3,), seeds=(9,), pretrain_seeds=(0, 5))
-    assert more["byol-target/n=3/seed=9"] == alone["byol-target/n=3/seed=9"]
+    few = grid(pipelines=("byol@demo",), budgets=(3,), seeds=(0, 4), pretrain_seeds=(0, 5))
+    assert set(few) == {"byol@demo", "byol@demo/n=3/seed=0", "byol@demo/n=3/seed=4"}  # 5 is not wanted
+    more = grid(pipelines=("byol@demo",), budgets=(3,), seeds=(3, 9), pretrain_seeds=(0, 5))
+    alone = grid(pipelines=("byol@demo",), budgets=(3,), seeds=(9,), pretrain_seeds=(0, 5))
+    assert more["byol@demo/n=3/seed=9"] == alone["byol@demo/n=3/seed=9"]
 
 
 def test_a_division_of_the_patients_holds_for_every_stage_on_the_target_data():
     folds = ("fold:1/2", "fold:2/2")
-    found = grid(pipelines=("byol-natural+byol-target", "scratch", "phantom-supervised"), budgets=(3,), seeds=(0,),
+    found = grid(pipelines=("byol@photos+byol@acdc", "scratch", "phantom"), budgets=(3,), seeds=(0,),
                  split=folds, natural="photos", dataset="acdc")  # fmt: skip
     for fold in folds:
-        tuned = found[f"byol-natural+byol-target/n=3/seed=0/split={fold}"]
+        tuned = found[f"byol@photos+byol@acdc/n=3/seed=0/split={fold}"]
         specialist = found[tuned.upstream]
-        assert tuned.upstream == f"byol-natural+byol-target/split={fold}"
-        assert specialist.upstream == "byol-natural"  # once for all: it knows no patient
+        assert tuned.upstream == f"byol@photos+byol@acdc/split={fold}"
+        assert specialist.upstream == "byol@photos"  # once for all: it knows no patient
         assert [c.params("0" * 32).split for c in (tuned, specialist)] == [fold] * 2
         assert found[f"scratch/n=3/seed=0/split={fold}"].params().split == fold
-        assert found[f"phantom-supervised/n=3/seed=0/split={fold}"].upstream == "phantom-supervised"
-    assert found["byol-natural"].params().split == found["phantom-supervised"].params().split == "auto"
+        assert found[f"phantom/n=3/seed=0/split={fold}"].upstream == "phantom"
+    assert found["byol@photos"].params().split == found["phantom"].params().split == "auto"
     assert len(found) == 1 + 1 + 2 + 3 * 2
     with pytest.raises(ParamError, match="split: must be one of auto, .*; not 'fold:3'"):
         grid(split=("fold:3",))
