@@ -20,6 +20,7 @@ READERS = {
     "lineage": ["0" * 32],
     "pack": ["0" * 32, "study.tar.gz"],
     "rerun": ["0" * 32],
+    "reuse": ["0" * 32],
 }
 OTHERS = {"splits", "unpack"}  # one reads no store, one fills it
 

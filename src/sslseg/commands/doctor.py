@@ -63,8 +63,6 @@ def run(options: argparse.Namespace) -> None:
 def _resume(run_id: str, fix: bool) -> bool:
     """Give the command of a dead run again, or say so; False when it cannot be, or fails."""
     from sslseg import execute
-    from sslseg.config import flags
-    from sslseg.plans import cells
     from sslseg.tracking import manifest, store
 
     try:
@@ -78,9 +76,7 @@ def _resume(run_id: str, fix: bool) -> bool:
         return True
     run = store.client().get_run(run_id)
     try:
-        params = flags.resolve(
-            flags.from_mapping(cells.parameters_of(stage, method), dict(written["params"]))
-        )
+        params = manifest.params(written)
         place, name = run.info.experiment_id, run.info.run_name
         ended = execute.execute(stage, params, method=method, name=name, experiment_id=place)
     except names.SslsegError as error:

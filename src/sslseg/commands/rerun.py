@@ -29,18 +29,12 @@ def run(options: argparse.Namespace) -> None:
         SslsegError: there is no store, the run has no manifest, or a metric differs.
     """
     from sslseg import execute
-    from sslseg.config import flags
-    from sslseg.plans import cells
     from sslseg.tracking import manifest, store
 
     store.existing()
     written = manifest.read(options.run)
-    texts = dict(written["params"])
-    texts |= {
-        key: getattr(options, key) for key in ("cache", "data_root") if getattr(options, key) is not None
-    }
     stage, method = written["stage"], written["method"] or None
-    params = flags.resolve(flags.from_mapping(cells.parameters_of(stage, method), texts))
+    params = manifest.params(written, cache=options.cache, data_root=options.data_root)
     place = store.ensure_experiment(EXPERIMENT)
     tags = {names.TAG_RERUN_OF: written["run_id"]}
     again = execute.execute(

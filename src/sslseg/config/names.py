@@ -29,6 +29,7 @@ TAG_DATASET = "sslseg.dataset"
 TAG_DATA_DIGEST = "sslseg.data_digest"  # sha256 of the slice store that was read
 TAG_PREPARE_RUN = "sslseg.prepare_run_id"
 TAG_IDENTITY = "sslseg.identity"  # sha256 of what determines the result
+TAG_IDENTITY_MADE = "sslseg.identity_made"  # the one it had before `sslseg reuse`
 TAG_SUBSET = "sslseg.subset_sha256"
 TAG_SUBSET_KIND = "sslseg.subset_kind"
 TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"

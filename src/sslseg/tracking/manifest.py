@@ -23,6 +23,7 @@ from mlflow.exceptions import MlflowException
 from sslseg.config import flags, names, plugins
 from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
+from sslseg.plans import cells
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import references
 from sslseg.tracking.runs import Run
@@ -159,6 +160,19 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
     if content.get("format") != FORMAT:
         raise SslsegError(f"run {run_id}: {FILE} has format {content.get('format')}, wanted {FORMAT}")
     return content
+
+
+def params(written: Mapping[str, Any], **moved: str | None) -> Any:
+    """Resolved parameters of the stage that left a manifest.
+
+    Args:
+        moved: values to take instead, where they are not None.
+
+    Raises:
+        ParamError: the stage has no such knob, or not that value, any more.
+    """
+    texts = written["params"] | {name: text for name, text in moved.items() if text is not None}
+    return flags.resolve(flags.from_mapping(cells.parameters_of(written["stage"], written["method"]), texts))
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
