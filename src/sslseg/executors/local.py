@@ -84,7 +84,7 @@ def _drain(
     running: dict[Future, Job] = {}
     ready: list[Job] = []
     while not graph.done():
-        ready += graph.ready()
+        ready = sorted(ready + graph.ready(), key=graph.urgency)
         for job in _next(ready, list(running.values()), workers, lost):
             ready.remove(job)
             running[_submit(pool, work, job)] = job

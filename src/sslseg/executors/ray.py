@@ -153,7 +153,7 @@ def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
     lost: dict[str, int] = {}
     stillborn = 0
     while not graph.done():
-        ready += graph.ready()
+        ready = sorted(ready + graph.ready(), key=graph.urgency)
         while ready and crew.idle:
             crew.give(ready.pop(0))
         for skipped in graph.unreachable():

@@ -38,6 +38,18 @@ def reason(error: BaseException) -> str:
     return ": ".join(filter(None, [kind, str(error)]))
 
 
+def _chains(cells: list[Cell]) -> dict[str, int]:
+    """Stages of the longest path that begins with each cell, itself included."""
+    upstream = {c.name: c.upstream for c in cells}
+    chains = dict.fromkeys(upstream, 1)
+    for name in upstream:
+        length = 1
+        while above := upstream.get(name):
+            length, name = length + 1, above
+            chains[name] = max(chains.get(name, 1), length)
+    return chains
+
+
 class Graph:
     """Which jobs are waiting, running and ended."""
 
@@ -48,6 +60,11 @@ class Graph:
         self._order = TopologicalSorter({c.name: filter(None, [c.upstream]) for c in cells})
         self._order.prepare()
         self._free: set[str] = set()  # names of jobs whose upstream has ended, well or not
+        self._chains = _chains(cells)
+
+    def urgency(self, job: Job) -> int:
+        """A key to sort free jobs by: the longest chain of stages that waits for its end comes first."""
+        return -self._chains[job.name]
 
     def done(self) -> bool:
         return not self.waiting and not self.running
