@@ -67,7 +67,9 @@ def test_running_jobs_wait_again_after_their_workers_died():
 
 def test_the_longest_chain_that_waits_is_started_first():
     """Eight fine-tunings that nothing waits for, listed before a chain of three: the chain goes first."""
-    graph = chain(*((f"scratch{i}", "") for i in range(8)), ("import", ""), ("pre", "import"), ("fine", "pre"))
+    graph = chain(
+        *((f"scratch{i}", "") for i in range(8)), ("import", ""), ("pre", "import"), ("fine", "pre")
+    )
     order = sorted(graph.ready(), key=graph.urgency)
     assert [job.name for job in order] == ["import", *(f"scratch{i}" for i in range(8))]
     graph.close(Outcome(order[0], "run"))
