@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparison import arms as comparison_arms
-from analysis.comparison import folds, sameness
+from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
 from sslseg.config import names
 from sslseg.config.names import CFG, SslsegError
@@ -91,7 +91,7 @@ def study(
         SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
     """
     every = _downstream(runs, dataset)
-    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=folds.of(every))
+    every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=sameness.folds_of(every))
     every = every.astype({"budget": int, "seed": int})
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
     tuned = usual if len(usual) else found  # found settings alone are compared as they are
@@ -192,7 +192,7 @@ def _missing(
     """
     budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
     there = set(tuned[KEY].itertuples(index=False, name=None))
-    parts = sorted({one for fold in set(tuned["fold"]) for one in folds.siblings(fold)})
+    parts = sorted({one for fold in set(tuned["fold"]) for one in sameness.siblings(fold)})
     gone = {
         f"{arm.label}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else ""): ""
         for arm in arms

@@ -6,7 +6,7 @@ An interval over seeds is about the patients of the test; patients differ more t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.patients import Crossed, crossed
-from sslseg.config.names import TEST_PATIENTS
+from sslseg.config.names import EVALUATED_PATIENTS, TEST_PATIENTS
 
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
@@ -47,8 +47,8 @@ class Difference:
 
 
 def keys(runs: pd.DataFrame) -> list[str]:
-    """Metrics of the store that hold scores of patients."""
-    return sorted(c for c in runs.columns if c.startswith(f"{TEST_PATIENTS}/"))
+    """Metrics of the store that hold scores of patients, of fine-tunings or evaluations."""
+    return sorted(c for c in runs.columns if c.startswith((f"{TEST_PATIENTS}/", f"{EVALUATED_PATIENTS}/")))
 
 
 def metrics(curves: pd.DataFrame) -> list[str]:
@@ -69,10 +69,26 @@ def table(
     Args:
         beside: a pipeline that it will be compared with, which may have several pretrainings, too.
     """
+    runs = study.runs[(study.runs["arm"] == label) & (study.runs["budget"] == budget)]
     units = scope.units(study, *filter(None, (label, beside)))
-    runs = study.runs[(study.runs["arm"] == label) & (study.runs["budget"] == budget)].set_index("run_id")
-    points = curves[(curves["key"] == f"{TEST_PATIENTS}/{metric}") & curves["run_id"].isin(runs.index)]
-    unit = runs["seed"].map(units).reindex(points["run_id"]).to_numpy()
+    return _by_unit(runs, units, curves[curves["key"] == f"{TEST_PATIENTS}/{metric}"])
+
+
+def evaluated(
+    study: Study, curves: pd.DataFrame, label: str, budget: int, metrics: Sequence[str]
+) -> pd.DataFrame:
+    """The same of evaluations in 3D; of several metrics (hd95_mm/LV …) a patient's mean over those it has."""
+    found = study.evaluations
+    runs = found[(found["arm"] == label) & (found["budget"] == budget)]
+    wanted = [f"{EVALUATED_PATIENTS}/{metric}" for metric in metrics]
+    return _by_unit(runs, scope.units(study, label), curves[curves["key"].isin(wanted)])
+
+
+def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: pd.DataFrame) -> pd.DataFrame:
+    """Points of the runs as a table [unit, patient]: several of one unit and patient are averaged."""
+    by_run = runs.set_index("run_id")["seed"].map(units)
+    points = points[points["run_id"].isin(by_run.index)]
+    unit = by_run.reindex(points["run_id"]).to_numpy()
     return points.assign(unit=unit).pivot_table(index="unit", columns="step", values="value", aggfunc="mean")
 
 

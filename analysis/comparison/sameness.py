@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence, Set
 
 import pandas as pd
 
-from analysis.comparison import folds
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
+from sslseg.config.params import FOLD
 from sslseg.plans import searchspace
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
         "probe", "on_bad_file", "tuned"}  # fmt: skip
+SPLIT = f"{CFG}split"
 MARK = f"{CFG}tuned"  # of a run whose settings a search has found: study:trials
 # what a search may vary: at tuned settings pipelines may differ in it, runs of one pipeline may not
 SEARCHED = set(flags.knobs(params.Finetune)) - searchspace.SETTLED
@@ -65,11 +67,7 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     columns = {"data_digest": "data"} | {
         CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in free
     }
-    law = (
-        tuned.assign(**{folds.SPLIT: tuned[folds.SPLIT].map(folds.division)})
-        if folds.SPLIT in tuned
-        else tuned
-    )
+    law = tuned.assign(**{SPLIT: tuned[SPLIT].map(division)}) if SPLIT in tuned else tuned
     found = [
         f"they differ in {name}: {_counts(law[column])}"
         for column, name in columns.items()
@@ -115,3 +113,22 @@ def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         return []
     shown = ", ".join(f"{n:g} (run {run_id})" for run_id, n in steps.sort_values().items())
     return [f"their self-supervised stages on the target data differ in steps: {shown}"]
+
+
+# ---------------------------------------------------------------- folds of a cross-validation
+def folds_of(runs: pd.DataFrame) -> list[str]:
+    """The fold of each run, as it was asked for (fold:2/5); '' of every other division."""
+    splits = runs[SPLIT] if SPLIT in runs else [""] * len(runs)
+    return [text if isinstance(text, str) and re.fullmatch(FOLD, text) else "" for text in splits]
+
+
+def division(split: object) -> object:
+    """What runs of one division have in common: all folds of a cross-validation are one."""
+    found = re.fullmatch(FOLD, split) if isinstance(split, str) else None
+    return f"folds of {found[2]}" if found else split
+
+
+def siblings(fold: str) -> tuple[str, ...]:
+    """All folds of the cross-validation that one is of; of no fold, itself."""
+    found = re.fullmatch(FOLD, fold)
+    return tuple(f"fold:{k}/{found[2]}" for k in range(1, int(found[2]) + 1)) if found else (fold,)

@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from analysis.comparison import patients, sameness, scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
+from analysis.statistics.patients import crossed
 from sslseg.config import names
 from sslseg.config.names import CFG
 
@@ -33,6 +35,8 @@ COLUMNS = [
     "value",
     "low",
     "high",
+    "mean_low",
+    "mean_high",
 ]
 PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
@@ -70,13 +74,17 @@ def _keys(table: pd.DataFrame, pattern: str) -> dict[str, str]:
 
 
 def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
-    """Every measure of every evaluated run, with its interval over patients where it is one logged metric."""
+    """Every measure of every evaluated run, with its interval over patients where it is one logged metric.
+
+    `mean_low` and `mean_high` are those of the mean of a pipeline at a budget, for other seeds and patients, where
+    the evaluations have left a score by patient.
+    """
     found = study.evaluations
     shown = measures(found) if len(found) else ()
-    parts = [_rows(found, measure) for measure in shown]
+    parts = [_with_means(_rows(found, measure), study, curves, measure) for measure in shown]
     table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
-    notes = outputs.face(study, runs) + _notes(study, found)
+    notes = outputs.face(study, runs) + _notes(study, found, table)
     facts = {
         "evaluations": sorted(set(table["evaluation"])),
         "policy": "a missed or invented structure is the worst case",
@@ -103,19 +111,52 @@ def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
     return rows[rows["value"].notna()].sort_values(["arm", "budget", "seed"])
 
 
-def _notes(study: Study, found: pd.DataFrame) -> tuple[str, ...]:
+def _with_means(
+    rows: pd.DataFrame, study: Study, curves: pd.DataFrame | None, measure: Measure
+) -> pd.DataFrame:
+    """The rows with the interval of their pipeline and budget: for other seeds and other patients."""
+    metrics = [key.removeprefix(names.EVALUATED) for key in measure.keys]
+    factor, most = (100, 1.0) if measure.title.startswith("missed") else (1, np.inf)
+    ends = {}
+    for arm, budget in set(zip(rows["arm"], rows["budget"], strict=True)) if curves is not None else ():
+        scores = patients.evaluated(study, curves, arm, budget, metrics)
+        if scores.size:
+            found = crossed(scores.to_numpy(), bounds=(0.0, most)).estimate
+            ends[arm, budget] = (factor * found.low, factor * found.high)
+    pairs = [ends.get(key, (np.nan, np.nan)) for key in zip(rows["arm"], rows["budget"], strict=True)]
+    return rows.assign(mean_low=[low for low, _ in pairs], mean_high=[high for _, high in pairs])
+
+
+def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
     if found.empty:
         return (
             "no compared run has been evaluated: mlflow run . -e evaluate -P sweep=<run ID> -P dataset=…",
         )
-    lines = ["points: runs; line: mean over seeds; bar: 95 % interval over patients of a single seed",
+    lines = ["points: runs; line: mean over seeds", _bars(study, table),
              "a missed structure counts as the worst case and is never left out"]  # fmt: skip
     if left := len(study.runs) - len(found):
         lines.append(f"{outputs.plural(left, 'run')} not evaluated yet")
     differing = [
-        name for name in OPTIONS if found.get(CFG + name, pd.Series(dtype=str)).map(str).nunique() > 1
+        name
+        for name in OPTIONS
+        if found.get(CFG + name, pd.Series(dtype=str)).map(sameness.division).map(str).nunique() > 1
     ]
     return (*lines, *(f"MIXED: the evaluations differ in {name}" for name in differing))
+
+
+def _bars(study: Study, table: pd.DataFrame) -> str:
+    """What the bars are about."""
+    tested = sorted({int(n) for n in table["patients"]})
+    on = f"these {'-'.join(map(str, dict.fromkeys((tested[0], tested[-1]))))} test patients"
+    about = " and ".join(dict.fromkeys(filter(None, (scope.about(study, arm.label) for arm in study.arms))))
+    if table["mean_low"].notna().any():
+        return f"bar: 95 % interval of the mean for other seeds and other patients, from {on}" + (
+            f", {about}" if about else ""
+        )
+    return (
+        f"no interval for other patients: the evaluations left no score of {on} one by one; bar: over the patients "
+        "of a single seed"
+    )
 
 
 def draw(drawn: Drawn) -> Figure:
@@ -153,8 +194,10 @@ def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, .
             means.index * shift, means, arm.marker, color=arm.colour, ls=arm.dashes, ms=4, lw=1.2, label=label
         )
         for budget, group in rows.groupby("budget"):
-            if len(group) == 1 and np.isfinite(group["low"].iloc[0]):
+            ends = group[["mean_low", "mean_high"]].iloc[0]
+            if ends.isna().any() and len(group) == 1:
                 ends = group[["low", "high"]].iloc[0]
+            if ends.notna().all():
                 axis.plot([budget * shift] * 2, ends, color=arm.colour, lw=0.9, alpha=0.5)
     axis.set_ylim(bottom=0)
     budgets = sorted(set(table["budget"]))

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.comparison import exposure
+from analysis.comparison import encoders
 from analysis.comparison.cells import Study
 from analysis.figures import style
 from analysis.statistics.records import plural, to_json
@@ -48,7 +48,7 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:
         lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")
-    return (*lines, *exposure.sentences(runs))
+    return (*lines, *encoders.exposure(runs))
 
 
 def _unequal(runs: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import claims, figures
-from analysis.comparison import cells, decisions, encoders, measures, scores
+from analysis.comparison import cells, decisions, encoders, measures, patients, scores
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS
 from analysis.figures import outputs
@@ -62,7 +62,11 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
     wanted |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
     kept = caches.cache_folder() / "history"
-    return Reading(study, frames.curves(wanted, keys, uri, cache=kept))
+    curves = frames.curves(wanted, {*keys, *patients.keys(study.runs)}, uri, cache=kept)
+    if len(study.evaluations):
+        scored = frames.curves(study.evaluations["run_id"], patients.keys(study.evaluations), uri, cache=kept)
+        curves = pd.concat([curves, scored], ignore_index=True)
+    return Reading(study, curves)
 
 
 def parts(only: Iterable[str]) -> list[str]:

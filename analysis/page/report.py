@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from analysis.claims import Judged
-from analysis.comparison import exposure, sameness, scores
+from analysis.comparison import encoders, sameness, scores
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, Table, interval, worth_of
 from analysis.comparison.encoders import Encoder
@@ -92,7 +92,7 @@ def render(page: Page) -> str:
         worth_of=lambda label: worth_of(page.study, page.decisions, label),
         scores=scores.shown(page.study),
         runs=run_table(page),
-        exposure=exposure.sentences(page.study.runs),
+        exposure=encoders.exposure(page.study.runs),
         settings=settings(page.study),
         experiments=dict(zip(page.study.runs["run_id"], page.study.runs["experiment_id"], strict=True)),
     )

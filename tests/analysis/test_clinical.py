@@ -9,9 +9,10 @@ import pytest
 
 from analysis.comparison import cells
 from analysis.figures import fig4b_clinical
+from analysis.statistics.patients import crossed
 from sslseg.config import names
 from tests.fixtures.planted import Planted
-from tests.fixtures.planted_study import make, runs_of
+from tests.fixtures.planted_study import curves_of, make, runs_of
 
 LV, MISSED = "LV ejection fraction, mean |error|", "missed or invented structures, mean over LV, RV"
 
@@ -52,6 +53,40 @@ def test_values_stand_where_the_scored_run_stands(planted) -> None:
     assert drawn.table.loc[drawn.table["measure"].str.startswith("HD95"), "low"].isna().all()
     assert len(drawn.runs) == 8
     assert sorted(run.run_id for run in scored) == drawn.facts["evaluations"]
+
+
+def test_means_have_an_interval_for_other_seeds_and_patients(planted) -> None:
+    """Planted errors of four patients; HD95 is a patient's mean over the classes that it has."""
+    rng, errors, scored = np.random.default_rng(0), {}, []
+    for run in tuned(planted):
+        own = errors[run.run_id] = rng.uniform(2, 12, 4)
+        points = {"mae/LV_EF": own, "hd95_mm/LV": own + 10, "hd95_mm/RV": [*(own[:3] + 20), np.nan],
+                  "failure_rate/LV": own / 100, "failure_rate/RV": own / 100}  # fmt: skip
+        made = evaluation(run, float(own.mean()))
+        by_patient = {
+            f"{names.EVALUATED_PATIENTS}/{key}": [
+                (i, float(v)) for i, v in enumerate(values) if np.isfinite(v)
+            ]
+            for key, values in points.items()
+        }
+        scored.append(replace(made, metrics={**made.metrics, **by_patient}))
+    study = cells.study(runs_of([*planted, *scored]))
+    drawn = fig4b_clinical.data(study, curves_of([*planted, *scored]))
+    for (measure, arm, budget), rows in drawn.table.groupby(["measure", "arm", "budget"]):
+        own = np.array([errors[run_id] for run_id in rows.sort_values("seed")["run_id"]])
+        expected = {
+            LV: crossed(own), MISSED: crossed(own / 100, bounds=(0, 1)),
+            "HD95, mean over LV, RV": crossed(own + [15.0, 15.0, 15.0, 10.0]),
+        }[measure].estimate  # fmt: skip
+        factor = 100 if measure == MISSED else 1
+        got = rows[["mean_low", "mean_high"]].drop_duplicates()
+        assert len(got) == 1, (measure, arm, budget)
+        assert got.iloc[0].tolist() == pytest.approx([factor * max(expected.low, 0), factor * expected.high])
+    (said,) = (note for note in drawn.notes if note.startswith("bar:"))
+    assert said.startswith(
+        "bar: 95 % interval of the mean for other seeds and other patients, from these 10 test patients"
+    )
+    assert "about this encoder" in said
 
 
 def test_only_the_newest_evaluation_of_one_model_on_test_counts(planted) -> None:
