@@ -33,8 +33,8 @@ def study_of(runs: Iterable[Planted]) -> tuple[Study, object]:
 def made(encoders: int = 1, seeds: int = 6, patients_: int = 4, seed: int = 0) -> tuple[list[Planted], dict]:
     """Scratch and byol-target with planted scores [seed, patient] by (pipeline, budget)."""
     rng = np.random.default_rng(seed)
-    runs, truth = [*planted_study.encoders("byol-target")], {}
-    for pipeline in ("scratch", "byol-target"):
+    runs, truth = [*planted_study.encoders("byol@target")], {}
+    for pipeline in ("scratch", "byol@target"):
         for budget in BUDGETS:
             table = truth[pipeline, budget] = rng.uniform(0.2, 0.8, (seeds, patients_))
             for s in range(seeds):
@@ -54,7 +54,7 @@ def test_a_level_is_crossed_over_the_seeds_and_patients_of_its_runs():
     found = {(one.arm, one.budget): one for one in patients.levels(study, curves)}
     label = label_of(study, False)
     assert len(found) == 4
-    expected = crossed(truth["byol-target", 30], bounds=(0.0, 1.0))
+    expected = crossed(truth["byol@target", 30], bounds=(0.0, 1.0))
     assert found[label, 30].crossed == expected
     assert (expected.seeds, expected.patients) == (6, 4)
     assert found[label, 30].about == "about this encoder"
@@ -67,7 +67,7 @@ def test_a_difference_is_paired_by_seed_and_by_patient():
     study, curves = study_of(runs)
     label = label_of(study, False)
     (at_3, at_30) = patients.differences(study, curves, [(label, "scratch")])
-    expected = crossed(truth["byol-target", 3] - truth["scratch", 3], bounds=(-1.0, 1.0))
+    expected = crossed(truth["byol@target", 3] - truth["scratch", 3], bounds=(-1.0, 1.0))
     assert (at_3.budget, at_30.budget) == BUDGETS
     assert at_3.crossed == expected
     assert at_3.about == f"about this encoder of {label}"
@@ -81,7 +81,7 @@ def test_with_several_encoders_the_pretraining_is_the_unit():
     assert scope.count(study, label) == 3
     assert scope.units(study, label) == {0: 0, 1: 1, 2: 2, 3: 0, 4: 1, 5: 2}
     assert scope.units(study, "scratch") == {s: s for s in range(6)}
-    means = (truth["byol-target", 3][:3] + truth["byol-target", 3][3:]) / 2
+    means = (truth["byol@target", 3][:3] + truth["byol@target", 3][3:]) / 2
     level = next(one for one in patients.levels(study, curves) if (one.arm, one.budget) == (label, 3))
     assert level.crossed.seeds == 3
     assert level.crossed.estimate.high == pytest.approx(crossed(means).estimate.high)
@@ -95,8 +95,8 @@ def test_what_is_about_which_encoder():
     runs = [
         scored(planted_study.finetune(pipeline, 3, s, 0.5), {0: 0.5}, sha)
         for pipeline, shas in {
-            "scratch": ("", "", ""), "byol-target": ("a", "a", "a"), "supervised": ("b", "b", "b"),
-            "supervised+byol-target": ("c", "d", "c"),
+            "scratch": ("", "", ""), "byol@target": ("a", "a", "a"), "supervised": ("b", "b", "b"),
+            "supervised+byol@target": ("c", "d", "c"),
         }.items()
         for s, sha in enumerate(shas)
     ]  # fmt: skip
@@ -126,7 +126,7 @@ def test_folds_join_their_patients_and_a_patient_without_all_seeds_is_left_out()
 
 
 def test_stores_without_scores_of_patients_give_none(tmp_path):
-    study, curves = study_of(planted_study.make(("scratch", "byol-target"), BUDGETS, seeds=3))
+    study, curves = study_of(planted_study.make(("scratch", "byol@target"), BUDGETS, seeds=3))
     assert patients.levels(study, curves) == ()
     assert patients.differences(study, curves, [("scratch", label_of(study, False))]) == ()
     text = patients.write(study, (), tmp_path).read_text()
