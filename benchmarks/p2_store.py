@@ -30,11 +30,11 @@ def by_nibabel(path: Path) -> np.ndarray:
 
 def by_us(path: Path) -> np.ndarray:
     """The same."""
-    from sslseg.data.readers import nifti
+    from sslseg.data.readers import nifti, nifti_header
 
     nifti._decoded.cache_clear()  # a file is kept for the next of its frames
     array, _ = nifti.read_channels(path)
-    return np.ascontiguousarray(array if nifti.count_frames(path) > 1 else array[0], np.int16)
+    return np.ascontiguousarray(array if nifti_header.count_frames(path) > 1 else array[0], np.int16)
 
 
 def check_reading(root: Path) -> None:
@@ -58,9 +58,9 @@ def check_store(root: Path, folder: Path) -> None:
 
 def unpack(path: Path) -> None:
     """The least that any reader does: what zlib or isal takes."""
-    from sslseg.data.readers import nifti
+    from sslseg.data.readers import nifti_header
 
-    with nifti.opened(path) as file:
+    with nifti_header.opened(path) as file:
         file.read()
 
 

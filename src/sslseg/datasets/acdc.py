@@ -75,7 +75,8 @@ def read(source: Source) -> Volume:
     image, spacing = nifti.read_volume(source.image, source.index)
     label = None
     if source.label is not None:
-        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape)
+        grid = nifti.grid(source.image)
+        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, like=grid)
     return Volume(image[None], label, spacing)
 
 

@@ -65,7 +65,8 @@ def read(source: Source) -> Volume:
         )
     label = None
     if source.label is not None:
-        label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:])
+        grid = nifti.grid(source.image) if s.placed else None
+        label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:], like=grid)
     return settings.along(Volume(image, label, spacing), s.axis)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.files import below, same, walk
 from sslseg.data.folders import tables
-from sslseg.data.readers import formats, nifti
+from sslseg.data.readers import formats, nifti, nifti_header
 from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
 
 CLASSES = ("background", "RV", "MYO", "LV")
@@ -67,7 +67,9 @@ def read(source: Source) -> Volume:
     image, spacing = nifti.read_volume(source.image, source.index)
     label = None
     if source.label is not None:
-        label = TO_ACDC[nifti.read_mask(source.label, range(len(CLASSES)), image.shape, source.index)]
+        grid = nifti.grid(source.image)
+        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, source.index, grid)
+        label = TO_ACDC[label]
     return Volume(image[None], label, spacing)
 
 
@@ -85,7 +87,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
 
 
 def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -> list[Source]:
-    frames = nifti.count_frames(image)
+    frames = nifti_header.count_frames(image)
     label = formats.only(formats.stems(image.parent, formats.NIFTI).get(code + MASK, ()))
     hidden = any(p.lower() == "unlabeled" for p in image.relative_to(root).parts)
     if not hidden and label is None:

@@ -22,8 +22,6 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
-
 from sslseg.config.names import DataError
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
@@ -80,11 +78,9 @@ def read(source: Source) -> Volume:
     root = source.root
     told = _dataset(root)
     paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
-    parts = [formats.read(p) for p in paths]
-    if len({(p[0].shape[1:], p[1]) for p in parts}) > 1:
-        raise DataError(f"{source.image}: wanted channels of one shape and spacing, got "
-                        + ", ".join(f"{p[0].shape[1:]} {p[1]}" for p in parts))  # fmt: skip
-    image, spacing = np.concatenate([p[0] for p in parts]), parts[0][1] or _sidecar(source.image)
+    s = settings.settings(root)
+    image, spacing = formats.read_channels(paths, s.placed)
+    spacing = spacing or _sidecar(source.image)
     if len(image) != len(told["channel_names"]):
         raise DataError(
             f"{source.image}: wanted {len(told['channel_names'])} channels, as dataset.json, got {len(image)}"
@@ -93,9 +89,9 @@ def read(source: Source) -> Volume:
     if source.label is not None:
         names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
-        values = formats.read_labels(source.label, image.shape[1:])
+        grid = formats.grid(source.image) if s.placed else None
+        values = formats.read_labels(source.label, image.shape[1:], like=grid)
         label = mask_values.numbered(source.label, values, numbers)
-    s = settings.settings(root)
     return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
 
 

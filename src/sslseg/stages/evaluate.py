@@ -18,6 +18,7 @@ from sslseg.config.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderEr
 from sslseg.config.params import Evaluate
 from sslseg.data import splits
 from sslseg.data.folders import mask_folder
+from sslseg.data.folders.mask_folder import SHOWN, Masks
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
@@ -56,7 +57,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p.model, p, run)
-    predict = _from_model(p, model, about) if model else _from_folder(p, root, about)
+    predict = _from_model(p, model, about) if model else _from_folder(p, module, root, about)
     regions = about.settings.get("regions", {})
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
@@ -156,13 +157,16 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(p: Evaluate, root: Path, about: Description) -> Predictor:
-    masks = Path(p.predictions).expanduser()
-    if not masks.is_dir():
-        raise ParamError(f"predictions: {masks} is no folder")
+def _from_folder(p: Evaluate, module: ModuleType, root: Path, about: Description) -> Predictor:
+    folder = Path(p.predictions).expanduser()
+    if not folder.is_dir():
+        raise ParamError(f"predictions: {folder} is no folder")
+    masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip"), root)
+    if unused := masks.unused():
+        some = ", ".join(str(path) for path in unused[:SHOWN]) + (", …" if len(unused) > SHOWN else "")
+        print(f"warning: {len(unused)} masks in {folder} are of no image of these data: {some}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        path = mask_folder.mask_of(masks, source.image, root)
-        return mask_folder.read(path, source, about, volume.label.shape)
+        return mask_folder.read(masks.of(source.image), source, about, volume.label.shape)
 
     return read

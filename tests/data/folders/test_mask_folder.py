@@ -1,6 +1,7 @@
 """Masks of other tools: found by name, read in every format, turned as the data are sliced."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import pytest
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import mask_folder
+from sslseg.data.folders.mask_folder import Masks
 from sslseg.data.slices.sources import describe
 from sslseg.data.source import Description, Source
 from tests.fixtures import foreign_trees, trees
@@ -17,6 +19,11 @@ from tests.fixtures import foreign_trees, trees
 
 def scan(image: Path, index: int | None = None) -> Source:
     return Source("p", "", 1, "", image, None, index)
+
+
+def masks_of(folder: Path, *images: str) -> Masks:
+    """Masks in `out` of the images, all there are, in `in`."""
+    return Masks(folder / "out", [scan(folder / "in" / image) for image in images], folder / "in")
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,7 @@ def test_masks_are_found_under_the_names_that_tools_give_them(tmp_path, image, m
     for path in (tmp_path / "in" / image, tmp_path / "out" / mask):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = mask_folder.mask_of(tmp_path / "out", tmp_path / "in" / image, tmp_path / "in")
+    found = masks_of(tmp_path, image).of(tmp_path / "in" / image)
     assert found == tmp_path / "out" / mask
 
 
@@ -44,11 +51,11 @@ def test_the_nearest_name_wins_and_none_is_an_error(tmp_path):
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).touch()
     places = {"sub/case_0000.nii.gz": "sub/case.nii.gz", "case_0000.nii.gz": "case_0000.nii.gz"}
+    masks = masks_of(tmp_path, *places)
     for image, mask in places.items():
-        found = mask_folder.mask_of(tmp_path / "out", tmp_path / "in" / image, tmp_path / "in")
-        assert found == tmp_path / "out" / mask
+        assert masks.of(tmp_path / "in" / image) == tmp_path / "out" / mask
     with pytest.raises(DataError, match="case_0001.nii.gz: wanted a mask named as the image"):
-        mask_folder.mask_of(tmp_path / "out", tmp_path / "in" / "case_0001.nii.gz", tmp_path / "in")
+        masks.of(tmp_path / "in" / "case_0001.nii.gz")
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -58,7 +65,7 @@ def test_masks_are_turned_as_the_data_are_sliced(tmp_path, axis):
     module = plugins.load("datasets", "nnunet")
     source, about = module.find(root)[0], describe(module, root)
     label = module.read(source).label
-    path = mask_folder.mask_of(root / "labelsTr", source.image, root)
+    path = Masks(root / "labelsTr", [source], root).of(source.image)
     np.testing.assert_array_equal(mask_folder.read(path, source, about, label.shape), label)
 
 
@@ -85,3 +92,83 @@ def test_a_frame_of_a_cine_and_a_wrong_shape(tmp_path):
         np.testing.assert_array_equal(got, mask[..., t].T)
     with pytest.raises(DataError, match="wanted a mask of the image's shape"):
         mask_folder.read(path, scan(path, 0), about, (3, 5, 7))
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_one_file_is_never_the_mask_of_several_images(tmp_path):
+    """Four patients keep their image under one name: a file of that name at the top is nobody's."""
+    images = [f"p{n}/scan.nii.gz" for n in range(4)]
+    touch(*(tmp_path / "in" / image for image in images), tmp_path / "out" / "scan.nii.gz")
+    masks = masks_of(tmp_path, *images)
+    with pytest.raises(
+        DataError, match=r"scan.nii.gz: wanted a mask of one image, got one that could be of 4: "
+    ) as e:
+        masks.of(tmp_path / "in" / "p0" / "scan.nii.gz")
+    assert "put each mask at its image's place, …/p0/scan.nii.gz" in str(e.value)
+    touch(*(tmp_path / "out" / image for image in images[:3]))
+    masks = masks_of(tmp_path, *images)
+    assert [masks.of(tmp_path / "in" / i) for i in images[:3]] == [tmp_path / "out" / i for i in images[:3]]
+    with pytest.raises(DataError, match="could be of 4"):  # nor is it the last one's
+        masks.of(tmp_path / "in" / images[3])
+
+
+def test_two_images_that_differ_in_their_ending_do_not_share_a_mask(tmp_path):
+    touch(*(tmp_path / "in" / name for name in ("a.png", "a.tif")), tmp_path / "out" / "a.bmp")
+    with pytest.raises(DataError, match="could be of 2"):
+        masks_of(tmp_path, "a.png", "a.tif").of(tmp_path / "in" / "a.png")
+    touch(tmp_path / "out" / "a.png")
+    masks = masks_of(tmp_path, "a.png", "b.tif")
+    assert masks.of(tmp_path / "in" / "a.png") == tmp_path / "out" / "a.png"
+    touch(tmp_path / "out" / "b.png", tmp_path / "out" / "b.bmp", tmp_path / "out" / "c.png")
+    masks = masks_of(tmp_path, "a.png", "b.tif")
+    with pytest.raises(DataError, match=r"wanted one mask of b.tif, got b.bmp and b.png"):
+        masks.of(tmp_path / "in" / "b.tif")
+    assert masks.unused() == [tmp_path / "out" / "c.png"]
+
+
+def test_links_are_known_by_their_own_names(tmp_path):
+    """Images are links into a store, where they have other names; a mask of such a name lies there, too."""
+    touch(tmp_path / "store" / "x.nii.gz", tmp_path / "store" / "y.nii.gz")
+    (tmp_path / "in" / "p1").mkdir(parents=True)
+    (tmp_path / "in" / "p1" / "scan.nii.gz").symlink_to(tmp_path / "store" / "x.nii.gz")
+    (tmp_path / "in" / "p2").symlink_to(tmp_path / "store")
+    touch(*(tmp_path / "out" / name for name in ("x.nii.gz", "p1/scan.nii.gz", "p2/y.nii.gz")))
+    masks = masks_of(tmp_path, "p1/scan.nii.gz", "p2/y.nii.gz")
+    assert masks.of(tmp_path / "in" / "p1" / "scan.nii.gz") == tmp_path / "out" / "p1" / "scan.nii.gz"
+    assert masks.of(tmp_path / "in" / "p2" / "y.nii.gz") == tmp_path / "out" / "p2" / "y.nii.gz"
+    assert masks.unused() == [tmp_path / "out" / "x.nii.gz"]
+
+
+def test_masks_without_the_first_folders_and_in_another_form_of_an_accent(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD"))
+    touch(tmp_path / "out" / "patient1" / "a.nii.gz", tmp_path / "out" / composed)
+    masks = masks_of(tmp_path, "training/patient1/a.nii.gz", f"training/{apart}")
+    assert masks.of(tmp_path / "in" / "training/patient1/a.nii.gz").parent.name == "patient1"
+    assert masks.of(tmp_path / "in" / "training" / apart).name == composed
+    masks = masks_of(tmp_path, "training/patient1/a.nii.gz", "testing/patient1/a.nii.gz")
+    with pytest.raises(DataError, match="could be of 2"):
+        masks.of(tmp_path / "in" / "testing/patient1/a.nii.gz")
+
+
+def test_one_volume_is_no_mask_of_the_frames_of_a_cine(tmp_path):
+    about = Description(("background", "LV"))
+    image = trees.nifti(tmp_path / "x.nii.gz", np.zeros((5, 7, 3, 2), np.int16))
+    path = trees.nifti(tmp_path / "mask.nii.gz", np.ones((5, 7, 3), np.uint8))
+    with pytest.raises(DataError, match=r"mask.nii.gz: wanted a mask for each frame of .*x.nii.gz"):
+        mask_folder.read(path, scan(image, 0), about, (3, 7, 5))
+
+
+def test_masks_of_dicom_series_are_named_as_predict_names_them(tmp_path):
+    root = foreign_trees.dicom(tmp_path / "in", patients=2)
+    sources = plugins.load("datasets", "dicom").find(root)
+    for where in (tmp_path / "out", tmp_path / "out" / "p1"):
+        touch(where / "1.2.1.nii.gz")
+    masks = Masks(tmp_path / "out", sources, root)
+    assert masks.of(sources[1].image) == tmp_path / "out" / "p1" / "1.2.1.nii.gz"
+    with pytest.raises(DataError, match="wanted a mask named as the image"):
+        masks.of(sources[0].image)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
+from sslseg.data.files import walk
 from sslseg.data.readers import dicom_file, dicom_masks, dicom_series
 from sslseg.data.slices import prepare
 from sslseg.datasets import dicom
@@ -138,7 +139,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch) -> None:
 def test_masks_are_no_input_of_predict(tmp_path: Path) -> None:
     images = series(tmp_path, "anna", "1.1")
     seg(tmp_path / "m.dcm", images, drawn(), {1: "a", 2: "b"})
-    (frame,) = dicom_series.volumes(dicom_series.below(tmp_path), lambda file, error: pytest.fail(str(error)))
+    (frame,) = dicom_series.volumes(walk(tmp_path).files, lambda file, error: pytest.fail(str(error)))
     assert set(frame.files) == set(images)
 
 

@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from sslseg.data.readers import nifti
+from sslseg.data.readers import nifti_header
 from sslseg.data.streams import stream
 
 CONTENT = stream(0, "gz").integers(0, 40, 300_000).astype("u1").tobytes()
@@ -13,10 +13,10 @@ CONTENT = stream(0, "gz").integers(0, 40, 300_000).astype("u1").tobytes()
 @pytest.fixture(params=["gzip", "isal"])
 def reader(request, monkeypatch):
     if request.param == "gzip":
-        monkeypatch.setattr(nifti, "igzip", None)
-    elif nifti.igzip is None:
+        monkeypatch.setattr(nifti_header, "igzip", None)
+    elif nifti_header.igzip is None:
         pytest.skip("isal is not installed: pip install -e '.[fast]'")
-    return nifti.opened
+    return nifti_header.opened
 
 
 @pytest.fixture
@@ -46,10 +46,10 @@ def test_damage_is_one_of_the_errors(reader, packed, damage):
     else:
         data = bytearray(b"\x1f\x8b" + bytes(50))
     packed.write_bytes(data)
-    with pytest.raises(nifti.DAMAGED), reader(packed) as file:
+    with pytest.raises(nifti_header.DAMAGED), reader(packed) as file:
         file.read()
 
 
 def test_no_such_file(reader, tmp_path):
-    with pytest.raises(nifti.DAMAGED):
+    with pytest.raises(nifti_header.DAMAGED):
         reader(tmp_path / "none.gz")

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from sslseg.data.readers import nifti, nifti_masks
+from sslseg.data.readers import nifti, nifti_header, nifti_masks
 from tests.fixtures import trees
 from tests.reliability.fuzz.runner import Mutation, Wrong
 
@@ -41,8 +41,8 @@ def _reads(path: Path) -> Callable[[], str]:
         array, spacing = nifti.read_channels(path)
         if not (np.isfinite(array).all() and all(1e-4 < v < 1e3 for v in spacing)):
             raise Wrong(f"voxels or spacing {spacing} that no image has")
-        if nifti.count_frames(path) != len(array):
-            raise Wrong(f"{nifti.count_frames(path)} frames counted, {len(array)} read")
+        if nifti_header.count_frames(path) != len(array):
+            raise Wrong(f"{nifti_header.count_frames(path)} frames counted, {len(array)} read")
         if (nifti_masks.frames(path) or 1) != len(array):
             raise Wrong("masks would be written for another number of frames")
         mask = np.zeros(array.shape if nifti_masks.frames(path) else array.shape[1:], np.uint8)
@@ -66,7 +66,7 @@ def _as_nibabel(path: Path, array: np.ndarray, spacing: tuple[float, ...]) -> st
         same = np.allclose(array, theirs.astype(np.float32), rtol=1e-5, equal_nan=True)
     if not same:
         raise Wrong("other voxels than nibabel's")
-    unit = nifti.MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
+    unit = nifti_header.MM_PER_UNIT.get(image.header.get_xyzt_units()[0], 1.0)
     wanted = [float(z) * unit for z in zooms[:3]][::-1]
     wanted = wanted if len(wanted) == 3 else [1.0 * unit, *wanted]
     if not np.allclose(spacing, wanted, rtol=1e-4):

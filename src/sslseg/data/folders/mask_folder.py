@@ -3,40 +3,134 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from sslseg.config.names import DataError
+<<<<<<< HEAD
 from sslseg.data.folders import mask_values
 from sslseg.data.readers import formats, nifti, nifti_masks, pictures
 from sslseg.data.source import Description, Source
+=======
+from sslseg.data import files
+from sslseg.data.files import same
+from sslseg.data.folders import mask_values
+from sslseg.data.geometry import Grid
+from sslseg.data.readers import dicom_masks, dicom_series, formats, nifti_header, pictures
+from sslseg.data.source import Description, Source, stop
+>>>>>>> 1415e20 (One rule of geometry for every format: headers bring masks and channels onto the image's grid or are refused; a prediction belongs to one image by its place)
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
-ENDINGS = tuple(s for s in formats.SUFFIXES if s not in pictures.LOSSY)
+SHOWN = 4  # images that a message names
+
+Key = tuple[tuple[str, ...], str]  # folders below the root, and a name without its ending
 
 
-def mask_of(masks: Path, image: Path, root: Path) -> Path:
-    """The mask of an image: at its place below the folder, or by its name alone.
+class Masks:
+    """Which file of the folder `masks` is the mask of which image of a dataset.
 
-    It has the image's name, with nnU-Net's channel number or without, and its ending or another one.
-
-    Raises:
-        DataError: there is none. A missing mask is no empty mask.
+    A mask lies at its image's place below the folder, or without the first folders of that place, or without any,
+    as long as no other image of the dataset could mean the same file. It has the image's name (of a DICOM series,
+    its SeriesInstanceUID), with nnU-Net's channel number or without, and its ending or another one. Links are
+    taken by their own names, not by those of what they lead to.
     """
-    image, root = image.resolve(), root.resolve()
-    stem = formats.stem(image.name) or image.name
-    own = image.name.removeprefix(stem)
-    names = [s + e for s in (stem, CHANNEL.sub("", stem)) for e in dict.fromkeys((own, *ENDINGS))]
-    places = [masks / image.relative_to(root).parent] if image.is_relative_to(root) else []
-    for path in (place / name for place in (*places, masks) for name in dict.fromkeys(names)):
-        if path.is_file():
-            return path
-    raise DataError(f"{masks / image.name}: wanted a mask named as the image {image}, there is none")
+
+    def __init__(self, masks: Path, sources: Iterable[Source], root: Path) -> None:
+        """`sources`: all of the dataset, not only those that are to be scored."""
+        self.folder, self.root = masks, root
+        self._images = list(dict.fromkeys(s.image for s in sorted(sources, key=lambda s: s.frame)))
+        self._series = _series_names(self._images)
+        self._files: dict[Key, list[Path]] = defaultdict(list)
+        self._at: dict[Key, list[Path]] = defaultdict(list)  # images whose own place it is
+        self._owners: dict[Key, list[Path]] = defaultdict(list)  # images that could mean it
+        for path in files.below(masks, stop):
+            stem = formats.stem(path.name)
+            if stem is not None and not path.name.lower().endswith(pictures.LOSSY):
+                self._files[(_parts(path.parent, masks), same(stem))].append(path)
+        for image in self._images:
+            for key, own in self._keys(image):
+                self._owners[key].append(image)
+                if own:
+                    self._at[key].append(image)
+
+    def of(self, image: Path) -> Path:
+        """The mask of an image.
+
+        Raises:
+            DataError: there is none, several, or one that could be another image's. A missing mask is no empty
+                mask.
+        """
+        for key, own in self._keys(image):
+            if found := self._files.get(key):
+                if len(owners := (self._at if own else self._owners)[key]) > 1:
+                    raise self._shared(found[0], owners)
+                return _one(found, image)
+        raise DataError(
+            f"{self.folder / image.name}: wanted a mask named as the image {image}, there is none"
+        )
+
+    def unused(self) -> list[Path]:
+        """Masks that are of no image of the dataset."""
+        return sorted(f for key, held in self._files.items() if key not in self._owners for f in held)
+
+    def _keys(self, image: Path) -> Iterator[tuple[Key, bool]]:
+        """Where its mask may lie, the nearest first, and whether that is the image's own place."""
+        stem = self._series.get(image) or formats.stem(image.name) or image.name
+        names = list(dict.fromkeys(same(s) for s in (stem, CHANNEL.sub("", stem))))
+        parts = _parts(image.parent, self.root)
+        for start in range(len(parts) + 1):
+            yield from (((parts[start:], name), start == 0) for name in names)
+
+    def _shared(self, file: Path, owners: Sequence[Path]) -> DataError:
+        shown = ", ".join(str(o) for o in owners[:SHOWN]) + (", …" if len(owners) > SHOWN else "")
+        parts = _parts(owners[0].parent, self.root)
+        wanted = "/".join(("…", *parts, file.name)) if parts else file.name
+        return DataError(
+            f"{file}: wanted a mask of one image, got one that could be of {len(owners)}: {shown}; "
+            f"put each mask at its image's place, {wanted}"
+        )
+
+
+def _parts(folder: Path, root: Path) -> tuple[str, ...]:
+    """Folders from `root` down; () of what lies elsewhere. Compared as written: links are not followed."""
+    return tuple(same(p) for p in folder.relative_to(root).parts) if folder.is_relative_to(root) else ()
+
+
+def _one(found: Sequence[Path], image: Path) -> Path:
+    """The file with the image's own ending, or else the only one."""
+    own = image.name.removeprefix(formats.stem(image.name) or image.name).lower()
+    chosen = [f for f in found if own and f.name.lower().endswith(own)] or found
+    if len(chosen) > 1:
+        names = " and ".join(f.name for f in chosen)
+        raise DataError(f"{chosen[0].parent}: wanted one mask of {image.name}, got {names}")
+    return chosen[0]
+
+
+def _series_names(images: Sequence[Path]) -> dict[Path, str]:
+    """DICOM image -> name of its mask as -e predict writes it."""
+    held: dict[str, list[Path]] = defaultdict(list)
+    for image in images:
+        if formats.stem(image.name) is None:
+            held[dicom_series.uid(image)].append(image)
+    return {
+        image: dicom_series.mask_name(uid, number if len(several) > 1 else None)
+        for uid, several in held.items()
+        for number, image in enumerate(several, 1)
+    }
+
+
+def grid_of(source: Source) -> Grid | None:
+    """Where the voxels of a source's image lie; None of a picture."""
+    if formats.stem(source.image.name) is not None:
+        return formats.grid(source.image)
+    return dicom_series.grid((source.image, *(p for p in source.more if not dicom_masks.described(p))))
 
 
 def read(path: Path, source: Source, about: Description, shape: tuple[int, int, int]) -> np.ndarray:
-    """A mask as the class numbers of `about`, uint8 of `shape`, sliced as `about` says.
+    """A mask as the class numbers of `about`, uint8 of `shape`, on the image's grid and sliced as `about` says.
 
     Its values are class numbers, or those of the dataset's own masks (`classes` of sslseg.json).
 
@@ -44,16 +138,22 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
         shape: of the label as the dataset's reader gives it.
 
     Raises:
-        DataError: a damaged file, another shape than the image's, or a value that is no class.
+        DataError: a damaged file, another shape or grid than the image's, or a value that is no class.
     """
     axis = int(about.settings.get("axis", 0))
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
-    if path.name.endswith(nifti_masks.SUFFIXES):
-        array, _ = nifti.read_volume(path, source.index if nifti_masks.frames(path) is not None else None)
-        if array.shape != native:
-            raise DataError(f"{path}: wanted a mask of the image's shape {native}, got {array.shape}")
-    else:
-        array = formats.read_labels(path, native)
     numbers = {k: k for k in range(len(about.classes))}
     numbers = {int(v): k for k, v in enumerate(about.settings.get("values", ()))} | numbers
+<<<<<<< HEAD
     return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)
+=======
+    like = None if about.settings.get("geometry") == "ignore" else grid_of(source)
+    timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
+    if source.index is not None and not timed:
+        raise DataError(
+            f"{path}: wanted a mask for each frame of {source.image}, one after the other along the fourth axis, got "
+            f"one volume"
+        )
+    array = formats.read_labels(path, native, like=like, index=source.index if timed else None)
+    return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)
+>>>>>>> 1415e20 (One rule of geometry for every format: headers bring masks and channels onto the image's grid or are refused; a prediction belongs to one image by its place)

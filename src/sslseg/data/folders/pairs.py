@@ -118,21 +118,18 @@ def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[f
     if source.index is not None:
         array, spacing = nifti.read_volume(source.image, source.index)
         return array[None], spacing
-    parts = [formats.read(source.root / file) for file in case.images]
-    if len({(image.shape[1:], spacing) for image, spacing in parts}) > 1:
-        got = ", ".join(f"{image.shape[1:]} {spacing}" for image, spacing in parts)
-        raise DataError(f"{source.image}: wanted channels of one shape and spacing, got {got}")
-    image = np.concatenate([image for image, _ in parts])
+    image, spacing = formats.read_channels([source.root / file for file in case.images], s.placed)
     if s.colour == "grey" and len(image) == 3:
         image = np.tensordot(LUMA, image, 1)[None].astype(np.float32)
-    return image, parts[0][1]
+    return image, spacing
 
 
 def _label(source: Source, known: Pairing, case: Case, shape: tuple[int, ...]) -> np.ndarray:
     """The masks of a case as class numbers, uint8 [Z, Y, X]."""
     s, classes = known.settings, known.classes
     paths = [source.root / file for file, _ in case.masks]
-    arrays = [_values(path, shape, source.index, s.threshold is not None) for path in paths]
+    grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
+    arrays = [formats.read_labels(path, shape, soft, grid, source.index) for path in paths]
     if any(name for _, name in case.masks):
         plain = replace(s, classes=(), values=(), also=())
         parts = [mask_values.one(path, a, plain) for path, a in zip(paths, arrays, strict=True)]
@@ -145,12 +142,3 @@ def _label(source: Source, known: Pairing, case: Case, shape: tuple[int, ...]) -
     if source.index is not None and not label.any():
         label[:] = IGNORE  # a frame of a cine whose mask is empty is not annotated
     return label
-
-
-def _values(path: Path, shape: tuple[int, ...], index: int | None, soft: bool) -> np.ndarray:
-    if index is None:
-        return formats.read_labels(path, shape, soft=soft)
-    array, _ = nifti.read_volume(path, index)
-    if array.shape != shape:
-        raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
-    return array

@@ -151,8 +151,8 @@ def _series(files: Iterable[Path], home: Path, output: Path, fault: Fault) -> li
     several = {f.series for f in frames if f.number > 1}
 
     def name(frame: Frame) -> str:
-        number = f"_frame{frame.number:02d}" if frame.series in several else ""
-        return re.sub(r"[^\w.-]", "_", frame.series) + number + ".nii.gz"
+        number = frame.number if frame.series in several else None
+        return dicom_series.mask_name(frame.series, number) + ".nii.gz"
 
     return [
         Scan(DICOM, f.files, output / f.files[0].parent.relative_to(home) / name(f), home) for f in frames
@@ -182,11 +182,7 @@ def volumes(
         array, spacing = dicom_series.read(scan.files)
         yield None, array[None], spacing
         return
-    parts = [formats.read(path) for path in scan.files]
-    if len({(image.shape[1:], spacing) for image, spacing in parts}) > 1:
-        shapes = ", ".join(f"{image.shape[1:]} {spacing}" for image, spacing in parts)
-        raise DataError(f"{first}: wanted channels of one shape and spacing, got {shapes}")
-    image, spacing = np.concatenate([image for image, _ in parts]), parts[0][1]
+    image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed)
     if grey and scan.kind == PICTURE and len(image) == 3:
         image = np.tensordot(LUMA, image, 1)[None].astype(np.float32)
     yield None, image, spacing or _told(scan)

@@ -13,6 +13,7 @@ mask_suffix    end of a mask's name, before the extension: "_mask"
 spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
 frames         "time": the fourth axis of NIfTI files counts time frames, not channels
 axis           volumes are sliced along z (0), y (1) or x (2)
+geometry       "ignore": masks and channels lie voxel by voxel on their image, whatever their headers say
 colour         "keep" the channels of colour pictures, or make them "grey"
 split          how patients are divided by default
 domain, licence
@@ -42,6 +43,7 @@ LATER = (
     "pairs",
     "threshold",
     "frames",
+    "geometry",
 )  # the same, where they are used: folders without keep their law
 MADE = (
     "classes",
@@ -70,10 +72,16 @@ class Settings:
     mask_suffix: str = ""
     spacing: tuple[float, float, float] | None = None
     axis: int = 0
+    geometry: str = ""
     colour: str = "keep"
     split: str = ""
     domain: str = ""
     licence: str = ""
+
+    @property
+    def placed(self) -> bool:
+        """Whether the place of masks and channels in space is believed."""
+        return self.geometry != "ignore"
 
     def numbers(self) -> dict[int, int]:
         """Value in a mask -> class number; 255 of a grey mask is unknown if nothing else is said of it."""
@@ -184,6 +192,8 @@ def _check(path: Path | str, s: Settings) -> None:
         faults.append("mask_suffix: pairs says already which mask is whose, wanted one of them")
     if s.ignore in (*s.values, *(value for value, _ in s.also)):
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
+    if s.geometry not in ("", "ignore"):
+        faults.append(f"geometry: wanted ignore, got {s.geometry!r}")
     if s.colour not in ("keep", "grey"):
         faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
     if not all(keys.HEX.fullmatch(str(c).lower()) for c in s.colours):

@@ -6,6 +6,7 @@ is taken T times, the series is a cine of T frames in the order of InstanceNumbe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below
+from sslseg.data.geometry import Grid
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault
 
@@ -181,14 +183,28 @@ def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) 
     return middle
 
 
+def uid(path: Path) -> str:
+    """SeriesInstanceUID of an image."""
+    header = dicom_file.opened(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
+    return str(dicom_file.value(path, header, "SeriesInstanceUID") or "")
+
+
+def mask_name(series: str, frame: int | None) -> str:
+    """Name of a series' mask, without ending: its SeriesInstanceUID, which names no person.
+
+    Args:
+        frame: from 1, where the series has several.
+    """
+    return re.sub(r"[^\w.-]", "_", series) + ("" if frame is None else f"_frame{frame:02d}")
+
+
 def affine(files: tuple[Path, ...]) -> np.ndarray | None:
     """4 x 4, voxel (x, y, z) of `read`'s volume to mm, right-anterior-superior as NIfTI has it.
 
     The third axis runs from the first slice's place to the last's, so that a tilted gantry is kept.
     None where the files do not say where the slices lie.
     """
-    tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
-    ends = [dicom_file.opened(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]
+    ends = _ends(files)
     placings = [dicom_file.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True)]
     if None in placings:
         return None
@@ -198,3 +214,20 @@ def affine(files: tuple[Path, ...]) -> np.ndarray | None:
     found = np.eye(4)
     found[:3] = np.column_stack([row * x, column * y, step, first])
     return np.diag([-1.0, -1.0, 1.0, 1.0]) @ found  # DICOM counts to the left and to the back
+
+
+def grid(files: tuple[Path, ...]) -> Grid:
+    """Where the voxels of a series lie."""
+    header, place = _ends(files)[0], affine(files)
+    shape = (int(header.Columns), int(header.Rows), len(files))
+    if place is None:
+        z, y, x = 1.0, *dicom_file.spacing(files[0], header)[:2]
+        return Grid(files[0], shape, (x, y, z))
+    steps = np.linalg.norm(place[:3, :3], axis=0)
+    return Grid(files[0], shape, tuple(steps.tolist()), {"header": (place,)})
+
+
+def _ends(files: tuple[Path, ...]) -> list[Any]:
+    """Headers of the first and the last file."""
+    tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
+    return [dicom_file.opened(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data import files
+from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import itk, nifti, pictures
 
 NIFTI = (".nii.gz", ".nii")
@@ -55,22 +56,64 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float] | None]:
     return nifti.read_channels(path) if kind is nifti else itk.read(path)
 
 
-def read_labels(path: Path, shape: tuple[int, ...], soft: bool = False) -> np.ndarray:
-    """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
+def grid(path: Path) -> Grid | None:
+    """Where the voxels of a file lie; None of a picture. Raises DataError when the header is damaged."""
+    kind = _kind(path)
+    return None if kind is pictures else kind.grid(path)
+
+
+def read_channels(
+    paths: Sequence[Path], placed: bool = True
+) -> tuple[np.ndarray, tuple[float, float, float] | None]:
+    """[C, Z, Y, X] of an image whose channels lie in files of their own, and its spacing as `read` has it.
+
+    Args:
+        placed: bring every channel onto the grid of the first; False takes voxel by voxel.
 
     Args:
         soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
 
     Raises:
-        DataError: a damaged file, another shape, several channels or fractions.
+        DataError: a damaged file, or channels of different shape, or of different grids.
     """
-    if _kind(path) is pictures:
+    parts = [read(path) for path in paths]
+    arrays, spacing = [part[0] for part in parts], parts[0][1]
+    if placed and len(paths) > 1:
+        own = grid(paths[0])
+        arrays = [arrays[0], *(onto(a, grid(p), own) for p, a in zip(paths[1:], arrays[1:], strict=True))]
+    if len({array.shape[1:] for array in arrays}) > 1:
+        shapes = ", ".join(str(array.shape[1:]) for array in arrays)
+        raise DataError(f"{paths[0]}: wanted channels of one shape (Z, Y, X), got {shapes}")
+    return np.concatenate(arrays), spacing
+
+
+def read_labels(
+    path: Path,
+    shape: tuple[int, ...],
+    soft: bool = False,
+    like: Grid | None = None,
+    index: int | None = None,
+) -> np.ndarray:
+    """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
+
+    Args:
+        soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
+        like: grid of the image, onto which the mask is brought; None takes voxel by voxel.
+        index: frame of a 4D NIfTI mask.
+
+    Raises:
+        DataError: a damaged file, another shape or grid, several channels or fractions.
+    """
+    kind = _kind(path)
+    if kind is pictures:
         array = pictures.read(path).max(axis=0) if soft else pictures.read_labels(path)
+    elif kind is nifti:
+        array = onto(nifti.read_volume(path, index)[0], like and nifti.grid(path), like)
     else:
-        array, _ = read(path)
+        array, _ = itk.read(path)
         if len(array) != 1:
             raise DataError(f"{path}: wanted a mask of one channel, got {len(array)}")
-        array = array[0]
+        array = onto(array[0], like and itk.grid(path), like)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
     if not soft and array.dtype.kind == "f" and (array != np.rint(array)).any():

@@ -12,6 +12,8 @@ import numpy as np
 from sslseg.config import plugins
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data.files import check, check_start
+from sslseg.data.geometry import Grid, usable
 from sslseg.data.readers.nifti import LARGEST, LONGEST
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -20,6 +22,9 @@ DETACHED = (".raw", ".zraw", ".raw.gz")  # voxels beside a .nhdr or .mhd
 POINTER = re.compile(
     rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M
 )
+ORIGIN = re.compile(rb"^[ \t]*(?:space origin[ \t]*:|(?:Offset|Origin|Position)[ \t]*=)", re.I | re.M)
+UNITS = re.compile(rb"^[ \t]*(?:space )?units[ \t]*:([^\r\n]*)", re.I | re.M)
+MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3, "microns": 1e-3, "millimeter": 1.0, "meter": 1000.0}
 HEADER = 1 << 20  # bytes in which a header ends
 
 
@@ -38,7 +43,8 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         DataError: SimpleITK is not installed, the file is damaged, or not one 2D or 3D image.
     """
     sitk = _package(path)
-    _check_place(path)
+    head = _head(path)
+    _check_place(path, head)
     size = _header(sitk, path).GetSize()
     if not size or max(size) > LONGEST or math.prod(size) > LARGEST:
         raise DataError(f"{path}: wanted an image, got a header of {' x '.join(map(str, size))} voxels")
@@ -54,7 +60,7 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         raise DataError(f"{path}: wanted grey voxels (integer or float), got {array.dtype}")
     array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
     array = array if image.GetDimension() == 3 else array[:, None]
-    spacing = (*image.GetSpacing(), 1.0)[2::-1]
+    spacing = tuple(_unit(path, head) * v for v in (*image.GetSpacing(), 1.0)[2::-1])
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
             array = array.astype(np.float32, copy=False)
@@ -65,17 +71,58 @@ def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     return array, spacing
 
 
-def _check_place(path: Path) -> None:
-    """A header names the file of its voxels: its own or the one beside, which the slice store's digest covers.
+def grid(path: Path) -> Grid:
+    """Where the voxels of a file lie; a header that is silent about their origin says nothing of the place.
 
     Raises:
-        DataError: it names another one; the file is not there.
+        DataError: SimpleITK is not installed, or the header is damaged.
     """
+    header, head = _header(_package(path), path), _head(path)
+    if (flat := header.GetDimension()) not in (2, 3):
+        raise DataError(f"{path}: wanted a 2D or 3D image, got {flat}D {header.GetSize()}")
+    spacing, origin = (*header.GetSpacing(), 1.0)[:3], (*header.GetOrigin(), 0.0)[:3]
+    turned = np.eye(3)
+    turned[:flat, :flat] = np.reshape(header.GetDirection(), (flat, flat))
+    place = np.eye(4)
+    place[:3, :3], place[:3, 3] = turned * spacing, origin
+    unit = _unit(path, head)
+    place = np.diag([-unit, -unit, unit, 1.0]) @ place  # ITK counts to the left and to the back
+    forms = {"header": (place,)} if ORIGIN.search(head) and usable(place) else {}
+    return Grid(path, (*header.GetSize(), 1)[:3], tuple(unit * v for v in spacing), forms)
+
+
+def _head(path: Path) -> bytes:
+    """The text before the voxels. Raises DataError when the file cannot be read."""
+    check(path)
     try:
         with path.open("rb") as file:
             head = re.split(rb"\n\r?\n", file.read(HEADER))[0]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    check_start(path, head)
+    return head
+
+
+def _unit(path: Path, head: bytes) -> float:
+    """mm in the unit of a header's lengths; SimpleITK takes all of them for mm.
+
+    Raises:
+        DataError: a unit that is no length, or different ones.
+    """
+    told = UNITS.search(head)
+    words = {w.decode("utf-8", "replace") for w in re.findall(rb'"([^"]*)"', told[1])} if told else set()
+    words -= {"", "???"}
+    if len(words) > 1 or not words <= set(MM):
+        raise DataError(f"{path}: space units: wanted one of {', '.join(MM)}, got {', '.join(sorted(words))}")
+    return MM[words.pop()] if words else 1.0
+
+
+def _check_place(path: Path, head: bytes) -> None:
+    """A header names the file of its voxels: its own or the one beside, which the slice store's digest covers.
+
+    Raises:
+        DataError: it names another one.
+    """
     named = [m[1].decode("utf-8", "replace") for m in POINTER.finditer(head)][:1]
     own = [path.with_suffix(suffix).name for suffix in DETACHED]
     if named and named[0] not in ("LOCAL", *own):

@@ -1,16 +1,8 @@
-"""NIfTI volumes and masks, read with suspicion.
-
-The header is taken as it stands in the file (nibabel's loader repairs it: a spacing of 0 becomes
-1 mm). Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
-"""
+"""NIfTI volumes and masks, read with suspicion; what their headers say is read in `nifti_header.py`."""
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import io
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -20,14 +12,22 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
+from sslseg.data.geometry import Grid, onto
+from sslseg.data.readers.nifti_header import (
+    HEADERS,
+    PIECE,
+    exactly,
+    grid,
+    header_at,
+    stamp,
+    unpacked,
+    voxel_size,
+)
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
 LARGEST = 2**33  # voxels of one file
-PIECE = 1 << 24  # bytes read at once
 MOST_PACKED = 1032  # deflate makes a byte of at most so many
 SLACK = 1 << 20  # bytes that may follow the voxels
-MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
-HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
 
 
 def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple[float, float, float]]:
@@ -39,7 +39,7 @@ def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple
     Raises:
         DataError: the file is missing, damaged, or not one volume of finite grey values.
     """
-    array, spacing = _decoded(path, *_stamp(path))
+    array, spacing = _decoded(path, *stamp(path))
     if array.ndim == 4:
         if index is None and array.shape[0] > 1:
             raise DataError(f"{path}: wanted one 3D volume, got a 4D file of {array.shape[0]} frames")
@@ -57,30 +57,28 @@ def read_channels(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
     Raises:
         DataError: as `read_volume`.
     """
-    array, spacing = _decoded(path, *_stamp(path))
+    array, spacing = _decoded(path, *stamp(path))
     return np.ascontiguousarray(array if array.ndim == 4 else array[None]), spacing
 
 
-def count_frames(path: Path) -> int:
-    """Frames of a file, from its header alone; a 3D file has one.
-
-    Raises:
-        DataError: the header cannot be read.
-    """
-    with _opened(path) as file:
-        shape = _header(path, _exactly(file, max(HEADERS))).get_data_shape()
-    return shape[3] if len(shape) > 3 else 1
-
-
 def read_mask(
-    path: Path, allowed: Iterable[int], shape: tuple[int, int, int], index: int | None = None
+    path: Path,
+    allowed: Iterable[int],
+    shape: tuple[int, int, int],
+    index: int | None = None,
+    like: Grid | None = None,
 ) -> np.ndarray:
     """Read the mask of an image of `shape` (Z, Y, X), or frame `index` of a 4D mask, as uint8 [Z, Y, X].
 
+    Args:
+        like: grid of the image, onto which the mask is brought.
+
     Raises:
-        DataError: damaged file, another shape than the image's, or a label outside `allowed`.
+        DataError: damaged file, another shape or grid than the image's, or a label outside `allowed`.
     """
     array, _ = read_volume(path, index)
+    if like is not None:
+        array = onto(array, grid(path), like)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
     found, wanted = np.unique(array), sorted(allowed)
@@ -94,9 +92,9 @@ def read_mask(
 @lru_cache(maxsize=1)
 def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
-    with _opened(path) as file:
-        start = _exactly(file, max(HEADERS))
-        header = _header(path, start)
+    with unpacked(path) as file:
+        start = exactly(file, max(HEADERS))
+        header = header_at(path, start)
         shape, voxel, offset, spacing, scaling = _understood(path, header)
         _check_layout(path, shape, voxel)
         count = int(np.prod(shape, dtype=np.int64))
@@ -108,7 +106,7 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
         data, got = _whole(path, file, start, wanted, size * MOST_PACKED)
         if got < wanted:
             raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
-        if len(_exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
+        if len(exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
             raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
     raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
     return _scaled(path, raw, *scaling), spacing
@@ -120,50 +118,9 @@ def _understood(
     """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
     try:
         shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
-        return shape, voxel, offset, _spacing(path, header, len(shape)), header.get_slope_inter()
+        return shape, voxel, offset, voxel_size(path, header, len(shape)), header.get_slope_inter()
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return stat.st_size, stat.st_mtime_ns
-
-
-def _header(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
-    """The header at the start of `data`, as it stands."""
-    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
-    if kind is None or len(data) < kind.sizeof_hdr:
-        raise DataError(f"{path}: wanted a NIfTI file, got something else")
-    try:
-        header = kind.from_fileobj(io.BytesIO(data), check=False)
-        header.get_data_shape()
-    except (HeaderDataError, ValueError, KeyError) as error:
-        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
-    return header
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
-    """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
-    try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-        with opened(path) if packed else path.open("rb") as file:
-            yield file
-    except DAMAGED as error:
-        raise DataError(f"{path}: damaged or truncated file ({error})") from None
-
-
-def _exactly(file: BinaryIO, wanted: int) -> bytearray:
-    """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
-    data = bytearray()
-    while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
-        data += piece
-    return data
 
 
 def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
@@ -187,20 +144,6 @@ def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int)
     return data, got
 
 
-def _first_number(data: bytes | bytearray) -> tuple[int, int]:
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
-
-
-def _spacing(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
-    x, y, z = (float(v) for v in header["pixdim"][1:4])
-    spacing = (abs(z) if axes > 2 else 1.0, abs(y), abs(x))
-    unit = MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)
-    spacing = tuple(v * unit for v in spacing)
-    if not all(1e-4 < v < 1e3 for v in spacing):  # NaN fails too
-        raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {spacing}")
-    return spacing
-
-
 def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:
     if voxel.fields is not None or voxel.kind not in "iuf":
         word = "colour (RGB)" if voxel.fields is not None else str(voxel)
@@ -221,21 +164,3 @@ def _scaled(path: Path, raw: np.ndarray, slope: float | None, intercept: float |
         if not np.isfinite(array).all():
             raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
-
-
-try:
-    from isal import igzip, isal_zlib
-except ImportError:
-    igzip = isal_zlib = None
-
-# what a truncated, damaged or unreadable file raises while it is read
-DAMAGED = (OSError, EOFError, zlib.error, *([isal_zlib.error] if isal_zlib else []))
-
-
-def opened(path: Path) -> BinaryIO:
-    """The unpacked content of a .gz file; its checksum is compared at the end of the content.
-
-    Raises:
-        one of DAMAGED, here or while it is read.
-    """
-    return (igzip or gzip).open(path)

@@ -1,0 +1,160 @@
+"""Where the voxels of two files lie, as their headers say: one rule for every format.
+
+A mask, or a further channel, that is stored mirrored or with its axes in another order, and whose header says
+so, is brought onto the grid of its image. That is exact. Any other difference is refused: voxels would have to
+be made up. Headers are rounded in many ways, so that nearly equal is equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.config.names import DataError
+
+# what headers of one grid are seen to differ by: 32-bit numbers, and lengths rounded to four digits
+SPACING = 1e-3  # share of a voxel's size
+DIRECTION = 1e-3  # of a direction cosine
+PLACE = 0.05  # voxels between the first of both
+REMEDY = "bring it onto the image's grid, or write it again with the image's header"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The grid of one file; axes in the order x, y, z of the file.
+
+    Attributes:
+        spacing: of a voxel, mm.
+        forms: each way in which the header says where the voxels lie: name -> 4 x 4 matrices, voxel to mm
+            (right, anterior, superior). Several matrices of a name are readings of one statement. {} where the
+            header says nothing of it.
+    """
+
+    file: Path
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    forms: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Turn:
+    """How an array goes over into another grid: its axis along each of the others', and which run backwards."""
+
+    axes: tuple[int, int, int] = (0, 1, 2)
+    backwards: tuple[bool, bool, bool] = (False, False, False)
+
+
+def onto(array: np.ndarray, theirs: Grid | None, ours: Grid | None) -> np.ndarray:
+    """Bring `array` […, Z, Y, X] of the file `theirs` onto the grid `ours`, its axes turned and mirrored.
+
+    The shape is the caller's to check. Nothing is done where a file says nothing of its place (None: a picture).
+
+    Raises:
+        DataError: the grids differ otherwise, or the header contradicts itself.
+    """
+    if theirs is None or ours is None or sorted(theirs.shape) != sorted(ours.shape):
+        return array
+    turn = _turn(theirs, ours)
+    unsaid = not theirs.forms and set(theirs.spacing) == {
+        1.0
+    }  # what a file has that was written without a header
+    if not unsaid:
+        _check_spacing(theirs, ours, turn)
+    lead = array.ndim - 3
+    # arrays count z, y, x; grids x, y, z
+    order = [lead + 2 - turn.axes[2 - k] for k in range(3)]
+    turned = array.transpose(*range(lead), *order)
+    backwards = tuple(slice(None, None, -1 if turn.backwards[2 - k] else None) for k in range(3))
+    return np.ascontiguousarray(turned[(..., *backwards)])
+
+
+def _turn(theirs: Grid, ours: Grid) -> Turn:
+    """The one turn that the headers agree on.
+
+    Raises:
+        DataError: there is none, or two statements of a header want different ones.
+    """
+    if not theirs.forms or not ours.forms:
+        return Turn()
+    found = {name: _match(name, theirs, ours) for name in theirs.forms}
+    first, *others = found  # an sform before a qform: it can say more, a qform is often a leftover
+    if found[first] is None:
+        raise DataError(
+            f"{theirs.file}: lies elsewhere than {ours.file}: {_difference(first, theirs, ours)}; {REMEDY}"
+        )
+    if any(found[name] not in (None, found[first]) for name in others):
+        raise DataError(
+            f"{theirs.file}: {first} and {' and '.join(others)} of its header contradict each other: one says that its "
+            f"voxels are mirrored or turned against {ours.file.name}, the other that they are not; {REMEDY}"
+        )
+    return found[first]
+
+
+def _match(name: str, theirs: Grid, ours: Grid) -> Turn | None:
+    names = [name, *(n for n in ours.forms if n != name)]
+    candidates = ((a, b) for n in names for a in theirs.forms[name] for b in ours.forms.get(n, ()))
+    turns = (_exact(a, b, theirs.shape, ours.shape) for a, b in candidates)
+    return next((turn for turn in turns if turn), None)
+
+
+def _exact(
+    a: np.ndarray, b: np.ndarray, theirs: tuple[int, int, int], ours: tuple[int, int, int]
+) -> Turn | None:
+    """The turn that carries the voxels of matrix `a` onto those of `b`; None where there is none."""
+    sizes = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
+    relation = np.linalg.solve(b[:3, :3] / sizes[1], a[:3, :3] / sizes[0])
+    whole = np.rint(relation)
+    axes = np.abs(whole).argmax(axis=1)
+    if (np.abs(relation - whole) > DIRECTION).any() or sorted(axes.tolist()) != [0, 1, 2]:
+        return None
+    backwards = whole[range(3), axes] < 0
+    long = np.array(ours) > 1
+    same = np.abs(sizes[0][axes] / sizes[1] - 1) <= SPACING
+    first = np.linalg.solve(b[:3, :3], a[:3, 3] - b[:3, 3])
+    wanted = np.where(backwards, np.array(ours) - 1, 0)
+    if not same[long].all() or (np.abs(first - wanted) > PLACE).any():
+        return None
+    return Turn(tuple(axes.tolist()), tuple(backwards.tolist()))
+
+
+def _check_spacing(theirs: Grid, ours: Grid, turn: Turn) -> None:
+    got, wanted = np.array(theirs.spacing)[list(turn.axes)], np.array(ours.spacing)
+    long = np.array(ours.shape) > 1
+    if (np.abs(got / wanted - 1) > SPACING)[long].any():
+        raise DataError(
+            f"{theirs.file}: has voxels of {_mm(got)} mm (x, y, z), {ours.file} of {_mm(wanted)} mm; {REMEDY}"
+        )
+
+
+def near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
+    """Whether two voxel sizes are equal but for rounding."""
+    return bool((np.abs(np.array(a) / np.array(b) - 1) <= SPACING).all())
+
+
+def _difference(name: str, theirs: Grid, ours: Grid) -> str:
+    """What of the grids differs, in words; compared are the statements of one name, or else the first."""
+    a = theirs.forms[name][0]
+    b = next(iter(ours.forms.get(name) or next(iter(ours.forms.values()))))
+    sizes = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
+    relation = np.linalg.solve(b[:3, :3] / sizes[1], a[:3, :3] / sizes[0])
+    if (np.abs(relation - np.rint(relation)) > DIRECTION).any():
+        return "its axes are turned by an angle, not a quarter-turn or none"
+    axes = np.abs(relation).argmax(axis=1)
+    if (np.abs(sizes[0][axes] / sizes[1] - 1) > SPACING).any():
+        return f"voxels of {_mm(sizes[0][axes])} mm (x, y, z), not {_mm(sizes[1])} mm"
+    return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm"
+
+
+def _mm(values: np.ndarray) -> str:
+    return " x ".join(f"{v:.7g}" for v in values)
+
+
+def usable(matrix: np.ndarray) -> bool:
+    """Whether a matrix of a header says where voxels lie: finite numbers, three axes that span space."""
+    if not np.isfinite(matrix).all():
+        return False
+    steps = np.linalg.norm(matrix[:3, :3], axis=0)
+    return bool((steps > 0).all() and abs(np.linalg.det(matrix[:3, :3] / steps)) > 1e-3)

@@ -1,0 +1,155 @@
+"""Headers of NIfTI files, as they stand: nibabel's loader repairs them, a spacing of 0 becomes 1 mm.
+
+Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import BinaryIO
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+
+from sslseg.config.names import DataError
+from sslseg.data.files import check, check_start
+from sslseg.data.geometry import Grid, usable
+
+try:
+    from isal import igzip, isal_zlib
+except ImportError:
+    igzip = isal_zlib = None
+
+# what a truncated, damaged or unreadable file raises while it is read
+DAMAGED = (OSError, EOFError, zlib.error, *([isal_zlib.error] if isal_zlib else []))
+
+PIECE = 1 << 24  # bytes read at once
+MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
+SMALLEST, LARGEST_MM = 1e-4, 1e3  # mm, of any voxel
+ODD, PLAUSIBLE = ("meter", "micron"), 20.0  # mm of a pixel where the unit is one that images seldom have
+HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
+
+
+def grid(path: Path) -> Grid:
+    """Where the voxels of a file lie; of a 4D file, those of each frame. Reads the header alone.
+
+    The sform is read as it stands, and also with the voxel size of pixdim in the place of its own: ACDC's says
+    1 mm, and tools that write masks for it mend that.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    return _grid(path, *stamp(path))
+
+
+@lru_cache(maxsize=64)
+def _grid(path: Path, size: int, mtime_ns: int) -> Grid:
+    with unpacked(path) as file:
+        header = header_at(path, exactly(file, max(HEADERS)))
+    shape = header.get_data_shape()
+    spacing = voxel_size(path, header, len(shape))[::-1]
+    unit = np.diag([*[MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)] * 3, 1.0])
+    forms = {}
+    if header["sform_code"] > 0 and usable(sform := unit @ header.get_sform().astype(float)):
+        mended = sform.copy()
+        mended[:3, :3] *= np.array(spacing) / np.linalg.norm(sform[:3, :3], axis=0)
+        forms["sform"] = (sform, mended)
+    with contextlib.suppress(HeaderDataError, ValueError, ArithmeticError), np.errstate(all="ignore"):
+        if header["qform_code"] > 0 and usable(qform := unit @ header.get_qform().astype(float)):
+            forms["qform"] = (qform,)
+    return Grid(path, tuple((*shape, 1, 1, 1)[:3]), spacing, forms)
+
+
+def count_frames(path: Path) -> int:
+    """Frames of a file, from its header alone; a 3D file has one.
+
+    Raises:
+        DataError: the header cannot be read.
+    """
+    with unpacked(path) as file:
+        shape = header_at(path, exactly(file, max(HEADERS))).get_data_shape()
+    return shape[3] if len(shape) > 3 else 1
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """Size and mtime in ns, by which a rewritten file is known."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    return stat.st_size, stat.st_mtime_ns
+
+
+def header_at(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
+    """The header at the start of `data`, as it stands."""
+    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
+    if kind is None or len(data) < kind.sizeof_hdr:
+        raise DataError(f"{path}: wanted a NIfTI file, got something else")
+    try:
+        header = kind.from_fileobj(io.BytesIO(data), check=False)
+        header.get_data_shape()
+    except (HeaderDataError, ValueError, KeyError) as error:
+        raise DataError(f"{path}: damaged NIfTI header ({error})") from None
+    return header
+
+
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
+    check(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(32)
+        check_start(path, start)
+        packed = start[:2] == b"\x1f\x8b"
+        with opened(path) if packed else path.open("rb") as file:
+            yield file
+    except DAMAGED as error:
+        raise DataError(f"{path}: damaged or truncated file ({error})") from None
+
+
+def exactly(file: BinaryIO, wanted: int) -> bytearray:
+    """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
+    data = bytearray()
+    while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
+        data += piece
+    return data
+
+
+def _first_number(data: bytes | bytearray) -> tuple[int, int]:
+    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+
+
+def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
+    """z, y, x in mm.
+
+    Raises:
+        DataError: there is none, or it can only be a mistake about the unit.
+    """
+    x, y, z = (abs(float(v)) for v in header["pixdim"][1:4])
+    unit = header.get_xyzt_units()[0]
+    found = tuple(v * MM_PER_UNIT.get(unit, 1.0) for v in (z if axes > 2 else 1.0, y, x))
+    if not all(SMALLEST < v < LARGEST_MM for v in found):  # NaN fails too
+        raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {found}")
+    if unit in ODD and max(found[1:]) > PLAUSIBLE:
+        raise DataError(
+            f"{path}: its header counts in {unit}s (xyzt_units), so that a pixel of {y:g} x {x:g} would have "
+            f"{found[1]:g} x {found[2]:g} mm; wanted a pixel of at most {PLAUSIBLE:g} mm: is the unit mm?"
+        )
+    return found
+
+
+def opened(path: Path) -> BinaryIO:
+    """The unpacked content of a .gz file; its checksum is compared at the end of the content.
+
+    Raises:
+        one of DAMAGED, here or while it is read.
+    """
+    return (igzip or gzip).open(path)

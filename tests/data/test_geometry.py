@@ -1,0 +1,356 @@
+"""Where voxels lie: what a header says is done where it is exact, refused where it is not, in every reader."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from nibabel.orientations import apply_orientation, inv_ornt_aff
+
+from sslseg.config import plugins
+from sslseg.config.names import DataError
+from sslseg.data.folders import mask_folder, scans
+from sslseg.data.geometry import Grid, onto
+from sslseg.data.readers import formats, nifti
+from sslseg.data.slices.sources import describe
+from sslseg.data.source import Source
+from sslseg.datasets import acdc
+from tests.fixtures import foreign_trees, trees
+
+SHAPE, SPACING = (20, 24, 5), (1.5, 1.25, 8.0)
+NAMES = ("nifti", "nrrd", "metaimage")
+ENDINGS = {"nifti": ".nii.gz", "nrrd": ".nrrd", "metaimage": ".mha"}
+TURNS = [
+    np.column_stack([axes, signs])
+    for axes in itertools.permutations(range(3))
+    for signs in itertools.product((1, -1), repeat=3)
+]  # all 48 ways in which the axes of a file can lie
+
+
+def affine(angle: float = 0.3) -> np.ndarray:
+    """An oblique grid somewhere in a scanner."""
+    c, s = np.cos(angle), np.sin(angle)
+    turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
+    found = np.eye(4)
+    found[:3, :3], found[:3, 3] = turned * SPACING, (-80.5, 33.25, 12.0)
+    return found
+
+
+def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Image and mask [X, Y, Z] without any symmetry."""
+    rng = np.random.default_rng(seed)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2:9, 5:20, 1:4], mask[5:8, 6:9, 2] = 1, 2
+    return rng.integers(0, 500, SHAPE).astype(np.int16), mask
+
+
+def save(path: Path, array: np.ndarray, place: np.ndarray) -> Path:
+    """Write [X, Y, Z] with its voxel-to-mm matrix in the format of the ending; geometry is never recomputed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(formats.NIFTI):
+        nib.save(nib.Nifti1Image(array, place), path)
+        return path
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    image, place = (
+        sitk.GetImageFromArray(np.ascontiguousarray(array.T)),
+        np.diag([-1.0, -1.0, 1.0, 1.0]) @ place,
+    )
+    steps = np.linalg.norm(place[:3, :3], axis=0)
+    image.SetSpacing(steps.tolist())
+    image.SetOrigin(place[:3, 3].tolist())
+    image.SetDirection((place[:3, :3] / steps).ravel().tolist())
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def turned(array: np.ndarray, place: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same voxels at the same places, stored in another order: nibabel's own."""
+    return apply_orientation(array, turn), place @ inv_ornt_aff(turn, array.shape)
+
+
+def grid(path: Path) -> Grid:
+    return formats.grid(path)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("turn", TURNS, ids=lambda t: "".join(f"{'+-'[int(s < 0)]}{int(a)}" for a, s in t))
+def test_every_order_of_the_axes_is_brought_onto_the_image(tmp_path, name, turn):
+    _, mask = scene()
+    image = save(tmp_path / f"image{ENDINGS[name]}", mask, affine())
+    stored = save(tmp_path / f"mask{ENDINGS[name]}", *turned(mask, affine(), turn))
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
+
+
+@pytest.mark.parametrize("one", NAMES)
+@pytest.mark.parametrize("other", NAMES)
+def test_formats_agree_on_what_right_and_left_are(tmp_path, one, other):
+    _, mask = scene()
+    image = save(tmp_path / f"image{ENDINGS[one]}", mask, affine())
+    stored = save(tmp_path / f"mask{ENDINGS[other]}", *turned(mask, affine(), TURNS[21]))
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
+
+
+def moved(**how) -> np.ndarray:
+    """`affine`, changed in one respect."""
+    found = affine(how.get("angle", 0.3))
+    found[:3, :3] *= how.get("scale", 1.0)
+    found[:3, 3] += how.get("shift", 0.0)
+    return found
+
+
+ELSEWHERE = {
+    "its axes are turned by an angle": {"angle": 0.33},
+    "its first voxel lies at": {"shift": 1.5},
+    "half a voxel": {"shift": 0.4},
+    "voxels of": {"scale": 1.01},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_what_is_not_exact_is_refused_and_said(tmp_path, name, what):
+    _, mask = scene()
+    image = save(tmp_path / f"image{ENDINGS[name]}", mask, affine())
+    stored = save(tmp_path / f"mask{ENDINGS[name]}", mask, moved(**ELSEWHERE[what]))
+    words = what if what != "half a voxel" else "its first voxel lies at"
+    with pytest.raises(DataError, match=f"mask{ENDINGS[name]}: lies elsewhere than .*{words}"):
+        formats.read_labels(stored, SHAPE[::-1], like=grid(image))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "how", [{"scale": 1.5000005 / 1.5}, {"scale": 1.0004}, {"shift": 0.003}, {"angle": 0.3002}]
+)
+def test_what_rounding_leaves_is_equal(tmp_path, name, how):
+    _, mask = scene()
+    image = save(tmp_path / f"image{ENDINGS[name]}", mask, affine())
+    stored = save(tmp_path / f"mask{ENDINGS[name]}", mask, moved(**how))
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
+
+
+# ---------------------------------------------------------------- what NIfTI headers say twice
+def written(path: Path, array: np.ndarray, sform=None, qform=None, zooms=None) -> Path:
+    image = nib.Nifti1Image(array, None)
+    image.header.set_zooms(zooms or SPACING)
+    if sform is not None:
+        image.header.set_sform(sform, code=1)
+    if qform is not None:
+        image.header.set_qform(qform, code=1)
+        image.header["pixdim"][1:4] = zooms or SPACING
+    nib.save(nib.Nifti1Image(array, None, image.header), path)
+    return path
+
+
+ONE_MM = np.diag([-1.0, -1.0, 1.0, 1.0])  # ACDC's sform: 1 mm, whatever pixdim says
+TRUE = np.diag([-1.5, -1.25, 8.0, 1.0])  # what ITK makes of it
+
+
+@pytest.mark.parametrize("place", [{"sform": TRUE}, {"sform": TRUE, "qform": TRUE}, {"qform": TRUE}, {}])
+def test_a_mask_of_another_tool_for_an_image_whose_sform_says_1_mm(tmp_path, place):
+    _, mask = scene()
+    image = written(tmp_path / "image.nii.gz", mask, sform=ONE_MM)
+    stored = written(tmp_path / "mask.nii.gz", mask, **place)
+    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+    array, flipped = turned(mask, ONE_MM, TURNS[1])
+    stored = written(tmp_path / "flipped.nii.gz", array, sform=flipped)  # as nibabel mirrors it
+    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+
+
+def test_a_header_that_contradicts_itself_is_refused(tmp_path):
+    _, mask = scene()
+    image = written(tmp_path / "image.nii.gz", mask, sform=TRUE, qform=TRUE)
+    array, flipped = turned(mask, TRUE, TURNS[1])
+    stored = written(tmp_path / "mask.nii.gz", array, sform=flipped, qform=TRUE)
+    with pytest.raises(DataError, match="sform and qform of its header contradict each other"):
+        nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+    other = TRUE + np.array([[0, 0, 0, 3.0], [0] * 4, [0] * 4, [0] * 4])
+    for place in ({"sform": other, "qform": TRUE}, {"sform": TRUE, "zooms": (2.0, 1.25, 8.0)}):
+        stored = written(tmp_path / "mask.nii.gz", mask, **place)
+        with pytest.raises(DataError, match="mask.nii.gz: (lies elsewhere|has voxels of 2 x 1.25 x 8)"):
+            nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+
+
+def test_a_leftover_qform_does_no_harm(tmp_path):
+    """A sheared sform has an orthonormal neighbour as qform: beside a tilted gantry's image it is another grid."""
+    _, mask = scene()
+    sheared = TRUE.copy()
+    sheared[1, 2] = 2.0
+    image = written(tmp_path / "image.nii.gz", mask, sform=sheared)
+    stored = written(tmp_path / "mask.nii.gz", mask, sform=sheared, qform=TRUE)
+    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+
+
+def test_a_file_that_says_nothing_lies_on_its_image(tmp_path):
+    _, mask = scene()
+    image = save(tmp_path / "image.nii.gz", mask, affine())
+    nib.save(nib.Nifti1Image(mask, None), tmp_path / "mask.nii.gz")
+    np.testing.assert_array_equal(
+        nifti.read_mask(tmp_path / "mask.nii.gz", range(3), SHAPE[::-1], like=grid(image)), mask.T
+    )
+    stored = save(tmp_path / "unit.nii.gz", mask, np.eye(4))  # nibabel's eye(4) is a statement
+    with pytest.raises(DataError, match="unit.nii.gz: lies elsewhere"):
+        nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+    np.testing.assert_array_equal(onto(mask.T, None, grid(image)), mask.T)
+
+
+# ---------------------------------------------------------------- every reader
+def _mirror(path: Path) -> None:
+    """Store a file mirrored along x and y, and say so in its header."""
+    image = nib.load(path)
+    array = np.asarray(image.dataobj)
+    flipped = image.header.get_sform() @ inv_ornt_aff(TURNS[6], array.shape[:3])
+    header = image.header.copy()
+    header.set_sform(flipped, code=2)
+    nib.save(nib.Nifti1Image(array[::-1, ::-1], None, header), path)
+
+
+def _shift(path: Path) -> None:
+    image = nib.load(path)
+    header, place = image.header.copy(), image.header.get_sform()
+    place[0, 3] += 3
+    header.set_sform(place, code=2)
+    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, header), path)
+
+
+def _pictured(root: Path) -> Path:
+    for n in range(4):
+        image, mask = foreign_trees.scene(n, classes=2)
+        trees.nifti(root / f"c{n}.nii.gz", image)
+        trees.nifti(root / f"c{n}_mask.nii.gz", mask)
+    return root
+
+
+READERS = {
+    "acdc": (trees.acdc, "patient001/patient001_frame01_gt.nii.gz"),
+    "mnms": (foreign_trees.mnms, "OpenDataset/Training/Labeled/A0B0C0/A0B0C0_sa_gt.nii.gz"),
+    "decathlon": (foreign_trees.decathlon, "labelsTr/brain_000.nii.gz"),
+    "nnunet": (lambda root: foreign_trees.nnunet(root, channels=2), "labelsTr/case0.nii.gz"),
+    "nnunet channel": (lambda root: foreign_trees.nnunet(root, channels=2), "imagesTr/case0_0001.nii.gz"),
+    "images": (_pictured, "c0_mask.nii.gz"),
+}
+
+
+def _of(sources: list[Source], file: Path) -> Source:
+    return next(s for s in sources if file in (s.image, s.label, *s.more))
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_every_dataset_follows_the_one_rule(tmp_path, name):
+    make, place = READERS[name]
+    module, root = plugins.load("datasets", name.split()[0]), make(tmp_path / "raw")
+
+    file = root / place
+
+    def read():
+        return module.read(_of(module.find(root), file))
+
+    wanted = read()
+    _mirror(file)
+    got = read()
+    np.testing.assert_array_equal(got.image, wanted.image)
+    np.testing.assert_array_equal(got.label, wanted.label)
+    _shift(file)
+    with pytest.raises(DataError, match=f"{file.name}: lies elsewhere than "):
+        read()
+    if hasattr(module, "describe") and name != "mnms":  # those that read sslseg.json
+        (root / "sslseg.json").write_text(json.dumps({"geometry": "ignore"}))
+        assert read().image.shape == wanted.image.shape
+
+
+@pytest.mark.parametrize("name", ["acdc", "mnms", "nnunet", "decathlon"])
+def test_masks_to_be_scored_follow_it_too(tmp_path, name):
+    make, place = READERS[name]
+    module, root = plugins.load("datasets", name), make(tmp_path / "raw")
+    source, about = _of(module.find(root), root / place), describe(module, root)
+    file = tmp_path / "pred" / "mask.nii.gz"
+    file.parent.mkdir()
+    file.write_bytes((root / place).read_bytes())
+    label = module.read(source).label
+    if name == "mnms":  # its files count otherwise
+        image = nib.load(file)
+        nib.save(nib.Nifti1Image(mnms_numbers(np.asarray(image.dataobj)), None, image.header), file)
+    np.testing.assert_array_equal(mask_folder.read(file, source, about, label.shape), label)
+    _mirror(file)
+    np.testing.assert_array_equal(mask_folder.read(file, source, about, label.shape), label)
+    _shift(file)
+    with pytest.raises(DataError, match="lies elsewhere than"):
+        mask_folder.read(file, source, about, label.shape)
+
+
+def mnms_numbers(array: np.ndarray) -> np.ndarray:
+    return np.array([0, 3, 2, 1], np.uint8)[array]
+
+
+def test_masks_of_a_series_are_compared_with_its_place_in_the_scanner(tmp_path):
+    root = foreign_trees.dicom(tmp_path / "in", patients=1)
+    module = plugins.load("datasets", "dicom")
+    (source,) = module.find(root)
+    like = mask_folder.grid_of(source)
+    array = np.arange(24 * 20 * 3).reshape(20, 24, 3).astype(np.int16) % 7
+    stored = save(tmp_path / "a.nii.gz", *turned(array, like.forms["header"][0], TURNS[13]))
+    np.testing.assert_array_equal(formats.read_labels(stored, (3, 24, 20), like=like), array.T)
+
+
+def test_channels_of_an_image_to_be_segmented(tmp_path):
+    image, other = scene(0)[0], scene(1)[0]
+    first = save(tmp_path / "in" / "c_0000.nii.gz", image, affine())
+    second = save(tmp_path / "in" / "c_0001.nii.gz", *turned(other, affine(), TURNS[7]))
+    (scan,) = scans.find(tmp_path / "in", tmp_path / "out", channels=2)
+    ((_, got, _),) = scans.volumes(scan, 2)
+    np.testing.assert_array_equal(got, np.stack([image.T, other.T]))
+    save(second, other, moved(scale=1.5000005 / 1.5))
+    ((_, got, _),) = scans.volumes(scan, 2)
+    np.testing.assert_array_equal(got, np.stack([image.T, other.T]))
+    save(second, other, moved(shift=4.0))
+    with pytest.raises(DataError, match=r"c_0001.nii.gz: lies elsewhere than .*c_0000.nii.gz"):
+        list(scans.volumes(scan, 2))
+    assert first.is_file()
+
+
+# ---------------------------------------------------------------- units
+def test_a_unit_that_cannot_be_meant_is_refused(tmp_path):
+    image = nib.Nifti1Image(np.zeros((8, 8, 2), np.int16), np.diag([0.3, 0.3, 0.3, 1.0]))
+    image.header.set_xyzt_units("meter")
+    nib.save(image, tmp_path / "a.nii.gz")
+    with pytest.raises(DataError, match=r"a.nii.gz: its header counts in meters .* 300 x 300 mm"):
+        nifti.read_volume(tmp_path / "a.nii.gz")
+    image.header.set_zooms((0.0015, 0.0015, 0.008))
+    nib.save(image, tmp_path / "a.nii.gz")
+    assert nifti.read_volume(tmp_path / "a.nii.gz")[1] == pytest.approx((8.0, 1.5, 1.5))
+
+
+def test_the_unit_of_an_nrrd_file(tmp_path):
+    path = save(tmp_path / "a.nrrd", scene()[0], TRUE)
+    data = path.read_bytes()
+    for unit, factor in (("mm", 1.0), ("cm", 10.0), ("um", 1e-3)):
+        path.write_bytes(
+            data.replace(b"\nkinds:", f'\nspace units: "{unit}" "{unit}" "{unit}"\nkinds:'.encode())
+        )
+        assert formats.read(path)[1] == pytest.approx(tuple(factor * v for v in SPACING[::-1]))
+    path.write_bytes(data.replace(b"\nkinds:", b'\nspace units: "s" "s" "s"\nkinds:'))
+    with pytest.raises(DataError, match=r"a.nrrd: space units: wanted one of mm, .* got s"):
+        formats.read(path)
+
+
+# ---------------------------------------------------------------- no false alarm on real data
+@pytest.mark.skipif(not trees.REAL_ACDC.is_dir(), reason=f"no real ACDC set at {trees.REAL_ACDC}")
+def test_no_false_alarm_on_the_real_acdc_set():
+    """All 200 masks of the training set lie on their images as they are; none is turned, none refused."""
+    checked = 0
+    for source in acdc.find(trees.REAL_ACDC):
+        if source.label is None:
+            continue
+        shape = nifti.grid(source.image).shape
+        numbered = np.arange(np.prod(shape)).reshape(shape[::-1])
+        got = onto(numbered, nifti.grid(source.label), nifti.grid(source.image))
+        assert np.array_equal(got, numbered), source.label
+        checked += 1
+    assert checked == 200
+
+
+def test_source_of_a_picture_has_no_grid(tmp_path):
+    assert mask_folder.grid_of(Source("p", "", 1, "", tmp_path / "a.png", None, None)) is None
