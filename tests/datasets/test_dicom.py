@@ -21,7 +21,7 @@ PLANE = np.arange(20, dtype=np.uint16).reshape(4, 5)
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.dcm").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(DataError, match=r"pip install 'sslseg\[dicom\]'"):
+    with pytest.raises(DataError, match=r"pip install -e '.\[dicom\]'"):
         dicom.find(tmp_path)
 
 

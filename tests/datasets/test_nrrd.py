@@ -17,7 +17,7 @@ from tests.fixtures import foreign_trees
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     (tmp_path / "a.mha").write_bytes(b"x")
     monkeypatch.setitem(sys.modules, "SimpleITK", None)
-    with pytest.raises(DataError, match=r"pip install 'sslseg\[itk\]'"):
+    with pytest.raises(DataError, match=r"pip install -e '.\[itk\]'"):
         nrrd.read(nrrd.find(tmp_path)[0])
 
 

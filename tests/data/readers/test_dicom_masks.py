@@ -132,7 +132,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, monkeypatch) -> None:
     seg(tmp_path / "in" / "g.dcm", images, drawn(), {1: "a", 2: "b"})
     (source,) = dicom.find(tmp_path / "in")
     monkeypatch.setitem(sys.modules, "highdicom", None)
-    with pytest.raises(DataError, match=r"g.dcm: wanted highdicom .*pip install 'sslseg\[dicom\]'"):
+    with pytest.raises(DataError, match=r"g.dcm: wanted highdicom .*pip install -e '.\[dicom\]'"):
         dicom.read(source)
 
 

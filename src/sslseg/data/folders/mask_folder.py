@@ -10,18 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-<<<<<<< HEAD
-from sslseg.data.folders import mask_values
-from sslseg.data.readers import formats, nifti, nifti_masks, pictures
-from sslseg.data.source import Description, Source
-=======
 from sslseg.data import files
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values
 from sslseg.data.geometry import Grid
 from sslseg.data.readers import dicom_masks, dicom_series, formats, nifti_header, pictures
 from sslseg.data.source import Description, Source, stop
->>>>>>> 1415e20 (One rule of geometry for every format: headers bring masks and channels onto the image's grid or are refused; a prediction belongs to one image by its place)
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
 SHOWN = 4  # images that a message names
@@ -144,9 +138,6 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
     numbers = {k: k for k in range(len(about.classes))}
     numbers = {int(v): k for k, v in enumerate(about.settings.get("values", ()))} | numbers
-<<<<<<< HEAD
-    return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)
-=======
     like = None if about.settings.get("geometry") == "ignore" else grid_of(source)
     timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
     if source.index is not None and not timed:
@@ -156,4 +147,3 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
         )
     array = formats.read_labels(path, native, like=like, index=source.index if timed else None)
     return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)
->>>>>>> 1415e20 (One rule of geometry for every format: headers bring masks and channels onto the image's grid or are refused; a prediction belongs to one image by its place)

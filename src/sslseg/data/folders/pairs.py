@@ -13,7 +13,7 @@ from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
-from sslseg.data.readers import formats, itk, nifti
+from sslseg.data.readers import formats, itk, nifti, nifti_header
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume
 
 TIME = "time"  # of the key `frames`
@@ -39,7 +39,9 @@ def flat(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "") 
         beside = [p for path in (image, label, *files) if path for p in itk.beside(path)]
         phase, visit = case.held.get("phase", "").upper(), case.held.get("visit") or case.held.get("view", "")
         try:
-            count = nifti.count_frames(image) if known.settings.frames == TIME and _is_nifti(image) else 1
+            count = (
+                nifti_header.count_frames(image) if known.settings.frames == TIME and _is_nifti(image) else 1
+            )
         except DataError as error:
             fault(image, error)
             continue
