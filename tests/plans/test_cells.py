@@ -119,6 +119,23 @@ def test_a_fine_tuning_starts_from_the_pretraining_seed_of_its_number():
     assert more["byol@demo/n=3/seed=9"] == alone["byol@demo/n=3/seed=9"]
 
 
+def test_a_cell_knows_the_pipeline_that_was_asked_for():
+    found = grid(pipelines=("byol@natural+byol@target", "supervised"), budgets=(3,), seeds=(0,), natural="images",
+                 dataset="acdc")  # fmt: skip
+    assert {name: cell.row for name, cell in found.items()} == {
+        "byol@images": "byol@natural",
+        "byol@images+byol@acdc": "byol@natural+byol@target",
+        "byol@images+byol@acdc/n=3/seed=0": "byol@natural+byol@target",
+        "supervised": "supervised",
+        "supervised/n=3/seed=0": "supervised",
+    }
+    with pytest.raises(ParamError, match="natural and dataset are both images"):
+        grid(pipelines=("byol@natural",), natural="images", dataset="images")
+    assert grid(
+        pipelines=("supervised", "byol@target"), natural="images", dataset="images"
+    )  # no natural images wanted
+
+
 def test_a_division_of_the_patients_holds_for_every_stage_on_the_target_data():
     folds = ("fold:1/2", "fold:2/2")
     found = grid(pipelines=("byol@photos+byol@acdc", "scratch", "phantom"), budgets=(3,), seeds=(0,),

@@ -57,6 +57,20 @@ def test_hierarchical_pipeline_from_its_run_ids(stage: Stage, store: str):
     assert aliased.run_id == byol.id
 
 
+def test_a_folder_that_a_sweep_was_told_to_be_natural_is(stage: Stage):
+    """natural=images: the folder says "medical", as any folder does; one that says what it shows is believed."""
+    for domain, wanted in (("medical", "byol@natural"), ("", "byol@natural"), ("cardiac-mri", "byol@images")):
+        encoder = stage("pretrain", "byol", "images", domain)
+        by_hand = stage("finetune", "", "acdc", "cardiac-mri", encoder)
+        assert lineage.pipeline(lineage.walk(by_hand.id), "acdc") == "byol@images"
+        encoder.tag(names.TAG_ROW, "byol@natural")
+        assert lineage.pipeline(lineage.walk(by_hand.id), "acdc") == wanted
+        assert lineage.label(lineage.before(lineage.walk(by_hand.id), "acdc")) == "byol@images"
+        above = stage("pretrain", "byol", "acdc", "cardiac-mri", encoder)
+        above.tag(names.TAG_ROW, "byol@natural+byol@target")
+        assert lineage.pipeline(lineage.walk(above.id), "acdc") == f"{wanted}+byol@target"
+
+
 @pytest.mark.parametrize(
     ("chain", "row"),
     [

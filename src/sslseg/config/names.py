@@ -54,6 +54,7 @@ TAG_SAME_WEIGHTS = "sslseg.same_weights_as"  # of an import: the run of this sto
 TAG_APART = "sslseg.apart"  # from what the encoder was trained on: how, or "no", or "unknown"
 TAG_DEVICE = "sslseg.device"  # what the tensors lived on
 TAG_CELL = "sslseg.cell"  # name of the cell of a sweep
+TAG_ROW = "sslseg.row"  # of a cell, too: the pipeline as its sweep was asked for it, in the words target and natural
 TAG_TRIAL_STATE = "sslseg.trial_state"  # why a trial was not carried to its end
 TAG_RERUN_OF = "sslseg.rerun_of"
 TAG_RESUMED_AT = "sslseg.resumed_at_step"
@@ -112,6 +113,7 @@ CONFIG_FILE = "config.json"
 CARD_FILE = "card.md"
 EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, have seen
 
+VAGUE = "medical"  # the domain of a folder of any kind: says too little to differ from any other but the natural one
 SCRATCH = "scratch"  # the one value of `encoder` that means "random weights, on purpose"
 CFG = "cfg."  # resolved parameters are logged under this prefix
 

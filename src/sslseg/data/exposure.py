@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config import plugins
-from sslseg.config.names import EXPOSURE_FILE, EncoderError
-from sslseg.data import outside
+from sslseg.config.names import EXPOSURE_FILE, VAGUE, EncoderError
 from sslseg.data.slices.slice_store import Slices
 
 FORMAT = 1
@@ -78,9 +77,7 @@ def covers(words: str, dataset: str) -> bool:
     The name of a format (images, nnunet …) is a dataset only where it stands alone.
     """
     found = [word.rstrip("0123456789") for word in re.findall(r"[a-z0-9]+", words.lower().replace("&", "n"))]
-    generic = (
-        dataset in plugins.names("datasets") and plugins.load("datasets", dataset).DOMAIN == outside.VAGUE
-    )
+    generic = dataset in plugins.names("datasets") and plugins.load("datasets", dataset).DOMAIN == VAGUE
     return found == [dataset] or (dataset in found and not generic)
 
 

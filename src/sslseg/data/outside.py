@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sslseg.config.names import VAGUE
 from sslseg.data.slices.encode import percentiles
 from sslseg.data.slices.slice_store import Slices
 
@@ -14,7 +15,6 @@ from sslseg.data.slices.slice_store import Slices
 # volumes are all alike
 SHARE_OF_RANGE, SHARE_OF_VALUE = 0.1, 0.05
 PIXEL_FACTOR = 1.5  # [H] pixels, as the network sees them, that differ by more are far apart
-VAGUE = "medical"  # says too little to differ from any other domain but the natural one
 SHAPE = ("slices", "native_height", "native_width")
 
 

@@ -25,6 +25,9 @@ class Cell:
     method: str = ""
     upstream: str = ""  # name of the upstream cell; '' = none
     pipeline: str = ""  # that a fine-tuning belongs to; '' for shared upstream stages
+    row: str = (
+        ""  # the pipeline up to here as the sweep was asked for it: byol@natural, where this is byol@images
+    )
 
     def params(
         self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
@@ -82,14 +85,14 @@ def cells(p: params.Sweep) -> list[Cell]:
     found: dict[str, Cell] = {}
     for part in _parts(p):
         for text in part.pipelines:
-            pipeline, upstream = named(part, text), ""
+            asked, pipeline, upstream = pipelines.parse(text), named(part, text), ""
             for i, hop in enumerate(pipeline.hops):
                 name = str(Pipeline((*pipeline.hops[:i], replace(hop, decoder=False))))
                 cell = _upstream_cell(part, hop, name, upstream)
-                found.setdefault(cell.name, cell)
+                found.setdefault(cell.name, replace(cell, row=str(Pipeline(asked.hops[: i + 1]))))
                 upstream = cell.name
             for cell in _finetunes(part, pipeline, upstream):
-                found[cell.name] = cell
+                found[cell.name] = replace(cell, row=str(asked))
     return list(found.values())
 
 
@@ -117,10 +120,18 @@ def named(p: params.Sweep, text: str) -> Pipeline:
     """The pipeline that a sentence means in this sweep, by the names of the data.
 
     Raises:
-        ParamError: it means none, or wants ImageNet weights of a method that no source is given for.
+        ParamError: it means none, or wants ImageNet weights of a method that no source is given for; or natural
+            images and target data are of one name.
     """
     imported = [BYOL] if p.byol_imagenet else []
-    found = pipelines.parse(text).named(p.dataset, p.natural, imported)
+    asked = pipelines.parse(text)
+    found = asked.named(p.dataset, p.natural, imported)
+    mixed = any(hop.data == pipelines.NATURAL for hop in asked.hops) and p.natural == p.dataset
+    if mixed and any(hop.data == p.natural for hop in found.hops):
+        raise ParamError(
+            f"pipelines: {text}: natural and dataset are both {p.natural}, and runs on one could not be told from runs "
+            "on the other; name another natural="
+        )
     for hop in found.hops:
         if hop.stage == names.IMPORT and hop.how not in (pipelines.SUPERVISED, *imported):
             raise ParamError(f"pipelines: {text}: ImageNet weights of {hop.how} are not known; {SOURCE}")

@@ -18,7 +18,7 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.intake import likeness
-from sslseg.tracking import session
+from sslseg.tracking import session, store
 from sslseg.tracking.history import frames
 from sslseg.training import devices
 
@@ -89,9 +89,14 @@ def work(job: Job) -> str:
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
     p = _params(cell, job.upstream_run_id, context)
     found = session.find(sslseg_execute.stage_module(cell.stage).identify(p))
+    tags = {names.TAG_CELL: cell.name, names.TAG_ROW: cell.row}
+    if (
+        found and cell.stage == names.PRETRAIN
+    ):  # it may have been started by hand, where nobody called its data natural
+        store.client(context["uri"]).set_tag(found, names.TAG_ROW, cell.row)
     return found or sslseg_execute.execute(
         cell.stage, p, method=cell.method, name=cell.name, parent_run_id=context["parent"],
-        experiment_id=context["experiment"], tags={names.TAG_CELL: cell.name},
+        experiment_id=context["experiment"], tags={key: text for key, text in tags.items() if text},
     )  # fmt: skip
 
 

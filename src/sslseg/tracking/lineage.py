@@ -78,12 +78,20 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
         stage=stage,
         method=method,
         dataset=dataset,
-        domain=model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN) or _known_domain(dataset),
+        domain=_domain(tags, model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN, ""), dataset),
         origin=model.get(names.MODEL_ORIGIN) or tags.get(names.MODEL_ORIGIN, ""),
         epoch=int(kept) if kept else epoch,
         sha=sha or model.get(names.MODEL_SHA, ""),
         model_id=model_id,
     )
+
+
+def _domain(tags: dict[str, str], recorded: str, dataset: str) -> str:
+    """What the data show. A folder that does not say it more closely is what its sweep was told: `natural=images`."""
+    row = pipelines.split(tags.get(names.TAG_ROW, names.SCRATCH)).hops
+    if recorded in ("", names.VAGUE) and row and row[-1].data == pipelines.NATURAL:
+        return pipelines.NATURAL
+    return recorded or _known_domain(dataset)
 
 
 def _known_domain(dataset: str) -> str:
