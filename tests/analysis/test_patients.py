@@ -31,7 +31,7 @@ def study_of(runs: Iterable[Planted]) -> tuple[Study, object]:
 
 
 def made(encoders: int = 1, seeds: int = 6, patients_: int = 4, seed: int = 0) -> tuple[list[Planted], dict]:
-    """Scratch and byol-target with planted scores [seed, patient] by (pipeline, budget)."""
+    """Scratch and byol@target with planted scores [seed, patient] by (pipeline, budget)."""
     rng = np.random.default_rng(seed)
     runs, truth = [*planted_study.encoders("byol@target")], {}
     for pipeline in ("scratch", "byol@target"):

@@ -96,7 +96,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     assert "tryout/planned_minutes" in get(run_id).data.metrics
     found = json.loads((tmp_path / "decisions.json").read_text())
     assert set(runs["run_id"]) == set(found["runs"])
-    said = "nobody knows whether the imported weights behind 3 runs have seen val or test patients (unknown-mine.pth)"
+    said = "nobody knows whether the imported weights behind 3 runs have seen val or test patients (unknown@mine.pth)"
     assert f"EXPOSURE UNKNOWN: {said}" in (tmp_path / "report.html").read_text()
     with pytest.raises(LeakError, match="import_encoder of weights from acdc"):
         tried(tiny, trained_on="acdc", **mine)

@@ -197,7 +197,8 @@ def test_a_bad_trial_is_pruned_and_a_diverged_one_avoided(tiny: Tiny, monkeypatc
 
 def test_each_pipeline_gets_as_many_trials(tiny: Tiny, tmp_path):
     donor = tiny.run(names.PRETRAIN)
-    p = settings(tiny, encoder=("scratch", donor), per_pipeline=True, trials=1)
+    p = settings(tiny, encoder=("scratch", "byol@target"), per_pipeline=True, trials=1)
+    assert tune.fill(p).encoder == ("scratch", donor)  # the newest that came that way
     run_id = execute.execute(names.TUNE, p)
     found = {run.data.tags[names.TAG_PIPELINE] for run in children(run_id)}
     assert found == {"scratch", "byol@target"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sslseg import __main__
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.tracking import lineage, session
-from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry import resolve, sentences
 
 Stage = Callable[..., session.Run]
 
@@ -32,6 +33,7 @@ def stage(store: str, model_folder: Callable[..., Path]) -> Stage:
             else:
                 run.tag(names.TAG_UPSTREAM_RUN, names.SCRATCH)
             run.tags({names.TAG_METHOD: method, names.TAG_DATASET: dataset})
+            run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(run.id)))
             for step, at in enumerate(kept):
                 value += 1
                 facts = {"name": "encoder-resnet18", "role": "target", "method": method, "dataset": dataset}
@@ -92,6 +94,23 @@ def test_rows_are_read_from_what_ran(stage: Stage, chain, row: str):
         last = stage(*hop, last)
     tuned = stage("finetune", "", "acdc", "cardiac-mri", last)
     assert lineage.pipeline(lineage.walk(tuned.id), "acdc") == row
+
+
+def test_a_sentence_means_the_newest_encoder_that_came_that_way(stage: Stage):
+    old = stage("pretrain", "byol", "photos", "natural")
+    both = stage("pretrain", "byol", "acdc", "cardiac-mri", old)
+    donor = stage("finetune", "", "phantom", "cardiac-mri")
+    new = stage("pretrain", "byol", "photos", "natural")
+    wanted = {"byol@natural": new, "byol@photos": new, "byol-natural": new, "byol@natural+byol@target": both,
+              "byol@photos+byol@acdc": both, "phantom": donor}  # fmt: skip
+    for sentence, run in wanted.items():
+        assert sentences.newest(sentence, "acdc") == run.id, sentence
+    assert sentences.newest("scratch", "acdc") == "scratch"
+    for absent in ("simclr@target", "byol@target", "byol@demo", "byol@natural+byol@demo"):
+        with pytest.raises(
+            EncoderError, match=f"no encoder in the store has come that way.*pipelines={re.escape(absent)}"
+        ):
+            sentences.newest(absent, "acdc")
 
 
 def test_changed_weights_are_found_hop_by_hop(stage: Stage, capsys: pytest.CaptureFixture):

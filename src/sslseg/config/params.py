@@ -440,7 +440,7 @@ class Tune(Workers):
 
     stage: str = knob("finetune", "whose knobs are searched", choices=("finetune", "pretrain"))
     encoder: tuple[str, ...] = knob(
-        help="upstream encoders of the searched stage: run IDs, models:/… or scratch"
+        help="upstream encoders of the searched stage: run IDs, models:/… or pipelines, as scratch,byol@target"
     )
     per_pipeline: bool = knob(False, "a study and as many trials for each encoder; false: one study over all")
     dataset: str = knob("demo", "which data", choices=plugins.names("datasets"))

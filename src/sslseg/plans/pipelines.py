@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sslseg.config import plugins
@@ -84,10 +84,21 @@ class Pipeline:
         )  # fmt: skip
 
 
-def of(hops: Iterable[tuple[str, str, str, bool]], target: str) -> Pipeline:
-    """The pipeline that (method, dataset, domain, decoder) of every hop make for the downstream data `target`."""
+Facts = tuple[str, str, str, bool]  # of a hop that has run: method, dataset, domain, decoder handed on
+
+
+def of(hops: Iterable[Facts], target: str) -> Pipeline:
+    """The pipeline that hops make for the downstream data `target`."""
     return Pipeline(
         tuple(Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops)
+    )
+
+
+def fits(wanted: Pipeline, hops: Sequence[Facts], target: str) -> bool:
+    """Whether hops that have run are what a sentence says, which may name data or say `target` and `natural`."""
+    return len(hops) == len(wanted.hops) and all(
+        hop.how == how and hop.data in (data, _word(data, domain, target))
+        for hop, (how, data, domain, _) in zip(wanted.hops, hops, strict=True)
     )
 
 

@@ -25,24 +25,29 @@ from sslseg.stages.intake import likeness
 from sslseg.stages.tuning import plots, trials
 from sslseg.stages.tuning.trials import OVER, Plan
 from sslseg.tracking import identity, lineage, session, store
+from sslseg.tracking.registry import references, sentences
 
 WINNERS = "winners.json"
 COMMANDS = "commands.txt"
 
 
 def fill(p: Tune) -> Tune:
-    """The parameters with the database and the threads that will really be used.
+    """The parameters with the encoders, the database and the threads that will really be used.
 
     Raises:
         ParamError: no encoder, or a search space that is none.
+        EncoderError: no encoder has come the way that a sentence says.
     """
     if not p.encoder:
-        raise names.ParamError("encoder: none was given. Wanted run IDs, models:/… or scratch, by commas")
+        raise names.ParamError(
+            "encoder: none was given. Wanted run IDs, models:/… or pipelines (scratch, byol@target), by commas"
+        )
     searchspace.ranges(p.stage, parameters_of(p.stage, p.method), p.space)
     folder = caches.cache_folder(p.cache)
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
         p,
+        encoder=tuple(e if references.is_one(e) else sentences.newest(e, p.dataset) for e in p.encoder),
         cache=str(folder),
         storage=p.storage or f"sqlite:///{folder / 'tune.db'}",
         threads=plugins.load("executors", p.executor).places(p)[1],

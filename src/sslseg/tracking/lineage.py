@@ -131,10 +131,12 @@ def pipeline(hops: Sequence[Hop], dataset: str) -> str:
     Args:
         hops: `walk` of the downstream run (which is left out), or of its upstream.
     """
-    pretraining = before(hops, dataset)
-    parts = [(hop.method or "unknown", hop.dataset or hop.origin or "unknown", hop.domain, hop.decoder)
-             for hop in pretraining]  # fmt: skip
-    return str(pipelines.of(parts, dataset))
+    return str(pipelines.of(map(facts, before(hops, dataset)), dataset))
+
+
+def facts(hop: Hop) -> pipelines.Facts:
+    """What of a hop makes it part of a pipeline."""
+    return hop.method or "unknown", hop.dataset or hop.origin or "unknown", hop.domain, hop.decoder
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,11 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     return model, version
 
 
+def is_one(text: str) -> bool:
+    """Whether a text has the form of a reference, whatever there is behind it."""
+    return any(pattern.fullmatch(text.strip()) for pattern in _FORMS.values())
+
+
 def _parse(reference: str) -> tuple[str, dict[str, str | None]]:
     for form, pattern in _FORMS.items():
         if found := pattern.fullmatch(reference.strip()):
