@@ -16,7 +16,7 @@ TAG = re.compile(r"sslseg\.(?!json$)[a-z0-9_]+")  # sslseg.json is a file of the
 METRIC = re.compile(r"[a-z_]+/[a-z_]+(/[a-z_]+)*")
 ARTIFACT = re.compile(r"[\w/-]+\.(json|csv|tsv|html|txt|md|png|svg|parquet|diff|npz|safetensors)")
 MODULES = {f"sslseg.{path.stem}" for path in (ROOT / "src" / "sslseg").iterdir()}
-FORMATS = {"dataset.json"}  # of others: what nnU-Net and the Decathlon write
+FORMATS = {"dataset.json", "annex/objects"}  # of others: nnU-Net and the Decathlon, git-annex
 
 
 def _texts(file: Path) -> Iterator[str]:

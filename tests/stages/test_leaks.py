@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from sslseg.config import names
+from sslseg.config.files import known_sha256
 from sslseg.data import exposure, splits
 from sslseg.data.slices import prepare
 from sslseg.data.training_set import Inputs
 from sslseg.stages.intake import leaks
-from sslseg.tracking.registry.files import digest
 from sslseg.tracking.registry.resolve import Resolved
 from tests.fixtures import trees
 
@@ -55,7 +55,7 @@ def _trained(folder: Path, data: Inputs, split: str, upstream: Resolved | None =
     """A logged encoder that was trained on a split of `data`."""
     folder.mkdir()
     leaks.write(folder, FakeRun(number), upstream, data, data.rows[split])
-    sha = digest(folder / names.EXPOSURE_FILE)
+    sha = known_sha256(folder / names.EXPOSURE_FILE)
     tags = {names.MODEL_EXPOSURE: sha, names.MODEL_KIND: "encoder"}
     return Resolved("m", f"{number:032x}", folder, tags, "x")
 
@@ -161,7 +161,7 @@ def test_an_encoder_without_a_list_is_a_leak_until_allowed(data: Inputs, tmp_pat
 def test_imported_weights_declare_their_origin_and_pass(data: Inputs, tmp_path: Path):
     exposure.write(tmp_path, [], origin="timm, ImageNet-1k")
     assert json.loads((tmp_path / names.EXPOSURE_FILE).read_text())["origin"] == "timm, ImageNet-1k"
-    tags = {names.MODEL_EXPOSURE: digest(tmp_path / names.EXPOSURE_FILE)}
+    tags = {names.MODEL_EXPOSURE: known_sha256(tmp_path / names.EXPOSURE_FILE)}
     leaks.gate(FakeRun(2), Resolved("m", "1" * 32, tmp_path, tags, "x"), data, allow=False)
 
 
@@ -194,7 +194,7 @@ def test_declared_data_cover_every_patient_and_another_s_none(data: Inputs, tmp_
         exposure.write(folder, [exposure.declared("1" * 32, names.IMPORT, words)], origin="somebody")
         (entry,) = exposure.read(folder)
         assert entry.declared
-        tags = {names.MODEL_EXPOSURE: digest(folder / names.EXPOSURE_FILE)}
+        tags = {names.MODEL_EXPOSURE: known_sha256(folder / names.EXPOSURE_FILE)}
         resolved, run = Resolved("m", "1" * 32, folder, tags, "x"), FakeRun(2)
         if stops:
             with pytest.raises(names.LeakError, match="2 of the 2 val and test patients of acdc"):

@@ -36,11 +36,13 @@ def run(options: argparse.Namespace) -> None:
         SslsegError: there is no store; a grave fault is left; or --prune --fix while runs are under way.
     """
     from sslseg.config import caches
+    from sslseg.data.slices import slice_store
     from sslseg.tracking import doctor, store
 
-    uri = store.existing()
+    uri, cache = store.existing(), caches.cache_folder(options.cache)
     left = 0
-    findings = list(doctor.examine(uri, caches.cache_folder(options.cache), options.download))
+    findings = [doctor.Finding("prepared data", fault) for fault in slice_store.faults(cache)]
+    findings += doctor.examine(uri, cache, options.download)
     for found in findings:
         print(f"{found.subject}: {found.fault}" + (f"\n    -> {found.action}" if found.action else ""))
     for found in findings:

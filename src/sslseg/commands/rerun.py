@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg.config import names
-from sslseg.tracking import store
+from sslseg.tracking import session, store
 from sslseg.tracking.history import frames
 
 EXPERIMENT = "reruns"  # apart, so that no figure counts a run twice
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
     again = execute.execute(
         stage, params, method=method, name=f"rerun of {written['run_id'][:8]}", experiment_id=place, tags=tags
     )
-    forget_identity(again)
+    session.forget_identity(again)
     rows = compare(written["run_id"], again)
     for row in rows:
         print(f"{row.key:32} {row.steps:6} values  {row.verdict}")
@@ -101,10 +101,3 @@ def _row(key: str, one: pd.Series, other: pd.Series) -> Row:
         apart = np.where(same, 0.0, np.abs(a - b))
     largest = float(apart.max()) if len(apart) else float("nan")
     return Row(key, len(one), not missing and bool(same.all()), largest, missing)
-
-
-def forget_identity(run_id: str, uri: str | None = None) -> None:
-    """Take the identity off a run, so that no sweep uses it for a result of its own."""
-    api = store.client(uri)
-    if names.TAG_IDENTITY in api.get_run(run_id).data.tags:
-        api.delete_tag(run_id, names.TAG_IDENTITY)

@@ -17,6 +17,11 @@ def checkpoint_folder(cache: Path, run_id: str) -> Path:
     return Path(cache) / "checkpoints" / run_id
 
 
+def damage_folder(cache: Path) -> Path:
+    """Where a note lies of every slice store that was found damaged, see `slice_store.check`; not made here."""
+    return Path(cache) / "slices" / "damaged"
+
+
 def drop_checkpoints(cache: str, run_id: str) -> None:
     """Remove the checkpoints of a run, after its end is in the store: until then they are all there is."""
     shutil.rmtree(checkpoint_folder(cache_folder(cache), run_id), ignore_errors=True)

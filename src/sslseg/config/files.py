@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import shutil
@@ -15,6 +16,22 @@ def sha256(path: Path | str) -> str:
     """Of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def known_sha256(path: Path | str) -> str:
+    """Of a file's content; read once a process as long as file, size and time of change stay."""
+    return _known(str(path), *stamp(path))
+
+
+def stamp(path: Path | str) -> tuple[int, int, int]:
+    """What changes when somebody writes a file, or puts another in its place."""
+    stat = os.stat(path)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=256)
+def _known(path: str, *stamped: int) -> str:
+    return sha256(path)
 
 
 @contextmanager

@@ -27,6 +27,10 @@ TAG_STAGE = "sslseg.stage"
 TAG_METHOD = "sslseg.method"
 TAG_DATASET = "sslseg.dataset"
 TAG_DATA_DIGEST = "sslseg.data_digest"  # sha256 of the slice store that was read
+TAG_DATA_READ = "sslseg.data_read_sha256"  # of the bytes of the slice store, every part, as they were read
+TAG_DAMAGED = (
+    "sslseg.damaged"  # the run, or its upstream, read a slice store that was damaged: readers skip it
+)
 TAG_PREPARE_RUN = "sslseg.prepare_run_id"
 TAG_IDENTITY = "sslseg.identity"  # sha256 of what determines the result
 TAG_IDENTITY_MADE = "sslseg.identity_made"  # the one it had before `sslseg reuse`

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sslseg.config.caches import MADE_HERE
 from sslseg.config.names import DataError
+from sslseg.data.slices.slice_store import CODES, META
 from sslseg.data.source import Fault
 
 # left behind by Synology, QNAP, NetApp, Windows, macOS, ext4, Python; compared in lower case
@@ -22,7 +23,7 @@ SYSTEM = {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "
           "system volume information", "__macosx", "lost+found", "__pycache__", "thumbs.db", "ehthumbs.db",
           "desktop.ini"}  # fmt: skip
 LOCK = "~$"  # begins the lock files of office programs
-STORE = {"codes.i2", "meta.json"}  # files of a slice store
+STORE = {CODES, META}  # files of a slice store
 TRACKED = {"mlruns", "mlartifacts"}  # MLflow's own names
 RUN = re.compile(r"(m-)?[0-9a-f]{32}")  # … and those of its runs and models, whose files are in "artifacts"
 POINTERS = {b"/annex/objects/": "git-annex", b"version https://git-lfs": "Git LFS"}

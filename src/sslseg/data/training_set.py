@@ -39,7 +39,13 @@ def store(p: params.Data) -> Slices:
     Raises:
         DataError, ParamError: see `slices.locate` and `slices.prepare`.
     """
-    return _store(p.dataset, p.data_root, caches.cache_folder(p.cache), p.spacing, p.on_bad_file, p.verify)
+    given = (p.dataset, p.data_root, caches.cache_folder(p.cache), p.spacing, p.on_bad_file, p.verify)
+    found = _store(*given)
+    if found.stamps != slice_store.stamps(found.path):  # written since: opened again, which checks it
+        _store.cache_clear()
+        _fitted.cache_clear()
+        found = _store(*given)
+    return found
 
 
 @functools.lru_cache(maxsize=4)

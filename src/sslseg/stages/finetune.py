@@ -78,7 +78,9 @@ def train(
     inputs.examine(p, data, rows, run, labelled=True)
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
-        return net, carried, _fit(p, run, net, rows, data, report)
+        progress = _fit(p, run, net, rows, data, report)
+    data.store.check_read()
+    return net, carried, progress
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
@@ -192,6 +194,7 @@ def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) ->
         tested = test()
     run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
     results.log(run, tested, data, net, devices.of(p))
+    data.store.check_read()
     hops = lineage.walk(run.id)
     with tempfile.TemporaryDirectory() as scratch:
         _register(p, run, net, data, source, carried, Path(scratch), hops, best, tested.summary)

@@ -169,6 +169,7 @@ def _keep(
     p, run, method, step: int, epoch: int | None, data: Inputs, rows, source: Upstream, register: bool
 ) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
+    data.store.check_read()
     hops = lineage.walk(run.id, epoch=epoch)
     for role, encoder in method.exports().items():
         signs = _vitals(p, encoder, data, rows)

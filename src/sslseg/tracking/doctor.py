@@ -18,7 +18,7 @@ from mlflow.entities import LoggedModelStatus, ViewType
 from tqdm import tqdm
 
 from sslseg.config import caches, names
-from sslseg.tracking import runs, session, store
+from sslseg.tracking import damage, runs, session, store
 from sslseg.tracking.history import sql
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
@@ -54,6 +54,7 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     yield from changed_files(uri, [model for model in models if download or folder_of(model)])
     yield from lost_versions(uri, models)
     yield from orphans(uri, models)
+    yield from misled(uri, cache)
     yield from old_checkpoints(uri, cache)
 
 
@@ -194,6 +195,16 @@ def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
 def size_of(folder: Path) -> int:
     """Bytes of all files below a folder."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def misled(uri: str, cache: Path) -> Iterator[Finding]:
+    """Runs that read a slice store of `cache` while it was damaged, or come from one that did."""
+    for run_id, why in damage.runs(cache, uri):
+        mend = partial(damage.mark, run_id, why, uri)
+        yield Finding(f"run {run_id}", why, "mark it and its models, so that nothing uses them", mend)
+    for run in session.matching(f"tags.`{names.TAG_DAMAGED}` LIKE '%'", uri=uri):
+        again = "its command again makes a sound one; then delete it"
+        yield Finding(f"run {run.info.run_id}", run.data.tags[names.TAG_DAMAGED], again, grave=False)
 
 
 def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:

@@ -129,13 +129,23 @@ def search(
     Args:
         experiment_id: None = every experiment.
     """
-    where = [experiment_id] if experiment_id else store.experiments(uri)
     clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     clauses += [f"attributes.status = '{status}'"] if status else []
-    found = store.client(uri).search_runs(
-        where, " and ".join(clauses), order_by=["attributes.start_time DESC"]
-    )
+    return matching(" and ".join(clauses), experiment_id, uri)
+
+
+def matching(where: str, experiment_id: str | None = None, uri: str | None = None) -> list:
+    """Active runs that a filter in MLflow's language chooses, newest first, pointers left out."""
+    places = [experiment_id] if experiment_id else store.experiments(uri)
+    found = store.client(uri).search_runs(places, where, order_by=["attributes.start_time DESC"])
     return [run for run in found if names.TAG_RESUMED_AS not in run.data.tags]
+
+
+def forget_identity(run_id: str, uri: str | None = None) -> None:
+    """Take the identity off a run, so that no sweep uses it for a result of its own."""
+    api = store.client(uri)
+    if names.TAG_IDENTITY in api.get_run(run_id).data.tags:
+        api.delete_tag(run_id, names.TAG_IDENTITY)
 
 
 def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from sslseg.config import caches, params
 from sslseg.config.names import DataError, ParamError
+from sslseg.data import training_set
 from sslseg.data.slices import encode, slice_store
 from sslseg.data.slices import prepare as slices
 from sslseg.data.source import IGNORE, Volume
@@ -117,16 +123,105 @@ def test_store_is_named_after_content_not_after_time_or_place(tree, tmp_path, mo
     assert prepare(tmp_path / "moved", tmp_path / "cache").digest != first.digest
 
 
-def test_verify_repairs_a_damaged_store(tree, tmp_path):
+def _table(change):
+    def damage(path):
+        frame = pd.read_parquet(path)
+        change(frame)
+        frame.to_parquet(path)
+
+    return damage
+
+
+def _swapped(frame):
+    frame["patient"] = frame["patient"].replace({"patient001": "patient002", "patient002": "patient001"})
+
+
+def _classes(path):
+    meta = json.loads(path.read_text())
+    meta["law"]["classes"] = [meta["law"]["classes"][k] for k in (0, 2, 1, 3)]
+    path.write_text(json.dumps(meta))
+
+
+def _flip(path):
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+
+
+DAMAGE = {
+    "codes zeroed": (slice_store.CODES, lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "labels erased": (slice_store.LABELS, lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "one bit": (slice_store.CODES, _flip),
+    "a shard cut": (slice_store.LABELS, lambda path: os.truncate(path, path.stat().st_size - 2)),
+    "patients swapped": (slice_store.INDEX, _table(_swapped)),
+    "other percentiles": (slice_store.VOLUMES, _table(lambda frame: frame.update(frame[["p99_0"]] * 2))),
+    "classes in another order": (slice_store.META, _classes),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_no_damaged_part_is_read_and_verify_makes_it_anew(tree, tmp_path, name):
+    part, damage = DAMAGE[name]
     first = prepare(tree, tmp_path / "cache")
-    shard = first.path / slice_store.CODES
-    good = shard.read_bytes()
-    shard.write_bytes(bytes(len(good)))
+    good = {file.name: file.read_bytes() for file in first.path.iterdir()}
+    damage(first.path / part)
+    assert (first.path / part).read_bytes() != good[part]
+    for _ in range(2):
+        with pytest.raises(
+            DataError, match=rf"changed after they were written \({re.escape(part)}\); .*verify=true"
+        ):
+            prepare(tree, tmp_path / "cache")
+    assert [part in fault for fault in slice_store.faults(tmp_path / "cache")] == [True]
+    (note,) = (json.loads(file.read_text()) for file in caches.damage_folder(tmp_path / "cache").iterdir())
+    assert (note["store"], note["parts"]) == (first.path.name, [part])
+    assert note["since"] == (first.path / part).stat().st_mtime
+    again = prepare(tree, tmp_path / "cache", verify=True)
+    assert {file.name: file.read_bytes() for file in again.path.iterdir()} == good
+    assert slice_store.read_sha(again.parts) == slice_store.read_sha(first.parts)
+    assert (note["read"] == slice_store.read_sha(first.parts)) == (part == slice_store.META)
+    assert prepare(tree, tmp_path / "cache").path == first.path
+
+
+def test_a_part_that_is_gone_is_said(tree, tmp_path):
+    first = prepare(tree, tmp_path / "cache")
+    (first.path / slice_store.VOLUMES).unlink()
+    with pytest.raises(DataError, match=r"wanted a slice store .*volumes.parquet.*verify=true"):
+        prepare(tree, tmp_path / "cache")
     assert prepare(tree, tmp_path / "cache", verify=True).path == first.path
-    assert shard.read_bytes() == good
-    shard.write_bytes(good[:-2])
-    with pytest.raises(DataError, match="not as long as the index says"):
-        slice_store.open_store(first.path)
+
+
+def test_a_store_of_an_earlier_version_is_made_anew_by_itself(tree, tmp_path):
+    first = prepare(tree, tmp_path / "cache")
+    meta = json.loads((first.path / slice_store.META).read_text())
+    shards = {name: meta["parts"][name] for name in (slice_store.CODES, slice_store.LABELS)}
+    earlier = {k: v for k, v in meta.items() if k not in ("parts", "seal")} | {"shards": shards}
+    for damaged in (False, True):
+        (first.path / slice_store.META).write_text(json.dumps(earlier))
+        if damaged:
+            _flip(first.path / slice_store.CODES)
+        again = prepare(tree, tmp_path / "cache")
+        assert json.loads((again.path / slice_store.META).read_text()) == meta
+        assert caches.damage_folder(tmp_path / "cache").exists() == damaged
+
+
+def test_what_is_written_into_an_open_store_is_seen_at_the_end(tree, tmp_path):
+    store = prepare(tree, tmp_path / "cache")
+    os.utime(store.path / slice_store.LABELS, (1, 1))
+    store.check_read()  # touched, and the same
+    with (store.path / slice_store.LABELS).open("r+b") as shard:
+        shard.write(b"\1")
+    with pytest.raises(DataError, match=r"labels.u1: was changed while this run read it"):
+        store.check_read()
+
+
+def test_a_warm_process_sees_damage_and_repair(tree, tmp_path):
+    p = params.Prepare(dataset="acdc", data_root=str(tree), cache=str(tmp_path / "cache"), spacing=0.0)
+    first = training_set.store(p)
+    assert training_set.store(p) is first
+    with (first.path / slice_store.CODES).open("r+b") as shard:
+        shard.write(b"\1\1")
+    with pytest.raises(DataError, match=r"changed after they were written \(codes.i2\)"):
+        training_set.store(p)
+    repaired = training_set.store(replace(p, verify=True))
+    assert training_set.store(p).codes(0).tolist() == repaired.codes(0).tolist() != first.codes(0).tolist()
 
 
 def test_two_processes_at_once_make_one_store(tree, tmp_path):

@@ -14,7 +14,7 @@ from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.slices import fingerprint
 from sslseg.data.slices.encode import Encoded, encode
-from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES
+from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PARTS, PER_CHANNEL, VOLUMES, seal
 from sslseg.data.slices.sources import Inputs, digest, sha256
 from sslseg.data.source import IGNORE, Source
 
@@ -40,30 +40,19 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
         index, volumes = pd.DataFrame(writer.slices), pd.DataFrame(writer.volumes)
         index.to_parquet(part / INDEX)
         volumes.to_parquet(part / VOLUMES)
-        write_json(
-            part / META,
-            {
-                "dataset": inputs.dataset,
-                "digest": digest(inputs, digests),
-                "law": law,
-                "channels": writer.channels,
-                "colours": list(inputs.about.colours),
-                "domain": inputs.about.domain or inputs.module.DOMAIN,
-                "licence": inputs.about.licence or inputs.module.LICENCE,
-                "skipped": skipped,
-                "shards": {name: sha256(part / name) for name in (CODES, LABELS)},
-                "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
-            },
-        )
-
-
-def intact(store: Path) -> bool:
-    """Whether the shards are still what was written."""
-    try:
-        wanted = json.loads((store / META).read_text(encoding="utf-8"))["shards"]
-        return all(sha256(store / name) == sha for name, sha in wanted.items())
-    except (OSError, ValueError, KeyError, DataError):
-        return False
+        meta = {
+            "dataset": inputs.dataset,
+            "digest": digest(inputs, digests),
+            "law": law,
+            "channels": writer.channels,
+            "colours": list(inputs.about.colours),
+            "domain": inputs.about.domain or inputs.module.DOMAIN,
+            "licence": inputs.about.licence or inputs.module.LICENCE,
+            "skipped": skipped,
+            "parts": {name: sha256(part / name) for name in PARTS},
+            "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
+        }
+        write_json(part / META, meta | {"seal": seal(meta)})
 
 
 def write_json(path: Path, value: Any) -> None:

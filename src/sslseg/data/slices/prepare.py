@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from sslseg.config import caches, plugins
 from sslseg.config.names import DataError, ParamError
-from sslseg.data.slices import build, contact_sheet
+from sslseg.data.slices import build, contact_sheet, slice_store
 from sslseg.data.slices.slice_store import (
     META,
     Slices,
@@ -58,7 +58,7 @@ def prepare(
 
     Args:
         spacing: in-plane spacing after resampling, mm; 0 = none. Ignored by natural images.
-        verify: hash every file (and the store's shards) instead of trusting path, size and mtime.
+        verify: hash every file instead of trusting path, size and mtime, and make a damaged store anew.
         on_bad_file: "stop", or "skip": leave unreadable files out and list them in `skipped`.
 
     Raises:
@@ -101,7 +101,7 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
     store = folder / f"{inputs.dataset}-{digest(inputs, digests)[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{store.name}.lock"):  # a second process waits, then finds it built
-        if verify and store.exists() and not build.intact(store):
+        if store.exists() and (verify or not slice_store.sealed(store)) and not _sound(store):
             shutil.rmtree(store)
         if not (store / META).exists():
             build.build(store, inputs, digests, skip=skip, progress=progress)
@@ -111,13 +111,21 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
     return store
 
 
+def _sound(store: Path) -> bool:
+    try:
+        slice_store.check(store)
+    except (DataError, OSError, ValueError):
+        return False
+    return True
+
+
 def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:
     try:
         known = json.loads(warm.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     store = folder / str(known.pop("store", ""))
-    return store if known == state and (store / META).exists() else None
+    return store if known == state and slice_store.sealed(store) else None
 
 
 def _key(value: Any) -> str:

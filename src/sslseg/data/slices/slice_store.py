@@ -1,14 +1,18 @@
 """The slice store: a flat int16 shard of codes, a flat uint8 shard of labels, an index.
 
 A store is a folder named after its content, written once and never changed:
-`codes.i2`, `labels.u1`, `index.parquet`, `volumes.parquet`, `meta.json`, and
-`contact-sheet.png` to look at.
+`codes.i2`, `labels.u1`, `index.parquet`, `volumes.parquet`, `meta.json` with the digests of
+the others and of itself, and `contact-sheet.png` to look at.
 `prepare` finds one or makes it; what is in it is written by `build.py`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sslseg.config import plugins
+from sslseg.config import caches, files, plugins
 from sslseg.config.names import DataError
 
 
@@ -38,6 +42,8 @@ class Slices:
         codes_flat, labels_flat: the shards, memory-mapped.
         split, sides, channel_names, settings, physical: what the data say of themselves
             (`source.Description`).
+        parts: file -> sha256, as found when it was opened; `stamps` of these files then, and how many
+            `seconds` the check took.
     """
 
     path: Path
@@ -61,6 +67,9 @@ class Slices:
     channel_names: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     physical: bool = True
+    parts: dict[str, str] = field(default_factory=dict)
+    stamps: tuple[tuple[int, ...], ...] = ()
+    seconds: float = 0.0
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
@@ -89,6 +98,17 @@ class Slices:
             )
         return self.labels_flat[offset : offset + height * width].reshape(height, width)
 
+    def check_read(self) -> None:
+        """Make sure, after long work, that the shards are what they were when the store was opened.
+
+        Raises:
+            DataError: somebody has written into them.
+        """
+        if self.stamps != stamps(self.path):
+            for name, shard in ((CODES, self.codes_flat), (LABELS, self.labels_flat)):
+                if hashlib.sha256(shard).hexdigest() != self.parts[name]:
+                    raise DataError(f"{self.path / name}: was changed while this run read it; {AGAIN}")
+
 
 def open_store(path: Path) -> Slices:
     """Open the store in folder `path`.
@@ -98,18 +118,13 @@ def open_store(path: Path) -> Slices:
     """
     path = Path(path)
     try:
-        meta = json.loads((path / META).read_text(encoding="utf-8"))
+        begun, seen = time.perf_counter(), stamps(path)
+        meta = check(path)
+        seconds = time.perf_counter() - begun
         index, volumes = pd.read_parquet(path / INDEX), pd.read_parquet(path / VOLUMES)
         codes, labels = _shard(path / CODES, "<i2"), _shard(path / LABELS, "u1")
     except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path}: wanted a slice store ({error}); delete the folder to prepare again"
-        ) from None
-    area = index["height"] * index["width"]
-    if len(codes) != meta["channels"] * area.sum() or len(labels) != area[index["labelled"]].sum():
-        raise DataError(
-            f"{path}: a shard is not as long as the index says; delete the folder to prepare again"
-        )
+        raise DataError(f"{path}: wanted a slice store ({error}); {AGAIN}") from None
     names = {key: [f"{key}_{c}" for c in range(meta["channels"])] for key in PER_CHANNEL}
     own = plugins.load("datasets", meta["dataset"])  # says it for all folders where they do not
     about = meta["law"].get("about", {"physical": getattr(own, "PHYSICAL", True)})
@@ -131,8 +146,80 @@ def open_store(path: Path) -> Slices:
         codes_flat=codes,
         labels_flat=labels,
         channel_names=tuple(about.get("channels", ())),
+        parts=meta["parts"],
+        stamps=seen,
+        seconds=seconds,
         **{key: about[key] for key in ("split", "sides", "settings", "physical") if key in about},
     )
+
+
+def check(path: Path) -> dict[str, Any]:
+    """meta.json of the store in folder `path`, every part of which is as it was written.
+
+    Of what is not, a note is left beside the store: by it, runs that read it are known (`tracking.damage`).
+
+    Raises:
+        DataError: a part was changed, or the store has no digests: it was written by an earlier version.
+        OSError, ValueError: a part is not there, or meta.json is not JSON.
+    """
+    meta = json.loads((path / META).read_text(encoding="utf-8"))
+    found = {name: files.known_sha256(path / name) for name in PARTS}
+    wanted = meta.get("parts") or meta.get("shards", {})
+    wrong = [name for name in wanted if found.get(name) != wanted[name]]
+    wrong += [META] if "seal" in meta and meta["seal"] != seal(meta) else []
+    if wrong:
+        _note(path, found, wrong)
+        raise DataError(
+            f"{path}: the prepared data were changed after they were written ({', '.join(wrong)}); {AGAIN}, "
+            "and marks the runs that read the damaged ones"
+        )
+    if "seal" not in meta:
+        raise DataError(f"{path}: its parts have no digests, it was written by an earlier version; {AGAIN}")
+    return meta
+
+
+def faults(cache: Path) -> Iterator[str]:
+    """A sentence on each store of `cache` that is not as it was written; one without digests is made anew when used."""
+    for meta in filter(lambda meta: sealed(meta.parent), sorted((cache / "slices").glob(f"*/{META}"))):
+        try:
+            check(meta.parent)
+        except (DataError, OSError, ValueError) as error:
+            yield str(error)
+
+
+def sealed(path: Path) -> bool:
+    """Whether the store says what each of its parts has to be."""
+    try:
+        return "seal" in json.loads((path / META).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def seal(meta: dict[str, Any]) -> str:
+    """sha256 of what meta.json says, but for the seal itself."""
+    rest = {key: value for key, value in meta.items() if key != "seal"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def read_sha(parts: dict[str, str]) -> str:
+    """One sha256 for the bytes of all parts."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def stamps(path: Path) -> tuple[tuple[int, ...], ...]:
+    """Of every part; () where one is gone."""
+    try:
+        return tuple(files.stamp(path / name) for name in (*PARTS, META))
+    except OSError:
+        return ()
+
+
+def _note(path: Path, found: dict[str, str], wrong: list[str]) -> None:
+    since = min((path / name).stat().st_mtime for name in wrong)
+    note = {"store": path.name, "parts": wrong, "read": read_sha(found), "since": since}
+    place = caches.damage_folder(path.parents[1]) / f"{path.name}-{note['read'][:16]}.json"
+    with contextlib.suppress(OSError), files.aside(place) as part:  # a cache that cannot be written
+        part.write_text(json.dumps(note), encoding="utf-8")
 
 
 def _shard(path: Path, kind: str) -> np.ndarray:
@@ -142,4 +229,6 @@ def _shard(path: Path, kind: str) -> np.ndarray:
 
 
 CODES, LABELS, INDEX, VOLUMES, META = "codes.i2", "labels.u1", "index.parquet", "volumes.parquet", "meta.json"
+PARTS = (CODES, LABELS, INDEX, VOLUMES)
+AGAIN = "the same command with verify=true makes the store anew"
 PER_CHANNEL = ("scale", "intercept", "p1", "p99")

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from sslseg.config import names, params
+from sslseg.config import caches, names, params
+from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_law
 from sslseg.data.views import probe
-from sslseg.tracking import session
+from sslseg.tracking import damage, session
 
 
 def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
-    """Tag the data and the run that prepared it, and log it as an MLflow dataset."""
-    digest = inputs.store.digest
-    run.tags({names.TAG_DATASET: p.dataset, names.TAG_DATA_DIGEST: digest})
+    """Tag the data, what was read of them and the run that prepared them, and log them as an MLflow dataset.
+
+    Runs that read them while they were damaged are marked.
+    """
+    digest, read = inputs.store.digest, slice_store.read_sha(inputs.store.parts)
+    run.tags({names.TAG_DATASET: p.dataset, names.TAG_DATA_DIGEST: digest, names.TAG_DATA_READ: read})
+    run.log({"cost/check_seconds": inputs.store.seconds})
+    for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
+        damage.mark(one, why, run.uri)
+        print(f"warning: run {one}: {why}. It is marked, and used for nothing any more")
     prepared = session.find_by_tags(
         run.experiment_id, {names.TAG_STAGE: names.PREPARE, names.TAG_DATA_DIGEST: digest}
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config import names
+from sslseg.config.files import known_sha256
 from sslseg.data import exposure
 from sslseg.data.exposure import Overlap, Seen
 from sslseg.data.training_set import Inputs
-from sslseg.tracking.registry.files import digest
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.tracking.runs import Run
 
@@ -31,7 +31,7 @@ def ancestry(resolved: Resolved | None) -> list[Seen] | None:
     wanted, path = resolved.tags.get(names.MODEL_EXPOSURE, ""), resolved.path / names.EXPOSURE_FILE
     if not wanted:
         return None
-    actual = digest(path) if path.is_file() else "(no file)"
+    actual = known_sha256(path) if path.is_file() else "(no file)"
     if actual != wanted:
         raise names.EncoderError(
             f"run {resolved.run_id}: {path} was changed after it was logged: "

@@ -58,7 +58,7 @@ def runs(
         found += added
         if len(added) < len(more):  # the others are gone from the store
             break
-    return frame(found)
+    return frame([record for record in found if names.TAG_DAMAGED not in record.tags])
 
 
 def _upstream_of(records: Sequence[Record]) -> list[str]:

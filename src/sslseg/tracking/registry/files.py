@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import tempfile
@@ -13,7 +12,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import caches
-from sslseg.config.files import aside, sha256
+from sslseg.config.files import aside, known_sha256
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.tracking import store
 from sslseg.tracking.client import retry
@@ -64,7 +63,7 @@ def stored_sha(model: Any, name: str = WEIGHTS_FILE, uri: str | None = None) -> 
 
 def _hashed(file: Path, model: Any) -> str:
     try:
-        return digest(file)
+        return known_sha256(file)
     except OSError as error:
         raise EncoderError(
             f"run {model.source_run_id}: missing artifact, {file} cannot be read: {error.strerror}"
@@ -89,17 +88,6 @@ def _download(model: Any, name: str, scratch: Path, uri: str | None) -> Path:
             f"run {model.source_run_id}: missing artifact, {place} cannot be downloaded ({error})"
         ) from error
     return Path(got)
-
-
-def digest(file: Path) -> str:
-    """sha256 of a file; read once per process as long as path, size and time of change stay."""
-    stat = file.stat()
-    return _digest(str(file), stat.st_size, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=256)
-def _digest(file: str, size: int, changed: int) -> str:
-    return sha256(file)
 
 
 def read_config(folder: Path) -> dict:

@@ -42,11 +42,11 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     """The logged model that `reference` means, and its registry entry where it was named by one.
 
     Raises:
-        EncoderError: another scheme, unknown, failed, deleted, ambiguous, or of another kind.
+        EncoderError: another scheme, unknown, failed, deleted, ambiguous, of another kind, or made of damaged data.
     """
     form, parts = _parse(reference)
     if form == "run":
-        return _of_run(parts["run"], parts["model"] or "", wanted, uri), None
+        return _sound(_of_run(parts["run"], parts["model"] or "", wanted, uri)), None
     version = None if form == "model" else _version(reference, parts, uri)
     model = _model(reference, parts["model"] if form == "model" else model_id_of(version), uri)
     tags = model.tags
@@ -60,7 +60,13 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
             f"{reference}: wanted epoch {wanted.epoch}, it is epoch "
             f"{tags.get(names.MODEL_EPOCH) or '(none)'} of run {model.source_run_id}; choose it by run ID"
         )
-    return model, version
+    return _sound(model), version
+
+
+def _sound(model: Any) -> Any:
+    if why := model.tags.get(names.TAG_DAMAGED):
+        raise EncoderError(f"run {model.source_run_id}: {why}. Its command again makes a sound model")
+    return model
 
 
 def is_one(text: str) -> bool:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sslseg.config import names
+from sslseg.config.files import known_sha256
 from sslseg.config.names import KIND_ENCODER, WEIGHTS_FILE, EncoderError
 from sslseg.tracking import store
 from sslseg.tracking.registry import files, flavor, references
-from sslseg.tracking.registry.files import digest, read_config
+from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.registry.references import Wanted
 from sslseg.tracking.registry.write import alias_of, log_encoder, log_model, log_segmenter
 
@@ -73,7 +74,7 @@ def resolve(
     context = f"run {model.source_run_id}"
     path = files.folder(model, cache, uri)
     flavor.check(path, kind, context)
-    wanted, actual = model.tags.get(names.MODEL_SHA, ""), digest(path / WEIGHTS_FILE)
+    wanted, actual = model.tags.get(names.MODEL_SHA, ""), known_sha256(path / WEIGHTS_FILE)
     if wanted != actual:
         raise EncoderError(
             f"{context}: {path / WEIGHTS_FILE} was changed after it was logged: "

@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from sslseg.config import names
+from sslseg.config.files import known_sha256
 from sslseg.config.flags import to_text
 from sslseg.config.names import (
     CARD_FILE,
@@ -27,7 +28,7 @@ from sslseg.config.names import (
 )
 from sslseg.tracking import store
 from sslseg.tracking.registry import flavor
-from sslseg.tracking.registry.files import digest, read_config
+from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.runs import Run
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
@@ -120,14 +121,14 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     """Tags that the folder itself decides."""
     if not (folder / WEIGHTS_FILE).is_file():
         raise EncoderError(f"{folder}: there is no {WEIGHTS_FILE}")
-    actual = digest(folder / WEIGHTS_FILE)
+    actual = known_sha256(folder / WEIGHTS_FILE)
     if sha256 not in (None, actual):
         raise EncoderError(f"{folder}/{WEIGHTS_FILE}: wanted sha256 {sha256}, it has {actual}")
     config = read_config(folder)
     own = config.get("sslseg", {})
     found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
     if (folder / EXPOSURE_FILE).is_file():
-        found[names.MODEL_EXPOSURE] = digest(folder / EXPOSURE_FILE)
+        found[names.MODEL_EXPOSURE] = known_sha256(folder / EXPOSURE_FILE)
     told = {names.MODEL_DOMAIN: own.get("domain"), names.MODEL_ORIGIN: own.get("origin"),
             names.MODEL_BODY: own.get("body_sha256")}  # fmt: skip
     return found | {tag: str(value) for tag, value in told.items() if value}
