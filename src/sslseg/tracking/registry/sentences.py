@@ -30,7 +30,7 @@ def newest(sentence: str, dataset: str, uri: str | None = None) -> str:
         runs["stage"].isin(MAKERS) & runs["lineage"].map(lambda text: _hows(text) == _hows_of(wanted))
     ]
     for run_id in last["run_id"][::-1]:
-        hops = [lineage.facts(hop) for hop in lineage.walk(run_id, uri=uri)]
+        hops = [lineage.facts(hop) for hop in lineage.of_model(run_id, uri)]
         if pipelines.fits(wanted, hops, dataset):
             return run_id
     raise EncoderError(
