@@ -96,8 +96,9 @@ def test_unknown_exposure_is_a_mark_on_run_and_card(
     assert get(tuned).data.tags[names.TAG_EXPOSURE] == "unknown"
     assert names.TAG_TRANSDUCTIVE not in get(tuned).data.tags
     assert "nobody knows what the imported weights have seen" in capsys.readouterr().out
-    card = (resolve.resolve(tuned).path / names.CARD_FILE).read_text()
+    card = (resolve.resolve(tuned, kind=names.KIND_SEGMENTER).path / names.CARD_FILE).read_text()
     assert "of imported weights unknown" in card
+    assert "Of this one fine-tuning from this encoder, on this one test patient." in card
     known = (resolve.resolve(run_id).path / names.CARD_FILE).read_text()
     assert "| patients it has seen | unknown |" in known
 

@@ -96,6 +96,17 @@ def encoder(
     return "\n".join(lines)
 
 
+def _about(data: Inputs, pretrained: bool) -> str:
+    """What the test scores are of, and so what they do not say."""
+    tested = len(set(data.store.index["patient"].to_numpy()[data.labelled["test"]]))
+    counted = "this one test patient" if tested == 1 else f"these {tested} test patients"
+    origin = "from this encoder" if pretrained else "from random weights"
+    return (
+        f"Of this one fine-tuning {origin}, on {counted}. Another seed, another pretraining "
+        "or other patients give other numbers; how far from these, `-e analyse` says of several seeds."
+    )
+
+
 def segmenter(
     p: Machine, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop], summary: dict[str, float]
 ) -> str:
@@ -103,6 +114,8 @@ def segmenter(
     lines = _head(f"U-Net on {data.store.dataset}: {lineage.text(hops)}", run, data, architecture, hops)
     lines += [
         "## On test",
+        "",
+        _about(data, len(hops) > 1),
         "",
         *(f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items())),
         "",
