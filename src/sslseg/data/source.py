@@ -127,6 +127,10 @@ def stop(file: Path, error: DataError) -> None:
     raise error
 
 
+def ignore(file: Path, error: DataError) -> None:
+    """The fault handler of those who only look: what is wrong is for `find` to say."""
+
+
 def collect(
     walk: Callable[[Path, Fault], list[Source]], root: Path
 ) -> tuple[list[Source], list[dict[str, str]]]:

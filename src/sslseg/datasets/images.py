@@ -12,42 +12,13 @@ fall into train and test, and the scores are too good.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from sslseg.data import source
-from sslseg.data.files import walk
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, pictures
-from sslseg.data.source import Description, Source
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
-SUFFIXES = (*formats.NIFTI, *pictures.SUFFIXES)
+FORMAT = pairs.Format((*formats.NIFTI, *pictures.SUFFIXES))
+describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing
 read = pairs.read
-
-
-def describe(root: Path) -> Description:
-    """Classes and settings; in millimetres if `sslseg.json` has a spacing or all files are NIfTI.
-
-    Raises:
-        DataError: `sslseg.json` is wrong, or there is no image.
-    """
-    files = [p for p in walk(root).files if formats.stem(p.name, SUFFIXES) is not None]
-    volumes = all(formats.stem(p.name, formats.NIFTI) is not None for p in files)
-    return pairs.describe(root, SUFFIXES, physical=volumes)
-
-
-def find(root: Path) -> list[Source]:
-    """Every image below `root`; opens none.
-
-    Raises:
-        DataError: no image, a mask without an image, or a patient that cannot be told.
-    """
-    return pairs.flat(root, SUFFIXES, source.stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but faults of single files are listed as {file, reason}."""
-    return source.collect(lambda place, fault: pairs.flat(place, SUFFIXES, fault), root)

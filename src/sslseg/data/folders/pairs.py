@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +15,8 @@ from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
-from sslseg.data.readers import formats, itk, nifti, nifti_header
-from sslseg.data.source import IGNORE, Description, Fault, Source, Volume
+from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
+from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, ignore, stop
 
 TIME = "time"  # of the key `frames`
 SUBJECT = r"(?:^|/)sub-([A-Za-z0-9]+)(?=[_/]|$)"  # BIDS
@@ -22,45 +24,92 @@ LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 SIDES = {"train", "val", "test"}
 
 
-def flat(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "") -> list[Source]:
-    """Every image below `root`, with its masks if there are any.
+@dataclass(frozen=True)
+class Format:
+    """What a dataset module offers of folders of images and masks.
 
-    Raises:
-        DataError: see `roles.pairing`, and `patients.people`.
+    Attributes:
+        suffixes: of its files, whether image or mask.
+        layout: the one that a folder has to have; "" takes any.
     """
-    known = roles.pairing(root, suffixes, fault, layout)
-    who = _people(known)
-    found: list[Source] = []
-    numbers: dict[str, int] = {}
-    for image, case in known.cases.items():
-        patient, group, frame = who[case.name]
-        files = [root / file for file in (*case.images[1:], *(mask for mask, _ in case.masks[1:]))]
-        label = root / case.masks[0][0] if case.masks else None
-        beside = [p for path in (image, label, *files) if path for p in itk.beside(path)]
-        phase, visit = case.held.get("phase", "").upper(), case.held.get("visit") or case.held.get("view", "")
-        try:
-            count = (
-                nifti_header.count_frames(image) if known.settings.frames == TIME and _is_nifti(image) else 1
-            )
-        except DataError as error:
-            fault(image, error)
-            continue
-        for index in range(count) if count > 1 else (None,):
-            if known.settings.frames == TIME:
-                frame = numbers[patient] = numbers.get(patient, 0) + 1
-            found.append(
-                Source(
-                    patient, group, frame, phase, image, label, index, (*files, *beside), root, visit.upper()
-                )
-            )
-    return found
+
+    suffixes: tuple[str, ...]
+    layout: str = ""
+
+    def pairing(self, root: Path, fault: Fault = ignore) -> Pairing:
+        """The role of every file. Raises DataError: see `roles.pairing`."""
+        return roles.pairing(root, self.suffixes, fault, self.layout)
+
+    def find(self, root: Path) -> list[Source]:
+        """Every image below `root`, with its masks if there are any; opens none.
+
+        Raises:
+            DataError: no image, a mask without an image, or a patient that cannot be told.
+        """
+        return self.walk(root, stop)
+
+    def scan(self, root: Path) -> tuple[list[Source], list[dict[str, str]]]:
+        """As `find`, but faults of single files are listed as {file, reason}."""
+        return collect(self.walk, root)
+
+    def walk(self, root: Path, fault: Fault) -> list[Source]:
+        """As `find`; single files that are wrong are told to `fault` and left out."""
+        known = self.pairing(root, fault)
+        who = people(known)
+        found: list[Source] = []
+        numbers: dict[str, int] = {}
+        for image, case in known.cases.items():
+            try:
+                indices = _indices(image, known)
+            except DataError as error:
+                fault(image, error)
+                continue
+            patient, group, frame = who[case.name]
+            for index in indices:
+                if known.settings.frames == TIME:
+                    frame = numbers[patient] = numbers.get(patient, 0) + 1
+                found.append(_source(known, image, case, (patient, group, frame), index))
+        return found
+
+    def describe(self, root: Path, **more: Any) -> Description:
+        """Classes, and what else sslseg.json or the layout says; in millimetres unless files are pictures.
+
+        Raises:
+            DataError: see `roles.pairing`.
+        """
+        known = self.pairing(root)
+        s, who = known.settings, people(known)
+        sides = {
+            who[c.name][0]: patterns.SIDES[c.held["side"].casefold()]
+            for c in known.cases.values()
+            if "side" in c.held
+        }
+        if set(sides.values()) == SIDES:
+            more = {"sides": sides, "split": "official"} | more
+        pictured = any(formats.stem(image.name, pictures.SUFFIXES) is not None for image in known.cases)
+        return s.describe(known.classes, physical=not pictured or s.spacing is not None, **more)
 
 
-def _is_nifti(path: Path) -> bool:
-    return formats.stem(path.name, formats.NIFTI) is not None
+def _indices(image: Path, known: Pairing) -> Sequence[int | None]:
+    """Frames of a file, from 0; None alone where the fourth axis is not time."""
+    if known.settings.frames != TIME or formats.stem(image.name, formats.NIFTI) is None:
+        return (None,)
+    count = nifti_header.count_frames(image)
+    return range(count) if count > 1 else (None,)
 
 
-def _people(known: Pairing) -> dict[str, tuple[str, str, int]]:
+def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], index: int | None) -> Source:
+    patient, group, frame = who
+    more = [known.root / file for file in (*case.images[1:], *(mask for mask, _ in case.masks[1:]))]
+    label = known.root / case.masks[0][0] if case.masks else None
+    beside = [p for path in (image, label, *more) if path for p in itk.beside(path)]
+    phase, visit = case.held.get("phase", ""), case.held.get("visit") or case.held.get("view", "")
+    return Source(
+        patient, group, frame, phase.upper(), image, label, index, (*more, *beside), known.root, visit.upper()
+    )
+
+
+def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
     """case -> patient, group, frame; see `patients.people`."""
     groups, given = {}, {}
     for case in known.cases.values():
@@ -74,24 +123,6 @@ def _people(known: Pairing) -> dict[str, tuple[str, str, int]]:
     return patients.people(known.root, groups, known.settings, SUBJECT, given)
 
 
-def describe(root: Path, suffixes: tuple[str, ...], physical: bool, layout: str = "", **more) -> Description:
-    """Classes, and what else sslseg.json or the layout says.
-
-    Raises:
-        DataError: see `roles.pairing`; or classes that do not fit the masks.
-    """
-    known = roles.pairing(root, suffixes, lambda file, error: None, layout)
-    s, who = known.settings, _people(known)
-    sides = {
-        who[case.name][0]: patterns.SIDES[case.held["side"].casefold()]
-        for case in known.cases.values()
-        if "side" in case.held
-    }
-    if sides and set(sides.values()) == SIDES and "split" not in more:
-        more |= {"sides": sides, "split": "official"}
-    return s.describe(known.classes, physical=physical or s.spacing is not None, **more)
-
-
 def read(source: Source) -> Volume:
     """Image, mask and spacing under the folder's settings.
 
@@ -101,7 +132,7 @@ def read(source: Source) -> Volume:
     """
     known = roles.LAST.get(source.root)
     if known is None or source.image not in known.cases:
-        known = roles.pairing(source.root, formats.SUFFIXES, lambda file, error: None)
+        known = roles.pairing(source.root, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
     image, spacing = _image(source, case, s)
     label = None
