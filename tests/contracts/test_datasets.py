@@ -24,7 +24,7 @@ from sslseg.data.slices import contact_sheet, prepare
 from sslseg.data.slices import sources as inputs
 from sslseg.data.slices.intensity import fit
 from sslseg.data.source import IGNORE, Source
-from tests.fixtures import foreign_trees, trees
+from tests.fixtures import foreign_trees, layout_trees, trees
 
 NAMES = plugins.names("datasets")
 MOST = 10  # patients of built-in data that are read
@@ -47,6 +47,9 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "mnms": foreign_trees.mnms,
     "nrrd": foreign_trees.nrrd,
     "dicom": foreign_trees.dicom,
+    "mnms2": lambda root: layout_trees.TREES["M&Ms-2"].write(root),
+    "camus": lambda root: layout_trees.TREES["CAMUS"].write(root),
+    "cmrxmotion": lambda root: layout_trees.TREES["CMRxMotion"].write(root),
 }
 
 

@@ -30,26 +30,47 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     in ml. A cavity missed at ED or ES gives the worst ejection fraction there could be, 0 or 100 %,
     whichever is farther from the truth; a predicted one below 0 or above 100 % is drawn to the bound.
 
+    Of a patient with several examinations, each with both phases (`visit`), the mean of them.
+
     Args:
-        table: also with columns patient and phase.
+        table: also with columns patient and phase, and perhaps visit.
 
     Returns:
         patient, quantity, unit, truth, prediction, error (prediction - truth), worst_case (bool).
     """
+    table = _with_visits(table)
     rows = []
-    for patient, part in table[table["phase"].isin(["ED", "ES"])].groupby("patient", sort=False):
-        by = part.set_index(["class", "phase"])
-        for name in CAVITIES:
-            if {(name, "ED"), (name, "ES")} <= set(by.index):
-                ed, es = by.loc[(name, "ED")], by.loc[(name, "ES")]
-                rows += [{"patient": patient, **row} for row in _cavity(name, ed, es)]
-        if {(MUSCLE, "ED"), (MUSCLE, "ES")} <= set(by.index):
-            ed, es = by.loc[(MUSCLE, "ED")], by.loc[(MUSCLE, "ES")]
-            rows += [
-                {"patient": patient, **_row(f"{MUSCLE} ED mass", "g", *_pair(ed, DENSITY), _missed(ed))},
-                {"patient": patient, **_row(f"{MUSCLE} ESV", "ml", *_pair(es), _missed(es))},
-            ]
-    return pd.DataFrame(rows)
+    known = table["phase"].isin(["ED", "ES"]) & table["truth_ml"].notna()
+    for (patient, _), part in table[known].groupby(["patient", "visit"], sort=False):
+        rows += [{"patient": patient, **row} for row in _visit(part.set_index(["class", "phase"]))]
+    found = pd.DataFrame(rows)
+    if rows and found.duplicated(["patient", "quantity"]).any():
+        merged = {
+            "unit": "first",
+            "truth": "mean",
+            "prediction": "mean",
+            "error": "mean",
+            "worst_case": "any",
+        }
+        found = found.groupby(["patient", "quantity"], sort=False).agg(merged).reset_index()
+    return found
+
+
+def _with_visits(table: pd.DataFrame) -> pd.DataFrame:
+    return table if "visit" in table else table.assign(visit="")
+
+
+def _visit(by: pd.DataFrame) -> list[dict]:
+    """Quantities of one examination, rows indexed by class and phase."""
+    rows = []
+    for name in CAVITIES:
+        if {(name, "ED"), (name, "ES")} <= set(by.index):
+            rows += _cavity(name, by.loc[(name, "ED")], by.loc[(name, "ES")])
+    if {(MUSCLE, "ED"), (MUSCLE, "ES")} <= set(by.index):
+        ed, es = by.loc[(MUSCLE, "ED")], by.loc[(MUSCLE, "ES")]
+        rows.append(_row(f"{MUSCLE} ED mass", "g", *_pair(ed, DENSITY), _missed(ed)))
+        rows.append(_row(f"{MUSCLE} ESV", "ml", *_pair(es), _missed(es)))
+    return rows
 
 
 def _pair(row: pd.Series, factor: float = 1.0) -> tuple[float, float]:
@@ -166,11 +187,13 @@ def acdc_csv(table: pd.DataFrame) -> str:
     """
     present = [name for name in OFFICIAL_ORDER if (table["class"] == name).any()]
     lines = {}
-    for (patient, phase, frame), part in table.groupby(["patient", "phase", "frame"], sort=False):
+    keys = ["patient", "visit", "phase", "frame"]
+    for (patient, visit, phase, frame), part in _with_visits(table).groupby(keys, sort=False):
         by = part.set_index("class")
         cells = [by.loc[name, key] for name in present for key in ("dice", "prediction_ml", "error_ml")]
         text = ["" if np.isnan(v) else f"{v:.3f}" for v in cells]
-        lines[f"{patient}_{phase or f'frame{frame:02d}'}"] = text
+        who = f"{patient}_{visit}" if visit else patient
+        lines[f"{who}_{phase or f'frame{frame:02d}'}"] = text
     head = ["Name", *(c for n in present for c in (f"Dice {n}", f"Volume {n}", f"Err {n}(ml)"))]
     rows = [",".join([name, *lines[name]]) for name in sorted(lines, key=_natural)]
     return "\n".join([",".join(head), *rows]) + "\n"

@@ -22,7 +22,7 @@ from sslseg.data.folders.mask_folder import SHOWN, Masks
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
-from sslseg.scoring import patients, volumes
+from sslseg.scoring import patients, simpson, volumes
 from sslseg.stages.evaluation import sweep, tables
 from sslseg.stages.intake import heldout, likeness, segmenters
 from sslseg.stages.intake.heldout import Scored
@@ -61,6 +61,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     regions = about.settings.get("regions", {})
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
+    planes = simpson.Ventricles(classes) if getattr(module, "PLANES", False) else None
     table, per_slice, skipped = [], [], []
     for source in run.progress(sources, "evaluating", len(sources)):
         try:
@@ -76,8 +77,11 @@ def run(p: Evaluate, run: session.Run) -> None:
             "group": source.group,
             "frame": source.frame,
             "phase": source.phase,
+            "visit": source.visit,
         }
         found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours)
+        if planes:
+            planes.add(source.patient, source.phase, source.visit, volume.label, prediction, volume.spacing)
         found += volumes.score_regions(volume.label, prediction, volume.spacing, regions, p.contours)
         scored.note(source.patient, volume.image)
         if model:
@@ -92,7 +96,8 @@ def run(p: Evaluate, run: session.Run) -> None:
     printed = getattr(module, "PUBLISHED", ())
     facts = _facts(p, model, {row["contours"] for row in table})
     number = patients.numbers(s.patient for s in every)
-    tables.log(p, run, pd.DataFrame(table), pd.DataFrame(per_slice), skipped, facts, printed, number)
+    scores = planes.fill(pd.DataFrame(table)) if planes else pd.DataFrame(table)
+    tables.log(p, run, scores, pd.DataFrame(per_slice), skipped, facts, printed, number)
 
 
 def _facts(p: Evaluate, model: Trained | None, contours: set[str]) -> list[str]:

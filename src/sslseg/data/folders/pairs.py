@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -110,7 +111,7 @@ def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], 
 
 
 def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
-    """case -> patient, group, frame; see `patients.people`."""
+    """case -> patient, group, frame; see `patients.people`. {patient}, {group} and {frame} say it first."""
     groups, given = {}, {}
     for case in known.cases.values():
         top = case.held.get("path", "").split("/")
@@ -120,7 +121,11 @@ def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
             given[case.name] = layouts.video(case.held["number"])
         elif "patient" in case.held:
             given[case.name] = case.held["patient"]
-    return patients.people(known.root, groups, known.settings, SUBJECT, given)
+    found = patients.people(known.root, groups, known.settings, SUBJECT, given)
+    told = {c.name: int(c.held["frame"]) for c in known.cases.values() if "frame" in c.held}
+    taken = Counter((found[name][0], frame) for name, frame in told.items())
+    single = {name for name, frame in told.items() if taken[found[name][0], frame] == 1}
+    return {n: (who, group, told[n] if single == set(found) else k) for n, (who, group, k) in found.items()}
 
 
 def read(source: Source) -> Volume:

@@ -127,7 +127,7 @@ def _with(s: Settings, name: str) -> Settings:
     own = s.classes and s.values != tuple(range(len(s.classes)))  # with values: the layout's are void
     values = {} if own else {"threshold": known.threshold, "values": known.values, "also": known.also}
     if not s.classes:
-        values |= {"classes": known.classes}
+        values |= {"classes": known.classes, "colours": s.colours or known.colours}
     elif len(s.classes) != len(known.classes):
         values = {}
     return replace(s, pairs=known.pairs, domain=s.domain or known.domain, **values)

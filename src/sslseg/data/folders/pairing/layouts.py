@@ -16,6 +16,7 @@ from sslseg.data.folders.pairing.matching import cases
 from sslseg.data.folders.pairing.patterns import Rule, literals, rule
 
 HEART = {"RV": 3, "MYO": 2, "LV": 1}  # values of M&Ms-2 and CMRxMotion, in the order of ACDC's classes
+INK = ["#000000", "#4477aa", "#ccbb44", "#ee6677"]  # ACDC's colours
 
 
 def _one(name: str) -> dict[str, list[int]]:
@@ -36,14 +37,15 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     # ---- hearts, with their phases
     "M&Ms-2": {
         "pairs": "{above}{patient}/{patient}_SA_{phase} -> {above}{patient}/{patient}_SA_{phase}_gt",
-        "classes": HEART, "domain": "cardiac-mri"},
+        "classes": HEART, "colours": INK, "domain": "cardiac-mri"},
     "CAMUS": {
         "pairs": "{above}{patient}/{patient}_{view}_{phase} -> {above}{patient}/{patient}_{view}_{phase}_gt",
-        "classes": {"MYO": 2, "LV": 1, "LA": 3}, "domain": "echocardiography"},
+        "classes": {"MYO": 2, "LV": 1, "LA": 3}, "colours": [INK[0], *INK[2:], "#66ccee"],
+        "domain": "echocardiography"},
     "CMRxMotion": {
         "pairs": "{above}{patient}-{visit}/{patient}-{visit}-{phase}"
                  " -> {above}{patient}-{visit}/{patient}-{visit}-{phase}-label",
-        "classes": HEART, "domain": "cardiac-mri"},
+        "classes": HEART, "colours": INK, "domain": "cardiac-mri"},
     "MM-WHS": {
         "pairs": "{above}{group}_train_{patient}_image -> {above}{group}_train_{patient}_label",
         "classes": {"RV": 600, "MYO": 205, "LV": 500, "LA": 420, "RA": 550, "aorta": 820,

@@ -1,0 +1,18 @@
+"""CMRxMotion: cine MRI of the heart, volunteers who breathe as they were told, ED and ES annotated.
+
+Tree: `data/PNNN-V/PNNN-V-ED.nii.gz` + `..-label.nii.gz`, and the same for ES. V is one of four acquisitions of the
+volunteer, from a full breath-hold to deep breaths; each has an ejection fraction of its own. What motion has spoiled
+has no mask: it is for pretraining. The files say 1 LV, 2 MYO, 3 RV; read are ACDC's classes.
+"""
+
+from __future__ import annotations
+
+from sslseg.data.folders import pairs
+from sslseg.data.readers import formats
+
+DOMAIN = "cardiac-mri"
+LICENCE = "as its distributor states; cite Wang et al., arXiv:2210.06385, 2022"
+SPLIT = "stratified"
+FORMAT = pairs.Format(formats.NIFTI, "CMRxMotion")
+describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing
+read = pairs.read
