@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sslseg.config import flags, mlproject, plugins
+from sslseg.data.folders.pairing.layouts import LAYOUTS
 
 HERE = Path(__file__).parent
 
@@ -42,6 +43,25 @@ def commands() -> Iterator[str]:
         yield f"## sslseg {name}\n\n{summary}\n\n```text\n{parser.format_help().strip()}\n```\n"
 
 
+def layouts() -> Iterator[str]:
+    """The table of public data sets that are understood as they are unpacked."""
+    yield "# Layouts that are known\n\nMade from `src/sslseg/data/folders/pairing/layouts.py` by `make mlproject`.\n"
+    yield "Patterns are those of [`pairs`](data.md#pairs). `{above}` stands for any folders.\n"
+    yield "| data set | image → mask | classes and their values |\n|---|---|---|"
+    for name, told in LAYOUTS.items():
+        pairs = told["pairs"] if isinstance(told["pairs"], list) else [told["pairs"]]
+        shown = "<br>".join(f"`{pair}`" for pair in pairs)
+        yield f"| {name} | {shown} | {_classes(told)} |"
+
+
+def _classes(told: dict) -> str:
+    classes, threshold = told.get("classes", {}), told.get("threshold")
+    if threshold is not None:
+        return f"{', '.join(list(classes)[1:]) or 'as named'}: above {threshold}"
+    values = {name: value if isinstance(value, list) else [value] for name, value in dict(classes).items()}
+    return ", ".join(f"{name} {' or '.join(map(str, held))}" for name, held in values.items()) or "as named"
+
+
 class _Wide(argparse.HelpFormatter):
     """Of one width, whatever the terminal."""
 
@@ -49,7 +69,7 @@ class _Wide(argparse.HelpFormatter):
         super().__init__(prog, width=100)
 
 
-PAGES = {"reference/stages.md": stages, "reference/commands.md": commands}
+PAGES = {"reference/stages.md": stages, "reference/commands.md": commands, "reference/layouts.md": layouts}
 
 
 def main() -> None:
