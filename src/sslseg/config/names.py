@@ -64,6 +64,7 @@ TAG_RERUN_OF = "sslseg.rerun_of"
 TAG_RESUMED_AT = "sslseg.resumed_at_step"
 TAG_PROBE = "sslseg.probe"  # what is wrong with the network's input
 TAG_FINGERPRINT = "sslseg.fingerprint"  # whether a prediction's input was compared with the training's
+TAG_LAYOUT = "sslseg.layout"  # of a folder: the public data set whose tree it has
 
 # --- metrics ---
 VAL_IOU = "val/iou"

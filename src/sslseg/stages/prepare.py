@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
-from sslseg.config import names, plugins
+from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
 from sslseg.data import training_set
+from sslseg.data.slices import prepare
+from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
 from sslseg.tracking import identity, session
 
@@ -41,4 +44,30 @@ def run(p: Prepare, run: session.Run) -> None:
         }
     )
     run.tag(names.TAG_LINEAGE, p.dataset)
-    print(f"prepared {len(index)} slices of {index['patient'].nunique()} patients: {data.store.path}")
+    _tell(p, data.store, run)
+
+
+def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
+    """What was understood, in a few lines; the files that were not read go into a table."""
+    index, volumes = store.index, store.volume_table
+    annotated, patients = int(index["labelled"].sum()), index["patient"].nunique()
+    print(
+        f"prepared {len(index)} slices of {patients} patients, {annotated or 'none'} annotated: "
+        f"{', '.join(store.classes[1:]) or 'no class'}"
+    )
+    module = plugins.load("datasets", p.dataset)
+    if hasattr(module, "pairing"):
+        known = module.pairing(prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache)).resolve())
+        if known.layout:
+            print(f"the folder has the layout of {known.layout}")
+            run.tag(names.TAG_LAYOUT, known.layout)
+        if known.aside:
+            rows = "".join(f"{file}\t{why}\n" for file, why in sorted(known.aside.items()))
+            run.text("file\treason\n" + rows, "aside.tsv")
+            why, many = Counter(known.aside.values()).most_common(1)[0]
+            print(f"{len(known.aside)} files are not read, see aside.tsv of the run: {why} ({many})")
+        if not annotated:
+            print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
+        elif 1 < patients == len(volumes) and not known.settings.csv and not known.settings.patient_regex:
+            print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
+    print(f"look at it: {store.path / prepare.SHEET}")
