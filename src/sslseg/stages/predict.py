@@ -59,7 +59,7 @@ def run(p: Predict, run: session.Run) -> None:
     found = Found()
     fault = found.skip if p.on_bad_file == "skip" else source.stop
     channels = model.models[0].channels
-    images = scans.find(Path(p.input), Path(p.output), p.pattern, channels, fault)
+    images = scans.find(Path(p.input), Path(p.output), p.pattern, channels, fault, _say)
     digest = hashlib.sha256("".join(sha256(f) for scan in images for f in scan.files).encode()).hexdigest()
     run.input_dataset(Path(p.input).name, digest, str(Path(p.input).resolve()), run.stage)
     for scan in run.progress(images, "segmenting", len(images)):
@@ -68,6 +68,12 @@ def run(p: Predict, run: session.Run) -> None:
         except DataError as error:
             fault(scan.files[0], error)
     _log(p, run, model, known, found)
+
+
+def _say(masks: list[Path]) -> None:
+    """Tell of the files that were left out, since their names say that they are masks."""
+    some = ", ".join(path.name for path in masks[: SHOWN // 2]) + (" …" if len(masks) > SHOWN // 2 else "")
+    print(f"{len(masks)} files are masks by their names and are not segmented: {some}")
 
 
 def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: str, found: Found) -> None:

@@ -12,7 +12,8 @@ import pytest
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.folders import scans
 from sslseg.data.readers import dicom_series, formats
-from tests.fixtures import foreign_trees
+from tests.fixtures import foreign_trees, trees
+from tests.fixtures.layout_trees import TREES
 from tests.fixtures.trained_models import disc
 from tests.fixtures.trees import nifti
 
@@ -218,3 +219,41 @@ def test_millimetres_and_grey_of_pictures_come_from_the_folder(tmp_path):
     assert (image.shape, spacing) == ((1, 1, 4, 5), (1.0, 0.5, 0.6))
     np.testing.assert_allclose(image[0, 0], PLANE * (2 * 0.299 + 0.587), rtol=1e-6)
     assert next(iter(scans.volumes(b, 1)))[2] == (5.0, 0.7, 0.8)
+
+
+def test_masks_of_a_training_folder_are_left_out(tmp_path):
+    """Of ACDC, of pictures with masks beside them, of a public data set; what is given itself is segmented."""
+    root, out, left = tmp_path / "in", tmp_path / "out", []
+
+    def names(place: Path) -> list[str]:
+        left.clear()
+        found = scans.find(place, out, aside=left.extend)
+        assert not {f for scan in found for f in scan.files} & set(left)
+        return [scan.target.relative_to(out).as_posix() for scan in found]
+
+    trees.acdc(root / "acdc", patients=2)
+    assert len(names(root / "acdc" / "patient001")) == 3
+    assert [p.name for p in left] == ["patient001_frame01_gt.nii.gz", "patient001_frame03_gt.nii.gz"]
+    foreign_trees.images(root / "own")
+    assert (len(names(root / "own")), len(left)) == (7, 6)
+    foreign_trees.nnunet(root / "nnunet", cases=2)
+    assert names(root / "nnunet") == ["imagesTr/case0.nii.gz", "imagesTr/case1.nii.gz"]
+    TREES["REFUGE"].write(root / "refuge")
+    assert len(names(root / "refuge")) == 9  # neither masks nor drawings of them
+    (mask,) = scans.find(root / "own" / "p0_0_mask.png", out)
+    assert mask.target.name == "p0_0_mask.png"
+    with pytest.raises(ParamError, match=r"all files of .* are masks by their names, like p0_0_mask.png"):
+        scans.find(root / "own", out, "*_mask.png")
+    (root / "own" / "sslseg.json").write_text('{"pairs": "{case}.png"}')
+    assert (len(names(root / "own")), left) == (13, [])
+
+
+def test_channels_that_a_layout_joins(tmp_path):
+    root = TREES["BraTS"].write(tmp_path / "in")
+    found = scans.find(root, tmp_path / "out", channels=4)
+    assert [s.target.name for s in found] == [
+        f"BraTS20_Training_{n}.nii.gz" for n in ("001", "002", "003", "355")
+    ]
+    assert [f.name.rsplit("_", 1)[-1] for f in found[0].files] == [
+        f"{k}.nii.gz" for k in ("flair", "t1", "t1ce", "t2")
+    ]

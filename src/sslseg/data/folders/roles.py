@@ -108,6 +108,24 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     return LAST[root]
 
 
+def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:
+    """Of files that are to be segmented: those known to be masks, and images of several channels.
+
+    Masks are those of `pairs` in sslseg.json; else those of a layout, and what names say.
+
+    Args:
+        files: paths from the root, sorted.
+    """
+    s = settings.settings(root)
+    layout = [] if s.pairs or s.mask_suffix else layouts.fitting(files)
+    rules = [patterns.rule(text) for text in s.pairs] or [r for name in layout for r in layouts.rules(name)]
+    held = matching.cases(rules, files, lambda file, fault: None, shared=True) if rules else []
+    masks = matching.masks(rules, files)
+    if not s.pairs:
+        masks |= {file for file in files if words.is_mask(file, s.mask_suffix)}
+    return masks, [case for case in held if len(case.images) > 1]
+
+
 def _files(root: Path, suffixes: tuple[str, ...], fault: Fault) -> list[str]:
     """Paths from the root of what may be an image or a mask, sorted."""
     found = [path for path in below(root, fault) if formats.stem(path.name, suffixes) is not None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
-from sslseg.data.folders import settings
+from sslseg.data.folders import roles, settings
 from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, pictures
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, stop
@@ -61,14 +61,22 @@ def check(source: Path, output: Path) -> tuple[Path, Path]:
 
 
 def find(
-    source: Path, output: Path, pattern: str = "*", channels: int = 1, fault: Fault = stop
+    source: Path,
+    output: Path,
+    pattern: str = "*",
+    channels: int = 1,
+    fault: Fault = stop,
+    aside: Callable[[list[Path]], None] = lambda masks: None,
 ) -> list[Scan]:
     """What lies at or below `source`; masks keep name and place below `output`. Opens no voxels.
+
+    Of a folder, what is known to be a mask of another file is left out (`roles.known`).
 
     Args:
         pattern: of file names; a file given by its own name need not match.
         channels: of the model. Files <case>_0000 … of that number are one image, and its mask is <case>.
         fault: told of what makes no image.
+        aside: told of the masks that are left out.
 
     Raises:
         ParamError: see `check`; nothing to segment, or a mask that would be an input or another's mask.
@@ -79,7 +87,17 @@ def find(
     files = _files(source, channels, fault)
     files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]
     named = [f for f in files if formats.stem(f.name) is not None]
-    found = _named(named, home, output, channels, fault)
+    masks, joined = _roles(home, named, channels) if source.is_dir() else ([], [])
+    if masks and len(masks) == len(files):
+        raise ParamError(
+            f"input: all files of {source} that match {pattern!r} are masks by their names, like {masks[0].name}; "
+            f"a file that is given itself is segmented in any case"
+        )
+    if masks:
+        aside(masks)
+    taken = {file for paths, _ in joined for file in paths} | set(masks)
+    found = _named([f for f in named if f not in taken], home, output, channels, fault)
+    found += [_scan(paths, name, home, output) for paths, name in joined]
     faults: list[Path] = []
     if series := [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]:
         found += _series(series, home, output, lambda f, e: (faults.append(f), fault(f, e)))
@@ -95,6 +113,16 @@ def find(
             raise ParamError(f"input: {other} and {scan.files[0]} would both write the mask {scan.target}")
         taken[scan.target] = scan.files[0]
     return found
+
+
+def _roles(
+    home: Path, named: list[Path], channels: int
+) -> tuple[list[Path], list[tuple[tuple[Path, ...], str]]]:
+    """Masks, and files and name of every image whose channels a pattern joins."""
+    masks, cases = roles.known(home, sorted(f.relative_to(home).as_posix() for f in named))
+    whole = [case for case in cases if len(case.images) == channels]
+    joined = [(tuple(home / f for f in case.images), case.name.replace("/", "_")) for case in whole]
+    return sorted(home / file for file in masks), joined
 
 
 def _files(source: Path, channels: int, fault: Fault) -> list[Path]:

@@ -43,14 +43,14 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
         told: of masks without an image, of missing channels, and of what cannot be told apart.
         shared: several images may have one mask.
     """
-    masks = [_masks(rule, files) for rule in rules]
-    taken = {file for held in masks for one in held for own in one.values() for file, _ in own}
+    held_by = [_masks(rule, files) for rule in rules]
+    taken = masks(rules, files)
     images = [file for file in files if file not in taken]
     chosen: dict[str, Case] = {}
     lacking: dict[str, str] = {}
     disputed: set[str] = set()
     joined: set[str] = set()
-    for rule, held in zip(rules, masks, strict=True):
+    for rule, held in zip(rules, held_by, strict=True):
         for case in _images(rule, images, lacking):
             found, first = _joined(rule, case, held, disputed), case.images[0]
             joined |= {file for file, _ in found.masks}
@@ -70,6 +70,12 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
         own = owners.get(file, [])
         told(file, f"wanted one mask and one image that belong together, it fits {' and '.join(own)}")
     return named([case for case in chosen.values() if not any(file in torn for file, _ in case.masks)])
+
+
+def masks(rules: Sequence[Rule], files: Sequence[str]) -> set[str]:
+    """The files that fit a pattern of masks."""
+    found = (_masks(rule, files) for rule in rules)
+    return {file for held in found for one in held for own in one.values() for file, _ in own}
 
 
 def _masks(rule: Rule, files: Sequence[str]) -> list[Masks]:
