@@ -49,7 +49,7 @@ lint: setup ## format in place, then check
 	$(BIN)/ruff check --fix .
 
 show: setup ## the committed ACDC study: its figures made again, then its runs in the UI
-	$(BIN)/python -m analysis.page.show
+	-$(BIN)/python -m analysis.page.show
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 ui: setup ## the tracking UI on this machine only

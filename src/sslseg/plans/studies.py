@@ -31,8 +31,8 @@ STUDIES: dict[str, dict] = {
     },
     # Minutes on two cores, no data and no network wanted.
     "demo": {
-        "dataset": "demo", "pipelines": SEVEN, "budgets": (3, 30, 0), "seeds": (0,),
-        "preset": "demo", "pretrain_preset": "demo", "imagenet": "bundled:efficientnet_lite0",
+        "dataset": "demo", "pipelines": ("scratch", "supervised", "supervised+byol@target"), "budgets": (3, 30, 0),
+        "seeds": (0, 1, 2), "preset": "demo", "pretrain_preset": "demo", "imagenet": "bundled:efficientnet_lite0",
     },
 }  # fmt: skip
 DEFAULTS = {"dataset": "demo", "pipelines": SEVEN, "budgets": (30,), "seeds": (0,), "preset": "cpu", "pretrain_preset": "cpu",

@@ -23,7 +23,7 @@ from sslseg.models import segmenter, sizes, unet
 from sslseg.scoring import segmentation
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.stages.outcome import cards, curves, results
+from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop
@@ -223,3 +223,4 @@ def _register(p, run, net, data, source, carried, folder: Path, hops, best, summ
     card = cards.encoder(p, run, data, source.architecture, hops)
     resolve.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
                          role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip
+    endings.finetuned(run.id, f"unet-{source.architecture}", p.dataset, summary)

@@ -18,7 +18,7 @@ from sslseg.models import audit, canary, sizes
 from sslseg.models import encoder as encoders
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.stages.outcome import cards, curves, results
+from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import checkpoint, devices, loop, optim, vitals
@@ -66,6 +66,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     with curves.batch_on_record(run, data.store.index, folder):
         _train(p, run, method, rows, data, source, register)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
+    endings.pretrained(run.id, f"encoder-{source.architecture}", p.dataset)
 
 
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
@@ -181,6 +182,10 @@ def _keep(
         )
         if role == method.DEFAULT_ROLE:
             run.tag(names.TAG_COLLAPSED, str(collapsed).lower())
+            if collapsed:
+                endings.tell(
+                    f"WARNING: after {step} steps the encoder has collapsed: its features no longer differ"
+                )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
             results.save_pretrained(encoder, folder, source, data, run)

@@ -18,6 +18,7 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.intake import likeness
+from sslseg.stages.outcome import endings
 from sslseg.tracking import session, store
 from sslseg.tracking.history import frames
 from sslseg.training import devices
@@ -47,6 +48,7 @@ def run(p: Sweep, run: session.Run) -> None:
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
+    endings.swept(run.id, frames.runs(sweep=run.id, uri=run.uri), p.dataset)
 
 
 def execute(

@@ -19,7 +19,7 @@ from mlflow.utils import name_utils
 from sslseg.config import names
 from sslseg.config.flags import to_text
 from sslseg.config.names import ParamError
-from sslseg.tracking import processes, store
+from sslseg.tracking import processes, progress, store
 
 T = TypeVar("T")
 ROWS = 1000  # MLflow's limit for one log_batch
@@ -157,18 +157,16 @@ class Run:
         self.client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
 
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """`items` behind a progress bar (only on a terminal), with a heartbeat on the way."""
-        from tqdm import tqdm
-
-        for item in tqdm(items, description, total, disable=None):
-            self.beat()
-            yield item
+        """`items`, with their progress shown, and a heartbeat on the way."""
+        with progress.bar(total, description) as bar:
+            for item in items:
+                self.beat()
+                yield item
+                bar.update()
 
     def bar(self, total: int, description: str) -> Any:
-        """A progress bar to update by hand (a tqdm, only on a terminal)."""
-        from tqdm import tqdm
-
-        return tqdm(total=total, desc=description, disable=None)
+        """Progress to update by hand."""
+        return progress.bar(total, description)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
         """Flush and end the run: FINISHED, FAILED or KILLED, with the reason in a tag.

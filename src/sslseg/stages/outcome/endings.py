@@ -1,0 +1,58 @@
+"""What a stage says when it is done: what was made, where it is, and the next command to type."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Mapping
+
+import pandas as pd
+
+from sslseg.config import names
+
+RUN = "mlflow run . --env-manager local -e"
+
+
+def tell(*lines: str) -> None:
+    """Print lines for the user; a worker of a sweep says nothing, its sweep does."""
+    if multiprocessing.parent_process() is None:
+        print(*filter(None, lines), sep="\n", flush=True)
+
+
+def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, float]) -> None:
+    """The end of a fine-tuning.
+
+    Args:
+        registered: reference of the U-Net in the registry.
+        summary: scores on test: "iou", and "iou/<class>".
+    """
+    classes = ", ".join(f"{k.partition('/')[2]} {v:.3f}" for k, v in summary.items() if k.startswith("iou/"))
+    tell(
+        f"test IoU {summary['iou']:.3f} on {dataset} ({classes})",
+        f"registered as {registered}, run {run_id}",
+        f"next: {RUN} predict -P model={run_id} -P input=<folder> -P output=out/masks",
+    )
+
+
+def pretrained(run_id: str, registered: str, dataset: str) -> None:
+    """The end of a pretraining."""
+    tell(
+        f"registered as {registered}, run {run_id}",
+        f"next: {RUN} finetune -P encoder={run_id} -P dataset={dataset}",
+    )
+
+
+def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
+    """The end of a sweep: a line per pipeline, the mean test IoU of its seeds at every budget.
+
+    Args:
+        runs: of this sweep, as `frames.runs` gives them.
+    """
+    tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)]
+    if tuned.empty or names.TEST_IOU not in tuned:
+        return
+    found = tuned.groupby(["pipeline", "budget"], sort=True)[names.TEST_IOU].agg(["mean", "count"])
+    lines = [f"mean test IoU on {dataset} (seeds), by annotated {tuned['unit'].iloc[0]}:"]
+    for pipeline, rows in found.groupby(level=0, sort=False):
+        cells = [f"{budget}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
+        lines.append(f"  {pipeline:28} {'   '.join(cells)}")
+    tell(*lines, f"next: {RUN} analyse -P dataset={dataset} -P sweep={sweep} -P out=out/{dataset}")

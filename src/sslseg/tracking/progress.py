@@ -1,0 +1,51 @@
+"""Progress of long work: a bar on a terminal; elsewhere (a log file, a queue) a plain line now and then."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+TENTHS, SECONDS = 10, 30.0  # a line at every tenth of the work, and at least each half minute
+
+
+class Lines:
+    """The part of tqdm's interface that is used here, for an output that is no terminal."""
+
+    def __init__(self, total: int | None, description: str):
+        self.total, self.description, self.done, self.note = total or 0, description, 0, ""
+        self._tenth, self._start = 0, time.monotonic()
+        self._said = self._start
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def set_postfix_str(self, note: str) -> None:
+        """What the next line ends with."""
+        self.note = note
+
+    def update(self, n: int = 1) -> None:
+        """Count `n` more; says a line if one is due."""
+        self.done += n
+        now, tenth = time.monotonic(), self.done * TENTHS // max(1, self.total)
+        if tenth > self._tenth or now - self._said >= SECONDS:
+            self._tenth, self._said = tenth, now
+            words = [
+                f"{self.description}: {self.done} of {self.total}",
+                f"{now - self._start:.0f} s",
+                self.note,
+            ]
+            print(", ".join(filter(None, words)), flush=True)
+
+
+def bar(total: int | None, description: str) -> Any:
+    """A bar to update by hand; silent in a worker, whose progress is its sweep's."""
+    from tqdm import tqdm
+
+    if sys.stderr.isatty() or os.environ.get("TQDM_DISABLE") == "1":
+        return tqdm(total=total, desc=description, disable=None)
+    return Lines(total, description)

@@ -1,0 +1,34 @@
+"""Progress where there is no terminal: a line each tenth, or after half a minute."""
+
+from __future__ import annotations
+
+import pytest
+
+from sslseg.tracking import progress
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_a_line_each_tenth(clock: list[float], capsys: pytest.CaptureFixture):
+    with progress.Lines(200, "cells") as lines:
+        for _ in range(200):
+            lines.update()
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in said] == [f"cells: {n} of 200" for n in range(20, 201, 20)]
+
+
+def test_and_at_least_each_half_minute(clock: list[float], capsys: pytest.CaptureFixture):
+    lines = progress.Lines(1000, "cells")
+    lines.set_postfix_str("byol")
+    for second in range(61):
+        clock[0] = float(second)
+        lines.update()
+    assert capsys.readouterr().out.splitlines() == [
+        "cells: 31 of 1000, 30 s, byol",
+        "cells: 61 of 1000, 60 s, byol",
+    ]
