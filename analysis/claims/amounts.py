@@ -29,7 +29,7 @@ from analysis.comparison.encoders import chain, hop_name
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
 from analysis.statistics.records import Estimate, Refusal
-from analysis.statistics.verdicts.compare import Verdict
+from analysis.statistics.verdicts.judge import Verdict
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
 TRANSITION = (30.0, 75.0)  # slices, paper 5.2

@@ -11,7 +11,7 @@ from analysis.comparison.decisions import interval
 from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
-from analysis.statistics.verdicts.compare import Verdict
+from analysis.statistics.verdicts.judge import Verdict
 
 GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"
@@ -51,7 +51,7 @@ def together(calls: Iterable[str]) -> str:
 def said(found: Verdict | Refusal) -> str:
     if isinstance(found, Refusal):
         return found.reason
-    return f"{found.a} is {found.call} than {found.b} by {interval(found.effect)}, n = {found.pairs}".replace(
+    return f"{found.a} is {found.call} than {found.b} by {interval(found.effect)}, n = {found.seeds}".replace(
         "equivalent than", "equivalent to"
     ).replace("undecided than", "undecided against")
 

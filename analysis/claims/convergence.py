@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
+from scipy.stats import gmean
 
 from analysis.claims.common import (
     BEST,
@@ -28,8 +28,8 @@ from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTE
 from analysis.comparison.decisions import interval
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import Estimate, Refusal, Score
-from analysis.statistics.verdicts import compare, ratio, stability
-from analysis.statistics.verdicts.compare import Verdict
+from analysis.statistics.verdicts import arrival, compare, stability
+from analysis.statistics.verdicts.judge import Verdict
 
 TIMES = (4.0, 5.0)  # "4-5 times", paper abstract and 5.1
 TIMES_SLACK = 1.5  # an interval inside of [4 / 1.5, 5 × 1.5] is called 4 to 5 times
@@ -44,7 +44,7 @@ def hierarchical_faster(c: Context) -> Outcome:
 
 
 def most_stable(c: Context) -> Outcome:
-    """C1s: s.d. of the area over seeds, every other pipeline over BYOL natural + BYOL target."""
+    """C1s: spread of the area over seeds, every other pipeline over BYOL natural + BYOL target."""
     calls, words, effects = [], [], []
     for row in FIVE[:-1]:
         found = _spread_ratio(c, row)
@@ -55,7 +55,9 @@ def most_stable(c: Context) -> Outcome:
         effects.append(found)
         calls.append(REPRODUCED if found.low > 1 else CONTRADICTED if found.high < 1 else INCONCLUSIVE)
     least = min(effects, key=lambda e: e.value, default=None)
-    return Outcome(together(calls), "s.d. over that of the claim's: " + "; ".join(words), least, c.runs(FIVE))
+    return Outcome(
+        together(calls), "spread over that of the claim's: " + "; ".join(words), least, c.runs(FIVE)
+    )
 
 
 def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
@@ -63,7 +65,7 @@ def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
     theirs = {(s.seed, s.subset): s.value for s in c.scores("area", (row,))}
     both = sorted(set(mine) & set(theirs))
     level = 1 - 0.05 / len(FIVE[:-1])  # Bonferroni over the four
-    return stability.ratio_of_sd([theirs[k] for k in both], [mine[k] for k in both], level=level)
+    return stability.ratio_of_spread([theirs[k] for k in both], [mine[k] for k in both], level=level)
 
 
 def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:
@@ -75,7 +77,7 @@ def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:
     labels, best = [c.labels[row] for row in rows], c.labels[BEST]
     pairs = [found for _, found in sorted(own.items()) if {best, *labels} <= set(found)]
     slow = [_middle([found[label] for label in labels]) for found in pairs]
-    found = ratio.ratio_of_steps(slow, [p[best] for p in pairs])
+    found = arrival.ratio_of_steps(slow, [p[best] for p in pairs])
     ids = c.runs((*rows, BEST))
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=ids)
@@ -86,7 +88,10 @@ def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:
 
 def _middle(times: Sequence[Steps]) -> Steps:
     """Geometric mean; censored as soon as one is."""
-    return Steps(float(np.exp(np.mean([np.log(t.steps) for t in times]))), all(t.reached for t in times))
+    steps, before = (
+        float(gmean(values)) for values in zip(*((t.steps, t.before) for t in times), strict=True)
+    )
+    return Steps(steps, all(t.reached for t in times), before)
 
 
 def largest_area(c: Context) -> Outcome:
@@ -112,7 +117,7 @@ def equal_areas(c: Context) -> Outcome:
     """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
     metric = METRIC["area"]
     found = compare.verdict(
-        c.scores("area", (SPECIALIST, MIXED)), c.labels[SPECIALIST], c.labels[MIXED], margin=metric.margin,
+        c.scores("area", (SPECIALIST, MIXED), c.study.budgets), c.labels[SPECIALIST], c.labels[MIXED], margin=metric.margin,
         higher_is_better=True, budget=c.full,
     )  # fmt: skip
     effect = found.effect if isinstance(found, Verdict) else None

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
-from statistics import fmean
+
+import numpy as np
 
 from analysis.comparison.cells import Study
-from analysis.comparison.measures import METRICS, Measures, Metric
-from analysis.statistics.laws import knee, scaling
-from analysis.statistics.laws.advice import Advice, Choice, advise, best_pipeline
-from analysis.statistics.laws.interpolate import interpolated
+from analysis.comparison.families import Table, references, tuned_verdicts, verdicts, verdicts_on
+from analysis.comparison.measures import PRIMARY, Measures
+from analysis.statistics.laws import knee
+from analysis.statistics.laws.advice import Advice, advise
+from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
-from analysis.statistics.laws.worth import MISFIT, Fitted, Worth, worth
+from analysis.statistics.laws.worth import Worth, worth
 from analysis.statistics.records import Estimate, Refusal, Score
-from analysis.statistics.verdicts import compare
-from analysis.statistics.verdicts.compare import Verdict
-
-REFERENCES = ("scratch", "supervised")  # pipelines that worth is counted in
-LEVELS = (("own", "95 % of its own final IoU"), ("common", "95 % of the common final IoU"))
+from analysis.statistics.verdicts.collapse import collapsed
+from analysis.statistics.verdicts.judge import Verdict
 
 
 @dataclass(frozen=True)
 class Curves:
-    """Per pipeline: the curve of test loss that decisions use, and its knee."""
+    """Per pipeline: the joined means of 1 − test IoU that decisions use, and their knee."""
 
-    fitted: dict[str, Fitted | Refusal]
+    fitted: dict[str, Joined | Refusal]
     knees: dict[str, Knee | Refusal]
 
 
@@ -41,17 +39,18 @@ class WorthRow:
 
 
 @dataclass(frozen=True)
-class Table:
-    """Verdicts on all pairs for one metric; `budget` None = overall.
+class Choice:
+    """The pipeline of least mean error at `budget`, and the verdict on it against the next one.
 
-    `minutes` are those that the further seeds of a row would take; None where none are asked for, or no run
-    tells.
+    `certain`: it is better than every other, by intervals that are simultaneous over these.
     """
 
-    metric: Metric
-    budget: int | None
-    rows: tuple[Verdict | Refusal, ...]
-    minutes: tuple[float | None, ...] = ()
+    budget: int
+    pipeline: str
+    error: float
+    runner_up: str
+    lead: Verdict | Refusal | None
+    certain: bool
 
 
 @dataclass(frozen=True)
@@ -72,35 +71,34 @@ class Decisions:
     worth: tuple[WorthRow, ...]
     verdicts: tuple[Table, ...]
     advice: Recommended
+    collapsed: tuple[Score, ...] = ()  # runs with less than half the test IoU of the others of their pipeline
     tuned: tuple[Table, ...] = ()  # verdicts at settings that a search has found, where there are such runs
 
 
-def curve_of(scores: Sequence[Score], label: str) -> Fitted | Refusal:
-    """The scaling law; the joined means where the law is rejected (p < 0.01), or where there is no law."""
-    if not any(s.pipeline == label for s in scores):
-        return Refusal(f"insufficient evidence: {label} has no run with a test score")
-    fitted = scaling.fit(scores, label)
-    if isinstance(fitted, Refusal) or fitted.misfit_p < MISFIT:
-        return interpolated(scores, label) or fitted
-    return fitted
+def errors(measures: Measures) -> list[Score]:
+    """1 − test IoU of every run."""
+    return [replace(s, value=1 - s.value) for s in measures.of(PRIMARY.key)]
 
 
 def curves(study: Study, measures: Measures) -> Curves:
-    """Curve and knee of every pipeline, from test Jaccard loss."""
-    scores = measures.of("test_loss")
-    labels = [arm.label for arm in study.arms]
+    """Curve and knee of every pipeline, from the test IoU of the structures."""
+    scores = errors(measures)
     tested = {s.pipeline for s in scores}
     none = Refusal("insufficient evidence: no run with a test score")
-    knees = {label: knee.knee(scores, label) if label in tested else none for label in labels}
-    return Curves({label: curve_of(scores, label) for label in labels}, knees)
+    found = {
+        arm.label: (joined(scores, arm.label), knee.knee(scores, arm.label))
+        if arm.label in tested
+        else (none, none)
+        for arm in study.arms
+    }
+    return Curves({n: pair[0] for n, pair in found.items()}, {n: pair[1] for n, pair in found.items()})
 
 
 def worths(study: Study, found: Curves) -> tuple[WorthRow, ...]:
     """Every pipeline at every budget, counted in slices of scratch and of ImageNet."""
-    references = [arm.label for row in REFERENCES for arm in study.arms if arm.pipeline == row]
     return tuple(
         WorthRow(arm.label, reference, budget, _worth(found, arm.label, reference, budget))
-        for reference in references
+        for reference in references(study)
         for arm in study.arms
         if arm.label != reference
         for budget in study.budgets
@@ -114,60 +112,29 @@ def _worth(found: Curves, label: str, reference: str, budget: int) -> Worth | Re
     return other if isinstance(other, Refusal) else worth(mine, other, budget)
 
 
-def tuned_verdicts(study: Study, measures: Measures | None) -> tuple[Table, ...]:
-    """Verdicts of `study.tuned`; overall only where both have the same budgets, or they would not be alike."""
-    if study.tuned is None or measures is None:
-        return ()
-    found = verdicts(study.tuned, measures)
-    return tuple(t for t in found if t.budget is not None or study.tuned.budgets == study.budgets)
-
-
-def verdicts(study: Study, measures: Measures, at_a_time: int = 1) -> tuple[Table, ...]:
-    """Every pair of pipelines, for every metric: overall, then budget by budget."""
-    pairs = list(combinations([arm.label for arm in study.arms], 2))
-    if not pairs:
-        return ()
-    places = [None, *study.budgets] if len(study.budgets) > 1 else list(study.budgets)
-    tables = [
-        Table(
-            metric,
-            budget,
-            compare.compare(
-                measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
-                budget=budget, pairs=pairs,
-            ),
-        )
-        for metric in METRICS
-        for budget in places
-    ]  # fmt: skip
-    return tuple(
-        replace(t, minutes=tuple(_minutes(measures, t, v) / at_a_time if _more(v) else None for v in t.rows))
-        for t in tables
-    )
-
-
-def _more(verdict: Verdict | Refusal) -> int:
-    """Further seeds that would decide; 0 = none asked for."""
-    return verdict.more.seeds if isinstance(verdict, Verdict) and verdict.more else 0
-
-
-def _minutes(measures: Measures, table: Table, verdict: Verdict) -> float:
-    """Minutes of the further seeds of a pair, one run after the other: mean minutes at every budget."""
-    spent: dict[tuple[str, int], list[float]] = {}
-    for s in measures.of("minutes", (verdict.a, verdict.b), table.budget):
-        spent.setdefault((s.pipeline, s.budget), []).append(s.value)
-    return verdict.more.seeds * sum(fmean(values) for values in spent.values())
-
-
-def recommend(study: Study, found: Curves, budget: int | None, minutes: float | None) -> Recommended:
-    """Advice for `budget`, by default the middle one of those that were run."""
-    budget = budget or study.budgets[len(study.budgets) // 2]
-    fits = [found.fitted[arm.label] for arm in study.arms]
+def recommend(
+    study: Study, measures: Measures, found: Curves, budget: int, minutes: float | None
+) -> Recommended:
+    """Advice for `budget`."""
     advice = tuple(
-        advise(fit, found.knees[arm.label], budget=budget, minutes_per_slice=minutes)
-        for arm, fit in zip(study.arms, fits, strict=True)
+        advise(found.fitted[arm.label], found.knees[arm.label], budget=budget, minutes_per_slice=minutes)
+        for arm in study.arms
     )
-    return Recommended(budget, best_pipeline(fits, budget), advice)
+    return Recommended(budget, choose(study, measures, found, budget), advice)
+
+
+def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choice | Refusal:
+    """The pipeline for a budget: its place is tested where the budget was run, read off the joined means elsewhere."""
+    able = [f for f in found.fitted.values() if isinstance(f, Joined) and f.sizes[0] <= budget <= f.sizes[-1]]
+    if not able:
+        return Refusal(f"insufficient evidence: no pipeline has a curve that covers {budget} slices")
+    at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
+    best, *others = sorted(at, key=lambda name: (at[name], name))
+    if not others:
+        return Choice(budget, best, at[best], "", None, False)
+    leads = verdicts_on(study, measures, PRIMARY, budget, [(best, other) for other in others])
+    certain = all(isinstance(v, Verdict) and v.call == "better" for v in leads)
+    return Choice(budget, best, at[best], others[0], leads[0], certain)
 
 
 def decide(
@@ -178,26 +145,29 @@ def decide(
     minutes_per_slice: float | None = None,
     tuned: Measures | None = None,
     at_a_time: int = 1,
+    every_pair: bool = False,
 ) -> Decisions:
     """All decisions; the same whatever the order of the runs.
 
     Args:
         found: `curves` of the same study.
-        budget: slices that the reader could annotate.
+        budget: slices that the reader could annotate; None = the middle one of those that were run.
         minutes_per_slice: what one costs.
         tuned: of `study.tuned`.
         at_a_time: runs that are done at once.
+        every_pair: verdicts on all pairs of pipelines, not on each against the references.
     """
     rows = worths(study, found)
-    advice = recommend(study, found, budget, minutes_per_slice)
-    beside = tuned_verdicts(study, tuned)
+    budget = budget or study.budgets[len(study.budgets) // 2]
+    advice = recommend(study, measures, found, budget, minutes_per_slice)
     return Decisions(
         headline(study, rows, advice),
-        advice.budget,
+        budget,
         rows,
-        verdicts(study, measures, at_a_time),
+        verdicts(study, measures, budget, every_pair, at_a_time),
         advice,
-        beside,
+        collapsed(measures.of(PRIMARY.key), PRIMARY.worst),
+        tuned_verdicts(study, tuned, budget, every_pair),
     )
 
 
@@ -210,9 +180,7 @@ def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str
         return f"At {n} {unit}s on {study.dataset}, {reason}."
     best = advice.choice.pipeline
     shown = [worth_text(row, unit) for row in rows if row.pipeline == best and row.budget == n]
-    lead = (
-        "has the least test error" if advice.choice.certain else "has the least fitted test error, not surely"
-    )
+    lead = "has the least test error" + ("" if advice.choice.certain else ", which is not decided")
     said = f"; it is worth {' and '.join(shown)}" if shown else ""
     return f"At {n} annotated {unit}s on {study.dataset}, {best} {lead}{said}."
 

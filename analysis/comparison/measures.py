@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,44 +12,56 @@ import pandas as pd
 from analysis.comparison.cells import Study
 from analysis.statistics import curves as learning
 from analysis.statistics.curves import Curve, Steps
-from analysis.statistics.records import Score
+from analysis.statistics.records import Refusal, Score
+from analysis.statistics.verdicts import arrival
+from analysis.statistics.verdicts.collapse import far_below
+from analysis.statistics.verdicts.compare import by_seed, common_budgets, in_units
+from analysis.statistics.verdicts.judge import Pair
 from sslseg.config import names
 
 KEYS = (names.VAL_IOU,)
 COLUMNS = {"test_loss": names.TEST_LOSS, "test_iou": names.TEST_IOU, "minutes": names.SECONDS}
+STEPS = "steps_95"
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What is compared, and the difference that does not matter (this project's choice)."""
+    """What is compared, and the difference that does not matter (this project's choice).
+
+    `worst` is what a collapsed run scores.
+    """
 
     key: str
     title: str
     higher_is_better: bool
     margin: float
     unit: str
+    worst: float | None = None
 
 
+PRIMARY = Metric("test_iou", "test IoU, mean of the structures", True, 0.01, "IoU", 0.0)
 METRICS = (
-    Metric("early_area", "early area (first fifth of the steps)", True, 0.01, "IoU"),
-    Metric("area", "area under the learning curve", True, 0.01, "IoU"),
-    Metric("steps_95", "steps to 95 % of the common final IoU", False, math.log(1.25), "log steps"),
-    Metric("final_iou", "final validation IoU", True, 0.01, "IoU"),
-    Metric("test_loss", "test Jaccard loss", False, 0.01, "loss"),
-)
+    PRIMARY,
+    Metric("final_iou", "final validation IoU", True, 0.01, "IoU", 0.0),
+    Metric("area", "area under the learning curve", True, 0.01, "IoU", 0.0),
+    Metric("early_area", "early area (first fifth of the steps)", True, 0.01, "IoU", 0.0),
+    Metric(STEPS, "times as fast to 95 % of what the weaker of the two ends at", True, math.log(1.25), "log ratio"),
+    Metric("test_loss", "test Jaccard loss, background included", False, 0.01, "loss", 1.0),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Timed:
-    """Steps that one run took to 95 % of its own final score, and of the level common to all pipelines."""
+    """Learning curve of one run after its first step, its final score, and steps to 95 % of that."""
 
     pipeline: str
     budget: int
     seed: int
     subset: str
     run_id: str
+    curve: Curve
+    final: float
     own: Steps
-    common: Steps
 
 
 @dataclass(frozen=True)
@@ -63,11 +75,7 @@ class EpochArea:
 
 @dataclass(frozen=True)
 class Measures:
-    """Scores by metric key.
-
-    `steps_95` is a logarithm, and a run that never got there counts with its last step. `test_iou` and
-    `minutes` are there for claims, and are no metric of the verdict table.
-    """
+    """Scores by metric key, learning curves for ratios of steps; `minutes` is no metric of the verdict table."""
 
     scores: dict[str, tuple[Score, ...]]
     times: tuple[Timed, ...]
@@ -80,6 +88,27 @@ class Measures:
             for s in self.scores[key]
             if (not labels or s.pipeline in labels) and (budget is None or s.budget == budget)
         ]
+
+
+def steps_pair(
+    measures: Measures, a: str, b: str, budget: int | None, units: Mapping[int, int] | None = None
+) -> Pair | Refusal:
+    """How many times as fast `a` learns as `b`, by seed or unit: see `arrival.speed_up`."""
+    mine, other = ([t for t in measures.times if t.pipeline == name] for name in (a, b))
+    right = {(t.budget, t.seed, t.subset): t for t in other}
+    cells: dict[tuple[int, int], list[arrival.Bounds]] = {}
+    for t in mine:
+        if against := right.get((t.budget, t.seed, t.subset)):
+            found = arrival.speed_up(t.curve, against.curve, t.final, against.final)
+            cells.setdefault((t.budget, t.seed), []).append(found)
+    paired = in_units({key: tuple(np.mean(rows, axis=0)) for key, rows in cells.items()}, units)
+    seeds = by_seed(paired, common_budgets(paired, budget))
+    bounds = arrival.telling(list(seeds.values()))
+    if isinstance(bounds, Refusal):
+        return bounds
+    told = [s for s, ends in seeds.items() if np.isfinite(ends).any()]
+    fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True)
+    return Pair(a, b, told, *bounds.T, min(len(mine), len(other)), fallen)
 
 
 def _scored(study: Study, column: str) -> tuple[Score, ...]:
@@ -95,7 +124,7 @@ def _score(run, value: float) -> Score:
 
 def measure(study: Study, curves: pd.DataFrame) -> Measures:
     """Every score of every compared run; a run without a curve or a test has none of it."""
-    scores: dict[str, list[Score]] = {metric.key: [] for metric in METRICS}
+    scores: dict[str, list[Score]] = {metric.key: [] for metric in METRICS if metric.key != STEPS}
     times: list[Timed] = []
     for budget in study.budgets:
         runs = study.runs[study.runs["budget"] == budget]
@@ -122,32 +151,27 @@ def _measure_budget(
     if not found:
         return
     grid = learning.common_grid(found.values())
-    finals = {run_id: learning.final(curve) for run_id, curve in found.items()}
-    rows = [r for r in runs.itertuples() if r.run_id in found]
-    by_arm: dict[str, list[float]] = {}
-    for r in rows:
-        by_arm.setdefault(r.arm, []).append(finals[r.run_id])
-    level = learning.common_final([by_arm[arm] for arm in sorted(by_arm)])
-    for r in rows:
-        curve = found[r.run_id]
-        timed = _timed(r, curve, finals[r.run_id], level)
-        times.append(timed)
+    for r in runs.itertuples():
+        if r.run_id not in found:
+            continue
+        curve, final = found[r.run_id], learning.final(found[r.run_id])
+        times.append(_timed(r, curve, final))
         values = {
             "early_area": learning.early_area(curve, grid),
             "area": learning.area(curve, grid),
-            "steps_95": math.log(timed.common.steps),
-            "final_iou": finals[r.run_id],
+            "final_iou": final,
         }
         for key, value in values.items():
             scores[key].append(_score(r, value))
 
 
-def _timed(run, curve: Curve, final: float, level: float) -> Timed:
+def _timed(run, curve: Curve, final: float) -> Timed:
     """The validation before the first step is left out: a ratio of steps needs steps."""
     trained = curve.steps > 0
     later = Curve(curve.steps[trained], curve.values[trained])
-    own, common = (learning.steps_to(later, value) for value in (final, level))
-    return Timed(run.arm, int(run.budget), int(run.seed), run.subset_sha256, run.run_id, own, common)
+    subset = run.subset_sha256
+    own = learning.steps_to(later, final)
+    return Timed(run.arm, int(run.budget), int(run.seed), subset, run.run_id, later, final, own)
 
 
 def clean(study_runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, learning.Curve]:

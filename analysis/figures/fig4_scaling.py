@@ -1,4 +1,4 @@
-"""Fig. 4: test Jaccard loss against annotated slices: boxes at their true place, and the scaling law."""
+"""Fig. 4: test error (1 − IoU) against annotated slices: boxes at their true place, and the scaling law."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics.laws import knee, scaling
+from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import size_grid
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.scaling import Scaling
@@ -23,7 +24,7 @@ from sslseg.config import names
 
 TITLE = "Test error against annotated data"
 KEYS: tuple[str, ...] = ()
-METRIC = names.TEST_LOSS
+METRIC = names.TEST_IOU
 COLUMNS = ["arm", "pipeline", "budget", "patients", "seed", "run_id", "value"]
 BOX_SEEDS = 3  # fewer are drawn as points alone
 SPREAD = 0.5  # share of the smallest gap between budgets that the boxes of one budget take
@@ -31,20 +32,21 @@ SPREAD = 0.5  # share of the smallest gap between budgets that the boxes of one 
 
 @dataclass(frozen=True)
 class Law:
-    """What the statistics say about one pipeline."""
+    """What the statistics say about one pipeline; its means are joined where there is no law."""
 
     arm: Arm
     fit: Scaling | Refusal
+    means: Joined | Refusal
     knee: Knee | Refusal
 
 
-def scores(study: Study, metric: str = METRIC) -> list[Score]:
-    """The runs' scores of one metric; a run without it gives none. Named by the pipeline's label."""
-    if metric not in study.runs:
+def scores(study: Study) -> list[Score]:
+    """1 − IoU of the runs; a run without it gives none. Named by the pipeline's label."""
+    if METRIC not in study.runs:
         return []
-    rows = study.runs[study.runs[metric].notna()]
+    rows = study.runs[study.runs[METRIC].notna()]
     return [
-        Score(r["arm"], int(r["budget"]), int(r["seed"]), r["subset_sha256"], float(r[metric]))
+        Score(r["arm"], int(r["budget"]), int(r["seed"]), r["subset_sha256"], 1 - float(r[METRIC]))
         for _, r in rows.iterrows()
     ]
 
@@ -55,15 +57,15 @@ def laws(study: Study) -> tuple[Law, ...]:
     return tuple(Law(arm, *_law(found, arm.label)) for arm in study.arms)
 
 
-def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Knee | Refusal]:
+def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Joined | Refusal, Knee | Refusal]:
     if not any(s.pipeline == label for s in found):
         none = Refusal(f"insufficient evidence: {label} has no run with {METRIC}")
-        return none, none
-    return scaling.fit(found, label), knee.knee(found, label)
+        return none, none, none
+    return scaling.fit(found, label), joined(found, label), knee.knee(found, label)
 
 
 def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
-    """Test Jaccard loss of every run, with the law of each pipeline where it can be fitted."""
+    """1 − test IoU of every run, with the law of each pipeline where it can be fitted."""
     runs = study.runs
     table = pd.DataFrame(
         {
@@ -73,7 +75,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
             "patients": pd.to_numeric(runs["patients"]),
             "seed": runs["seed"],
             "run_id": runs["run_id"],
-            "value": runs.get(METRIC, np.nan),
+            "value": 1 - runs.get(METRIC, np.nan),
         }
     )
     table = table[np.isfinite(table["value"])]
@@ -82,12 +84,13 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
         f"no law for {law.arm.label}: {law.fit.reason}" for law in fits if isinstance(law.fit, Refusal)
     ]
     facts = {
-        "metric": METRIC,
+        "metric": f"1 - {METRIC}",
         "law": "alpha * n^-beta + gamma",
         "fits": {law.arm.label: law.fit for law in fits},
         "knees": {law.arm.label: law.knee for law in fits},
     }
     notes = outputs.face(study, runs) + tuple(unfitted[:2])
+    notes += ("curves: fitted laws; straight pieces: means joined, where there is no law",)
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
         notes += (
             "bar: 95 % interval of the knee of a line bent once on log-log; triangle: where it is known to a step",
@@ -104,7 +107,9 @@ def draw(drawn: Drawn) -> Figure:
     with style.look():
         figure = Figure(figsize=(8.8, 4.8))
         axis = figure.subplots()
-        axis.set(xscale="log", yscale="log", title=drawn.title, ylabel="test Jaccard loss")
+        axis.set(
+            xscale="log", yscale="log", title=drawn.title, ylabel="1 − test IoU (mean of the structures)"
+        )
         axis.set_xlabel(f"annotated {unit}s")
         if drawn.table.empty:
             style.nothing(axis, f"no run has {METRIC}")
@@ -151,14 +156,15 @@ def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -
 
 
 def _curve(axis: Axes, law: Law) -> None:
-    """The fitted law over the sizes it was fitted to, an evident knee's interval, and a mark at a located one."""
-    if isinstance(law.fit, Refusal):
+    """The law, else the joined means, over the sizes that were run; an evident knee's interval, a located one's mark."""
+    curve = law.fit or law.means
+    if isinstance(curve, Refusal):
         return
-    grid = size_grid(law.fit.sizes[0], law.fit.sizes[-1], 200)
-    axis.plot(grid, law.fit.error(grid), color=law.arm.colour, ls=law.arm.dashes, lw=1.2)
+    grid = size_grid(curve.sizes[0], curve.sizes[-1], 200)
+    axis.plot(grid, curve.error(grid), color=law.arm.colour, ls=law.arm.dashes, lw=1.2)
     if isinstance(law.knee, Knee) and law.knee.evident:
         size = law.knee.size
-        height = law.fit.error(np.array([size.value]))[0] * 1.06
+        height = curve.error(np.array([size.value]))[0] * 1.06
         axis.plot([size.low, size.high], [height, height], color=law.arm.colour, lw=3, alpha=0.35)
         if law.knee.located:
             axis.plot([size.value], [height], "v", color=law.arm.colour, ms=7)

@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import claims, figures
-from analysis.comparison import cells, decisions, encoders, measures, patients, scores
+from analysis.comparison import cells, decisions, encoders, measures, patients
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS
 from analysis.figures import outputs
 from analysis.figures.outputs import Drawn
-from analysis.page import report
+from analysis.page import report, scores
 from analysis.page.report import Page
 from analysis.statistics.records import to_json
 from sslseg.config import caches, flags, names, params
@@ -127,7 +127,7 @@ def _page(
     fitted = decisions.curves(study, measured)
     tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
     found = decisions.decide(
-        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, at_a_time=p.at_a_time
+        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, p.at_a_time, p.all_pairs
     )
     stored = encoders.encoders(study, uri)
     judged = claims.judge(claims.context(study, measured, fitted, encoders.architectures(study, stored)))
@@ -135,6 +135,8 @@ def _page(
     record, page = folder / RECORD, folder / PAGE
     asked = {"worth": found.worth, "verdict": found.verdicts, "advice": found.advice, "claims": judged}
     shown = {key: value for key, value in asked.items() if key in wanted}
+    if "verdict" in wanted:
+        shown["collapsed"] = found.collapsed
     if found.tuned and "verdict" in wanted:
         shown |= {"verdict_tuned": found.tuned, "tuned_by": study.tuned.marks}
     if "worth" in wanted:

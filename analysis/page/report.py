@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
+import numpy as np
 import pandas as pd
 
 from analysis.claims import Judged
-from analysis.comparison import encoders, sameness, scores
+from analysis.comparison import encoders, sameness
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, Table, interval, worth_of
 from analysis.comparison.encoders import Encoder
-from analysis.comparison.measures import Metric
+from analysis.comparison.measures import STEPS, Metric
 from analysis.figures.outputs import Drawn, plural
+from analysis.page import scores
 from analysis.statistics.laws.advice import Gain, Near
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.records import Estimate, Refusal
-from analysis.statistics.verdicts.compare import Verdict
+from analysis.statistics.verdicts.judge import Verdict
 from sslseg.config import names
 from sslseg.config.names import CFG
 
@@ -101,7 +103,7 @@ def render(page: Page) -> str:
 def verdict_grids(
     found: Decisions,
 ) -> list[tuple[int | None, list[Table], list[tuple[Verdict | Refusal, ...]]]]:
-    """(budget, tables by metric, a row per pair with what each metric says), overall first."""
+    """(budget, tables by metric, a row per pair with what each metric says), the reader's budget first."""
     by_budget: dict[int | None, list[Table]] = {}
     for table in found.verdicts:
         by_budget.setdefault(table.budget, []).append(table)
@@ -123,10 +125,14 @@ def trials(study: Study) -> list[tuple[str, str]]:
     return [(arm, sameness.trials_of(mark)) for arm, mark in sorted(marks.items())]
 
 
-def effect(verdict: Verdict, metric: Metric) -> str:
-    """The paired difference; of logarithms of steps, the ratio."""
-    value = verdict.effect.value
-    return f"×{math.exp(value):.2f}" if metric.key == "steps_95" else f"{value:+.3f}"
+def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
+    """The paired difference, on demand with its interval; of log ratios, how many times."""
+    e, times = verdict.effect, metric.key == STEPS
+    shown = np.exp([e.value, e.low, e.high]) if times else (e.value, e.low, e.high)
+    texts = [f"{v:.2f}" if times else f"{v:+.3f}" for v in shown]
+    texts = ["∞" if text == "inf" else text for text in texts]
+    told = f"×{texts[0]}" if times else texts[0]
+    return f"{told} [{texts[1]}, {texts[2]}]" if whole else told
 
 
 def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:

@@ -1,4 +1,4 @@
 """Pure statistics of repeated training runs: arrays and small records in, records out.
 
-Nothing here knows where the numbers were stored; floor 3, numpy, scipy, statsmodels and lifelines only.
+Nothing here knows where the numbers were stored; numpy, scipy and tqdm only.
 """

@@ -10,10 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from lifelines import KaplanMeierFitter
-from lifelines.utils import median_survival_times
-
-from analysis.statistics.records import Estimate
 
 EARLY = 0.2  # the first fifth
 NEAR = 0.95  # "95 % of the final IoU"
@@ -30,10 +26,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps until a level was reached; ``reached`` is False when the run ended before (censored there)."""
+    """First evaluated step at a level, and the evaluation ``before`` it (0: none), between which a run got there.
+
+    ``reached`` is False when the run ended first; both are its last step then.
+    """
 
     steps: float
     reached: bool
+    before: float = 0.0
 
 
 def curve(steps: Sequence[float], values: Sequence[float]) -> Curve:
@@ -108,29 +108,10 @@ def final(c: Curve) -> float:
     return float(c.values[c.steps >= start].mean())
 
 
-def common_final(finals: Iterable[Sequence[float]]) -> float:
-    """The level asked of all pipelines: mean over pipelines of their mean final score over seeds."""
-    return float(np.mean(sorted(float(np.mean(np.sort(f))) for f in finals)))
-
-
 def steps_to(c: Curve, level: float, *, near: float = NEAR) -> Steps:
-    """First logged step with a value of at least ``near`` times ``level``, else censored at the last step.
-
-    Pass `final` of the same curve for its own level, `common_final` for the common one.
-    """
+    """First crossing of ``near`` times ``level``, else censored at the last step."""
     reached = np.flatnonzero(c.values >= near * level)
-    if len(reached):
-        return Steps(float(c.steps[reached[0]]), True)
-    return Steps(float(c.steps[-1]), False)
-
-
-def median_steps(times: Sequence[Steps]) -> Estimate:
-    """Kaplan-Meier median of steps with its 95 % interval (log-log transform, lifelines).
-
-    Infinite values say that half of the runs never got there.
-    """
-    ordered = sorted(times, key=lambda t: (t.steps, t.reached))
-    fitter = KaplanMeierFitter()
-    fitter.fit([t.steps for t in ordered], [t.reached for t in ordered])
-    low, high = median_survival_times(fitter.confidence_interval_).to_numpy()[0]
-    return Estimate(float(fitter.median_survival_time_), float(low), float(high))
+    if not len(reached):
+        return Steps(float(c.steps[-1]), False, float(c.steps[-1]))
+    first = int(reached[0])
+    return Steps(float(c.steps[first]), True, float(c.steps[first - 1]) if first else 0.0)

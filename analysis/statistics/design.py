@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from math import ceil
 
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
-from analysis.statistics.verdicts.compare import ALPHA, holm
-from analysis.statistics.verdicts.permutation import smallest_p
-from analysis.statistics.verdicts.power import POWER, power_of_difference, power_of_equivalence
+from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.collapse import CLEAR
+from analysis.statistics.verdicts.power import POWER, power
 
-MOST_SEEDS = 40  # of a design with all its sizes [H]
-FIRM = 10  # seeds that make a first verdict firm; from there on further sizes say more [H]
+MOST_SEEDS = (
+    looks.MOST
+)  # of a design with all its sizes; with fewer sizes further ones say more than FIRM_SEEDS
 RESERVE = 0.15  # of every planned time: the same step takes longer when the machine does something else [H]
 SMALLEST, FACTOR = 3, 4.0  # the smallest budget of a ladder, and at most so much from one to the next [H]
 ORDER = (1, 3, 0, 2)  # in which rungs of a ladder are taken: few slices first, then all of them
-FAINT, HUGE = 1e-3, 100.0  # s.d.: between them a detectable shift is looked for
+FAINT = 1e-3  # s.d.: where the search for a detectable shift begins
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,16 @@ class Design:
 
     @property
     def pairs(self) -> int:
-        """Pairs of pipelines, which Holm's correction counts."""
-        return len(list(combinations(self.pipelines, 2)))
+        """Pairs that a verdict's family has: each pipeline against scratch and against supervised ImageNet."""
+        return max(2 * len(self.pipelines) - 3, 1)
 
 
 @dataclass(frozen=True)
 class Foresight:
-    """What a design can and cannot decide: sentences, and the numbers in them.
+    """What a design can and cannot decide: sentences, and ``shift``, the difference that is called with 80 % power,
+    in s.d. of the paired differences."""
 
-    ``shift`` is the difference that is found with 80 % power, in s.d. of the paired differences, None where
-    no difference is; ``spread`` the largest s.d. of them, in margins, at which no difference reads equivalent.
-    """
-
-    least_p: float
-    seeds_wanted: int
-    shift: float | None
-    spread: float | None
+    shift: float
     can: tuple[str, ...]
     cannot: tuple[str, ...]
 
@@ -90,16 +84,11 @@ def seconds(costs: Costs, budgets: int, seeds: int) -> float:
     return (costs.start + span + costs.page) * (1 + RESERVE)
 
 
-def seeds_wanted(pairs: int, alpha: float = ALPHA) -> int:
-    """Fewest seeds with which the sign-flip test can call all of ``pairs`` different after Holm."""
-    return next(n for n in range(MIN_SEEDS, 100) if max(holm([smallest_p(n)] * pairs)) <= alpha)
-
-
 def plan(limit: float, costs: Costs, sizes: Sequence[int], *, fixed: bool = False) -> Design | Refusal:
     """The design of most use among those that take at most ``limit`` seconds, `Costs.spent` left out.
 
-    First seeds enough for a verdict, then sizes enough for the worth in slices, then more runs. Designs of
-    longer limits hold the runs of the shorter ones, as long as the sizes are the same.
+    First five seeds, then sizes enough for the worth in slices, then more seeds, always as many as a verdict reads
+    (`looks`). Designs of longer limits hold the runs of the shorter ones, as long as the sizes are the same.
 
     Parameters
     ----------
@@ -110,7 +99,8 @@ def plan(limit: float, costs: Costs, sizes: Sequence[int], *, fixed: bool = Fals
     found = [
         Design(names, budgets, seeds, seconds(costs, len(budgets), seeds))
         for budgets in _choices(sizes, fixed)
-        for seeds in range(MIN_SEEDS, (MOST_SEEDS if len(budgets) == len(sizes) else FIRM) + 1)
+        for seeds in looks.SHARES
+        if seeds <= (MOST_SEEDS if len(budgets) == len(sizes) else FIRM_SEEDS)
     ]
     fitting = [design for design in found if design.seconds <= limit]
     if not fitting:
@@ -132,8 +122,8 @@ def _choices(sizes: Sequence[int], fixed: bool) -> Iterator[tuple[int, ...]]:
 
 
 def _use(design: Design) -> tuple:
-    verdict = design.seeds >= seeds_wanted(max(design.pairs, 1))
-    return verdict, verdict and len(design.budgets) >= MIN_SIZES, design.runs, design.seeds
+    firm = design.seeds >= FIRM_SEEDS
+    return firm, firm and len(design.budgets) >= MIN_SIZES, design.runs, design.seeds
 
 
 def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
@@ -143,27 +133,19 @@ def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
     ----------
     sizes : all budgets that could be run, for the minutes that a worth in slices would want.
     """
-    pairs, n = max(design.pairs, 1), design.seeds
-    least, wanted = max(holm([smallest_p(n)] * pairs)), seeds_wanted(pairs)
-    shift = _smallest(lambda d: power_of_difference(d, n, ALPHA / pairs))
-    spread = _smallest(lambda d: power_of_equivalence(0.0, 1 / d, 1.0, n, ALPHA / pairs))
-    can, cannot = [], []
-    over = f"after Holm over {pairs} pair{'s' if pairs > 1 else ''}"
-    if least <= ALPHA:
-        found = f"a difference of {shift:.2g} s.d. of the paired differences is found with 80 % power"
-        can.append(f"better or worse: {n} seeds reach p = {least:.2g} {over}; {found}")
-    else:
-        more = _minutes(costs, seconds(costs, len(design.budgets), wanted))
-        cannot.append(
-            f"better or worse: {n} seeds reach p = {least:.2g} {over}, not {ALPHA:g}; "
-            f"{wanted} seeds would, in about {more} minutes"
-        )
-    if spread is not None:
-        can.append(f"equivalent: where the paired differences have an s.d. below {1 / spread:.2g} margins")
+    n, error_rate = design.seeds, looks.error_rate(design.seeds, design.pairs)
+    shift = _smallest(lambda d: power(d, n, error_rate))
+    can = [
+        f"better or worse: with {n} seeds a difference of {shift:.2g} s.d. of the paired differences is called with "
+        f"80 % power, as one of {design.pairs} pair{'s' if design.pairs > 1 else ''}"
+    ]
+    cannot, runs = [], n * len(design.budgets)
+    told = f"equivalent: {CLEAR} runs of each pipeline without a collapse are wanted, these are {runs}"
+    (can if runs >= CLEAR else cannot).append(told)
     _worth(design, costs, sizes, can, cannot)
     if n < FIRM_SEEDS:
         cannot.append(f"narrow intervals: below {FIRM_SEEDS} seeds all are {WIDE}")
-    return Foresight(least, wanted, shift, None if spread is None else 1 / spread, tuple(can), tuple(cannot))
+    return Foresight(shift, tuple(can), tuple(cannot))
 
 
 def _worth(design: Design, costs: Costs, sizes: Sequence[int], can: list[str], cannot: list[str]) -> None:
@@ -175,20 +157,16 @@ def _worth(design: Design, costs: Costs, sizes: Sequence[int], can: list[str], c
         return
     told = f"worth in slices: a curve wants {MIN_SIZES} sizes x {MIN_SEEDS} seeds, these are {here}"
     if len(sizes) >= MIN_SIZES:
-        seeds = max(seeds_wanted(max(design.pairs, 1)), MIN_SEEDS)
-        told += (
-            f"; about {_minutes(costs, seconds(costs, MIN_SIZES, seeds))} minutes would do, verdicts included"
-        )
+        minutes = _minutes(costs, seconds(costs, MIN_SIZES, max(design.seeds, FIRM_SEEDS)))
+        told += f"; about {minutes} minutes would do"
     cannot.append(told)
 
 
-def _smallest(power: Callable[[float], float]) -> float | None:
-    """Smallest d with enough power, which grows with it; None if none has."""
+def _smallest(power: Callable[[float], float]) -> float:
+    """Smallest d with enough power, which grows with it."""
     low = high = FAINT
     while power(high) < POWER:
         low, high = high, 2 * high
-        if high > HUGE:
-            return None
     while high / low > 1.001:
         middle = (low * high) ** 0.5
         low, high = (low, middle) if power(middle) >= POWER else (middle, high)

@@ -58,46 +58,40 @@ def errors(
     removes), ``own`` the part a seed has in common over sizes within a pipeline; the rest is independent.
     ``law`` is ``lognormal`` (skewed, positive) or ``normal``.
     """
-    p, k = len(plants), len(sizes)
+    n = np.asarray(sizes, float)
+    mean = np.stack([plant.error(n) for plant in plants])
+    sd = np.stack([plant.noise * n**-plant.decay for plant in plants])
+    return noisy(mean, n, seeds, rng, sd=sd, shared=shared, own=own, law=law)
+
+
+def noisy(
+    mean: np.ndarray,
+    n: np.ndarray,
+    seeds: int,
+    rng: np.random.Generator,
+    *,
+    sd: np.ndarray | None = None,
+    shared: float = 0.3,
+    own: float = 0.2,
+    law: str = "lognormal",
+) -> np.ndarray:
+    """Errors [P, S, K] around ``mean`` [P, K] at sizes ``n`` [K]; ``sd`` [P, K] is relative, that of `Plant` if not given."""
+    sd = Plant(1.0, 1.0, 0.0).noise * n**-0.1 * np.ones_like(mean) if sd is None else sd
+    p, k = mean.shape
     z = np.sqrt(shared) * rng.standard_normal((1, seeds, 1))
     z = z + np.sqrt(own) * rng.standard_normal((p, seeds, 1))
     z = z + np.sqrt(1 - shared - own) * rng.standard_normal((p, seeds, k))
-    n = np.asarray(sizes, float)
-    mean = np.stack([plant.error(n) for plant in plants])[:, None]
-    sd = np.stack([plant.noise * n**-plant.decay for plant in plants])[:, None]
+    mean, sd = mean[:, None], sd[:, None]
     if law == "normal":
         return mean * (1 + sd * z)
     return mean * np.exp(sd * z - sd**2 / 2)
 
 
 def scores(names: tuple[str, ...], values: np.ndarray, sizes: tuple[int, ...]) -> list[Score]:
-    """Rows of an array [P, S, K], the seed naming the subset."""
+    """Rows of an array [P, S, K] as scores, the seed naming the subset."""
     return [
         Score(name, size, seed, str(seed), float(values[p, seed, k]))
         for p, name in enumerate(names)
         for seed in range(values.shape[1])
         for k, size in enumerate(sizes)
     ]
-
-
-def shifted(
-    pipelines: int,
-    budgets: int,
-    seeds: int,
-    rng: np.random.Generator,
-    *,
-    shift: float = 0.0,
-    seed_correlation: float = 0.5,
-    budget_correlation: float = 0.0,
-) -> np.ndarray:
-    """Unit-variance scores [P, S, B]; the first pipeline is moved up by ``shift`` s.d. of one run.
-
-    Runs of one seed correlate by ``seed_correlation`` over pipelines; what is left of a pipeline and seed
-    correlates by ``budget_correlation`` over budgets.
-    """
-    z = np.sqrt(seed_correlation) * rng.standard_normal((1, seeds, budgets))
-    left = np.sqrt(1 - seed_correlation)
-    z = z + left * np.sqrt(budget_correlation) * rng.standard_normal((pipelines, seeds, 1))
-    z = z + left * np.sqrt(1 - budget_correlation) * rng.standard_normal((pipelines, seeds, budgets))
-    z[0] += shift
-    return z

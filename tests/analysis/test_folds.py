@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.comparison import cells, measures, patients, scores
+from analysis.comparison import cells, measures, patients
+from analysis.page import scores
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from tests.fixtures import planted_study

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.comparison import cells, scores
+from analysis.comparison import cells
+from analysis.page import scores
 from tests.fixtures.planted_study import make, runs_of
 
 TWO = ("scratch", "byol@natural+byol@target")
@@ -29,9 +30,9 @@ def test_every_cell_has_the_mean_and_the_deviation_over_its_seeds(study) -> None
 
 def test_the_page_says_seeds_and_no_deviation_of_one(study) -> None:
     title, rows = scores.shown(study)[0]
-    assert title == scores.TITLES["test/jaccard_loss"]
+    assert title == scores.TITLES["test/iou"]
     assert [label for label, _ in rows] == ["scratch", "byol@photos+byol@acdc"]
-    losses = study.runs[(study.runs["arm"] == "scratch") & (study.runs["budget"] == 3)]["test/jaccard_loss"]
+    losses = study.runs[(study.runs["arm"] == "scratch") & (study.runs["budget"] == 3)]["test/iou"]
     assert rows[0][1][0] == f"{np.mean(losses):.3f} ± {np.std(losses, ddof=1):.3f} (3)"
     assert rows[0][1][1].endswith("(1)")
     assert "±" not in rows[0][1][1]

@@ -21,7 +21,7 @@ LEARNS = {"data", "datasets", "models", "training", "methods", "scoring", "annot
 MEET = {"launch", "execute", "api", "__init__", "__main__", "stages", "executors", "commands"}
 LEARNING = {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors"}
 TRACKING = {"mlflow", "sqlalchemy"}
-STATISTICS = {"numpy", "scipy", "statsmodels", "lifelines", "tqdm"}
+STATISTICS = {"numpy", "scipy", "tqdm"}
 FILES = sorted([*PACKAGE.rglob("*.py"), *ROOT.glob("analysis/**/*.py"), *ROOT.glob("entrypoints/*.py")])
 
 

@@ -1,4 +1,4 @@
-"""How many slices to annotate: what the fitted curves say, and a refusal where they say nothing."""
+"""How many slices to annotate: what the joined means say, and a refusal where they say nothing."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from analysis.statistics.laws.inversion import crossing, size_grid, spread
+from analysis.statistics.laws.interpolate import Joined, mean_difference
+from analysis.statistics.laws.inversion import crossing
 from analysis.statistics.laws.knee import Knee, named
-from analysis.statistics.laws.worth import Fitted, paired_units
 from analysis.statistics.records import Estimate, Refusal
 
 NEXT = (10, 25, 50)  # slices
@@ -37,38 +36,22 @@ class Gain:
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Pipeline of least fitted error at ``budget``; ``lead`` over the next; ``certain`` if above zero."""
-
-    budget: int
-    pipeline: str
-    error: Estimate
-    runner_up: str
-    lead: Estimate | None
-    certain: bool
-
-
-@dataclass(frozen=True)
 class Advice:
     """All numbers for one pipeline; each may be a `Refusal` of its own."""
 
     pipeline: str
-    near: tuple[Near | Refusal, ...]
+    near: tuple[Near, ...]
     knee: Knee | Refusal
     gains: tuple[Gain | Refusal, ...]
     note: str
 
 
-def _critical(fit: Fitted, level: float) -> float:
-    return float(stats.t.ppf(0.5 + level / 2, fit.freedom))
-
-
 def near_full(
-    fit: Fitted, percent: float, *, minutes_per_slice: float | None = None, level: float = 0.95
+    fit: Joined, percent: float, *, minutes_per_slice: float | None = None, level: float = 0.95
 ) -> Near:
-    """Slices at which the fitted score reaches (1 − percent/100) of the fitted score at the largest size.
+    """Slices at which the mean score reaches (1 − percent/100) of that at the largest size.
 
-    Interval by inversion of the t test over seeds; −inf says that the smallest size already does.
+    The interval is that of `crossing`; −inf says that the smallest size already does.
 
     Raises
     ------
@@ -77,13 +60,14 @@ def near_full(
     """
     if not 0 < percent < 100:
         raise ValueError(f"a percentage between 0 and 100 is wanted, {percent} came")
-    share = 1 - percent / 100
-    full = np.array([float(fit.sizes[-1])])
-    grid = size_grid(fit.sizes[0], fit.sizes[-1])
-    delta = share * (1 - fit.error(full)) - (1 - fit.error(grid))
-    error = spread(fit.influence(grid) - share * fit.influence(full))
-    slices = crossing(grid, delta, error, _critical(fit, level))
-    return Near(percent, fit.sizes[-1], slices, _times(slices, minutes_per_slice))
+    share, last = 1 - percent / 100, fit.sizes[-1]
+    full = {s: 1 - e for s, e in fit.by_seed(last).items()}
+    tested = [
+        mean_difference(full, {s: 1 - e for s, e in fit.by_seed(n).items()}, share, level) for n in fit.sizes
+    ]
+    wanted = share * (1 - fit.means[-1])
+    slices = crossing(lambda grid: wanted - (1 - fit.error(grid)), fit.sizes, tested)
+    return Near(percent, last, slices, _times(slices, minutes_per_slice))
 
 
 def _times(slices: Estimate, rate: float | None) -> Estimate | None:
@@ -93,62 +77,34 @@ def _times(slices: Estimate, rate: float | None) -> Estimate | None:
 
 
 def next_slices(
-    fit: Fitted,
-    budget: int,
-    slices: int,
-    *,
-    minutes_per_slice: float | None = None,
-    level: float = 0.95,
+    fit: Joined, budget: int, slices: int, *, minutes_per_slice: float | None = None, level: float = 0.95
 ) -> Gain | Refusal:
-    """Gain of score from ``budget`` to ``budget + slices``; refused outside of the sizes that were run."""
-    if budget < fit.sizes[0] or budget + slices > fit.sizes[-1]:
+    """Gain of score from ``budget`` to ``budget + slices``; refused outside of the sizes that were run.
+
+    It is at least that between the sizes inside of this step, none where there are not two, and at most that between
+    the sizes around it.
+    """
+    there = budget + slices
+    if budget < fit.sizes[0] or there > fit.sizes[-1]:
         return Refusal(
             f"insufficient evidence: {budget} + {slices} slices lie outside of the {fit.sizes[0]} to "
             f"{fit.sizes[-1]} that {fit.pipeline} was run at"
         )
-    here, there = np.array([float(budget)]), np.array([float(budget + slices)])
-    gain = float((fit.error(here) - fit.error(there))[0])
-    error = float(spread(fit.influence(here) - fit.influence(there))[0])
-    reach = _critical(fit, level) * error
+    inside = [n for n in fit.sizes if budget <= n <= there]
+    around = max(n for n in fit.sizes if n <= budget), min(n for n in fit.sizes if n >= there)
+    gain = float(-np.diff(fit.error(np.array([budget, there], float)))[0])
+    low = _gain(fit, inside[0], inside[-1], level).low if len(inside) > 1 else min(gain, 0.0)
+    high = max(_gain(fit, *around, level).high, gain)
     minutes = None if minutes_per_slice is None else slices * minutes_per_slice
-    return Gain(budget, slices, Estimate(gain, gain - reach, gain + reach, fit.note), minutes)
+    return Gain(budget, slices, Estimate(gain, min(low, gain), high, fit.note), minutes)
 
 
-def best_pipeline(fits: Sequence[Fitted | Refusal], budget: int, *, level: float = 0.95) -> Choice | Refusal:
-    """The pipeline for a budget, by fitted error, with its lead over the next one (paired by seed).
-
-    ``certain`` compares the winner with each other pipeline at a Bonferroni level, since it was chosen by
-    looking.
-    """
-    able = sorted(
-        (f for f in fits if isinstance(f, Fitted) and f.sizes[0] <= budget <= f.sizes[-1]),
-        key=lambda f: (float(f.error(np.array([float(budget)]))[0]), f.pipeline),
-    )
-    if not able:
-        return Refusal(f"insufficient evidence: no pipeline has a fitted curve that covers {budget} slices")
-    here = np.array([float(budget)])
-    winner = able[0]
-    value = float(winner.error(here)[0])
-    reach = _critical(winner, level) * float(spread(winner.influence(here))[0])
-    error = Estimate(value, value - reach, value + reach, winner.note)
-    if len(able) == 1:
-        return Choice(budget, winner.pipeline, error, "", None, False)
-    corrected = 1 - (1 - level) / (len(able) - 1)
-    leads = [_lead(winner, other, here, corrected) for other in able[1:]]
-    certain = all(lead.low > 0 for lead in leads)
-    return Choice(budget, winner.pipeline, error, able[1].pipeline, leads[0], certain)
-
-
-def _lead(winner: Fitted, other: Fitted, here: np.ndarray, level: float) -> Estimate:
-    gap = float((other.error(here) - winner.error(here))[0])
-    units, _ = paired_units(winner, other, here, here)
-    freedom = min(winner.freedom, other.freedom)
-    reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * float(spread(units)[0])
-    return Estimate(gap, gap - reach, gap + reach)
+def _gain(fit: Joined, few: int, many: int, level: float) -> Estimate:
+    return mean_difference(fit.by_seed(few), fit.by_seed(many), 1.0, level)
 
 
 def advise(
-    fit: Fitted | Refusal,
+    fit: Joined | Refusal,
     bend: Knee | Refusal,
     *,
     budget: int | None = None,
@@ -159,12 +115,11 @@ def advise(
 
     Returns
     -------
-    `Advice`; the fit's own `Refusal` when there is no fit. A knee that is not located is a refusal too.
+    `Advice`; the fit's own `Refusal` when there is no curve. A knee that is not located is a refusal too.
     """
     if isinstance(fit, Refusal):
         return fit
-    bend = named(bend)
     start = fit.sizes[0] if budget is None else budget
     near = tuple(near_full(fit, p, minutes_per_slice=minutes_per_slice) for p in percents)
     gains = tuple(next_slices(fit, start, k, minutes_per_slice=minutes_per_slice) for k in NEXT)
-    return Advice(fit.pipeline, near, bend, gains, fit.note)
+    return Advice(fit.pipeline, near, named(bend), gains, fit.note)

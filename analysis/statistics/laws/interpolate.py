@@ -1,7 +1,7 @@
-"""A curve without a law: mean errors joined on log-log, for pipelines that α·n^−β + γ does not fit.
+"""Mean errors of one pipeline, joined on log-log: what worth and advice are decided by, with no law assumed.
 
-It offers what `worth` and `advice` read of a fitted law, at the price of wider intervals and of a small
-bias where the true curve bends between two sizes.
+Intervals use only the sizes that were run and that the mean error does not rise with the slices: between two sizes
+the curve lies between their errors, however it bends.
 """
 
 from __future__ import annotations
@@ -10,50 +10,63 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from analysis.statistics.laws.scaling import problem_of, usable
-from analysis.statistics.records import FIRM_SEEDS, WIDE, Cells, Refusal, Score, cells, internal
+from analysis.statistics.laws.scaling import usable
+from analysis.statistics.records import (
+    FIRM_SEEDS,
+    MIN_SEEDS,
+    WIDE,
+    Cells,
+    Estimate,
+    Refusal,
+    Score,
+    cells,
+    internal,
+)
 
 
 @dataclass(frozen=True)
-class Interpolated:
-    """Mean errors of one pipeline; ``seeds`` is the harmonic mean of the seeds per size."""
+class Joined:
+    """Mean errors [K] of one pipeline at its ``sizes``, and the ``values`` [S, K] they are means of."""
 
     pipeline: str
     sizes: tuple[int, ...]
-    seeds: float
     means: np.ndarray
     note: str
-    units: np.ndarray = internal()
-    seed_names: tuple[int, ...] = internal()
-    misfit_p: float = 1.0
-    misfit_size: int = 0
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of every t interval made from this curve."""
-        return self.seeds - 1
+    values: np.ndarray = internal()
+    seeds: tuple[int, ...] = internal()
 
     def error(self, n: np.ndarray) -> np.ndarray:
         """Mean error [G] at sizes ``n`` [G] in slices, linear in log-log between the sizes."""
         return np.exp(np.interp(np.log(n), np.log(self.sizes), np.log(self.means)))
 
-    def influence(self, n: np.ndarray) -> np.ndarray:
-        """Each seed's part [S, G] in the estimation error of `error`."""
-        weights = np.stack([np.interp(np.log(n), np.log(self.sizes), row) for row in np.eye(len(self.sizes))])
-        return (self.units / self.means) @ weights * self.error(n)
+    def by_seed(self, size: int) -> dict[int, float]:
+        """Error of each seed that was run at this size."""
+        column = self.values[:, self.sizes.index(size)]
+        return {s: float(v) for s, v in zip(self.seeds, column, strict=True) if np.isfinite(v)}
 
 
-def interpolated(scores: Iterable[Score] | Cells, pipeline: str) -> Interpolated | Refusal:
-    """Mean errors of one pipeline as a curve; refused like `scaling.fit`, and with a mean error of zero."""
+def joined(scores: Iterable[Score] | Cells, pipeline: str) -> Joined | Refusal:
+    """Mean errors of one pipeline; refused below 4 sizes with 3 seeds, and with a mean error of zero."""
     table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
     if isinstance(table, Refusal):
         return table
-    problem = problem_of(table)
-    if problem.means.min() <= 0:
+    means = np.nanmean(table.values, axis=0)
+    if means.min() <= 0:
         return Refusal("a curve on log-log needs mean errors above zero")
-    seeds = len(table.sizes) / float(np.sum(1 / problem.counts))
-    units = (problem.values - problem.means) * problem.present / problem.counts
-    notes = ["means joined, no law", *([WIDE] if seeds < FIRM_SEEDS else [])]
+    fewest = int(np.isfinite(table.values).sum(axis=0).min())
     sizes = tuple(int(n) for n in table.sizes)
-    return Interpolated(table.pipeline, sizes, seeds, problem.means, "; ".join(notes), units, table.seeds)
+    return Joined(
+        table.pipeline, sizes, means, WIDE if fewest < FIRM_SEEDS else "", table.values, table.seeds
+    )
+
+
+def mean_difference(a: dict[int, float], b: dict[int, float], factor: float, level: float) -> Estimate:
+    """Mean of ``factor``·a − b over the seeds that both have, with its t interval; endless below three seeds."""
+    both = sorted(set(a) & set(b))
+    d = np.array([factor * a[s] - b[s] for s in both])
+    if len(d) < MIN_SEEDS:
+        return Estimate(float(d.mean()) if len(d) else 0.0, -np.inf, np.inf)
+    reach = stats.t.ppf(0.5 + level / 2, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
+    return Estimate(*(float(d.mean() + r) for r in (0.0, -reach, reach)))

@@ -1,10 +1,8 @@
-"""Sizes at which an estimated difference is zero: the set that a t test does not reject.
-
-This is Fieller's construction (1954, *JRSS B* 16, 175): the interval may be open, which is how "more than
-N slices" comes out of the arithmetic instead of an extrapolation.
-"""
+"""The size at which an error that falls with the slices has come down to another one."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,39 +14,41 @@ def size_grid(low: float, high: float, points: int = 2001) -> np.ndarray:
     return np.exp(np.linspace(np.log(low), np.log(high), points))
 
 
-def spread(units: np.ndarray) -> np.ndarray:
-    """Standard error [G] of a sum of per-seed parts [S, G] that add up to zero."""
-    count = len(units)
-    return np.sqrt(count / (count - 1) * (units**2).sum(axis=0))
+def crossing(
+    excess: Callable[[np.ndarray], np.ndarray], sizes: Sequence[int], tested: Sequence[Estimate]
+) -> Estimate:
+    """Size at which a falling excess reaches zero, and between which of the sizes that were run it surely does.
 
-
-def crossing(grid: np.ndarray, delta: np.ndarray, error: np.ndarray, critical: float) -> Estimate:
-    """Size at which a falling difference reaches zero, and its interval.
+    Sizes are asked in turn, the smallest first, for as long as the excess is surely above zero, and the largest first
+    for as long as it surely is not: so no end is wrong more often than one test.
 
     Parameters
     ----------
-    grid : sizes [G], ascending, in slices.
-    delta : estimated difference [G], positive where more slices are needed.
-    error : its standard error [G].
-    critical : two-sided t quantile.
+    excess : estimate [G] at sizes [G], positive where more slices are needed.
+    sizes : those that were run, ascending.
+    tested : the excess at each of them, with its interval.
 
     Returns
     -------
-    `Estimate` in slices; −inf says below the first, +inf beyond the last size of the grid.
+    `Estimate` in slices; −inf says below the first, +inf beyond the last size.
     """
-    point = _first(grid, delta)
-    low = _first(grid, delta - critical * error)
-    high = _first(grid, delta + critical * error)
-    return Estimate(point, min(low, point), max(high, point))
+    above = next((i for i, e in enumerate(tested) if e.low <= 0), len(sizes))
+    below = next((i for i, e in enumerate(reversed(tested)) if e.high > 0), len(sizes))
+    low = np.inf if above == len(sizes) else float(sizes[above - 1]) if above else -np.inf
+    high = float(sizes[-below]) if below else np.inf
+    if below == len(sizes) and tested[0].high < 0:
+        high = -np.inf
+    grid = size_grid(sizes[0], sizes[-1])
+    return Estimate(float(np.clip(_first(grid, excess(grid)), low, max(low, high))), low, max(low, high))
 
 
 def _first(grid: np.ndarray, falling: np.ndarray) -> float:
     """First size at which ``falling`` is no longer positive, interpolated in log size."""
-    below = falling <= 0
+    below = falling <= 1e-12  # of errors: a pipeline against itself is level with itself
     if not below.any():
         return np.inf
     k = int(np.argmax(below))
     if k == 0:
-        return float(grid[0]) if falling[0] == 0 else -np.inf
+        return float(grid[0]) if falling[0] > -1e-12 else -np.inf
     share = falling[k - 1] / (falling[k - 1] - falling[k])
     return float(np.exp(np.log(grid[k - 1]) + share * (np.log(grid[k]) - np.log(grid[k - 1]))))

@@ -31,8 +31,8 @@ class Knee:
     """``size`` in slices; slopes of log error on log size; ``evident`` when one line is rejected at 5 %.
 
     ``region`` is the power-law region, from the smallest size to the knee. ``steps`` is the width of the
-    interval, in steps from one size that was run to the next; ``located`` when the bend is evident and
-    ``steps`` at most `LOCATED`.
+    interval, in steps from one size that was run to the next; ``located`` when the bend is evident, ``steps`` at
+    most `LOCATED`, and neither end is one of the search, which leaves that side open.
     """
 
     pipeline: str
@@ -82,6 +82,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
     best = int(np.argmin(np.where(flatter, bent.rest, np.inf)))
     seeds = len(x) / float(np.sum(1 / problem.counts))
     low, high = _around(_not_rejected(problem, bent, level, seeds - 1), best)
+    closed = low > 0 and high < len(bent.breaks) - 1
     ends = bent.breaks[[best, low, high]]
     p = _bend_p(problem, ends[0], seeds - 1)
     line, note = bent.lines[best], WIDE if seeds < FIRM_SEEDS else ""
@@ -89,7 +90,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
     width = float(np.subtract(*places(table.sizes, np.array([size.high, size.low]))))
     return Knee(
         pipeline, size, float(line[1]), float(line[1] + line[2]), p < 0.05, p,
-        (float(table.sizes[0]), size.value), width, p < 0.05 and width <= LOCATED, note,
+        (float(table.sizes[0]), size.value), width, p < 0.05 and width <= LOCATED and closed, note,
     )  # fmt: skip
 
 
@@ -104,9 +105,12 @@ def named(found: Knee | Refusal) -> Knee | Refusal:
         return found
     if not found.evident:
         return Refusal(f"no evident knee: one straight line on log-log is not rejected (p = {found.p:.2g})")
+    where = f"the curve bends, somewhere from {found.size.low:.0f} to {found.size.high:.0f}"
+    if found.steps <= LOCATED:
+        return Refusal(f"no knee can be named: {where} or beyond, where too few sizes were run")
     return Refusal(
-        f"no knee can be named: the curve bends, somewhere from {found.size.low:.0f} to {found.size.high:.0f}, "
-        f"which is {found.steps:.1f} steps between the sizes that were run ({LOCATED:.0f} at most)"
+        f"no knee can be named: {where}, which is {found.steps:.1f} steps between the sizes that were run "
+        f"({LOCATED:.0f} at most)"
     )
 
 

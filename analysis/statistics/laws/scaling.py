@@ -23,7 +23,6 @@ from analysis.statistics.laws.varpro import (
     GAMMA,
     Problem,
     contributions,
-    gradient,
     interval,
     law,
     minimise,
@@ -41,6 +40,9 @@ from analysis.statistics.records import (
     internal,
     plural,
 )
+
+EDGE = 1.01  # a value nearer than this to an edge of the search is the edge
+MIN_LAW_SIZES = 5  # of a law of three parameters: two sizes are left to go against it
 
 
 @dataclass(frozen=True)
@@ -68,22 +70,10 @@ class Scaling:
     misfit_size: int
     note: str
     theta: np.ndarray = internal()
-    free: np.ndarray = internal()
-    units: np.ndarray = internal()
-    seed_names: tuple[int, ...] = internal()
-
-    @property
-    def freedom(self) -> float:
-        """Degrees of freedom of every t interval made from this fit."""
-        return self.seeds - 1
 
     def error(self, n: np.ndarray) -> np.ndarray:
         """Fitted mean error [G] at sizes ``n`` [G] in slices."""
         return law(self.theta, np.log(n))
-
-    def influence(self, n: np.ndarray) -> np.ndarray:
-        """Each seed's part [S, G] in the estimation error of `error`."""
-        return self.units @ gradient(self.free, np.log(n))
 
 
 def usable(table: Cells) -> Cells | Refusal:
@@ -145,22 +135,33 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) 
 
     Returns
     -------
-    `Scaling`, or a `Refusal` below 4 sizes or 3 seeds and when the error does not fall with the size.
+    `Scaling`, or a `Refusal` below 5 sizes (for three parameters) or 3 seeds, when the error does not fall with
+    the size, and when β ends at an edge of its search, which is no value of it.
 
     Notes
     -----
     Intervals: score-t per parameter with the others profiled out (`varpro.score_t`), from the fit with γ of
-    either sign, then cut at γ ≥ 0, which keeps their coverage. A β interval that begins at 0.01 says that
-    the data do not exclude a logarithmic law. Point estimates have γ ≥ 0 and β in [0.01, 4].
+    either sign, then cut at γ ≥ 0, which keeps their coverage. A β interval from 0 (the data do not exclude a
+    logarithmic law) or to infinity is one that reached an edge of the search, [0.01, 4].
     """
     table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
     if isinstance(table, Refusal):
         return table
+    if len(table.sizes) < MIN_LAW_SIZES:
+        return Refusal(
+            f"insufficient evidence: a law of three parameters needs {MIN_LAW_SIZES} sizes, "
+            f"{pipeline} has {len(table.sizes)}"
+        )
     problem = problem_of(table)
     x, y, w = problem.log_sizes, problem.means, problem.total_weights
     theta, free = minimise(x, y, w, bounded=True), minimise(x, y, w)
     if theta[ALPHA] <= 1e-9 or free[ALPHA] <= 1e-9:
         return Refusal(f"insufficient evidence: the error of {pipeline} does not fall with the slices")
+    lowest, highest = EDGE * BETA_LOW, BETA_HIGH / EDGE
+    if not lowest < theta[BETA] < highest:
+        return Refusal(
+            f"no law: the exponent of {pipeline} is not determined, its search ended at {theta[BETA]:.2g}"
+        )
     seeds = len(x) / float(np.sum(1 / problem.counts))
     units = contributions(problem, free)
     count = len(units)
@@ -176,23 +177,12 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) 
     for which, (low, high) in bounds.items():
         ends = interval(problem, which, float(free[which]), float(steps[which]), critical, low, high)
         point = float(theta[which])
+        if which == BETA:
+            ends = (0.0 if ends[0] < lowest else ends[0], np.inf if ends[1] > highest else ends[1])
         found.append(Estimate(point, min(ends[0], point), max(ends[1], point), note))
     p, size = misfit(problem, theta)
     whole = tuple(int(n) for n in table.sizes)
-    return Scaling(
-        pipeline,
-        whole,
-        seeds,
-        *found,
-        left_out(problem),
-        p,
-        whole[size],
-        note,
-        theta,
-        free,
-        units,
-        table.seeds,
-    )
+    return Scaling(pipeline, whole, seeds, *found, left_out(problem), p, whole[size], note, theta)
 
 
 def misfit(problem: Problem, theta: np.ndarray) -> tuple[float, int]:

@@ -1,101 +1,49 @@
-"""The verdict on each pair of pipelines: better, worse, equivalent or undecided, and what would decide it.
+"""Verdicts on pairs of pipelines from the scores of their runs.
 
-Runs are paired by seed and subset. Per budget a pair of runs is the unit; overall, the differences of one
-seed are averaged over its budgets and the seed is the unit. Families are corrected after Holm 1979 (*Scand.
-J. Stat.* 6, 65), the tests of difference and those of equivalence each on their own.
+Runs are paired by seed and subset, and a seed is the unit. The interval is that of the mean paired difference
+(`interval`) at the error rate of its family divided over the pairs (Dunn 1961, *JASA* 56, 52) and over the looks
+(`looks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
-from scipy import stats
 
-from analysis.statistics.records import (
-    FIRM_SEEDS,
-    MIN_SEEDS,
-    WIDE,
-    Estimate,
-    Refusal,
-    Score,
-    ordered,
-    pipelines,
-    plural,
-)
-from analysis.statistics.verdicts.permutation import equivalence, sign_flip, smallest_p
-from analysis.statistics.verdicts.power import MoreSeeds, more_seeds
-from analysis.statistics.verdicts.summaries import improvement
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, pipelines, plural
+from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.collapse import far_below
+from analysis.statistics.verdicts.interval import rest_of
+from analysis.statistics.verdicts.judge import Pair, Verdict, judge
 
-ALPHA = 0.05
-MIN_PAIRS = MIN_SEEDS
-CALLS = ("better", "worse", "equivalent", "undecided")
+Cells = Mapping[tuple[int, int], tuple[float, float]]  # (budget, seed) -> bounds of a paired difference
+Units = Callable[
+    [str, str], Mapping[int, int]
+]  # two pipelines -> the unit that each of their seeds counts in
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """``a`` against ``b``; ``effect`` is the mean paired difference, positive when ``a`` is the better,
-    with the t interval of this pair alone (the p after Holm decides, not the interval).
-
-    ``budget`` None means overall; ``pairs`` counts the units of the tests; ``smallest_p`` is the least p
-    after Holm that this number of pairs could give; ``margin`` is the half-width called equivalent.
-    """
-
-    a: str
-    b: str
-    budget: int | None
-    call: str
-    effect: Estimate
-    p: float
-    p_holm: float
-    p_equivalent: float
-    p_equivalent_holm: float
-    smallest_p: float
-    pairs: int
-    margin: float
-    improvement: Estimate
-    more: MoreSeeds | None
-    note: str
+def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
+    """Cells of units, each the mean over its seeds."""
+    if units is None:
+        return cells
+    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
+    for (budget, seed), ends in cells.items():
+        found.setdefault((budget, units[seed]), []).append(ends)
+    return {key: tuple(np.mean(ends, axis=0)) for key, ends in found.items()}
 
 
-@dataclass(frozen=True)
-class Paired:
-    """Differences of one pair of pipelines: ``units`` [U] of the tests, and all of them by seed."""
-
-    a: str
-    b: str
-    units: np.ndarray
-    by_seed: dict[int, list[float]]
+def common_budgets(cells: Cells, budget: int | None) -> list[int]:
+    """The budgets that a seed is averaged over: one, or overall (None) those with three seeds."""
+    found = sorted({n for n, _ in cells}) if budget is None else [budget]
+    return [n for n in found if sum(m == n for m, _ in cells) >= MIN_SEEDS] or found[:1]
 
 
-@dataclass(frozen=True)
-class Family:
-    """What the tests of one table share; ``pairs`` of pipelines are corrected for."""
-
-    budget: int | None
-    margin: float
-    alpha: float
-    pairs: int
-
-
-def paired(scores: Sequence[Score], a: str, b: str, *, higher_is_better: bool, budget: int | None) -> Paired:
-    """Join the runs of two pipelines by budget, seed and subset; ``scores`` in the order of `ordered`."""
-    sign = 1.0 if higher_is_better else -1.0
-    chosen = [s for s in scores if budget is None or s.budget == budget]
-    right = {(s.budget, s.seed, s.subset): s.value for s in chosen if s.pipeline == b}
-    by_seed: dict[int, list[float]] = {}
-    for s in chosen:
-        key = (s.budget, s.seed, s.subset)
-        if s.pipeline != a or key not in right:
-            continue
-        by_seed.setdefault(s.seed, []).append(sign * (s.value - right[key]))
-    if budget is None:
-        units = np.array([np.mean(by_seed[seed]) for seed in sorted(by_seed)])
-    else:
-        units = np.array([d for seed in sorted(by_seed) for d in by_seed[seed]])
-    return Paired(a, b, units, by_seed)
+def by_seed(cells: Cells, budgets: Sequence[int]) -> dict[int, tuple[float, float]]:
+    """Mean bounds of each seed that has all budgets, seeds ascending: further seeds at one budget would move the mean."""
+    seeds = sorted({s for _, s in cells if all((n, s) in cells for n in budgets)})
+    return {s: tuple(np.mean([cells[n, s] for n in budgets], axis=0)) for s in seeds}
 
 
 def compare(
@@ -105,131 +53,95 @@ def compare(
     higher_is_better: bool,
     budget: int | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
-    alpha: float = ALPHA,
+    alpha: float = looks.ALPHA,
+    worst: float | None = None,
+    units: Units | None = None,
 ) -> tuple[Verdict | Refusal, ...]:
-    """Verdicts on one family of pairs, sorted by name unless ``pairs`` says which and how round.
+    """Verdicts on one family of pairs: all of them sorted by name unless ``pairs`` says which and how round.
 
     Parameters
     ----------
-    scores : one metric of all runs; for steps pass logarithms, with censored runs at their last step.
+    scores : one metric of all runs.
     margin : differences up to this size do not matter, in units of the score.
     budget : slices; None averages each seed over the budgets that both pipelines have.
+    alpha : error rate of the family, over all its pairs and all looks.
+    worst : the score of a collapsed run, where the metric has one.
+    units : which seeds count as one (those that start from one pretraining, where there are several); None: none.
 
     Returns
     -------
     One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
-    count in Holm's correction.
+    count in the family.
 
     Raises
     ------
     ValueError
         when the margin is not positive.
-
-    Notes
-    -----
-    ``equivalent`` wins over a significant difference that lies within the margin: the user said that such
-    a difference does not matter; the note then says that it is real.
     """
-    if not margin > 0:
-        raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")
     rows = ordered(scores)
-    wanted = combinations(pipelines(rows), 2) if pairs is None else pairs
-    joined = [paired(rows, a, b, higher_is_better=higher_is_better, budget=budget) for a, b in wanted]
-    tested = [j for j in joined if len(j.units) >= MIN_PAIRS]
-    raw = [sign_flip(j.units) for j in tested]
-    same = [equivalence(j.units, margin) for j in tested]
-    adjusted, same_adjusted = holm(raw), holm(same)
-    least = holm([smallest_p(len(j.units)) for j in tested])
-    numbers = zip(raw, adjusted, same, same_adjusted, least, strict=True)
-    family = Family(budget, margin, alpha, len(tested))
-    found = iter([_verdict(j, family, *p) for j, p in zip(tested, numbers, strict=True)])
-    return tuple(next(found) if len(j.units) >= MIN_PAIRS else _refuse(j, budget) for j in joined)
+    runs = {name: [s for s in rows if s.pipeline == name] for name in pipelines(rows)}
+    wanted = list(combinations(runs, 2) if pairs is None else pairs)
+    names = sorted({name for pair in wanted for name in pair} & set(runs))
+    cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
+    fallen = far_below(rows, higher_is_better=higher_is_better)
+    found = [
+        _pair(a, b, names, runs, cells, budget, fallen, worst, units(a, b) if units else None)
+        for a, b in wanted
+    ]
+    return judge(found, margin=margin, budget=budget, alpha=alpha)
 
 
-def verdict(
-    scores: Iterable[Score],
+def _pair(
     a: str,
     b: str,
-    *,
-    margin: float,
-    higher_is_better: bool,
-    budget: int | None = None,
-    alpha: float = ALPHA,
-) -> Verdict | Refusal:
+    names: Sequence[str],
+    runs: Mapping[str, Sequence[Score]],
+    cells: Mapping[tuple[str, str], Cells],
+    budget: int | None,
+    fallen: Sequence[Score],
+    worst: float | None,
+    units: Mapping[int, int] | None,
+) -> Pair | Refusal:
+    """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
+    own = in_units(cells.get((a, b), {}), units)
+    budgets = common_budgets(own, budget)
+    bounds = by_seed(own, budgets)
+    if len(bounds) < MIN_SEEDS:
+        where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
+        return Refusal(
+            f"insufficient evidence: {a} and {b} have {plural(len(bounds), 'pair')} of equal seed and subset {where}, "
+            f"at least {MIN_SEEDS} are wanted"
+        )
+    read = list(bounds)[: looks.look(len(bounds))]
+    shared = {
+        c: {k: v for k, v in cells[c, a].items() if units is None or k[1] in units} for c in names if c != a
+    }
+    others = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
+    others = [[c[s][0] for s in read] for c in others if set(read) <= set(c)]
+    first = [[0.0] * len(read), [-bounds[s][0] for s in read]]
+    depths = None
+    if worst is not None:
+        here = [[s.value for s in runs[name] if budget in (None, s.budget)] for name in (a, b)]
+        depths = tuple(abs(float(np.mean(values)) - worst) for values in here)
+    return Pair(
+        a, b, list(bounds), *np.array(list(bounds.values())).T, min(len(runs[a]), len(runs[b])),
+        tuple(s for s in fallen if s.pipeline in (a, b)), depths, rest_of(np.array(first + others)),
+    )  # fmt: skip
+
+
+def verdict(scores: Iterable[Score], a: str, b: str, **given) -> Verdict | Refusal:
     """The verdict on a single planned pair (a family of one): see `compare`."""
-    return compare(
-        scores,
-        margin=margin,
-        higher_is_better=higher_is_better,
-        budget=budget,
-        pairs=[(a, b)],
-        alpha=alpha,
-    )[0]
+    return compare(scores, pairs=[(a, b)], **given)[0]
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Adjusted p of a family, as statsmodels' ``multipletests``, which collects garbage at every call."""
-    order = np.argsort(p, kind="stable")
-    stepped = np.asarray(p)[order] * np.arange(len(p), 0, -1)
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(np.maximum.accumulate(stepped), 1.0)
-    return adjusted.tolist()
-
-
-def _refuse(j: Paired, budget: int | None) -> Refusal:
-    where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
-    return Refusal(
-        f"insufficient evidence: {j.a} and {j.b} have {plural(len(j.units), 'pair')} of equal seed and subset {where}, "
-        f"at least {MIN_PAIRS} are wanted"
-    )
-
-
-def _verdict(
-    j: Paired, family: Family, raw: float, adjusted: float, same: float, same_adjusted: float, least: float
-) -> Verdict:
-    alpha, margin = family.alpha, family.margin
-    count, mean = len(j.units), float(np.mean(j.units))
-    deviation = float(np.std(j.units, ddof=1))
-    reach = float(stats.t.ppf(1 - alpha / 2, count - 1) * deviation / np.sqrt(count))
-    call = _call(mean, adjusted, same_adjusted, alpha)
-    notes = [WIDE] if count < FIRM_SEEDS else []
-    if least > alpha:
-        notes.append("cannot reject at this number of seeds")
-    if call == "equivalent" and adjusted <= alpha:
-        notes.append("a real difference, smaller than the margin")
-    more = None
-    if call == "undecided":
-        more = more_seeds(mean, deviation, margin, count, alpha / family.pairs)
-        notes.append(_plan(more))
-    return Verdict(
-        j.a,
-        j.b,
-        family.budget,
-        call,
-        Estimate(mean, mean - reach, mean + reach),
-        raw,
-        adjusted,
-        same,
-        same_adjusted,
-        least,
-        count,
-        margin,
-        improvement(j.by_seed),
-        more,
-        "; ".join(notes),
-    )
-
-
-def _call(mean: float, p: float, p_same: float, alpha: float) -> str:
-    if p_same <= alpha:
-        return "equivalent"
-    if p <= alpha:
-        return "better" if mean > 0 else "worse"
-    return "undecided"
-
-
-def _plan(more: MoreSeeds | None) -> str:
-    if more is None:
-        return "more than 1000 seeds would be needed"
-    plural = "" if more.seeds == 1 else "s"
-    return f"about {more.seeds} more seed{plural} would decide ({more.towards})"
+def _differences(mine: Sequence[Score], other: Sequence[Score], higher_is_better: bool) -> Cells:
+    """Mean difference of each (budget, seed) over the subsets that both have, as bounds of no width."""
+    sign = 1.0 if higher_is_better else -1.0
+    right = {(s.budget, s.seed, s.subset): s.value for s in other}
+    found: dict[tuple[int, int], list[float]] = {}
+    for s in mine:
+        if (s.budget, s.seed, s.subset) in right:
+            found.setdefault((s.budget, s.seed), []).append(
+                sign * (s.value - right[s.budget, s.seed, s.subset])
+            )
+    return {key: (float(np.mean(values)),) * 2 for key, values in found.items()}

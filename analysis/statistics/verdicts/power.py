@@ -1,90 +1,70 @@
-"""How many more seeds would decide a pair, if the difference seen so far is the true one.
-
-That "if" matters: the power at the effect observed restates the p-value, and is shown only as a plan for the
-next runs, never as evidence.
-"""
+"""Whether further seeds would decide a pair: a range of seeds, since the difference seen is not the true one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.optimize import brentq
 
-from analysis.statistics.verdicts.permutation import smallest_p
+from analysis.statistics.records import plural
+from analysis.statistics.verdicts import looks
 
 POWER = 0.8
-MOST = 1000  # seeds; beyond, no number is given
+BELIEF = 0.8  # confidence of the range of true differences that the plan is made for
 
 
 @dataclass(frozen=True)
 class MoreSeeds:
-    """``seeds`` more would give ``towards`` (different or equivalent) with a power of 80 %."""
+    """Further seeds to the look that decides with 80 % power, at both ends of what the difference may be (80 %).
 
-    seeds: int
-    towards: str
-
-
-def power_of_difference(effect: float, pairs: int, alpha: float) -> float:
-    """Power of the sign-flip test at ``effect`` (mean over s.d. of normal paired differences).
-
-    Where only equal signs of all pairs pass, exactly their probability; else that of the two-sided paired t
-    test, which the sign flips come close to as soon as several of their patterns pass.
+    None: no look up to forty seeds.
     """
-    if smallest_p(pairs) > alpha or pairs < 2:
-        return 0.0
-    if 2 * smallest_p(pairs) > alpha:
-        return float(stats.norm.cdf(effect) ** pairs + stats.norm.sf(effect) ** pairs)
-    critical, shift = stats.t.ppf(1 - alpha / 2, pairs - 1), abs(effect) * np.sqrt(pairs)
-    return _beyond(critical, pairs - 1, shift) + _beyond(critical, pairs - 1, -shift)
+
+    least: int | None
+    most: int | None
+
+    @property
+    def text(self) -> str:
+        """`2 to 17 more seeds would decide`."""
+        if self.least is None:
+            return f"more than {looks.MOST} seeds would be needed"
+        if self.most == self.least:
+            return f"{plural(self.least, 'more seed')} would decide"
+        if self.most is None:
+            return f"at least {plural(self.least, 'more seed')} would be needed, perhaps many more"
+        return f"{self.least} to {self.most} more seeds would decide"
 
 
-def power_of_equivalence(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> float:
-    """Power of the two one-sided tests at the given mean and s.d. of the paired differences."""
-    if pairs < 2 or margin <= abs(mean):
-        return 0.0
-    error = deviation / np.sqrt(pairs)
-    critical = stats.t.ppf(1 - alpha, pairs - 1)
-    above = _beyond(critical, pairs - 1, (margin + mean) / error)
-    below = _beyond(critical, pairs - 1, (margin - mean) / error)
-    return max(0.0, above + below - 1)
+def power(effect: float, seeds: int, error_rate: float) -> float:
+    """Power of the paired t interval at ``effect`` (mean over s.d. of the paired differences)."""
+    critical, shift = stats.t.ppf(1 - error_rate / 2, seeds - 1), abs(effect) * np.sqrt(seeds)
+    tails = stats.nct.sf(critical, seeds - 1, shift), stats.nct.cdf(-critical, seeds - 1, shift)
+    return float(tails[0]) + float(
+        np.nan_to_num(tails[1])
+    )  # SciPy has NaN for a tail that is too far to matter
 
 
-def _beyond(critical: float, freedom: int, shift: float) -> float:
-    """P(T > ``critical``) of the noncentral t; SciPy has NaN for the far tail, and so have those who call it."""
-    tail = stats.nct.sf(critical, freedom, shift) if shift >= 0 else stats.nct.cdf(-critical, freedom, -shift)
-    return 0.0 if np.isnan(tail) and shift < 0 else float(tail)
-
-
-def more_seeds(mean: float, deviation: float, margin: float, pairs: int, alpha: float) -> MoreSeeds | None:
-    """The smaller number of further seeds that decides either way, None above a thousand in all.
-
-    ``alpha`` is the level of one test after correction (the family's level divided by its pairs).
-    """
-    if deviation <= 0 or pairs < 2:
+def more_seeds(differences: np.ndarray, pairs: int, alpha: float = looks.ALPHA) -> MoreSeeds | None:
+    """The range of further seeds for paired ``differences`` [S]; None where they do not vary."""
+    seeds, deviation = len(differences), differences.std(ddof=1)
+    if deviation <= 0:
         return None
-
-    def different(n: int) -> float:
-        return power_of_difference(abs(mean) / deviation, n, alpha)
-
-    def equivalent(n: int) -> float:
-        return power_of_equivalence(mean, deviation, margin, n, alpha)
-
+    t = abs(differences.mean()) / deviation * np.sqrt(seeds)
+    ends = [_shift(t, seeds - 1, p) / np.sqrt(seeds) for p in (0.5 - BELIEF / 2, 0.5 + BELIEF / 2)]
     found = [
-        MoreSeeds(n - pairs, name)
-        for name, power in (("different", different), ("equivalent", equivalent))
-        if (n := _enough(power, pairs + 1)) is not None
-    ]
-    return min(found, key=lambda m: (m.seeds, m.towards), default=None)
+        next((n - seeds for n in looks.following(seeds)
+              if power(effect, n, looks.error_rate(n, pairs, alpha)) >= POWER), None)
+        for effect in ends
+    ]  # fmt: skip
+    return MoreSeeds(*found)
 
 
-def _enough(power: Callable[[int], float], low: int) -> int | None:
-    """Smallest number of pairs with enough power, which grows with the number."""
-    high = MOST
-    if power(high) < POWER:
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(middle) >= POWER else (middle + 1, high)
-    return low
+def _shift(t: float, freedom: int, above: float) -> float:
+    """Noncentrality at which a larger t than the one seen has probability 1 − ``above``; 0 where there is none."""
+
+    def excess(shift: float) -> float:
+        return stats.nct.cdf(t, freedom, shift) - above
+
+    return 0.0 if excess(0.0) < 0 else brentq(excess, 0.0, 10 * t + 10)

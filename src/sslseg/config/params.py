@@ -394,6 +394,9 @@ class Analyse:
     at_a_time: int = knob(
         1, "fine-tunings that would run at once, for the minutes that further seeds would take", low=1
     )
+    all_pairs: bool = knob(
+        False, "verdicts on all pairs of pipelines, not only on each against scratch and supervised ImageNet"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis.statistics import known_patients, patients
+from analysis.statistics import patients
+from analysis.statistics.known_answers import patients as known_patients
 
 
 def test_mean_is_bounded_by_studentised_resamples():

@@ -87,7 +87,8 @@ def test_gamma_never_leaves_its_bounds() -> None:
 def test_too_little_evidence_is_refused_and_few_seeds_are_marked() -> None:
     full = planted(seeds=4)
     assert fit(full, "a").alpha.note == WIDE
-    assert isinstance(fit(Cells("a", SIZES[:3], full.seeds, full.values[:, :3]), "a"), Refusal)
+    four = fit(Cells("a", SIZES[:4], full.seeds, full.values[:, :4]), "a")
+    assert "three parameters needs 5 sizes" in four.reason
     assert isinstance(fit(Cells("a", SIZES, (0, 1), full.values[:2]), "a"), Refusal)
     rising = Cells("a", SIZES, full.seeds, full.values[:, ::-1])
     assert "does not fall" in fit(rising, "a").reason
@@ -100,6 +101,16 @@ def test_a_size_with_two_seeds_is_left_out() -> None:
     found = fit(Cells("a", SIZES, table.seeds, values), "a")
     assert 15 not in found.sizes
     assert len(found.sizes) == 9
+
+
+def test_an_exponent_at_the_edge_of_its_search_is_no_number() -> None:
+    step = np.repeat([[0.9, 0.3, 0.3, 0.3, 0.3]], 3, axis=0)
+    sizes = np.array([3.0, 15, 75, 300, 1498])
+    assert "its search ended at 4" in fit(Cells("a", sizes, (0, 1, 2), step), "a").reason
+    slow = fit(planted(seeds=3, plant=Plant(0.5, 0.1, 0.1, 0.2), name="slow"), "a")
+    assert isinstance(slow, Scaling)
+    assert slow.beta.low == 0.0
+    assert 0.02 < slow.beta.value < slow.beta.high
 
 
 def test_a_plateau_is_reported_as_a_misfit() -> None:

@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design, Foresight
+from analysis.statistics.records import plural
 
 if TYPE_CHECKING:
     from sslseg.stages.forecast.arms import Arm
-
-METRIC = "test_loss"  # the verdict that is told on the terminal; the page has all
-TURNED = {"better": "worse", "worse": "better"}
 
 
 def ahead(plan: Design, costs: Costs, known: Foresight, arms: Sequence[Arm]) -> str:
@@ -44,28 +42,33 @@ def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str
     """
     found = json.loads(record.read_text())
     yield found["headline"]
-    table = next((t for t in found.get("verdict", ()) if t["metric"]["key"] == METRIC), None)
+    table = next((t for t in found.get("verdict", ()) if t["primary"]), None)
     wanted = 0
     for row in table["rows"] if table else ():
         yield _verdict(row, plan, costs)
-        wanted = max(wanted, (row.get("more") or {}).get("seeds", 0))
+        wanted = max(wanted, (row.get("more") or {}).get("least") or 0)
     if wanted:
         minutes = design.minutes_for(costs, len(plan.budgets), min(plan.seeds + wanted, design.MOST_SEEDS))
         yield f"to go on (what has been run is used again): {again} -P minutes={minutes}"
 
 
 def _verdict(row: dict[str, Any], plan: Design, costs: Costs) -> str:
-    """One pair, the later pipeline first: the earlier ones are what it is put against."""
+    """One pair and its interval; where it is undecided, how many seeds more, and the minutes to the first of them."""
     if "reason" in row:
         return row["reason"]
-    call, effect = TURNED.get(row["call"], row["call"]), -row["effect"]["value"]
+    call, effect = row["call"], row["effect"]
     said = {"equivalent": "is equivalent to", "undecided": "is undecided against"}.get(
         call, f"is {call} than"
     )
-    text = f"{row['b']} {said} {row['a']} (test Jaccard loss, {effect:+.3f} in its favour, p {row['p_holm']:.2g})"
-    if more := row.get("more"):
-        return f"{text}; about {minutes_more(plan, costs, more['seeds'])} more minutes would decide"
-    return f"{text}; {row['note']}" if row["call"] == "undecided" else text
+    text = f"{row['a']} {said} {row['b']} (test IoU {effect['value']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}])"
+    if row["note"]:
+        text += f"; {row['note']}"
+    least = (row.get("more") or {}).get("least")
+    return (
+        f"{text}; the first of them in about {plural(minutes_more(plan, costs, least), 'minute')}"
+        if least
+        else text
+    )
 
 
 def minutes_more(plan: Design, costs: Costs, seeds: int) -> int:

@@ -12,8 +12,8 @@ from sslseg.config import names
 FILE = "scores.csv"
 COLUMNS = ("arm", "budget", "metric", "mean", "sd", "seeds")
 TITLES = {
-    names.TEST_LOSS: "test Jaccard loss (lower is better)",
     names.TEST_IOU: "test IoU, mean of the foreground classes (higher is better)",
+    names.TEST_LOSS: "test Jaccard loss, background included (lower is better)",
 }
 MORE = ("test/iou/", "test/dice/", "test/patient_dice/", names.AREA_VAL_IOU, names.BEST_VAL_IOU)
 

@@ -1,0 +1,111 @@
+"""Which verdicts a page has: each pipeline against the references, metric by metric, of which one family is primary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+from math import log
+from statistics import fmean
+
+from analysis.comparison import scope
+from analysis.comparison.cells import Study
+from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metric, steps_pair
+from analysis.statistics.records import Refusal
+from analysis.statistics.verdicts.compare import compare
+from analysis.statistics.verdicts.judge import Verdict, judge
+
+REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that the others are put against
+
+
+@dataclass(frozen=True)
+class Table:
+    """Verdicts on one family: a metric at a budget; `budget` None = overall.
+
+    `primary` has the one family whose error rate is that of the page; the others describe. `minutes` are those to
+    the next look that could decide a row; None where none could, or no run tells.
+    """
+
+    metric: Metric
+    budget: int | None
+    rows: tuple[Verdict | Refusal, ...]
+    primary: bool = False
+    minutes: tuple[float | None, ...] = ()
+
+
+def references(study: Study) -> list[str]:
+    """Labels of scratch and of supervised ImageNet, where they were run."""
+    return [arm.label for row in REFERENCES for arm in study.arms if arm.pipeline == row]
+
+
+def family(study: Study, every_pair: bool = False) -> list[tuple[str, str]]:
+    """Each pipeline against scratch and against supervised ImageNet; every pair where asked, or without these two."""
+    labels, against = [arm.label for arm in study.arms], references(study)
+    if every_pair or not against:
+        return [(b, a) for a, b in combinations(labels, 2)]
+    asked = [(label, other) for label in labels for other in against if label != other]
+    return [p for p in asked if p[::-1] not in asked or against.index(p[0]) > against.index(p[1])]
+
+
+def tuned_verdicts(
+    study: Study, measures: Measures | None, budget: int, every_pair: bool = False
+) -> tuple[Table, ...]:
+    """Verdicts of `study.tuned`; overall only where both have the same budgets, or they would not be alike."""
+    if study.tuned is None or measures is None:
+        return ()
+    found = verdicts(study.tuned, measures, budget, every_pair)
+    return tuple(t for t in found if t.budget is not None or study.tuned.budgets == study.budgets)
+
+
+def verdicts(
+    study: Study, measures: Measures, budget: int, every_pair: bool = False, at_a_time: int = 1
+) -> tuple[Table, ...]:
+    """Every metric's family at the run budget nearest to the reader's, whose first is the primary one; overall; then
+    at the other budgets."""
+    if not (pairs := family(study, every_pair)):
+        return ()
+    nearest = min(study.budgets, key=lambda n: abs(log(n / budget)))
+    others = [n for n in study.budgets if n != nearest]
+    return tuple(
+        _timed(
+            measures,
+            Table(m, n, verdicts_on(study, measures, m, n, pairs), (m, n) == (PRIMARY, nearest)),
+            at_a_time,
+        )
+        for n in (nearest, *([None] if others else []), *others)
+        for m in METRICS
+    )
+
+
+def verdicts_on(
+    study: Study, measures: Measures, metric: Metric, budget: int | None, pairs: Sequence[tuple[str, str]]
+) -> tuple[Verdict | Refusal, ...]:
+    """One family; seeds that start from one of several pretrainings count as one."""
+    units = partial(scope.units, study)
+    if metric.key == STEPS:
+        found = [steps_pair(measures, a, b, budget, units(a, b)) for a, b in pairs]
+        told = judge(found, margin=metric.margin, budget=budget)
+    else:
+        told = compare(
+            measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
+            budget=budget, pairs=pairs, worst=metric.worst, units=units,
+        )  # fmt: skip
+    return tuple(
+        replace(v, about=scope.about(study, v.a, v.b)) if isinstance(v, Verdict) else v for v in told
+    )
+
+
+def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:
+    minutes = (_minutes(measures, table, row) for row in table.rows)
+    return replace(table, minutes=tuple(None if m is None else m / at_a_time for m in minutes))
+
+
+def _minutes(measures: Measures, table: Table, verdict: Verdict | Refusal) -> float | None:
+    """Minutes of the least further seeds of a pair, one run after the other: mean minutes at every budget."""
+    if not isinstance(verdict, Verdict) or not verdict.more or not verdict.more.least:
+        return None
+    spent: dict[tuple[str, int], list[float]] = {}
+    for s in measures.of("minutes", (verdict.a, verdict.b), table.budget):
+        spent.setdefault((s.pipeline, s.budget), []).append(s.value)
+    return verdict.more.least * sum(fmean(values) for values in spent.values())

@@ -1,0 +1,165 @@
+"""What one interval says of a pair of pipelines: better, worse, equivalent or undecided, and what to know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from analysis.statistics.records import Estimate, Refusal, Score, plural
+from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.collapse import CLEAR, open_rate
+from analysis.statistics.verdicts.interval import Rest, mean_interval
+from analysis.statistics.verdicts.power import MoreSeeds, more_seeds
+
+CALLS = ("better", "worse", "equivalent", "undecided")
+EXACT = 2**12  # sign patterns up to which the permutation test counts all of them, beyond it draws as many
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``a`` against ``b``; ``effect`` is the mean paired difference, positive when ``a`` is the better.
+
+    The call is what ``effect``'s interval says, at confidence ``level`` (of the family: 1 − α). ``p`` is that of the
+    exact sign-flip permutation test of this pair alone, ``least_p`` the least that so many seeds can give: they warn,
+    and decide nothing. ``budget`` None means overall; ``margin`` is the half-width that counts as equivalent.
+    """
+
+    a: str
+    b: str
+    budget: int | None
+    call: str
+    effect: Estimate
+    level: float
+    p: float
+    least_p: float
+    seeds: int
+    margin: float
+    more: MoreSeeds | None
+    note: str
+    about: str = ""  # what varied between the runs, in words
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Differences of two pipelines at ``seeds`` [S], known to lie between ``low`` [S] and ``high`` [S].
+
+    ``runs`` is the smaller number of runs of the two, at all budgets; ``fallen`` are those of them that lie far below the
+    others;
+    ``depths`` are what a collapsed run of ``a`` and of ``b`` would lose, where that is known; ``rest`` is what the
+    other pipelines say about the variance.
+    """
+
+    a: str
+    b: str
+    seeds: Sequence[int]
+    low: np.ndarray
+    high: np.ndarray
+    runs: int
+    fallen: tuple[Score, ...] = ()
+    depths: tuple[float, float] | None = None
+    rest: Rest | None = None
+
+
+def judge(
+    pairs: Sequence[Pair | Refusal], *, margin: float, budget: int | None = None, alpha: float = looks.ALPHA
+) -> tuple[Verdict | Refusal, ...]:
+    """The verdicts of one family; refusals stay what they are, and do not count in it.
+
+    Raises
+    ------
+    ValueError
+        when the margin is not positive.
+    """
+    if not margin > 0:
+        raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")
+    family = sum(isinstance(p, Pair) for p in pairs)
+    return tuple(p if isinstance(p, Refusal) else _verdict(p, margin, budget, family, alpha) for p in pairs)
+
+
+def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: float) -> Verdict:
+    seeds = looks.look(len(p.low))
+    low, high = p.low[:seeds], p.high[:seeds]
+    error_rate = looks.error_rate(seeds, family, alpha)
+    effect = mean_interval(low, high, 1 - error_rate, p.rest)
+    alike = -margin < effect.low and effect.high < margin
+    differ = effect.low > 0 or effect.high < 0
+    call = "undecided"
+    if alike and p.runs >= CLEAR and not p.fallen:
+        call = "equivalent"
+    elif differ:
+        call = "better" if effect.low > 0 else "worse"
+    middles = np.where(
+        np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(np.isfinite(low), low, high)
+    )
+    permuted, least = _permuted(middles), 2.0 ** (1 - seeds)
+    more = more_seeds(middles, family, alpha) if call == "undecided" else None
+    notes = [
+        *_waiting(len(p.low), seeds),
+        *_fallen(p, budget, seeds),
+        *_alike(p, alike, differ, call),
+        *_unseen(p, effect, call),
+        *(["the permutation test does not reject: the call rests on differences that scatter as a normal law"]
+          if call in CALLS[:2] and permuted > alpha else []),
+        *([more.text] if more else []),
+    ]  # fmt: skip
+    return Verdict(
+        p.a, p.b, budget, call, effect, 1 - error_rate, permuted, least, seeds, margin, more, "; ".join(notes)
+    )
+
+
+def _waiting(there: int, read: int) -> list[str]:
+    coming = looks.following(there)
+    if there == read or not coming:
+        return []
+    return [f"the first {read} of {there} seeds are read, the next look is at {coming[0]}"]
+
+
+def _fallen(p: Pair, budget: int | None, read: int) -> list[str]:
+    return [
+        f"{s.pipeline} with seed {s.seed} at {plural(s.budget, 'slice')} ({s.value:.3g}) lies far below its other runs"
+        for s in p.fallen
+        if budget in (None, s.budget) and s.seed in p.seeds[:read]
+    ]
+
+
+def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
+    """What stands between an interval within the margin and "equivalent"."""
+    if not alike:
+        return []
+    if call != "equivalent":
+        why = (
+            "a run lies far below the others"
+            if p.fallen
+            else f"{CLEAR} runs of each without a collapse are wanted, not {p.runs}"
+        )
+        return [f"within the margin, but not equivalent: {why}"]
+    return ["a real difference, smaller than the margin"] if differ else []
+
+
+def _unseen(p: Pair, effect: Estimate, call: str) -> list[str]:
+    """How often the better one may collapse before the call is wrong, where its runs cannot exclude as much."""
+    if call not in CALLS[:2] or p.depths is None:
+        return []
+    name, depth = (p.a, p.depths[0]) if call == "better" else (p.b, p.depths[1])
+    left = open_rate(len(p.low))
+    stands = min(abs(effect.low), abs(effect.high)) / max(depth, 1e-9)
+    if stands >= left:
+        return []
+    return [
+        f"stands if {name} collapses in fewer than {stands:.0%} of runs; these leave up to {left:.0%} open"
+    ]
+
+
+def _permuted(differences: np.ndarray) -> float:
+    """Two-sided p of the mean under exchange of the two runs of any pair; valid for censored steps, too."""
+    d = np.sort(differences)
+    if not np.any(d):
+        return 1.0
+    return float(
+        stats.permutation_test(
+            (d,), np.mean, permutation_type="samples", n_resamples=EXACT, vectorized=True, rng=0
+        ).pvalue
+    )

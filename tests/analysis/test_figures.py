@@ -1,0 +1,46 @@
+"""What figures draw, as numbers: the band of Fig. 3a covers, Fig. 4 is of the structures' IoU."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.comparison import cells
+from analysis.figures import fig3a_convergence, fig4_scaling
+from analysis.statistics.laws.interpolate import Joined
+from analysis.statistics.laws.scaling import Scaling
+from analysis.statistics.records import Refusal, generator
+from tests.fixtures.planted_study import curves_of, make, runs_of
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_band_covers_what_its_label_says(seeds: int) -> None:
+    """2,000 steps of independent noise around one curve: 95 % of them, at every number of seeds."""
+    truth = np.linspace(0.2, 0.8, 2000)
+    low, high = fig3a_convergence.band(truth + generator(0, f"band {seeds}").normal(0, 0.05, (seeds, 2000)))
+    assert np.mean((low <= truth) & (truth <= high)) == pytest.approx(0.95, abs=0.02)
+    assert np.isnan(fig3a_convergence.band(np.ones((2, 4)))).all()
+
+
+def test_the_band_is_labelled_on_the_figure() -> None:
+    runs = make(("scratch", "supervised"), (30,), 3)
+    drawn = fig3a_convergence.data(cells.study(runs_of(runs)), curves_of(runs))
+    assert any(
+        "95 % interval of the mean over seeds at each step (Student's t)" in note for note in drawn.notes
+    )
+    assert drawn.facts["band"] == fig3a_convergence.BAND
+
+
+def test_fig4_draws_one_minus_iou_and_joins_means_where_there_is_no_law() -> None:
+    for budgets, kind in (((3, 15, 75, 300), Joined), ((3, 15, 75, 300, 1498), Scaling)):
+        runs = make(("scratch",), budgets, 5)
+        study = cells.study(runs_of(runs))
+        drawn = fig4_scaling.data(study)
+        assert np.allclose(np.sort(drawn.table["value"]), np.sort(1 - study.runs["test/iou"]))
+        (law,) = drawn.parts[0]
+        assert isinstance(law.fit or law.means, kind)
+        if isinstance(law.fit, Refusal):
+            assert any("needs 5 sizes" in note for note in drawn.notes)
+        axis = fig4_scaling.draw(drawn).axes[0]
+        assert axis.get_ylabel() == "1 − test IoU (mean of the structures)"
+        assert any(len(line.get_xdata()) == 200 for line in axis.lines)
