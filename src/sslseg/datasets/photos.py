@@ -17,7 +17,11 @@ from PIL import Image, UnidentifiedImageError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
-from sslseg.data.files import below
+from sslseg.data.files import below, walk
+from sslseg.data.folders import mask_values
+from sslseg.data.folders.pairing import words
+from sslseg.data.folders.roles import Pairing
+from sslseg.data.folders.settings import Settings
 from sslseg.data.source import Fault, Source, Volume, collect, stop
 
 CLASSES = ("background",)
@@ -76,6 +80,7 @@ def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     paths = [p for p in below(root, fault) if p.suffix.lower() in SUFFIXES]
+    paths = [p for p in paths if not words.is_mask(p.relative_to(root).as_posix())]
     if not paths:
         raise DataError(f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got none")
     found = []
@@ -86,13 +91,23 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     return found
 
 
+def pairing(root: Path) -> Pairing:
+    """The pictures that are left out, since their names say that they are masks."""
+    files = [p.relative_to(root).as_posix() for p in walk(root).files if p.suffix.lower() in SUFFIXES]
+    aside = {file: "a mask by its name" for file in files if words.is_mask(file)}
+    return Pairing(root, Settings(), "", False, {}, aside)
+
+
 def read(source: Source) -> Volume:
     """Tiles [1, Z, TILE, TILE] of a picture, or [1, 1, H, W] if it is not larger than one tile.
 
     Raises:
-        DataError: the file is damaged or is not a picture.
+        DataError: the file is damaged, is not a picture, or looks like a mask.
     """
-    return Volume(tiles(grey(source.image))[None], None, (1.0, 1.0, 1.0))
+    image = _decoded(source.image)
+    if mask_values.like_mask(np.atleast_3d(image).transpose(2, 0, 1)[:3, None]):
+        raise DataError(f"{source.image}: looks like a mask (a few values in areas), not like a photograph")
+    return Volume(tiles(_grey(image))[None], None, (1.0, 1.0, 1.0))
 
 
 def grey(path: Path) -> np.ndarray:
@@ -101,6 +116,15 @@ def grey(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is damaged or is not a picture.
     """
+    return _grey(_decoded(path))
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY)
+
+
+def _decoded(path: Path) -> np.ndarray:
+    """[H, W], or [H, W, 3 or 4] with blue first."""
     try:
         # Pillow notices a cut-off file, which OpenCV fills with grey; OpenCV keeps 16 bits of RGB.
         with warnings.catch_warnings():
@@ -114,11 +138,9 @@ def grey(path: Path) -> np.ndarray:
     image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype.kind not in "iuf":
         raise DataError(f"{path}: wanted a grey or colour picture, OpenCV cannot decode it")
-    if image.ndim == 2:
-        return image
-    if image.shape[2] not in (3, 4):
+    if image.ndim == 3 and image.shape[2] not in (3, 4):
         raise DataError(f"{path}: wanted 1, 3 or 4 channels, got {image.shape[2]}")
-    return cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY)
+    return image
 
 
 def tiles(image: np.ndarray) -> np.ndarray:

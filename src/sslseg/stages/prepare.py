@@ -66,8 +66,13 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
             run.text("file\treason\n" + rows, "aside.tsv")
             why, many = Counter(known.aside.values()).most_common(1)[0]
             print(f"{len(known.aside)} files are not read, see aside.tsv of the run: {why} ({many})")
-        if not annotated:
+        if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
-        elif 1 < patients == len(volumes) and not known.settings.csv and not known.settings.patient_regex:
+        elif (
+            annotated
+            and 1 < patients == len(volumes)
+            and not known.settings.csv
+            and not known.settings.patient_regex
+        ):
             print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
     print(f"look at it: {store.path / prepare.SHEET}")

@@ -252,7 +252,7 @@ def test_channels_that_a_layout_joins(tmp_path):
     root = TREES["BraTS"].write(tmp_path / "in")
     found = scans.find(root, tmp_path / "out", channels=4)
     assert [s.target.name for s in found] == [
-        f"BraTS20_Training_{n}.nii.gz" for n in ("001", "002", "003", "355")
+        f"BraTS20_Training_{n}_flair.nii.gz" for n in ("001", "002", "003", "355")
     ]
     assert [f.name.rsplit("_", 1)[-1] for f in found[0].files] == [
         f"{k}.nii.gz" for k in ("flair", "t1", "t1ce", "t2")

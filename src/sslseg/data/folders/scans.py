@@ -118,10 +118,10 @@ def find(
 def _roles(
     home: Path, named: list[Path], channels: int
 ) -> tuple[list[Path], list[tuple[tuple[Path, ...], str]]]:
-    """Masks, and files and name of every image whose channels a pattern joins."""
+    """Masks, and every image whose channels a pattern joins, named as its first: evaluate looks for that."""
     masks, cases = roles.known(home, sorted(f.relative_to(home).as_posix() for f in named))
     whole = [case for case in cases if len(case.images) == channels]
-    joined = [(tuple(home / f for f in case.images), case.name.replace("/", "_")) for case in whole]
+    joined = [(tuple(home / f for f in c.images), formats.stem(Path(c.images[0]).name) or "") for c in whole]
     return sorted(home / file for file in masks), joined
 
 
