@@ -16,10 +16,10 @@ from tests.fixtures.layout_trees import COLOUR, TREES, write
 pytestmark = pytest.mark.usefixtures("store", "tmp_cache")
 
 
-def prepared(root: Path, capsys) -> tuple[str, list[str]]:
+def prepared(root: Path, capsys, **texts: str) -> tuple[str, list[str]]:
     """Run ID, and the lines that were printed."""
     capsys.readouterr()
-    texts = {"dataset": "images", "data_root": str(root), "threads": "1"}
+    texts = {"dataset": "images", "data_root": str(root), "threads": "1"} | texts
     run_id = execute.execute("prepare", flags.resolve(flags.from_mapping(Prepare, texts)))
     return run_id, capsys.readouterr().out.splitlines()
 
@@ -54,3 +54,17 @@ def test_masks_beside_images_need_no_word(tmp_path, capsys):
     _, lines = prepared(foreign_trees.images(tmp_path / "own"), capsys)
     assert "prepared 7 slices of 7 patients, 6 annotated: foreground" in lines
     assert not any("not read" in line or "layout" in line for line in lines)
+
+
+@pytest.mark.parametrize("json", ["{}", '{"domain": "natural"}'])
+def test_a_domain_is_declared_and_recorded(tmp_path, capsys, json: str):
+    for n in range(4):
+        write(tmp_path / "own" / f"{n}.png", COLOUR, n)
+    (tmp_path / "own" / "sslseg.json").write_text(json)
+
+    def domain(**texts: str) -> str:
+        run_id, _ = prepared(tmp_path / "own", capsys, **texts)
+        return client().get_run(run_id).data.tags[names.MODEL_DOMAIN]
+
+    assert domain() == ("natural" if "natural" in json else "medical")
+    assert domain(domain="endoscopy") == "endoscopy"

@@ -43,6 +43,10 @@ class Data:
         "demo", "which data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
     )
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
+    domain: str = knob(
+        "",
+        "what the images show, in a word: natural, cardiac-mri …; '' = what sslseg.json or the dataset says",
+    )
     spacing: float = knob(
         help="in-plane spacing after resampling, mm; 0 = leave as it is",
         presets={"paper": 1.5, "paper-400": 1.5, "paper-text": 1.5, "paper-code": 0.0, "cpu": 2.5, "demo": 3.0},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def store(p: params.Data) -> Slices:
         _store.cache_clear()
         _fitted.cache_clear()
         found = _store(*given)
-    return found
+    return replace(found, domain=p.domain) if p.domain else found
 
 
 @functools.lru_cache(maxsize=4)

@@ -20,7 +20,14 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
     Runs that read them while they were damaged are marked.
     """
     digest, read = inputs.store.digest, slice_store.read_sha(inputs.store.parts)
-    run.tags({names.TAG_DATASET: p.dataset, names.TAG_DATA_DIGEST: digest, names.TAG_DATA_READ: read})
+    run.tags(
+        {
+            names.TAG_DATASET: p.dataset,
+            names.TAG_DATA_DIGEST: digest,
+            names.TAG_DATA_READ: read,
+            names.MODEL_DOMAIN: inputs.store.domain,
+        }
+    )
     run.log({"cost/check_seconds": inputs.store.seconds})
     for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
         damage.mark(one, why, run.uri)
