@@ -64,7 +64,7 @@ def _trusting(path):
 PLANTED = {
     "NaN let through": ("nifti", nifti, "_scaled", _any_value, "WRONG a voxel that is not finite"),
     "byte order": ("nifti", nifti, "_scaled", _this_machine_s_bytes, "WRONG other voxels than nibabel's"),
-    "zlib's error": ("nifti", nifti, "DAMAGED", (MemoryError,), "FOREIGN"),
+    "zlib's error": ("nifti", nifti_header, "DAMAGED", (MemoryError,), "FOREIGN"),
     "all at once": ("nifti", nifti, "_whole", _greedy, "MEMORY"),
     "text trusted": ("Info.cfg", acdc, "_info", _trusting, "FOREIGN"),
     "damage trusted": ("checkpoint timm", torchfile, "DAMAGE", (MemoryError,), "FOREIGN"),
