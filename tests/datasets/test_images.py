@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import pictures
+from sslseg.data.readers import picture_masks
 from sslseg.data.slices import prepare
 from sslseg.data.source import IGNORE
 from sslseg.data.splits import divide
@@ -161,4 +161,4 @@ def test_bad_pictures(tmp_path):
         images.find(root)
     png(root / "a.jpg", np.zeros((4, 4), np.uint8))
     with pytest.raises(DataError, match=r"a.jpg: wanted a mask in a lossless format"):
-        pictures.read_labels(root / "a.jpg")
+        picture_masks.read(root / "a.jpg")

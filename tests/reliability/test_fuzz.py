@@ -15,7 +15,7 @@ from mlflow.utils import validation
 
 from sslseg.config import flags, params
 from sslseg.config.names import DataError, ParamError
-from sslseg.data.readers import nifti, pictures
+from sslseg.data.readers import nifti, nifti_header, pictures
 from sslseg.datasets import acdc, decathlon, mnms
 from sslseg.models.importers import dialects, torchfile
 from sslseg.tracking import runs

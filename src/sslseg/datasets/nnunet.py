@@ -90,7 +90,7 @@ def read(source: Source) -> Volume:
         names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         grid = formats.grid(source.image) if s.placed else None
-        values = formats.read_labels(source.label, image.shape[1:], like=grid)
+        values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid)
         label = mask_values.numbered(source.label, values, numbers)
     return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
 

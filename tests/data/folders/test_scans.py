@@ -159,7 +159,15 @@ def test_a_tilted_gantry_is_kept_in_the_sform(tmp_path):
     scans.write(scan, [image[0] > 0], spacing, "")
     got = nib.load(scan.target)
     np.testing.assert_allclose(got.affine[:3, 2], [0, -1, 4], atol=1e-5)
-    assert (int(got.header["sform_code"]), int(got.header["qform_code"])) == (1, 0)
+    assert (int(got.header["sform_code"]), int(got.header["qform_code"])) == (1, 1)
+    upright = got.header.get_qform()[:3, :3]  # the same slices, one above the other at right angles
+    np.testing.assert_allclose(upright, np.column_stack([got.affine[:3, :2], [0, 0, 4]]), atol=1e-5)
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    opened = sitk.ReadImage(str(scan.target))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(opened), image[0] > 0)
+    assert opened.GetSpacing() == pytest.approx(spacing[::-1])
+    back = formats.read_labels(scan.target, image.shape[1:], like=dicom_series.grid(scan.files))
+    np.testing.assert_array_equal(back, image[0] > 0)
 
 
 def test_frames_of_a_cine_and_a_picture_without_a_place(tmp_path):

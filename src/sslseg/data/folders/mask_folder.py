@@ -145,5 +145,6 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
             f"{path}: wanted a mask for each frame of {source.image}, one after the other along the fourth axis, got "
             f"one volume"
         )
-    array = formats.read_labels(path, native, like=like, index=source.index if timed else None)
+    index = source.index if timed else None
+    array = formats.read_labels(path, native, known=numbers, like=like, index=index)
     return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)

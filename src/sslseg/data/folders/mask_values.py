@@ -37,6 +37,13 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     return out
 
 
+def told(s: Settings) -> set[int]:
+    """The values of masks that stand for a class, or for the unknown, because somebody has said so."""
+    if not s.classes:
+        return set(FOREGROUND)
+    return {*s.values, *dict(s.also), *(() if s.ignore is None else (s.ignore,))}
+
+
 def shown(value: int) -> str:
     """A value as sslseg.json has it."""
     return f"#{value - COLOUR:06x}" if value >= COLOUR else str(int(value))

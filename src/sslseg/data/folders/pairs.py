@@ -166,8 +166,9 @@ def _label(source: Source, known: Pairing, case: Case, shape: tuple[int, ...]) -
     """The masks of a case as class numbers, uint8 [Z, Y, X]."""
     s, classes = known.settings, known.classes
     paths = [source.root / file for file, _ in case.masks]
+    values = mask_values.told(s)
     grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
-    arrays = [formats.read_labels(path, shape, soft, grid, source.index) for path in paths]
+    arrays = [formats.read_labels(path, shape, soft, values, grid, source.index) for path in paths]
     if any(name for _, name in case.masks):
         plain = replace(s, classes=(), values=(), also=())
         parts = [mask_values.one(path, a, plain) for path, a in zip(paths, arrays, strict=True)]

@@ -17,12 +17,13 @@ import numpy as np
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
 from sslseg.data.folders import roles, settings
-from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, pictures
+from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, picture_masks, pictures
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, stop
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
-WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png"}
+WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
+           ".gif": ".png"}  # fmt: skip
 NIFTI, ITK, PICTURE, DICOM = "nifti", "itk", "picture", "dicom"
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as `cases.read` makes grey of colours
 
@@ -238,6 +239,6 @@ def write(scan: Scan, masks: list[np.ndarray], spacing: tuple[float, float, floa
     elif scan.kind == ITK:
         itk.write_mask(target, masks[0], first, note)
     elif scan.kind == PICTURE:
-        pictures.write_mask(target, masks[0], note)
+        picture_masks.write(target, masks[0], note, like=first)
     else:
         nifti_masks.write_new(target, masks[0], spacing, dicom_series.affine(scan.files), note)

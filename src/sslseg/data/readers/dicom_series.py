@@ -223,8 +223,10 @@ def grid(files: tuple[Path, ...]) -> Grid:
     if place is None:
         z, y, x = 1.0, *dicom_file.spacing(files[0], header)[:2]
         return Grid(files[0], shape, (x, y, z))
-    steps = np.linalg.norm(place[:3, :3], axis=0)
-    return Grid(files[0], shape, tuple(steps.tolist()), {"header": (place,)})
+    x, y = np.linalg.norm(place[:3, :2], axis=0).tolist()
+    normal = np.cross(place[:3, 0] / x, place[:3, 1] / y)
+    z = float(abs(place[:3, 2] @ normal))  # of a tilted gantry, between planes, as `read` has it
+    return Grid(files[0], shape, (x, y, z), {"header": (place,)})
 
 
 def _ends(files: tuple[Path, ...]) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data import files
 from sslseg.data.geometry import Grid, onto
-from sslseg.data.readers import itk, nifti, pictures
+from sslseg.data.readers import itk, nifti, nifti_masks, picture_masks, pictures
 
 NIFTI = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI, *itk.SUFFIXES, *pictures.SUFFIXES)
@@ -74,8 +74,10 @@ def read_channels(
         soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
 
     Raises:
-        DataError: a damaged file, or channels of different shape, or of different grids.
+        DataError: a damaged file, a mask that sslseg has written, or channels of different shape or grid.
     """
+    if made := next((path for path in paths if _ours(path)), None):
+        raise DataError(f"{made}: wanted an image, got a mask that sslseg has written")
     parts = [read(path) for path in paths]
     arrays, spacing = [part[0] for part in parts], parts[0][1]
     if placed and len(paths) > 1:
@@ -87,10 +89,16 @@ def read_channels(
     return np.concatenate(arrays), spacing
 
 
+def _ours(path: Path) -> bool:
+    kind = _kind(path)
+    return (picture_masks if kind is pictures else nifti_masks if kind is nifti else itk).ours(path)
+
+
 def read_labels(
     path: Path,
     shape: tuple[int, ...],
     soft: bool = False,
+    known: Collection[int] = (),
     like: Grid | None = None,
     index: int | None = None,
 ) -> np.ndarray:
@@ -98,6 +106,7 @@ def read_labels(
 
     Args:
         soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
+        known: values that stand for a class, see `picture_masks.read`.
         like: grid of the image, onto which the mask is brought; None takes voxel by voxel.
         index: frame of a 4D NIfTI mask.
 
@@ -106,7 +115,7 @@ def read_labels(
     """
     kind = _kind(path)
     if kind is pictures:
-        array = pictures.read(path).max(axis=0) if soft else pictures.read_labels(path)
+        array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
     elif kind is nifti:
         array = onto(nifti.read_volume(path, index)[0], like and nifti.grid(path), like)
     else:

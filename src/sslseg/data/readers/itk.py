@@ -138,6 +138,11 @@ def beside(path: Path) -> tuple[Path, ...]:
     return tuple(p for s in DETACHED if (p := path.with_suffix(s)).is_file())
 
 
+def ours(path: Path) -> bool:
+    """Whether a file is a mask that sslseg has written. Raises DataError when its header is damaged."""
+    return _header(_package(path), path).HasMetaDataKey(MARK)
+
+
 def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     """Write `mask`, uint8 [Z, Y, X], to a .nrrd or .mha with origin, spacing and directions of `like`.
 
@@ -145,7 +150,7 @@ def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
     sitk = _package(path)
-    if path.exists() and not _header(sitk, path).HasMetaDataKey(MARK):
+    if path.exists() and not ours(path):
         raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
     header = _header(sitk, like)
     array = mask if header.GetDimension() == 3 else mask[0]

@@ -37,6 +37,12 @@ ODD, PLAUSIBLE = ("meter", "micron"), 20.0  # mm of a pixel where the unit is on
 HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's first number, its own size
 
 
+def header_of(path: Path) -> nib.Nifti1Header:
+    """The header of a file, unpacked if it is packed, whatever its name says. Raises DataError as `grid`."""
+    with unpacked(path) as file:
+        return header_at(path, exactly(file, max(HEADERS)))
+
+
 def grid(path: Path) -> Grid:
     """Where the voxels of a file lie; of a 4D file, those of each frame. Reads the header alone.
 
@@ -51,8 +57,7 @@ def grid(path: Path) -> Grid:
 
 @lru_cache(maxsize=64)
 def _grid(path: Path, size: int, mtime_ns: int) -> Grid:
-    with unpacked(path) as file:
-        header = header_at(path, exactly(file, max(HEADERS)))
+    header = header_of(path)
     shape = header.get_data_shape()
     spacing = voxel_size(path, header, len(shape))[::-1]
     unit = np.diag([*[MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)] * 3, 1.0])
@@ -73,8 +78,7 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: the header cannot be read.
     """
-    with unpacked(path) as file:
-        shape = header_at(path, exactly(file, max(HEADERS))).get_data_shape()
+    shape = header_of(path).get_data_shape()
     return shape[3] if len(shape) > 3 else 1
 
 

@@ -17,6 +17,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data.readers import nifti_header
 
 SUFFIXES = (".nii.gz", ".nii")
 FAULTS = (
@@ -32,15 +33,8 @@ def frames(path: Path) -> int | None:
     Raises:
         DataError: not a NIfTI file.
     """
-    shape = _open(path).shape
+    shape = nifti_header.header_of(path).get_data_shape()
     return shape[3] if len(shape) == 4 else None
-
-
-def _open(path: Path) -> nib.Nifti1Image:
-    try:
-        return nib.load(path)
-    except FAULTS as error:
-        raise DataError(f"{path}: wanted a NIfTI file ({error})") from None
 
 
 def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
@@ -55,13 +49,13 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     Raises:
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
-    image = _open(like)
-    shape = image.shape[:3] if mask.ndim == 3 and len(image.shape) == 4 else image.shape
+    header = nifti_header.header_of(like).copy()
+    shape = header.get_data_shape()
+    shape = shape[:3] if mask.ndim == 3 and len(shape) == 4 else shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
         raise DataError(f"{like}: wanted a mask of its shape {shape}, got (…, Z, Y, X) {mask.shape}")
-    if path.exists() and not _ours(path):
+    if path.exists() and not ours(path):
         raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
-    header = image.header.copy()
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0  # the image's window would show the mask as black
@@ -69,7 +63,12 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     header.extensions.clear()  # they may name the patient
     header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
     # without an affine nibabel leaves sform and qform as they are
-    _save(path, type(image)(mask.reshape(shape[::-1]).T, None, header))
+    kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    try:
+        image = kind(mask.reshape(shape[::-1]).T, None, header)
+    except FAULTS as error:
+        raise DataError(f"{like}: its header cannot be kept for a mask ({error})") from None
+    _save(path, image)
 
 
 def write_new(
@@ -83,25 +82,34 @@ def write_new(
 
     Args:
         spacing: (z, y, x) in mm.
-        affine: voxel (x, y, z) to mm, right-anterior-superior, kept as sform and, where it has no shear,
-            as qform; None = the place in the scanner is unknown.
+        affine: voxel (x, y, z) to mm, right-anterior-superior, kept as sform; None = the place in the scanner is
+            unknown. A qform cannot be sheared, as a tilted gantry is, and ITK opens no file without one that is not:
+            beside a sheared sform it has the plane of the slices and the normal to it.
 
     Raises:
         DataError: `path` holds a file that is no mask of ours.
     """
-    if path.exists() and not _ours(path):
+    if path.exists() and not ours(path):
         raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
     image = nib.Nifti1Image(mask.astype(np.uint8).T, affine)
     if affine is None:
         image.header.set_zooms(spacing[::-1])
     else:
+        image.set_qform(_upright(affine, spacing[0]), code=1)
         image.set_sform(affine, code=1)
-        steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-        sheared = np.abs(steps.T @ steps - np.eye(3)).max() > SHEAR
-        image.set_qform(None if sheared else affine, code=0 if sheared else 1)
     image.header.set_xyzt_units("mm")
     image.header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
     _save(path, image)
+
+
+def _upright(affine: np.ndarray, thickness: float) -> np.ndarray:
+    """The matrix with its third axis at right angles to the others, steps of `thickness` mm apart."""
+    steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(steps.T @ steps - np.eye(3)).max() <= SHEAR:
+        return affine
+    found, normal = affine.copy(), np.cross(steps[:, 0], steps[:, 1])
+    found[:3, 2] = normal / np.linalg.norm(normal) * np.sign(normal @ steps[:, 2]) * thickness
+    return found
 
 
 def _save(path: Path, image: nib.Nifti1Image) -> None:
@@ -109,5 +117,6 @@ def _save(path: Path, image: nib.Nifti1Image) -> None:
         nib.save(image, part)
 
 
-def _ours(path: Path) -> bool:
-    return bytes(_open(path).header["descrip"].tobytes()).startswith(MARK.encode())
+def ours(path: Path) -> bool:
+    """Whether a file is a mask that sslseg has written. Raises DataError when it is no NIfTI file."""
+    return nifti_header.header_of(path)["descrip"].tobytes().startswith(MARK.encode())

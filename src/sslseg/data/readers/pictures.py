@@ -1,63 +1,68 @@
-"""PNG, TIFF, JPEG … in the depth of the file: 1 to 32 bit, grey or colour, pages as slices."""
+"""PNG, TIFF, JPEG, GIF … in the depth of the file: 1 to 32 bit, grey or colour, pages as slices, as they are shown.
+
+A camera writes how it was held into the file (EXIF); every viewer turns the picture by it, and so does this reader.
+"""
 
 from __future__ import annotations
 
 import io
+import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageSequence, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageSequence, UnidentifiedImageError
 
-from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data.files import check, check_start
 
-SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif")
 LOSSY = (".jpg", ".jpeg")
 GREY = ("1", "L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes
 COLOUR = 1 << 24
 DEFLATE = 1032  # bytes that zlib makes of one at most, by its own documentation; 8 pixels of 1 bit each
-TIFF, SOFTWARE = (".tif", ".tiff"), 305  # TIFF's tag of the program that wrote a file
-MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
+MOST_PACKED = 2048  # decoded bytes for each of a file, all pages together: LZW makes more of one than zlib
+ALWAYS = 64 << 20  # decoded bytes that any file may have
+BYTES = {
+    "1": 1,
+    "L": 1,
+    "P": 1,
+    "I;16": 2,
+    "I;16L": 2,
+    "I;16B": 2,
+    "LA": 2,
+    "La": 2,
+    "PA": 2,
+}  # others: 4 a pixel
+BITS = 28  # byte of a BMP that says how many bits a pixel has
+ORIENTATION = 274  # tag of TIFF and EXIF
 DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of it
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
           Image.DecompressionBombError, UserWarning)  # fmt: skip
+STREAM = re.compile(r" ?<_io\.BytesIO object at 0x[0-9a-f]+>")
+# EXIF's orientation: are rows and columns exchanged, and then rows and columns reversed, to show the picture?
+SHOWN = {1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
+         5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False)}  # fmt: skip
+T = TypeVar("T")
 
 
 def read(path: Path) -> np.ndarray:
     """[C, Z, Y, X]: C = 1 or 3 (red, green, blue; transparency dropped), Z = pages of the file.
 
     Raises:
-        DataError: the file is damaged or is not a picture.
+        DataError: the file is damaged, is no picture, or shows something in its transparency alone.
     """
-    pages = _pages(path, labels=False)
+    pages = stacked(path, each_page(path, lambda page: _image(path, page)))
     if pages.ndim == 3:
         return pages[None]
     if len(pages) == 1:  # Pillow makes 8 bit of 16-bit colours
         deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if deep is not None and deep.ndim == 3 and deep.dtype == np.uint16:
-            pages = deep[None, ..., 2::-1]
+        if deep is not None and deep.ndim == 3 and deep.dtype == np.uint16 and deep.shape[2] >= 3:
+            pages = shown(deep[..., 2::-1], 1 if _is_tiff(path) else orientation(path))[None]
     return np.ascontiguousarray(np.moveaxis(pages, -1, 0))
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """[Z, Y, X] of whole numbers: grey values, or entries of a palette, or `colour_value` of a colour mask.
-
-    Raises:
-        DataError: the file is damaged, lossy or not made of whole numbers.
-    """
-    if path.suffix.lower() in LOSSY:
-        raise DataError(
-            f"{path}: wanted a mask in a lossless format (PNG, TIFF), JPEG changes the labels; "
-            'of two classes "threshold": 127 in sslseg.json makes them again'
-        )
-    pages = _pages(path, labels=True)
-    if pages.ndim == 4:
-        return colour_value(*np.moveaxis(pages.astype(np.int64), -1, 0))
-    if pages.dtype.kind == "f" and (pages != np.rint(pages)).any():
-        raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
-    return pages.astype(np.int64)
 
 
 def colour_value(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
@@ -66,76 +71,122 @@ def colour_value(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.nda
     return np.where(grey, red, COLOUR | (red << 16) | (green << 8) | blue)
 
 
-def _pages(path: Path, labels: bool) -> np.ndarray:
-    """[Z, Y, X] grey, or [Z, Y, X, 3] colours of 8 bit."""
+def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
+    """What `of` makes of every page, not yet decoded when it is called.
+
+    Raises:
+        DataError: the file is damaged or is no picture.
+    """
+    check(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", DAMAGE, UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # from memory: of a file Pillow reads as many bytes as a damaged length says
-            with Image.open(io.BytesIO(path.read_bytes())) as picture:
-                _check_size(path, picture)
-                pages = [_array(page, labels) for page in ImageSequence.Iterator(picture)]
+            data = path.read_bytes()
+            check_start(path, data[:64])
+            with Image.open(io.BytesIO(data)) as picture:
+                _check_size(picture, len(data))
+                if picture.format == "BMP" and picture.mode == "1" and data[BITS] != 1:  # read as all black
+                    raise ValueError(
+                        "a BMP of two colours and 8 bits a pixel, which Pillow misreads; save it as PNG"
+                    )
+                if picture.format == "MPO":  # a JPEG with a preview or a second view behind it
+                    return [of(picture)]
+                return [of(page) for page in ImageSequence.Iterator(picture)]
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{path}: cannot be read as a picture: it is of none of the formats that its ending promises"
+        ) from None
     except FAULTS as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
+        raise DataError(f"{path}: cannot be read as a picture ({STREAM.sub('', str(error))})") from None
+
+
+def stacked(path: Path, pages: list[np.ndarray]) -> np.ndarray:
+    """The pages as one array. Raises DataError when they are of different size or kind."""
     if len({page.shape for page in pages}) > 1:
         raise DataError(f"{path}: wanted pages of one size and kind, got {sorted({p.shape for p in pages})}")
     return np.stack(pages)
 
 
-def _check_size(path: Path, picture: Image.Image) -> None:
-    """A PNG cannot hold more pixels than its bytes can be unpacked to; room for them is set aside first."""
-    pixels, held = picture.width * picture.height, path.stat().st_size
+def _check_size(picture: Image.Image, held: int) -> None:
+    """What the bytes of a file cannot be unpacked to is not asked for; room for it would be set aside first."""
+    pixels, frames = picture.width * picture.height, getattr(picture, "n_frames", 1)
     if picture.format == "PNG" and pixels > 8 * DEFLATE * held:
         raise ValueError(f"{picture.width} x {picture.height} pixels in {held:,} bytes")
+    wanted = frames * pixels * BYTES.get(picture.mode, 4)
+    if picture.format == "TIFF":  # each page has a size of its own; others show all on one canvas
+        wanted = 0
+        for page in range(frames):
+            picture.seek(page)
+            wanted += picture.width * picture.height * BYTES.get(picture.mode, 4)
+        picture.seek(0)
+    if wanted > max(ALWAYS, MOST_PACKED * held):
+        raise ValueError(f"{wanted:,} bytes of pixels in a file of {held:,} bytes")
 
 
-def _array(page: Image.Image, labels: bool) -> np.ndarray:
-    if page.mode in GREY or (labels and page.mode == "P"):
-        array = np.array(page)
-        return array.astype(np.uint8) if array.dtype == bool else array.astype(array.dtype.newbyteorder("="))
-    return np.array(page.convert("L" if page.mode in ("LA", "La") else "RGB"))
+def _image(path: Path, page: Image.Image) -> np.ndarray:
+    """[Y, X] grey, or [Y, X, 3] colours of 8 bit, as shown."""
+    turn = decoded_orientation(page)
+    if page.mode in GREY:
+        return shown(grey(page), turn)
+    alpha = np.array(page.convert("RGBA"))[..., 3] if transparent(page) else None
+    flat = page.mode in ("LA", "La") or (page.format == "GIF" and _is_grey(page))
+    array = np.array(page.convert("L" if flat else "RGB"))
+    if alpha is not None and alpha.min() < alpha.max() and (array == array[:1, :1]).all():
+        raise DataError(f"{path}: wanted an image, got one colour of differing transparency: is it a mask?")
+    return shown(array, turn)
 
 
-def write_mask(path: Path, mask: np.ndarray, note: str = "") -> None:
-    """Write class numbers, uint8 [Z, Y, X], as grey values of a PNG (Z = 1) or as the pages of a TIFF.
+def _is_grey(page: Image.Image) -> bool:
+    red, green, blue = np.moveaxis(np.array(page.convert("RGB")), -1, 0)
+    return bool((red == green).all() and (red == blue).all())
 
-    Raises:
-        DataError: several slices in a PNG, or `path` holds a file that is no mask of ours.
-    """
-    if path.exists() and not _ours(path):
-        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
-    tiff = path.suffix.lower() in TIFF
-    if len(mask) > 1 and not tiff:
-        raise DataError(f"{path}: wanted one slice in a PNG, got {len(mask)}")
-    first, *rest = (Image.fromarray(np.ascontiguousarray(plane, np.uint8)) for plane in mask)
-    text = f"{MARK} {note}".strip()
-    info = PngImagePlugin.PngInfo()
-    info.add_text("Software", text)
-    how = (
-        {
-            "format": "TIFF",
-            "save_all": True,
-            "append_images": rest,
-            "compression": "tiff_deflate",
-            "software": text,
-        }
-        if tiff
-        else {"format": "PNG", "pnginfo": info}
+
+def grey(page: Image.Image) -> np.ndarray:
+    """Grey values of a page in one of the modes GREY, not turned."""
+    array = np.array(page)
+    return array.astype(np.uint8) if array.dtype == bool else array.astype(array.dtype.newbyteorder("="))
+
+
+def transparent(page: Image.Image) -> bool:
+    """Whether a page may have transparent pixels."""
+    return page.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
+        page.mode == "P" and "transparency" in page.info
     )
-    with aside(path) as part:
-        first.save(part, **how)
 
 
-def _ours(path: Path) -> bool:
-    try:
-        with Image.open(path) as picture:
-            told = (
-                picture.tag_v2.get(SOFTWARE, "")
-                if picture.format == "TIFF"
-                else picture.info.get("Software", "")
-            )
-    except FAULTS:
-        return False
-    return str(told).startswith(MARK)
+def orientation(path: Path) -> int:
+    """How a picture has to be turned to be shown, as EXIF counts it: 1 to 8. Raises DataError as `each_page`."""
+    return each_page(path, _stored)[0]
+
+
+def decoded_orientation(page: Image.Image) -> int:
+    """As `orientation`, of what Pillow decodes: it turns TIFF itself."""
+    return 1 if page.format == "TIFF" else _stored(page)
+
+
+def _stored(page: Image.Image) -> int:
+    tags: Any = page.tag_v2 if page.format == "TIFF" else page.getexif()
+    told = tags.get(ORIENTATION, 1)
+    return told if told in SHOWN else 1
+
+
+def _is_tiff(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) in (b"II", b"MM")
+
+
+def shown(array: np.ndarray, turn: int) -> np.ndarray:
+    """[Y, X, …] as stored, turned as EXIF's `turn` says."""
+    exchange, rows, columns = SHOWN[turn]
+    array = array.swapaxes(0, 1) if exchange else array
+    return np.ascontiguousarray(array[:: -1 if rows else 1, :: -1 if columns else 1])
+
+
+def stored(array: np.ndarray, turn: int) -> np.ndarray:
+    """[Y, X, …] as shown, turned back: the inverse of `shown`."""
+    exchange, rows, columns = SHOWN[turn]
+    array = array[:: -1 if rows else 1, :: -1 if columns else 1]
+    return np.ascontiguousarray(array.swapaxes(0, 1) if exchange else array)

@@ -1,0 +1,282 @@
+"""Pictures as they are shown: palettes, transparency, orientation, GIF; and what a file cannot hold."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image, ImageOps, PngImagePlugin
+
+from sslseg.config.names import DataError
+from sslseg.data.folders import scans
+from sslseg.data.readers import formats, picture_masks, pictures
+from sslseg.datasets import images, nnunet
+from tests.fixtures import foreign_trees
+
+TRUTH = np.zeros((5, 7), np.uint8)  # without any symmetry
+TRUTH[1:3, 2:6], TRUTH[4, 0] = 1, 1
+IMAGE = (np.arange(35).reshape(5, 7) * 7).astype(np.uint8)
+
+
+def palette(path: Path, entries: np.ndarray, colours: list[tuple[int, int, int]], **how) -> Path:
+    """A picture of `entries` whose palette is `colours`."""
+    picture = Image.fromarray(entries, "L").copy()
+    picture.putpalette([v for colour in colours for v in colour])
+    picture.save(path, **how)
+    return path
+
+
+def told(root: Path, **keys) -> None:
+    (root / "sslseg.json").write_text(json.dumps(keys))
+
+
+def labelled(root: Path) -> np.ndarray:
+    """The mask, [Y, X], of the one image of a folder."""
+    (source,) = images.find(root)
+    return images.read(source).label[0]
+
+
+# ---------------------------------------------------------------- palettes
+WHITE, BLACK, RED, GREEN = (255, 255, 255), (0, 0, 0), (128, 0, 0), (0, 128, 0)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".bmp", ".gif"])
+@pytest.mark.parametrize("order", ["white first", "black first", "as Pillow quantizes"])
+def test_the_colours_of_a_palette_decide(tmp_path, ending, order):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    mask = tmp_path / f"a_mask{ending}"
+    if order == "as Pillow quantizes":
+        Image.fromarray(TRUTH * 255).quantize(2).save(mask)
+    elif order == "white first":
+        palette(mask, 1 - TRUTH, [WHITE, BLACK])
+    else:
+        palette(mask, TRUTH, [BLACK, WHITE])
+    if ending == ".bmp" and order == "black first":
+        with pytest.raises(DataError, match="a_mask.bmp: .*two colours and 8 bits a pixel"):
+            labelled(tmp_path)
+        return
+    np.testing.assert_array_equal(labelled(tmp_path), TRUTH)
+
+
+def test_numbers_decide_where_the_colours_are_a_viewer_s(tmp_path):
+    """VOC's way: the number of the entry is the class, its colour is for people."""
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    entries = TRUTH.copy()
+    entries[0, 3] = 2
+    palette(tmp_path / "a_mask.png", entries, [BLACK, RED, GREEN])
+    told(tmp_path, classes=["background", "cup", "disc"])
+    np.testing.assert_array_equal(labelled(tmp_path), entries)
+    told(tmp_path, classes={"disc": "#008000", "cup": "#800000"})  # colours by name: they decide
+    np.testing.assert_array_equal(labelled(tmp_path), np.array([0, 2, 1])[entries])
+    palette(tmp_path / "a_mask.png", TRUTH, [BLACK, WHITE])
+    told(tmp_path, classes=["background", "cup"])
+    np.testing.assert_array_equal(labelled(tmp_path), TRUTH)
+
+
+@pytest.mark.parametrize(
+    ("colours", "why"),
+    [
+        ([RED, BLACK], "entry 1 is black"),
+        ([WHITE, BLACK], "entry 1 is black"),
+        ([RED, RED], "have one colour"),
+    ],
+)
+def test_a_palette_that_contradicts_its_numbers_is_refused(tmp_path, colours, why):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    palette(tmp_path / "a_mask.png", TRUTH, colours)
+    told(tmp_path, classes=["background", "cup"])
+    with pytest.raises(DataError, match=f"a_mask.png: colours and numbers of its palette contradict .*{why}"):
+        labelled(tmp_path)
+
+
+def test_a_palette_in_nnu_net_s_form(tmp_path):
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder).mkdir()
+    cv2.imwrite(str(tmp_path / "imagesTr" / "a_0000.png"), IMAGE)
+    foreign_trees.dataset_json(tmp_path, file_ending=".png", labels={"background": 0, "cup": 1})
+    for entries, colours in ((TRUTH, [BLACK, RED]), (1 - TRUTH, [(1, 1, 1), BLACK])):
+        palette(tmp_path / "labelsTr" / "a.png", entries, colours)
+        np.testing.assert_array_equal(nnunet.read(nnunet.find(tmp_path)[0]).label[0], TRUTH)
+
+
+# ---------------------------------------------------------------- transparency
+def rgba(colours: np.ndarray, alpha: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.dstack([colours, alpha]).astype(np.uint8), "RGBA")
+
+
+RED_ON = {
+    "white in the transparency": rgba(np.full((5, 7, 3), 255), TRUTH * 255),
+    "black in the transparency": rgba(np.zeros((5, 7, 3)), TRUTH * 255),
+    "white on transparent black": rgba(np.repeat(TRUTH[..., None] * 255, 3, 2), TRUTH * 255),
+    "opaque": rgba(np.repeat(TRUTH[..., None] * 255, 3, 2), np.full((5, 7), 255)),
+    "grey and transparent": Image.merge("LA", [Image.new("L", (7, 5), 200), Image.fromarray(TRUTH * 255)]),
+}
+
+
+@pytest.mark.parametrize("name", RED_ON)
+@pytest.mark.parametrize("threshold", [None, 100])
+def test_a_mask_in_the_transparency(tmp_path, name, threshold):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    RED_ON[name].save(tmp_path / "a_mask.png")
+    if threshold:
+        told(tmp_path, threshold=threshold)
+    np.testing.assert_array_equal(labelled(tmp_path), TRUTH)
+
+
+def test_colours_on_what_is_transparent(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
+    colours = np.full((5, 7, 3), 255)
+    colours[TRUTH > 0] = (255, 0, 0)
+    rgba(colours, TRUTH * 255).save(tmp_path / "a_mask.png")
+    told(tmp_path, classes={"lesion": "#ff0000"})
+    np.testing.assert_array_equal(labelled(tmp_path), TRUTH)
+    for alpha in (np.where(TRUTH, 200, 0), np.full((5, 7), 0)):
+        rgba(colours, alpha).save(tmp_path / "a_mask.png")
+        with pytest.raises(DataError, match="a_mask.png: .*save it without transparency"):
+            labelled(tmp_path)
+
+
+def test_an_image_that_is_all_in_its_transparency_is_no_image(tmp_path):
+    rgba(np.zeros((5, 7, 3)), IMAGE).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"a.png: wanted an image, got one colour of differing transparency"):
+        pictures.read(tmp_path / "a.png")
+    rgba(np.dstack([IMAGE] * 3), IMAGE).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(pictures.read(tmp_path / "a.png")[:, 0], np.stack([IMAGE] * 3))
+
+
+# ---------------------------------------------------------------- orientation
+def tagged(path: Path, array: np.ndarray, turn: int) -> Path:
+    """Pixels as they are stored, and EXIF's word on how to show them."""
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = turn
+    how = {"tiffinfo": {pictures.ORIENTATION: turn}} if path.suffix == ".tif" else {"exif": exif}
+    Image.fromarray(array).save(path, **how, **({"quality": 100} if path.suffix == ".jpg" else {}))
+    return path
+
+
+def as_shown(path: Path) -> np.ndarray:
+    """Pillow's own reading of the tag, the reference; TIFF it turns unasked."""
+    with Image.open(io.BytesIO(path.read_bytes())) as picture:  # of a mapped TIFF Pillow drops the tag unread
+        return np.asarray(picture if picture.format == "TIFF" else ImageOps.exif_transpose(picture))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_picture_is_read_as_it_is_shown(tmp_path, ending, turn):
+    path = tagged(tmp_path / f"a{ending}", IMAGE, turn)
+    np.testing.assert_array_equal(pictures.read(path)[0, 0], as_shown(path))
+    np.testing.assert_array_equal(pictures.stored(pictures.shown(IMAGE, turn), turn), IMAGE)
+    assert pictures.orientation(path) == turn
+
+
+def test_colours_of_16_bit_are_turned_too(tmp_path):
+    deep = (np.arange(105).reshape(5, 7, 3) * 600).astype(np.uint16)
+    ok, data = cv2.imencode(".png", deep[..., ::-1])
+    assert ok
+    exif = Image.Exif()
+    exif[pictures.ORIENTATION] = 6
+    chunk = exif.tobytes().removeprefix(b"Exif\0\0")
+    out = io.BytesIO()
+    out.write(data.tobytes()[:33])
+    PngImagePlugin.putchunk(out, b"eXIf", chunk)
+    out.write(data.tobytes()[33:])
+    (tmp_path / "a.png").write_bytes(out.getvalue())
+    np.testing.assert_array_equal(
+        pictures.read(tmp_path / "a.png")[:, 0], np.rot90(deep, -1).transpose(2, 0, 1)
+    )
+
+
+@pytest.mark.parametrize("turn", [3, 6, 7])
+@pytest.mark.parametrize("own", [True, False])
+def test_image_and_mask_meet_as_they_are_shown(tmp_path, turn, own):
+    """A mask with the tag of its image, or drawn on what a viewer has shown."""
+    tagged(tmp_path / "a.jpg", IMAGE, turn)
+    if own:
+        tagged(tmp_path / "a_mask.png", TRUTH, turn)
+    else:
+        Image.fromarray(pictures.shown(TRUTH, turn)).save(tmp_path / "a_mask.png")
+    np.testing.assert_array_equal(labelled(tmp_path), pictures.shown(TRUTH, turn))
+    image = images.read(images.find(tmp_path)[0]).image[0, 0]
+    assert np.abs(image.astype(int) - pictures.shown(IMAGE, turn)).max() <= 3
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif", ".jpg"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_a_mask_that_predict_writes_lies_on_its_image_for_every_reader(tmp_path, ending, turn):
+    """For those that turn pictures by the tag, and for those that do not know of it."""
+    (tmp_path / "in").mkdir()
+    image = tagged(tmp_path / "in" / f"a{ending}", IMAGE, turn)
+    (scan,) = scans.find(tmp_path / "in", tmp_path / "out")
+    ((_, seen, _),) = scans.volumes(scan, 1)
+    mask = (seen[0] > 100).astype(np.uint8)
+    scans.write(scan, [mask], (1.0, 1.0, 1.0), "run x")
+    np.testing.assert_array_equal(formats.read_labels(scan.target, mask.shape), mask)
+    np.testing.assert_array_equal(as_shown(scan.target), mask[0])
+    if ending != ".tif":  # Pillow turns TIFF whether it is asked or not
+        np.testing.assert_array_equal(
+            np.asarray(Image.open(scan.target)), np.asarray(Image.open(image)) > 100
+        )
+    with pytest.raises(DataError, match="wanted an image, got a mask that sslseg has written"):
+        formats.read_channels([scan.target])
+
+
+# ---------------------------------------------------------------- GIF
+def test_gif_images_and_masks(tmp_path):
+    Image.fromarray(IMAGE).save(tmp_path / "a.gif")
+    Image.fromarray(TRUTH * 255).save(tmp_path / "a_mask.gif")
+    volume = images.read(images.find(tmp_path)[0])
+    np.testing.assert_array_equal(volume.image[0, 0], IMAGE)
+    np.testing.assert_array_equal(volume.label[0], TRUTH)
+    pages = [Image.fromarray(np.full((5, 7), v, np.uint8)) for v in (0, 100, 255)]
+    pages[0].save(tmp_path / "b.gif", save_all=True, append_images=pages[1:])
+    np.testing.assert_array_equal(pictures.read(tmp_path / "b.gif")[0, :, 0, 0], [0, 100, 255])
+    (scan,) = scans.find(tmp_path / "a.gif", tmp_path / "out")
+    scans.write(scan, [TRUTH[None]], (1.0, 1.0, 1.0), "")
+    assert scan.target.name == "a.png"
+
+
+def test_a_photograph_with_a_second_view_is_one_picture(tmp_path):
+    first, second = Image.fromarray(IMAGE), Image.fromarray(IMAGE[:2])
+    first.save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[second], quality=100)
+    assert pictures.read(tmp_path / "a.jpg").shape == (1, 1, 5, 7)
+
+
+# ---------------------------------------------------------------- damaged files
+def test_messages_speak_of_the_file(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not a picture at all")
+    with pytest.raises(
+        DataError, match=r"a.png: cannot be read as a picture: it is of none of the formats"
+    ) as e:
+        pictures.read(tmp_path / "a.png")
+    assert "BytesIO" not in str(e.value)
+    (tmp_path / "b.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    with pytest.raises(DataError, match=r"b.png: wanted the file, got a pointer of Git LFS"):
+        pictures.read(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("ending", [".tif", ".gif", ".png"])
+def test_pages_of_a_small_file_do_not_take_the_memory(tmp_path, ending, monkeypatch):
+    """Pages that share their bytes: the number of pages is bounded by what a file of this size can hold."""
+    monkeypatch.setattr(pictures, "ALWAYS", 1 << 16)
+    page = Image.fromarray(np.zeros((300, 300), np.uint8))
+    others = [Image.fromarray(np.full((300, 300), 1 + v % 2, np.uint8)) for v in range(60)]
+    how = {"compression": "tiff_lzw"} if ending == ".tif" else {}
+    page.save(tmp_path / f"a{ending}", save_all=True, append_images=others, **how)
+    held = (tmp_path / f"a{ending}").stat().st_size
+    monkeypatch.setattr(pictures, "MOST_PACKED", 61 * 90_000 // held - 1)
+    with pytest.raises(DataError, match=r"bytes of pixels in a file of"):
+        pictures.read(tmp_path / f"a{ending}")
+    monkeypatch.setattr(pictures, "MOST_PACKED", 4 * 61 * 90_000 // held + 4)
+    assert pictures.read(tmp_path / f"a{ending}").shape[1] == 61
+
+
+def test_what_a_mask_holds_stays_small_in_memory(tmp_path):
+    """Eight bytes a pixel were taken of a mask of one."""
+    cv2.imwrite(str(tmp_path / "a.png"), TRUTH)
+    assert picture_masks.read(tmp_path / "a.png").itemsize == 1
+    rgba(np.dstack([TRUTH * 255, TRUTH, TRUTH]), np.full((5, 7), 255)).save(tmp_path / "b.png")
+    assert picture_masks.read(tmp_path / "b.png").itemsize == 4
