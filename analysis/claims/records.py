@@ -11,7 +11,6 @@ from analysis.comparison.measures import Measures
 from analysis.statistics.records import Estimate, Score
 
 REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "reproduced", "contradicted", "inconclusive", "untested"
-CALLS = (REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED)
 
 
 @dataclass(frozen=True)
