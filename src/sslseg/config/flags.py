@@ -69,6 +69,9 @@ def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
 
 
 # ---------------------------------------------------------------- checks
+PASSWORD = re.compile(r"\w://[^/@:\s]*:[^/@\s]+@")  # scheme://user:password@host
+
+
 def check(params: Any) -> None:
     """Raise one ParamError with every fault of every field.
 
@@ -84,6 +87,9 @@ def check(params: Any) -> None:
                 faults.append(f"{name}: a value is required ({meta.help})")
             continue
         for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, str) and PASSWORD.search(item):
+                faults.append(f"{name}: holds a password, and parameters are logged; leave it out of the address and give "
+                              "it where the database's own client looks for it (PGPASSWORD, ~/.pgpass)")  # fmt: skip
             other = meta.pattern and re.fullmatch(meta.pattern, str(item))
             if meta.choices and item not in meta.choices and not other:
                 faults.append(
