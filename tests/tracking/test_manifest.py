@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 
 from sslseg import execute
-from sslseg.commands import rerun
+from sslseg.commands import doctor, rerun
 from sslseg.config import flags, names, params
+from sslseg.config.names import SslsegError
 from sslseg.tracking import manifest, session
 from sslseg.tracking.history import frames
 
@@ -73,7 +75,7 @@ def test_the_diff_of_changed_code_is_kept_up_to_a_size(
 @pytest.mark.usefixtures("store", "tmp_cache")
 def test_a_rerun_is_equal_and_stands_apart(stage: SimpleNamespace, capsys: pytest.CaptureFixture):
     first = execute.execute("prepare", PARAMS)
-    rerun.run(Namespace(run=first, cache=None, data_root=None))
+    rerun.run(Namespace(run=first, cache=None, data_root=None, yes=False))
     out = capsys.readouterr().out
     assert "equal" in out
     assert "1 of 1 metrics equal" in out  # seconds are not compared
@@ -89,7 +91,7 @@ def test_a_rerun_that_differs_fails_metric_by_metric(stage: SimpleNamespace, cap
     stage.loss = [3.0, float("nan"), 1.0 + 2**-50, 1.0]
     stage.tags = {names.TAG_DATA_DIGEST: "cd"}
     with pytest.raises(names.SslsegError, match=r"1 of 1 metrics differ: train/loss") as error:
-        rerun.run(Namespace(run=first, cache=None, data_root=None))
+        rerun.run(Namespace(run=first, cache=None, data_root=None, yes=False))
     assert error.value.exit_code != 0
     out = capsys.readouterr().out
     assert "DIFFERENT: by up to 1.77636e-15, 1 steps in one run only" in out
@@ -115,3 +117,31 @@ def test_differences_are_named_part_by_part():
         "packages timm: None / 1", "packages torch: 2.9 / 2.10", "models encoder-target: 1 / None",
     ]  # fmt: skip
     assert rerun.Row("a", 2, True, 0.0, 0).verdict == "equal"
+
+
+@pytest.mark.usefixtures("store", "tmp_cache")
+def test_what_came_out_of_an_archive_is_run_on_a_yes_alone_and_without_its_places(
+    stage: SimpleNamespace, store: str, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    theirs = flags.resolve(
+        params.Prepare(spacing=2.0, device="cpu", data_root="/somebody/else", cache=str(tmp_path))
+    )
+    run_id = execute.execute("prepare", theirs)
+    MlflowClient(store).set_tag(run_id, names.TAG_ARCHIVE, "ab")
+    with pytest.raises(SslsegError, match="--yes runs it") as error:
+        rerun.run(Namespace(run=run_id, cache=None, data_root=None, yes=False))
+    assert "sslseg prepare" in str(error.value)
+    assert "somebody" not in str(error.value)
+    rerun.run(Namespace(run=run_id, cache=None, data_root=None, yes=True))
+    again = manifest.read(frames.runs(rerun.EXPERIMENT).iloc[-1]["run_id"])["params"]
+    assert again["data_root"] == again["cache"] == flags.texts(PARAMS)["cache"]
+    assert not doctor._resume(run_id, fix=True)
+    assert "is not gone on with" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("store", "tmp_cache")
+def test_a_manifest_of_another_stage_than_the_tag_says_is_refused(stage: SimpleNamespace, store: str):
+    run_id = execute.execute("prepare", PARAMS)
+    MlflowClient(store).set_tag(run_id, names.TAG_STAGE, "sweep")
+    with pytest.raises(SslsegError, match="its tag says stage sweep, its manifest.json says prepare"):
+        manifest.read(run_id)

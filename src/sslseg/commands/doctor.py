@@ -72,6 +72,11 @@ def _resume(run_id: str, fix: bool) -> bool:
     except names.SslsegError as error:
         print(f"cannot go on with run {run_id}, it died before it had written its command: {error}")
         return False
+    if written["archive"]:
+        print(
+            f"run {run_id} came out of an archive and is not gone on with; `sslseg rerun {run_id}` shows its command"
+        )
+        return False
     stage, method = written["stage"], written["method"] or None
     if not fix:
         print(f"would go on with run {run_id}: the same {stage} again")

@@ -19,6 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
     parser.add_argument("run", help="run ID")
     parser.add_argument("--cache", help="folder of prepared data and checkpoints; default: the run's")
+    parser.add_argument(
+        "--yes", action="store_true", help="run what came out of an archive, after its command was read"
+    )
     parser.add_argument("--data_root", help="folder of the data, where it has moved; default: the run's")
 
 
@@ -35,6 +38,11 @@ def run(options: argparse.Namespace) -> None:
     written = manifest.read(options.run)
     stage, method = written["stage"], written["method"] or None
     params = manifest.params(written, cache=options.cache, data_root=options.data_root)
+    if written["archive"] and not options.yes:
+        raise names.SslsegError(
+            f"run {options.run} came out of an archive; this is what it asks for, without the archive's folders:\n"
+            f"  {manifest.command(written, params)}\n--yes runs it; --data_root and --cache name folders of yours"
+        )
     place = store.ensure_experiment(EXPERIMENT)
     tags = {names.TAG_RERUN_OF: written["run_id"]}
     again = execute.execute(

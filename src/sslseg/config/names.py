@@ -47,6 +47,9 @@ TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
 TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
 TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush
 TAG_PROCESS = "sslseg.process"  # host:pid that owns a RUNNING run
+TAG_ARCHIVE = (
+    "sslseg.archive_sha256"  # of the archive that a run came out of: its manifest is data, not a command
+)
 TAG_SWEEP = "sslseg.sweep_run_id"
 TAG_STUDY = "sslseg.study"  # name of the Optuna study that a tuning and its trials belong to
 TAG_TRIAL = "sslseg.trial"  # number of the trial in its study

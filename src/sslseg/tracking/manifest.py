@@ -11,6 +11,8 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -159,7 +161,12 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None
     if content.get("format") != FORMAT:
         raise SslsegError(f"run {run_id}: {FILE} has format {content.get('format')}, wanted {FORMAT}")
-    return content
+    tags = store.client(uri).get_run(run_id).data.tags
+    if "stage" in content and tags.get(names.TAG_STAGE, content["stage"]) != content["stage"]:
+        raise SslsegError(
+            f"run {run_id}: its tag says stage {tags[names.TAG_STAGE]}, its {FILE} says {content['stage']}"
+        )
+    return content | {"archive": tags.get(names.TAG_ARCHIVE, "")}
 
 
 def params(written: Mapping[str, Any], **moved: str | None) -> Any:
@@ -171,8 +178,22 @@ def params(written: Mapping[str, Any], **moved: str | None) -> Any:
     Raises:
         ParamError: the stage has no such knob, or not that value, any more.
     """
-    texts = written["params"] | {name: text for name, text in moved.items() if text is not None}
+    kept = {k: v for k, v in written["params"].items() if not (written.get("archive") and _is_place(v))}
+    texts = kept | {name: text for name, text in moved.items() if text is not None}
     return flags.resolve(flags.from_mapping(cells.parameters_of(written["stage"], written["method"]), texts))
+
+
+def _is_place(text: str) -> bool:
+    """Whether a text may name a file, a folder or an address: what an archive says is not to be opened."""
+    return bool(re.search(r"[/\\~]|^\w:|\.\.", text)) and not text.startswith("models:/")
+
+
+def command(written: Mapping[str, Any], params: Any) -> str:
+    """What running a stage from its manifest amounts to, for somebody who has to agree to it."""
+    name = f"pretrain_{written['method']}" if written["method"] else written["stage"]
+    return " ".join(
+        ["sslseg", name, *(f"--{k} {shlex.quote(v)}" for k, v in flags.texts(params).items() if v)]
+    )
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

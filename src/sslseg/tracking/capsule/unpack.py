@@ -18,6 +18,8 @@ from typing import Any
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from sslseg.config import names
+from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
 from sslseg.tracking.capsule import archive, join, rows
@@ -69,6 +71,7 @@ def unpack(
         content = archive.read(path, Path(scratch))
         with store.lock(uri, "register"), rows.connect(uri) as (connection, tables, schema):
             _check(content, schema, tables)
+            _mark(content["rows"], sha256(path))
             joined = join.join(connection, tables, content["rows"])
             join.follow(Path(scratch), joined.renumbered)
             target = Target(connection, tables, root, database is None)
@@ -81,6 +84,14 @@ def unpack(
     for note in joined.notes:
         say(note)
     return sorted(row["run_uuid"] for row in content["rows"]["runs"])
+
+
+def _mark(found: rows.Rows, digest: str) -> None:
+    """Say on every run that it came out of an archive, whatever the archive says of it."""
+    found["tags"] = [row for row in found["tags"] if row["key"] != names.TAG_ARCHIVE]
+    found["tags"] += [
+        {"key": names.TAG_ARCHIVE, "value": digest, "run_uuid": row["run_uuid"]} for row in found["runs"]
+    ]
 
 
 def _check(content: dict[str, Any], schema: str, tables: dict[str, Table]) -> None:
