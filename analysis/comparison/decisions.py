@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
+from analysis.comparison import headline
 from analysis.comparison.cells import Study
 from analysis.comparison.families import Table, references, tuned_verdicts, verdicts, verdicts_on
 from analysis.comparison.measures import PRIMARY, Measures
@@ -15,7 +17,7 @@ from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
-from analysis.statistics.records import Estimate, Refusal, Score
+from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.judge import Verdict
 
@@ -73,6 +75,7 @@ class Decisions:
     advice: Recommended
     collapsed: tuple[Score, ...] = ()  # runs with less than half the test IoU of the others of their pipeline
     tuned: tuple[Table, ...] = ()  # verdicts at settings that a search has found, where there are such runs
+    tested: int = 0  # patients that the test scores are of; 0 = not known
 
 
 def errors(measures: Measures) -> list[Score]:
@@ -124,17 +127,34 @@ def recommend(
 
 
 def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choice | Refusal:
-    """The pipeline for a budget: its place is tested where the budget was run, read off the joined means elsewhere."""
-    able = [f for f in found.fitted.values() if isinstance(f, Joined) and f.sizes[0] <= budget <= f.sizes[-1]]
-    if not able:
+    """The pipeline for a budget: by the runs at it, with its place tested; read off the joined means elsewhere."""
+    at = _means(measures, budget) if budget in study.budgets else {}
+    if not at:
+        able = [
+            f for f in found.fitted.values() if isinstance(f, Joined) and f.sizes[0] <= budget <= f.sizes[-1]
+        ]
+        at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
+    if not at:
         return Refusal(f"insufficient evidence: no pipeline has a curve that covers {budget} slices")
-    at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
     best, *others = sorted(at, key=lambda name: (at[name], name))
     if not others:
         return Choice(budget, best, at[best], "", None, False)
     leads = verdicts_on(study, measures, PRIMARY, budget, [(best, other) for other in others])
     certain = all(isinstance(v, Verdict) and v.call == "better" for v in leads)
     return Choice(budget, best, at[best], others[0], leads[0], certain)
+
+
+def _means(measures: Measures, budget: int) -> dict[str, float]:
+    """Mean error of every pipeline with enough seeds at a budget; a seed's runs on several subsets are one."""
+    by_seed: dict[str, dict[int, list[float]]] = {}
+    for s in errors(measures):
+        if s.budget == budget:
+            by_seed.setdefault(s.pipeline, {}).setdefault(s.seed, []).append(s.value)
+    return {
+        label: fmean(fmean(values) for values in seeds.values())
+        for label, seeds in by_seed.items()
+        if len(seeds) >= MIN_SEEDS
+    }
 
 
 def decide(
@@ -146,6 +166,7 @@ def decide(
     tuned: Measures | None = None,
     at_a_time: int = 1,
     every_pair: bool = False,
+    tested: int = 0,
 ) -> Decisions:
     """All decisions; the same whatever the order of the runs.
 
@@ -156,49 +177,43 @@ def decide(
         tuned: of `study.tuned`.
         at_a_time: runs that are done at once.
         every_pair: verdicts on all pairs of pipelines, not on each against the references.
+        tested: patients that the test scores are of; 0 = not known.
     """
     rows = worths(study, found)
     budget = budget or study.budgets[len(study.budgets) // 2]
     advice = recommend(study, measures, found, budget, minutes_per_slice)
     return Decisions(
-        headline(study, rows, advice),
+        sentence(study, rows, advice, tested),
         budget,
         rows,
         verdicts(study, measures, budget, every_pair, at_a_time),
         advice,
         collapsed(measures.of(PRIMARY.key), PRIMARY.worst),
         tuned_verdicts(study, tuned, budget, every_pair),
+        tested,
     )
 
 
-def headline(study: Study, rows: Sequence[WorthRow], advice: Recommended) -> str:
-    """The first line of the page: what the best pipeline is worth at the reader's budget."""
-    n, unit = advice.budget, study.unit
-    if isinstance(advice.choice, Refusal):
-        unfit = [a.reason for a in advice.advice if isinstance(a, Refusal)]
-        reason = unfit[0] if len(unfit) == len(study.arms) else advice.choice.reason
-        return f"At {n} {unit}s on {study.dataset}, {reason}."
-    best = advice.choice.pipeline
-    shown = [worth_text(row, unit) for row in rows if row.pipeline == best and row.budget == n]
-    lead = "has the least test error" + ("" if advice.choice.certain else ", which is not decided")
-    said = f"; it is worth {' and '.join(shown)}" if shown else ""
-    return f"At {n} annotated {unit}s on {study.dataset}, {best} {lead}{said}."
+def sentence(study: Study, rows: Sequence[WorthRow], advice: Recommended, tested: int = 0) -> str:
+    """The first sentence of the page: what the best pipeline reaches and saves at the reader's budget."""
+    n, choice = advice.budget, advice.choice
+    if isinstance(choice, Refusal):
+        return headline.so_far(study, n, tested)
+    rival = "" if choice.certain else choice.runner_up
+    return headline.decided(
+        study, n, choice.pipeline, 1 - choice.error, _of(rows, choice.pipeline, n), rival, tested
+    )
 
 
 def worth_of(study: Study, found: Decisions, label: str) -> str:
     """One sentence on one pipeline at the reader's budget: what an encoder's card says first; '' of references."""
-    n, unit = found.budget, study.unit
-    shown = [worth_text(row, unit) for row in found.worth if (row.pipeline, row.budget) == (label, n)]
-    if not shown:
-        return ""
-    return f"Worth at {n} annotated {unit}s of {study.dataset}: {' and '.join(shown)}."
+    return headline.worth_sentence(
+        study, label, found.budget, _of(found.worth, label, found.budget), found.tested
+    )
 
 
-def worth_text(row: WorthRow, unit: str = "slice") -> str:
-    """`+42 [25, > 1398] slices of scratch`."""
-    if isinstance(row.worth, Refusal):
-        return f"an unknown number of {unit}s of {row.reference} ({row.worth.reason})"
-    return f"{row.worth.text} {unit}s of {row.reference}"
+def _of(rows: Sequence[WorthRow], label: str, budget: int) -> list[tuple[str, Worth | Refusal]]:
+    return [(row.reference, row.worth) for row in rows if (row.pipeline, row.budget) == (label, budget)]
 
 
 def interval(estimate: Estimate | None, digits: int = 3) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.patients import Crossed, crossed
-from sslseg.config.names import EVALUATED_PATIENTS, TEST_PATIENTS
+from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
@@ -49,6 +49,15 @@ class Difference:
 def keys(runs: pd.DataFrame) -> list[str]:
     """Metrics of the store that hold scores of patients, of fine-tunings or evaluations."""
     return sorted(c for c in runs.columns if c.startswith((f"{TEST_PATIENTS}/", f"{EVALUATED_PATIENTS}/")))
+
+
+def tested(study: Study, curves: pd.DataFrame) -> int:
+    """Patients that the test scores are of, all folds together; 0 where the store does not say."""
+    points = curves[
+        curves["key"].str.startswith(f"{TEST_PATIENTS}/") & curves["run_id"].isin(study.runs["run_id"])
+    ]
+    counted = study.evaluations.get(f"{EVALUATED}patients", pd.Series(dtype=float)).dropna()
+    return int(points["step"].nunique() or (counted.max() if len(counted) else 0))
 
 
 def metrics(curves: pd.DataFrame) -> list[str]:
@@ -132,6 +141,20 @@ def differences(
         for a, b in pairs
     ]
     return tuple(one for one in found if one is not None)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All of it, for the page and its record; empty where the fine-tunings left no scores of patients."""
+
+    tested: int = 0
+    levels: tuple[Level, ...] = ()
+    differences: tuple[Difference, ...] = ()
+
+
+def measure(study: Study, curves: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> Measured:
+    """Levels of every pipeline, and the differences of some pairs."""
+    return Measured(tested(study, curves), levels(study, curves), differences(study, curves, pairs))
 
 
 def frame(study: Study, found: Iterable[Level]) -> pd.DataFrame:

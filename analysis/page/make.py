@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import claims, figures
-from analysis.comparison import cells, decisions, encoders, measures, patients
+from analysis.comparison import cells, decisions, encoders, families, measures, patients
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS
 from analysis.figures import outputs
@@ -126,8 +126,9 @@ def _page(
     measured = measures.measure(study, reading.curves)
     fitted = decisions.curves(study, measured)
     tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
+    scored = patients.measure(study, reading.curves, families.family(study, p.all_pairs))
     found = decisions.decide(
-        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, p.at_a_time, p.all_pairs
+        study, measured, fitted, p.budget, p.minutes_per_slice, tuned, p.at_a_time, p.all_pairs, scored.tested
     )
     stored = encoders.encoders(study, uri)
     judged = claims.judge(claims.context(study, measured, fitted, encoders.architectures(study, stored)))
@@ -139,12 +140,18 @@ def _page(
         shown["collapsed"] = found.collapsed
     if found.tuned and "verdict" in wanted:
         shown |= {"verdict_tuned": found.tuned, "tuned_by": study.tuned.marks}
+    if SCORES in wanted and scored.levels:
+        shown["patients"] = scored
     if "worth" in wanted:
         shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
     images = {name: (d, folder / f"{name}.png") for name, d in drawn.items()}
-    page.write_text(report.render(Page(study, found, judged, stored, images, wanted, command(p), _ui(uri))))
-    return [record, *([scores.write(study, folder)] if SCORES in wanted else []), page]
+    drawn_page = Page(study, found, judged, stored, images, wanted, command(p), _ui(uri), scored)
+    page.write_text(report.render(drawn_page))
+    tables = [scores.write(study, folder)] if SCORES in wanted else []
+    if tables and scored.levels:
+        tables.append(patients.write(study, scored.levels, folder))
+    return [record, *tables, page]
 
 
 def command(p: params.Analyse) -> str:

@@ -6,7 +6,7 @@ import base64
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
@@ -14,13 +14,15 @@ import numpy as np
 import pandas as pd
 
 from analysis.claims import Judged
-from analysis.comparison import encoders, sameness
+from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, Table, interval, worth_of
 from analysis.comparison.encoders import Encoder
+from analysis.comparison.headline import span
 from analysis.comparison.measures import STEPS, Metric
+from analysis.comparison.patients import Measured
 from analysis.figures.outputs import Drawn, plural
-from analysis.page import scores
+from analysis.page import scores, varied
 from analysis.statistics.laws.advice import Gain, Near
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.records import Estimate, Refusal
@@ -54,6 +56,7 @@ class Page:
     parts: Sequence[str]
     command: str
     uri: str  # of the tracking UI; '' = links are left out
+    patients: Measured = field(default_factory=Measured)  # test scores for other seeds and other patients
 
 
 def render(page: Page) -> str:
@@ -72,6 +75,7 @@ def render(page: Page) -> str:
         "slices": lambda e: slices(e, page.study),
         "effect": effect,
         "plural": plural,
+        "worktime": worktime,
         "minutes": lambda value: max(1, math.ceil(value)),
         "quoted": shlex.quote,
     }
@@ -93,6 +97,10 @@ def render(page: Page) -> str:
         symbol=SYMBOL,
         worth_of=lambda label: worth_of(page.study, page.decisions, label),
         scores=scores.shown(page.study),
+        varied=varied.sentence(page.study, page.decisions, page.patients),
+        levels=varied.levels(page.study, page.patients),
+        one_each=all(scope.count(page.study, arm.label) < 2 for arm in page.study.arms),
+        apart=varied.differences(page.decisions, page.patients),
         runs=run_table(page),
         exposure=encoders.exposure(page.study.runs),
         settings=settings(page.study),
@@ -145,14 +153,15 @@ def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
 
 
 def slices(estimate: Estimate, study: Study) -> str:
-    """Whole slices; beyond the sizes that were run it says so."""
+    """Whole slices in words; beyond the sizes that were run it says so."""
+    return span(estimate.value, estimate.low, estimate.high, study.budgets[0], study.budgets[-1])
 
-    def show(value: float) -> str:
-        if math.isinf(value):
-            return f"> {study.budgets[-1]}" if value > 0 else f"< {study.budgets[0]}"
-        return f"{value:.0f}"
 
-    return f"{show(estimate.value)} [{show(estimate.low)}, {show(estimate.high)}]"
+def worktime(minutes: Estimate | None) -> str:
+    """Minutes of annotating, where they are known on both sides."""
+    if minutes is None or not (math.isfinite(minutes.low) and math.isfinite(minutes.high)):
+        return ""
+    return f", {span(minutes.value, minutes.low, minutes.high, 0, 0)} min"
 
 
 def run_table(page: Page) -> pd.DataFrame:

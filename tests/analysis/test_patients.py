@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.comparison import cells, patients, scope
+from analysis.comparison import cells, decisions, families, measures, patients, scope
 from analysis.comparison.cells import Study
+from analysis.page import report
 from analysis.statistics.patients import crossed
 from sslseg.config import names
 from tests.fixtures import planted_study
@@ -136,3 +137,39 @@ def test_stores_without_scores_of_patients_give_none(tmp_path):
     table = patients.frame(study, patients.levels(study, curves))
     assert table["encoders"].tolist() == [0, 0, 1, 1]
     assert patients.keys(study.runs) == ["test_patients/iou"]
+
+
+def page_of(runs: list[Planted]) -> str:
+    study, curves = study_of(runs)
+    scores = measures.measure(study, curves)
+    scored = patients.measure(study, curves, families.family(study))
+    found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30, tested=scored.tested)
+    return report.render(report.Page(study, found, (), (), {}, ("verdict", "scores"), "python", "", scored))
+
+
+def test_the_page_says_what_varied_and_shows_what_holds_for_others():
+    runs, truth = made()
+    page = page_of(runs)
+    label = "byol@acdc"
+    assert f"There is one encoder of {label}: what is said of it is about this encoder" in page
+    assert "Intervals over seeds are about these 4 test patients; for other patients see the scores." in page
+    assert (
+        page.count(f"about this encoder of {label}") >= 3
+    )  # verdicts, grid, and the difference for other patients
+    for pipeline, budget in truth:
+        e = crossed(truth[pipeline, budget], bounds=(0.0, 1.0)).estimate
+        assert f"{e.value:.3f}, {e.low:.3f} to {e.high:.3f}" in page
+    e = crossed(truth["byol@target", 30] - truth["scratch", 30], bounds=(-1.0, 1.0)).estimate
+    assert f"{e.value:+.3f}, {e.low:+.3f} to {e.high:+.3f}" in page
+
+
+def test_the_page_counts_pretrainings_where_there_are_several_and_says_nothing_of_patients_it_does_not_know():
+    runs, _ = made(encoders=3)
+    page = page_of(runs)
+    assert "There are several encoders, 3 of byol@acdc, and they are what is counted." in page
+    assert "about 3 encoders of byol@acdc" in page
+    assert "about this encoder" not in page
+    plain = page_of(planted_study.make(("scratch", "byol@target"), BUDGETS, seeds=3))
+    assert "Intervals over seeds are about these test patients, and about no others." in plain
+    assert "left no scores patient by patient" in plain
+    assert 'id="patients"' not in plain

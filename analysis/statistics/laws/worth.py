@@ -7,7 +7,7 @@ slices, the pipeline is worth m − n. No method of the literature is copied.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isinf
+from math import inf, isinf
 
 import numpy as np
 
@@ -64,11 +64,16 @@ def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.
 
 
 def _text(more: Estimate, budget: int, least: int, limit: int) -> str:
-    """Numbers as a reader wants them: ``+42 [25, > 1398]`` slices, both limits from the data's own sizes."""
-
-    def show(value: float) -> str:
-        if isinf(value):
-            return f"> {limit - budget}" if value > 0 else f"< {least - budget}"
-        return f"{value:+.0f}"
-
-    return f"{show(more.value)} [{show(more.low)}, {show(more.high)}]"
+    """More slices in words: ``+42, from +25 to +225``, or what the sizes that were run leave to be said."""
+    low, high = more.low, more.high
+    if low == inf:
+        return f"more than {limit - budget:,}" if limit > budget else "more than were run"
+    if high == -inf:
+        return f"costs more than {budget - least:,}" if budget > least else "fewer than were run"
+    if (isinf(high) and low < 0) or (isinf(low) and high > 0):
+        return "not settled"
+    if isinf(high):
+        return f"at least {low:,.0f}" if low > 0 else "more"
+    if isinf(low):
+        return f"costs at least {-high:,.0f}" if high < 0 else "costs more"
+    return f"{more.value:+,.0f}, from {low:+,.0f} to {high:+,.0f}" if low < high else f"{more.value:+,.0f}"

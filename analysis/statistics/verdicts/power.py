@@ -46,12 +46,15 @@ def power(effect: float, seeds: int, error_rate: float) -> float:
     )  # SciPy has NaN for a tail that is too far to matter
 
 
+CLEAR = 1000.0  # a t beyond which seeds do not matter, and noncentral t has no numbers any more
+
+
 def more_seeds(differences: np.ndarray, pairs: int, alpha: float = looks.ALPHA) -> MoreSeeds | None:
     """The range of further seeds for paired ``differences`` [S]; None where they do not vary."""
     seeds, deviation = len(differences), differences.std(ddof=1)
     if deviation <= 0:
         return None
-    t = abs(differences.mean()) / deviation * np.sqrt(seeds)
+    t = min(abs(differences.mean()) / deviation * np.sqrt(seeds), CLEAR)
     ends = [_shift(t, seeds - 1, p) / np.sqrt(seeds) for p in (0.5 - BELIEF / 2, 0.5 + BELIEF / 2)]
     found = [
         next((n - seeds for n in looks.following(seeds)

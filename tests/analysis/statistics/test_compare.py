@@ -252,6 +252,8 @@ def test_a_plan_is_a_range_whose_ends_are_those_of_the_difference() -> None:
     assert more_seeds(np.array([0.1, -0.1, 0.05]), 1).most is None
     assert "at least 17 more seeds would be needed" in more_seeds(np.array([0.3, -0.2, 0.05]), 1).text
     assert more_seeds(np.ones(3), 1) is None
+    hair = np.array([1.0, 1.0 + 1e-15, 1.0 - 1e-15])  # they vary by rounding alone
+    assert more_seeds(hair, 1).least == 2
 
 
 def test_order_of_runs_does_not_change_a_byte() -> None:

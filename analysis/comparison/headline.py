@@ -1,0 +1,173 @@
+"""The first sentence of the page, and the first of an encoder's card: whole sentences without a bracket."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf, isinf
+
+import pandas as pd
+
+from analysis.comparison import scope
+from analysis.comparison.cells import Study
+from analysis.statistics.laws.worth import Worth
+from analysis.statistics.records import MIN_SEEDS, Refusal, plural
+from sslseg.config.names import CFG, SCRATCH, TEST_IOU
+from sslseg.plans import pipelines
+
+SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
+           "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
+SURE = "with 95 % confidence"
+
+
+# ---------------------------------------------------------------- words
+def spoken(label: str) -> str:
+    """A pipeline in words: `supervised+byol@acdc` is "supervised ImageNet weights followed by BYOL on acdc"."""
+    hops = [_hop(hop) for hop in pipelines.split(label).hops]
+    return " followed by ".join(hops) or "random weights"
+
+
+def _hop(hop: pipelines.Hop) -> str:
+    if hop.how == pipelines.SUPERVISED:
+        if hop.data == pipelines.PHANTOM:
+            return "weights trained on the phantom's labels"
+        known = hop.data in (pipelines.NATURAL, pipelines.IMAGENET)
+        return "supervised ImageNet weights" if known else f"weights trained on labels of {hop.data}"
+    if hop.how == "unknown":
+        return f"the weights of {hop.data}"
+    return f"{SPELLED.get(hop.how, hop.how)} on {hop.data}"
+
+
+def saves(found: Worth, reference: str, unit: str) -> str:
+    """What a pipeline saves against another one: the end of a sentence on it, "… saves at least 225 slices …"."""
+    low, high, against = found.more.low, found.more.high, f"against {spoken(reference)}"
+    if low == inf and found.limit > found.budget:
+        return f"saves more than {found.limit - found.budget:,} {unit}s {against}"
+    if low == inf:
+        return f"saves {unit}s {against}, more than can be counted with all that there are"
+    if low >= 0 and high == inf:
+        return f"saves at least {low:,.0f} {unit}s {against}" if low > 0 else f"saves {unit}s {against}"
+    if low >= 0:
+        about = f"about {found.more.value:,.0f} {unit}s {against}"
+        return f"saves {about}, between {low:,.0f} and {high:,.0f}" if low < high else f"saves {about}"
+    if high <= 0:
+        return f"saves no {unit}s {against}"
+    return ""
+
+
+def _patients(tested: int) -> str:
+    return f"on {plural(tested, 'patient')}" if tested else "on the test patients"
+
+
+def _steps(runs: pd.DataFrame) -> str:
+    steps = sorted({int(s) for s in pd.to_numeric(runs.get(f"{CFG}steps", pd.Series(dtype=float))).dropna()})
+    return (
+        f" in {' to '.join(f'{n:,}' for n in dict.fromkeys((steps[0], steps[-1])))} training steps"
+        if steps
+        else ""
+    )
+
+
+# ---------------------------------------------------------------- the page
+def decided(
+    study: Study,
+    budget: int,
+    best: str,
+    iou: float,
+    worths: Sequence[tuple[str, Worth | Refusal]],
+    rival: str,
+    tested: int,
+) -> str:
+    """Which pretraining, what it reaches, what it saves and against what, how sure, on whom, in how many steps.
+
+    Args:
+        worths: (reference, worth of the best at this budget), scratch first.
+        rival: a pipeline that may be as good; '' = the best is better than every other.
+        tested: test patients; 0 = not known.
+    """
+    unit, runs = study.unit, study.of(_arm(study, best), budget)
+    seeds = plural(len(set(scope.units(study, best).values())), "seed")
+    if scope.count(study, best) > 1:
+        seeds = f"{scope.count(study, best)} pretrainings"
+    text = (
+        f"With {budget:,} annotated {unit}s of {study.dataset}, a network that starts from {spoken(best)} reaches a mean "
+        f"test IoU of {iou:.2f} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
+    )
+    may = f"; {spoken(rival)} may be as good" if rival else ""
+    if budget not in study.budgets:
+        sizes = ", ".join(f"{n:,}" for n in study.budgets)
+        return f"{text}, by the curve between the sizes that were run, which are {sizes}."
+    for reference, found in worths:
+        against = f"that saves {unit}s against {spoken(reference)}"
+        if isinstance(found, Refusal):
+            return f"{text}, by {seeds}; whether {against} is open, since {_reason(found)}{may}."
+        if said := saves(found, reference, unit):
+            return f"{text} and {said}, {SURE} from {seeds}{may}."
+        return f"{text}; whether {against} is not settled by {seeds}{may}."
+    return f"{text}, by {seeds}{may}."
+
+
+def _reason(found: Refusal) -> str:
+    return found.reason.removeprefix("insufficient evidence: ")
+
+
+def so_far(study: Study, budget: int, tested: int) -> str:
+    """The best there is where too few seeds were run to say what it saves, and what is wanting."""
+    if TEST_IOU not in study.runs or study.runs[TEST_IOU].isna().all():
+        return f"No fine-tuning on {study.dataset} has a test score yet."
+    if not study.budgets[0] <= budget <= study.budgets[-1]:
+        there = " to ".join(f"{n:,}" for n in dict.fromkeys((study.budgets[0], study.budgets[-1])))
+        return f"Nothing was run with {budget:,} annotated {study.unit}s of {study.dataset}; what there is has {there}."
+    nearest = min(study.budgets, key=lambda n: abs(n - budget))
+    means = study.runs[study.runs["budget"] == nearest].groupby("arm")[TEST_IOU].mean().sort_values()
+    best, runs = str(means.index[-1]), study.runs[study.runs["budget"] == nearest]
+    seeds = int(runs[runs["arm"] == best]["seed"].nunique())
+    what = (
+        f"what that saves against {spoken(SCRATCH)}" if best != SCRATCH else "whether a pretraining is better"
+    )
+    return (
+        f"With {nearest:,} annotated {study.unit}s of {study.dataset}, the best so far is a network that starts from "
+        f"{spoken(best)}, with a mean test IoU of {means.iloc[-1]:.2f} {_patients(tested)}{_steps(runs)}; {what} wants "
+        f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
+    )
+
+
+def _arm(study: Study, label: str):
+    return next(arm for arm in study.arms if arm.label == label)
+
+
+# ---------------------------------------------------------------- an encoder's card
+def worth_sentence(
+    study: Study, label: str, budget: int, worths: Sequence[tuple[str, Worth | Refusal]], tested: int
+) -> str:
+    """One sentence on one pipeline at the reader's budget, with what varied; '' of references."""
+    if not worths:
+        return ""
+    unit = study.unit
+    refused = [_reason(found) for _, found in worths if isinstance(found, Refusal)]
+    known = [(reference, found) for reference, found in worths if isinstance(found, Worth)]
+    said = [saves(found, reference, unit) for reference, found in known]
+    settled = [text for text in said if text]
+    left = [spoken(reference) for (reference, _), text in zip(known, said, strict=True) if not text]
+    place = f"With {budget:,} annotated {unit}s of {study.dataset}"
+    about = ", ".join(filter(None, [scope.about(study, label), f"{_patients(tested)} of one test"]))
+    if settled:
+        tail = f", and whether it saves any against {' and '.join(left)} is not settled" if left else ""
+        return f"{place}, starting here {' and '.join(settled)}, {SURE}{tail}: {about}."
+    if left:
+        return f"{place}, whether starting here saves {unit}s against {' and '.join(left)} is not settled: {about}."
+    return f"{place}, what starting here saves is open, since {refused[0]}."
+
+
+def span(value: float, low: float, high: float, least: int, most: int) -> str:
+    """A number of slices with its interval in words: ends that are infinite lie outside of what was run."""
+    if low == inf:
+        return f"more than {most:,}"
+    if high == -inf:
+        return f"fewer than {least:,}"
+    if isinf(low) and isinf(high):
+        return "not settled"
+    if isinf(high):
+        return f"at least {low:,.0f}"
+    if isinf(low):
+        return f"at most {high:,.0f}"
+    return f"{value:,.0f}, from {low:,.0f} to {high:,.0f}" if low < high else f"{value:,.0f}"
