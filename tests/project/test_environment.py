@@ -33,7 +33,14 @@ MODULES = {  # import name -> distribution, where they differ
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }
-OPTIONAL = {"ray", "pydicom", "highdicom", "SimpleITK", "isal"}  # extras, imported only when asked for
+OPTIONAL = {
+    "ray",
+    "pydicom",
+    "highdicom",
+    "SimpleITK",
+    "isal",
+    "monai",
+}  # extras, imported only when asked for
 
 
 def pinned() -> dict[str, Version]:

@@ -1,6 +1,6 @@
 """What the code must not contain, and what a stranger's file or parameter must not reach.
 
-Malicious checkpoints in every dialect are in test_unpickle.py, hostile archives in test_packing.py.
+Malicious checkpoints are in test_unpickle.py, hostile archives in test_packing.py.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sslseg.config import flags, params
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.readers import nifti, nifti_header, pictures
 from sslseg.datasets import acdc, decathlon, mnms
-from sslseg.models.importers import dialects, torchfile
+from sslseg.models.importers import checkpoint, torchfile
 from sslseg.tracking import runs
 from sslseg.tracking.registry import write
 from tests.fixtures import foreign_trees, trees
@@ -68,7 +68,7 @@ PLANTED = {
     "all at once": ("nifti", nifti, "_whole", _greedy, "MEMORY"),
     "text trusted": ("Info.cfg", acdc, "_info", _trusting, "FOREIGN"),
     "damage trusted": ("checkpoint timm", torchfile, "DAMAGE", (MemoryError,), "FOREIGN"),
-    "types not held": ("checkpoint timm", dialects, "_own", lambda n, like, t, p: t, "WRONG"),
+    "types not held": ("checkpoint timm", checkpoint, "_own", lambda n, like, t, p: t, "WRONG"),
     "pages not held": ("picture", pictures, "FAULTS", (MemoryError,), "FOREIGN"),
 }
 

@@ -77,7 +77,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     for words in (
         "acdc: 12 volumes, 12 annotated",
         "nnunet: no; dataset.json",
-        "mine.pth: a test_resnet, written as plain",
+        "mine.pth: a test_resnet, its only network, at the top",
         "plan: scratch, supervised, unknown@mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
         "better or worse: with 3 seeds a difference of",
         "equivalent: 29 runs of each pipeline without a collapse are wanted, these are 3",

@@ -94,6 +94,7 @@ REPORT = "report.html"
 # --- tags of a registered model (LoggedModel and model version carry the same) ---
 MODEL_KIND = "sslseg.kind"  # "encoder" | "segmenter"
 MODEL_ROLE = "sslseg.role"  # "target" | "online" | "imported" | "fine-tuned"
+MODEL_NETWORK = "sslseg.network"  # an imported file's word for the network taken: "teacher", "key", "ema" …
 MODEL_METHOD = "sslseg.method"
 MODEL_EPOCH = "sslseg.epoch"
 MODEL_STEP = "sslseg.step"

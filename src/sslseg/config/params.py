@@ -21,6 +21,8 @@ DIVIDED = "how patients are divided; auto = the dataset's own; fold:k/n = the k-
 NORMS = ("dataset", "encoder", "paper-code")
 SCHEDULES = ("cosine", "warmup-cosine", "cosine-restarts", "constant")
 BUDGET_UNITS = ("slice", "patient")
+# what files that hold two networks call them
+NETWORKS = ("target", "online", "teacher", "student", "key", "query", "ema", "raw", "momentum")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,12 +124,17 @@ class Prepare(Machine, Data):
 class ImportEncoder(Machine):
     """Bring weights from elsewhere into the registry, with their origin declared."""
 
-    source: str = knob(help="timm:<name>, file:<path> or bundled:efficientnet_lite0")
+    source: str = knob(
+        help="timm:<name>, file:<path of a checkpoint or its folder> or bundled:efficientnet_lite0"
+    )
     origin: str = knob("", "where a file's weights come from, in words; shown everywhere as declared")
     architecture: str = knob("", "timm name of a file's network; '' = found from the file")
-    dialect: str = knob("", "how a file names its tensors; '' = detected")
+    role: str = knob("", "which network of a file with two; '' = the slow one: target, teacher, key, ema",
+                     choices=("", *NETWORKS))  # fmt: skip
+    strip: tuple[str, ...] = knob((), "what stands before the network's own tensor names, where it is not found; several "
+                                  "for a network in parts")  # fmt: skip
     trained_on: str = knob("", "dataset a file's weights were trained on, in a word (imagenet); '' = unknown")
-    trained_by: str = knob("", "how: supervised, byol, simclr …; '' = what the dialect says, or unknown")
+    trained_by: str = knob("", "how: supervised, byol, simclr …; '' = what the file says, or unknown")
     channels: int = knob(1, "input channels after adapting the first convolution (RGB is summed)", low=1, high=64,
                          source="[P] 3.4: depth-wise summation")  # fmt: skip
     name: str = knob("", "registry name; '' = encoder-<architecture>")

@@ -7,11 +7,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from sslseg.config import files, names
+from sslseg.config import names
 from sslseg.config.params import ImportEncoder
 from sslseg.data import exposure
 from sslseg.models import body, encoder
-from sslseg.models.importers import imports
+from sslseg.models.importers import checkpoint, imports, roles
 from sslseg.models.importers.imports import Fetched
 from sslseg.stages.intake import leaks
 from sslseg.stages.outcome import cards
@@ -26,8 +26,8 @@ def identify(p: ImportEncoder) -> str:
     scheme, _, rest = p.source.partition(":")
     path = Path(rest).expanduser()
     content = ""
-    if scheme == "file" and os.path.isfile(path):  # not Path.is_file, which raises on names that are too long
-        content = files.sha256(path)
+    if scheme == "file" and os.path.exists(path):  # not Path.exists, which raises on names that are too long
+        content = checkpoint.digest(path)
     code = identity.code_digest("sslseg.stages.import_encoder")
     return identity.of(p, upstream_sha="", data=content, subset="", code=code)
 
@@ -35,7 +35,7 @@ def identify(p: ImportEncoder) -> str:
 def run(p: ImportEncoder, run: session.Run) -> None:
     """Fetch, adapt to the channels asked for, log and register."""
     found = imports.fetch(
-        p.source, origin=p.origin, architecture=p.architecture, dialect=p.dialect,
+        p.source, origin=p.origin, architecture=p.architecture, role=p.role, strip=p.strip,
         trained_on=p.trained_on, trained_by=p.trained_by, channels=p.channels,
     )  # fmt: skip
     run.tags(
@@ -45,6 +45,8 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             names.TAG_DATASET: found.dataset,
             names.MODEL_DOMAIN: found.domain,
             names.MODEL_ORIGIN: found.origin,
+            names.MODEL_ROLE: found.role,
+            names.MODEL_NETWORK: found.network,
         }
     )
     hops = lineage.walk(run.id)
@@ -77,8 +79,38 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             run, folder, name=p.name or f"encoder-{found.architecture}", role=names.ROLE_IMPORTED,
             method=found.method, dataset=found.dataset, lineage=lineage.text(hops),
             card=_card(found, run, exposure.standing(seen)), sha256=sha,
+            tags={names.MODEL_NETWORK: found.network},
         )  # fmt: skip
+    for line in _said(found):
+        print(line)
     print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
+
+
+def _said(found: Fetched) -> list[str]:
+    """What was taken out of a file, what was left in it, and what nobody knows of it."""
+    known = found.provenance
+    if "prefix" not in known:  # no file
+        return []
+    others = "; ".join(known["other_networks"])
+    lines = [
+        f"network taken: {_network(found)}" + (f"; also in the file: {others} (-P role=)" if others else "")
+    ]
+    if left := [f"{part} ({count})" for part, count in known["left"].items()]:
+        lines.append(f"left in the file: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}")
+    if known["drawn"]:
+        lines.append(
+            f"warning: the file holds a U-Net's encoder; {len(known['drawn'])} tensors behind its deepest map are not in it "
+            f"and were drawn at random ({', '.join(known['drawn'][:4])} …): no U-Net reads them, a pretraining does"
+        )
+    if found.method == roles.UNKNOWN:
+        lines.append("the file does not say how it was trained: -P trained_by= does")
+    return lines
+
+
+def _network(found: Fetched) -> str:
+    known = found.provenance
+    place = f"under `{known['prefix']}`" if known["prefix"] else "at the top"
+    return f"{found.network or 'the only one'} (role {found.role}), {place}, in the names of {known['names']}"
 
 
 def _made_here(p: ImportEncoder, run: session.Run, sha: str, content: str) -> Resolved | None:
@@ -101,6 +133,7 @@ def _card(found: Fetched, run: session.Run, standing: str = "") -> str:
         "trained by / on (as declared or known)": f"{found.method} / {found.dataset or 'unknown'}",
         "patients it has seen": standing or "on record",
         "architecture": f"{found.architecture}, {found.channels} input channel(s)",
+        "network of the file": _network(found) if "prefix" in found.provenance else "the only one",
         "input law": f"mean {found.law['mean']}, sd {found.law['std']} ({found.law['known_from']})",
         "run": f"`{run.id}`",
     }

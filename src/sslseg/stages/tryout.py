@@ -24,7 +24,7 @@ from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegErr
 from sslseg.config.params import Analyse, Data, Tryout
 from sslseg.data import training_set
 from sslseg.data.folders import detect
-from sslseg.models.importers import dialects
+from sslseg.models.importers import checkpoint
 from sslseg.plans.cells import Cell, overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.stages import analyse, sweep
@@ -134,10 +134,8 @@ def _own(p: Tryout, channels: int, context: dict) -> str:
     if REFERENCE.fullmatch(p.encoder):
         return p.encoder
     path = Path(p.encoder).expanduser().resolve()
-    read = dialects.read(path, architecture=p.architecture)
-    print(
-        f"{path.name}: a {read.architecture}, written as {read.dialect}, its {read.role} network", flush=True
-    )
+    read = checkpoint.read(path, architecture=p.architecture)
+    print(f"{path.name}: a {read.architecture}, {read.place}", flush=True)
     texts = {"source": f"file:{path}", "origin": p.origin or path.name, "architecture": p.architecture,
              "trained_on": p.trained_on}  # fmt: skip
     return _import(texts, channels, context)

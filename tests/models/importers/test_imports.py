@@ -12,6 +12,7 @@ from sslseg.models.importers import imports
 
 def test_a_file_needs_its_origin_in_words(tmp_path):
     target = timm.create_model("resnet18").state_dict()
+    target["fc.weight"], target["fc.bias"] = torch.ones(1000, 512), torch.ones(1000)  # not as it was drawn
     torch.save(target, tmp_path / "a.pth")
     with pytest.raises(ParamError, match="origin"):
         imports.fetch(f"file:{tmp_path / 'a.pth'}")

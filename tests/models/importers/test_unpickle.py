@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sslseg.config import params
 from sslseg.config.names import EncoderError
-from sslseg.models.importers import dialects, imports, torchfile, unpickle
+from sslseg.models.importers import checkpoint, imports, torchfile, unpickle
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones(2, dtype=torch.float16)}
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -103,9 +104,9 @@ def test_malicious_programs_touch_nothing(name, tmp_path):
     files["bare"].write_bytes(program)
     files["safetensors"].write_bytes(program)
     for file in files.values():
-        for dialect in ("", *dialects.DIALECTS):
+        for role in ("", *params.NETWORKS):
             with pytest.raises(EncoderError):
-                dialects.read(file, architecture="test_resnet", dialect=dialect)
+                checkpoint.read(file, architecture="test_resnet", role=role)
         with pytest.raises(EncoderError):
             imports.fetch(f"file:{file}", origin="a stranger")
     assert not canary.exists()

@@ -7,16 +7,16 @@ raises an error of this project, or `Wrong`; everything else is a failure (runne
 
 TEXTS = ("Info.cfg", "dataset.json nnunet", "dataset.json decathlon", "CSV mnms", "CSV cases", "sslseg.json",
          "splits_final.json")  # fmt: skip
-DIALECTS = (
+CHECKPOINTS = (
     "timm", "torchvision", "data-parallel", "compiled", "model prefix", "encoder prefix", "smp tu-",
-    "SSL-MedSeg fine-tuned", "yaox12", "yaox12 online", "yaox12 numbered", "solo-learn", "solo-learn online",
+    "SSL-MedSeg fine-tuned", "yaox12", "yaox12 online", "yaox12 numbered", "solo-learn", "solo-learn without momentum",
     "SSL-MedSeg ep=34.ckpt", "SSL-MedSeg ep=25.pth", "SSL-MedSeg backbone_last.pth", "lightly",
-    "lightly teacher", "moco",
+    "lightly teacher", "moco", "dino", "fsdp", "lucidrains", "lightly-train",
 )  # fmt: skip
 FORMATS = {  # name -> its module
     "nifti": "tests.reliability.fuzz.nifti",
     **dict.fromkeys(TEXTS, "tests.reliability.fuzz.texts"),
-    **{f"checkpoint {name}": "tests.reliability.fuzz.checkpoints" for name in DIALECTS},
+    **{f"checkpoint {name}": "tests.reliability.fuzz.checkpoints" for name in CHECKPOINTS},
     "safetensors": "tests.reliability.fuzz.checkpoints",
     "importer": "tests.reliability.fuzz.importers",
     **dict.fromkeys(

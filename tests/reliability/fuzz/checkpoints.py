@@ -1,4 +1,4 @@
-"""Checkpoints of others, in every dialect, in both of torch's containers, and safetensors."""
+"""Checkpoints of others, of every kind, in both of torch's containers, and safetensors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from sslseg.models.importers import dialects
-from tests.models.importers.test_dialects import checkpoints
+from sslseg.models.importers import checkpoint
+from tests.models.importers.test_checkpoint import checkpoints
 from tests.reliability.fuzz.runner import Mutation, Wrong
 
-NETWORK = "test_resnet"  # 0.5 M parameters; its stem is a Sequential, which no dialect minds
+NETWORK = "test_resnet"  # 0.5 M parameters; its stem is a Sequential, which no kind minds
 
 
 @cache
@@ -33,7 +33,7 @@ def _target() -> dict[str, torch.Tensor]:
 
 @cache
 def _sound(name: str) -> bytes:
-    """The file of a dialect, as torch.save writes it."""
+    """A file of this kind, as torch.save writes it."""
     file = io.BytesIO()
     torch.save(_contents()[name], file)
     return file.getvalue()
@@ -48,7 +48,7 @@ def _reads(path: Path, exact: bool = True) -> Callable[[], str]:
     """The encoder of the file; `exact`: what is read has to be what was written, bit by bit."""
 
     def call() -> str:
-        found = dialects.read(path, architecture=NETWORK)
+        found = checkpoint.read(path, architecture=NETWORK)
         wanted = _target()
         if list(found.state) != list(wanted):
             raise Wrong("other tensors than the network's")
@@ -234,8 +234,8 @@ CHANGES = (sound, truncated, bits, ends, overwritten, program, members, legacy, 
 
 
 def mutations(name: str) -> dict[str, Mutation]:
-    """Of one dialect ("checkpoint <name>"), or of safetensors."""
+    """Of one kind ("checkpoint <name>"), or of safetensors."""
     if name == "safetensors":
         return {"safetensors": partial(safetensors, name)}
-    dialect = name.removeprefix("checkpoint ")
-    return {f.__name__: partial(f, dialect) for f in CHANGES}
+    kind = name.removeprefix("checkpoint ")
+    return {f.__name__: partial(f, kind) for f in CHANGES}

@@ -45,8 +45,9 @@ def source(rng, folder):
 def declared(rng, folder):
     """A sound file, and one of the declarations a hostile word or number."""
     (folder / "a.pth").write_bytes(checkpoints._sound("timm"))
-    key = str(rng.choice(["origin", "architecture", "dialect", "trained_on", "trained_by", "channels"]))
+    key = str(rng.choice(["origin", "architecture", "role", "strip", "trained_on", "trained_by", "channels"]))
     value = int(rng.choice([1, 2, 3, 4, 64])) if key == "channels" else word(rng)
+    value = (value,) if key == "strip" else value
     return _fetches(folder, f"file:{folder / 'a.pth'}", **{key: value})
 
 
@@ -106,7 +107,7 @@ def _saved(state: dict[str, torch.Tensor], folder: Path) -> list[str]:
 
 def package(rng, folder):
     """The bundled weights, with declarations that do not apply to them."""
-    key = str(rng.choice(["origin", "trained_on", "trained_by", "architecture", "dialect"]))
+    key = str(rng.choice(["origin", "trained_on", "trained_by", "architecture", "role"]))
     return _fetches(folder, f"bundled:{bundled.NAME}", **{"origin": "", "architecture": "", key: word(rng)})
 
 

@@ -1,13 +1,15 @@
 """Encoders from elsewhere, with where they come from and under which law they were trained.
 
 timm:<name>                  timm's pretrained weights, from the hub
-file:<path>                  a local checkpoint in any known dialect; its origin is declared in words
+file:<path>                  a local checkpoint, or a folder with one; its origin is declared in words
 bundled:efficientnet_lite0   ImageNet weights that are installed with this project
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,9 @@ from typing import Any
 import timm
 import torch
 
-from sslseg.config import files
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
 from sslseg.models import encoder
-from sslseg.models.importers import bundled, dialects
+from sslseg.models.importers import bundled, checkpoint, roles
 
 IMAGENET = "imagenet"
 SUPERVISED = "supervised"
@@ -41,6 +42,7 @@ class Fetched:
     dataset: str  # one word, "" = unknown
     role: str  # which of the networks of its file: "target", "online" or "imported"
     origin: str
+    network: str = ""  # the file's word for the network that was taken: key, teacher, ema …; "" = it has none
     provenance: dict[str, Any] = field(default_factory=dict)  # JSON values
 
     @property
@@ -54,7 +56,8 @@ def fetch(
     *,
     origin: str = "",
     architecture: str = "",
-    dialect: str = "",
+    role: str = "",
+    strip: Collection[str] = (),
     trained_on: str = "",
     trained_by: str = "",
     channels: int = 1,
@@ -62,7 +65,7 @@ def fetch(
     """The encoder that `source` names, its first convolution summed to `channels` inputs.
 
     What a source says of itself is completed, not overruled, by what is declared: `trained_on` and
-    `trained_by` win over a dialect's guess, and are refused for the bundled weights, which are known.
+    `trained_by` win over what names suggest, and are refused for the bundled weights, which are known.
 
     Raises:
         EncoderError: there is no such source, it cannot be reached, is damaged or incomplete.
@@ -71,19 +74,19 @@ def fetch(
     scheme, colon, rest = source.partition(":")
     if not colon or not rest or scheme not in ("timm", "file", "bundled"):
         raise ParamError(f"source: wanted timm:<name>, file:<path> or bundled:{bundled.NAME}; not {source!r}")
-    if scheme != "file" and (architecture or dialect):
-        raise ParamError(f"architecture and dialect describe a file; {source} has its own")
+    if scheme != "file" and (architecture or role or strip):
+        raise ParamError(f"architecture, role and strip describe a file; {source} has its own")
     if scheme == "timm":
         found = _from_timm(rest, origin)
     elif scheme == "bundled":
         found = _from_package(rest, origin, trained_on, trained_by)
     else:
-        found = _from_file(Path(rest).expanduser(), origin, architecture, dialect)
+        found = _from_file(Path(rest).expanduser(), origin, architecture, role, strip)
     declared = replace(found, dataset=trained_on or found.dataset, method=trained_by or found.method)
     return _adapted(replace(declared, provenance={"source": source, **found.provenance}), channels)
 
 
-def _from_file(path: Path, origin: str, architecture: str, dialect: str) -> Fetched:
+def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Collection[str]) -> Fetched:
     if not origin.strip():
         raise ParamError(
             "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
@@ -93,12 +96,15 @@ def _from_file(path: Path, origin: str, architecture: str, dialect: str) -> Fetc
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         reason = getattr(error, "strerror", None) or error
         raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
-    read = dialects.read(path, architecture=architecture, dialect=dialect)
-    known = {"file": path.name, "file_sha256": files.sha256(path), "dialect": read.dialect,
-             "dropped": _listed(read.dropped), "filled": list(read.filled)}  # fmt: skip
+    read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
+    known = {
+        "file": path.name, "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,
+        "network": read.network, "other_networks": list(read.others), "left": _modules(read.dropped),
+        "dropped": _listed(read.dropped), "filled": list(read.filled), "drawn": list(read.drawn),
+    }  # fmt: skip
     return Fetched(
-        state=read.state, architecture=read.architecture, channels=read.channels,
-        law=_law_of_file(read.architecture, read.channels), method=read.method, dataset="", role=read.role,
+        state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
+        law=read.law or _law_of_file(read.architecture, read.channels), method=read.method, dataset="", role=read.role,
         origin=origin.strip(), provenance=known,
     )  # fmt: skip
 
@@ -152,7 +158,7 @@ def _from_timm(name: str, origin: str) -> Fetched:
         state={key: tensor.detach().clone() for key, tensor in model.state_dict().items()},
         architecture=cfg["architecture"], channels=3,
         law={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
-        method=SUPERVISED if by_labels else dialects.UNKNOWN, dataset=IMAGENET if by_labels else "",
+        method=SUPERVISED if by_labels else roles.UNKNOWN, dataset=IMAGENET if by_labels else "",
         role=ROLE_IMPORTED, origin=origin.strip() or f"timm {timm.__version__}: {place}",
         provenance={"tag": tag, "hub": place, "licence": cfg.get("license") or ""},
     )  # fmt: skip
@@ -166,6 +172,11 @@ def _adapted(found: Fetched, channels: int) -> Fetched:
         state[f"{name}.weight"] = encoder.sum_rgb(state[f"{name}.weight"], channels)
     provenance = {**found.provenance, "adapted_from_channels": found.channels}
     return replace(found, state=state, channels=channels, provenance=provenance)
+
+
+def _modules(names: tuple[str, ...]) -> dict[str, int]:
+    """How many tensors each part of a file has, by the first two words of their names."""
+    return dict(Counter(".".join(name.split(".")[:2]) for name in names).most_common())
 
 
 def _listed(names: tuple[str, ...], most: int = 20) -> list[str]:

@@ -9,13 +9,14 @@ import io
 import mmap
 import struct
 import zipfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
 from sslseg.config.names import EncoderError
-from sslseg.models.importers.unpickle import PICKLE_LIMIT, Machine, RefusedError, Storages
+from sslseg.models.importers.unpickle import PICKLE_LIMIT, HostileError, Machine, RefusedError, Storages
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
 LEGACY_PROTOCOL = 1001  # ibid., PROTOCOL_VERSION
@@ -40,9 +41,17 @@ def read(path: Path | str) -> Any:
         with open(path, "rb") as file:
             if zipfile.is_zipfile(file):
                 return _read_zip(file)
+            file.seek(0)
+            if file.read(4) == b"PK\x03\x04":
+                raise RefusedError("its end is missing; fetch it again")
             # A map never reads past its end; a file would set aside whatever length a program declares.
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _read_legacy(content)
+    except HostileError as hostile:
+        raise EncoderError(
+            f"{path}: a hostile pickle, not a checkpoint: whoever opens it with torch.load or pickle has it call "
+            f"{hostile}. Nothing of it was run here; keep it away from other programs"[:MESSAGE]
+        ) from None
     except RefusedError as refused:
         raise EncoderError(f"{path}: not a plain checkpoint of torch.save: {refused}"[:MESSAGE]) from None
     except DAMAGE as error:
@@ -59,6 +68,8 @@ def _read_zip(file: BinaryIO) -> Any:
     size = file.seek(0, 2)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
+        if said := _other_archive(entries):
+            raise RefusedError(said)
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values())
         if not stored or sum(entry.file_size for entry in entries.values()) > size:
             raise RefusedError("compressed or overlapping entries")
@@ -66,8 +77,6 @@ def _read_zip(file: BinaryIO) -> Any:
         if len(programs) != 1:
             raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
         root = programs[0].removesuffix("data.pkl")
-        if f"{root}constants.pkl" in entries:
-            raise RefusedError("a TorchScript program; export its state dict")
         if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != b"little":
             raise RefusedError("big-endian numbers")
 
@@ -82,6 +91,20 @@ def _read_zip(file: BinaryIO) -> Any:
         if entries[programs[0]].file_size > PICKLE_LIMIT:
             raise RefusedError(f"a pickle of more than {PICKLE_LIMIT:,} bytes")
         return Machine(Storages(allocate, size)).run(io.BytesIO(archive.read(programs[0])))
+
+
+def _other_archive(names: Collection[str]) -> str:
+    """What a zip is that is no checkpoint, by its entries."""
+    last = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in last or any("/code/__torch__" in name for name in names):
+        return "a TorchScript program (torch.jit.save); save the state_dict of the module it was made of"
+    if "archive_format" in last or "serialized_exported_program.json" in last:
+        return "a program of torch.export; save the state_dict of the module it was made of"
+    if last and all(name.endswith(".npy") for name in last):
+        return "arrays of NumPy (.npz); save them as tensors in a dict by the network's names"
+    if any(name.endswith(".weights.h5") for name in last):
+        return "a Keras file; convert it to a PyTorch state dict first"
+    return ""
 
 
 def _read_legacy(file: mmap.mmap) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import pickletools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -50,6 +51,42 @@ class RefusedError(Exception):
     """The program is not one that torch.save writes."""
 
 
+class HostileError(RefusedError):
+    """The program names what no checkpoint needs, and what runs commands or code."""
+
+
+# Known means of running something. Nothing here rests on the list being whole: no name is ever looked up.
+RUNNERS = re.compile(
+    r"(os|posix|nt|subprocess|sys|socket|pty|shutil|ctypes|runpy|importlib|webbrowser|pip|code|codeop|pdb|bdb|timeit|profile|"
+    r"cProfile|trace|asyncio|multiprocessing|commands|popen2|marshal|pydoc|ensurepip|venv|http|urllib|ftplib|requests|"
+    r"smtplib|telnetlib)\."
+)
+CALLS = {
+    "eval",
+    "exec",
+    "execfile",
+    "compile",
+    "open",
+    "__import__",
+    "input",
+    "breakpoint",
+    "system",
+    "popen",
+    "Popen",
+}
+DEEPER = {"os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "ctypes", "importlib"}
+
+
+def is_hostile(name: str) -> bool:
+    """Whether a global runs commands or code when it is called: `posix.system`, `builtins.exec.__call__` …"""
+    parts = [part for part in name.split(".") if part not in ("__call__", "__func__", "__wrapped__")]
+    return bool(parts) and (
+        bool(RUNNERS.match(name))
+        or (len(parts) > 1 and parts[0] in DEEPER | {"io", "_io"} and parts[-1] in CALLS)
+        or bool(set(parts[1:-1]) & DEEPER)
+    )
+
+
 # ---------------------------------------------------------------- tensors from flat storages
 class Storages:
     """Flat tensors by key; how they are filled is the container's business."""
@@ -59,8 +96,10 @@ class Storages:
         self._allocate = allocate
         self._left = TENSOR_LIMIT * size + SLACK
 
-    def find(self, pid: Any) -> torch.Tensor:
+    def find(self, pid: Any) -> torch.Tensor | Foreign:
         """The flat tensor of a persistent ID ("storage", type, key, location, numel[, view])."""
+        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Foreign):
+            return pid[1]  # until torch 1.5 the source text of a class went along
         if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
             raise RefusedError("a persistent ID that is not a storage")
         kind, key, numel = pid[1], pid[2], pid[4]
@@ -119,9 +158,12 @@ class Machine:
                 raise RefusedError(f"a pickle of more than {PICKLE_LIMIT:,} bytes")
             step = OPCODES.get(opcode.name)
             if step is None:
-                raise RefusedError(f"opcode {opcode.name}")
+                self.refuse(opcode.name)
             step(self, arg)
         return self.stack.pop()
+
+    def refuse(self, opcode: str) -> None:
+        raise RefusedError(f"opcode {opcode}")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -147,6 +189,8 @@ class Machine:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise RefusedError("a global whose name is not text")
+        if is_hostile(f"{module}.{name}"):
+            raise HostileError(f"{module}.{name}")
         self.push(Foreign(f"{module}.{name}"))
 
     def reduce(self, _: Any) -> None:
@@ -198,6 +242,7 @@ OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     "BINGET": lambda m, key: m.push(m.memo[key]),
     "LONG_BINGET": lambda m, key: m.push(m.memo[key]),
     "GLOBAL": lambda m, text: m.name(*text.split(" ", 1)),
+    "INST": lambda m, text: (m.name(*text.split(" ", 1)), m.refuse("INST")),
     "STACK_GLOBAL": lambda m, _: m.name(*m.last(2)),
     "BINPERSID": lambda m, _: m.push(m.storages.find(m.last(1)[0])),
     "REDUCE": Machine.reduce,

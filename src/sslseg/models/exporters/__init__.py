@@ -1,0 +1,1 @@
+"""Networks in the names and formats of other libraries."""

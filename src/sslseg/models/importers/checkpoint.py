@@ -1,0 +1,214 @@
+"""An encoder out of somebody else's checkpoint, in timm's names and complete. Nothing in it is unpickled or called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from sslseg.config import files
+from sslseg.config.names import EncoderError
+from sslseg.models import encoder
+from sslseg.models.importers import hub, kinds, matching, naming, roles, torchfile
+from sslseg.models.importers.hub import Described
+from sslseg.models.importers.matching import COUNTER, Reading
+from sslseg.models.importers.roles import Network
+from sslseg.models.importers.unpickle import Foreign
+
+State = dict[str, torch.Tensor]
+SHOWN = 6  # readings that a refusal lists
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An encoder in timm's names, complete, and what its file says of it."""
+
+    state: State  # the timm network's order and types, own memory
+    architecture: str
+    channels: int  # input channels of the first convolution
+    prefix: str  # what its tensors' names began with
+    library: str  # whose names they are
+    role: str  # "target", "online", or "imported" where a file has one network only
+    network: str  # the file's word for it: key, query, teacher, student, ema, raw …; "" = it has none
+    others: tuple[str, ...]  # further networks of the file
+    method: str  # "byol", "supervised", …; "unknown" where the file does not say
+    law: dict[str, Any] | None = None  # mean and std, where a config says them
+    dropped: tuple[str, ...] = ()  # tensors of the file that were not taken: heads, other networks
+    filled: tuple[str, ...] = ()  # batch counters that an old file lacks, set to 0
+    drawn: tuple[str, ...] = ()  # what a U-Net's encoder lacks behind its deepest map: drawn at random
+
+    @property
+    def place(self) -> str:
+        """Which of the file's networks it is, and where it was, in words."""
+        where = f"under `{self.prefix}`" if self.prefix else "at the top"
+        return f"its {self.network or 'only'} network, {where}"
+
+
+def read(
+    path: Path | str, *, architecture: str = "", role: str = "", strip: Collection[str] = ()
+) -> Imported:
+    """The encoder of a local checkpoint, or of a folder with one.
+
+    Args:
+        architecture: timm name; "" = found from the file (ResNets, ConvNeXts, and files that name it).
+        role: which of two networks: a role or the file's word; "" = the target's.
+        strip: what stands before the network's own names, where it cannot be found; several for one in parts.
+
+    Raises:
+        EncoderError: no checkpoint, damaged, hostile, or without a whole network.
+    """
+    content, told = load(path)
+    tensors = matching.flat(content)
+    if not tensors:
+        raise EncoderError(f"{path}: {_without_tensors(content)}")
+    readings: list[Reading] = []
+    for name in _candidates(architecture, told, content, tensors):
+        found = matching.stripped(tensors, strip, name) if strip else matching.readings(tensors, name)
+        readings += found
+        if any(reading.fits for reading in found):
+            break
+    whole = [reading for reading in readings if reading.fits]
+    if not whole:
+        raise EncoderError(_refusal(path, readings, tensors, architecture, told))
+    there = roles.networks(whole)
+    return _take(roles.choose(there, role, path), there, tensors, content, told, path)
+
+
+# ---------------------------------------------------------------- files
+def load(path: Path | str) -> tuple[object, Described]:
+    """What a checkpoint holds, inert (see `torchfile.read`), and what a config beside it says.
+
+    Raises:
+        EncoderError: absent, damaged, hostile, or no checkpoint.
+    """
+    path = Path(path)
+    if path.is_dir():
+        parts, _ = hub.files(path)
+        contents = [_load(part) for part in parts]
+        if len(contents) > 1 and not all(isinstance(content, Mapping) for content in contents):
+            raise EncoderError(f"{path}: wanted a table of tensors in each of its {len(parts)} parts")
+        whole = contents[0] if len(contents) == 1 else {k: v for part in contents for k, v in part.items()}
+        return whole, hub.describe(path)
+    if not path.is_file():
+        raise EncoderError(f"{path}: wanted a checkpoint file or a folder with one, there is none")
+    return _load(path), Described()
+
+
+def _load(path: Path) -> object:
+    kinds.refuse(path)
+    if not kinds.is_safetensors(path):
+        return torchfile.read(path)
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
+        raise EncoderError(f"{path}: damaged safetensors file ({error})") from error
+
+
+def digest(path: Path) -> str:
+    """sha256 of a checkpoint; of a folder, of the names and digests of all files that are read.
+
+    Raises:
+        EncoderError: see `hub.files`.
+    """
+    if path.is_dir():
+        weights, texts = hub.files(path)
+        lines = (f"{file.name} {digest(file)}\n" for file in sorted([*weights, *texts]))
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return files.sha256(path)
+
+
+def _without_tensors(content: object) -> str:
+    if isinstance(content, Foreign):
+        return _whole(content.name)
+    objects = (
+        [f"{k} ({v.name})" for k, v in content.items() if isinstance(v, Foreign)]
+        if isinstance(content, Mapping)
+        else []
+    )
+    return _whole("; ".join(objects[:4])) if objects else "wanted a state dict, found no tensors in it"
+
+
+def _whole(name: str) -> str:
+    return (
+        f"a whole pickled object, {name[:200]}, and no state dict: only by running its code it would become a network. "
+        "Where that code is at home: torch.save(model.state_dict(), …)"
+    )
+
+
+# ---------------------------------------------------------------- which network
+def _candidates(architecture: str, told: Described, content: object, tensors: State) -> list[str]:
+    if architecture:
+        return [architecture]
+    if told.architectures:
+        return list(told.architectures)
+    named = (
+        content.get("arch") if isinstance(content, Mapping) else None
+    )  # timm's and MoCo's training scripts
+    known = [named] if isinstance(named, str) and timm.is_model(named) else []
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    return list(dict.fromkeys(known + naming.guesses(list(tensors), shapes)))
+
+
+def _take(
+    network: Network, there: list[Network], tensors: State, content: object, told: Described, path: Path | str
+) -> Imported:
+    reading = network.reading
+    target = matching.target(reading)
+    fresh = encoder.build(reading.architecture, reading.channels, 0).state_dict() if reading.tail else {}
+    taken = {name: reading.tensors[name] for name in target if name in reading.tensors}
+    memory = {tensor.data_ptr() for tensor in taken.values()}
+    lacking = [name for name in target if name not in taken]
+    return Imported(
+        state={name: _own(name, like, taken.get(name, fresh.get(name)), path) for name, like in target.items()},
+        architecture=reading.architecture, channels=reading.channels, prefix=reading.prefix, library=reading.library,
+        role=network.role, network=network.word, others=tuple(str(n) for n in there if n is not network),
+        method=roles.method(network, content, tensors), law=told.law,
+        dropped=tuple(name for name, tensor in tensors.items() if tensor.data_ptr() not in memory),
+        filled=tuple(name for name in lacking if name.endswith(COUNTER)),
+        drawn=tuple(name for name in lacking if not name.endswith(COUNTER)),
+    )  # fmt: skip
+
+
+def _own(name: str, like: torch.Tensor, tensor: torch.Tensor | None, path: Path | str) -> torch.Tensor:
+    """A copy in the network's type; tensors of a file may share memory."""
+    if tensor is None:
+        return torch.zeros(like.shape, dtype=like.dtype)
+    counts = name.endswith(COUNTER) and tensor.is_floating_point() and bool(torch.isfinite(tensor).all())
+    if tensor.is_complex() or (tensor.is_floating_point() != like.is_floating_point() and not counts):
+        raise EncoderError(f"{path}: wanted {name} as {like.dtype}, got {tensor.dtype} (quantised weights?)")
+    return tensor.to(like.dtype).clone(memory_format=torch.contiguous_format)
+
+
+# ---------------------------------------------------------------- refusals
+def _refusal(
+    path: Path | str, readings: list[Reading], tensors: State, architecture: str, told: Described
+) -> str:
+    """How far each reading came."""
+    some = ", ".join(list(tensors)[:4])
+    if "_flat_param" in " ".join(tensors):
+        return f"{path}: FSDP's flattened shards ({some}, …); save a full state dict (StateDictType.FULL_STATE_DICT)"
+    if not any(tensor.numel() for tensor in tensors.values()):
+        return f"{path}: all its tensors are empty, as DeepSpeed's ZeRO-3 leaves them; zero_to_fp32.py makes one file of them"
+    if not readings and not architecture and not told.architectures:
+        kind = f"a {told.unknown} of transformers; " if told.unknown else ""
+        return (
+            f"{path}: {kind}its tensors ({some}, …) are no ResNet or ConvNeXt under any prefix; "
+            "another network has to be named: architecture=<timm name>"
+        )
+    best = max(readings, key=lambda reading: len(reading.audit.matched), default=None)
+    if best is None:
+        name = architecture or ", ".join(told.architectures)
+        return (
+            f"{path}: 0 tensors of {name} matched; the file's names begin with {some}. strip=<prefix> takes off what stands "
+            "before the network's own names, where that is all that differs"
+        )
+    rows = [f"  {r.share:>9}  {r.architecture}  {r}" for r in readings[:SHOWN]]
+    head = f"{path}: {best.share} tensors of {best.architecture} matched; the file's names begin with {some}"
+    return "\n".join([head, *rows, f"closest: {best}", best.audit.table(), best.audit.hint]).rstrip()

@@ -1,0 +1,165 @@
+"""Folders as hubs hand them out: `config.json` beside the weights, which may lie in several files.
+
+Read are timm's, transformers' (ResNet, ConvNeXt, and its wrappers of timm), smp's `save_pretrained`, and this project's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+
+from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+from sslseg.models.exporters import twins
+from sslseg.models.folders import CONFIG_LIMIT
+from sslseg.models.importers.naming import CONVNEXTS, RESNETS
+
+PREPROCESSOR = "preprocessor_config.json"
+WHOLE = (WEIGHTS_FILE, "pytorch_model.bin")
+SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
+IGNORED = {
+    "in_chans",
+    "num_classes",
+    "global_pool",
+    "img_size",
+}  # of timm's model_args: they change no encoder
+
+
+@dataclass(frozen=True)
+class Described:
+    """What a config says of the weights beside it."""
+
+    architectures: tuple[str, ...] = ()  # timm names; shapes tell them apart
+    law: dict[str, Any] | None = None  # mean and std on [0, 1]
+    unknown: str = ""  # a kind of network whose names are not known
+
+
+def files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of weights that are read, and the texts beside them that describe them.
+
+    Raises:
+        EncoderError: none, several that could be meant, or a part is missing.
+    """
+    texts = [folder / name for name in (CONFIG_FILE, PREPROCESSOR) if (folder / name).is_file()]
+    for name in WHOLE:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _parts(index), [*texts, index]
+        if (folder / name).is_file():
+            return [folder / name], texts
+    found = sorted(f for f in folder.iterdir() if f.suffix in SUFFIXES and f.is_file())
+    if len(found) == 1:
+        return found, texts
+    if (folder / ".metadata").is_file() or list(folder.glob("*.distcp")):
+        raise EncoderError(
+            f"{folder}: a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils "
+            "dcp_to_torch` makes one file of it"
+        )
+    raise EncoderError(
+        f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found "
+        + (", ".join(f.name for f in found) + ": name one of them" if found else "none")
+    )
+
+
+def _parts(index: Path) -> list[Path]:
+    table = read_json(index).get("weight_map")
+    if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
+        raise EncoderError(f"{index}: wanted 'weight_map', tensors and the files they are in")
+    parts = sorted(set(table.values()))
+    absent = [name for name in parts if Path(name).name != name or not (index.parent / name).is_file()]
+    if absent:
+        raise EncoderError(
+            f"{index}: {len(absent)} of {len(parts)} parts are not in the folder: {', '.join(absent[:4])}"
+        )
+    return [index.parent / name for name in parts]
+
+
+def read_json(path: Path) -> dict:
+    """A JSON object of bounded size.
+
+    Raises:
+        EncoderError: too large, or no JSON object.
+    """
+    limit = CONFIG_LIMIT * 16 if path.name.endswith(".index.json") else CONFIG_LIMIT
+    if path.stat().st_size > limit:
+        raise EncoderError(f"{path}: {path.stat().st_size:,} bytes; it has at most {limit:,}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EncoderError(f"{path}: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise EncoderError(f"{path}: wanted a JSON object")
+    return found
+
+
+def describe(folder: Path) -> Described:
+    """What config.json and preprocessor_config.json say; nothing where there is none.
+
+    Raises:
+        EncoderError: not JSON, or it asks for a variant of the network that timm's name alone does not build.
+    """
+    config = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
+    seen = read_json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
+    cfg = config.get("pretrained_cfg") if isinstance(config.get("pretrained_cfg"), dict) else config
+    own = config.get("law") if isinstance(config.get("law"), dict) else {}
+    law = _law(cfg, "mean", "std") or _law(seen, "image_mean", "image_std") or _law(own, "mean", "std")
+    architectures = _architectures(config, folder)
+    kind = config.get("model_type")
+    return Described(architectures, law, kind if isinstance(kind, str) and not architectures else "")
+
+
+def _law(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
+    values = [table.get(mean), table.get(std)]
+    sound = all(
+        isinstance(v, list)
+        and 1 <= len(v) <= 64
+        and all(type(x) in (int, float) and math.isfinite(x) for x in v)
+        for v in values
+    )
+    if not sound or not all(x > 0 for x in values[1]):
+        return None
+    return {
+        "mean": [float(x) for x in values[0]],
+        "std": [float(x) for x in values[1]],
+        "known_from": "its config",
+    }
+
+
+def _architectures(config: Mapping, folder: Path) -> tuple[str, ...]:
+    for key in ("architecture", "backbone"):  # timm's folders, transformers' wrappers of timm
+        name = config.get(key)
+        if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
+            _check_arguments(config.get("model_args"), folder)
+            return (name.partition(".")[0],)
+    name = config.get("encoder_name")
+    if isinstance(name, str):  # smp
+        name = name.removeprefix("tu-").removeprefix("timm-")
+        name = {theirs: ours for ours, theirs in twins.SMP.items()}.get(name, name)
+        return (name,) if timm.is_model(name) else ()
+    kind, depths, widths = (config.get(key) for key in ("model_type", "depths", "hidden_sizes"))
+    if not isinstance(depths, list) or not all(type(n) is int for n in depths):
+        return ()
+    if (
+        kind == "resnet"
+        and not config.get("downsample_in_bottleneck")
+        and not config.get("downsample_in_first_stage")
+    ):
+        return RESNETS.get((tuple(depths), config.get("layer_type", "bottleneck") == "bottleneck"), ())
+    if kind in ("convnext", "convnextv2") and isinstance(widths, list) and widths:
+        size = CONVNEXTS.get((tuple(depths), widths[0]) if type(widths[0]) is int else None)
+        return (f"{kind}_{size}",) if size else ()
+    return ()
+
+
+def _check_arguments(arguments: object, folder: Path) -> None:
+    strange = set(arguments) - IGNORED if isinstance(arguments, dict) else set()
+    if strange:
+        raise EncoderError(
+            f"{folder / CONFIG_FILE}: it builds its network with {', '.join(sorted(map(str, strange))[:4])}, and so another "
+            "one than timm's name alone says; this project builds networks by name"
+        )

@@ -1,0 +1,222 @@
+"""Under which prefix, and in whose names, a checkpoint holds a network: found by comparing names and shapes.
+
+Nothing is believed: a reading counts only if every tensor of the network is there with its shape, and nothing that could
+be a part of it is left over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from sslseg.models import encoder
+from sslseg.models.audit import Audit, audit
+from sslseg.models.exporters import twins
+from sslseg.models.importers import naming
+from sslseg.models.importers.naming import Naming
+
+State = dict[str, torch.Tensor]
+# What wrappers of a network put into the names: DataParallel, torch.compile, FSDP, activation checkpointing
+WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module"}
+COUNTER = ".num_batches_tracked"  # files older than torch 0.4.1 lack it; batch norm with momentum ignores it
+HEADS = ("fc", "classifier", "head", "heads")  # trained through, and no part of an encoder
+DEPTH = 8  # tables in tables
+PREFIXES = 8  # that are looked at for each naming, the most promising
+CHUNK = re.compile(
+    r"\bblocks\.\d+\.(\d+)\.(?=norm1|norm2|attn|mlp|ls1|ls2)"
+)  # DINOv2 shares blocks out to FSDP in chunks
+SHARE = 0.3  # of a network's tensors under a prefix, at least, for it to be looked at
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A checkpoint's tensors under one prefix, in one library's names, compared with a timm network."""
+
+    prefix: str
+    library: str
+    architecture: str
+    channels: int
+    tensors: State  # in timm's names
+    left: State  # what else is under the prefix
+    tail: tuple[str, ...]  # tensors of the network that the library's has not: behind a U-Net's deepest map
+    audit: Audit
+
+    @property
+    def fits(self) -> bool:
+        return self.audit.complete and bool(self.audit.matched)
+
+    @property
+    def share(self) -> str:
+        found = self.audit
+        return f"{len(found.matched)}/{len(found.matched) + len(found.missing) + len(found.mismatched)}"
+
+    def __str__(self) -> str:
+        return f"`{self.prefix}`" + (f" in the names of {self.library}" if self.library != "timm" else "")
+
+
+def flat(content: object) -> State:
+    """Every tensor of a checkpoint by its path: keys of tables and names, with dots between, without wrappers."""
+    found: State = {}
+    for path, tensor in _walk(content, (), DEPTH):
+        whole = ".".join(path)
+        bare = CHUNK.sub(r"blocks.\1.", ".".join(part for part in whole.split(".") if part not in WRAPPERS))
+        found[whole if not bare or bare in found else bare] = tensor
+    return found
+
+
+def _walk(
+    content: object, path: tuple[str, ...], depth: int
+) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:
+    if isinstance(content, torch.Tensor):
+        yield path, content
+    elif depth and isinstance(content, Mapping):
+        for key, value in content.items():
+            yield from _walk(value, (*path, str(key)), depth - 1)
+    elif depth and isinstance(content, list | tuple):
+        for i, value in enumerate(content):
+            yield from _walk(value, (*path, str(i)), depth - 1)
+
+
+def readings(tensors: State, architecture: str) -> list[Reading]:
+    """All that could be `architecture`, the most complete first; timm's own names before others'."""
+    found = []
+    for known in naming.namings(architecture):
+        for prefix in _prefixes(tensors, known.names):
+            found.append(_read(tensors, prefix, known, architecture))
+    if not any(reading.fits for reading in found):
+        for prefix in _roots(tensors, len(_target(architecture, 3))):
+            table = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+            if known := naming.published(table, architecture):
+                found.append(_read(tensors, prefix, known, architecture))
+    return sorted(found, key=lambda reading: (not reading.fits, -len(reading.audit.matched)))
+
+
+def stripped(tensors: State, strip: Collection[str], architecture: str) -> list[Reading]:
+    """`readings` of what follows one of the prefixes `strip`; a network in parts has several.
+
+    What stands before a prefix tells networks of one file apart.
+    """
+    parts: dict[str, State] = {}
+    for name, tensor in tensors.items():
+        for prefix in sorted(strip, key=len, reverse=True):
+            prefix = "".join(f"{part}." for part in prefix.strip(".").split(".") if part not in WRAPPERS)
+            at = name.find(prefix)
+            if at == 0 or (at > 0 and name[at - 1] == "."):
+                parts.setdefault(name[:at], {})[name[at + len(prefix) :]] = tensor
+                break
+    found = []
+    for before, table in parts.items():
+        for reading in readings(table, architecture):
+            if not reading.prefix:
+                found.append(dataclasses.replace(reading, prefix=before + "|".join(strip)))
+    return found
+
+
+# ---------------------------------------------------------------- prefixes
+def _prefixes(names: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
+    """What stands before the wanted names, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        for cut in _cuts(name):
+            if name[cut:] in wanted:
+                counts[name[:cut]] += 1
+    most = counts.most_common(PREFIXES)
+    return [prefix for prefix, count in most if count >= SHARE * len(wanted)]
+
+
+def _roots(names: Iterable[str], size: int) -> list[str]:
+    """Prefixes that a whole network could lie under."""
+    counts = Counter(name[:cut] for name in names for cut in _cuts(name))
+    return [prefix for prefix, count in counts.items() if count >= SHARE * size]
+
+
+def _cuts(name: str) -> Iterator[int]:
+    """Where a name of the network could begin: at 0 and behind each dot."""
+    cut = 0
+    while True:
+        yield cut
+        cut = name.find(".", cut) + 1
+        if not cut:
+            return
+
+
+# ---------------------------------------------------------------- comparing
+@functools.lru_cache(maxsize=8)
+def _target(architecture: str, channels: int) -> State:
+    return encoder.skeleton(architecture, channels).state_dict()
+
+
+def target(reading: Reading) -> State:
+    """The network's tensors without storage, in timm's names and order."""
+    return _target(reading.architecture, reading.channels)
+
+
+def _read(tensors: State, prefix: str, known: Naming, architecture: str) -> Reading:
+    under = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+    found = {ours: under[theirs] for theirs, ours in known.names.items() if theirs in under}
+    channels = _channels(found, architecture)
+    whole = _target(architecture, channels)
+    held = set(known.names.values())
+    tail = (
+        tuple(name for name in whole if name not in held and not name.endswith(COUNTER))
+        if known.partial
+        else ()
+    )
+    old = not any(name.endswith(COUNTER) for name in found)
+    wanted = {
+        name: like
+        for name, like in whole.items()
+        if name not in tail and not (name.endswith(COUNTER) and (old or known.partial and name not in held))
+    }
+    found = {name: _shaped(tensor, wanted.get(name)) for name, tensor in found.items()}
+    left = {name: tensor for name, tensor in under.items() if name not in known.names}
+    part = _parts(left, known.names, tail)
+    compared = audit(wanted, found | {name: left[name] for name in part})
+    compared = dataclasses.replace(compared, carried=tuple(sorted(left.keys() - part)))
+    return Reading(prefix, known.library, architecture, channels, found, left, tail, compared)
+
+
+def _channels(found: State, architecture: str) -> int:
+    first = found.get(f"{encoder.first_convolutions(architecture)[0]}.weight")
+    return int(first.shape[1]) if first is not None and first.ndim == 4 and 1 <= first.shape[1] <= 64 else 3
+
+
+def _shaped(tensor: torch.Tensor, like: torch.Tensor | None) -> torch.Tensor:
+    """In the network's shape, where the file's differs by sides of one alone."""
+    if like is None or tensor.shape == like.shape or not twins.alike(tensor.shape, like.shape):
+        return tensor
+    return tensor.reshape(like.shape)
+
+
+def _parts(left: Iterable[str], names: Iterable[str], tail: Iterable[str]) -> set[str]:
+    """Of the tensors that the network has no place for, those that could be a part of another network like it.
+
+    A head, a projector or a queue beside the network's modules is none; one more block, or something inside a block, is.
+    """
+    tops = {theirs.partition(".")[0] for theirs in names}
+    kinds = {_kind(top) for top in tops}
+    last = max((int(top) for top in tops if top.isdigit()), default=-1)
+    behind = {ours.replace(".", "_") for ours in tail}
+
+    def is_part(name: str) -> bool:
+        top, dot, _ = name.partition(".")
+        if name.replace(".", "_") in behind:
+            return True
+        if top.isdigit():
+            return int(top) <= last
+        if not dot:  # a parameter of the network itself
+            return bool(re.search("token|embed", top)) and "mask" not in top
+        return top not in HEADS and _kind(top) in kinds
+
+    return set(filter(is_part, left))
+
+
+def _kind(top: str) -> str:
+    """`layer5` is of the kind of `layer4`."""
+    return re.sub(r"[\d_]+", "", top)
