@@ -48,7 +48,7 @@ def load_encoder(
     """The network behind a reference, with its weights, in evaluation mode.
 
     Args:
-        reference: run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version> or
+        reference: run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>, models:/<name>/latest or
             models:/m-<ID>.
         epoch: which of a run's kept epochs; None = the last.
 

@@ -7,6 +7,7 @@ costs neither memory nor time.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -42,6 +43,7 @@ def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -
     with aside(folder / CONFIG_FILE) as second, aside(folder / WEIGHTS_FILE) as first:
         save_file(tensors, first, metadata={"format": "pt"})
         second.write_text(text + "\n")
+        shutil.copymode(second, first)  # safetensors shuts the group out, whatever the umask
     return sha256(folder)
 
 

@@ -96,7 +96,7 @@ def segment(
     order = turn(sliced, models[0].axis)
     image = image.transpose(0, *(1 + k for k in order))
     spacing = tuple(spacing[k] for k in order)
-    inputs = [_network_input(model, image, spacing) for model in models]
+    inputs = [network_input(model, image, spacing) for model in models]
     depth, grid = image.shape[1], image.shape[2:]
     mask = np.empty((depth, *grid), np.uint8)
     with evaluating(*(model.net for model in models)):
@@ -133,7 +133,7 @@ def _check(models: Sequence[Model], channels: int) -> None:
             )
 
 
-def _network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+def network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """float32 [Z, C, H, W] at the network's spacing, normalised, not yet padded."""
     coded = encode(Volume(image, None, spacing), model.spacing, len(model.classes))
     law = model.law.affine_of(*(a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99)))

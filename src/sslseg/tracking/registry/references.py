@@ -1,7 +1,7 @@
 """From what a user types for a model to the one logged model that it means.
 
 Accepted: a run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>,
-models:/m-<ID>. Files and web addresses are not: they would bypass tags, lineage and digest.
+models:/<name>/latest, models:/m-<ID>. Files and web addresses are not: they would bypass tags, lineage and digest.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ _FORMS = {
     "run": re.compile(rf"(?:runs:/)?(?P<run>{_RUN_ID})(?:(?<=runs:/.{{32}})/(?P<model>[^/]+))?"),
     "model": re.compile(r"models:/(?P<model>m-[0-9a-f]{32})"),
     "alias": re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[\w-]+)"),
-    "version": re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+)"),
+    "version": re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+|latest)"),
 }
+LATEST = "latest"  # MLflow's own word for the highest version
 # `role=target` means the network that a run hands on; only a run without a target one hands on another
 HANDED_ON = (names.ROLE_TARGET, names.ROLE_IMPORTED, names.ROLE_FINE_TUNED, names.ROLE_ONLINE)
 
@@ -80,7 +81,7 @@ def _parse(reference: str) -> tuple[str, dict[str, str | None]]:
             return form, found.groupdict()
     raise EncoderError(
         f"{reference!r} is not a reference to a model: wanted a run ID (32 hex digits), "
-        "runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version> or models:/m-<ID>. "
+        "runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>, models:/<name>/latest or models:/m-<ID>. "
         "Weights from elsewhere come in by -e import_encoder; `sslseg encoders` lists what there is"
     )
 
@@ -184,6 +185,10 @@ def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> A
     try:
         if parts.get("alias"):
             return api.get_model_version_by_alias(name, parts["alias"])
+        if parts["version"] == LATEST:
+            there = api.search_model_versions(f"name = '{name}'")
+            if there:
+                return max(there, key=lambda found: int(found.version))
         return api.get_model_version(name, parts["version"])
     except MlflowException:
         pass
@@ -194,7 +199,7 @@ def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) ->
     """What is there instead of the version or alias that was asked for."""
     api = store.client(uri)
     found = api.search_model_versions(f"name = '{name}'")
-    gone = _deleted(name, parts["version"], uri) if parts.get("version") else None
+    gone = _deleted(name, parts["version"], uri) if parts.get("version") not in (None, LATEST) else None
     if not found and not gone:
         return f"nothing is registered as {name!r}; `sslseg encoders` lists what there is"
     if parts.get("alias"):

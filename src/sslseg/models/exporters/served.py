@@ -1,0 +1,105 @@
+"""What `mlflow.pyfunc.load_model` gives for a registered model: arrays in, masks or features out.
+
+MLflow finds this module by its name in MLmodel (`tracking/registry/flavor.py`) and calls `_load_pyfunc`; nothing of MLflow
+is needed here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sslseg.config.names import DataError
+from sslseg.data.slices.intensity import Intensity
+from sslseg.models import encoder, folders, inference
+from sslseg.models.inference import Model
+from sslseg.models.modes import evaluating
+
+BATCH = 16  # slices that go through the network at once
+TILE = 1024  # pixels of a side: longer slices go through in tiles, as `-e predict` has it
+
+
+def _load_pyfunc(path: str) -> Masks | Features:
+    """The model of a stored folder, on a CUDA device where there is one.
+
+    Raises:
+        EncoderError: see `segmenter.load` and `encoder.load`.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if "classes" in folders.read_config(path):
+        return Masks(inference.open_model(path, device), device)
+    return Features(_encoder(Path(path), device), device)
+
+
+def _encoder(folder: Path, device: str) -> Model:
+    """An encoder as inference has its models: what it was trained under is in its config."""
+    config = folders.read_config(folder)
+    law, cfg = config.get("sslseg", {}).get("law", {}), config["pretrained_cfg"]
+    kind = "paper-code" if law.get("kind") == "paper-code" else "encoder"
+    return Model(
+        net=encoder.load(folder).eval().to(device), classes=(), channels=encoder.channels_of(config),
+        law=Intensity(kind, tuple(cfg["mean"]), tuple(cfg["std"])), spacing=0.0, facts={},
+    )  # fmt: skip
+
+
+class _Served:
+    """A model and where it is."""
+
+    def __init__(self, model: Model, device: str):
+        self.model, self.device = model, device
+
+    def _images(self, images: Any) -> np.ndarray:
+        """[B, C, H, W] as one volume [C, B, H, W].
+
+        Raises:
+            DataError: another number of axes or channels.
+        """
+        images, channels = np.asarray(images), self.model.channels
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise DataError(
+                f"wanted images [B, {channels}, H, W], got an array of shape {list(images.shape)}"
+            )
+        return images.transpose(1, 0, 2, 3)
+
+
+class Masks(_Served):
+    """A fine-tuned U-Net."""
+
+    def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+        """The class of every pixel, uint8 [B, H, W].
+
+        Args:
+            images: float32 [B, C, H, W], raw intensities: the slices of one volume, scaled by that volume's percentiles
+                as in training. Images that do not belong together are to be sent one at a time.
+            params: "spacing": [y, x] in mm; [0, 0] = the images have the network's own resolution.
+
+        Raises:
+            DataError: another shape, values that are not finite, or a spacing that is not two numbers.
+        """
+        given = [float(v) for v in np.ravel((params or {}).get("spacing", (0.0, 0.0)))]
+        if len(given) != 2 or not all(v >= 0 for v in given):
+            raise DataError(f"spacing: wanted [y, x] in mm, or [0, 0], got {given}")
+        own = self.model.spacing or 1.0
+        spacing = (1.0, given[0] or own, given[1] or own)
+        return inference.segment(
+            [self.model], self._images(images), spacing, batch_size=BATCH, tile=TILE, sliced=self.model.axis,
+            device=self.device,
+        )  # fmt: skip
+
+
+class Features(_Served):
+    """An encoder."""
+
+    def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+        """Pooled features, float32 [B, F], of float32 [B, C, H, W], scaled as in `Masks`.
+
+        Raises:
+            DataError: another shape, or values that are not finite.
+        """
+        inputs = torch.from_numpy(inference.network_input(self.model, self._images(images), (1.0, 1.0, 1.0)))
+        with evaluating(self.model.net):
+            found = [self.model.net(part.to(self.device)).float().cpu() for part in inputs.split(BATCH)]
+        return torch.cat(found).numpy()
