@@ -82,6 +82,16 @@ def test_values_are_class_numbers_or_those_of_the_data(tmp_path):
         mask_folder.read(tmp_path / "d.png", scan(tmp_path / "d.png"), about, (1, 5, 7))
 
 
+def test_zero_may_be_a_class_of_the_data(tmp_path):
+    """REFUGE: the cup is 0, the disc 128, the background 255."""
+    about = Description(("background", "disc", "cup"), settings={"values": [255, 128, 0], "also": [(64, 1)]})
+    theirs = np.array([[255, 128, 0, 64]] * 4, np.uint8)
+    for name, values, wanted in (("own.png", theirs, [0, 1, 2, 1]), ("ours.png", theirs % 3, [0, 2, 0, 1])):
+        cv2.imwrite(str(tmp_path / name), values)
+        got = mask_folder.read(tmp_path / name, scan(tmp_path / name), about, (1, 4, 4))
+        assert got[0, 0].tolist() == wanted
+
+
 def test_a_frame_of_a_cine_and_a_wrong_shape(tmp_path):
     about = Description(("background", "LV"))
     mask = np.zeros((5, 7, 3, 2), np.uint8)

@@ -136,8 +136,6 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
     """
     axis = int(about.settings.get("axis", 0))
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
-    numbers = {k: k for k in range(len(about.classes))}
-    numbers = {int(v): k for k, v in enumerate(about.settings.get("values", ()))} | numbers
     like = None if about.settings.get("geometry") == "ignore" else grid_of(source)
     timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
     if source.index is not None and not timed:
@@ -145,6 +143,15 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
             f"{path}: wanted a mask for each frame of {source.image}, one after the other along the fourth axis, got "
             f"one volume"
         )
-    index = source.index if timed else None
-    array = formats.read_labels(path, native, known=numbers, like=like, index=index)
-    return np.moveaxis(mask_values.numbered(path, array, numbers), axis, 0)
+    index, (numbers, own) = source.index if timed else None, _values(about)
+    array = formats.read_labels(path, native, known=own | numbers, like=like, index=index)
+    found = set(np.unique(array).tolist())
+    theirs = found <= set(own) and not found <= set(numbers)  # all are the data's own, and more than class numbers
+    return np.moveaxis(mask_values.numbered(path, array, own if theirs else own | numbers), axis, 0)
+
+
+def _values(about: Description) -> tuple[dict[int, int], dict[int, int]]:
+    """Value -> class number: of masks that hold class numbers, and of the data's own masks."""
+    own = {int(v): k for k, v in enumerate(about.settings.get("values", ()))}
+    own |= {int(v): k for v, k in about.settings.get("also", ())}
+    return {k: k for k in range(len(about.classes))}, own

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from sslseg.data.folders.pairing.matching import Case, Told, named
 from sslseg.data.folders.pairing.patterns import bare
@@ -33,6 +34,20 @@ def cases(files: Sequence[str], told: Told, suffix: str = "") -> list[Case]:
         told: of masks without an image, and of what cannot be told apart.
         suffix: as of `name`.
     """
+    found, faults = _cases(tuple(files), suffix)
+    for file, fault in faults:
+        told(file, fault)
+    return list(found)
+
+
+@lru_cache(maxsize=4)  # a folder is looked at several times while it is prepared
+def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple[tuple[str, str], ...]]:
+    """The cases, and what is wrong with which file."""
+    faults: list[tuple[str, str]] = []
+
+    def told(file: str, fault: str) -> None:
+        faults.append((file, fault))
+
     known = {file: name(file, suffix) for file in files}
     images: dict[str, str] = {}  # path without ending -> file
     for file in (f for f in files if not known[f].mask):
@@ -58,7 +73,8 @@ def cases(files: Sequence[str], told: Told, suffix: str = "") -> list[Case]:
         elif len(found) > 1:
             told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
-    return _called([Case("", (i,), ((owned[i][0], ""),) if i in owned else ()) for i in clear])
+    found = _called([Case("", (i,), ((owned[i][0], ""),) if i in owned else ()) for i in clear])
+    return tuple(found), tuple(faults)
 
 
 def _several(image: str, masks: Sequence[str], told: Told) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from sslseg.data.folders.pairing.patterns import ABOVE, CLASS, Rule, bare, key, literals, match, placeholders
 from sslseg.data.source import class_name
@@ -43,8 +44,20 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
         told: of masks without an image, of missing channels, and of what cannot be told apart.
         shared: several images may have one mask.
     """
+    found, faults = _cases(tuple(rules), tuple(files), shared)
+    for file, fault in faults:
+        told(file, fault)
+    return list(found)
+
+
+@lru_cache(maxsize=16)  # a folder is looked at several times while it is prepared
+def _cases(
+    rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool
+) -> tuple[tuple[Case, ...], tuple[tuple[str, str], ...]]:
+    """The cases, and what is wrong with which file."""
+    told: list[tuple[str, str]] = []
     held_by = [_masks(rule, files) for rule in rules]
-    taken = masks(rules, files)
+    taken = _all(held_by)
     images = [file for file in files if file not in taken]
     chosen: dict[str, Case] = {}
     lacking: dict[str, str] = {}
@@ -58,23 +71,29 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
                 chosen[first] = found
     used = {file for case in chosen.values() for file in case.images}
     for file in sorted(set(lacking) - used):
-        told(file, lacking[file])
+        told.append((file, lacking[file]))
     owners: dict[str, list[str]] = {}
     for case in chosen.values():
         for file, _ in case.masks:
             owners.setdefault(file, []).append(case.images[0])
     torn = disputed if shared else disputed | {file for file, own in owners.items() if len(own) > 1}
     for file in sorted(taken - joined):
-        told(file, "wanted the image of this mask, none fits its pattern")
+        told.append((file, "wanted the image of this mask, none fits its pattern"))
     for file in sorted(torn):
         own = owners.get(file, [])
-        told(file, f"wanted one mask and one image that belong together, it fits {' and '.join(own)}")
-    return named([case for case in chosen.values() if not any(file in torn for file, _ in case.masks)])
+        told.append(
+            (file, f"wanted one mask and one image that belong together, it fits {' and '.join(own)}")
+        )
+    clear = [case for case in chosen.values() if not any(file in torn for file, _ in case.masks)]
+    return tuple(named(clear)), tuple(told)
 
 
 def masks(rules: Sequence[Rule], files: Sequence[str]) -> set[str]:
     """The files that fit a pattern of masks."""
-    found = (_masks(rule, files) for rule in rules)
+    return _all([_masks(rule, files) for rule in rules])
+
+
+def _all(found: Sequence[list[Masks]]) -> set[str]:
     return {file for held in found for one in held for own in one.values() for file, _ in own}
 
 

@@ -127,15 +127,19 @@ def _literal(pattern: str, start: int, end: int) -> str:
     return re2.escape(text)
 
 
-def literals(pattern: str) -> list[str]:
+@lru_cache(maxsize=4096)
+def literals(pattern: str) -> tuple[str, ...]:
     """What stands literally in a pattern, casefolded."""
-    parts = _PART.split(pattern.casefold())[:: _PART.groups + 1]
-    return [part for part in parts if part]
+    parts = _PART.split(pattern.removeprefix("./").casefold())[:: _PART.groups + 1]
+    return tuple(part for part in parts if part)
 
 
 def match(pattern: str, path: str) -> dict[str, str] | None:
     """The text of every {name} in a path from the root; None where the pattern does not fit it."""
     path = path if _ended(pattern) else bare(path)
+    folded = path.casefold()
+    if not all(part in folded for part in literals(pattern)):  # a tenth of an expression's time
+        return None
     while True:
         expression, groups = compiled(pattern)
         found = expression.fullmatch(path)
