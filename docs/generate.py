@@ -58,7 +58,9 @@ def _classes(told: dict) -> str:
     classes, threshold = told.get("classes", {}), told.get("threshold")
     if threshold is not None:
         return f"{', '.join(list(classes)[1:]) or 'as named'}: above {threshold}"
-    values = {name: value if isinstance(value, list) else [value] for name, value in dict(classes).items()}
+    if isinstance(classes, list):
+        classes = {name: number for number, name in enumerate(classes) if number}
+    values = {name: value if isinstance(value, list) else [value] for name, value in classes.items()}
     return ", ".join(f"{name} {' or '.join(map(str, held))}" for name, held in values.items()) or "as named"
 
 

@@ -121,12 +121,15 @@ class Finder:
     def images(self, file: str, own: Name, suffix: str = "") -> list[str]:
         """The images that a mask may belong to: one, or none, or several that its name leaves open."""
         if (who := subject(file)) and self._subjects:
-            return [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
+            found = [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
+            beside = [i for i in found if i.rpartition("/")[0] == file.rpartition("/")[0]]
+            return beside if len(beside) == 1 else found
         if found := self._first(self._here, _forms(own)):
             return found
+        found = None
         if own.stem:
             found = self._first(self._side, [(own.sides, own.stem)]) or self._first(self._stem, [own.stem])
-        elif own.folders:
+        if not found and own.folders and (not own.stem or own.folders[-len(own.stem) :] == own.stem):
             found = self._folder.get(own.folders, [])
         if not found and (match := _NUMBERED.fullmatch(bare(file))) and ends_in_role(match[1]):
             again = name(match[1], suffix)

@@ -29,6 +29,12 @@ def _channels(stem: str, names: str, mask: str) -> str:
     return " + ".join(stem + name for name in names.split()) + f" -> {mask}"
 
 
+def _vertebrae() -> dict[str, int]:
+    """Cervical 1 to 7, thoracic 8 to 19 and a thirteenth 28, lumbar 20 to 25."""
+    found = {f"C{k}": k for k in range(1, 8)} | {f"T{k}": 7 + k for k in range(1, 13)} | {"T13": 28}
+    return found | {f"L{k}": 19 + k for k in range(1, 7)}
+
+
 _BRATS = "{above}{patient}/{patient}_"
 _BRATS_23 = "{above}{patient}-{visit}/{patient}-{visit}-"
 _ISLES = "sub-{patient}/ses-{visit}/**/sub-{patient}_ses-{visit}_"
@@ -82,6 +88,17 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "WMH": {
         "pairs": "{above}{patient}/pre/FLAIR + {above}{patient}/pre/T1 -> {above}{patient}/wmh",
         "classes": {"hyperintensity": 1, "other pathology": 2}},
+    "LGG MRI": {
+        "pairs": "{above}TCGA_{group}_{patient}_{day}/TCGA_{group}_{patient}_{day}_{number}"
+                 " -> {above}TCGA_{group}_{patient}_{day}/TCGA_{group}_{patient}_{day}_{number}_mask",
+        "classes": _one("abnormality")},
+    "BTCV": {
+        "pairs": "{above}img/img{patient} -> {above}label/label{patient}",
+        "classes": ["background", "spleen", "right kidney", "left kidney", "gallbladder", "esophagus", "liver",
+                    "stomach", "aorta", "inferior vena cava", "portal and splenic vein", "pancreas",
+                    "right adrenal gland", "left adrenal gland"]},
+    "VerSe": {
+        "pairs": "**/{scan}_ct -> **/{scan}_seg-vert_msk", "classes": _vertebrae()},
     "SegTHOR": {
         "pairs": "{above}Patient_{patient}/Patient_{patient} -> {above}Patient_{patient}/GT",
         "classes": {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}},
@@ -99,7 +116,9 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "pairs": ["**/REFUGE-{side}400/**/{case} -> **/Disc_Cup_Masks/**/{case}",
                   "**/{side}400/**/{case} -> **/Disc_Cup_Masks/**/{case}",
                   "**/images/**/{case} -> **/Disc_Cup_Masks/**/{case}",
-                  "{case} -> Disc_Cup_Masks/**/{case}"],
+                  "{case} -> Disc_Cup_Masks/**/{case}",
+                  *(f"{{above}}images/{kind}{{number}} -> {{above}}{masks}/{kind}{{number}}"
+                    for kind in "gnVT" for masks in ("mask", "masks", "gts"))],
         "classes": {"background": 255, "disc": 128, "cup": 0}},
     "Drishti-GS": {
         "pairs": "**/{side}/Images/**/{case} -> **/GT/{case}/SoftMap/{case}_ODsegSoftmap as disc"

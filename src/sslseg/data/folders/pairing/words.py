@@ -11,8 +11,8 @@ from sslseg.data.folders.pairing.patterns import SIDES, bare
 
 # Words that say what a file is; what stands before the longer ones is kept: "trainmasks" is of train.
 MASK = re.compile(
-    "(.*?)(?:masks?|labels?|labelmaps?|annot|annotations?|segmentations?|groundtruth)"
-    "|()(?:msks?|maske|masken|masques?|segs?|segm|dseg|probseg|lbls?|gts?|truth|annos?|manual|contours?|delineations?)"
+    "(.*?)(?:masks?|labels?|labelmaps?|annot|annotations?|segmentations?|groundtruths?)"
+    "|()(?:msks?|maske|masken|masques?|segs?|segm|dseg|probseg|lbls?|gts?|truths?|annos?|manual|contours?|delineations?)"
 )
 IMAGE = re.compile(
     "(.*?)(?:images?|imgs?)|()(?:imaging|scans?|vols?|volumes?|orig|originals?|inputs?|jpeg|photos?|pictures?|raw|data)"
