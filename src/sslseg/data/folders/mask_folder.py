@@ -146,7 +146,9 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
     index, (numbers, own) = source.index if timed else None, _values(about)
     array = formats.read_labels(path, native, known=own | numbers, like=like, index=index)
     found = set(np.unique(array).tolist())
-    theirs = found <= set(own) and not found <= set(numbers)  # all are the data's own, and more than class numbers
+    theirs = found <= set(own) and not found <= set(
+        numbers
+    )  # all are the data's own, and more than class numbers
     return np.moveaxis(mask_values.numbered(path, array, own if theirs else own | numbers), axis, 0)
 
 
