@@ -7,7 +7,7 @@ import pytest
 
 from sslseg.config.names import DataError
 from sslseg.data import splits
-from sslseg.data.slices import prepare
+from sslseg.data.slices import account, copies, prepare
 from sslseg.datasets import acdc
 from tests.fixtures import trees
 
@@ -101,6 +101,12 @@ def test_facts_of_the_real_training_set(tmp_path):
         False: [1, 2, 3, 5, 6, 7, 8, 9, 10, 12],
     }
     assert len(table) == 210
+    same = copies.find(store, splits.divide(store, "acdc", "auto"))
+    assert [(c.patients, c.sides) for c in same] == [(acdc.TWICE[0], ("train",))] * 2  # ED and ES
+    entries = account.account(trees.REAL_ACDC.resolve(), store.fingerprint["files"], store.skipped, {})
+    assert {e.file.rpartition("/")[2] for e in entries if e.state == account.UNKNOWN} == {
+        "MANDATORY_CITATION.md"
+    }
     in_plane = table[["native_spacing_y", "native_spacing_x"]].to_numpy()
     assert in_plane.min() > 0.70  # the affine says 1 mm everywhere
     assert in_plane.max() < 1.96

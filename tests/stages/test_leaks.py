@@ -17,6 +17,7 @@ from sslseg.config.files import known_sha256
 from sslseg.data import exposure, splits
 from sslseg.data.slices import prepare
 from sslseg.data.training_set import Inputs
+from sslseg.datasets import acdc
 from sslseg.stages.intake import leaks
 from sslseg.tracking.registry.resolve import Resolved
 from tests.fixtures import trees
@@ -206,3 +207,57 @@ def test_declared_data_cover_every_patient_and_another_s_none(data: Inputs, tmp_
             leaks.check(resolved, data)
         wanted = f"declared: {words}" if words else "unknown"
         assert run.noted == {names.TAG_EXPOSURE: wanted}
+
+
+# ---------------------------------------------------------------- one scan under several names
+def _copied(root: Path, old: int, new: int) -> Path:
+    """The tree with the scan of one patient in the place of another's, written anew in another number type."""
+    for image in sorted((root / f"patient{old:03d}").glob("*_frame??.nii.gz")):
+        target = root / f"patient{new:03d}" / image.name.replace(f"patient{old:03d}", f"patient{new:03d}")
+        target.write_bytes(image.read_bytes())
+        _other_type(target)
+    return root
+
+
+def test_one_scan_on_both_sides_stops_with_3(place: Path, tmp_path: Path, capsys):
+    data = _inputs(_copied(trees.acdc(tmp_path / "acdc"), 1, 3), tmp_path / "cache")
+    for across in (False, True):
+        with pytest.raises(names.LeakError, match=r"acdc: 2 scans are there .* 2 of them on both sides") as e:
+            leaks.copies(FakeRun(), data, across=across)
+    assert e.value.exit_code == 3
+    assert (
+        "patient001 and patient003 (patient001/patient001_frame01.nii.gz = patient003/patient003_frame01.nii.gz, "
+        "test and train)"
+    ) in str(e.value)
+    run = FakeRun()
+    leaks.copies(run, data, allow=True)
+    assert run.noted[names.TAG_TRANSDUCTIVE] == "true"
+    assert "on both sides" in run.noted[names.TAG_TRANSDUCTIVE_REASON]
+    assert "warning: 2 scans" in capsys.readouterr().out
+
+
+def test_one_scan_twice_on_one_side_stops_too_but_for_pretraining(tmp_path: Path, capsys, monkeypatch):
+    data = _inputs(_copied(trees.acdc(tmp_path / "acdc"), 4, 6), tmp_path / "cache")
+    with pytest.raises(names.LeakError, match="patient004 and patient006") as e:
+        leaks.copies(FakeRun(), data)
+    assert "both sides" not in str(e.value)
+    run = FakeRun()
+    for how in ({"across": True}, {"allow": True}):
+        leaks.copies(run, data, **how)
+        assert "patient004 and patient006" in capsys.readouterr().out
+    monkeypatch.setattr(acdc, "TWICE", (("patient004", "patient006"),))  # as 74 and 76 of the real set
+    leaks.copies(run, data)
+    assert run.noted == {}
+
+
+def test_blank_volumes_and_frames_of_one_patient_are_no_copies(data: Inputs, tmp_path: Path):
+    run = FakeRun()
+    leaks.copies(run, data)
+    root = trees.acdc(tmp_path / "acdc", cine=())
+    for n in (1, 3):
+        for image in sorted((root / f"patient{n:03d}").glob("*_frame??.nii.gz")):
+            trees.nifti(image, np.zeros((20, 24, 3), np.int16))
+    first = root / "patient005" / "patient005_frame01.nii.gz"
+    first.with_name("patient005_frame03.nii.gz").write_bytes(first.read_bytes())
+    leaks.copies(run, _inputs(root, tmp_path / "cache"))
+    assert run.noted == {}

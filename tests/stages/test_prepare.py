@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import pytest
 
 from sslseg import execute
 from sslseg.config import flags, names
-from sslseg.config.params import Prepare
+from sslseg.config.params import Finetune, Prepare
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees
 from tests.fixtures.layout_trees import COLOUR, TREES, write
@@ -29,17 +31,20 @@ def test_a_layout_and_what_is_not_of_it(tmp_path, capsys):
     first, layout, aside, *_, sheet = lines[-5:]
     assert first == "prepared 3 slices of 3 patients, 3 annotated: lesion"
     assert layout == "the folder has the layout of ISIC"
-    assert aside == "3 files are not read, see aside.tsv of the run: not of the layout ISIC (3)"
+    assert re.fullmatch(
+        r"of the files in \S+, 6 read, 3 skipped \(not of the layout ISIC: 3\), 0 unknown: see files.tsv of the run",
+        aside,
+    )
     assert (
         lines[-2] == "every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise"
     )
     assert Path(sheet.removeprefix("look at it: ")).is_file()
     assert client().get_run(run_id).data.tags[names.TAG_LAYOUT] == "ISIC"
-    table = Path(client().download_artifacts(run_id, "aside.tsv")).read_text().splitlines()
-    assert len(table) == 4
-    assert table[1] == (
-        "ISIC2018_Task2_Training_GroundTruth_v3/ISIC_0000001_attribute_globules.png\tnot of the layout ISIC"
-    )
+    table = Path(client().download_artifacts(run_id, "files.tsv")).read_text().splitlines()
+    assert len(table) == 1 + 6 + 3
+    assert (
+        "ISIC2018_Task2_Training_GroundTruth_v3/ISIC_0000001_attribute_globules.png\tskipped\t1\tnot of the layout ISIC"
+    ) in table
 
 
 def test_nothing_annotated_is_said_first(tmp_path, capsys):
@@ -68,3 +73,49 @@ def test_a_domain_is_declared_and_recorded(tmp_path, capsys, json: str):
 
     assert domain() == ("natural" if "natural" in json else "medical")
     assert domain(domain="endoscopy") == "endoscopy"
+
+
+def test_every_file_is_accounted_for_and_what_was_skipped_is_said(tmp_path, capsys):
+    root = foreign_trees.images(tmp_path / "own")
+    (root / "p0_0.png").write_bytes(b"no picture")
+    (root / "notes.txt").write_text("x")
+    (root / "@eaDir").mkdir()
+    (root / "@eaDir" / "p0_0.png").write_bytes(b"x")
+    run_id, lines = prepared(root, capsys, on_bad_file="skip")
+    assert any(line.startswith("warning: 1 files were left out, on_bad_file=skip:") for line in lines)
+    assert any("p0_0.png: cannot be read as a picture" in line for line in lines)
+    assert any(", 12 read, 2 skipped (" in line and "1 unknown: see files.tsv" in line for line in lines)
+    table = Path(client().download_artifacts(run_id, "files.tsv")).read_text().splitlines()
+    assert "notes.txt\tunknown\t1\t" in table
+    assert "@eaDir\tskipped\t1\tof the operating system" in table
+    metrics = client().get_run(run_id).data.metrics
+    assert [metrics[f"data/files_{state}"] for state in ("read", "skipped", "unknown")] == [12, 2, 1]
+
+
+def test_an_image_that_is_not_read_is_named(tmp_path, capsys):
+    root = foreign_trees.nnunet(tmp_path / "Dataset001_X")
+    shutil.copy(root / "imagesTr" / "case1_0000.nii.gz", root / "imagesTr" / "case1_0000.nii")
+    _, lines = prepared(root, capsys, dataset="nnunet")
+    assert (
+        "warning: 1 files may be images and are not read: imagesTr/case1_0000.nii (beside case1_0000.nii.gz, which "
+        "was read)"
+    ) in lines
+
+
+def test_one_scan_under_two_names_is_said(tmp_path, capsys):
+    root = foreign_trees.nnunet(tmp_path / "Dataset001_X")
+    for folder, name in (("imagesTr", "case{}_0000.nii.gz"), ("labelsTr", "case{}.nii.gz")):
+        shutil.copy(root / folder / name.format(1), root / folder / name.format(5))
+    run_id, lines = prepared(root, capsys, dataset="nnunet")
+    assert any(line.startswith("warning: 1 scans are there under several patients' names") for line in lines)
+    table = Path(client().download_artifacts(run_id, names.SAME_SCANS)).read_text().splitlines()
+    assert table[1].startswith("case1 | case5\t")
+    tune = {
+        "dataset": "nnunet",
+        "data_root": str(root),
+        "encoder": "scratch",
+        "preset": "cpu",
+        "threads": "1",
+    }
+    with pytest.raises(names.LeakError, match="case1 and case5"):
+        execute.execute("finetune", flags.resolve(flags.from_mapping(Finetune, tune)))

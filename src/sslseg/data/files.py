@@ -115,6 +115,31 @@ def check(path: Path) -> None:
     raise DataError(f"{path}: wanted the file, got a link to {target}, which is not there")
 
 
+TEXTS: set[Path] = set()  # descriptions and tables that this process has read, see `account`
+
+
+def text(path: Path, wanted: str) -> str:
+    """The text of a file that describes data, in UTF-8 with or without a byte-order mark; kept in TEXTS.
+
+    Args:
+        wanted: what it should be, for the message.
+
+    Raises:
+        DataError: it cannot be read, is in another encoding, or is a pointer of version control.
+    """
+    check(path)
+    try:
+        data = path.read_bytes()
+        check_start(path, data[:64])
+        found = data.decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: wanted {wanted} ({error.strerror})") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: wanted {wanted} in UTF-8 ({error})") from None
+    TEXTS.add(path)
+    return found
+
+
 def check_start(path: Path, start: bytes) -> None:
     """Raises DataError where the first bytes of a file are version control's, in the place of its content."""
     for begin, tool in POINTERS.items():

@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from sslseg.config.names import DataError
+from sslseg.data.files import text
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Fault, Published, Source, Volume, collect, stop
 
@@ -21,6 +22,7 @@ LICENCE = "CC BY-NC-SA 4.0; cite Bernard et al., IEEE TMI 37(11), 2018"
 SPLIT = "kalapos2022"
 SUFFIXES = formats.NIFTI
 MOST_FRAMES = 1000  # of a cine; ACDC's have 12 to 35
+TWICE = (("patient074", "patient076"),)  # of the training set: one scan, annotated twice
 FIRST_OF_TESTING = 101  # patients 101-150 are the official test set
 _MORALES = "Morales et al., Front. Cardiovasc. Med. 8:730316 (2021), Table 1"
 _DANGI = (
@@ -139,10 +141,7 @@ def _file(folder: Path, files: dict[str, list[Path]], stem: str) -> Path:
 
 
 def _info(path: Path) -> dict[str, str]:
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: wanted a text file of 'Key: value' lines ({error})") from None
+    lines = text(path, "a text file of 'Key: value' lines").splitlines()
     pairs = (line.split(":", 1) for line in lines if ":" in line)
     return {key.strip(): value.strip() for key, value in pairs}
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.files import walk
+from sslseg.data.files import text, walk
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, itk
 from sslseg.data.source import Description, ignore
@@ -36,7 +36,7 @@ def describe(root: Path) -> Description:
     sides: dict[str, str] = {}
     for path in walk(root).files:
         if side := LISTS.get(path.name):
-            for patient in path.read_text(encoding="utf-8-sig").split():
+            for patient in text(path, "a list of patients").split():
                 if sides.setdefault(patient, side) != side:
                     raise DataError(f"{path}: patient {patient} is in {sides[patient]} and in {side}")
     known = {source.patient for source in FORMAT.walk(root, ignore)}

@@ -24,7 +24,7 @@ from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
 from sslseg.scoring import patients, simpson, volumes
 from sslseg.stages.evaluation import sweep, tables
-from sslseg.stages.intake import heldout, likeness, segmenters
+from sslseg.stages.intake import heldout, inputs, likeness, segmenters
 from sslseg.stages.intake.heldout import Scored
 from sslseg.stages.intake.segmenters import Trained
 from sslseg.tracking import session
@@ -88,6 +88,8 @@ def run(p: Evaluate, run: session.Run) -> None:
             strange += bool(segmenters.strange(model, known, volume.image, volume.spacing, sliced=sliced))
         table += [place | row for row in found]
         per_slice += [place | row for row in volumes.slice_scores(volume.label, prediction, classes)]
+    if skipped:
+        inputs.tell_skipped(skipped)
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:

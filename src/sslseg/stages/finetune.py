@@ -72,6 +72,7 @@ def train(
     manifest = _subset(p, data)
     upstream.check_channels(source, data.store.channels)
     _describe(p, run, source, data, manifest)
+    leaks.copies(run, data, allow=p.allow_transductive)
     leaks.gate(run, source.resolved, data, allow=p.allow_transductive)
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)

@@ -18,7 +18,7 @@ from sslseg.data import source
 from sslseg.data.folders import scans, settings
 from sslseg.data.folders.scans import Scan
 from sslseg.data.slices.sources import sha256
-from sslseg.stages.intake import segmenters
+from sslseg.stages.intake import inputs, segmenters
 from sslseg.stages.intake.segmenters import Trained
 from sslseg.stages.outcome import overlays
 from sslseg.stages.outcome.overlays import Picture
@@ -136,6 +136,7 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
     run.text(pd.DataFrame(found.flagged, columns=columns).to_csv(index=False), "outside_training.csv")
     if found.skipped:
+        inputs.tell_skipped(found.skipped)
         run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), names.SKIPPED)
     if found.pictures:
         picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
 from sslseg.data import training_set
-from sslseg.data.slices import prepare
+from sslseg.data.slices import account, copies, prepare
 from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
 from sslseg.tracking import identity, session
+
+SHOWN = 3  # files that a line names
 
 
 def identify(p: Prepare) -> str:
@@ -31,6 +34,10 @@ def run(p: Prepare, run: session.Run) -> None:
     if data.store.skipped:
         rows = "".join(f"{s['file']}\t{s['reason']}\n" for s in data.store.skipped)
         run.text("file\treason\n" + rows, names.SKIPPED)
+    if same := copies.find(data.store, data.rows):
+        print(f"warning: {copies.sentence(same)}")
+        rows = "".join("\t".join(map(" | ".join, (c.patients, c.sides, c.images))) + "\n" for c in same)
+        run.text("patients\tsides\timages\n" + rows, names.SAME_SCANS)
     index = data.store.index
     run.log(
         {
@@ -39,6 +46,7 @@ def run(p: Prepare, run: session.Run) -> None:
             "data/slices": len(index),
             "data/labelled_slices": int(index["labelled"].sum()),
             "data/skipped": len(data.store.skipped),
+            "data/same_scans": len(same),
             **{f"data/{name}_slices": len(rows) for name, rows in data.rows.items()},
             **{f"data/{name}_labelled": len(rows) for name, rows in data.labelled.items()},
         }
@@ -56,16 +64,15 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
         f"{', '.join(store.classes[1:]) or 'no class'}"
     )
     module = plugins.load("datasets", p.dataset)
-    if hasattr(module, "pairing"):
-        known = module.pairing(prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache)).resolve())
-        if known.layout:
-            print(f"the folder has the layout of {known.layout}")
-            run.tag(names.TAG_LAYOUT, known.layout)
-        if known.aside:
-            rows = "".join(f"{file}\t{why}\n" for file, why in sorted(known.aside.items()))
-            run.text("file\treason\n" + rows, "aside.tsv")
-            why, many = Counter(known.aside.values()).most_common(1)[0]
-            print(f"{len(known.aside)} files are not read, see aside.tsv of the run: {why} ({many})")
+    root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache)).resolve()
+    known = module.pairing(root) if hasattr(module, "pairing") else None
+    if known and known.layout:
+        print(f"the folder has the layout of {known.layout}")
+        run.tag(names.TAG_LAYOUT, known.layout)
+    _account(root, store, known.aside if known else {}, run)
+    for note in module.notes(root) if hasattr(module, "notes") else ():
+        print(f"warning: {note}")
+    if known:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
         elif (
@@ -76,3 +83,26 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
         ):
             print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
     print(f"look at it: {store.path / prepare.SHEET}")
+
+
+def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> None:
+    """What became of every file of the folder, in a table and in one line."""
+    entries = account.account(root, store.fingerprint["files"], store.skipped, aside)
+    rows = "".join(f"{e.file}\t{e.state}\t{e.count}\t{e.reason}\n" for e in entries)
+    run.text("file\tstate\tfiles\treason\n" + rows, names.FILES)
+    counts = account.counts(entries)
+    run.log({f"data/files_{state}": many for state, many in counts.items()})
+    why = Counter()
+    for entry in entries:
+        why[entry.reason] += entry.count if entry.state == account.SKIPPED else 0
+    reason, many = max(why.items(), key=lambda item: item[1], default=("", 0))
+    words = f" ({reason}: {many})" if many else ""
+    print(
+        f"of the files in {root}, {counts[account.READ]} read, {counts[account.SKIPPED]} skipped{words}, "
+        f"{counts[account.UNKNOWN]} unknown: see {names.FILES} of the run"
+    )
+    if lost := [e for e in entries if e.state == account.UNKNOWN and e.image]:
+        shown = ", ".join(f"{e.file} ({e.reason})" for e in lost[:SHOWN])
+        print(
+            f"warning: {len(lost)} files may be images and are not read: {shown}{', …' if len(lost) > SHOWN else ''}"
+        )

@@ -59,6 +59,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     upstream.check_channels(source, data.store.channels)
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     _describe(p, run, source, data, rows)
+    leaks.copies(run, data, across=True)
     method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
     _check_arrival(source, method)
     inputs.examine(p, data, rows, run, labelled=False)

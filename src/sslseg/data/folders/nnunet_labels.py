@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.config.names import DataError
+from sslseg.data.files import text
 from sslseg.data.readers import pictures
 from sslseg.data.source import IGNORE, Fault, class_name
 
@@ -45,7 +46,7 @@ def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | 
 
 def read_list(path: Path) -> list[Any]:
     """A JSON list. Raises TypeError or ValueError when the file is not one."""
-    told = json.loads(path.read_text(encoding="utf-8-sig"))
+    told = json.loads(text(path, "a list of folds"))
     if not isinstance(told, list):
         raise TypeError(f"a {type(told).__name__}")
     return told

@@ -32,6 +32,7 @@ import numpy as np
 import re2
 
 from sslseg.config.names import DataError, quoted
+from sslseg.data.files import text
 from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
 from sslseg.data.readers.pictures import COLOUR
@@ -212,8 +213,8 @@ def _inside(root: Path, name: str) -> bool:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DataError when the file is not one."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        told = json.loads(text(path, "a JSON file"))
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: wanted a JSON file ({error})") from None
     if not isinstance(told, dict):
         raise DataError(f"{path}: wanted a JSON object {{…}}, got a {type(told).__name__}")

@@ -7,18 +7,19 @@ second patient: cells are stripped, and names are compared as `fold` has them.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError, quoted
-from sslseg.data.files import check, same
+from sslseg.data.files import same, text
 
 SEPARATORS = ",;\t"
 
 
-def fold(text: str) -> str:
+def fold(name: str) -> str:
     """A name as names are compared."""
-    return same(text.strip()).casefold()
+    return same(name.strip()).casefold()
 
 
 def read(
@@ -58,14 +59,13 @@ def read(
 
 
 def _lines(path: Path) -> list[list[str]]:
-    check(path)
+    lines = io.StringIO(text(path, "a CSV table"), newline="")
+    first = lines.readline()
+    lines.seek(0)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            found = list(csv.reader(file, delimiter=max(SEPARATORS, key=first.count)))
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: wanted a CSV table in UTF-8 ({error})") from None
+        found = list(csv.reader(lines, delimiter=max(SEPARATORS, key=first.count)))
+    except csv.Error as error:
+        raise DataError(f"{path}: wanted a CSV table ({error})") from None
     if not found:
         raise DataError(f"{path}: wanted a CSV table, got an empty file")
     return found

@@ -5,6 +5,8 @@ Kept per process, so that a warm worker opens a store once however many stages i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from sslseg.config import caches, names, params
@@ -12,6 +14,8 @@ from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_law
 from sslseg.data.views import probe
 from sslseg.tracking import damage, session
+
+SHOWN = 3  # files left out that are named
 
 
 def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
@@ -29,6 +33,8 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
         }
     )
     run.log({"cost/check_seconds": inputs.store.seconds})
+    if inputs.store.skipped and (run.stage == names.PREPARE or not run.parent):
+        tell_skipped(inputs.store.skipped)
     for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
         damage.mark(one, why, run.uri)
         print(f"warning: run {one}: {why}. It is marked, and used for nothing any more")
@@ -38,6 +44,13 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
     if prepared:
         run.tag(names.TAG_PREPARE_RUN, prepared)
     run.input_dataset(p.dataset, digest[:32], str(inputs.store.path), run.stage)
+
+
+def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
+    """Say what on_bad_file=skip has left out: the first few files, each with its reason."""
+    shown = "".join(f"\n  {one['reason']}" for one in skipped[:SHOWN])
+    more = f"\n  and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
+    print(f"warning: {len(skipped)} files were left out, on_bad_file=skip:{shown}{more}")
 
 
 def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool) -> None:

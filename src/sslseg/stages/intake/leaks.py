@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from sslseg.config import names
+from sslseg.config import names, plugins
 from sslseg.config.files import known_sha256
 from sslseg.data import exposure
 from sslseg.data.exposure import Overlap, Seen
+from sslseg.data.slices import copies as same
 from sslseg.data.training_set import Inputs
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.tracking.runs import Run
 
 HELD_OUT = ("val", "test")
 GO_ON = "allow_transductive=true goes on all the same and marks the run"
+ONE_PATIENT = "Name them as one patient (csv or patient_regex in sslseg.json), or remove what is there twice"
 SHOWN = 5  # patients that a message names
 
 
@@ -64,6 +66,33 @@ def gate(
     if found:
         run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
     print(f"warning: transductive: {fault}")
+
+
+def copies(run: Run, data: Inputs, *, allow: bool = False, across: bool = False) -> None:
+    """Stop where one scan is there under the names of several patients; with `allow`, mark the run and go on.
+
+    Those that a published dataset is known to have (`TWICE` of its module) are only said, as long as they lie on
+    one side of the division.
+
+    Args:
+        across: stop only where they lie on several sides of the division, and else say it.
+
+    Raises:
+        LeakError: there are such scans.
+    """
+    found = same.find(data.store, data.rows)
+    if not found:
+        return
+    known = getattr(plugins.load("datasets", data.store.dataset), "TWICE", ())
+    apart = [one for one in found if len(one.sides) > 1]
+    grave = apart or ([] if across else [one for one in found if one.patients not in known])
+    fault = same.sentence(grave or found)
+    if grave and not allow:
+        raise names.LeakError(f"{data.store.dataset}: {fault}. {ONE_PATIENT}{'' if across else f'; {GO_ON}'}")
+    if apart:
+        mark(run, fault)
+    if not getattr(run, "parent", ""):
+        print(f"warning: {fault}")
 
 
 def check(resolved: Resolved | None, data: Inputs) -> None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from sslseg.config.names import DataError
+from sslseg.data.files import text
 from sslseg.data.source import BACKGROUND
 
 # VOC 2007 to 2012, in the order of their numbers
@@ -36,7 +37,7 @@ def classes(root: Path, above: str) -> dict[str, list[int | str]]:
         if (path := folder / LABELMAP).is_file():
             return _labelmap(path)
         if (path := folder / NAMES).is_file():
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+            lines = [line.strip() for line in text(path, "a text file of names").splitlines()]
             names = [line for line in lines if line and line != "__ignore__"]
             return _numbered([BACKGROUND, *names[1:]])
     return _numbered([BACKGROUND, *OWN]) if HOME.search((root / above).as_posix()) else {}
@@ -47,7 +48,7 @@ def _numbered(names: list[str]) -> dict[str, list[int | str]]:
 
 
 def _labelmap(path: Path) -> dict[str, list[int | str]]:
-    lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip() for line in text(path, "a text file of names").splitlines()]
     found: dict[str, list[int | str]] = {BACKGROUND: [0]}
     for line in lines:
         if not line or line.startswith("#"):
