@@ -10,7 +10,7 @@ import pytest
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import detect
-from tests.fixtures import foreign_trees, trees
+from tests.fixtures import foreign_trees, layout_trees, trees
 
 TREES = {
     "acdc": trees.acdc,
@@ -19,6 +19,9 @@ TREES = {
     "mnms": foreign_trees.mnms,
     "images": foreign_trees.images,
     "nrrd": foreign_trees.nrrd,
+    "mnms2": layout_trees.TREES["M&Ms-2"].write,
+    "camus": layout_trees.TREES["CAMUS"].write,
+    "cmrxmotion": layout_trees.TREES["CMRxMotion"].write,
 }
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import roles, settings
-from sslseg.data.folders.pairing import layouts
+from sslseg.data.folders.pairing import layouts, voc
 from sslseg.data.slices import prepare
 from sslseg.data.splits import divide
 from sslseg.datasets import images
@@ -140,3 +141,37 @@ def test_one_pair_that_looks_like_a_layout_does_not_make_one_of_a_folder(tmp_pat
     assert len(found) == 11
     assert all(s.label for s in found)
     assert images.describe(tmp_path).classes == ("background", "foreground")
+
+
+@pytest.mark.parametrize("form", ["palette", "colours"])
+def test_masks_of_vocs_form_in_its_colours(form: str, tmp_path: Path):
+    """Numbers with VOC's palette, as the data set itself has them, and the same in plain colours, as CVAT writes."""
+    root = TREES["VOC"].write(tmp_path)
+    palette = [int(voc.colour(k)[i : i + 2], 16) for k in range(256) for i in (1, 3, 5)]
+    for path in root.rglob("SegmentationClass/*.png"):
+        mask = Image.fromarray(boxes((40, 36), (0, 255, 1, 15)))
+        mask.putpalette(palette)
+        (mask if form == "palette" else mask.convert("RGB")).save(path)
+    for source in images.find(root)[:3]:
+        np.testing.assert_array_equal(images.read(source).label[0], boxes((40, 36), (0, 255, 1, 15)))
+
+
+def test_classes_of_cvat_are_named_by_its_labelmap(tmp_path: Path):
+    root = TREES["VOC"].write(tmp_path)
+    home = root / "VOCdevkit" / "VOC2012"
+    lines = [
+        "# label:color_rgb:parts:actions",
+        "background:0,0,0::",
+        "gland:250,50,83::",
+        "vessel:61,61,245::",
+    ]
+    (home / "labelmap.txt").write_text("\n".join(lines))
+    colours = np.array([(0, 0, 0), (250, 50, 83), (61, 61, 245)], np.uint8)
+    wanted = boxes((40, 36), (0, 1, 2))
+    for path in root.rglob("SegmentationClass/*.png"):
+        Image.fromarray(colours[wanted]).save(path)
+    assert images.describe(root).classes == ("background", "gland", "vessel")
+    np.testing.assert_array_equal(images.read(images.find(root)[0]).label[0], wanted)
+    (home / "labelmap.txt").write_text("gland")
+    with pytest.raises(DataError, match="labelmap.txt: wanted lines like 'lesion:128,0,0::', got 'gland'"):
+        images.describe(root)

@@ -148,7 +148,7 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
     found = set(np.unique(array).tolist())
     theirs = found <= set(own) and not found <= set(
         numbers
-    )  # all are the data's own, and more than class numbers
+    )  # more than class numbers, and all the data's own
     return np.moveaxis(mask_values.numbered(path, array, own if theirs else own | numbers), axis, 0)
 
 
