@@ -26,6 +26,7 @@ def encoders(uri: str | None = None) -> pd.DataFrame:
     import pandas as pd
 
     from sslseg.config import names
+    from sslseg.tracking import store
     from sslseg.tracking.registry import resolve
 
     plain = ["name", "version", "aliases", "run_id", "model_id"]
@@ -37,7 +38,7 @@ def encoders(uri: str | None = None) -> pd.DataFrame:
             key: row.get(getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}"), "")
             for key in tags
         }
-        for row in resolve.versions(uri=uri)
+        for row in resolve.versions(uri=store.existing(uri))
     ]
     return pd.DataFrame(rows, columns=["reference", *plain, *tags])
 
@@ -59,9 +60,10 @@ def load_encoder(
         EncoderError: unknown, ambiguous, damaged, or changed since it was logged.
     """
     from sslseg.models import encoder
+    from sslseg.tracking import store
     from sslseg.tracking.registry import resolve
 
-    found = resolve.resolve(reference, role=role, epoch=epoch, uri=uri)
+    found = resolve.resolve(reference, role=role, epoch=epoch, uri=store.existing(uri))
     return encoder.load(found.path).eval()
 
 

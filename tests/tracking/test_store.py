@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+import sslseg
 from sslseg.config import names
+from sslseg.config.names import SslsegError
 from sslseg.tracking import client, store
 from sslseg.tracking.client import retry
 
@@ -103,3 +106,44 @@ def test_retry_gives_up():
 
 def _raise(error: Exception) -> None:
     raise error
+
+
+def test_options_of_a_sqlite_address_are_kept_and_no_part_of_the_file(tmp_path: Path):
+    uri = f"sqlite:///{tmp_path}/m.db?timeout=60"
+    assert store.tracking_uri(uri) == uri
+    assert store.sqlite_path(uri) == tmp_path / "m.db"
+
+
+@pytest.mark.parametrize("uri", ["mlruns", "file:///tmp/mlruns", "./runs"])
+def test_a_store_of_files_is_refused_before_anything_is_done(uri: str):
+    for ask in (store.ensure_store, store.existing, store.client):
+        with pytest.raises(SslsegError, match="a folder of files is no store for this"):
+            ask(uri)
+
+
+def test_a_server_that_is_down_is_said_at_once():
+    with pytest.raises(SslsegError, match="the tracking server does not answer"):
+        store.client("http://127.0.0.1:9")
+
+
+def test_a_store_of_another_mlflow_and_a_file_that_is_none_are_said(store_template: Path, tmp_path: Path):
+    path = tmp_path / "newer.db"
+    shutil.copy(store_template, path)
+    connection = sqlite3.connect(path)
+    connection.execute("update alembic_version set version_num = 'ffff'")
+    connection.commit()
+    connection.close()
+    with pytest.raises(SslsegError, match="its tables are of schema ffff, this MLflow"):
+        store.client(f"sqlite:///{path}")
+    (tmp_path / "text.db").write_text("no database " * 100)
+    with pytest.raises(SslsegError, match="wanted a tracking store, this is none"):
+        store.client(f"sqlite:///{tmp_path}/text.db")
+
+
+def test_reading_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    for read in (sslseg.encoders, lambda: sslseg.load_encoder("a" * 32), sslseg.read_runs):
+        with pytest.raises(SslsegError, match="is read from the folder you stand in"):
+            read()
+    assert not list(tmp_path.iterdir())

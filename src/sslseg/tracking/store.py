@@ -6,14 +6,17 @@ put the artifacts under the working folder of that process. Both are settled her
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
+import socket
 import sqlite3
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote, urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -25,19 +28,22 @@ from sslseg.tracking.client import Client
 
 SQLITE = "sqlite:///"
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
+ANSWER = 5.0  # seconds that a server may take to accept a connection
 _ready: set[str] = set()  # stores that this process has seen complete
 
 
 def tracking_uri(uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else mlflow.db in the working folder; SQLite paths made absolute."""
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
-    path = sqlite_path(uri)
-    return f"{SQLITE}{path}" if path else uri
+    path, (_, mark, options) = sqlite_path(uri), uri.partition("?")
+    return f"{SQLITE}{path}{mark}{options}" if path else uri
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The database file of a SQLite URI, absolute; None for every other store."""
-    return Path(uri.removeprefix(SQLITE)).expanduser().resolve() if uri.startswith(SQLITE) else None
+    """The database file of a SQLite URI, absolute and without options (`?timeout=60`); None for every other store."""
+    if not uri.startswith(SQLITE):
+        return None
+    return Path(uri.removeprefix(SQLITE).partition("?")[0]).expanduser().resolve()
 
 
 def local_path(uri: str) -> Path | None:
@@ -57,13 +63,26 @@ def denied(error: MlflowException) -> str:
 
 
 def lock(uri: str, purpose: str) -> FileLock:
-    """A lock between processes of one machine: beside a SQLite file, else in the temporary folder."""
+    """A lock between the processes of one user on one machine: beside a SQLite file, else in a temporary folder.
+
+    Beside a file that a group shares, the lock is the group's too, as far as umask lets it be.
+    """
     path = sqlite_path(uri)
     if path is None:
         name = hashlib.sha256(uri.encode()).hexdigest()[:16]
-        return FileLock(Path(tempfile.gettempdir()) / f"sslseg-{name}.{purpose}.lock")
+        place = Path(tempfile.gettempdir()) / f"sslseg-{getattr(os, 'getuid', int)()}"
+        place.mkdir(mode=0o700, exist_ok=True)
+        return FileLock(place / f"{name}.{purpose}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.{purpose}.lock")
+    return FileLock(f"{path}.{purpose}.lock", mode=0o666 & ~_umask())
+
+
+@functools.cache
+def _umask() -> int:
+    """The bits that this process leaves out of new files; reading them sets them for a moment."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def existing(uri: str | None = None) -> str:
@@ -72,11 +91,16 @@ def existing(uri: str | None = None) -> str:
     Raises:
         SslsegError: there is no such SQLite file. Whether a server answers shows when it is asked.
     """
+    asked = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
     uri = tracking_uri(uri)
+    _check_kind(uri)
     path = sqlite_path(uri)
     if path is not None and not (path.is_file() and path.stat().st_size):
+        relative = (
+            "" if asked.startswith(f"{SQLITE}/") else f" ({asked} is read from the folder you stand in)"
+        )
         raise SslsegError(
-            f"there is no tracking store {path}. The first stage makes it, say `mlflow run . -e prepare "
+            f"there is no tracking store {path}{relative}. The first stage makes it, say `mlflow run . -e prepare "
             "--env-manager local`; MLFLOW_TRACKING_URI names one that lies elsewhere"
         )
     return uri
@@ -90,7 +114,10 @@ def ensure_store(uri: str | None = None) -> str:
     """
     uri = tracking_uri(uri)
     path = sqlite_path(uri)
-    if path is None or uri in _ready:
+    if uri in _ready:
+        return uri
+    _check_kind(uri)
+    if path is None:
         return uri
     with lock(uri, "create"):
         if not _complete(path):
@@ -98,6 +125,65 @@ def ensure_store(uri: str | None = None) -> str:
         _set_wal(path)
     _ready.add(uri)
     return uri
+
+
+def _check_kind(uri: str) -> None:
+    """Refuse a store that cannot be used, before anything is done for it.
+
+    Raises:
+        SslsegError: a store of files, or a database of another MLflow.
+    """
+    path = sqlite_path(uri)
+    if path is not None:
+        _check_schema(path)
+    elif urlparse(uri).scheme in ("", "file"):
+        raise SslsegError(
+            f"{uri}: a folder of files is no store for this: its registry and searches are not MLflow's own any more. "
+            f"Set MLFLOW_TRACKING_URI={SQLITE}mlflow.db, or to the address of a server"
+        )
+
+
+def _check_answers(uri: str) -> None:
+    """MLflow's client would ask a dead server for minutes, in silence.
+
+    Raises:
+        SslsegError: a server that takes no connection.
+    """
+    address = urlparse(uri)
+    if uri in _ready or address.scheme not in ("http", "https") or not address.hostname:
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname, port), ANSWER).close()
+    except OSError as error:
+        raise SslsegError(f"{shown(uri)}: the tracking server does not answer ({error})") from None
+    _ready.add(uri)
+
+
+def _check_schema(path: Path) -> None:
+    if not path.is_file() or not path.stat().st_size:
+        return
+    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=20, uri=True)
+    try:
+        row = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.OperationalError:  # no such table: being made, or busy
+        return
+    except sqlite3.DatabaseError as error:
+        raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
+    finally:
+        connection.close()
+    if row and row[0] != _newest_schema():
+        raise SslsegError(
+            f"{path}: its tables are of schema {row[0]}, this MLflow ({version('mlflow')}) works with {_newest_schema()}. If the "
+            f"store is older: copy it, then `mlflow db upgrade {SQLITE}{path}`; if it is newer: install the MLflow that made it"
+        )
+
+
+@functools.cache
+def _newest_schema() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return _get_latest_schema_revision()
 
 
 def _complete(path: Path) -> bool:
@@ -135,7 +221,9 @@ def _set_wal(path: Path) -> None:
 
 def client(uri: str | None = None) -> MlflowClient:
     """A `Client` of an existing or freshly made store. No global state, so one process holds many runs."""
-    return cast(MlflowClient, Client(MlflowClient(ensure_store(uri))))
+    uri = ensure_store(uri)
+    _check_answers(uri)
+    return cast(MlflowClient, Client(MlflowClient(uri)))
 
 
 def experiments(uri: str | None = None, view: int = ViewType.ACTIVE_ONLY) -> list[str]:
