@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context
+from analysis.comparison import scope
 from analysis.comparison.decisions import interval
 from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
@@ -69,7 +71,7 @@ def versus(
     both = [s for name, group in (a, b) for s in blend(scores, name, [c.labels[r] for r in group])]
     return compare.verdict(
         both, a[0], b[0], margin=metric.margin, higher_is_better=metric.higher_is_better,
-        budget=c.full if budgets is None else None,
+        budget=c.full if budgets is None else None, units=lambda *_: c.units(rows),
     )  # fmt: skip
 
 
@@ -85,6 +87,7 @@ def against_each(
             higher_is_better=metric.higher_is_better,
             budget=c.full if budgets is None else None,
             pairs=[(c.labels[row], c.labels[o]) for o in others],
+            units=partial(scope.units, c.study),
         )
     )  # fmt: skip
     refused = [v for v in found if isinstance(v, Refusal)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Curves
 from analysis.comparison.measures import Measures
@@ -33,6 +34,10 @@ class Context:
         wanted = {self.full} if budgets is None else set(budgets)
         found = self.measures.of(key, [self.labels[row] for row in rows])
         return [s for s in found if s.budget in wanted]
+
+    def units(self, rows: Sequence[str]) -> dict[int, int]:
+        """seed -> the unit that it counts in: seeds that start from one of several pretrainings are one."""
+        return scope.units(self.study, *(self.labels[row] for row in rows))
 
     def runs(self, rows: Sequence[str], budgets: Iterable[int] | None = None) -> tuple[str, ...]:
         """IDs of the runs behind `scores`."""

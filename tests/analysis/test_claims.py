@@ -113,10 +113,14 @@ def no() -> list[Planted]:
     return [replace(r, tags={**r.tags, **lie}) if r.name.startswith(f"{S}/") else r for r in runs]
 
 
-def noise() -> list[Planted]:
-    """Nothing can be told, and a run that encoders come from is gone."""
+def noise(fast: float = 27.0) -> list[Planted]:
+    """Nothing can be told, and a run that encoders come from is gone.
+
+    Args:
+        fast: steps of one e-fold of B; at 100 all are as fast.
+    """
     runs = World(
-        speed=dict.fromkeys(FIVE, 100.0) | {B: 27.0},
+        speed=dict.fromkeys(FIVE, 100.0) | {B: fast},
         final=dict.fromkeys(FIVE, 0.8) | {S: 0.75},
         spread=dict.fromkeys(FIVE, 0.08),
         loss={row: (lambda n: 0.5 * min(n, 110.0) ** -0.3) for row in FIVE},
@@ -130,10 +134,10 @@ def noise() -> list[Planted]:
 
 @pytest.fixture(scope="module")
 def verdicts() -> dict[str, set[str]]:
-    """Claim -> the calls that four stores give it."""
+    """Claim -> the calls that five stores give it."""
     with pytest.MonkeyPatch.context() as patch:
         paper(patch)
-        stores = [yes(), no(), noise(), make(("scratch",), (3, 30), 3)]
+        stores = [yes(), no(), noise(), noise(100.0), make(("scratch",), (3, 30), 3)]
         found = [judged(store) for store in stores]
     return {claim.id: {one[claim.id].call for one in found} for claim in CLAIMS}
 
@@ -175,3 +179,36 @@ def test_each_claim_names_its_runs_and_says_what_would_reproduce_it(true_store) 
         assert list(j.run_ids) == sorted(j.run_ids)
         assert j.criterion
         assert j.outcome
+
+
+def test_speed_is_not_mistaken_for_level() -> None:
+    """Hierarchical pipelines end lower and get there sooner: their area is smaller, and C1 holds all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        paper(patch)
+        runs = World(
+            speed=dict.fromkeys(FIVE, 200.0) | {M: 60.0, B: 50.0},
+            final=dict.fromkeys(FIVE, 0.8) | {M: 0.5, B: 0.5},
+            loss=dict.fromkeys(FIVE, bent),
+        ).runs()
+        found = judged(runs)
+    assert found["C4"].call == CONTRADICTED
+    assert found["C1"].call == REPRODUCED
+    # e-folds of 200 against 55: 3.65 times, of curves that in 1,050 steps are not quite at their end
+    assert found["C1"].effect.value == pytest.approx(200 / (60 * 50) ** 0.5, rel=0.06)
+
+
+def test_pretrainings_are_counted_where_there_are_several() -> None:
+    """Eight seeds from three encoders of each pipeline are three units."""
+    with pytest.MonkeyPatch.context() as patch:
+        paper(patch)
+        sha = names.TAG_UPSTREAM_SHA
+        runs = [
+            replace(r, tags={**r.tags, sha: f"{r.tags[sha]}-{int(r.cfg['seed']) % 3}"})
+            if "/n=" in r.name
+            else r
+            for r in yes()
+        ]
+        found = judged(runs)
+    assert "n = 3" in found["C2"].outcome
+    assert "n = 3" in found["C4"].outcome
+    assert "n = 3" in found["C1"].outcome
