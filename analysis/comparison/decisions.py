@@ -10,7 +10,7 @@ import numpy as np
 
 from analysis.comparison import headline
 from analysis.comparison.cells import Study
-from analysis.comparison.families import Table, references, tuned_verdicts, verdicts, verdicts_on
+from analysis.comparison.families import Table, references, scopes, tuned_verdicts, verdicts, verdicts_on
 from analysis.comparison.measures import PRIMARY, Measures
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import Advice, advise
@@ -139,7 +139,7 @@ def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choi
     best, *others = sorted(at, key=lambda name: (at[name], name))
     if not others:
         return Choice(budget, best, at[best], "", None, False)
-    leads = verdicts_on(study, measures, PRIMARY, budget, [(best, other) for other in others])
+    leads = verdicts_on(measures, PRIMARY, budget, [(best, other) for other in others], *scopes(study))
     certain = all(isinstance(v, Verdict) and v.call == "better" for v in leads)
     return Choice(budget, best, at[best], others[0], leads[0], certain)
 

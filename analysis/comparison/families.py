@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from itertools import combinations
 from math import log
 from statistics import fmean
@@ -13,7 +13,7 @@ from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metric, steps_pair
 from analysis.statistics.records import Refusal
-from analysis.statistics.verdicts.compare import compare
+from analysis.statistics.verdicts.compare import Units, compare
 from analysis.statistics.verdicts.judge import Verdict, judge
 
 REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that the others are put against
@@ -65,12 +65,13 @@ def verdicts(
     at the other budgets."""
     if not (pairs := family(study, every_pair)):
         return ()
+    units, about = scopes(study)
     nearest = min(study.budgets, key=lambda n: abs(log(n / budget)))
     others = [n for n in study.budgets if n != nearest]
     return tuple(
         _timed(
             measures,
-            Table(m, n, verdicts_on(study, measures, m, n, pairs), (m, n) == (PRIMARY, nearest)),
+            Table(m, n, verdicts_on(measures, m, n, pairs, units, about), (m, n) == (PRIMARY, nearest)),
             at_a_time,
         )
         for n in (nearest, *([None] if others else []), *others)
@@ -78,11 +79,20 @@ def verdicts(
     )
 
 
+def scopes(study: Study) -> tuple[Units, Callable[[str, str], str]]:
+    """Which seeds count as one, and of what a verdict is, for two pipelines; each pair is looked up once."""
+    return cache(partial(scope.units, study)), cache(partial(scope.about, study))
+
+
 def verdicts_on(
-    study: Study, measures: Measures, metric: Metric, budget: int | None, pairs: Sequence[tuple[str, str]]
+    measures: Measures,
+    metric: Metric,
+    budget: int | None,
+    pairs: Sequence[tuple[str, str]],
+    units: Units,
+    about: Callable[[str, str], str],
 ) -> tuple[Verdict | Refusal, ...]:
     """One family; seeds that start from one of several pretrainings count as one."""
-    units = partial(scope.units, study)
     if metric.key == STEPS:
         found = [steps_pair(measures, a, b, budget, units(a, b)) for a, b in pairs]
         told = judge(found, margin=metric.margin, budget=budget)
@@ -91,9 +101,7 @@ def verdicts_on(
             measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
             budget=budget, pairs=pairs, worst=metric.worst, units=units,
         )  # fmt: skip
-    return tuple(
-        replace(v, about=scope.about(study, v.a, v.b)) if isinstance(v, Verdict) else v for v in told
-    )
+    return tuple(replace(v, about=about(v.a, v.b)) if isinstance(v, Verdict) else v for v in told)
 
 
 def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:

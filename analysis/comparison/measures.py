@@ -15,7 +15,7 @@ from analysis.statistics.curves import Curve, Steps
 from analysis.statistics.records import Refusal, Score
 from analysis.statistics.verdicts import arrival
 from analysis.statistics.verdicts.collapse import far_below
-from analysis.statistics.verdicts.compare import by_seed, common_budgets, in_units
+from analysis.statistics.verdicts.compare import by_seed, common_budgets, in_units, mean_ends
 from analysis.statistics.verdicts.judge import Pair
 from sslseg.config import names
 
@@ -101,7 +101,7 @@ def steps_pair(
         if against := right.get((t.budget, t.seed, t.subset)):
             found = arrival.speed_up(t.curve, against.curve, t.final, against.final)
             cells.setdefault((t.budget, t.seed), []).append(found)
-    paired = in_units({key: tuple(np.mean(rows, axis=0)) for key, rows in cells.items()}, units)
+    paired = in_units({key: mean_ends(rows) for key, rows in cells.items()}, units)
     seeds = by_seed(paired, common_budgets(paired, budget))
     bounds = arrival.telling(list(seeds.values()))
     if isinstance(bounds, Refusal):

@@ -154,4 +154,4 @@ def test_further_seeds_are_told_in_minutes() -> None:
     assert primary.rows[0].more.least == 5
     found = decisions.decide(study, scores, decisions.curves(study, scores))
     page = report.render(report.Page(study, found, (), (), {}, ("verdict",), "python", ""))
-    assert f"{primary.rows[0].more.text}: the next look in about 10 more minutes" in page
+    assert f"{primary.rows[0].more.text} (the fewest take about 10 minutes)" in page

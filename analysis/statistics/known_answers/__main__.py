@@ -1,4 +1,4 @@
-"""Print every table of docs/statistics.md: ``python -m analysis.statistics.known_answers``.
+"""Print every table of docs/explanation/statistics.md: ``python -m analysis.statistics.known_answers``.
 
 Rates are over ``--stores`` stores a cell, twenty times as many where stores are read as one array.
 """

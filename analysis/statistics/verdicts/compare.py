@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
+from statistics import fmean
 
 import numpy as np
 
@@ -26,12 +27,17 @@ Units = Callable[
 
 def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
     """Cells of units, each the mean over its seeds."""
-    if units is None:
+    if units is None or all(seed == unit for seed, unit in units.items()):
         return cells
     found: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for (budget, seed), ends in cells.items():
         found.setdefault((budget, units[seed]), []).append(ends)
-    return {key: tuple(np.mean(ends, axis=0)) for key, ends in found.items()}
+    return {key: mean_ends(ends) for key, ends in found.items()}
+
+
+def mean_ends(ends: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Bounds of the mean of what lies between bounds."""
+    return fmean(low for low, _ in ends), fmean(high for _, high in ends)
 
 
 def common_budgets(cells: Cells, budget: int | None) -> list[int]:
@@ -43,7 +49,7 @@ def common_budgets(cells: Cells, budget: int | None) -> list[int]:
 def by_seed(cells: Cells, budgets: Sequence[int]) -> dict[int, tuple[float, float]]:
     """Mean bounds of each seed that has all budgets, seeds ascending: further seeds at one budget would move the mean."""
     seeds = sorted({s for _, s in cells if all((n, s) in cells for n in budgets)})
-    return {s: tuple(np.mean([cells[n, s] for n in budgets], axis=0)) for s in seeds}
+    return {s: mean_ends([cells[n, s] for n in budgets]) for s in seeds}
 
 
 def compare(
@@ -144,4 +150,4 @@ def _differences(mine: Sequence[Score], other: Sequence[Score], higher_is_better
             found.setdefault((s.budget, s.seed), []).append(
                 sign * (s.value - right[s.budget, s.seed, s.subset])
             )
-    return {key: (float(np.mean(values)),) * 2 for key, values in found.items()}
+    return {key: (fmean(values),) * 2 for key, values in found.items()}

@@ -77,7 +77,7 @@ def test_the_interval_is_the_shorter_of_students_and_welchs() -> None:
 
 @pytest.mark.parametrize(("seeds", "budgets"), [(3, 1), (5, 6), (10, 4)])
 def test_the_arrays_that_are_measured_are_the_verdicts_that_are_given(seeds: int, budgets: int) -> None:
-    """Rates of docs/statistics.md come from `read`; it calls what `compare` calls."""
+    """Rates of docs/explanation/statistics.md come from `read`; it calls what `compare` calls."""
     rng, counted = generator(0, f"tie {seeds}"), set()
     first, second = family(4)
     pairs = [(NAMES[a], NAMES[b]) for a, b in zip(first, second, strict=True)]
@@ -98,7 +98,7 @@ def test_the_arrays_that_are_measured_are_the_verdicts_that_are_given(seeds: int
 
 
 def test_the_rates_that_docs_promise_hold_on_few_stores() -> None:
-    """Small copies of docs/statistics.md: 300 families of seven pipelines; 6 % and four s.d. of 300."""
+    """Small copies of docs/explanation/statistics.md: 300 families of seven pipelines; 6 % and four s.d. of 300."""
     for name, law in LAWS.items():
         rng = generator(1, name)
         for seeds in (3, 5, 10):
@@ -201,6 +201,17 @@ def test_extra_seeds_at_one_budget_do_not_move_overall() -> None:
     more = [Score(p, 1, s, str(s), 9.0 if p == "a" else 0.0) for p in "ab" for s in range(5, 12)]
     assert call([*whole, *more]).effect == call(whole).effect
     assert call([*whole, *more], budget=1).effect != call(whole, budget=1).effect
+
+
+def test_seeds_of_one_pretraining_count_as_one() -> None:
+    scores = drawn(0.0, seeds=9, budgets=2)
+    found = call(scores, units=lambda a, b: {s: s % 3 for s in range(9)})
+    differences = np.array([[s.value for s in ordered(scores) if s.pipeline == n] for n in "ab"])
+    d = np.subtract(*differences).reshape(2, 9).mean(axis=0)  # scores are in the order of budgets, then seeds
+    units = [d[k::3].mean() for k in range(3)]
+    theirs = stats.ttest_1samp(units, 0).confidence_interval(1 - 0.05 * looks.SHARES[3])
+    assert found.seeds == 3
+    assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high))
 
 
 def test_other_pipelines_shorten_the_interval_of_few_seeds_and_never_move_it() -> None:
