@@ -31,7 +31,8 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
 
     With ``rest`` it is the shorter of two: Student's, and that of the sum of both variances with the degrees of freedom
     of Welch 1947 (*Biometrika* 34, 28) and Satterthwaite. The sum is too large rather than too small wherever variances
-    differ, so it can be trusted; with three seeds its t quantile is a fifth of Student's. docs/explanation/statistics.md measures it.
+    differ, so it can be trusted; with three seeds its t quantile is a fifth of Student's.
+    Measured in docs/explanation/statistics.md.
 
     Where bounds differ (steps between two evaluations) or are infinite (a run that never got there), the values are
     taken as normal with unknown mean and s.d., and the interval is the profile likelihood's with the cut-off
