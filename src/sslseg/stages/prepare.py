@@ -75,12 +75,7 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
     if known:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
-        elif (
-            annotated
-            and 1 < patients == len(volumes)
-            and not known.settings.csv
-            and not known.settings.patient_regex
-        ):
+        elif annotated and 1 < patients == len(volumes) and not known.names_patients:
             print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
     print(f"look at it: {store.path / prepare.SHEET}")
 

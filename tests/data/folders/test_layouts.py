@@ -111,6 +111,19 @@ def test_frames_of_a_video_are_one_patient(tmp_path: Path):
     assert (len(starts), starts[0]) == (29, 1)
 
 
+def test_who_is_in_an_image_is_known_or_not(tmp_path: Path):
+    known = {}
+    for name in ("KiTS", "CVC-ClinicDB", "BIDS", "ISIC 2018", "GroundTruth"):
+        known[name] = images.pairing(BOTH[name].write(tmp_path / name)).names_patients
+    assert known == {
+        "KiTS": True,
+        "CVC-ClinicDB": True,
+        "BIDS": True,
+        "ISIC 2018": False,
+        "GroundTruth": False,
+    }
+
+
 def test_the_division_of_the_data_is_followed(tmp_path: Path):
     root = TREES["ISIC 2017"].write(tmp_path / "isic")
     about = images.describe(root)

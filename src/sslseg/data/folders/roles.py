@@ -43,6 +43,13 @@ class Pairing:
     cases: dict[Path, Case]
     aside: dict[str, str]
 
+    @property
+    def names_patients(self) -> bool:
+        """Whether sslseg.json, a pattern or BIDS says which images are of one patient."""
+        told = self.settings.csv or self.settings.patient_regex or self.layout == "CVC-ClinicDB"
+        cases = self.cases.values()
+        return bool(told) or all("patient" in c.held or words.subject(c.images[0]) for c in cases)
+
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """Of the settings; else the names of masks that hold one each; else background and foreground."""
