@@ -90,7 +90,7 @@ def test_a_missing_slice_is_noticed(tmp_path):
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({"PatientID": ""}, r"b.dcm: wanted PatientID and SeriesInstanceUID"),
+        ({"SeriesInstanceUID": ""}, r"b.dcm: wanted a SeriesInstanceUID"),
         ({"NumberOfFrames": 3}, r"b.dcm: wanted one grey slice a file, got 3 frames"),
         ({"SamplesPerPixel": 3}, r"b.dcm: wanted one grey slice a file"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}, r"b.dcm: wanted the orientation of a.dcm"),

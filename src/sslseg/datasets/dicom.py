@@ -10,23 +10,30 @@ RTSTRUCT contours and masks in other objects are not read.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, walk
-from sslseg.data.folders import settings
-from sslseg.data.readers import dicom_masks, dicom_series
-from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
+from sslseg.data.folders import patients, settings, tables
+from sslseg.data.readers import dicom_file, dicom_masks, dicom_series
+from sslseg.data.readers.dicom_series import Frame
+from sslseg.data.source import Description, Fault, Source, Volume, collect, ignore, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+# what stands in PatientID when it names nobody, as `tables.fold` has it
+NOBODY = {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified", "unknown",
+          "none", "n/a", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip
+STUDIES = 3  # of one PatientID that is everybody's: with fewer there is nothing to divide
+NOTES: dict[Path, str] = {}  # root -> what `_patients` has to say of it
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 
 
 def describe(root: Path) -> Description:
-    """Classes from the SEG objects; `axis`, `colours`, `split`, `domain` and `licence` from `sslseg.json`."""
-    found = dicom_masks.find(walk(root).files, lambda file, error: None)
+    """Classes from the SEG objects; the rest from `sslseg.json`, see docs/reference/data.md."""
+    found = dicom_masks.find(walk(root).files, ignore)
     return settings.settings(root).describe(dicom_masks.classes(found))
 
 
@@ -60,16 +67,60 @@ def read(source: Source) -> Volume:
     return settings.along(Volume(image[None], label, spacing), settings.settings(source.root).axis)
 
 
+def aside(root: Path) -> dict[str, str]:
+    """Path from the root -> why a DICOM file is neither image nor mask, of what `find` has met."""
+    return {p.relative_to(root).as_posix(): w for p, w in dicom_file.ASIDE.items() if p.is_relative_to(root)}
+
+
+def notes(root: Path) -> list[str]:
+    """Who counts as a patient, where PatientID does not say."""
+    return [NOTES[root]] if NOTES.get(root) else []
+
+
+def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
+    """Frame -> patient: as sslseg.json says of the folder of its series, else PatientID.
+
+    De-identified series have an empty one, or one for all. Then each study counts as a patient, or else each
+    folder; NOTES says so.
+
+    Raises:
+        DataError: the table lacks a folder, or `patient_regex` does not match one.
+    """
+    s = settings.settings(root)
+    folder = {f: f.files[0].parent.relative_to(root).as_posix() for f in frames}
+    NOTES[root] = ""
+    if s.csv or s.patient_regex:
+        who = patients.people(root, dict.fromkeys(folder.values(), ""), s)
+        return {frame: who[folder[frame]][0] for frame in frames}
+    ids = {frame.patient for frame in frames}
+    shared = len(ids) == 1 and len({frame.study for frame in frames}) >= STUDIES
+    nobody = [f for f in frames if shared or tables.fold(f.patient) in NOBODY]
+    if not nobody:
+        return {frame: frame.patient for frame in frames}
+    studies, folders = {f.study for f in nobody}, {folder[f] for f in nobody}
+    by_study = "" not in studies and (len(studies) > 1 or len(folders) == 1)
+    what = "study" if by_study else "folder"
+    NOTES[root] = (
+        f"PatientID is {', '.join(sorted(repr(f) for f in {f.patient for f in nobody}))} in {len(nobody)} of "
+        f"{len(frames)} volumes: each {what} counts as a patient; patient_regex or csv in {settings.FILE} of the "
+        "folders of the series says otherwise"
+    )
+    return {f: (f.study if by_study else folder[f]) if f in nobody else f.patient for f in frames}
+
+
 def _walk(root: Path, fault: Fault) -> list[Source]:
     found, numbers, used = [], {}, set()
-    masks = dicom_masks.find(below(root, lambda file, error: None), fault)
-    for frame in dicom_series.frames(root, fault):
-        number = numbers[frame.patient] = numbers.get(frame.patient, 0) + 1  # one count over all series
+    masks = dicom_masks.find(below(root, ignore), fault)
+    frames = dicom_series.frames(root, fault)
+    who = _patients(root, frames)
+    for frame in frames:
+        patient = who[frame]
+        number = numbers[patient] = numbers.get(patient, 0) + 1  # one count over all series
         shown = {dicom_masks.instance(p) for p in frame.files} if masks else set()
         label, *others = [one.file for one in masks if one.instances & shown] or [None]
         used |= {label, *others}
         first, *rest = frame.files
-        found.append(Source(frame.patient, "", number, "", first, label, None, (*rest, *others), root))
+        found.append(Source(patient, "", number, "", first, label, None, (*rest, *others), root))
     for one in masks:
         if one.file not in used:
             fault(one.file, DataError(f"{one.file}: a SEG of images that are not below {root}"))

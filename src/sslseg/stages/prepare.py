@@ -69,7 +69,8 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
     if known and known.layout:
         print(f"the folder has the layout of {known.layout}")
         run.tag(names.TAG_LAYOUT, known.layout)
-    _account(root, store, known.aside if known else {}, run)
+    aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
+    _account(root, store, aside, run)
     for note in module.notes(root) if hasattr(module, "notes") else ():
         print(f"warning: {note}")
     if known:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import mmap
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +21,17 @@ import numpy as np
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
+from sslseg.data.files import check, check_start
 
+ASIDE: dict[Path, str] = {}  # files that this process has met and not read as images or masks, and why
 SANE = 1e-4, 1e3  # mm, sane voxel sizes
+MAGIC, FIRST = b"DICM", b"\x02\x00\x00\x00UL"  # behind the preamble; tag and type of the length of group 2
+START = 2048  # bytes in which a header says how the rest is packed
+DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"  # transfer syntaxes
+MOST_HEADER = 64 << 20  # bytes of all that is not pixels
+LONGEST = 8192  # pixels along a side
+LAST_OF_8 = 0x70  # of the tags of group 8 that a file without preamble begins with
+VRS = (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"PN")
 HUGE = 1e30  # a grey value beyond is none, and float32 ends soon after
 FAR = 1e5  # mm, farther from the origin than any scanner reaches
 # what pydicom raises on damaged files, its own errors among the subclasses
@@ -44,21 +55,79 @@ def opened(path: Path, **how: Any) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with _within(path) as file:
-                return package.dcmread(file, **how)
+            with within(path, pixels=not how.get("stop_before_pixels")) as file:
+                data = package.dcmread(file, force=bare(path), **how)
+            if "TransferSyntaxUID" not in data.file_meta:  # without a preamble it is not said
+                implicit = data.original_encoding[0]
+                kinds = package.uid.ImplicitVRLittleEndian, package.uid.ExplicitVRLittleEndian
+                data.file_meta.TransferSyntaxUID = kinds[0 if implicit else 1]
+            return data
     except package.errors.InvalidDicomError:
         raise
     except STRANGE as error:
         raise DataError(f"{path}: damaged DICOM file ({line(error)})") from None
 
 
-@contextlib.contextmanager
-def _within(path: Path) -> Iterator[Any]:
-    """The file, of which no read can be longer than it is: a damaged length would set 4 GiB aside."""
+def bare(path: Path) -> bool:
+    """Whether a file begins with the first tags of DICOM at once, without the preamble of newer files."""
     with path.open("rb") as file:
-        empty = not path.stat().st_size
-        with io.BytesIO() if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
-            yield source
+        start = file.read(132)
+    if start[128:] == MAGIC or len(start) < 132:
+        return False
+    group, element, length = struct.unpack("<HHI", start[:8])
+    known = group == 8 and element % 2 == 0 and element <= LAST_OF_8 or (group, element) == (2, 0)
+    return known and (start[4:6] in VRS or length <= path.stat().st_size)
+
+
+@contextlib.contextmanager
+def within(path: Path, pixels: bool = True) -> Iterator[Any]:
+    """The file, of which no read can be longer than it is: a damaged length would set 4 GiB aside.
+
+    A deflated one is unpacked as far as its image can go, or as its header does.
+
+    Raises:
+        DataError: it is a link or a pointer of version control, or holds more than its header says.
+    """
+    check(path)
+    with path.open("rb") as file:
+        start = file.read(START)
+        check_start(path, start)
+        if not start:
+            yield io.BytesIO()
+        elif DEFLATED in start and start[128:132] == MAGIC:
+            yield io.BytesIO(_inflated(path, pixels))
+        else:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+                yield source
+
+
+def _inflated(path: Path, pixels: bool) -> bytes:
+    """A deflated file as one that is not, cut after MOST_HEADER bytes or, with `pixels`, behind its image.
+
+    Raises:
+        DataError: it goes on behind its image.
+    """
+    packed = path.read_bytes()
+    if packed[132:138] != FIRST:
+        raise DataError(f"{path}: damaged DICOM file (no length of its first group)")
+    begin = 144 + int.from_bytes(packed[140:144], "little")
+    most = MOST_HEADER
+    if pixels:
+        tags = ["Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames"]
+        header = opened(path, stop_before_pixels=True, specific_tags=tags)
+        rows, columns, bits, samples, frames = (numbers(path, header, tag, 1) for tag in tags)
+        if rows is not None and columns is not None and max(rows[0], columns[0]) <= LONGEST:
+            depth = math.prod(v[0] if v is not None else 1 for v in (samples, frames))
+            most += int(rows[0] * columns[0] * (bits[0] if bits is not None else 16) / 8 * depth)
+    try:
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        found = unpacker.decompress(packed[begin:], most + 1)
+    except zlib.error as error:
+        raise DataError(f"{path}: damaged DICOM file ({error})") from None
+    if pixels and len(found) > most:
+        raise DataError(f"{path}: unpacks to more than the {most:,} bytes that its header can account for")
+    plain = EXPLICIT.ljust(len(DEFLATED), b"\0")
+    return packed[:begin].replace(DEFLATED, plain) + found
 
 
 def line(error: Exception) -> str:
@@ -130,6 +199,12 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
     package = pydicom(path)
     try:
         data = opened(path)
+        if any(
+            (n := numbers(path, data, tag, 1)) is not None and n[0] > LONGEST for tag in ("Rows", "Columns")
+        ):
+            raise DataError(
+                f"{path}: wanted at most {LONGEST} pixels a side, got {data.Columns} x {data.Rows}"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             plane = np.asarray(data.pixel_array, np.float64)

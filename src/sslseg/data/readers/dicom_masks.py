@@ -15,12 +15,20 @@ from typing import Any
 import numpy as np
 
 from sslseg.config import plugins
+from sslseg.config.files import sha256
 from sslseg.config.names import DataError
 from sslseg.data.readers import dicom_file
 from sslseg.data.source import BACKGROUND, Fault, class_name
 
 MODALITY = "SEG"
-TAGS = ["Modality", "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
+TAGS = [
+    "Modality",
+    "SOPInstanceUID",
+    "PatientID",
+    "SegmentationType",
+    "SegmentSequence",
+    "ReferencedSeriesSequence",
+]
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,7 @@ class Segmented:
     """One SEG: the images it was drawn on (SOPInstanceUIDs), and segment number -> class name."""
 
     file: Path
+    uid: str
     patient: str
     instances: frozenset[str]
     names: dict[int, str]
@@ -42,7 +51,20 @@ def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
             found.append(described(path))
         except DataError as error:
             fault(path, error)
-    return [one for one in found if one]
+    return _once([one for one in found if one])
+
+
+def _once(found: Sequence[Segmented]) -> list[Segmented]:
+    """Without files that are copies of others, byte by byte."""
+    kept: dict[str, list[Segmented]] = {}
+    for one in found:
+        twins = kept.setdefault(one.uid, []) if one.uid else []
+        twin = next((t for t in twins if sha256(t.file) == sha256(one.file)), None)
+        if twin:
+            dicom_file.ASIDE[one.file] = f"a copy of {twin.file.name}, byte by byte"
+        else:
+            kept.setdefault(one.uid, []).append(one)
+    return sorted((one for held in kept.values() for one in held), key=lambda one: one.file)
 
 
 def described(path: Path) -> Segmented | None:
@@ -87,17 +109,21 @@ def _segmented(path: Path, data: Any) -> Segmented:
     names.pop(0, None)  # a LABELMAP may describe its background
     if not instances or not names:
         raise DataError(f"{path}: wanted a SEG with segments, drawn on images, got {len(names)}")
-    return Segmented(path, str(dicom_file.value(path, data, "PatientID") or ""), frozenset(instances), names)
+    uid, patient = (str(dicom_file.value(path, data, tag) or "") for tag in ("SOPInstanceUID", "PatientID"))
+    return Segmented(path, uid, patient, frozenset(instances), names)
 
 
 def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
-    """Background, and every segment by its label, in the order of the lowest segment numbers."""
-    first: dict[str, int] = {}
+    """Background, and every segment by its label, in the order of the lowest segment numbers.
+
+    Labels that differ in case alone are one class, as it is written where its number is lowest.
+    """
+    first: dict[str, tuple[int, str]] = {}
     for one in found:
         for number, name in one.names.items():
-            first[name] = min(number, first.get(name, number))
+            first[name.casefold()] = min((number, name), first.get(name.casefold(), (number, name)))
     first.pop(BACKGROUND, None)
-    return (BACKGROUND, *sorted(first, key=lambda name: (first[name], name)))
+    return (BACKGROUND, *(name for _, name in sorted(first.values())))
 
 
 def instance(path: Path) -> str:
@@ -128,20 +154,21 @@ def read(
 def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
     package, found = _highdicom(path), described(path)
     try:
-        held = package.seg.segread(path).get_pixels_by_source_instance(
-            instances, combine_segments=True, assert_missing_frames_are_empty=True
-        )
+        with dicom_file.within(path) as file:
+            held = package.seg.segread(file).get_pixels_by_source_instance(
+                instances, combine_segments=True, assert_missing_frames_are_empty=True
+            )
     except (RuntimeError, *dicom_file.STRANGE) as error:
         reason = dicom_file.line(error)
         raise DataError(f"{path}: cannot be read as the masks of its images ({reason})") from None
     if held.shape != shape:
         raise DataError(f"{path}: wanted masks of the grid of its images {shape}, got {held.shape}")
-    mask = np.zeros(shape, np.uint8)
+    mask, known = np.zeros(shape, np.uint8), [name.casefold() for name in names]
     for number in np.unique(held[held > 0]).tolist():
         name = found.names.get(number)
-        if name not in names:
+        if name is None or name.casefold() not in known:
             raise DataError(f"{path}: wanted segments among {names}, got number {number}, {name}")
-        mask[held == number] = names.index(name)
+        mask[held == number] = known.index(name.casefold())
     return mask
 
 

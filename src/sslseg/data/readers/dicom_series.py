@@ -16,14 +16,16 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below
-from sslseg.data.geometry import Grid
+from sslseg.data.geometry import Grid, near
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault
 
 SUFFIXES = (".dcm", ".dicom", ".ima")  # such a file that is no DICOM is a fault, any other is passed over
 TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
-        "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "Modality"]  # fmt: skip
-SAME = 1e-3  # mm and direction cosines that differ less are equal
+        "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "Modality", "SOPInstanceUID",
+        "StudyInstanceUID"]  # fmt: skip
+SAME = 1e-3  # direction cosines that differ less are equal
+PLACE = 1e-2  # mm between slices that lie at one place
 GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
 
 
@@ -35,6 +37,7 @@ class Frame:
     series: str
     number: int  # from 1 within the series
     files: tuple[Path, ...]
+    study: str = ""
 
 
 def frames(root: Path, fault: Fault) -> list[Frame]:
@@ -55,7 +58,7 @@ def looks_like(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        return file.read(132)[128:] == dicom_file.MAGIC or dicom_file.bare(path)
 
 
 def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
@@ -75,8 +78,9 @@ def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
     found = []
     for (patient, uid), held in sorted(series.items()):
         try:
-            stacks = _stacks(held)
-            found += [Frame(patient, uid, n, files) for n, files in enumerate(stacks, 1)]
+            stacks = _stacks(_once(held))
+            study = str(held[0][1].get("StudyInstanceUID", ""))
+            found += [Frame(patient, uid, n, files, study) for n, files in enumerate(stacks, 1)]
         except DataError as error:
             fault(held[0][0], error)
     return found
@@ -91,28 +95,58 @@ def _header(path: Path) -> Any | None:
         if path.suffix.lower() in SUFFIXES:
             raise DataError(f"{path}: wanted a DICOM file, got something else") from None
         return None
-    if "Rows" not in header or "Columns" not in header:  # DICOMDIR, reports
+    if "Rows" not in header or "Columns" not in header:
+        kind = dicom_file.value(path, header, "Modality")
+        dicom_file.ASIDE[path] = f"DICOM without an image ({kind or 'a directory'})"
         return None
     if dicom_file.value(path, header, "Modality") == dicom_masks.MODALITY:  # masks, see dicomseg.py
         return None
     for tag in ("Rows", "Columns", "InstanceNumber"):
         dicom_file.numbers(path, header, tag, 1)
-    for tag in ("PatientID", "SeriesInstanceUID", "NumberOfFrames", "SamplesPerPixel"):
+    for tag in ("PatientID", "SeriesInstanceUID", "StudyInstanceUID", "SOPInstanceUID", "NumberOfFrames",
+                "SamplesPerPixel"):  # fmt: skip
         dicom_file.value(path, header, tag)
     dicom_file.placing(path, header)
     return header
 
 
 def _owner(path: Path, header: Any) -> tuple[str, str]:
-    patient, uid = str(header.get("PatientID", "")).strip(), str(header.get("SeriesInstanceUID", ""))
-    if not patient or not uid:
-        raise DataError(f"{path}: wanted PatientID and SeriesInstanceUID, got {patient!r} and {uid!r}")
+    """PatientID, which may be empty, and SeriesInstanceUID."""
+    patient, uid = (
+        str(header.get("PatientID", "") or "").strip(),
+        str(header.get("SeriesInstanceUID", "") or ""),
+    )
+    if not uid:
+        raise DataError(f"{path}: wanted a SeriesInstanceUID, which says what it is a slice of, got none")
     if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel", 1) != 1:
         raise DataError(
             f"{path}: wanted one grey slice a file, got {header.get('NumberOfFrames', 1)} frames of "
             f"{header.get('SamplesPerPixel', 1)} samples; convert multi-frame and colour objects to NIfTI"
         )
     return patient, uid
+
+
+def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
+    """The images without copies: files of one SOPInstanceUID, number and place.
+
+    Raises:
+        DataError: two such files show different pixels.
+    """
+    first: dict[tuple, Path] = {}
+    kept = []
+    for path, header in held:
+        uid = str(header.get("SOPInstanceUID", "") or "")
+        key = (uid, *(str(header.get(tag)) for tag in ("InstanceNumber", "ImagePositionPatient")))
+        other = first.setdefault(key, path) if uid else path
+        if other == path:
+            kept.append((path, header))
+        elif np.array_equal(dicom_file.image(path)[1], dicom_file.image(other)[1]):
+            dicom_file.ASIDE[path] = f"a copy of {other.name}: one SOPInstanceUID, the same pixels"
+        else:
+            raise DataError(
+                f"{path}: wanted an image of its own, got the SOPInstanceUID of {other} and other pixels"
+            )
+    return kept
 
 
 def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
@@ -124,19 +158,24 @@ def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
             return [(first,)]
         raise DataError(f"{first}: wanted ImagePositionPatient and ImageOrientationPatient in a series")
     normal = dicom_file.normal(placed[0][2][1])
-    places: dict[int, list[tuple[int, Path]]] = {}
+    found: list[tuple[float, int, Path]] = []
     for path, other, (position, directions) in placed:
         if (other.Rows, other.Columns) != (header.Rows, header.Columns):
             raise DataError(f"{path}: wanted {header.Rows} x {header.Columns} as {first.name} of its series")
         if not np.allclose(dicom_file.normal(directions), normal, atol=SAME):
             raise DataError(f"{path}: wanted the orientation of {first.name} of its series (a localiser?)")
         number = dicom_file.numbers(path, other, "InstanceNumber", 1)
-        place = round(float(position @ normal) / SAME)
-        places.setdefault(place, []).append((0 if number is None else int(number[0]), path))
-    counts = {len(v) for v in places.values()}
+        found.append((float(position @ normal), 0 if number is None else int(number[0]), path))
+    places: list[list[tuple[float, int, Path]]] = []
+    for one in sorted(found):
+        if places and one[0] - places[-1][0][0] < PLACE:
+            places[-1].append(one)
+        else:
+            places.append([one])
+    counts = {len(v) for v in places}
     if len(counts) > 1:
         raise DataError(f"{first}: wanted every slice position as often, got {sorted(counts)} times")
-    ordered = [sorted(places[p]) for p in sorted(places)]
+    ordered = [sorted((number, path) for _, number, path in place) for place in places]
     return [tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())]
 
 
@@ -150,7 +189,7 @@ def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float
     """
     slices = [_slice(path) for path in files]
     planes, spacings, places = zip(*slices, strict=True)
-    if len(set(spacings)) > 1 or len({p.shape for p in planes}) > 1:
+    if not all(near(s, spacings[0]) for s in spacings) or len({p.shape for p in planes}) > 1:
         raise DataError(
             f"{files[0]}: wanted slices of one size and PixelSpacing, got {sorted(set(spacings))}"
         )

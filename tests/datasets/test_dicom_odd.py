@@ -1,0 +1,218 @@
+"""DICOM as archives and hospitals hand it out: copied, de-identified, rounded, packed, without a preamble."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sslseg.config.names import DataError
+from sslseg.data.readers import dicom_file, dicom_masks, dicom_series
+from sslseg.data.source import ignore, stop
+from sslseg.datasets import dicom
+from tests.data.readers.test_dicom_masks import drawn, seg, series
+from tests.fixtures.foreign_trees import dicom_slice
+
+pydicom = pytest.importorskip("pydicom", reason="pydicom, an extra, is not installed")
+PLANE = np.arange(20, dtype=np.uint16).reshape(4, 5)
+
+
+def stack(folder: Path, slices: int = 3, **tags) -> list[Path]:
+    return [
+        dicom_slice(folder / f"{z}.dcm", PLANE + z, 4.0 * z, InstanceNumber=z + 1, **tags)
+        for z in range(slices)
+    ]
+
+
+# ---------------------------------------------------------------- copies
+def test_a_series_copied_beside_itself_is_one_volume(tmp_path):
+    stack(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy of a")
+    (source,) = dicom.find(tmp_path)
+    assert dicom.read(source).image.shape == (1, 3, 4, 5)
+    assert dicom.aside(tmp_path) == {
+        f"copy of a/{z}.dcm": f"a copy of {z}.dcm: one SOPInstanceUID, the same pixels" for z in range(3)
+    }
+
+
+def test_two_images_of_one_name_that_differ_are_refused(tmp_path):
+    first = stack(tmp_path / "a")[0]
+    data = pydicom.dcmread(first)
+    data.PixelData = (PLANE + 9).tobytes()
+    data.save_as(tmp_path / "a" / "x.dcm")
+    with pytest.raises(
+        DataError, match=r"x.dcm: wanted an image of its own, got the SOPInstanceUID of .*0.dcm"
+    ):
+        dicom.find(tmp_path)
+
+
+def test_images_that_share_one_name_by_mistake_stay_apart(tmp_path):
+    """Some anonymisers write one SOPInstanceUID into every slice."""
+    stack(tmp_path, SOPInstanceUID="1.2.3.4")
+    assert [len(frame.files) for frame in dicom_series.frames(tmp_path, stop)] == [3]
+
+
+def test_a_mask_copied_beside_itself_is_one_mask(tmp_path):
+    images = series(tmp_path, "anna", "1.1")
+    seg(tmp_path / "m.dcm", images, drawn(), {1: "liver", 2: "tumour"})
+    shutil.copy(tmp_path / "m.dcm", tmp_path / "n.dcm")
+    (source,) = dicom.find(tmp_path)
+    np.testing.assert_array_equal(dicom.read(source).label, drawn())
+    assert dicom.aside(tmp_path) == {"n.dcm": "a copy of m.dcm, byte by byte"}
+
+
+def test_segments_that_differ_in_case_are_one_class(tmp_path):
+    for n, (patient, names) in enumerate(
+        (("anna", ("Liver", "tumour")), ("bert", ("liver", "Tumour")), ("carl", ("LIVER ", "TUMOUR")))
+    ):
+        images = series(tmp_path, patient, f"1.{n}")
+        seg(tmp_path / f"{patient}-m.dcm", images, drawn(), dict(enumerate(names, 1)))
+    assert dicom.describe(tmp_path).classes == ("background", "LIVER", "TUMOUR")
+    for source in dicom.find(tmp_path):
+        np.testing.assert_array_equal(dicom.read(source).label, drawn())
+
+
+# ---------------------------------------------------------------- who is a patient
+def test_de_identified_series_are_patients_by_study_or_folder(tmp_path):
+    def made(name: str, ids: list[str], studies: list[str]) -> Path:
+        for n, (patient, study) in enumerate(zip(ids, studies, strict=True)):
+            stack(
+                tmp_path / name / f"f{n}",
+                PatientID=patient,
+                SeriesInstanceUID=f"1.{n}",
+                StudyInstanceUID=study,
+            )
+        return tmp_path / name
+
+    def who(root: Path) -> list[str]:
+        return [source.patient for source in dicom.find(root)]
+
+    studies = ["9.1", "9.2", "9.3", "9.4"]
+    for ids in ([""] * 4, ["ANONYMOUS"] * 4, ["12345"] * 4):
+        root = made(f"by study {ids[0]}", ids, studies)
+        assert who(root) == studies
+        (note,) = dicom.notes(root)
+        assert f"PatientID is {ids[0]!r} in 4 of 4 volumes: each study counts as a patient" in note
+    root = made("by folder", [""] * 4, ["9.1"] * 4)
+    assert who(root) == ["f0", "f1", "f2", "f3"]
+    assert "each folder counts" in dicom.notes(root)[0]
+    root = made("one", ["a", "a", "", "b"], studies)
+    assert sorted(who(root)) == ["9.3", "a", "a", "b"]
+    root = made("sound", ["a", "a", "b", "b"], studies)
+    assert (who(root), dicom.notes(root)) == (["a", "a", "b", "b"], [])
+    root = made("told", ["x"] * 4, studies)
+    (root / "sslseg.json").write_text('{"patient_regex": "f([01])?"}')
+    assert sorted(set(who(root))) == ["0", "1", "f2", "f3"]
+    (root / "sslseg.json").write_text('{"csv": "who.csv"}')
+    (root / "who.csv").write_text("case,patient\nf0,A\nf1,A\nf2,B\nf3,B\n")
+    assert who(root) == ["A", "A", "B", "B"]
+
+
+# ---------------------------------------------------------------- rounding
+def test_the_seventh_digit_is_rounding(tmp_path):
+    for z, mm in enumerate((0.7812500, 0.7812501, 0.78125)):
+        dicom_slice(tmp_path / f"{z}.dcm", PLANE + z, 4.0 * z, PixelSpacing=[mm, mm])
+    (source,) = dicom.find(tmp_path)
+    assert dicom.read(source).spacing == pytest.approx((4.0, 0.78125, 0.78125), rel=1e-6)
+    dicom_slice(tmp_path / "2.dcm", PLANE, 8.0, PixelSpacing=[0.79, 0.79])
+    with pytest.raises(DataError, match="wanted slices of one size and PixelSpacing"):
+        dicom.read(source)
+
+
+def test_frames_of_a_cine_at_nearly_one_place(tmp_path):
+    """Places that differ by less than rounding are one, wherever the boundary of rounding lies."""
+    for t in range(3):
+        for z in range(3):
+            dicom_slice(
+                tmp_path / f"{t}{z}.dcm", PLANE + t, 4.0005 * z + 0.0004 * t, InstanceNumber=3 * t + z
+            )
+    assert [len(frame.files) for frame in dicom_series.frames(tmp_path, stop)] == [3, 3, 3]
+
+
+# ---------------------------------------------------------------- how files are packed
+@pytest.mark.parametrize("implicit", [True, False])
+@pytest.mark.parametrize("ending", [".dcm", ""])
+def test_slices_without_a_preamble(tmp_path, implicit, ending):
+    wanted = [dicom_file.image(path)[1] for path in stack(tmp_path / "whole")]
+    for path in sorted((tmp_path / "whole").iterdir()):
+        data = pydicom.dcmread(path)
+        data.file_meta, data.preamble = pydicom.dataset.FileMetaDataset(), None
+        bare = tmp_path / "bare" / (path.stem + ending)
+        bare.parent.mkdir(exist_ok=True)
+        data.save_as(bare, implicit_vr=implicit, little_endian=True, enforce_file_format=False)
+        assert bare.read_bytes()[:2] == b"\x08\x00"
+        assert dicom_series.looks_like(bare)
+    (frame,) = dicom_series.frames(tmp_path / "bare", stop)
+    np.testing.assert_array_equal(dicom_series.read(frame.files)[0], wanted)
+    (tmp_path / "bare" / "notes.txt").write_bytes(b"\x08\x00 is how it begins" * 20)
+    assert len(dicom_series.frames(tmp_path / "bare", ignore)) == 1
+
+
+def deflated(path: Path, target: Path, more: int = 0) -> Path:
+    """The file with its data set deflated, and `more` bytes of a private tag behind its pixels."""
+    data = pydicom.dcmread(path)
+    data.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if more:
+        data.add_new(0x7FE10010 + 0x20000, "OB", bytes(more))
+    data.save_as(target, enforce_file_format=True)
+    return target
+
+
+def test_a_deflated_series_is_read(tmp_path):
+    paths = stack(tmp_path / "plain")
+    for path in paths:
+        deflated(path, tmp_path / "packed" / path.name)
+    (frame,) = dicom_series.frames(tmp_path / "packed", stop)
+    np.testing.assert_array_equal(dicom_series.read(frame.files)[0], dicom_series.read(tuple(paths))[0])
+
+
+def test_a_deflated_mask_is_read(tmp_path):
+    images = series(tmp_path, "anna", "1.1")
+    path = seg(tmp_path / "m.dcm", images, drawn(), {1: "liver", 2: "tumour"})
+    deflated(path, path)
+    (source,) = dicom.find(tmp_path)
+    np.testing.assert_array_equal(dicom.read(source).label, drawn())
+
+
+def test_what_a_deflated_file_unpacks_to_is_bounded_by_its_header(tmp_path, monkeypatch):
+    path = deflated(stack(tmp_path, 1)[0], tmp_path / "0.dcm", more=8 << 20)
+    monkeypatch.setattr(dicom_file, "MOST_HEADER", 1 << 20)
+    asked = []
+    real = zlib.decompressobj
+
+    class Counted:
+        def __init__(self, *how):
+            self.real = real(*how)
+
+        def decompress(self, data, most):
+            asked.append(most)
+            return self.real.decompress(data, most)
+
+    monkeypatch.setattr(zlib, "decompressobj", Counted)
+    assert dicom_masks.instance(path)  # the header is read all the same
+    with pytest.raises(
+        DataError, match="unpacks to more than the 1,048,616 bytes that its header can account for"
+    ):
+        dicom_file.image(path)
+    assert max(asked) == (1 << 20) + 40 + 1
+
+
+def test_sides_beyond_all_detectors_are_refused(tmp_path):
+    path = dicom_slice(tmp_path / "0.dcm", PLANE, 0.0, Rows=9000)
+    with pytest.raises(DataError, match="wanted at most 8192 pixels a side, got 5 x 9000"):
+        dicom_file.image(path)
+
+
+def test_other_objects_are_aside(tmp_path):
+    stack(tmp_path)
+    dicom_slice(tmp_path / "rt.dcm", PLANE, 0.0, Modality="RTSTRUCT")
+    data = pydicom.dcmread(tmp_path / "rt.dcm")
+    for tag in ("Rows", "Columns", "PixelData"):
+        delattr(data, tag)
+    data.save_as(tmp_path / "rt.dcm")
+    assert len(dicom.find(tmp_path)) == 1
+    assert dicom.aside(tmp_path) == {"rt.dcm": "DICOM without an image (RTSTRUCT)"}
