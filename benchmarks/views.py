@@ -30,7 +30,7 @@ def ours(store: Any, size: int) -> Callable[[], tuple[np.ndarray, ...]]:
 
     rows = np.arange(len(store))
     intensity, views = fit(store, rows), law(size)
-    steps, memory = iter(range(1_000_000)), batches.memory(BATCH, store.channels, size)
+    steps, memory = iter(range(1_000_000)), batches.memory(BATCH, store.channels, [size] * 2)
     for view in (view for views in memory for view in views):
         view.fill(0)  # touched once, as it is after the first steps of a training
 

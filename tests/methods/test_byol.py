@@ -8,6 +8,7 @@ import torch
 from sslseg.config.flags import resolve
 from sslseg.methods import byol
 from sslseg.models import encoder
+from tests.fixtures.view_batches import pair
 
 SMALL = {"projector_hidden": 32, "projection_size": 16, "predictor_hidden": 24}
 
@@ -38,20 +39,20 @@ def test_loss_is_the_papers_definition():
     nets["target_projector"][0].weight.data.mul_(0.7)  # target and online differ
     byols.modules["target_projector"][0].weight.data.mul_(0.7)
     expected = definition(nets, one, other) + definition(nets, other, one)
-    assert byols.loss((one, other))[0].item() == pytest.approx(expected.item(), abs=1e-6)
+    assert byols.loss(pair(one, other))[0].item() == pytest.approx(expected.item(), abs=1e-6)
 
 
 def test_loss_is_symmetric_in_the_views_and_bounded():
     one, other = views()
-    assert method().loss((one, other))[0].item() == pytest.approx(
-        method().loss((other, one))[0].item(), abs=1e-6
+    assert method().loss(pair(one, other))[0].item() == pytest.approx(
+        method().loss(pair(other, one))[0].item(), abs=1e-6
     )
-    assert 0 <= method().loss((one, other))[0].item() <= 8
+    assert 0 <= method().loss(pair(one, other))[0].item() <= 8
 
 
 def test_views_go_through_one_by_one():
     byols = method()
-    byols.loss(views())
+    byols.loss(pair(*views()))
     for name in ("online", "target"):  # two batches seen, not one of double size
         assert byols.modules[name].bn1.num_batches_tracked.item() == 2
 
@@ -70,7 +71,7 @@ def test_average_moves_the_target_and_the_optimiser_does_not():
     byols = method(tau=0.9)
     before = {name: p.detach().clone() for name, p in byols.modules["target"].named_parameters()}
     optimiser = torch.optim.SGD([p for _, p in byols.trainable()], lr=0.1)
-    byols.loss(views())[0].backward()
+    byols.loss(pair(*views()))[0].backward()
     optimiser.step()
     assert all(torch.equal(before[n], p) for n, p in byols.modules["target"].named_parameters())
     metrics = byols.after_step(0.0)

@@ -8,6 +8,7 @@ import torch
 from sslseg.config.flags import resolve
 from sslseg.methods import simclr
 from sslseg.models import encoder
+from tests.fixtures.view_batches import pair
 
 
 def method(**knobs):
@@ -31,19 +32,19 @@ def test_loss_is_the_papers_definition(temperature):
         j = (i + 5) % 10
         rest = sum(torch.exp(z[i] @ z[k] / temperature) for k in range(10) if k != i)
         total -= torch.log(torch.exp(z[i] @ z[j] / temperature) / rest)
-    assert simclrs.loss(views())[0].item() == pytest.approx((total / 10).item(), rel=1e-4)
+    assert simclrs.loss(pair(*views()))[0].item() == pytest.approx((total / 10).item(), rel=1e-4)
 
 
 def test_loss_is_symmetric_in_the_views():
     one, other = views()
-    assert method().loss((one, other))[0].item() == pytest.approx(
-        method().loss((other, one))[0].item(), rel=1e-5
+    assert method().loss(pair(one, other))[0].item() == pytest.approx(
+        method().loss(pair(other, one))[0].item(), rel=1e-5
     )
 
 
 def test_pairs_that_agree_cost_less_than_pairs_that_do_not():
     one, _ = views()
-    assert method().loss((one, one))[0] < method().loss((one, one.roll(1, 0)))[0]
+    assert method().loss(pair(one, one))[0] < method().loss(pair(one, one.roll(1, 0)))[0]
 
 
 def test_every_parameter_is_trained_and_after_step_has_nothing_to_do():

@@ -52,7 +52,8 @@ class Method:
     def trainable(self):
         return [(f"{m}.{n}", p) for m in ("online", "head") for n, p in self.modules[m].named_parameters()]
 
-    def loss(self, views):
+    def loss(self, batch):
+        views = batch.views
         with torch.no_grad():
             target = self.modules["head"](self.modules["target"](views[1]))
         prediction = self.modules["head"](self.modules["online"](views[0]))
@@ -147,7 +148,7 @@ def test_pretraining_equals_the_written_out_step():
                            trust=p.trust)  # fmt: skip
     for step in range(2):
         views = tuple(map(torch.from_numpy, pretrain_batch(step).views))
-        loss, _ = other.loss(views)
+        loss, _ = other.loss(PretrainBatch(views, np.arange(BATCH)))
         optimizer.zero_grad()
         loss.backward()
         optim.set_lr(optimizer, p.lr * 0.5 * (1 + math.cos(math.pi * step / 2)))
@@ -157,6 +158,31 @@ def test_pretraining_equals_the_written_out_step():
     for name in method.modules:
         for a, b in zip(method.modules[name].parameters(), other.modules[name].parameters(), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_method_may_ask_for_another_optimiser_and_a_constant_rate(tmp_path, optimizer):
+    """Torch's own step by hand: weight decay on what has two dimensions or more, the gradient cut at `clip`."""
+    knobs = {"optimizer": optimizer, "schedule": "constant", "lr": 1e-2, "clip": 0.1, "weight_decay": 0.3}
+    training, by_hand = pretraining(**knobs), pretraining(**knobs)
+    metrics = training.step(0, pretrain_batch(0))
+    assert metrics["train/lr"] == 1e-2
+    assert metrics["train/gradient_norm"] > 0.1
+    named = dict(by_hand.named)
+    with loop.seeded(loop.streams.torch_seed(0, "step", 0), torch.device("cpu")):
+        by_hand._loss(loop.on(pretrain_batch(0), torch.device("cpu")))[0].backward()
+    torch.nn.utils.clip_grad_norm_(named.values(), 0.1)
+    for name, p in named.items():
+        decay = 0.3 if p.ndim > 1 else 0.0
+        make = {"sgd": functools.partial(torch.optim.SGD, momentum=0.9), "adamw": torch.optim.AdamW}[
+            optimizer
+        ]
+        make([p], lr=1e-2, weight_decay=decay).step()
+        torch.testing.assert_close(dict(training.named)[name], p, rtol=1e-5, atol=1e-7)
+    checkpoint.save(tmp_path, 1, training.state(), {})
+    other = pretraining(**knobs)
+    other.restore(checkpoint.latest(tmp_path).tensors)
+    assert other.step(1, pretrain_batch(1)) == training.step(1, pretrain_batch(1))
 
 
 def test_finetuning_learns_a_batch_and_clips():
@@ -241,17 +267,16 @@ def test_batches_of_tensors_are_batches_of_arrays(kind):
 
     def tensors(step):
         batch = batch_at(step)
-        views = [
-            tuple(map(torch.from_numpy, v)) if isinstance(v, tuple) else torch.from_numpy(v)
-            for v in batch[:-1]
-        ]
-        return type(batch)(*views, batch.rows)
+        if kind == "pretrain":
+            return batch._replace(views=tuple(map(torch.from_numpy, batch.views)))
+        images, labels = map(torch.from_numpy, (batch.images, batch.labels))
+        return batch._replace(images=images, labels=labels)
 
     assert [s.metrics for s in make().run(tensors, log_every=1)] == [
         s.metrics for s in make().run(batch_at, log_every=1)
     ]
     batch = tensors(0)
-    sent = loop._on(batch, torch.device("cpu"))
+    sent = loop.on(batch, torch.device("cpu"))
     assert sent[0] is batch[0] or sent[0][0] is batch[0][0]
 
 

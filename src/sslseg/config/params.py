@@ -19,6 +19,7 @@ SPLITS = ("auto", "kalapos2022", "stratified", "official", "file", "fold:1/5")
 FOLD = r"fold:(\d{1,3})/(\d{1,3})"  # one of the folds of a cross-validation over patients
 DIVIDED = "how patients are divided; auto = the dataset's own; fold:k/n = the k-th of n parts tests"
 NORMS = ("dataset", "encoder", "paper-code")
+OPTIMIZERS = ("lars", "sgd", "adamw")
 SCHEDULES = ("cosine", "warmup-cosine", "cosine-restarts", "constant")
 BUDGET_UNITS = ("slice", "patient")
 # what files that hold two networks call them
@@ -162,8 +163,14 @@ class Pretrain(Machine, Data, Views, Upstream):
     weight_decay: float = knob(
         1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5"
     )
-    momentum: float = knob(0.9, "momentum of LARS", low=0.0, high=0.999, source="[C] 0.9")
+    optimizer: str = knob("lars", "what moves the weights", choices=OPTIMIZERS, source="[C] LARS")
+    momentum: float = knob(0.9, "momentum of LARS and SGD", low=0.0, high=0.999, source="[C] 0.9")
     trust: float = knob(0.02, "trust coefficient of LARS", low=0.0, source="[C] eta 0.02")
+    schedule: str = knob(
+        "warmup-cosine", "course of the learning rate", choices=("warmup-cosine", "cosine", "constant"),
+        source="[C] LinearWarmupCosineAnnealingLR",
+    )  # fmt: skip
+    clip: float = knob(0.0, "largest gradient norm; 0 = no clipping", low=0.0, source="[C] none")
     warmup: float = knob(
         help="share of the steps spent warming up",
         presets={"paper": 0.4, "paper-400": 0.025, "cpu": 0.1, "demo": 0.1}, low=0.0, high=1.0,

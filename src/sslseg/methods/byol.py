@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING
 
 from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
 
 VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
 
@@ -49,8 +52,12 @@ class Params(params.Pretrain):
 class Method:
     """The five networks of BYOL, and one step of them."""
 
-    VIEWS = 2
     DEFAULT_ROLE = "target"  # what a later stage starts from; [C] mostly the momentum encoder, flaw F7
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice."""
+        return PAIR
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the online one.
@@ -82,13 +89,13 @@ class Method:
         parts = ("online", "projector", "predictor")
         return [(f"{part}.{name}", p) for part in parts for name, p in self.modules[part].named_parameters()]
 
-    def loss(self, views: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
 
         Views go through the networks one by one, so that each has its own batch statistics, as in [C].
 
         Args:
-            views: two tensors [B,C,S,S].
+            batch: two views [B,C,S,S].
 
         Returns:
             the loss, and signs of life of the first view's features; the loop adds "train/" to the names.
@@ -98,10 +105,10 @@ class Method:
         from sslseg.training import losses, vitals
 
         nets = self.modules
-        features = [nets["online"](view) for view in views]
+        features = [nets["online"](view) for view in batch.views]
         predictions = [nets["predictor"](nets["projector"](feature)) for feature in features]
         with torch.no_grad():  # not inference_mode: backward has to read these
-            targets = [nets["target_projector"](nets["target"](view)) for view in views]
+            targets = [nets["target_projector"](nets["target"](view)) for view in batch.views]
         loss = losses.byol_regression(predictions[0], targets[1]) + losses.byol_regression(
             predictions[1], targets[0]
         )

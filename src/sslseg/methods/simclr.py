@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 
 from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
 
 VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
 
@@ -31,8 +34,12 @@ class Params(params.Pretrain):
 class Method:
     """An encoder and a projector."""
 
-    VIEWS = 2
     DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice."""
+        return PAIR
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
@@ -54,18 +61,18 @@ class Method:
             (f"{part}.{name}", p) for part, net in self.modules.items() for name, p in net.named_parameters()
         ]
 
-    def loss(self, views: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """NT-Xent over the 2B projections (SimCLR eq. 1).
 
         Args:
-            views: two tensors [B,C,S,S].
+            batch: two views [B,C,S,S].
 
         Returns:
             the loss, and signs of life of the first view's features; the loop adds "train/" to the names.
         """
         from sslseg.training import losses, vitals
 
-        features = [self.modules["online"](view) for view in views]
+        features = [self.modules["online"](view) for view in batch.views]
         one, other = (self.modules["projector"](feature) for feature in features)
         seen = features[0].detach()
         return losses.nt_xent(one, other, self.temperature), {

@@ -137,12 +137,14 @@ def _train(
         run.tag(names.TAG_RESUMED_AT, str(training.done))
 
     there = render_device.place(data.store, training.device)
-    memory = batches.memory(p.batch_size, data.store.channels, p.image_size, method.VIEWS)
+    wanted = method.wanted(p)
+    memory = batches.memory(p.batch_size, data.store.channels, wanted.sizes(p.image_size))
+    known = batches.places(data.store) if wanted.places else None
 
     def batch_at(step: int) -> batches.PretrainBatch:
         return batches.pretrain_batch(
             there, rows, training_set.view_law(p), data.intensity, out=memory[step % len(memory)],
-            seed=p.seed, step=step, batch_size=p.batch_size, views=method.VIEWS,
+            seed=p.seed, step=step, batch_size=p.batch_size, wanted=wanted, known=known, steps=p.steps,
         )  # fmt: skip
 
     clock = curves.Clock(training.done, p.batch_size)

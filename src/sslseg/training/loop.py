@@ -89,9 +89,9 @@ class Training:
         """
         lr = self._lr(step)
         optim.set_lr(self.optimizer, lr)
-        with _seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
+        with seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                loss, metrics = self._loss(_on(batch, self.device))
+                loss, metrics = self._loss(on(batch, self.device))
             loss.backward()
         if self._clip:
             metrics = metrics | {"gradient_norm": optim.gradient_norm((p for _, p in self.named), self._clip)}
@@ -159,20 +159,20 @@ class Training:
 
 
 def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu") -> Training:
-    """Any method of `sslseg.methods` under LARS, warm-up and cosine; moves its networks to `device`.
+    """Any method of `sslseg.methods` under its optimiser and schedule; moves its networks to `device`.
 
     Convolutions run channels-last. Batches are `PretrainBatch`.
     """
     device = _placed(method.modules.values(), device)
     named = list(method.trainable())
-    optimizer = optim.lars(named, lr=p.lr, momentum=p.momentum, weight_decay=p.weight_decay, trust=p.trust)
     return Training(
         dict(method.modules),
         named,
-        optimizer,
-        loss=lambda batch: method.loss(batch.views),
+        optim.of(p, named),
+        loss=method.loss,
         after=method.after_step,
-        lr=lambda step: optim.lr_at("warmup-cosine", step, p.steps, p.lr, p.warmup, p.warmup_lr),
+        lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr),
+        clip=p.clip,
         steps=p.steps,
         seed=p.seed,
         device=device,
@@ -208,12 +208,15 @@ def _placed(modules, device: torch.device | str) -> torch.device:
     return device
 
 
-def _on(batch: Any, device: torch.device) -> Any:
+def on(batch: Any, device: torch.device) -> Any:
     """The batch with its arrays as tensors on `device`, copied without waiting; rows stay."""
 
     def send(part: Any) -> Any:
         if isinstance(part, tuple):
-            return tuple(map(send, part))
+            sent = map(send, part)
+            return type(part)(*sent) if hasattr(part, "_fields") else tuple(sent)
+        if part is None or isinstance(part, float):
+            return part
         tensor = torch.as_tensor(part)
         if device.type == "cuda" and not tensor.is_cuda:
             return tensor.pin_memory().to(device, non_blocking=True)
@@ -223,7 +226,7 @@ def _on(batch: Any, device: torch.device) -> Any:
 
 
 @contextlib.contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """torch's own generators start from `seed` inside, and are as before afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)

@@ -10,6 +10,7 @@ from timm.optim import Lars
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from sslseg.config.params import Pretrain
 from sslseg.models import cpu
 
 Named = Iterable[tuple[str, nn.Parameter]]
@@ -36,6 +37,29 @@ def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust
         trust_clip=True,
         foreach=True,
     )
+
+
+def of(p: Pretrain, named: Named) -> torch.optim.Optimizer:
+    """The optimiser that a pretraining asks for.
+
+    SGD and AdamW leave biases and norms undecayed, as LARS does; AdamW's betas are (0.9, 0.999).
+    """
+    if p.optimizer == "lars":
+        return lars(named, lr=p.lr, momentum=p.momentum, weight_decay=p.weight_decay, trust=p.trust)
+    groups = _decayed(named, p.weight_decay)
+    if p.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=p.lr, momentum=p.momentum, foreach=True)
+    return torch.optim.AdamW(groups, lr=p.lr, foreach=True)
+
+
+def _decayed(named: Named, weight_decay: float) -> list[dict]:
+    """Parameter groups: tensors of more than one dimension with weight decay, the others without."""
+    named = list(named)
+    groups = [
+        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
 
 
 def adam(named: Named, *, lr: float) -> torch.optim.Adam:

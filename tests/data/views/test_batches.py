@@ -1,5 +1,6 @@
 """Batches: order and views computed from (seed, step); one thread ahead."""
 
+import dataclasses
 import threading
 from collections import Counter
 
@@ -8,14 +9,15 @@ import pytest
 import torch
 
 from sslseg.config.names import DataError
+from sslseg.config.wanted import Crops, Wanted
 from sslseg.data.slices import intensity, prepare
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import batches, render_device
-from sslseg.data.views.draw import ViewLaw
+from sslseg.data.views.draw import ViewLaw, draw
 from sslseg.data.views.render import render
+from sslseg.testing.slices import TinySlices, scene
 from tests.fixtures import trees
-from tests.fixtures.tiny_slices import TinySlices, scene
 
 LAW = ViewLaw(32, (0.08, 1.0), 0.5, 0.2, 0.2, 0.8)
 INTENSITY = Intensity("dataset", (0.4,), (0.25,))
@@ -51,7 +53,7 @@ def test_pretrain_batches_are_views_of_their_rows_and_replay(slices):
     again = batches.pretrain_batch(slices, range(7), LAW, INTENSITY, **wanted, out=out)
     assert batch.rows.tolist() == batches.order(range(7), **wanted).tolist()
     assert again.views[1] is out[1]
-    drawn = batches.draw_views(slices, batch.rows, LAW, seed=1, step=5, views=2)
+    drawn = batches.draw_views(slices, batch.rows, LAW, seed=1, step=5)
     for view, same, p in zip(batch.views, again.views, drawn, strict=True):
         assert np.array_equal(view, same)
         assert np.array_equal(view, render(slices, batch.rows, p, INTENSITY))
@@ -60,9 +62,71 @@ def test_pretrain_batches_are_views_of_their_rows_and_replay(slices):
     assert not np.array_equal(batch.views[0], later.views[0])
 
 
+MANY = Wanted(
+    (Crops(2, scale=(0.3, 1.0)), Crops(3, size=16, scale=(0.05, 0.3)), Crops(jitter=False, like=0),
+     Crops(size=24, flip=False)),
+    boxes=True, places=True,
+)  # fmt: skip
+
+
+def test_views_of_several_kinds_with_their_boxes_and_places(slices):
+    rest = {"seed": 1, "step": 5, "batch_size": 4, "wanted": MANY, "steps": 20}
+    batch = batches.pretrain_batch(slices, range(7), LAW, INTENSITY, known=batches.places(slices), **rest)
+    assert [v.shape[-1] for v in batch.views] == MANY.sizes(32) == [32, 32, 16, 16, 16, 32, 24]
+    assert batch.progress == 0.25
+    out = batches.memory(4, 1, MANY.sizes(32))[0]
+    again = batches.pretrain_batch(
+        slices, range(7), LAW, INTENSITY, known=batches.places(slices), out=out, **rest
+    )
+    assert all(map(np.array_equal, batch.views, again.views))
+    assert all(made is kept for made, kept in zip(again.views, out, strict=True))
+    boxes = np.stack(batch.boxes)  # [view, slice, top left height width mirrored]
+    assert boxes.dtype == np.float32
+    assert np.array_equal(boxes[5], boxes[0])  # `like`
+    assert not boxes[6, :, 4].any()
+    area = boxes[..., 2] * boxes[..., 3]
+    assert area[:2].min() > 0.28
+    assert 0.04 < area[2:5].min() <= area[2:5].max() < 0.32  # whole pixels
+    assert ((boxes[..., :2] >= 0) & (boxes[..., :2] + boxes[..., 2:4] <= 1 + 1e-6)).all()
+    clean = render(
+        slices,
+        batch.rows,
+        batches.draw_views(slices, batch.rows, LAW, seed=1, step=5, wanted=MANY)[5],
+        INTENSITY,
+    )
+    assert np.array_equal(batch.views[5], clean)
+    own = stream(1, "views", 5)  # the first views are what two views alone would be
+    height, width = (slices.index[c].to_numpy()[batch.rows] for c in ("height", "width"))
+    first = draw(dataclasses.replace(LAW, crop_scale=(0.3, 1.0)), height, width, own)
+    assert np.array_equal(batch.views[0], render(slices, batch.rows, first, INTENSITY))
+    plain = dataclasses.replace(first, brightness=np.ones(4), contrast=np.ones(4))
+    assert np.array_equal(batch.views[5], render(slices, batch.rows, plain, INTENSITY))
+
+
+def test_views_of_several_kinds_agree_between_the_back_ends(slices):
+    rest = {"seed": 1, "step": 5, "batch_size": 4, "wanted": MANY, "known": batches.places(slices)}
+    here, there = (
+        batches.pretrain_batch(s, range(7), LAW, INTENSITY, **rest)
+        for s in (slices, render_device.upload(slices, "cpu"))
+    )
+    for mine, theirs in zip(here.views, there.views, strict=True):
+        assert np.allclose(mine, theirs.numpy(), atol=1e-4)
+    assert all(map(np.array_equal, here.boxes, there.boxes))
+    assert all(map(np.array_equal, here.places, there.places))
+
+
+def test_places_are_patients_groups_and_heights_within_volumes():
+    images = [np.ones((1, 8, 8), np.int16)] * 7
+    known = batches.places(TinySlices(images, volume=[0, 0, 0, 1, 2, 2, 3]))
+    assert known.volume.tolist() == [0, 0, 0, 1, 2, 2, 3]
+    assert known.patient.tolist() == [0, 0, 0, 0, 1, 1, 1]  # two volumes a patient
+    assert known.group.tolist() == [0, 0, 0, 1, 0, 0, 1]
+    assert known.height.tolist() == [0.0, 0.5, 1.0, 0.5, 0.0, 1.0, 0.5]
+
+
 def test_memory_holds_every_batch_that_lives_at_once(slices):
     """With the network, two that wait, one in the making: none is overwritten before the network is done."""
-    memory = batches.memory(4, 1, 32)
+    memory = batches.memory(4, 1, [32, 32])
 
     def make(step, out=None):
         wanted = {"seed": 1, "step": step, "batch_size": 4}
@@ -133,7 +197,7 @@ def test_batches_of_a_store_on_disk_agree_between_the_back_ends(tmp_path):
     rows = np.flatnonzero(slices.index["labelled"])
     law = intensity.fit(slices, rows)
     images, labels, chosen = batches.finetune_batch(slices, rows, LAW, law, seed=0, step=2, batch_size=9)
-    (p,) = batches.draw_views(slices, chosen, LAW, seed=0, step=2, views=1)
+    (p,) = batches.draw_views(slices, chosen, LAW, seed=0, step=2, wanted=batches.ONE)
     device = render_device.upload(slices, "cpu", labels=True)
     assert np.allclose(render_device.render(device, chosen, p, law).numpy(), images, atol=1e-4)
     assert np.array_equal(render_device.render_labels(device, chosen, p).numpy(), labels)

@@ -8,8 +8,8 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import batches, probe
 from sslseg.data.views.draw import ViewLaw
+from sslseg.testing.slices import TinySlices, scene
 from tests.fixtures import trees
-from tests.fixtures.tiny_slices import TinySlices, scene
 
 SOUND = Intensity("dataset", (0.4,), (0.25,))
 PAPER_CODE = Intensity("paper-code")

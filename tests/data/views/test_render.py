@@ -12,7 +12,7 @@ from sslseg.data.slices.intensity import PAPER_MEAN, PAPER_SD, Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import render, render_device, resample
 from sslseg.data.views.draw import ViewLaw, ViewParams, draw
-from tests.fixtures.tiny_slices import TinySlices, scene
+from sslseg.testing.slices import TinySlices, scene
 
 LEVELS = Intensity("encoder", (0.0,), (1 / 255,))  # shows the [0, 1]-mapped image as 0..255
 EXACT = 5e-3  # grey levels of 255, maximum: float32 rounding

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.config.wanted import PAIR, Crops, Wanted
 from sslseg.data.streams import stream
 from sslseg.data.views import render_device
 from sslseg.data.views.draw import ViewLaw, ViewParams, draw
@@ -24,17 +25,35 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+ONE = Wanted((Crops(1),))
 AHEAD = 2  # batches that wait for the network
 
 
-class PretrainBatch(NamedTuple):
-    """`views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest.
+class Places(NamedTuple):
+    """Whose slices they are: int64 [N] codes of `patient`, `group` and `volume`; `height`: float32 [N], 0 to 1.
 
-    Arrays from a slice store, tensors where they already are from its copy on a device (`render_device`).
+    `height` is where a slice lies in its volume: 0 the first, 1 the last, 0.5 where there is no other.
+    """
+
+    patient: np.ndarray | Tensor
+    group: np.ndarray | Tensor
+    volume: np.ndarray | Tensor
+    height: np.ndarray | Tensor
+
+
+class PretrainBatch(NamedTuple):
+    """What `Method.loss` gets. Arrays from a slice store, tensors from its copy on a device (`render_device`).
+
+    `views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest; `boxes`: one float32
+    [B, 5] per view, where the method wants them: top, left, height and width as shares of the slice, and 1 where
+    it is mirrored; `places`: `Places` [B], likewise; `progress`: share of the training's steps that are over.
     """
 
     views: tuple[np.ndarray, ...] | tuple[Tensor, ...]
     rows: np.ndarray
+    boxes: tuple[np.ndarray, ...] | tuple[Tensor, ...] = ()
+    places: Places | None = None
+    progress: float = 0.0
 
 
 class FinetuneBatch(NamedTuple):
@@ -64,41 +83,73 @@ def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int) -> np.n
 
 
 def draw_views(
-    slices: Any, rows: np.ndarray, law: ViewLaw, *, seed: int, step: int, views: int
+    slices: Any, rows: np.ndarray, law: ViewLaw, *, seed: int, step: int, wanted: Wanted = PAIR
 ) -> list[ViewParams]:
     """The choices for every view of the batch `rows` at `step`, from stream "views"."""
     rng = stream(seed, "views", step)
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
-    return [draw(law, height, width, rng) for _ in range(views)]
+    drawn: list[ViewParams] = []
+    for kind in wanted.kinds():
+        one = draw(law.of_kind(kind), height, width, rng)
+        drawn.append(one if kind.like is None else one.placed(drawn[kind.like]))
+    return drawn
 
 
-def memory(batch_size: int, channels: int, size: int, views: int = 2) -> list[list[np.ndarray]]:
+def memory(batch_size: int, channels: int, sizes: Sequence[int]) -> list[list[np.ndarray]]:
     """Arrays for `pretrain_batch(out=…)`, one list a batch: for steps in turn, in a loop over `prefetch`.
 
     They are as many as live at once: with the network, waiting, and in the making.
+
+    Args:
+        sizes: side of each view.
     """
-    shape = (batch_size, channels, size, size)
-    return [[np.empty(shape, np.float32) for _ in range(views)] for _ in range(AHEAD + 2)]
+    return [[np.empty((batch_size, channels, s, s), np.float32) for s in sizes] for _ in range(AHEAD + 2)]
+
+
+def places(slices: Any) -> Places:
+    """Of every slice of a store."""
+    index = slices.index
+    codes = [
+        np.unique(index[name].to_numpy(), return_inverse=True)[1] for name in ("patient", "group", "volume")
+    ]
+    z, volume = index["z"].to_numpy(np.float32), index["volume"]
+    low, high = (index.groupby(volume)["z"].transform(end).to_numpy(np.float32) for end in ("min", "max"))
+    height = np.divide(z - low, high - low, out=np.full_like(z, 0.5), where=high > low)
+    return Places(*(code.astype(np.int64) for code in codes), height)
 
 
 def pretrain_batch(
     slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *,
-    seed: int, step: int, batch_size: int, views: int = 2, out: Sequence[np.ndarray] | None = None,
+    seed: int, step: int, batch_size: int, wanted: Wanted = PAIR, known: Places | None = None,
+    steps: int = 0, out: Sequence[np.ndarray] | None = None,
 ) -> PretrainBatch:  # fmt: skip
-    """`views` independent views of each slice of step `step`.
+    """The views of each slice of step `step` that a method wants, drawn one after the other.
 
     Args:
         slices: a slice store, or its copy on a device.
+        known: `places` of the store, where the method wants them.
+        steps: of the whole training, for `progress`; 0 = it is 0.
         out: one array per view to write to; saves what fresh memory costs. Not for a device.
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
-    drawn = draw_views(slices, chosen, law, seed=seed, step=step, views=views)
+    drawn = draw_views(slices, chosen, law, seed=seed, step=step, wanted=wanted)
+    rest = {
+        "boxes": tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else (),
+        "places": Places(*(of[chosen] for of in known)) if wanted.places else None,
+        "progress": step / steps if steps else 0.0,
+    }
     if isinstance(slices, render_device.DeviceSlices):
-        return PretrainBatch(tuple(render_device.render(slices, chosen, p, intensity) for p in drawn), chosen)
-    targets = out or [None] * views
-    return PretrainBatch(
-        tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True)), chosen
-    )
+        views = tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
+        return PretrainBatch(views, chosen, **rest)
+    targets = out or [None] * len(drawn)
+    views = tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
+    return PretrainBatch(views, chosen, **rest)
+
+
+def _boxes(slices: Any, rows: np.ndarray, p: ViewParams) -> np.ndarray:
+    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    box = (p.top / height, p.left / width, p.height / height, p.width / width, p.flip)
+    return np.stack(box, 1).astype(np.float32)
 
 
 def finetune_batch(
@@ -106,7 +157,7 @@ def finetune_batch(
 ) -> FinetuneBatch:
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
-    (p,) = draw_views(slices, chosen, law, seed=seed, step=step, views=1)
+    (p,) = draw_views(slices, chosen, law, seed=seed, step=step, wanted=ONE)
     if isinstance(slices, render_device.DeviceSlices):
         images = render_device.render(slices, chosen, p, intensity)
         return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)

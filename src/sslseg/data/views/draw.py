@@ -6,11 +6,12 @@ products) apply the same choices to pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sslseg.config.names import ParamError
+from sslseg.config.wanted import Crops
 
 TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the centre fallback
 
@@ -44,6 +45,16 @@ class ViewLaw:
         if self.jitter_law not in ("factor", "uint16"):
             raise ParamError(f"jitter_law: must be factor or uint16; not {self.jitter_law!r}")
 
+    def of_kind(self, kind: Crops) -> ViewLaw:
+        """The law of one of the kinds of views that a method wants."""
+        return replace(
+            self,
+            size=kind.size or self.size,
+            crop_scale=kind.scale or self.crop_scale,
+            flip=self.flip if kind.flip else 0.0,
+            jitter=self.jitter if kind.jitter else 0.0,
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class ViewParams:
@@ -70,6 +81,11 @@ class ViewParams:
 
     def __len__(self) -> int:
         return len(self.top)
+
+    def placed(self, other: ViewParams) -> ViewParams:
+        """The crop and flip of `other`, with the brightness, contrast and size of these."""
+        place = {name: getattr(other, name) for name in ("top", "left", "height", "width", "flip")}
+        return replace(self, **place)
 
 
 def _crops(

@@ -1,0 +1,243 @@
+"""What every method promises. The fixture `name` says which one is asked; see `sslseg.testing`."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+import hashlib
+import math
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sslseg.config import flags, names, params, plugins
+from sslseg.data import streams
+from sslseg.data.slices.intensity import Intensity
+from sslseg.data.training_set import view_law
+from sslseg.data.views import batches
+from sslseg.models import audit, canary, encoder, unet
+from sslseg.testing.slices import TinySlices, scene
+from sslseg.training import loop, vitals
+
+ARCHITECTURE = "test_efficientnet"  # has head tensors that a U-Net drops
+SIZE, BATCH, VOLUMES, SLICES = 32, 8, 6, 4
+WITHOUT = "import sys; sys.modules.update(torch=None, numpy=None, mlflow=None, timm=None)\n"
+
+__all__ = [
+    "test_parameters_are_read_without_torch",
+    "test_every_preset_resolves_and_own_knobs_say_their_source",
+    "test_loss_falls_and_metrics_are_scalars",
+    "test_only_what_is_trainable_gets_a_gradient",
+    "test_exports_are_the_upstream_before_the_first_step_and_move_in_training",
+    "test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform",
+    "test_equal_seeds_give_equal_weights_whatever_was_drawn_before",
+    "test_modules_hold_all_of_the_state",
+    "test_exported_encoders_load_into_a_unet",
+    "test_a_collapsed_encoder_is_noticed",
+]
+
+
+# ---------------------------------------------------------------- small things to ask with
+def settings(name: str, **knobs: Any) -> Any:
+    """Parameters of preset demo, on small views; `small` of the method's file are its own wishes."""
+    module = plugins.load("methods", name)
+    small = {"preset": "demo", "image_size": SIZE} | getattr(module, "SMALL", {})
+    return flags.resolve(module.Params(**small | knobs))
+
+
+def create(name: str, seed: int = 0, upstream: int = 0, **knobs: Any) -> Any:
+    """The method around a fresh encoder of seed `upstream`."""
+    p = settings(name, **knobs)
+    channels = plugins.load("methods", name).Method.wanted(p).channels or 1
+    return plugins.load("methods", name).Method(encoder.build(ARCHITECTURE, channels, upstream), p, seed=seed)
+
+
+@functools.cache
+def slices(channels: int) -> TinySlices:
+    """Stacks of textured scenes: two volumes a patient."""
+    rng = streams.stream(0, "scenes")
+    images = []
+    for _ in range(VOLUMES * SLICES):
+        parts = [scene(rng, 60, 64)[0] for _ in range(channels)]
+        images.append(np.concatenate(parts))
+    return TinySlices(images, volume=np.repeat(np.arange(VOLUMES), SLICES))
+
+
+def batch(name: str, step: int = 0, **knobs: Any) -> batches.PretrainBatch:
+    """What the training loop would hand to the method, as tensors."""
+    p = settings(name, **knobs)
+    wanted = plugins.load("methods", name).Method.wanted(p)
+    store = slices(wanted.channels or 1)
+    made = batches.pretrain_batch(
+        store, range(len(store.index)), view_law(p), Intensity("dataset", (0.4,), (0.25,)),
+        seed=0, step=step, batch_size=BATCH, wanted=wanted, steps=100, known=batches.places(store),
+    )  # fmt: skip
+    return loop.on(made, torch.device("cpu"))
+
+
+def loss(method: Any, given: batches.PretrainBatch, step: int = 0) -> tuple[torch.Tensor, dict[str, Any]]:
+    """The method's loss, with torch's own generators as the loop sets them."""
+    with loop.seeded(streams.torch_seed(0, "step", step), torch.device("cpu")):
+        return method.loss(given)
+
+
+def train(method: Any, name: str, steps: int) -> list[float]:
+    """Losses of some steps of Adam on one batch."""
+    optimiser = torch.optim.Adam([p for _, p in method.trainable()], lr=1e-3)
+    given, found = batch(name), []
+    for step in range(steps):
+        value, _ = loss(method, given)
+        optimiser.zero_grad()
+        value.backward()
+        optimiser.step()
+        method.after_step(step / steps)
+        found.append(value.item())
+    return found
+
+
+def tensors(method: Any) -> dict[str, torch.Tensor]:
+    """All of the state."""
+    return {
+        f"{part}.{k}": v.clone() for part, net in method.modules.items() for k, v in net.state_dict().items()
+    }
+
+
+def _prints(tensors: Any) -> set[bytes]:
+    return {hashlib.sha256(t.detach().contiguous().numpy().tobytes()).digest() for t in tensors}
+
+
+# ---------------------------------------------------------------- the contract
+def test_parameters_are_read_without_torch(name):
+    code = (
+        f"{WITHOUT}from sslseg.config import flags, params, plugins\n"
+        f"cls = plugins.load('methods', {name!r}).Params\n"
+        "assert issubclass(cls, params.Pretrain) and flags.knobs(cls)\n"
+    )
+    where = os.pathsep.join([str(plugins.PACKAGE.parent), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": where}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_preset_resolves_and_own_knobs_say_their_source(name):
+    cls = plugins.load("methods", name).Params
+    for preset in flags.knobs(cls)["preset"][1].choices:
+        flags.resolve(cls(preset=preset))
+    common = flags.knobs(params.Pretrain)
+    for knob, (field, meta, _) in flags.knobs(cls).items():
+        changed = knob not in common or (field.default, meta.presets) != (
+            common[knob][0].default,
+            common[knob][1].presets,
+        )
+        assert not changed or (meta.source and meta.help), knob
+    assert dataclasses.is_dataclass(cls)
+    assert cls.__dataclass_params__.frozen
+
+
+def test_loss_falls_and_metrics_are_scalars(name):
+    method = create(name)
+    found = train(method, name, 12)
+    assert sum(found[-3:]) < sum(found[:3])
+    metrics = loss(method, batch(name))[1] | method.after_step(1.0)
+    values = {k: value() if callable(value) else value for k, value in metrics.items()}  # as the loop does
+    assert all(math.isfinite(float(value)) and "/" not in key for key, value in values.items())
+    assert {"representation_std", "effective_rank"} <= metrics.keys()
+
+
+def test_only_what_is_trainable_gets_a_gradient(name):
+    method = create(name)
+    loss(method, batch(name))[0].backward()
+    trained = {id(p): key for key, p in method.trainable()}
+    everything = [p for net in method.modules.values() for p in net.parameters()]
+    assert len(trained) == len({key for key, _ in method.trainable()})
+    assert trained.keys() <= {id(p) for p in everything}
+    for p in everything:
+        assert p.requires_grad == (id(p) in trained)
+        assert (p.grad is not None) == (id(p) in trained), trained.get(id(p))
+    assert all(torch.isfinite(p.grad).all() for _, p in method.trainable())
+
+
+def test_exports_are_the_upstream_before_the_first_step_and_move_in_training(name):
+    method = create(name, upstream=7)
+    channels = method.wanted(settings(name)).channels or 1
+    upstream = encoder.build(ARCHITECTURE, channels, 7)
+    assert method.DEFAULT_ROLE in method.exports()
+    assert set(method.exports()) <= {names.ROLE_TARGET, names.ROLE_ONLINE}
+    for role, exported in method.exports().items():
+        audit.check_equal(upstream.state_dict(), exported.state_dict(), role)
+        canary.same_features(upstream, exported, channels, context=role)
+    train(method, name, 2)
+    for role, exported in method.exports().items():
+        assert not torch.equal(next(upstream.parameters()), next(exported.parameters())), role
+
+
+def test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform(name):
+    method, other = create(name, seed=3), create(name, seed=4)
+    handed = _prints(next(iter(method.exports().values())).state_dict().values())
+    for part, net in method.modules.items():
+        for key, layer in net.named_modules():
+            if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) and not _prints([layer.weight]) <= handed:
+                bound = math.sqrt(6 / layer.weight[0].numel())
+                few = layer.weight.numel() < 1000  # too few to tell their spread to a hundredth
+                assert (0.9 if few else 0.98) * bound < layer.weight.abs().max() <= bound
+                spread = pytest.approx(bound / math.sqrt(3), rel=0.15 if few else 0.02)
+                assert layer.weight.std().item() == spread
+                assert not torch.equal(layer.weight, other.modules[part].get_submodule(key).weight)
+            if isinstance(layer, torch.nn.BatchNorm1d):
+                assert layer.running_mean is None or not layer.running_mean.any()
+                assert layer.weight is None or torch.equal(layer.weight, torch.ones_like(layer.weight))
+
+
+def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(name):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = create(name, seed=5)
+    assert torch.equal(before, torch.get_rng_state())
+    torch.manual_seed(2)
+    second = create(name, seed=5)
+    train(first, name, 2)
+    train(second, name, 2)
+    audit.check_equal(tensors(first), tensors(second), "equal seeds")
+
+
+def test_modules_hold_all_of_the_state(name):
+    method = create(name)
+    train(method, name, 2)
+    resumed = create(name, seed=9, upstream=9)
+    for part, net in resumed.modules.items():
+        net.load_state_dict(copy.deepcopy(method.modules[part].state_dict()))
+    assert torch.equal(loss(method, batch(name))[0], loss(resumed, batch(name))[0])
+
+
+def test_exported_encoders_load_into_a_unet(name, tmp_path):
+    method = create(name)
+    channels = method.wanted(settings(name)).channels or 1
+    train(method, name, 1)
+    for role, exported in method.exports().items():
+        encoder.save(exported, tmp_path / role, architecture=ARCHITECTURE, channels=channels)
+        state, config = encoder.read_state(tmp_path / role)
+        net, carried = unet.build(state, config, classes=4, decoder_channels=(8,) * 5, seed=0)
+        unet.check_canary(exported.state_dict(), config, net, carried)
+
+
+def test_a_collapsed_encoder_is_noticed(name):
+    """An encoder of zeros gives every slice the same features: the training's own signs, and the stage's, say so."""
+    method = create(name)
+    with torch.no_grad():
+        for exported in method.exports().values():
+            for parameter in exported.parameters():
+                parameter.zero_()
+    if set(map(id, method.exports()[method.DEFAULT_ROLE].parameters())) <= {
+        id(p) for net in method.modules.values() for p in net.parameters()
+    }:  # exports that are copies say nothing of the networks that train
+        metrics = loss(method, batch(name))[1]
+        assert float(metrics["representation_std"]) < 1e-3
+    seen = batch(name).views[0]
+    assert vitals.collapsed(vitals.of_encoder(method.exports()[method.DEFAULT_ROLE], seen))
