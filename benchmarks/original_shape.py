@@ -112,7 +112,7 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
 
     from sslseg.config import flags
     from sslseg.data.views.batches import PretrainBatch
-    from sslseg.methods import byol
+    from sslseg.methods.agreement import byol
     from sslseg.training import loop
 
     p = flags.resolve(flags.from_mapping(byol.Params, settings["common"] | settings["pretrain"]))

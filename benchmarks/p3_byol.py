@@ -43,7 +43,7 @@ def ours(
     """number of a step, views -> loss: the training loop's own step, fetched."""
     from sslseg.config.flags import resolve
     from sslseg.data.views.batches import PretrainBatch
-    from sslseg.methods import byol
+    from sslseg.methods.agreement import byol
     from sslseg.models import encoder
     from sslseg.training import loop
 

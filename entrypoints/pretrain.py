@@ -1,9 +1,9 @@
-"""mlflow run . -e pretrain_<method> --env-manager local -P …"""
+"""mlflow run . -e pretrain --env-manager local -P method=… -P …"""
 
 import sys
 
 from sslseg.launch import main
 
 if __name__ == "__main__":
-    method, *argv = sys.argv[1:] or ["--help"]
-    main("pretrain", *(([method], None) if method in ("-h", "--help") else (argv, method)))
+    first, *rest = sys.argv[1:] or ["--help"]
+    main("pretrain", *((sys.argv[1:] or [first], None) if first.startswith("-") else (rest, first)))

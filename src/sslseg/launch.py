@@ -12,6 +12,7 @@ import sys
 
 from sslseg.config import flags, names
 from sslseg.config.names import SslsegError
+from sslseg.config.params import AnyMethod
 from sslseg.execute import EXIT_INTERRUPTED, EXIT_TERMINATED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
@@ -36,8 +37,11 @@ def main(stage: str, argv: list[str] | None = None, method: str | None = None) -
 def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | None) -> int:
     """Run the stage; returns the exit code. Every error is one clear line on stderr."""
     try:
-        entry = f"{stage}_{method or '<method>'}" if stage == names.PRETRAIN else stage
-        params = flags.resolve(flags.parse(parameters_of(stage, method), argv, f"sslseg {entry}"))
+        entry = stage
+        if stage == names.PRETRAIN:
+            entry, method, argv = _of_a_method(method, argv)
+        cls = AnyMethod if stage == names.PRETRAIN and not method else parameters_of(stage, method)
+        params = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}"))
         execute(stage, params, method=method, adopt_run_id=adopted)
     except SslsegError as error:
         return _end(stage, adopted, "FAILED", str(error), error.exit_code)
@@ -51,6 +55,22 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         reason = f"{type(error).__name__}: {error}"
         return _end(stage, adopted, "FAILED", reason, names.EXIT_FAILED)
     return 0
+
+
+def _of_a_method(method: str | None, argv: list[str]) -> tuple[str, str, list[str]]:
+    """Entry point, method and its own flags; without `method` the one that `--method` names.
+
+    Flags with an empty value are left to the method then: MLproject hands on every knob.
+    """
+    if method:
+        return f"{names.PRETRAIN}_{method}", method, argv
+    if set(argv) & {"-h", "--help"} and not any(word.startswith("--method") for word in argv):
+        return names.PRETRAIN, "", argv
+    words = iter(argv)
+    pairs = [(w.partition("=") if "=" in w else (w, "=", next(words, ""))) for w in words]
+    given = {flag: value for flag, _, value in pairs if value}
+    method = given.pop("--method", flags.knobs(AnyMethod)["method"][0].default)
+    return names.PRETRAIN, method, [f"{flag}={value}" for flag, value in given.items()]
 
 
 def _end(stage: str, adopted: str | None, status: str, reason: str, code: int) -> int:

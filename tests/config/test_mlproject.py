@@ -30,8 +30,7 @@ def test_the_file_is_what_the_dataclasses_say():
 
 
 def test_every_stage_and_method_is_an_entry_point(project):
-    methods = {f"pretrain_{name}" for name in plugins.names("methods")}
-    assert set(ENTRIES) == {*params.STAGES, "main", *methods} - {"pretrain"}
+    assert set(ENTRIES) == {*params.STAGES, "main", "pretrain_byol", "pretrain_simclr"}
     assert project.name == "sslseg"
     for name in ENTRIES:
         assert project.get_entry_point(name).name == name
@@ -48,6 +47,10 @@ def test_what_mlflow_hands_on_is_understood(name: str, project, tmp_path: Path):
     python = words.index("python")
     assert (ROOT / words[python + 1]).is_file()
     argv = words[python + 2 + len(script.split()[1:]) :]
+    if name == "pretrain":  # every knob is left to the method
+        _, method, argv = launch._of_a_method(None, argv)
+        cls = plugins.load("methods", method).Params
+        assert argv == []
     parsed = flags.parse(cls, argv)
     assert parsed == flags.from_mapping(cls, required)
     flags.resolve(parsed)
@@ -63,6 +66,37 @@ def test_a_knob_that_a_preset_governs_has_no_default_of_its_own(name: str, proje
         if meta.presets is not None:
             assert entry.parameters[knob].default == "", knob
             assert f"--{knob} {{{knob}}}" in entry.command
+
+
+def test_one_entry_point_takes_every_method_and_its_own_knobs(project, tmp_path: Path):
+    given = {"method": "simclr", "temperature": "0.5", "data_root": "/a b", "lr": "0.2"}
+    words = shlex.split(project.get_entry_point("pretrain").compute_command(given, str(tmp_path)))
+    argv = words[words.index("python") + 2 :]
+    for form in (argv, [f"{k}={v}" for k, v in zip(argv[::2], argv[1::2], strict=True)]):
+        entry, method, own = launch._of_a_method(None, form)
+        assert (entry, method) == ("pretrain", "simclr")
+        p = flags.parse(plugins.load("methods", method).Params, own)
+        assert (p.temperature, p.data_root, p.lr) == (0.5, "/a b", 0.2)
+        assert p == plugins.load("methods", "simclr").Params(temperature=0.5, data_root="/a b", lr=0.2)
+    assert launch._of_a_method("byol", ["--seed", "1"]) == ("pretrain_byol", "byol", ["--seed", "1"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--method", "boyl"], "method: must be one of .*byol.*; not 'boyl'"),
+        (["--method=byol", "--temperature=1"], "unknown parameter 'temperature'"),
+        (["--method=simclr", "--temprature=1"], "did you mean 'temperature'"),
+    ],
+)
+def test_what_a_method_does_not_know_is_refused_at_once(
+    argv, said, monkeypatch, capsys: pytest.CaptureFixture
+):
+    _in_this_process(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        launch.main("pretrain", argv)
+    assert ended.value.code == 2
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_values_with_spaces_arrive_whole(project, tmp_path: Path):

@@ -40,6 +40,7 @@ OPTIONAL = {
     "SimpleITK",
     "isal",
     "monai",
+    "pytest",
 }  # extras, imported only when asked for
 
 

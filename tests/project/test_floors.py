@@ -109,7 +109,7 @@ def test_statistics_are_pure():
 
 # Each may import those before it. `sslseg` is the package's own __init__, which hands names on to notebooks.
 ORDER = (
-    "config", "plans", "tracking", "data", "datasets", "models", "training", "methods", "scoring", "annotation",
+    "config", "plans", "tracking", "data", "datasets", "models", "training", "methods", "scoring", "annotation", "testing",
     "analysis", "execute", "stages", "executors", "commands", "launch", "api", "sslseg", "__main__",
 )  # fmt: skip
 MODULES = {

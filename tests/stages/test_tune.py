@@ -225,7 +225,7 @@ def test_knobs_of_pretraining_are_judged_by_a_fine_tuning(tiny: Tiny, tmp_path):
         assert (own.data.tags[names.TAG_DEVICE], own.data.tags[names.TAG_METHOD]) == ("cpu", "byol")
     assert len(client().search_model_versions()) == before
     winner = json.loads(artifact(run_id, tune.WINNERS, tmp_path))["byol@acdc"]
-    assert winner["command"].startswith("mlflow run . -e pretrain_byol ")
+    assert winner["command"].startswith("mlflow run . -e pretrain ")
     assert set(winner["params"]) == {"lr", "weight_decay"}
 
 

@@ -15,7 +15,7 @@ from sslseg.config import caches, names
 from sslseg.config.names import FINETUNE, PRETRAIN, EncoderError
 from sslseg.data import training_set
 from sslseg.data.views import batches, draw
-from sslseg.methods import byol
+from sslseg.methods.agreement import byol
 from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
 from sslseg.stages.outcome import results

@@ -180,7 +180,7 @@ def test_every_version_of_python_reads_the_same():
 PLUG_INS = {
     "prepare": ["datasets/acdc.py"],
     "import_encoder": [],
-    "pretrain": ["datasets/acdc.py", "methods/byol.py"],
+    "pretrain": ["datasets/acdc.py", "methods/agreement/byol.py"],
     "finetune": ["datasets/acdc.py"],
     "evaluate": ["datasets/acdc.py"],
     "tuning.trials": [],
@@ -216,7 +216,7 @@ def test_a_comment_in_every_file_changes_no_identity(copied: Path):
     ("file", "old", "new"),
     [("stages/outcome/cards.py", "def ", "SIZE = 7\n\n\ndef "), ("stages/outcome/overlays.py", "def ", "X = 1\n\n\ndef "),
      ("stages/evaluation/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params.py", "peak learning rate", "highest rate"),
-     ("tracking/session.py", "def ", "SIZE = 7\n\n\ndef "), ("methods/byol.py", "hidden width", "width")],
+     ("tracking/session.py", "def ", "SIZE = 7\n\n\ndef "), ("methods/agreement/byol.py", "hidden width", "width")],
 )  # fmt: skip
 def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
     copied: Path, file: str, old: str, new: str
@@ -233,7 +233,7 @@ def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
     [("training/optim.py", TRAIN, {"prepare", "import_encoder", "evaluate"}),
      ("data/slices/encode.py", TRAIN | {"prepare", "evaluate"}, set()),
      ("models/encoder.py", TRAIN | {"import_encoder", "evaluate"}, {"prepare"}),
-     ("methods/byol.py", {"pretrain"}, {*PLUG_INS} - {"pretrain"}),
+     ("methods/agreement/byol.py", {"pretrain"}, {*PLUG_INS} - {"pretrain"}),
      ("datasets/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}, {"import_encoder", "tuning.trials"}),
      ("scoring/surface.py", {"evaluate"}, TRAIN), ("models/importers/bundled.py", {"import_encoder"}, TRAIN),
      ("plans/searchspace.py", {"tuning.trials"}, {"pretrain", "finetune"}),

@@ -249,6 +249,18 @@ def texts(params: Any, *, identity_only: bool = False) -> dict[str, str]:
     }
 
 
+def left_open(name: str, cls: type, doc: str, **own: Any) -> type:
+    """A class with the knobs `own` and those of `cls`, the latter without values: whoever reads them fills them."""
+    given = [(key, str, line) for key, line in own.items()]
+    rest = [
+        (key, hint, field(default=None, metadata={"knob": dataclasses.replace(meta, presets={})}))
+        for key, (_, meta, hint) in knobs(cls).items()
+    ]
+    made = dataclasses.make_dataclass(name, given + rest, frozen=True, kw_only=True)
+    made.__doc__ = doc
+    return made
+
+
 def mlproject_default(f: dataclasses.Field, meta: Knob) -> str:
     """The text MLproject holds for a knob: '' means "from the preset" or "none"."""
     if meta.presets is not None or f.default is MISSING:

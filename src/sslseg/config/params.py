@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sslseg.config import plugins
-from sslseg.config.flags import knob
+from sslseg.config.flags import knob, left_open
 
 SPLITS = ("auto", "kalapos2022", "stratified", "official", "file", "fold:1/5")
 FOLD = r"fold:(\d{1,3})/(\d{1,3})"  # one of the folds of a cross-validation over patients
@@ -184,6 +184,13 @@ class Pretrain(Machine, Data, Views, Upstream):
     fraction: float = knob(1.0, "share of the unlabelled train slices used", low=0.0001, high=1.0)
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
     tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")
+
+
+AnyMethod = left_open(
+    "AnyMethod", Pretrain, "Self-supervised pretraining by any method; its own knobs are given likewise.",
+    method=knob("byol", "how to learn (a file in src/sslseg/methods, or another package's)",
+                choices=plugins.names("methods")),
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

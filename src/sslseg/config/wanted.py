@@ -46,6 +46,11 @@ class Wanted:
     channels: int = 0
     why: str = ""
 
+    @property
+    def count(self) -> int:
+        """How many views of each slice."""
+        return sum(crops.count for crops in self.views)
+
     def sizes(self, image_size: int) -> list[int]:
         """Side of each view, pixels."""
         return [crops.size or image_size for crops in self.kinds()]

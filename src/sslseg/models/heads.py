@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
@@ -13,6 +15,18 @@ def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequ
     head = nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), last)
     kaiming_uniform(head, generator)
     return head
+
+
+def linear(size: int, out: int, generator: torch.Generator) -> nn.Linear:
+    """[B,size] -> [B,out]."""
+    layer = skip_init(nn.Linear, size, out)
+    kaiming_uniform(layer, generator)
+    return layer
+
+
+def named(modules: Mapping[str, nn.Module], *parts: str) -> list[tuple[str, nn.Parameter]]:
+    """(name, parameter) of all modules, or of `parts`: what a method calls trainable."""
+    return [(f"{part}.{n}", p) for part in parts or modules for n, p in modules[part].named_parameters()]
 
 
 @torch.no_grad()

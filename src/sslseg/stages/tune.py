@@ -221,7 +221,7 @@ def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
 
 def command(p: Tune, plan: Plan, chosen: dict[str, str]) -> str:
     """The line that runs the tuned stage with these settings."""
-    entry = f"pretrain_{p.method}" if p.stage == names.PRETRAIN else p.stage
-    given = trials.texts(p, p.stage, plan.encoders[0]) | chosen
+    own = {"method": p.method} if p.stage == names.PRETRAIN else {}
+    given = own | trials.texts(p, p.stage, plan.encoders[0]) | chosen
     words = [f"-P {shlex.quote(f'{name}={text}')}" for name, text in given.items() if text]
-    return f"mlflow run . -e {entry} --env-manager local {' '.join(words)}"
+    return f"mlflow run . -e {p.stage} --env-manager local {' '.join(words)}"

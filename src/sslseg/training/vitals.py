@@ -5,6 +5,9 @@ Collapse (all slices get one feature) makes BYOL's loss small, so the loss canno
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,6 +18,7 @@ from sslseg.models.modes import evaluating
 # have ranks of 11 to 19, so what falls below these is far poorer than no training at all.
 LEAST_SPREAD = 0.01  # all features within about half a degree of one direction
 LEAST_RANK = 1.2  # 1 = one direction only, 2 = two of equal strength
+ROWS = 32  # of a batch that its rank is read from: a bounded cost, comparable across batch sizes
 
 
 @torch.no_grad()
@@ -48,6 +52,15 @@ def effective_rank(features: Tensor) -> Tensor:
     share = values / values.sum().clamp_min(torch.finfo(values.dtype).tiny)
     rank = torch.special.entr(share).sum().exp()
     return torch.where(features.isfinite().all(), rank, torch.nan)
+
+
+def of_batch(features: Tensor) -> dict[str, Tensor | Callable[[], Tensor]]:
+    """Signs of life of a training's features [B, F]: metrics of a method's loss. The rank is computed where logged."""
+    seen = features.detach()
+    return {
+        "representation_std": representation_std(seen),
+        "effective_rank": functools.partial(effective_rank, seen[:ROWS]),
+    }
 
 
 def of_encoder(encoder: nn.Module, images: Tensor) -> dict[str, float]:

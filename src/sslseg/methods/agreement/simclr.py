@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sslseg.data.views.batches import PretrainBatch
-
-VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,9 +54,9 @@ class Method:
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""
-        return [
-            (f"{part}.{name}", p) for part, net in self.modules.items() for name, p in net.named_parameters()
-        ]
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """NT-Xent over the 2B projections (SimCLR eq. 1).
@@ -74,12 +71,7 @@ class Method:
 
         features = [self.modules["online"](view) for view in batch.views]
         one, other = (self.modules["projector"](feature) for feature in features)
-        seen = features[0].detach()
-        return losses.nt_xent(one, other, self.temperature), {
-            "representation_std": vitals.representation_std(seen),
-            # dear on a GPU: computed where it is logged
-            "effective_rank": functools.partial(vitals.effective_rank, seen[:VITAL_ROWS]),
-        }
+        return losses.nt_xent(one, other, self.temperature), vitals.of_batch(features[0])
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Nothing is left to do after the optimiser's step."""

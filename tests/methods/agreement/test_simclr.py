@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sslseg.config.flags import resolve
-from sslseg.methods import simclr
+from sslseg.methods.agreement import simclr
 from sslseg.models import encoder
 from tests.fixtures.view_batches import pair
 

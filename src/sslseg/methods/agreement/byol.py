@@ -10,7 +10,6 @@ Target weights are a moving average of the online ones.
 from __future__ import annotations
 
 import copy
-import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sslseg.data.views.batches import PretrainBatch
-
-VITAL_ROWS = 32  # rows the effective rank is read from: a bounded cost, comparable across batch sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +83,9 @@ class Method:
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: those of the online branch."""
-        parts = ("online", "projector", "predictor")
-        return [(f"{part}.{name}", p) for part in parts for name, p in self.modules[part].named_parameters()]
+        from sslseg.models import heads
+
+        return heads.named(self.modules, "online", "projector", "predictor")
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
@@ -112,12 +110,7 @@ class Method:
         loss = losses.byol_regression(predictions[0], targets[1]) + losses.byol_regression(
             predictions[1], targets[0]
         )
-        seen = features[0].detach()
-        return loss, {
-            "representation_std": vitals.representation_std(seen),
-            # dear on a GPU: computed where it is logged
-            "effective_rank": functools.partial(vitals.effective_rank, seen[:VITAL_ROWS]),
-        }
+        return loss, vitals.of_batch(features[0])
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Move the target towards the online network; `progress` is 0 at the first step, 1 at the last."""

@@ -1,0 +1,1 @@
+"""Views of one slice agree, or tell one slice from another."""
