@@ -44,9 +44,10 @@ fuzz: setup ## 500 damaged or hostile inputs of each format; MUTATIONS=… for m
 kills: setup ## SIGKILL at random effects of pretraining, fine-tuning, sweep and tune; KILLS=… of each
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.reliability.long.kills --kills $(or $(KILLS),20) $(RECORD)
 
-lint: setup ## format in place, then check
+lint: setup ## format in place, then check style and types
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/mypy
 
 show: setup ## the committed ACDC study: its figures made again, then its runs in the UI
 	-$(BIN)/python -m analysis.page.show

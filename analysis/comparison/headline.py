@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isinf
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -13,6 +14,9 @@ from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, Refusal, plural
 from sslseg.config.names import CFG, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines
+
+if TYPE_CHECKING:
+    from analysis.comparison.arms import Arm
 
 SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
            "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
@@ -131,7 +135,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     )
 
 
-def _arm(study: Study, label: str):
+def _arm(study: Study, label: str) -> Arm:
     return next(arm for arm in study.arms if arm.label == label)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -118,7 +119,7 @@ def _scored(study: Study, column: str) -> tuple[Score, ...]:
     return tuple(_score(r, float(v)) for r, v in zip(rows.itertuples(), rows[column], strict=True))
 
 
-def _score(run, value: float) -> Score:
+def _score(run: Any, value: float) -> Score:
     return Score(run.arm, int(run.budget), int(run.seed), run.subset_sha256, value)
 
 
@@ -165,7 +166,7 @@ def _measure_budget(
             scores[key].append(_score(r, value))
 
 
-def _timed(run, curve: Curve, final: float) -> Timed:
+def _timed(run: Any, curve: Curve, final: float) -> Timed:
     """The validation before the first step is left out: a ratio of steps needs steps."""
     trained = curve.steps > 0
     later = Curve(curve.steps[trained], curve.values[trained])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from analysis.comparison.measures import KEYS, clean
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TITLE = "Learning curves"
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
@@ -87,7 +91,7 @@ def draw(drawn: Drawn) -> Figure:
     return figure
 
 
-def _line(axis, arm: Arm, rows: pd.DataFrame) -> None:
+def _line(axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
     if rows.empty:
         axis.plot([], [], color=arm.colour, ls=arm.dashes, label=f"{arm.label} (n = 0)")
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +13,9 @@ from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TITLE = "Area under the learning curve"
 KEYS = measures.KEYS
@@ -71,7 +76,7 @@ def draw(drawn: Drawn) -> Figure:
     return figure
 
 
-def _violin(axis, place: float, arm: arms.Arm, values: np.ndarray) -> None:
+def _violin(axis: Axes, place: float, arm: arms.Arm, values: np.ndarray) -> None:
     if len(values) >= VIOLIN_SEEDS and np.ptp(values) > 0:
         body = axis.violinplot([values], [place], orientation="horizontal", widths=0.8, showextrema=False)
         body["bodies"][0].set(facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -62,7 +64,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     return Drawn("fig6", title, table, runs, outputs.face(study, runs), facts, arms)
 
 
-def _point(run, curve: learning.Curve, grid: np.ndarray) -> dict:
+def _point(run: Any, curve: learning.Curve, grid: np.ndarray) -> dict:
     return {"kind": "run", "seed": run.seed, "run_id": run.run_id, "area": learning.area(curve, grid),
             "final": learning.final(curve)}  # fmt: skip
 

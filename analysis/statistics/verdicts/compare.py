@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -135,7 +136,7 @@ def _pair(
     )  # fmt: skip
 
 
-def verdict(scores: Iterable[Score], a: str, b: str, **given) -> Verdict | Refusal:
+def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:
     """The verdict on a single planned pair (a family of one): see `compare`."""
     return compare(scores, pairs=[(a, b)], **given)[0]
 

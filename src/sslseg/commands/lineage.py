@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from sslseg.config import names
+
+if TYPE_CHECKING:
+    from sslseg.tracking.lineage import Check
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +50,7 @@ def run(options: argparse.Namespace) -> None:
         raise names.EncoderError(f"stored weights were changed: {rows}")
 
 
-def _state(check) -> str:  # lineage.Check, which would import mlflow
+def _state(check: Check) -> str:
     if not check.actual:
         return "its file is gone, or cannot be reached"
     return "unchanged" if check.ok else "CHANGED"

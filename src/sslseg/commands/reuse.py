@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from sslseg.config import names
 
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
         raise names.SslsegError(f"{faults} runs cannot be taken over")
 
 
-def _today(one, options: argparse.Namespace) -> tuple[str, str]:
+def _today(one: Any, options: argparse.Namespace) -> tuple[str, str]:
     """The commit that an MLflow run was made at, and the identity that this code gives it.
 
     Raises:

@@ -11,7 +11,7 @@ import dataclasses
 import re
 import typing
 from dataclasses import MISSING, dataclass, field
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from sslseg.config.names import ParamError, quoted
 from sslseg.config.texts import from_text, strip_optional, to_text
@@ -140,7 +140,7 @@ def resolve(params: T) -> T:
 
 # ---------------------------------------------------------------- readings
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str):  # one sentence, no usage dump
+    def error(self, message: str) -> NoReturn:  # one sentence, no usage dump
         raise ParamError(message)
 
 

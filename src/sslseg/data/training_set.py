@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,9 @@ from sslseg.data.slices import prepare, slice_store
 from sslseg.data.slices.intensity import Intensity, fit
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.splits import divide
+
+if TYPE_CHECKING:
+    from sslseg.data.views.draw import ViewLaw
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def _fitted(path: Path, dataset: str, split: str) -> Intensity:
     return fit(source, divide(source, dataset, split)["train"])
 
 
-def view_law(p: params.Views):  # -> views.ViewLaw
+def view_law(p: params.Views) -> ViewLaw:
     """The law random views are drawn from."""
     from sslseg.data.views.draw import ViewLaw
 

@@ -29,7 +29,7 @@ def _devices(p: Workers) -> int:
     return torch.cuda.device_count()
 
 
-def _start(counter, devices: int) -> None:
+def _start(counter: Any, devices: int) -> None:
     """Once per worker: no progress bars of its own, one CUDA device of its own."""
     os.environ["TQDM_DISABLE"] = "1"
     with counter.get_lock():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import ParamError
@@ -31,7 +32,7 @@ class Cell:
 
     def params(
         self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
-    ):
+    ) -> Any:
         """The stage's resolved parameters, with the upstream's run ID filled in.
 
         Raises:

@@ -173,7 +173,7 @@ def evaluate_prepared(
 
 
 def _evaluation(
-    table, counts: np.ndarray, loss: np.ndarray, masks: dict, classes: Sequence[str], absent: str
+    table: Any, counts: np.ndarray, loss: np.ndarray, masks: dict, classes: Sequence[str], absent: str
 ) -> Evaluation:
     scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
     columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}

@@ -8,9 +8,11 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Finetune
@@ -182,7 +184,15 @@ def _fit(
     return progress
 
 
-def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) -> None:
+def _finish(
+    p: Finetune,
+    run: session.Run,
+    net: nn.Module,
+    best: dict[str, Any],
+    data: Inputs,
+    source: Upstream,
+    carried: dict,
+) -> None:
     """Test the last and the best network, once if they are one; register the best and its encoder."""
     test = functools.partial(
         segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
@@ -201,7 +211,18 @@ def _finish(p, run, net, best, data: Inputs, source: Upstream, carried: dict) ->
         _register(p, run, net, data, source, carried, Path(scratch), hops, best, tested.summary)
 
 
-def _register(p, run, net, data, source, carried, folder: Path, hops, best, summary) -> None:
+def _register(
+    p: Finetune,
+    run: session.Run,
+    net: nn.Module,
+    data: Inputs,
+    source: Upstream,
+    carried: dict,
+    folder: Path,
+    hops: list[lineage.Hop],
+    best: dict[str, Any],
+    summary: dict[str, float],
+) -> None:
     common = {
         "method": "supervised",
         "epoch": None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,14 @@ def _picture(scan: Scan, index: int | None, image: np.ndarray, mask: np.ndarray,
     return overlays.fullest(np.moveaxis(image, axis, 0), np.moveaxis(mask, axis, 0), title)
 
 
-def _row(scan: Scan, index: int | None, mask: np.ndarray, spacing, classes, physical: bool) -> dict[str, Any]:
+def _row(
+    scan: Scan,
+    index: int | None,
+    mask: np.ndarray,
+    spacing: Sequence[float],
+    classes: Sequence[str],
+    physical: bool,
+) -> dict[str, Any]:
     voxel = float(np.prod(spacing)) * 1e-3
     voxels = np.bincount(mask.ravel(), minlength=len(classes))
     sizes = dict(zip(("slices", "height", "width"), mask.shape, strict=True))

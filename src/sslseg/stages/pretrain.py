@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,7 +94,7 @@ def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
     return encoder
 
 
-def _check_arrival(source: Upstream, method) -> None:
+def _check_arrival(source: Upstream, method: Any) -> None:
     """Prove that every network which the method would hand on begins as the upstream: its features, before a step.
 
     Raises:
@@ -126,7 +127,13 @@ def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
 
 
 def _train(
-    p: Pretrain, run: session.Run, method, rows: np.ndarray, data: Inputs, source: Upstream, register: bool
+    p: Pretrain,
+    run: session.Run,
+    method: Any,
+    rows: np.ndarray,
+    data: Inputs,
+    source: Upstream,
+    register: bool,
 ) -> None:
     kept = kept_steps(p, len(rows))
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
@@ -162,7 +169,7 @@ def _train(
     run.log(clock.metrics(p.steps), p.steps)
 
 
-def _vitals(p, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict[str, float]:
+def _vitals(p: Pretrain, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict[str, float]:
     """Vital signs of the encoder on fixed slices: no label is read."""
     fixed = np.sort(streams.stream(0, "vitals").permutation(rows)[:VITAL_SLICES])
     images = batches.whole_batch(data.store, fixed, data.intensity, p.image_size)
@@ -170,7 +177,15 @@ def _vitals(p, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict
 
 
 def _keep(
-    p, run, method, step: int, epoch: int | None, data: Inputs, rows, source: Upstream, register: bool
+    p: Pretrain,
+    run: session.Run,
+    method: Any,
+    step: int,
+    epoch: int | None,
+    data: Inputs,
+    rows: np.ndarray,
+    source: Upstream,
+    register: bool,
 ) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
     data.store.check_read()

@@ -14,6 +14,7 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
+from typing import Any
 
 from analysis.page import make
 from analysis.statistics import design
@@ -160,7 +161,7 @@ def _cell(p: Tryout, dataset: str, arm: Arm, budget: int | None, seed: int) -> C
     return Cell(label, FINETUNE, overrides(p.finetune, "finetune") | texts | arm.texts, pipeline=arm.name)
 
 
-def _params(cell: Cell, context: dict):
+def _params(cell: Cell, context: dict) -> Any:
     return cell.params(None, context["cache"], context["threads"], context["device"])
 
 

@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow.entities import ViewType
 
@@ -18,6 +19,9 @@ from sslseg.config.names import SslsegError
 from sslseg.tracking import doctor, session, store
 from sslseg.tracking.registry import references
 from sslseg.tracking.registry.resolve import versions
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def _started_from(uri: str) -> set[str]:
     return {run.data.tags.get(names.TAG_UPSTREAM_MODEL, "") for run in found}
 
 
-def _doomed(model, registered: tuple[tuple[str, str], ...]) -> Doomed:
+def _doomed(model: LoggedModel, registered: tuple[tuple[str, str], ...]) -> Doomed:
     folder = doctor.folder_of(model)
     size = doctor.size_of(folder) if folder and folder.is_dir() else 0
     return Doomed(model.model_id, model.name, model.source_run_id, registered, folder, size)

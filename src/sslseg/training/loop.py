@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -200,7 +200,7 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     )
 
 
-def _placed(modules, device: torch.device | str) -> torch.device:
+def _placed(modules: Iterable[nn.Module], device: torch.device | str) -> torch.device:
     device = torch.device(device)
     for module in modules:
         module.train()

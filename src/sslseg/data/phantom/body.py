@@ -88,7 +88,16 @@ def _organs(rng: np.random.Generator, fat: float) -> list[tuple]:
     """(x, y, a, b, waves, signal, first level, last level, drift x, drift y), back to front."""
     found = []
 
-    def add(x, y, a, b, value, wave=0.06, levels=(-1.0, 2.0), drift=(0.0, 0.0)):
+    def add(
+        x: float,
+        y: float,
+        a: float,
+        b: float,
+        value: float,
+        wave: float = 0.06,
+        levels: tuple[float, float] = (-1.0, 2.0),
+        drift: tuple[float, float] = (0.0, 0.0),
+    ) -> None:
         jitter, size = rng.normal(0, 5, 2), np.exp(rng.normal(0, 0.12, 2))
         found.append((x + jitter[0], y + jitter[1], a * size[0], b * size[1], _waves(rng, wave),
                       value * np.exp(rng.normal(0, 0.1)), *levels, *drift))  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def read_labels(
     return array
 
 
-def _kind(path: Path):  # -> module
+def _kind(path: Path) -> ModuleType:
     for kind, suffixes in ((nifti, NIFTI), (itk, itk.SUFFIXES), (pictures, pictures.SUFFIXES)):
         if stem(path.name, suffixes) is not None:
             return kind

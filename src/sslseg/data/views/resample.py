@@ -33,7 +33,7 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @_compiled
-def taps(length, size, mirrored, first, weights):
+def taps(length: int, size: int, mirrored: bool, first: np.ndarray, weights: np.ndarray) -> int:
     """Which of `length` pixels each of `size` is made of: `weights` [T, S] from pixel `first` [S] on.
 
     A triangle as wide as the shrinkage, at least one pixel, cut at the crop and normalised: torch
@@ -64,7 +64,19 @@ def taps(length, size, mirrored, first, weights):
 
 
 @_compiled
-def _columns(flat, start, stride, height, width, law, first, weights, count, lines, out):
+def _columns(
+    flat: np.ndarray,
+    start: int,
+    stride: int,
+    height: int,
+    width: int,
+    law: tuple,
+    first: np.ndarray,
+    weights: np.ndarray,
+    count: int,
+    lines: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Rows of a crop, clip(code * gain, low, high), resized along: `out` [height, S].
 
     Args:
@@ -101,7 +113,14 @@ def _columns(flat, start, stride, height, width, law, first, weights, count, lin
 
 
 @_compiled
-def _mean(columns, first, weights, count, shares, sums):
+def _mean(
+    columns: np.ndarray,
+    first: np.ndarray,
+    weights: np.ndarray,
+    count: int,
+    shares: np.ndarray,
+    sums: np.ndarray,
+) -> float:
     """The mean of the view that `_rows` makes of `columns` [height, S], without making it."""
     size = columns.shape[1]
     shares[:] = 0
@@ -120,7 +139,9 @@ def _mean(columns, first, weights, count, shares, sums):
 
 
 @_compiled
-def _rows(columns, first, weights, count, shift, out):
+def _rows(
+    columns: np.ndarray, first: np.ndarray, weights: np.ndarray, count: int, shift: float, out: np.ndarray
+) -> None:
     """`columns` resized down, plus `shift`: the view [S, S]."""
     size = len(out)
     for i in range(size):
@@ -136,7 +157,16 @@ def _rows(columns, first, weights, count, shift, out):
 
 
 @_compiled
-def resample(flat, place, box, mirrored, law, turn, drift, out):
+def resample(
+    flat: np.ndarray,
+    place: np.ndarray,
+    box: np.ndarray,
+    mirrored: np.ndarray,
+    law: np.ndarray,
+    turn: np.ndarray,
+    drift: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Views of crops: y = clip(code * gain, low, high), resized; x = y + base + pull * M.
 
     M = sum over channels of share * mean(y), minus drift.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 
@@ -12,7 +14,13 @@ class ChannelsLastAdam(torch.optim.Adam):
     otherwise than its weight for another one (torch 2.14.1). `_init_group` is torch's own: without it, only slower.
     """
 
-    def _init_group(self, group, weights, gradients, *moments):
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        weights: list[torch.Tensor],
+        gradients: list[torch.Tensor],
+        *moments: list,
+    ) -> Any:
         found = super()._init_group(group, weights, gradients, *moments)
         for i, weight in enumerate(weights):
             last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)

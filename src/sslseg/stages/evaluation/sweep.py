@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import sys
+from typing import Any
 
 import pandas as pd
 
@@ -49,7 +50,7 @@ def run(p: Evaluate, run: session.Run) -> None:
         raise SslsegError(f"{failed} of {len(table)} fine-tunings were not scored, see evaluate/sweep.csv")
 
 
-def _score(p: Evaluate, run: session.Run, tuned, data: str) -> str:
+def _score(p: Evaluate, run: session.Run, tuned: Any, data: str) -> str:
     """ID of the FINISHED evaluation of one fine-tuning: one that is there, or a new one."""
     one = dataclasses.replace(p, model=(tuned.run_id,), sweep="")
     model = resolve.resolve(tuned.run_id, kind=names.KIND_SEGMENTER, cache=caches.cache_folder(p.cache))

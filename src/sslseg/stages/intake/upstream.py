@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -14,6 +14,9 @@ from sslseg.tracking import lineage
 from sslseg.tracking.registry import resolve as registry_resolve
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training import devices
+
+if TYPE_CHECKING:
+    from sslseg.tracking.runs import Run
 
 T = TypeVar("T", params.Pretrain, params.Finetune)
 
@@ -130,7 +133,7 @@ def check_channels(upstream: Upstream, channels: int) -> None:
         )
 
 
-def tag(run, upstream: Upstream) -> None:
+def tag(run: Run, upstream: Upstream) -> None:
     """Write the upstream run, model and digest on the run, and link them as an MLflow model input."""
     if upstream.resolved is None:
         run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 from sslseg.config import names
 from sslseg.data.training_set import Inputs
@@ -48,7 +50,7 @@ def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
     ]
 
 
-def pictures(net, data: Inputs, found: list[Case], device) -> list[Picture]:
+def pictures(net: nn.Module, data: Inputs, found: list[Case], device: torch.device) -> list[Picture]:
     """Image, truth and prediction of each case."""
     shown = []
     for case in found:
@@ -89,7 +91,7 @@ def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
     return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
 
 
-def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
+def log(run: Run, tested: Evaluation, data: Inputs, net: nn.Module, device: torch.device) -> None:
     """Tables by slice, volume and patient (the last as metrics, too), fixed cases, overlay of the run's extremes.
 
     Args:
@@ -112,12 +114,14 @@ def log(run: Run, tested: Evaluation, data: Inputs, net, device) -> None:
         overlays.log(run, shown, data.store.classes, file, data.store.colours)
 
 
-def save_encoder(net, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+def save_encoder(
+    net: nn.Module, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run
+) -> str:
     """Write the fine-tuned encoder as a timm folder, head tensors unchanged; returns its sha256."""
     return _save(unet.encoder_state(net, carried), folder, source, data, run)
 
 
-def save_pretrained(encoder, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
+def save_pretrained(encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
     """Write an encoder of a method as a timm folder; returns its sha256."""
     return _save(encoder.state_dict(), folder, source, data, run)
 

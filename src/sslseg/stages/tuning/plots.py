@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -62,7 +64,7 @@ def table(study: optuna.Study) -> str:
     )
 
 
-def _figures(study: optuna.Study):
+def _figures(study: optuna.Study) -> Iterator[tuple[str, Any]]:
     """(name, figure) of each plot that there are enough trials for; each is closed after its use."""
     import matplotlib
 
@@ -84,7 +86,7 @@ def _figures(study: optuna.Study):
         plt.close(figure)
 
 
-def _plot_importances(study: optuna.Study):
+def _plot_importances(study: optuna.Study) -> Any:
     from optuna.visualization import matplotlib as ink
 
     return ink.plot_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=SEED))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -74,7 +74,7 @@ class Probe:
         with evaluating(self._net):
             return self._batched(look, rows)
 
-    def _batched(self, do, rows: np.ndarray) -> np.ndarray:
+    def _batched(self, do: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
         parts = []
         for start in range(0, len(rows), labelprobe.BATCH):
             parts.append(do(rows[start : start + labelprobe.BATCH]))
