@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslseg.config.names import DataError
-from sslseg.data.folders import patients, settings
+from sslseg.config.names import DataError, quoted
+from sslseg.data.files import check, same
+from sslseg.data.folders import nnunet_labels, patients, settings
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Description, Fault, Source, Volume, class_name, collect, stop
 
@@ -75,12 +76,23 @@ def _dataset(root: Path) -> dict:
     told = settings.read_json(path)
     if "channel_names" in told:
         raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
+    if nnunet_labels.first_version(root, told):
+        raise DataError(f"{path}: this is nnU-Net v1's form, whose images end in _0000, use dataset=nnunet")
     if not isinstance(told.get("test", []), list):
         raise DataError(f"{path}: test: wanted a list of paths, got {told['test']!r}")
     for key, kind in (("modality", dict), ("labels", dict), ("training", list)):
         if not isinstance(told.get(key), kind) or not told[key]:
-            raise DataError(f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got none")
+            raise DataError(
+                f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got {quoted(told.get(key))}; "
+                f"its keys are {', '.join(map(str, told)) or 'none'}"
+            )
     return told
+
+
+def notes(root: Path) -> list[str]:
+    """That there are fewer cases than numTraining says, as after a download that broke off."""
+    held = sum(source.label is not None for source in scan(root)[0])
+    return nnunet_labels.fewer(root / "dataset.json", _dataset(root), held)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
@@ -107,9 +119,21 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
 def _file(root: Path, name: str) -> Path:
     path = root / name
     try:
-        there = path.is_file()
-    except OSError:  # a name that no file can have
-        there = False
-    if ".." in Path(name).parts or Path(name).is_absolute() or not there:
+        check(path)
+        outside = ".." in Path(name).parts or Path(name).is_absolute()
+        found = None if outside else path if path.is_file() else _twin(path)
+    except (OSError, ValueError):  # a name that no file can have
+        found = None
+    if found is None:
         raise DataError(f"{path}: wanted this file in the folder, as dataset.json lists it; it is not there")
-    return path
+    return found
+
+
+def _twin(path: Path) -> Path | None:
+    """The file whose name is another form of the same letters: of an accent, or with its ending in capitals."""
+    stem = formats.stem(path.name)
+    return (
+        formats.only(formats.stems(path.parent).get(same(stem), ()))
+        if stem and path.parent.is_dir()
+        else None
+    )

@@ -1,4 +1,4 @@
-"""A raw dataset of nnU-Net v2: `DatasetNNN_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`.
+"""A raw dataset of nnU-Net: `DatasetNNN_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`; v1's `TaskNNN_Name` too.
 
 All of the format: any file ending (NIfTI, PNG, TIFF with its spacing in `<case>.json`, NRRD, MHA), several
 channels (`_0000`, `_0001`), regions, the ignore label, `splits_final.json` here or in nnUNet_preprocessed,
@@ -20,9 +20,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from sslseg.config.names import DataError
+from sslseg.config.names import DataError, quoted
+from sslseg.data.files import same
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, stop
@@ -32,6 +34,7 @@ LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 PATIENT = r"^(.+?)_frame_?\d+$"
 SPLITS = "splits_final.json"
+CHANNEL = re.compile(r"(.+)_(\d{4})")  # <case>_0000, <case>_0001 …
 
 
 def describe(root: Path) -> Description:
@@ -124,10 +127,12 @@ def _dataset(root: Path) -> dict:
     path = root / "dataset.json"
     told = settings.read_json(path)
     if "modality" in told and "channel_names" not in told:
-        raise DataError(f"{path}: this is the Decathlon's (or nnU-Net v1's) form, use dataset=decathlon")
+        if not nnunet_labels.first_version(root, told):
+            raise DataError(f"{path}: this is the Decathlon's form, use dataset=decathlon")
+        told = nnunet_labels.renewed(path, told)
     for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
         if not isinstance(told.get(key), kind) or not told[key]:
-            raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {told.get(key)!r}")
+            raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {quoted(told.get(key))}")
     if told["file_ending"].lower() not in formats.SUFFIXES:
         raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
     return told
@@ -145,34 +150,43 @@ def _names(sources: list[Source]) -> dict[Path, str]:
 
 
 def _case(image: Path) -> str:
-    stem = formats.stem(image.name) or image.name
-    return re.sub(r"_\d{4}$", "", stem)
+    return re.sub(r"_\d{4}$", "", same(formats.stem(image.name) or image.name))
 
 
-def _channel(image: Path) -> int | None:
-    match = re.search(r"_(\d{4})$", formats.stem(image.name) or "")
-    return int(match[1]) if match else None
+def notes(root: Path) -> list[str]:
+    """That there are fewer cases than dataset.json says, as after a download that broke off."""
+    told = _dataset(root)
+    held = sum(s.label is not None and s.image.parent.name == "imagesTr" for s in scan(root)[0])
+    return nnunet_labels.fewer(root / "dataset.json", told, held)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     told, ending = _dataset(root), _dataset(root)["file_ending"]
     found, folders = {}, (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs"))
+    faults: list[DataError] = []
+
+    def tell(path: Path, error: DataError) -> None:
+        faults.append(error)
+        fault(path, error)
+
     if "dataset" in told:
-        found, folders = nnunet_labels.complete(root / "dataset.json", told, fault), folders[1:]
-    for images, labels in folders:
-        for case, paths in _images(root / images, ending).items():
-            label = root / labels / (case + ending)
+        found, folders = nnunet_labels.complete(root / "dataset.json", told, tell), folders[1:]
+    for place, labels in folders:
+        images, drawn = _images(root / place, ending), formats.stems(root / labels, (ending.lower(),))
+        for case, channels in images.items():
+            wanted = root / labels / (case + ending)
             try:
-                found[case] = _complete(paths, label, case in found, len(told["channel_names"]), labels)
+                found[case] = _complete(channels, drawn.get(case, ()), wanted, case in found, told)
             except DataError as error:
-                fault(paths[0], error)
-        for label in sorted((root / labels).glob(f"*{ending}")):
-            case = label.name.removesuffix(ending)
-            if not label.name.startswith(".") and not (root / images / f"{case}_0000{ending}").is_file():
-                wanted = root / images / f"{case}_0000{ending}"
-                fault(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
+                tell(next(iter(channels.values()))[0], error)
+        for case in sorted(set(drawn) - set(images)):
+            wanted = root / place / f"{case}_0000{ending}"
+            tell(
+                drawn[case][0],
+                DataError(f"{wanted}: wanted the image of {drawn[case][0].name}, it is not there"),
+            )
     if not found:
-        raise DataError(f"{root / 'imagesTr'}: wanted files <case>_0000{ending}, got none")
+        raise faults[0] if faults else _nothing(root / "imagesTr", ending)
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
         Source(who[c][0], who[c][1], who[c][2], "", paths[0], label, None, _more(paths, label), root)
@@ -180,30 +194,48 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     ]
 
 
-def _images(place: Path, ending: str) -> dict[str, list[Path]]:
-    """case -> files of its channels, in order."""
-    found: dict[str, list[Path]] = {}
-    for path in sorted(place.glob(f"*_[0-9][0-9][0-9][0-9]{ending}")):
-        if not path.name.startswith("."):
-            found.setdefault(_case(path), []).append(path)
+def _nothing(place: Path, ending: str) -> DataError:
+    """That no file of a folder is a case, with what lies there instead."""
+    held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")] if place.is_dir() else []
+    got = f"{len(held)} others: {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else "none"
+    return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
+
+
+def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:
+    """case -> channel -> its file; several where endings differ in case."""
+    found: dict[str, dict[int, list[Path]]] = {}
+    for stem, paths in formats.stems(place, (ending.lower(),)).items():
+        if match := CHANNEL.fullmatch(stem):
+            found.setdefault(match[1], {})[int(match[2])] = paths
     return found
 
 
 def _complete(
-    paths: list[Path], label: Path, twice: bool, channels: int, labels: str
+    held: dict[int, list[Path]], drawn: Sequence[Path], wanted: Path, twice: bool, told: dict
 ) -> tuple[list[Path], Path | None]:
-    """Files and label of a case. One file may hold all channels (RGB); otherwise there is one for each."""
-    numbers = [_channel(p) for p in paths]
-    colour = numbers == [0] and paths[0].name.lower().endswith(pictures.SUFFIXES)
-    if numbers != list(range(channels)) and not colour:
-        raise DataError(f"{paths[0]}: wanted {channels} channels _0000 …, as dataset.json, got {numbers}")
+    """Files and label of a case. One file may hold all channels (RGB); otherwise there is one for each.
+
+    Args:
+        held: channel -> its file.
+        drawn: its label.
+        wanted: where that should be.
+    """
+    paths = [formats.only(held[number]) for number in sorted(held)]
+    names = list(told["channel_names"].values())
+    colour = list(held) == [0] and paths[0].name.lower().endswith(pictures.SUFFIXES)
+    if sorted(held) != list(range(len(names))) and not colour:
+        numbers = " and ".join(f"_{n:04d}" for n in sorted(held))
+        ends = f"_0000 to _{len(names) - 1:04d}" if len(names) > 1 else "_0000"
+        raise DataError(
+            f"{paths[0]}: wanted {len(names)} channels {ends}, as dataset.json names them "
+            f"({', '.join(map(str, names))}), got {numbers}"
+        )
     if twice:
         raise DataError(f"{paths[0]}: a case of this name is in imagesTr too")
-    if label.is_file():
-        return paths, label
-    if labels == "labelsTr":
-        raise DataError(f"{label}: wanted the label of {paths[0].name}, it is not there")
-    return paths, None
+    label = formats.only(drawn)
+    if label is None and wanted.parent.name == "labelsTr":
+        raise DataError(f"{wanted}: wanted the label of {paths[0].name}, it is not there")
+    return paths, label
 
 
 def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sslseg.config.names import DataError
-from sslseg.data.files import text
-from sslseg.data.readers import pictures
+from sslseg.config.names import DataError, quoted
+from sslseg.data.files import same, text
+from sslseg.data.readers import formats, pictures
 from sslseg.data.source import IGNORE, Fault, class_name
 
 UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
@@ -44,6 +44,52 @@ def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | 
     return tuple(names), None if unknown is None else unknown[0], told if overlap else {}
 
 
+def first_version(root: Path, told: dict[str, Any]) -> bool:
+    """Whether a dataset.json of the Decathlon's form lists cases of nnU-Net v1, whose files end in _0000."""
+    entries = told.get("training")
+    first = entries[0] if isinstance(entries, list) and entries else None
+    image = first.get("image") if isinstance(first, dict) else None
+    if not isinstance(image, str) or "\0" in image:
+        return False
+    path = root / image
+    stem = formats.stem(path.name)
+    return (
+        stem is not None
+        and not path.exists()
+        and path.with_name(f"{stem}_0000{path.name[len(stem) :]}").exists()
+    )
+
+
+def renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """A dataset.json of nnU-Net v1 in the words of v2.
+
+    Raises:
+        DataError: its labels are not {"0": "background", "1": …}, each with a name of its own.
+    """
+    labels = told.get("labels")
+    numbers = sorted(labels, key=lambda k: (len(k), k)) if isinstance(labels, dict) else []
+    names = ["background", *(str(labels[k]) for k in numbers[1:])]
+    if not numbers or numbers != [str(k) for k in range(len(numbers))] or len(set(names)) < len(names):
+        raise DataError(
+            f"{path}: labels: wanted {{'0': 'background', '1': …}}, each with its name, got {quoted(labels)}"
+        )
+    return told | {
+        "channel_names": told.get("modality"),
+        "labels": {name: number for number, name in enumerate(names)},
+        "file_ending": ".nii.gz",
+    }
+
+
+def fewer(path: Path, told: dict[str, Any], held: int) -> list[str]:
+    """The sentence that cases are missing, where `numTraining` is not met."""
+    wanted = told.get("numTraining")
+    if not isinstance(wanted, int) or wanted <= held:
+        return []
+    return [
+        f"{path}: numTraining says {wanted} annotated cases, {held} are here: is a part of the data missing?"
+    ]
+
+
 def read_list(path: Path) -> list[Any]:
     """A JSON list. Raises TypeError or ValueError when the file is not one."""
     told = json.loads(text(path, "a list of folds"))
@@ -62,7 +108,9 @@ def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, st
         DataError: not a list of folds, an unknown case, or a patient on two sides.
     """
     try:
-        folds = [{side: [*map(str, f[side])] for side in ("train", "val")} for f in read_list(path)]
+        folds = [
+            {side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in read_list(path)
+        ]
         held = folds[1]["val"] if needs_test else []
         sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
         sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
