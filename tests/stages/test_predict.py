@@ -127,3 +127,21 @@ def test_stage_refuses_a_model_of_other_channels_and_no_model(tmp_path, tmp_cach
         execute.execute("predict", Predict(model=(model,), **settings))
     with pytest.raises(EncoderError, match="none was given"):
         execute.execute("predict", Predict(model=(), **settings))
+
+
+def test_a_colour_picture_among_grey_ones_is_named_and_skipped(tmp_path, tmp_cache, store):
+    model = trained_models.register(tmp_path / "model", spacing=0)
+    root = tmp_path / "in"
+    root.mkdir()
+    for name, shape in (("a.png", (20, 20)), ("b.png", (20, 20, 3)), ("c.png", (20, 20))):
+        cv2.imwrite(str(root / name), np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
+    settings = {"model": (model,), "input": str(root), "output": str(tmp_path / "out"), "threads": 1}
+    with pytest.raises(
+        EncoderError, match=r"b.png: the model reads 1 channel\(s\), the input has 3 \(a colour"
+    ):
+        execute.execute("predict", Predict(**settings))
+    run_id = execute.execute("predict", Predict(**settings, on_bad_file="skip"))
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
+    assert MlflowClient(store).get_run(run_id).data.metrics["predict/skipped"] == 1
+    with pytest.raises(DataError, match="not one image could be segmented; the first: .*b.png"):
+        execute.execute("predict", Predict(**settings | {"input": str(root / "b.png")}, on_bad_file="skip"))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg.config import caches, names
-from sslseg.config.names import DataError
+from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict
 from sslseg.data import source
 from sslseg.data.folders import scans, settings
@@ -51,7 +51,7 @@ def run(p: Predict, run: session.Run) -> None:
     Raises:
         ParamError: nothing to segment, or an output that would touch the input.
         DataError: an unreadable file (unless `on_bad_file=skip`), or a strange file where a mask goes.
-        EncoderError: see `trained.fetch`; the model reads another number of channels than an image has.
+        EncoderError: see `segmenters.fetch`; the model reads another number of channels than an image has.
     """
     devices.use(p)
     scans.check(Path(p.input), Path(p.output))
@@ -69,6 +69,10 @@ def run(p: Predict, run: session.Run) -> None:
         except DataError as error:
             fault(scan.files[0], error)
     _log(p, run, model, known, found)
+    if not found.predictions:
+        raise DataError(
+            f"{p.input}: not one image could be segmented; the first: {found.skipped[0]['reason']}"
+        )
 
 
 def _say(masks: list[Path]) -> None:
@@ -83,6 +87,12 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     masks, rows, flagged, best = [], [], [], None
     grey = first.reading.get("colour") == "grey"
     for index, image, told in scans.volumes(scan, first.channels, grey):
+        if len(image) != first.channels:
+            colour = " (a colour picture among grey ones? save it in grey)" if len(image) == 3 else ""
+            kind = DataError if p.on_bad_file == "skip" else EncoderError  # which of both is the wrong one?
+            raise kind(
+                f"{scan.files[0]}: the model reads {first.channels} channel(s), the input has {len(image)}{colour}"
+            )
         known_mm = told or first.reading.get("spacing")
         spacing = tuple(known_mm) if known_mm else _without_millimetres(scan, model)
         mask = segmenters.segment(model, p, image, spacing)

@@ -8,7 +8,9 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -303,4 +305,23 @@ def test_lookups_that_fail(tree, tmp_path):
     assert (store.path / slices.SHEET).stat().st_size > 0
     assert store.fingerprint["class_voxels"]["LV"] == sum(
         (store.label(i) == 3).sum() for i in store.index.index[store.index["labelled"]]
+    )
+
+
+@pytest.mark.parametrize("odd", [0, 3, 5])
+def test_a_picture_of_other_channels_is_the_one_left_out(tmp_path, odd):
+    """Also where it comes first: the others are not judged by it."""
+    for n in range(6):
+        shape = (8, 9, 3) if n == odd else (8, 9)
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        picture = np.random.default_rng(n).integers(0, 255, shape).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "raw" / f"{n}.png"), picture)
+    how = {"spacing": 0, "progress": False}
+    with pytest.raises(DataError, match=r"\.png: wanted \d channels as 0.png and others have, got \d"):
+        slices.prepare("images", tmp_path / "raw", tmp_path / "stop", **how)
+    store = slices.prepare("images", tmp_path / "raw", tmp_path / "skip", on_bad_file="skip", **how)
+    assert (store.channels, len(store)) == (1, 5)
+    assert [Path(s["file"]).name for s in store.skipped] == [f"{odd}.png"]
+    np.testing.assert_array_equal(
+        store.codes(0)[0], cv2.imread(str(tmp_path / "raw" / f"{int(odd == 0)}.png"), -1)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,8 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
     law = inputs.law
     with aside(store) as part:
         part.mkdir()
-        writer = _Writer(part, inputs)
-        with writer.codes, writer.labels:
-            skipped = inputs.faults + _encode_all(writer, inputs, skip, progress)
+        writer, skipped = _written(part, inputs, skip, progress)
+        skipped = inputs.faults + skipped
         if not writer.volumes:
             raise DataError(f"{inputs.root}: not one volume could be read; the first: {skipped[0]['reason']}")
         index, volumes = pd.DataFrame(writer.slices), pd.DataFrame(writer.volumes)
@@ -53,6 +53,21 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
             "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
         }
         write_json(part / META, meta | {"seal": seal(meta)})
+
+
+def _written(
+    folder: Path, inputs: Inputs, skip: bool, progress: bool
+) -> tuple[_Writer, list[dict[str, str]]]:
+    """The shards, and what was left out: among files of different channels, those of the fewer."""
+    channels = 0
+    while True:
+        writer = _Writer(folder, inputs, channels)
+        with writer.codes, writer.labels:
+            skipped = _encode_all(writer, inputs, skip, progress)
+        usual = max(writer.seen, key=writer.seen.get, default=0)
+        if usual == writer.channels or not skip or channels:
+            return writer, skipped
+        channels = usual  # the first file was the odd one
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -81,28 +96,34 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
 class _Writer:
     """Appends encoded volumes to the shards and keeps the rows of the two tables."""
 
-    def __init__(self, folder: Path, inputs: Inputs) -> None:
+    def __init__(self, folder: Path, inputs: Inputs, channels: int = 0) -> None:
+        """`channels`: of the images that are kept; 0 takes the first image's."""
         self.relative = inputs.relative
         self.codes, self.labels = (folder / CODES).open("wb"), (folder / LABELS).open("wb")
         self.slices: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
         self.voxels = np.zeros(len(inputs.law["classes"]), np.int64)  # stored voxels per class
-        self.channels = 0
+        self.channels = channels
+        self.seen: Counter[int] = Counter()  # channels -> images
+        self.first: Path | None = None
         self.groups: dict[str, str] = {}
         self._offset = self._label_offset = 0
 
     def add(self, source: Source, e: Encoded, shape: tuple[int, ...], native: tuple[float, ...]) -> None:
         """One volume. Raises DataError before anything is written."""
         channels, group = e.codes.shape[1], self.groups.get(source.patient, source.group)
+        self.seen[channels] += 1
         if self.channels not in (0, channels):
+            others = f"{self.first.name} and others" if self.first else "most others"
             raise DataError(
-                f"{source.image}: wanted {self.channels} channels as in the others, got {channels}"
+                f"{source.image}: wanted {self.channels} channels as {others} have, got {channels}"
             )
         if group != source.group:
             raise DataError(
                 f"{source.image}: patient {source.patient} is in groups {group!r} and {source.group!r}"
             )
         self.channels, self.groups[source.patient] = channels, group
+        self.first = self.first or source.image
         self._rows(source, e)
         self.codes.write(e.codes.astype("<i2", copy=False).tobytes())
         if e.label is not None:
