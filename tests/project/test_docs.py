@@ -124,6 +124,15 @@ def test_files_that_a_page_names_are_there(page: Path):
     assert not gone
 
 
+def test_the_sentences_of_the_troubleshooting_page_are_what_the_tool_says():
+    """Each quoted beginning is in the source, so that a search for it finds the page and the place."""
+    text = (ROOT / "docs" / "reference" / "troubleshooting.md").read_text()
+    quoted = re.findall(r'^\| "([^"]+)" \|', text, re.MULTILINE)
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    assert len(quoted) > 12
+    assert not [sentence for sentence in quoted if sentence not in source]
+
+
 def _generate() -> ModuleType:
     spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
     module = importlib.util.module_from_spec(spec)
