@@ -78,6 +78,17 @@ def test_supervised_segmentation_of_the_phantom_is_a_pretraining():
     assert (tuned.texts["dataset"], tuned.texts["data_root"]) == ("acdc", "/a")
 
 
+def test_a_decoder_is_taken_over_from_the_same_upstream_stage():
+    found = grid(pipelines=("phantom", "phantom+decoder", "denoising@target+decoder"), budgets=(3,), seeds=(0,),
+                 dataset="acdc", data_root="/a")  # fmt: skip
+    assert list(found) == ["phantom", "phantom/n=3/seed=0", "phantom+decoder/n=3/seed=0", "denoising@acdc",
+                           "denoising@acdc+decoder/n=3/seed=0"]  # fmt: skip
+    ways = {name: cell.params("0" * 32).decoder_from for name, cell in found.items() if cell.pipeline}
+    assert ways == {"phantom/n=3/seed=0": "fresh", "phantom+decoder/n=3/seed=0": "upstream",
+                    "denoising@acdc+decoder/n=3/seed=0": "upstream"}  # fmt: skip
+    assert {cell.upstream for cell in found.values() if cell.pipeline} == {"phantom", "denoising@acdc"}
+
+
 def test_a_byol_imagenet_encoder_stands_in_for_byol_on_natural_images():
     found = grid(
         pipelines=("byol@natural+byol@target",), budgets=(3,), seeds=(0,), byol_imagenet="file:w.pth"

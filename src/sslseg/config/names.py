@@ -39,6 +39,7 @@ TAG_SUBSET_KIND = "sslseg.subset_kind"
 TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
 TAG_UPSTREAM_MODEL = "sslseg.upstream_model_id"
 TAG_UPSTREAM_SHA = "sslseg.upstream_sha256"
+TAG_DECODER = "sslseg.decoder_from"  # "upstream": the decoder was taken over with the encoder
 TAG_LINEAGE = "sslseg.lineage"  # text, computed from run IDs
 TAG_PIPELINE = (
     "sslseg.pipeline"  # byol@target: the lineage in the words target and natural, the same on all data
@@ -107,6 +108,7 @@ MODEL_SHA = "sslseg.sha256"
 MODEL_BODY = "sslseg.body_sha256"  # of its tensors but the first layer, whatever file they are kept in
 MODEL_ARCHITECTURE = "sslseg.architecture"
 MODEL_DOMAIN = "sslseg.domain"  # what the data shows: "natural", "cardiac-mri" …; from the encoder's config
+MODEL_DECODER = "sslseg.decoder_sha256"  # of the folder's DECODER_FILE
 MODEL_EXPOSURE = "sslseg.exposure_sha256"  # of the folder's EXPOSURE_FILE
 MODEL_WORTH = "sslseg.worth"  # what an analysis found the pipeline to be worth
 MODEL_ORIGIN = "sslseg.origin"  # where imported weights come from, as declared
@@ -122,6 +124,7 @@ ROLE_FINE_TUNED = "fine-tuned"
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 CARD_FILE = "card.md"
+DECODER_FILE = "decoder.safetensors"  # of an encoder that was trained inside a U-Net
 EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, have seen
 
 VAGUE = "medical"  # the domain of a folder of any kind: says too little to differ from any other but the natural one

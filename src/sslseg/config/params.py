@@ -209,6 +209,8 @@ class Finetune(Machine, Data, Views, Upstream):
                  "cpu": (128, 64, 32, 16, 16), "demo": (128, 64, 32, 16, 16)},
         source="smp default; 9.0 M parameters around ResNet-50, [P] 3.4; cpu, demo: [H] 0.8 M around Lite0",
     )  # fmt: skip
+    decoder_from: str = knob("fresh", "the decoder's first weights: drawn anew, or taken over with the encoder",
+                             choices=("fresh", "upstream"))  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     subset: str = knob(

@@ -7,7 +7,6 @@ costs neither memory nor time.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,17 +33,29 @@ def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -
         EncoderError: a tensor holds NaN or infinity.
     """
     folder = Path(folder)
+    text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False)
+    with aside(folder / CONFIG_FILE) as second:
+        second.write_text(text + "\n")
+        write_weights(folder / WEIGHTS_FILE, state)
+    return sha256(folder)
+
+
+def write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
+    """Write one file of tensors, whole or not at all.
+
+    Raises:
+        EncoderError: a tensor holds NaN or infinity.
+    """
     bad = [name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if bad:
         raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {', '.join(bad[:6])}")
-    text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False)
     # clone: safetensors refuses tensors that share memory
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
-    with aside(folder / CONFIG_FILE) as second, aside(folder / WEIGHTS_FILE) as first:
-        save_file(tensors, first, metadata={"format": "pt"})
-        second.write_text(text + "\n")
-        shutil.copymode(second, first)  # safetensors shuts the group out, whatever the umask
-    return sha256(folder)
+    with aside(path) as part:
+        part.touch()
+        mode = part.stat().st_mode
+        save_file(tensors, part, metadata={"format": "pt"})
+        part.chmod(mode)  # safetensors shuts the group out, whatever the umask
 
 
 def sha256(folder: Path | str) -> str:
@@ -59,10 +70,18 @@ def read(folder: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
         EncoderError: a file is absent, damaged, or larger than it can honestly be.
     """
     config = read_config(folder)
-    path = Path(folder) / WEIGHTS_FILE
+    return read_weights(Path(folder) / WEIGHTS_FILE), config
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors of one file.
+
+    Raises:
+        EncoderError: it is absent, damaged, or larger than it can honestly be.
+    """
     _check_header(path)
     try:
-        return load_file(path), config
+        return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise EncoderError(f"{path}: damaged weights file ({error}); fetch or export it again") from error
 
@@ -106,7 +125,7 @@ def _config_faults(config: object) -> list[str]:
 
 def _check_header(path: Path) -> None:
     if not path.is_file():
-        raise EncoderError(f"{path.parent}: wanted {WEIGHTS_FILE}, there is none")
+        raise EncoderError(f"{path.parent}: wanted {path.name}, there is none")
     size = path.stat().st_size
     with open(path, "rb") as file:
         head = file.read(LENGTH)

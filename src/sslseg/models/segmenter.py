@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import segmentation_models_pytorch as smp
+from torch import nn
 
-from sslseg.config.names import EncoderError
+from sslseg.config.names import DECODER_FILE, EncoderError
 from sslseg.models import canary, encoder, folders, unet
 from sslseg.models.audit import audit
+from sslseg.models.encoder import State
 
 KEYS = ("architecture", "classes", "decoder_channels", "law", "spacing")
 MOST_CLASSES = 254  # values of a uint8 mask, without the one that is ignored
+DECODER = "decoder."  # of the names of a decoder's tensors among a U-Net's
 WIDEST = 4096  # channels of a decoder stage
 
 
@@ -107,3 +110,27 @@ def _faults(config: dict) -> list[str]:
 def _shape(config: dict) -> tuple[str, int, int, tuple[int, ...]]:
     decoder = tuple(config["decoder_channels"])
     return config["architecture"], encoder.channels_of(config), len(config["classes"]), decoder
+
+
+# ---------------------------------------------------------------- the decoder alone, handed on with an encoder
+def write_decoder(folder: Path | str, decoder: nn.Module) -> None:
+    """Write DECODER_FILE into an encoder's folder.
+
+    Raises:
+        EncoderError: a tensor holds NaN or infinity.
+    """
+    folders.write_weights(Path(folder) / DECODER_FILE, decoder.state_dict())
+
+
+def read_decoder(file: Path, architecture: str, channels: int, decoder_channels: Sequence[int]) -> State:
+    """Tensors of the decoder in `file`, all of them: an encoder's DECODER_FILE, or a segmenter's weights.
+
+    Raises:
+        EncoderError: absent, damaged, or not the decoder of such a U-Net.
+    """
+    state = folders.read_weights(file)
+    if file.name != DECODER_FILE:
+        state = {k.removeprefix(DECODER): v for k, v in state.items() if k.startswith(DECODER)}
+    wanted = unet.skeleton(architecture, channels, 1, tuple(decoder_channels)).decoder.state_dict()
+    audit(wanted, state).raise_for_problems(f"decoder in {file}")
+    return state

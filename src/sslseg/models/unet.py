@@ -54,6 +54,27 @@ def build(
     return net, {outer: tensor.clone() for outer, tensor in encoder_state.items() if outer not in placed}
 
 
+def around(
+    net: nn.Module, *, classes: int, decoder_channels: Sequence[int], seed: int
+) -> tuple[smp.Unet, State]:
+    """`build` around a timm encoder that is there already, as a copy.
+
+    Raises:
+        EncoderError: see `build`.
+    """
+    architecture, state = net.pretrained_cfg["architecture"], net.state_dict()
+    channels = state[f"{encoder.first_convolutions(architecture)[0]}.weight"].shape[1]
+    config = {"architecture": architecture, "model_args": {"in_chans": channels}}
+    return build(state, config, classes=classes, decoder_channels=decoder_channels, seed=seed)
+
+
+def trunk(net: smp.Unet, carried: Mapping[str, torch.Tensor]) -> nn.Module:
+    """The timm encoder of a U-Net, as a copy on its device."""
+    config = {"architecture": net.encoder.name, "model_args": {"in_chans": net.encoder._in_channels}}
+    found = encoder.from_state(encoder_state(net, carried), config)
+    return found.to(next(net.encoder.parameters()).device)
+
+
 def scratch(
     architecture: str, channels: int, classes: int, decoder_channels: Sequence[int], seed: int
 ) -> tuple[smp.Unet, State]:

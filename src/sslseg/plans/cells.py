@@ -89,7 +89,7 @@ def cells(p: params.Sweep) -> list[Cell]:
             asked, pipeline, upstream = pipelines.parse(text), named(part, text), ""
             for i, hop in enumerate(pipeline.hops):
                 name = str(Pipeline((*pipeline.hops[:i], replace(hop, decoder=False))))
-                cell = _upstream_cell(part, hop, name, upstream)
+                cell = _upstream_cell(part, pipeline.hops[: i + 1], name, upstream)
                 found.setdefault(cell.name, replace(cell, row=str(Pipeline(asked.hops[: i + 1]))))
                 upstream = cell.name
             for cell in _finetunes(part, pipeline, upstream):
@@ -139,7 +139,9 @@ def named(p: params.Sweep, text: str) -> Pipeline:
     return found
 
 
-def _upstream_cell(p: params.Sweep, hop: pipelines.Hop, name: str, upstream: str) -> Cell:
+def _upstream_cell(p: params.Sweep, hops: tuple[pipelines.Hop, ...], name: str, upstream: str) -> Cell:
+    """The cell of the last of `hops`."""
+    hop = hops[-1]
     if hop.stage == names.IMPORT and hop.how == pipelines.SUPERVISED:
         return Cell(name, names.IMPORT, {"source": p.imagenet})
     if hop.stage == names.IMPORT:
@@ -155,7 +157,7 @@ def _upstream_cell(p: params.Sweep, hop: pipelines.Hop, name: str, upstream: str
     if not upstream:
         texts["encoder"] = names.SCRATCH
     if hop.stage == names.FINETUNE:
-        texts |= {"preset": p.preset} | overrides(p.finetune, "finetune")
+        texts |= _decoder(hops[:-1]) | {"preset": p.preset} | overrides(p.finetune, "finetune")
         return Cell(name, names.FINETUNE, texts, "", upstream)
     texts |= {"preset": p.pretrain_preset} | overrides(p.pretrain, "pretrain")
     if p.encoder_epochs:
@@ -167,6 +169,11 @@ def _source(p: params.Sweep, data: str) -> dict[str, str]:
     if data == p.dataset:
         return {"dataset": data, "data_root": p.data_root, "split": p.split[0]}
     return {"dataset": data, "data_root": p.natural_root if data == p.natural else ""}
+
+
+def _decoder(before: tuple[pipelines.Hop, ...]) -> dict[str, str]:
+    """What a fine-tuning is told when it takes over the decoder of the hop before."""
+    return {"decoder_from": "upstream"} if before and before[-1].decoder else {}
 
 
 def _finetunes(p: params.Sweep, pipeline: Pipeline, upstream: str) -> Iterator[Cell]:
@@ -181,6 +188,7 @@ def _finetunes(p: params.Sweep, pipeline: Pipeline, upstream: str) -> Iterator[C
                     "seed": str(seed),
                     "encoder_epoch": flags.to_text(epoch),
                 }
+                texts |= _decoder(pipeline.hops)
                 if not upstream:
                     texts["encoder"] = names.SCRATCH
                 label = f"{pipeline}/n={budget or 'all'}/seed={seed}"

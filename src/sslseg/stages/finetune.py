@@ -23,22 +23,35 @@ from sslseg.data.views import batches, render_device
 from sslseg.data.views.render import MULTIPLE
 from sslseg.models import segmenter, sizes, unet
 from sslseg.scoring import segmentation
-from sslseg.stages.intake import inputs, leaks, likeness, upstream
-from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
+from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop
 
 
+def fill(p: Finetune) -> Finetune:
+    """A hook of `launch`: the parameters with what the upstream brings.
+
+    Raises:
+        ParamError, EncoderError: see `upstream.settle` and `decoder.of`.
+    """
+    p = upstream.fill(p)
+    return decoder.settle(
+        p, decoder.of(p, upstream.resolve(p) if p.decoder_from == decoder.UPSTREAM else None)
+    )
+
+
 def identify(p: Finetune) -> str:
     """sha256 of all that determines the result: parameters, upstream, data, subset and code."""
     resolved = upstream.resolve(p)
-    p = upstream.settle(p, resolved)
+    handed = decoder.of(p, resolved)
+    p = decoder.settle(upstream.settle(p, resolved), handed)
     data = training_set.load(p, resolve.law(resolved) if p.norm == "encoder" else None)
     return identity.of(
         p,
-        upstream_sha=upstream.identity_of(resolved),
+        upstream_sha=upstream.identity_of(resolved) + (f" {handed.sha256}" if handed else ""),
         data=data.digest,
         subset=_subset(p, data).sha256,
         code=identity.code_digest("sslseg.stages.finetune", plugins.path("datasets", p.dataset)),
@@ -94,6 +107,8 @@ def _subset(p: Finetune, data: Inputs) -> Manifest:
 def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
     upstream.tag(run, source)
+    if p.decoder_from == decoder.UPSTREAM:
+        run.tag(names.TAG_DECODER, p.decoder_from)
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     hops = lineage.walk(run.id)
@@ -113,6 +128,7 @@ def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, man
 def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Module, dict]:
     """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
     classes, channels = len(data.store.classes), data.store.channels
+    handed = decoder.of(p, source.resolved)
     if source.state is None:
         net, carried = unet.scratch(source.architecture, channels, classes, p.decoder, seed=p.seed)
     else:
@@ -120,6 +136,8 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
             source.state, source.config, classes=classes, decoder_channels=p.decoder, seed=p.seed
         )
         unet.check_canary(source.state, source.config, net, carried)
+    if handed:
+        net.decoder.load_state_dict(decoder.read(handed, source.architecture, channels), strict=True)
     sizes.check(net, source.architecture, channels, [(p.image_size, p.image_size), *_extremes(data)])
     return net, carried
 

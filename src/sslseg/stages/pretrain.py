@@ -15,7 +15,7 @@ from sslseg.config.params import Pretrain
 from sslseg.data import streams, training_set
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
-from sslseg.models import audit, canary, sizes
+from sslseg.models import audit, canary, segmenter, sizes
 from sslseg.models import encoder as encoders
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
@@ -206,7 +206,10 @@ def _keep(
                 )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
-            results.save_pretrained(encoder, folder, source, data, run)
+            whole = method if role == method.DEFAULT_ROLE and getattr(method, "DECODER", False) else None
+            results.save_pretrained(encoder, folder, source, data, run, decoder=p.decoder if whole else ())
+            if whole:
+                segmenter.write_decoder(folder, method.decoder())
             leaks.write(folder, run, source.resolved, data, rows)
             resolve.log_encoder(
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,

@@ -21,7 +21,7 @@ from sslseg.data import streams
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import view_law
 from sslseg.data.views import batches
-from sslseg.models import audit, canary, encoder, unet
+from sslseg.models import audit, canary, encoder, segmenter, unet
 from sslseg.testing.slices import TinySlices, scene
 from sslseg.training import loop, vitals
 
@@ -40,6 +40,7 @@ __all__ = [
     "test_modules_hold_all_of_the_state",
     "test_exported_encoders_load_into_a_unet",
     "test_a_collapsed_encoder_is_noticed",
+    "test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning",
 ]
 
 
@@ -185,10 +186,12 @@ def test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform(name):
         for key, layer in net.named_modules():
             if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) and not _prints([layer.weight]) <= handed:
                 bound = math.sqrt(6 / layer.weight[0].numel())
-                few = layer.weight.numel() < 1000  # too few to tell their spread to a hundredth
-                assert (0.9 if few else 0.98) * bound < layer.weight.abs().max() <= bound
-                spread = pytest.approx(bound / math.sqrt(3), rel=0.15 if few else 0.02)
-                assert layer.weight.std().item() == spread
+                n = (
+                    layer.weight.numel()
+                )  # of few weights the largest may be small, and the spread be told less well
+                assert min(0.98, 1e-6 ** (1 / n)) * bound < layer.weight.abs().max() <= bound
+                sure = max(0.02, 5 * math.sqrt(0.2 / n))  # five standard errors of a uniform sample's s.d.
+                assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=sure)
                 assert not torch.equal(layer.weight, other.modules[part].get_submodule(key).weight)
             if isinstance(layer, torch.nn.BatchNorm1d):
                 assert layer.running_mean is None or not layer.running_mean.any()
@@ -230,14 +233,28 @@ def test_exported_encoders_load_into_a_unet(name, tmp_path):
 def test_a_collapsed_encoder_is_noticed(name):
     """An encoder of zeros gives every slice the same features: the training's own signs, and the stage's, say so."""
     method = create(name)
+    exported = method.exports()
     with torch.no_grad():
-        for exported in method.exports().values():
-            for parameter in exported.parameters():
-                parameter.zero_()
-    if set(map(id, method.exports()[method.DEFAULT_ROLE].parameters())) <= {
-        id(p) for net in method.modules.values() for p in net.parameters()
-    }:  # exports that are copies say nothing of the networks that train
-        metrics = loss(method, batch(name))[1]
-        assert float(metrics["representation_std"]) < 1e-3
-    seen = batch(name).views[0]
-    assert vitals.collapsed(vitals.of_encoder(method.exports()[method.DEFAULT_ROLE], seen))
+        for parameter in [p for net in exported.values() for p in net.parameters()]:
+            parameter.zero_()
+    encoder_of = exported[method.DEFAULT_ROLE]
+    learning = {id(p) for net in method.modules.values() for p in net.parameters()}
+    if learning >= set(map(id, encoder_of.parameters())):  # a copy says nothing of the network that trains
+        assert float(loss(method, batch(name))[1]["representation_std"]) < 1e-3
+    assert vitals.collapsed(vitals.of_encoder(encoder_of, batch(name).views[0]))
+
+
+def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name, tmp_path):
+    """Encoder and decoder of the method, put into a U-Net, give what the method's own network gives."""
+    method, p = create(name), settings(name)
+    if not getattr(method, "DECODER", False):
+        return
+    channels = method.wanted(p).channels or 1
+    train(method, name, 1)
+    segmenter.write_decoder(tmp_path, method.decoder())
+    state = segmenter.read_decoder(tmp_path / names.DECODER_FILE, ARCHITECTURE, channels, p.decoder)
+    config = encoder.config_of(ARCHITECTURE, channels)
+    exported = method.exports()[method.DEFAULT_ROLE]
+    net, _ = unet.build(exported.state_dict(), config, classes=2, decoder_channels=p.decoder, seed=0)
+    net.decoder.load_state_dict(state, strict=True)
+    audit.check_equal(method.decoder().state_dict(), net.decoder.state_dict(), "decoder")

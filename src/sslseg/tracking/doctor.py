@@ -145,7 +145,8 @@ def changed_files(uri: str, models: list[Any]) -> Iterator[Finding]:
     """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     for model in tqdm(ready, "hashing", disable=None):
-        files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE}
+        files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE,
+                 names.DECODER_FILE: names.MODEL_DECODER}  # fmt: skip
         for file, tag in files.items():
             wanted = model.tags.get(tag, "")
             if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(model, file, uri)) != wanted:

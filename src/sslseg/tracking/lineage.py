@@ -50,7 +50,7 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         EncoderError: a run on the way is not in the store, or the tags lead in a ring.
     """
     hops: list[Hop] = []
-    sha, after = "", "the start"
+    sha, after, decoder = "", "the start", False
     while run_id and run_id != names.SCRATCH:
         if len(hops) == MOST_HOPS:
             raise EncoderError(f"run {run_id}: more than {MOST_HOPS} upstream runs, the tags lead in a ring")
@@ -59,7 +59,9 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         except MlflowException:
             raise EncoderError(f"run {run_id}: unknown, but {after} names it as its upstream") from None
         tags = run.data.tags
-        hops.append(_hop(run, _model_tags(model_id, uri), epoch, sha, model_id))
+        found = _hop(run, _model_tags(model_id, uri), epoch, sha, model_id)
+        hops.append(replace(found, decoder=decoder))
+        decoder = tags.get(names.TAG_DECODER) == "upstream"
         after, run_id, epoch = f"run {run.info.run_id}", tags.get(names.TAG_UPSTREAM_RUN, ""), None
         model_id, sha = tags.get(names.TAG_UPSTREAM_MODEL, ""), tags.get(names.TAG_UPSTREAM_SHA, "")
     return hops[::-1]

@@ -36,6 +36,15 @@ def nt_xent(one: Tensor, other: Tensor, temperature: float) -> Tensor:
     return functional.cross_entropy(similarity, partner)
 
 
+def noised(image: Tensor, noise: Tensor, sigma: float) -> Tensor:
+    """sqrt(g) x + sqrt(1 - g) e with g = 1 / (1 + sigma^2): noise of s.d. sigma, the variance as it was.
+
+    Source: Brempong et al. 2022, eq. 4.
+    """
+    share = 1 / (1 + sigma**2)
+    return share**0.5 * image + (1 - share) ** 0.5 * noise
+
+
 def jaccard(logits: Tensor, truth: Tensor) -> Tensor:
     """smp's soft Jaccard loss of the batch as a whole (paper 3.4), background included.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,16 +119,23 @@ def save_encoder(
     net: nn.Module, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run
 ) -> str:
     """Write the fine-tuned encoder as a timm folder, head tensors unchanged; returns its sha256."""
-    return _save(unet.encoder_state(net, carried), folder, source, data, run)
+    return _save(unet.encoder_state(net, carried), folder, source, data, run, {})
 
 
-def save_pretrained(encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
-    """Write an encoder of a method as a timm folder; returns its sha256."""
-    return _save(encoder.state_dict(), folder, source, data, run)
+def save_pretrained(
+    encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run, decoder: Sequence[int] = ()
+) -> str:
+    """Write an encoder of a method as a timm folder; returns its sha256.
+
+    Args:
+        decoder: channels of the decoder that is handed on beside it.
+    """
+    own = {"decoder": list(decoder)} if decoder else {}
+    return _save(encoder.state_dict(), folder, source, data, run, own)
 
 
-def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run) -> str:
-    extra = {
+def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, own: Mapping) -> str:
+    extra = dict(own) | {
         "run_id": run.id,
         **likeness.facts(data.store),
         "spacing": data.store.spacing,

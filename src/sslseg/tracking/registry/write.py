@@ -129,6 +129,8 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
     if (folder / EXPOSURE_FILE).is_file():
         found[names.MODEL_EXPOSURE] = known_sha256(folder / EXPOSURE_FILE)
+    if (folder / names.DECODER_FILE).is_file():
+        found[names.MODEL_DECODER] = known_sha256(folder / names.DECODER_FILE)
     told = {names.MODEL_DOMAIN: own.get("domain"), names.MODEL_ORIGIN: own.get("origin"),
             names.MODEL_BODY: own.get("body_sha256")}  # fmt: skip
     return found | {tag: str(value) for tag, value in told.items() if value}

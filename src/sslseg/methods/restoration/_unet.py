@@ -1,0 +1,57 @@
+"""The U-Net that a restoring method trains: encoder, decoder and a head with a value for each channel."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sslseg.config.flags import knob
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+DECODER = {
+    "paper": (256, 128, 64, 32, 16), "paper-400": (256, 128, 64, 32, 16),
+    "cpu": (128, 64, 32, 16, 16), "demo": (128, 64, 32, 16, 16),
+}  # fmt: skip
+RATES = {"paper": 1e-3, "paper-400": 1e-3, "cpu": 1e-3, "demo": 1e-3}
+
+
+def decoder_knob():
+    """The line `decoder` of a method's parameters: as in fine-tuning, so that the decoder fits there."""
+    return knob(
+        help="channels of the decoder's stages, deepest first", low=1, presets=DECODER,
+        source="as fine-tuning: smp's default around ResNet-50; cpu, demo: [H]",
+    )  # fmt: skip
+
+
+class Restorer:
+    """A U-Net around a copy of a timm encoder, and the tensors of it that a U-Net has no place for."""
+
+    def __init__(self, encoder: nn.Module, channels: tuple[int, ...], *, seed: int):
+        from sslseg.models import encoder as encoders
+        from sslseg.models import unet
+
+        first = encoders.first_convolutions(encoder.pretrained_cfg["architecture"])[0]
+        values = encoder.state_dict()[f"{first}.weight"].shape[1]
+        self.net, self.carried = unet.around(encoder, classes=values, decoder_channels=channels, seed=seed)
+        self.modules = {
+            "online": self.net.encoder,
+            "decoder": self.net.decoder,
+            "head": self.net.segmentation_head,
+        }
+        for module in self.modules.values():
+            module.train().requires_grad_(True)
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """[B,C,S,S] -> the encoder's maps, the finest first."""
+        return self.net.encoder(images)
+
+    def restored(self, maps: list[Tensor]) -> Tensor:
+        """The encoder's maps -> [B,C,S,S]."""
+        return self.net.segmentation_head(self.net.decoder(maps))
+
+    def encoder(self) -> nn.Module:
+        """The timm encoder, as a copy."""
+        from sslseg.models import unet
+
+        return unet.trunk(self.net, self.carried)

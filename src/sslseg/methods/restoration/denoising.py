@@ -1,0 +1,91 @@
+"""Denoising pretraining (Brempong et al. 2022): a U-Net names the noise that was added to a view.
+
+    view x, noise e -> sqrt(g) x + sqrt(1 - g) e -> U-Net -> e'      |e' - e|^2,  g = 1 / (1 + sigma^2)
+
+The paper starts from a trained encoder and trains the decoder; here both learn, and both can be handed on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import Crops, Wanted
+from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+SMALL = {"decoder": (16, 8, 8, 8, 8)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by denoising."""
+
+    decoder: tuple[int, ...] = decoder_knob()
+    sigma: float = knob(0.22, "s.d. of the noise, in s.d. of the image", low=0.001,
+                        source="Brempong et al. 4.3: 0.22 is best")  # fmt: skip
+    optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
+                          source="Brempong et al. 4: Adam")  # fmt: skip
+    lr: float = knob(
+        help="peak learning rate", presets=RATES, low=0.0, source="[H] of AdamW on a whole U-Net"
+    )
+
+
+class Method:
+    """A U-Net that names noise."""
+
+    DEFAULT_ROLE = "online"
+    DECODER = True  # handed on beside the encoder
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """One view of each slice."""
+        return Wanted((Crops(1),))
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Build a U-Net around a copy of `encoder` (headless timm network, [B,C,S,S] -> [B,F])."""
+        self.unet = Restorer(encoder, p.decoder, seed=seed)
+        self.modules, self.sigma = self.unet.modules, p.sigma
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Mean squared error of the noise (Brempong et al. eq. 2 and 4).
+
+        Args:
+            batch: one view [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the deepest map's means.
+        """
+        import torch
+
+        from sslseg.training import losses, vitals
+
+        (view,) = batch.views
+        noise = torch.randn_like(view)
+        maps = self.unet.maps(losses.noised(view, noise, self.sigma))
+        found = self.unet.restored(maps)
+        return (found.float() - noise).square().mean(), vitals.of_batch(maps[-1].mean((2, 3)))
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.unet.encoder()}
+
+    def decoder(self) -> nn.Module:
+        """What is handed on beside it."""
+        return self.modules["decoder"]
