@@ -13,6 +13,7 @@ from sslseg.config import caches, plugins
 from sslseg.config.names import DataError
 from sslseg.data import files
 from sslseg.data.folders import scans
+from sslseg.data.slices import prepare
 from sslseg.data.source import stop
 from tests.fixtures import foreign_trees, trees
 
@@ -124,3 +125,41 @@ def test_predict_segments_no_junk(tmp_path):
     cv2.imwrite(str(tmp_path / "elsewhere" / "b.png"), picture)
     found = scans.find(tmp_path / "in", tmp_path / "out")
     assert [s.files[0].relative_to(tmp_path / "in").as_posix() for s in found] == ["a.png", "linked/b.png"]
+
+
+# ---------------------------------------------------------------- what a message says of a folder
+@pytest.mark.parametrize("name", ["acdc", "images", "mnms", "nrrd", "dicom", "photos"])
+def test_a_folder_of_other_files_is_described(tmp_path, name):
+    for file in ("a.xyz", "b.xyz", "sub/c.txt", "README", ".hidden/d.png"):
+        put(tmp_path / file)
+    module = plugins.load("datasets", name)
+    wanted = r"got none among 4 files \(2 .xyz, 1 without an ending, 1 .txt\); 1 hidden or system entries"
+    with pytest.raises(DataError, match=wanted) as caught:
+        module.find(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+    (tmp_path / "new").mkdir()
+    with pytest.raises(DataError, match="got none: the folder is empty"):
+        module.find(tmp_path / "new")
+
+
+def test_a_folder_that_is_not_there_is_looked_for(tmp_path):
+    (tmp_path / "data" / "training").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"it is not there; .*/data is, with the folders training"):
+        prepare.locate("acdc", str(tmp_path / "data" / "trainnig" / "x"), tmp_path)
+    put(tmp_path / "data" / "a.zip")
+    with pytest.raises(DataError, match=r"a.zip: wanted the folder of dataset acdc, it is a file"):
+        prepare.locate("acdc", str(tmp_path / "data" / "a.zip"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([0.0, 0.5], "got fractions"), ([0, 1, 2], "got also 0; 0 is of no class"), ([1, 7], "got also 7")],
+)
+def test_values_that_are_no_class_are_shown_as_they_are(tmp_path, values, said):
+    (tmp_path / "sslseg.json").write_text('{"classes": {"background": 1, "lesion": 2}}')
+    plane = np.resize(np.array(values, np.float32), (6, 4, 2))
+    trees.nifti(tmp_path / "a.nii.gz", np.arange(48).reshape(6, 4, 2).astype(np.int16))
+    trees.nifti(tmp_path / "a_mask.nii.gz", plane)
+    module = plugins.load("datasets", "images")
+    with pytest.raises(DataError, match=f"a_mask.nii.gz: .*{said}"):
+        module.read(module.find(tmp_path)[0])

@@ -119,3 +119,23 @@ def test_one_scan_under_two_names_is_said(tmp_path, capsys):
     }
     with pytest.raises(names.LeakError, match="case1 and case5"):
         execute.execute("finetune", flags.resolve(flags.from_mapping(Finetune, tune)))
+
+
+def test_nothing_to_fine_tune_on_says_where_was_looked_and_what_was_found(tmp_path):
+    for n in range(4):
+        write(tmp_path / "own" / f"{n}.png", COLOUR, n)
+    texts = {
+        "dataset": "images",
+        "data_root": str(tmp_path / "own"),
+        "encoder": "scratch",
+        "preset": "cpu",
+        "threads": "1",
+    }
+    with pytest.raises(names.DataError) as caught:
+        execute.execute("finetune", flags.resolve(flags.from_mapping(Finetune, texts)))
+    message = str(caught.value)
+    assert str(tmp_path / "own") in message
+    assert (
+        "read 4 volumes of 4 patients there, and annotated slices are 0 in train, 0 in val, 0 in test"
+        in message
+    )

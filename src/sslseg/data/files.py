@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,6 +146,18 @@ def check_start(path: Path, start: bytes) -> None:
     for begin, tool in POINTERS.items():
         if start.startswith(begin):
             raise DataError(f"{path}: wanted the file, got a pointer of {tool}: run {FETCH[tool]} first")
+
+
+def instead(root: Path) -> str:
+    """What lies below a folder in the place of what was wanted, in words that follow "got"."""
+    found = walk(root)
+    endings = Counter("".join(path.suffixes[-2:] if path.suffix == ".gz" else path.suffixes[-1:]).lower() or "without an ending"
+                      for path in found.files)  # fmt: skip
+    hidden = f"; {len(found.passed)} hidden or system entries are passed over" if found.passed else ""
+    if not endings:
+        return f"none: the folder is {'not there' if not root.is_dir() else 'empty'}{hidden}"
+    kinds = ", ".join(f"{many} {ending}" for ending, many in endings.most_common(4))
+    return f"none among {len(found.files)} files ({kinds}{', …' if len(endings) > 4 else ''}){hidden}"
 
 
 def same(text: str) -> str:

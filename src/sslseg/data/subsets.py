@@ -106,7 +106,10 @@ def _take_turns(queues: Iterable[Sequence[T]]) -> list[T]:
 def _foreground_first(order: list[T], foreground: set[Hashable]) -> list[T]:
     first = next((i for i, item in enumerate(order) if item in foreground), None)
     if first is None:
-        raise DataError("subset=nested: wanted at least one labelled train slice with foreground, got none")
+        raise DataError(
+            "subset=nested: wanted at least one labelled train slice with foreground, got none: all of their masks "
+            "are background"
+        )
     return [order[first], *order[:first], *order[first + 1 :]]
 
 

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.files import text
+from sslseg.data.files import instead, text
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Fault, Published, Source, Volume, collect, stop
 
@@ -98,7 +98,9 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         if p.is_dir()
     ]
     if not folders:
-        raise DataError(f"{root}: wanted folders patientNNN here or in training/ and testing/, got none")
+        raise DataError(
+            f"{root}: wanted folders patientNNN here or in training/ and testing/, got {instead(root)}"
+        )
     first: dict[str, Path] = {}
     found = []
     for folder in folders:

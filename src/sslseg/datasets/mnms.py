@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.files import below, same, walk
+from sslseg.data.files import below, instead, same, walk
 from sslseg.data.folders import tables
 from sslseg.data.readers import formats, nifti, nifti_header
 from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
@@ -120,7 +120,7 @@ def _images(root: Path, fault: Fault) -> dict[str, Path]:
             if (other := found.setdefault(code, path)) != path:
                 fault(path, DataError(f"{path}: wanted one image of {code}, there is also {other}"))
     if not found:
-        raise DataError(f"{root}: wanted CODE/CODE{IMAGE}.nii.gz in folders below, got none")
+        raise DataError(f"{root}: wanted CODE/CODE{IMAGE}.nii.gz in folders below, got {instead(root)}")
     return found
 
 
@@ -133,6 +133,6 @@ def _table_path(root: Path) -> Path:
     found = [p for p in found if len(p.relative_to(root).parts) <= 2]
     named = [p for p in found if "information_diagnosis" in p.name] or found
     if len(named) != 1:
-        got = ", ".join(str(p.relative_to(root)) for p in named) or "none"
+        got = ", ".join(str(p.relative_to(root)) for p in named) or instead(root)
         raise DataError(f"{root}: wanted the table …information_diagnosis_opendataset.csv, got {got}")
     return named[0]

@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
-from sslseg.data.files import below, walk
+from sslseg.data.files import below, instead, walk
 from sslseg.data.folders import mask_values
 from sslseg.data.folders.pairing import words
 from sslseg.data.folders.roles import Pairing
@@ -82,7 +82,9 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     paths = [p for p in below(root, fault) if p.suffix.lower() in SUFFIXES]
     paths = [p for p in paths if not words.is_mask(p.relative_to(root).as_posix())]
     if not paths:
-        raise DataError(f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got none")
+        raise DataError(
+            f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got {instead(root)}"
+        )
     found = []
     for path in paths:
         inside = path.relative_to(root)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sslseg.config import caches, names, plugins
+from sslseg.config.names import DataError
 from sslseg.config.params import Finetune
 from sslseg.data import subsets, training_set
 from sslseg.data.subsets import Manifest
@@ -100,8 +101,21 @@ def train(
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
+    if not len(data.labelled["train"]):
+        raise DataError(_nothing_annotated(p, data))
     index = training_set.frame_of(data.store, data.labelled["train"])
     return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
+
+
+def _nothing_annotated(p: Finetune, data: Inputs) -> str:
+    """Where annotated slices were looked for, and what was found there."""
+    index = data.store.index
+    held = ", ".join(f"{len(data.labelled[side])} in {side}" for side in ("train", "val", "test"))
+    return (
+        f"{p.data_root or p.dataset}: wanted annotated slices of train patients, got none: dataset={p.dataset} read "
+        f"{index['volume'].nunique()} volumes of {index['patient'].nunique()} patients there, and annotated slices "
+        f"are {held} (split={p.split}). docs/reference/data.md says how masks are found, -e prepare lists every file"
+    )
 
 
 def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:

@@ -30,7 +30,12 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     found = np.unique(array).tolist()
     if strange := [v for v in found if v not in numbers]:
         wanted, got = (", ".join(shown(v) for v in values) for values in (sorted(numbers), strange[:8]))
-        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}")
+        named = (
+            ""
+            if 0 not in strange
+            else '; 0 is of no class, as {"background": 0} in sslseg.json would make it'
+        )
+        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}{named}")
     out = np.zeros(array.shape, np.uint8)
     for value in found:
         out[array == value] = numbers[value]
@@ -46,7 +51,7 @@ def told(s: Settings) -> set[int]:
 
 def shown(value: int) -> str:
     """A value as sslseg.json has it."""
-    return f"#{value - COLOUR:06x}" if value >= COLOUR else str(int(value))
+    return f"#{int(value) - COLOUR:06x}" if value >= COLOUR else f"{value:g}"
 
 
 def above(array: np.ndarray, s: Settings) -> np.ndarray:

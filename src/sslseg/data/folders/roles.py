@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.files import below
+from sslseg.data.files import below, instead
 from sslseg.data.folders import keys, settings
 from sslseg.data.folders.mask_values import BINARY
 from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, voc, words
@@ -105,7 +105,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     if not found:
         wanted = f"images like {s.pairs[0]!r}" if s.pairs else f"images ({', '.join(suffixes)}) here or below"
         why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
-        raise DataError(f"{root}: wanted {wanted}, got none{why}")
+        raise DataError(f"{root}: wanted {wanted}, got {f'none{why}' if why else instead(root)}")
     if s.classes:
         found = [_of_classes(case, s, root) for case in found]
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}

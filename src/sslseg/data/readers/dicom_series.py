@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.files import below
+from sslseg.data.files import below, instead
 from sslseg.data.geometry import Grid, near
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault
@@ -49,7 +49,7 @@ def frames(root: Path, fault: Fault) -> list[Frame]:
     faults: list[Path] = []
     found = volumes(below(root, fault), lambda file, error: (faults.append(file), fault(file, error)))
     if not found and not faults:
-        raise DataError(f"{root}: wanted DICOM images here or in folders below, got none")
+        raise DataError(f"{root}: wanted DICOM images here or in folders below, got {instead(root)}")
     return found
 
 

@@ -40,8 +40,20 @@ def locate(dataset: str, data_root: str, cache: Path) -> Path:
     else:
         raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
     if not root.is_dir():
-        raise DataError(f"{root}: wanted the folder of dataset {dataset}, it is not there")
+        raise DataError(
+            f"{root.absolute()}: wanted the folder of dataset {dataset}, {_nearest(root.absolute())}"
+        )
     return root
+
+
+def _nearest(root: Path) -> str:
+    """What there is where a folder should be."""
+    if root.exists():
+        return "it is a file"
+    above = next(p for p in root.parents if p.is_dir())
+    held = sorted(p.name for p in above.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = ", ".join(held[:5]) + (", …" if len(held) > 5 else "")
+    return f"it is not there; {above} is, with {f'the folders {names}' if held else 'no folder in it'}"
 
 
 def prepare(
