@@ -18,7 +18,7 @@ from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import formats, nifti
 from sslseg.data.slices.sources import describe
 from sslseg.data.source import Source
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from tests.fixtures import foreign_trees, trees
 
 SHAPE, SPACING = (20, 24, 5), (1.5, 1.25, 8.0)

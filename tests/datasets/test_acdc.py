@@ -8,7 +8,7 @@ import pytest
 from sslseg.config.names import DataError
 from sslseg.data import splits
 from sslseg.data.slices import account, copies, prepare
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from tests.fixtures import trees
 
 needs_real = pytest.mark.skipif(not trees.REAL_ACDC.is_dir(), reason=f"no real ACDC set at {trees.REAL_ACDC}")

@@ -9,7 +9,7 @@ import pytest
 from sslseg.config.names import DataError
 from sslseg.data.slices import prepare
 from sslseg.data.splits import divide
-from sslseg.datasets import acdc, mnms
+from sslseg.datasets.hearts import acdc, mnms
 from tests.fixtures import foreign_trees, trees
 
 

@@ -157,14 +157,10 @@ def test_no_import_runs_back_up():
 
 
 def test_the_tree_is_seen_at_a_glance():
-    """At most six modules in the package's root, at most twelve files in any folder.
-
-    Data sets are plug-ins: one file each, however many there are, and nothing to read before another.
-    """
+    """At most six modules in the package's root, at most twelve files in any folder."""
     inside = [f for f in MODULES.values() if f.name != "__init__.py"]
     sizes = Counter(f.parent for f in inside)
     assert sizes[PACKAGE] <= 6
-    del sizes[PACKAGE / "datasets"]
     assert max(sizes.values()) <= 12, sizes.most_common(3)
 
 

@@ -16,7 +16,8 @@ from mlflow.utils import validation
 from sslseg.config import flags, params
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.readers import nifti, nifti_header, pictures
-from sslseg.datasets import acdc, decathlon, mnms
+from sslseg.datasets import decathlon
+from sslseg.datasets.hearts import acdc, mnms
 from sslseg.models.importers import checkpoint, torchfile
 from sslseg.tracking import runs
 from sslseg.tracking.registry import write

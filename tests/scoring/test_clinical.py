@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from sslseg.data.source import Published
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from sslseg.scoring import clinical, volumes
 
 CLASSES = ("background", "RV", "MYO", "LV")

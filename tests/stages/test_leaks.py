@@ -17,7 +17,7 @@ from sslseg.config.files import known_sha256
 from sslseg.data import exposure, splits
 from sslseg.data.slices import prepare
 from sslseg.data.training_set import Inputs
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from sslseg.stages.intake import leaks
 from sslseg.tracking.registry.resolve import Resolved
 from tests.fixtures import trees

@@ -1,6 +1,6 @@
 """The file name is the registry key.
 
-`methods/agreement/byol.py` is the method `byol`, `datasets/acdc.py` the dataset `acdc`. Methods and datasets of other
+`methods/agreement/byol.py` is the method `byol`, `datasets/hearts/acdc.py` the dataset `acdc`. Methods and datasets of other
 packages come by the entry-point groups `sslseg.methods` and `sslseg.datasets`: `hello = "their_package.hello"`. Listing
 them imports nothing, so that a parameter can be checked where torch cannot be imported.
 """

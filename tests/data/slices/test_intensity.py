@@ -10,7 +10,7 @@ import pytest
 from sslseg.config.names import DataError
 from sslseg.data.slices import prepare
 from sslseg.data.slices.intensity import Intensity, fit
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from tests.fixtures import trees
 
 

@@ -24,7 +24,7 @@ from sslseg.data import training_set
 from sslseg.data.slices import encode, slice_store
 from sslseg.data.slices import prepare as slices
 from sslseg.data.source import IGNORE, Volume
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 from tests.fixtures import trees
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.data.phantom import tree
-from sslseg.datasets import acdc
+from sslseg.datasets.hearts import acdc
 
 CLASSES = acdc.CLASSES
 COLOURS = acdc.COLOURS
