@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -17,9 +18,36 @@ def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequ
     return head
 
 
-def linear(size: int, out: int, generator: torch.Generator) -> nn.Linear:
+def stack(sizes: Sequence[int], generator: torch.Generator, *, norm: bool = True) -> nn.Sequential:
+    """[B,sizes[0]] -> [B,sizes[-1]]: Linear, batch norm (where asked for), ReLU for each but the last, which is Linear."""
+    parts: list[nn.Module] = []
+    for a, b in pairwise(sizes):
+        parts.append(skip_init(nn.Linear, a, b))
+        parts += [nn.BatchNorm1d(b)] if norm else []
+        parts.append(nn.ReLU(inplace=True))
+    head = nn.Sequential(*parts[: -2 if norm else -1])
+    kaiming_uniform(head, generator)
+    return head
+
+
+class Queue(nn.Module):
+    """The last keys that were seen, newest first: [K, D] of unit length, random directions at first."""
+
+    def __init__(self, length: int, size: int, generator: torch.Generator):
+        super().__init__()
+        keys = torch.randn(length, size, generator=generator)
+        self.register_buffer("keys", nn.functional.normalize(keys, dim=1))
+
+    @torch.no_grad()
+    def add(self, keys: torch.Tensor) -> None:
+        """Put keys [B, D] in front, as unit vectors; as many fall out behind."""
+        new = nn.functional.normalize(keys.float(), dim=1)
+        self.keys.copy_(torch.cat([new, self.keys])[: len(self.keys)])
+
+
+def linear(size: int, out: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
     """[B,size] -> [B,out]."""
-    layer = skip_init(nn.Linear, size, out)
+    layer = skip_init(nn.Linear, size, out, bias=bias)
     kaiming_uniform(layer, generator)
     return layer
 

@@ -89,11 +89,11 @@ def loss(method: Any, given: batches.PretrainBatch, step: int = 0) -> tuple[torc
 
 
 def train(method: Any, name: str, steps: int) -> list[float]:
-    """Losses of some steps of Adam on one batch."""
+    """Losses of some steps of Adam on the batches of one epoch, in turn."""
     optimiser = torch.optim.Adam([p for _, p in method.trainable()], lr=1e-3)
-    given, found = batch(name), []
+    given, found = [batch(name, step) for step in range(VOLUMES * SLICES // BATCH)], []
     for step in range(steps):
-        value, _ = loss(method, given)
+        value, _ = loss(method, given[step % len(given)])
         optimiser.zero_grad()
         value.backward()
         optimiser.step()

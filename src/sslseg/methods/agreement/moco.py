@@ -1,0 +1,128 @@
+"""MoCo v2 (He et al. 2020, Chen et al. 2020): a view finds its other view among the keys of earlier batches.
+
+    view a -> query encoder -> projector                  \\
+                                                           own key against a queue of keys
+    view b -> key encoder -> key projector -> into the queue   (no gradient)
+
+Key weights are a moving average of the query's. On one device its batch norms cannot be shuffled; see docs.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import PAIR, Wanted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+SMALL = {"queue": 16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by MoCo v2."""
+
+    projector_hidden: int = knob(
+        help="hidden width of the projector", low=1,
+        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="MoCo v2 2: 2048; cpu, demo: [H]",
+    )  # fmt: skip
+    projection_size: int = knob(128, "width of the projection", low=1, source="MoCo 3.1: 128")
+    queue: int = knob(
+        help="keys of earlier batches that are kept", low=1,
+        presets={"paper": 65536, "paper-400": 65536, "cpu": 1024, "demo": 256},
+        source="MoCo v2 3: 65,536 of 1.3 million images; cpu, demo: [H] fewer than there are slices",
+    )  # fmt: skip
+    temperature: float = knob(
+        0.2, "temperature of the similarities", low=0.001, source="MoCo v2 table 1: 0.2"
+    )
+    tau: float = knob(
+        help="momentum of the key encoder", low=0.0, high=1.0,
+        presets={"paper": 0.999, "paper-400": 0.999, "cpu": 0.99, "demo": 0.99},
+        source="MoCo 3.3: 0.999; cpu, demo: [H] it has to move in a few hundred steps",
+    )  # fmt: skip
+    optimizer: str = knob("sgd", "what moves the weights", choices=params.OPTIMIZERS, source="MoCo 4: SGD")
+    lr: float = knob(help="peak learning rate", low=0.0,
+                     presets={"paper": 0.015, "paper-400": 0.015, "cpu": 0.03, "demo": 0.03},
+                     source="MoCo 4: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = knob(
+        1e-4, "weight decay; biases and norms are excluded", low=0.0, source="MoCo 4: 1e-4"
+    )
+
+
+class Method:
+    """Two encoders with their projectors, and the queue."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice."""
+        return PAIR
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
+        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
+        projector = heads.stack(sizes, draws[0], norm=False)
+        self.temperature, self.tau = p.temperature, p.tau
+        self.modules: dict[str, nn.Module] = {
+            "online": encoder,
+            "projector": projector,
+            "target": copy.deepcopy(encoder),
+            "target_projector": copy.deepcopy(projector),
+            "queue": heads.Queue(p.queue, p.projection_size, draws[1]),
+        }
+        for name, module in self.modules.items():
+            module.train().requires_grad_(not name.startswith("target"))
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: the query's."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules, "online", "projector")
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue.
+
+        Args:
+            batch: two views [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the query's features.
+        """
+        import torch
+
+        from sslseg.training import agreement, vitals
+
+        nets = self.modules
+        features = nets["online"](batch.views[0])
+        query = nets["projector"](features)
+        with torch.no_grad():
+            key = nets["target_projector"](nets["target"](batch.views[1]))
+        value = agreement.info_nce(query, key, nets["queue"].keys.clone(), self.temperature)
+        nets["queue"].add(key)
+        return value, vitals.of_batch(features)
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Move the key encoder towards the query's."""
+        from sslseg.training import optim
+
+        for name in ("target", "target_projector"):
+            online = "online" if name == "target" else "projector"
+            optim.ema(self.modules[name], self.modules[online], self.tau)
+        return {"tau": self.tau}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"], "target": self.modules["target"]}

@@ -1,0 +1,121 @@
+"""SwAV (Caron et al. 2020): from one view the cluster of another is told; views are large and small.
+
+    view -> encoder -> projector -> similarity to prototypes
+                                    Sinkhorn: the large views' clusters, all equally often   (no gradient)
+
+Small views are cheap, and each tells the clusters of both large ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import Crops, Wanted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+LARGE = 2  # views whose clusters are told
+SMALL = {"small_size": 32, "small_views": 2, "prototypes": 8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by SwAV."""
+
+    projector_hidden: int = knob(
+        help="hidden width of the projector", low=1,
+        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="SwAV A.1: 2048; cpu, demo: [H]",
+    )  # fmt: skip
+    projection_size: int = knob(128, "width of the projection", low=1, source="SwAV A.1: 128")
+    prototypes: int = knob(
+        help="clusters", low=2, presets={"paper": 300, "paper-400": 300, "cpu": 32, "demo": 16},
+        source="[H] SwAV A.1 has 3,000 for batches of 4,096; no more than a batch fills",
+    )  # fmt: skip
+    temperature: float = knob(0.1, "temperature of the predicted clusters", low=0.001, source="SwAV A.1: 0.1")
+    epsilon: float = knob(0.05, "entropy of the told clusters", low=0.001, source="SwAV A.1: 0.05")
+    iterations: int = knob(3, "steps of Sinkhorn", low=1, source="SwAV A.1: 3")
+    small_views: int = knob(help="small views of each slice", low=0, presets={"paper": 6, "paper-400": 6, "cpu": 4, "demo": 2},
+                            source="SwAV 4.1: 6; cpu, demo: [H]")  # fmt: skip
+    small_size: int = knob(help="side of a small view, pixels", low=16,
+                           presets={"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32},
+                           source="SwAV 4.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
+    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
+                                          source="SwAV A.2: 0.05 to 0.14")  # fmt: skip
+    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
+                                         source="SwAV A.2: 0.14 to 1")  # fmt: skip
+    weight_decay: float = knob(
+        1e-6, "weight decay; biases and norms are excluded", low=0.0, source="SwAV A.1: 1e-6"
+    )
+
+
+class Method:
+    """An encoder, a projector and prototypes."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two large views and some small ones of each slice."""
+        small = Crops(p.small_views, size=p.small_size, scale=tuple(p.small_scale))
+        return Wanted((Crops(LARGE), small))
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); projector and prototypes are fresh."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
+        self.law = {"temperature": p.temperature, "epsilon": p.epsilon, "iterations": p.iterations}
+        self.modules: dict[str, nn.Module] = {
+            "online": encoder,
+            "projector": heads.mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draws[0]),
+            "prototypes": heads.linear(p.projection_size, p.prototypes, draws[1], bias=False),
+        }
+        for module in self.modules.values():
+            module.train().requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The swapped prediction (SwAV eq. 2 and 6). Views of one size go through the networks together.
+
+        Args:
+            batch: large views, then small ones, [B,C,S,S] each.
+
+        Returns:
+            the loss, and signs of life of the first view's features.
+        """
+        import torch
+        from torch.nn import functional
+
+        from sslseg.training import agreement, vitals
+
+        with torch.no_grad():
+            weight = self.modules["prototypes"].weight
+            weight.copy_(functional.normalize(weight, dim=1))
+        groups = [batch.views[:LARGE], batch.views[LARGE:]]
+        features = [self.modules["online"](torch.cat(views)) for views in groups if views]
+        z = functional.normalize(self.modules["projector"](torch.cat(features)).float(), dim=1)
+        scores = self.modules["prototypes"](z).split(len(batch.views[0]))
+        return agreement.swapped(list(scores), targets=LARGE, **self.law), vitals.of_batch(
+            features[0][: len(batch.views[0])]
+        )
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}

@@ -1,0 +1,84 @@
+"""VICReg (Bardes et al. 2022): two views agree, every dimension varies, and none repeats another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import PAIR, Wanted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+WIDTH = {"paper": 8192, "paper-400": 8192, "cpu": 512, "demo": 256}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by VICReg."""
+
+    projection_size: int = knob(help="width of the expander's three layers", low=2, presets=WIDTH,
+                                source="VICReg 4.2: 8192; cpu, demo: [H]")  # fmt: skip
+    similar: float = knob(25.0, "weight of the invariance", low=0.0, source="VICReg 4.2: 25")
+    vary: float = knob(25.0, "weight of the variance", low=0.0, source="VICReg 4.2: 25")
+    decorrelate: float = knob(1.0, "weight of the covariance", low=0.0, source="VICReg 4.2: 1")
+    weight_decay: float = knob(
+        1e-6, "weight decay; biases and norms are excluded", low=0.0, source="VICReg 4.2: 1e-6"
+    )
+
+
+class Method:
+    """An encoder and an expander."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice."""
+        return PAIR
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the expander is fresh."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draw = streams.torch_generator(seed, "initialisation", 1)
+        projector = heads.stack((feature_size(encoder), *[p.projection_size] * 3), draw)
+        self.weights = (p.similar, p.vary, p.decorrelate)
+        self.modules: dict[str, nn.Module] = {"online": encoder.train(), "projector": projector.train()}
+        for module in self.modules.values():
+            module.requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Invariance, variance and covariance, weighed (VICReg eq. 6).
+
+        Args:
+            batch: two views [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the first view's features.
+        """
+        from sslseg.training import agreement, vitals
+
+        features = [self.modules["online"](view) for view in batch.views]
+        one, other = (self.modules["projector"](feature) for feature in features)
+        return agreement.vicreg(one, other, *self.weights), vitals.of_batch(features[0])
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}
