@@ -45,6 +45,27 @@ def noised(image: Tensor, noise: Tensor, sigma: float) -> Tensor:
     return share**0.5 * image + (1 - share) ** 0.5 * noise
 
 
+def hidden_patches(found: Tensor, image: Tensor, mask: Tensor, patch: int) -> Tensor:
+    """Mean squared error over the hidden patches, each of the image's standardised by its own mean and s.d.
+
+    Args:
+        found, image: [B, C, S, S]; mask: [B, 1, S, S], 1 where visible, whole patches.
+        patch: side of a patch, pixels.
+
+    Source: MAE (He et al. 2022) 4.1, SparK 3.4.
+    """
+
+    def patches(x: Tensor) -> Tensor:
+        """[B, patches, pixels and channels of one]."""
+        return functional.unfold(x.float(), patch, stride=patch).mT
+
+    wanted, shown = patches(image), patches(mask)[..., 0]
+    spread = (wanted.var(-1, keepdim=True) + 1e-6).sqrt()
+    wanted = (wanted - wanted.mean(-1, keepdim=True)) / spread
+    error = (patches(found) - wanted).square().mean(-1)
+    return (error * (1 - shown)).sum() / (1 - shown).sum()
+
+
 def jaccard(logits: Tensor, truth: Tensor) -> Tensor:
     """smp's soft Jaccard loss of the batch as a whole (paper 3.4), background included.
 

@@ -1,0 +1,64 @@
+"""A convolutional encoder that sees some patches alone, as with sparse convolutions (SparK, Tian et al. 2023, 3.2).
+
+What lies outside of the visible patches is zero behind every convolution, norm and pooling, so the pattern of what is
+hidden does not fade from layer to layer; batch norms count visible places alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def at(mask: Tensor, like: Tensor) -> Tensor:
+    """The mask [B,1,S,S] at the resolution of maps [B,F,h,w]: a place counts as visible where any of it is."""
+    return functional.adaptive_max_pool2d(mask, like.shape[-2:])
+
+
+@contextlib.contextmanager
+def visible_only(net: nn.Module, mask: Tensor) -> Iterator[None]:
+    """Inside, `net` computes with visible places alone.
+
+    Args:
+        mask: float [B,1,S,S], 1 where visible.
+    """
+    norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
+    others = (nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.MaxPool2d, nn.AvgPool2d)
+    hooks = [
+        part.register_forward_hook(lambda module, given, out: out * at(mask, out))
+        for part in net.modules()
+        if isinstance(part, others)
+    ]
+    try:
+        for part in norms:
+            part.forward = functools.partial(_normed, part, mask)
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for part in norms:
+            del part.forward  # the class's own again
+
+
+def _normed(norm: nn.BatchNorm2d, mask: Tensor, x: Tensor) -> Tensor:
+    """Batch norm over visible places, and what timm does in the same layer: dropout and activation."""
+    shown = at(mask, x)
+    mean, var = norm.running_mean, norm.running_var
+    if norm.training:
+        n = shown.sum()
+        mean = (x.float() * shown).sum((0, 2, 3)) / n
+        var = ((x.float() - mean[:, None, None]).square() * shown).sum((0, 2, 3)) / n
+        with torch.no_grad():
+            norm.num_batches_tracked += 1
+            norm.running_mean.lerp_(mean.detach(), norm.momentum)
+            norm.running_var.lerp_(var.detach() * n / (n - 1), norm.momentum)
+    scale = norm.weight * (var + norm.eps).rsqrt()
+    y = x * scale[:, None, None] + (norm.bias - mean * scale)[:, None, None]
+    for name in ("drop", "act"):
+        y = getattr(norm, name, nn.Identity())(y)
+    return y * shown
