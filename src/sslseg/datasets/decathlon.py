@@ -17,6 +17,7 @@ from sslseg.data.source import Description, Fault, Source, Volume, class_name, c
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"  # the Decathlon's own tasks: CC BY-SA 4.0, in their dataset.json
 SPLIT = "stratified"
+VERSION = 2  # masks and channels are brought onto the grid of the image
 
 
 def describe(root: Path) -> Description:

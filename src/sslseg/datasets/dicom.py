@@ -23,6 +23,7 @@ from sslseg.data.source import Description, Fault, Source, Volume, collect, igno
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+VERSION = 2  # copies are left out, segments that differ in case are one class
 # what stands in PatientID when it names nobody, as `tables.fold` has it
 NOBODY = {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified", "unknown",
           "none", "n/a", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip

@@ -32,6 +32,7 @@ from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, colle
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+VERSION = 2  # colours of palettes, orientation and geometry of masks are read as their files say
 PATIENT = r"^(.+?)_frame_?\d+$"
 SPLITS = "splits_final.json"
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # <case>_0000, <case>_0001 …

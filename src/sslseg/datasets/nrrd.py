@@ -11,6 +11,7 @@ from sslseg.data.readers import itk
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
+VERSION = 2  # masks and channels are brought onto the grid of the image
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format(itk.SUFFIXES)
 describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing

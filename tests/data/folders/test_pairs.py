@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import unicodedata
 from pathlib import Path
 
 import cv2
@@ -291,3 +292,22 @@ def test_frames_where_the_user_says_so(tmp_path):
     trees.nifti(tmp_path / "p0_gt.nii.gz", mask[..., 2])
     with pytest.raises(DataError, match="p0_gt.nii.gz: wanted a 4D file, to take frame"):
         images.read(images.find(tmp_path)[0])
+
+
+@pytest.mark.parametrize(
+    "pairs", ["", "images/{case}.png -> masks/{case}.png", "images/é{n}.png -> masks/é{n}.png"]
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_two_forms_of_an_accent_are_one_name(tmp_path, pairs, form):
+    """macOS writes accents in two characters, Linux in one; a mask may come from the other."""
+    other = "NFD" if form == "NFC" else "NFC"
+    places = {f"images/é{n}.png": IMAGE for n in range(3)}
+    masks = {f"masks/é{n}.png": (0, 1) for n in range(3)}
+    fill(tmp_path, {unicodedata.normalize(form, file): what for file, what in places.items()}, 1)
+    fill(tmp_path, {unicodedata.normalize(other, file): what for file, what in masks.items()}, 1)
+    if pairs:
+        told(tmp_path, pairs=unicodedata.normalize("NFD", pairs))
+    found = images.find(tmp_path)
+    assert [s.label is not None for s in found] == [True] * 3
+    assert all(images.read(s).label.any() for s in found)
+    assert images.pairing(tmp_path).aside == {}

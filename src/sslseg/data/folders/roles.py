@@ -6,13 +6,13 @@ in names (pairing/by_name.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from sslseg.config.names import DataError
-from sslseg.data.files import below, instead
+from sslseg.data.files import below, instead, same
 from sslseg.data.folders import keys, settings
 from sslseg.data.folders.mask_values import BINARY
 from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, voc, words
@@ -80,7 +80,8 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     """
     s = settings.settings(root)
     told = bool(s.pairs)
-    files = _files(root, formats.SUFFIXES if told else suffixes, fault)
+    own = _files(root, formats.SUFFIXES if told else suffixes, fault)
+    files = list(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
     known = [name for name in known if layout or _explains(name, files)]
     if len(known) > 1:
@@ -90,6 +91,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     aside: dict[str, str] = {}
 
     def note(file: str, words_: str) -> None:
+        file = own[file]
         aside[file] = words_
         fault(root / file, DataError(f"{root / file}: {words_}"))
 
@@ -97,7 +99,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     if name:
         s = _with(s, name)
     if s.pairs:
-        found = matching.cases([patterns.rule(t) for t in s.pairs], files, note, shared=told)
+        found = matching.cases([patterns.rule(same(t)) for t in s.pairs], files, note, shared=told)
     else:
         found = by_name.cases(files, note, s.mask_suffix)
     if name == "VOC" and found and not s.classes:
@@ -106,11 +108,12 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
         wanted = f"images like {s.pairs[0]!r}" if s.pairs else f"images ({', '.join(suffixes)}) here or below"
         why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
         raise DataError(f"{root}: wanted {wanted}, got {f'none{why}' if why else instead(root)}")
+    found = [_written(case, own) for case in found]
     if s.classes:
         found = [_of_classes(case, s, root) for case in found]
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}
     left = f"not of the layout {name}" if name else "fits no pattern of pairs"
-    aside |= {file: aside.get(file, left) for file in files if file not in used}
+    aside |= {file: aside.get(file, left) for file in own.values() if file not in used}
     LAST[root] = Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
     return LAST[root]
 
@@ -133,10 +136,20 @@ def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:
     return masks, [case for case in held if len(case.images) > 1]
 
 
-def _files(root: Path, suffixes: tuple[str, ...], fault: Fault) -> list[str]:
-    """Paths from the root of what may be an image or a mask, sorted."""
-    found = [path for path in below(root, fault) if formats.stem(path.name, suffixes) is not None]
-    return sorted(path.relative_to(root).as_posix() for path in found)
+def _files(root: Path, suffixes: tuple[str, ...], fault: Fault) -> dict[str, str]:
+    """Paths from the root of what may be an image or a mask, sorted: as they are compared -> as they are written."""
+    found: dict[str, str] = {}
+    for path in below(root, fault):
+        if formats.stem(path.name, suffixes) is not None:
+            file = path.relative_to(root).as_posix()
+            found[file if same(file) in found else same(file)] = file
+    return dict(sorted(found.items()))
+
+
+def _written(case: Case, own: Mapping[str, str]) -> Case:
+    """The case with its files as they are written."""
+    masks = tuple((own[file], name) for file, name in case.masks)
+    return replace(case, images=tuple(own[file] for file in case.images), masks=masks)
 
 
 def _explains(name: str, files: Sequence[str]) -> bool:

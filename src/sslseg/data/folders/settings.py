@@ -230,7 +230,10 @@ def sidecar(path: Path) -> tuple[float, float, float]:
     spacing = read_json(path).get("spacing")
     if not isinstance(spacing, list) or len(spacing) not in (2, 3):
         raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")
-    return tuple(float(v) for v in (([1.0] if len(spacing) == 2 else []) + spacing))
+    try:
+        return keys.spacing(spacing)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def along(volume: Volume, axis: int) -> Volume:

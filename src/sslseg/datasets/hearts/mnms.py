@@ -24,6 +24,7 @@ COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
 DOMAIN = "cardiac-mri"
 LICENCE = "as its distributor states; cite Campello et al., IEEE TMI 40(12), 2021"
 SPLIT = "stratified"
+VERSION = 2  # masks and channels are brought onto the grid of the image
 TO_ACDC = np.array([0, 3, 2, 1], np.uint8)  # the files' LV 1, MYO 2, RV 3
 SIDES = {"training": "train", "validation": "val", "testing": "test"}  # by folder
 CODE = "External code"
