@@ -20,6 +20,7 @@ DEMO = "demo"
 TUNE = "tune"
 TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; readers of results skip it
 WORKLIST = "worklist"
+EXPORT = "export"
 
 # --- run tags (all searchable; PREFIX keeps them apart from MLflow's own) ---
 PREFIX = "sslseg."
@@ -97,6 +98,7 @@ REPORT = "report.html"
 # --- tags of a registered model (LoggedModel and model version carry the same) ---
 MODEL_KIND = "sslseg.kind"  # "encoder" | "segmenter"
 MODEL_ROLE = "sslseg.role"  # "target" | "online" | "imported" | "fine-tuned"
+MODEL_EXPORT = "sslseg.export_run_id"  # the last run that wrote it in other programs' formats
 MODEL_NETWORK = "sslseg.network"  # an imported file's word for the network taken: "teacher", "key", "ema" …
 MODEL_METHOD = "sslseg.method"
 MODEL_EPOCH = "sslseg.epoch"
@@ -123,6 +125,7 @@ ROLE_FINE_TUNED = "fine-tuned"
 # --- files of an encoder folder (a timm `local-dir`) and of a segmenter folder ---
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+EXPORT_FILE = "export.json"  # of an export: its formats, and how far each is from its source
 CARD_FILE = "card.md"
 DECODER_FILE = "decoder.safetensors"  # of an encoder that was trained inside a U-Net
 EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, have seen

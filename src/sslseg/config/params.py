@@ -341,6 +341,23 @@ class Predict(Inference):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Export(Machine):
+    """Write an encoder or a fine-tuned model in the formats of other programs, and prove each against its source."""
+
+    model: str = knob(help="run ID, runs:/… or models:/…")
+    kind: str = knob(
+        "encoder", "what of it: an encoder, or the whole fine-tuned U-Net", choices=("encoder", "segmenter")
+    )
+    role: str = knob("target", "which of a pretraining's encoders", choices=("target", "online"))
+    epoch: int | None = knob(None, "which of a run's kept epochs; none = the last", low=0)
+    formats: tuple[str, ...] = knob(
+        (), "none = all there are. encoder: timm, torchvision, smp, monai, program, onnx; segmenter: smp, program, onnx",
+        choices=("timm", "torchvision", "smp", "monai", "program", "onnx"),
+    )  # fmt: skip
+    out: str = knob("", "also copy the files into this empty folder; '' = only to the run", runtime=True)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluate(Inference):
     """Score a model, or masks from elsewhere, per patient in 3D at the original resolution."""
 
@@ -510,6 +527,7 @@ STAGES: dict[str, type] = {
     "tryout": Tryout,
     "tune": Tune,
     "predict": Predict,
+    "export": Export,
     "evaluate": Evaluate,
     "worklist": Worklist,
     "analyse": Analyse,

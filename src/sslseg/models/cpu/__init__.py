@@ -6,8 +6,9 @@ never come here: each kernel looks where its images are, and Adam where its weig
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from sslseg.config.names import ParamError
@@ -29,6 +30,19 @@ def active() -> bool:
     if said not in ("on", "off"):
         raise ParamError(f"{SWITCH}: wanted on or off, got {said!r}")
     return said == "on"
+
+
+@contextlib.contextmanager
+def switched_off() -> Iterator[None]:
+    """Networks that are made inside are timm's and smp's own: what is handed on to other programs."""
+    before = os.environ.get(SWITCH)
+    os.environ[SWITCH] = "off"
+    try:
+        yield
+    finally:
+        os.environ.pop(SWITCH)
+        if before is not None:
+            os.environ[SWITCH] = before
 
 
 def lighten(net: nn.Module) -> None:

@@ -43,6 +43,18 @@ class Twin:
     name: str  # the library's
     build: Callable[[int], nn.Module]  # input channels -> the network, weights of no meaning
 
+    @property
+    def opens(self) -> str:
+        """What builds it there, with its classifier."""
+        if self.library == "torchvision":
+            return f"torchvision.models.{self.name}()"
+        if self.library == "smp":
+            return f'smp.encoders.get_encoder("{self.name}", weights=None)'
+        if self.name in RESNETS:
+            kind = 'spatial_dims=2, conv1_t_stride=2, shortcut_type="B", bias_downsample=False'
+            return f"monai.networks.nets.{self.name}({kind})"
+        return f'monai.networks.nets.EfficientNetBN("{self.name}", spatial_dims=2)'
+
 
 def of(architecture: str) -> tuple[Twin, ...]:
     """Every twin of a timm network whose library is installed."""

@@ -1,0 +1,67 @@
+"""An encoder or a fine-tuned U-Net in the files of other programs, each proven to compute the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from sslseg.config import names
+from sslseg.config.names import EXPORT_FILE, ParamError
+from sslseg.config.params import Export
+from sslseg.models.exporters import formats
+from sslseg.stages.export import page
+from sslseg.stages.intake import upstream
+from sslseg.tracking import lineage, session
+from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry.resolve import Resolved
+from sslseg.training import devices
+from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
+
+FOLDER = "export"  # of the run's artifacts
+
+
+def run(p: Export, run: session.Run) -> None:
+    """Write, compare and log every format; copy all to `out`.
+
+    Raises:
+        ParamError: a format that was asked for is not to be had, or `out` holds files already.
+        EncoderError: the model is unknown or damaged, or a file computes something else.
+    """
+    devices.use(p)
+    out = Path(p.out).expanduser() if p.out else None
+    if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ParamError(f"out: {out} is there already and not an empty folder; name another")
+    model = resolve.resolve(p.model, p.role, p.epoch, p.kind, cache=p.cache)
+    _link(run, model, p)
+    given = formats.source(model.path, p.kind)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / FOLDER
+        written = formats.write(given, folder, p.formats)
+        (folder / EXPORT_FILE).write_text(json.dumps(page.table(given, model, written), indent=1) + "\n")
+        (folder / "README.md").write_text(page.text(given, model, written))
+        run.artifact(folder, FOLDER)
+        if out:
+            shutil.copytree(folder, out, dirs_exist_ok=True)
+    run.log({f"{names.EXPORT}/gap/{w.format}": w.gap for w in written if not w.skipped})
+    run.client.set_logged_model_tags(model.model_id, {names.MODEL_EXPORT: run.id})
+    for w in written:
+        print(
+            f"{w.format:<12} "
+            + (f"not written: {w.skipped}" if w.skipped else f"{w.file}, {w.gap:.1e} from its source")
+        )
+    print(f"artifacts of run {run.id}: {FOLDER}/" + (f"; also in {out}" if out else ""))
+
+
+def _link(run: session.Run, model: Resolved, p: Export) -> None:
+    hops = upstream.ancestry(model, p.cache)
+    run.tags(
+        {
+            names.TAG_UPSTREAM_RUN: model.run_id,
+            names.TAG_UPSTREAM_MODEL: model.model_id,
+            names.TAG_UPSTREAM_SHA: model.sha256,
+            names.TAG_LINEAGE: lineage.text(hops),
+        }
+    )
+    run.input_model(model.model_id)
