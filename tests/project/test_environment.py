@@ -40,6 +40,7 @@ OPTIONAL = {
     "SimpleITK",
     "isal",
     "monai",
+    "onnxruntime",
     "pytest",
 }  # extras, imported only when asked for
 
