@@ -157,9 +157,9 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
 
 
 def _extremes(data: Inputs) -> list[tuple[int, int]]:
-    """The smallest and the largest padded slice that the network will be validated or tested on."""
-    rows = np.concatenate([data.labelled["val"], data.labelled["test"]])
-    sides = [-(-data.store.index[c].to_numpy()[rows] // MULTIPLE) * MULTIPLE for c in ("height", "width")]
+    """The smallest and the largest padded slice that can be validated or tested on; which are test is not asked."""
+    annotated = data.store.index[data.store.index["labelled"]]
+    sides = [-(-annotated[side].to_numpy() // MULTIPLE) * MULTIPLE for side in ("height", "width")]
     shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)
     return [shapes[0], shapes[-1]] if shapes else []
 
