@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +16,7 @@ from mlflow import MlflowClient
 from sslseg import execute, launch
 from sslseg.config import caches, flags, names, params
 from sslseg.plans import cells
-from sslseg.tracking import session
+from sslseg.tracking import ownership, session
 
 PREDICT = ["--model", "m", "--input", "i", "--output", "o"]
 # A stage that says that it runs, starts a child, and then waits for ever.
@@ -80,7 +81,8 @@ def test_the_adopted_run_is_failed_with_the_reason(api: MlflowClient, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "reason"), [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C")]
+    ("number", "code", "reason"),
+    [(signal.SIGTERM, 143, "SIGTERM"), (signal.SIGINT, 130, "Ctrl-C"), (signal.SIGHUP, 129, "SIGHUP")],
 )
 def test_signals_kill_the_run_and_its_children(api: MlflowClient, number: int, code: int, reason: str):
     process = _start(WAITING)
@@ -109,6 +111,71 @@ subprocess.run(["bash", "-c", "{sys.executable} -c \\"$CODE\\"; true"])
     assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", "SIGTERM")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_mlflow_s_failed_does_not_stand_over_killed(api: MlflowClient, number: int):
+    """As `mlflow run` does it: it waits for the stage and then calls its run FAILED, whatever the stage had written."""
+    given = api.create_run("0").info.run_id
+    launcher = """
+import os, subprocess, sys
+from mlflow import MlflowClient
+child = subprocess.Popen([sys.executable, "-c", os.environ["CODE"]])
+print(child.pid, flush=True)
+child.wait()
+api = MlflowClient()
+print(api.get_run(os.environ["MLFLOW_RUN_ID"]).info.status, flush=True)
+api.set_terminated(os.environ["MLFLOW_RUN_ID"], "FAILED")
+"""
+    process = _start(launcher, MLFLOW_RUN_ID=given, CODE=WAITING)
+    stage, begun = int(process.stdout.readline()), process.stdout.readline()
+    assert begun.split()[0] == given
+    os.kill(stage, number)
+    assert process.stdout.readline() == "KILLED\n"
+    process.communicate(timeout=60)
+    until = time.monotonic() + 60
+    while api.get_run(given).info.status != "KILLED":
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize("there", ["RUNNING", "FINISHED", "KILLED"])
+def test_only_failed_is_written_over(api: MlflowClient, there: str):
+    run_id = api.create_run("0").info.run_id
+    for status, expected in ((there, there), ("FAILED", "KILLED")):
+        api.update_run(run_id, status=status)
+        launch.write_after(run_id, "KILLED", 2**22 + 1)
+        assert api.get_run(run_id).info.status == expected
+
+
+@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED"])
+def test_a_run_that_has_ended_is_left_as_it_is(api: MlflowClient, status: str):
+    given = api.create_run("0").info.run_id
+    api.set_terminated(given, status)
+    before = api.get_run(given)
+    done = _start("from sslseg.launch import main; main('prepare', [])", MLFLOW_RUN_ID=given)
+    _, errors = done.communicate(timeout=120)
+    assert done.returncode == 1
+    assert errors.startswith(
+        f"sslseg prepare: run {given} has ended ({status}), and a run that has ended is not taken up"
+    )
+    after = api.get_run(given)
+    assert (after.info.status, after.info.end_time, after.data.tags) == (
+        status,
+        before.info.end_time,
+        before.data.tags,
+    )
+
+
+@pytest.mark.parametrize("argv", [[], ["--spacing", "-1"]])
+def test_a_run_of_another_process_stays_its_own(api: MlflowClient, argv: list[str]):
+    me = {names.TAG_PROCESS: ownership.owner()}  # alive, and another process than the one that is started
+    given = api.create_run("0", tags=me).info.run_id
+    done = _start(f"from sslseg.launch import main; main('prepare', {argv})", MLFLOW_RUN_ID=given)
+    _, errors = done.communicate(timeout=120)
+    assert done.returncode in (1, 2), errors
+    after = api.get_run(given)
+    assert (after.info.status, after.data.tags.get(names.TAG_REASON)) == ("RUNNING", None)
+    api.set_terminated(given)
+
+
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, store: str) -> SimpleNamespace:
     """A stage of this test's own in the place of `predict`."""
@@ -118,7 +185,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, store: str) -> SimpleNamespace:
 
 
 def _main(*argv: str) -> int:
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         with pytest.raises(SystemExit) as exit:
             launch.main("predict", [*PREDICT, *argv])

@@ -8,6 +8,7 @@ import sys
 from sslseg import launch
 from sslseg.config import flags, mlproject, plugins
 from sslseg.config.names import SslsegError
+from sslseg.tracking import processes
 
 # name -> (stage, method, parameters) of every entry point, for where there is no checkout to `mlflow run`
 STAGES = {
@@ -33,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; returns the exit code, or exits with a stage. Errors are one line on stderr."""
+    processes.outlive_reader()
     argv = sys.argv[1:] if argv is None else argv
     if argv and argv[0] in STAGES:
         stage, method, _ = STAGES[argv[0]]

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config import flags, names
-from sslseg.tracking import processes
+from sslseg.tracking import ownership, processes
 from sslseg.tracking.processes import Terminated
 
 if TYPE_CHECKING:
@@ -24,38 +24,43 @@ EXIT_INTERRUPTED = 128 + 2
 
 
 _guarded_pid = 0
+_busy = False  # whether this worker has a job
 
 
 @contextmanager
 def guarded_worker() -> Iterator[None]:
     """Around a job of a pool's process: told to end, it closes its run and takes no further job."""
-    in_worker = multiprocessing.parent_process() is not None
-    if in_worker:
-        guard_worker()
+    global _busy
+    guard_worker()
+    _busy = True
     try:
         yield
     except (Terminated, KeyboardInterrupt):
-        if in_worker:
-            os._exit(EXIT_TERMINATED)
-        raise
+        os._exit(EXIT_TERMINATED)
+    finally:
+        _busy = False
 
 
 def guard_worker() -> None:
-    """Once per worker process: signals close its run, and it does not outlive its parent."""
+    """Once per worker process, as its first work: signals close its run, and it does not outlive its parent."""
     global _guarded_pid
     if _guarded_pid == os.getpid() or threading.current_thread() is not threading.main_thread():
         return
     _guarded_pid = os.getpid()
-    processes.watch_launcher(processes.launcher())
-    processes.raise_on_signals()
+    processes.outlive_reader()
+    if multiprocessing.parent_process() is None:
+        processes.watch_launcher(processes.launcher())
+    else:
+        processes.watch_parent()
+    processes.raise_on_signals(idle=lambda: not _busy)
 
 
 def stage_module(stage: str) -> ModuleType:
     """The module of a stage; imports torch."""
-    return importlib.import_module(f"sslseg.stages.{stage}")
+    with processes.held():  # what is broken off here is half there afterwards
+        return importlib.import_module(f"sslseg.stages.{stage}")
 
 
-@guarded_worker()
 def execute(
     stage: str,
     params: Any,
@@ -81,21 +86,26 @@ def execute(
         SslsegError: and whatever else the stage raises; the run is FAILED or KILLED by then.
     """
     from sslseg.config import caches
-    from sslseg.tracking import session, store
+
+    with processes.held():
+        from sslseg.tracking import session, store
 
     os.environ["MLFLOW_TRACKING_URI"] = store.ensure_store()  # absolute, for every child
     known = {names.TAG_SWEEP: parent_run_id} if parent_run_id else {}
     if method:
         known[names.TAG_METHOD] = method
-    with session.open_run(
-        stage,
-        name=name or title(stage, params, method),
-        experiment_id=experiment_id,
-        parent_run_id=parent_run_id,
-        adopt_run_id=adopt_run_id,
-        tags=known | (tags or {}),
-    ) as run:
-        _run_stage(stage_module(stage), params, run, method, do)
+    try:
+        with session.open_run(
+            stage,
+            name=name or title(stage, params, method),
+            experiment_id=experiment_id,
+            parent_run_id=parent_run_id,
+            adopt_run_id=adopt_run_id,
+            tags=known | (tags or {}),
+        ) as run:
+            _run_stage(stage_module(stage), params, run, method, do)
+    except ownership.Shared as done:
+        return done.run_id
     caches.drop_checkpoints(getattr(params, "cache", ""), run.id)
     return run.id
 
@@ -131,7 +141,7 @@ def _run_stage(
     module: ModuleType, params: Any, run: Run, method: str | None, do: Callable[[Any, Run], None] | None
 ) -> None:
     from sslseg.config import caches
-    from sslseg.tracking import manifest, session
+    from sslseg.tracking import manifest, resuming
 
     params = module.fill(params) if hasattr(module, "fill") else params
     device = record(run, params)
@@ -142,7 +152,7 @@ def _run_stage(
             folder = caches.checkpoint_folder(cache, run_id)
             return folder.is_dir() and any(folder.iterdir())
 
-        opened = session.resume(run, module.identify(params), has_checkpoint)
+        opened = resuming.resume(run, module.identify(params), has_checkpoint)
         if opened:
             run.tag(names.TAG_DEVICE, device)
             print(f"going on with run {run.id} from its last checkpoint ({opened} points to it)", flush=True)

@@ -7,30 +7,39 @@ stages/<name>.py. It may also have `fill(p) -> p` (complete the parameters befor
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import sys
 
-from sslseg.config import flags, names
+import psutil
+
+from sslseg.config import flags, names, plugins
 from sslseg.config.names import SslsegError
 from sslseg.config.params import AnyMethod
-from sslseg.execute import EXIT_INTERRUPTED, EXIT_TERMINATED, execute
+from sslseg.execute import EXIT_INTERRUPTED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 
+PATIENCE = 60.0  # seconds for `mlflow run` to end after Ctrl-C
+
 
 def main(stage: str, argv: list[str] | None = None, method: str | None = None) -> None:
-    """Run one entry point and exit: 0, 1 failed, 2 a parameter is wrong, 3 leak, 130 and 143 on signals.
+    """Run one entry point and exit: 0, 1 failed, 2 a parameter is wrong, 3 leak, 128 + n on the signal n.
 
     The run that `mlflow run` opened is adopted, and ends whatever happens. When the launcher dies alone,
     this process ends its run as KILLED.
     """
-    adopted = os.environ.pop("MLFLOW_RUN_ID", None) or None  # before any child could adopt it too
-    if adopted:
-        processes.watch_launcher(processes.launcher())
     processes.raise_on_signals()
+    processes.outlive_reader()
+    adopted = os.environ.pop("MLFLOW_RUN_ID", None) or None  # before any child could adopt it too
+    launcher = processes.launcher() if adopted else None
+    processes.watch_launcher(launcher)
     code = _guarded(stage, sys.argv[1:] if argv is None else argv, method, adopted)
     processes.end_children()
+    if launcher and launcher.is_running() and code > 128:
+        _say_again(adopted, launcher.pid)
     sys.exit(code)  # outside the run's block
 
 
@@ -45,8 +54,8 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         execute(stage, params, method=method, adopt_run_id=adopted)
     except SslsegError as error:
         return _end(stage, adopted, "FAILED", str(error), error.exit_code)
-    except Terminated:
-        return _end(stage, adopted, "KILLED", "SIGTERM", EXIT_TERMINATED)
+    except Terminated as error:
+        return _end(stage, adopted, "KILLED", str(error), 128 + error.number)
     except KeyboardInterrupt:
         return _end(stage, adopted, "KILLED", "Ctrl-C", EXIT_INTERRUPTED)
     except SystemExit as exit:
@@ -84,11 +93,43 @@ def _close_if_open(run_id: str, status: str, reason: str) -> None:
     """End the adopted run where no run block did: a wrong parameter, or a signal before the block."""
     from mlflow.exceptions import MlflowException
 
-    from sslseg.tracking import runs, store
+    from sslseg.tracking import ownership, runs, store
 
     try:
         found = store.client().get_run(run_id)
-        if found.info.status == "RUNNING":
+        ours = found.data.tags.get(names.TAG_PROCESS, ownership.owner()) == ownership.owner()
+        if ours and found.info.status == "RUNNING":
             runs.close(run_id, status, reason)
     except MlflowException as error:
         print(f"sslseg: run {run_id} cannot be closed: {error}", file=sys.stderr)
+
+
+def _say_again(run_id: str, launcher: int) -> None:
+    """Have the end of an adopted run written once more when the launcher is gone.
+
+    `mlflow run` waits for this process and then writes FAILED over KILLED: MLflow 3.17 looks for the text
+    among numbers. So a process of its own outlives both.
+    """
+    code = f"from sslseg import launch; launch.write_after({run_id!r}, {_status(run_id)!r}, {launcher})"
+    path = os.pathsep.join(filter(None, [str(plugins.PACKAGE.parent), os.environ.get("PYTHONPATH")]))
+    nothing = subprocess.DEVNULL
+    subprocess.Popen(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": path}, start_new_session=True,
+        stdin=nothing, stdout=nothing, stderr=nothing,
+    )  # fmt: skip
+
+
+def _status(run_id: str) -> str:
+    from sslseg.tracking import store
+
+    return store.client().get_run(run_id).info.status
+
+
+def write_after(run_id: str, status: str, launcher: int) -> None:
+    """Wait for the end of a process, then give a run that it called FAILED the status that its stage had given it."""
+    from sslseg.tracking import store
+
+    with contextlib.suppress(psutil.Error):
+        psutil.Process(launcher).wait(PATIENCE)
+    if _status(run_id) == "FAILED":
+        store.client().set_terminated(run_id, status)

@@ -75,7 +75,14 @@ def table(run_id: str) -> dict[str, str]:
 
 def own_tags(run_id: str) -> dict[str, str]:
     """The project's tags, but for what tells one process from another."""
-    own = {names.TAG_PROCESS, names.TAG_HEARTBEAT, names.TAG_SWEEP, "sslseg.cell", "sslseg.code"}
+    own = {
+        names.TAG_PROCESS,
+        names.TAG_OWNER,
+        names.TAG_HEARTBEAT,
+        names.TAG_SWEEP,
+        "sslseg.cell",
+        "sslseg.code",
+    }
     return {k: v for k, v in get(run_id).data.tags.items() if k.startswith("sslseg.") and k not in own}
 
 

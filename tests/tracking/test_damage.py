@@ -9,9 +9,10 @@ import pytest
 from mlflow import MlflowClient
 
 from sslseg.config import caches, names
-from sslseg.tracking import damage, doctor, session
+from sslseg.tracking import session
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import references, resolve
+from sslseg.tracking.upkeep import damage, doctor
 from tests.fixtures.planted import Planted, plant, run_id_of
 
 DIGEST = "0123456789abcdef" + 48 * "7"

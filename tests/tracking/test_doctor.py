@@ -15,8 +15,9 @@ from mlflow.exceptions import MlflowException
 from sslseg import execute
 from sslseg.commands import doctor as command
 from sslseg.config import caches, flags, names, params
-from sslseg.tracking import doctor, retention, runs, session
+from sslseg.tracking import runs, session
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.upkeep import doctor, retention
 
 DEAD = "elsewhere:1:0"
 

@@ -13,8 +13,9 @@ from sslseg.commands import doctor as command
 from sslseg.config import names
 from sslseg.config.names import EncoderError, SslsegError
 from sslseg.stages.intake import upstream
-from sslseg.tracking import doctor, lineage, session, store
+from sslseg.tracking import lineage, session, store
 from sslseg.tracking.registry import files, resolve
+from sslseg.tracking.upkeep import doctor
 from team import accounts
 
 # names of its own: other tests of this server unpack a study into it, and compare its tables

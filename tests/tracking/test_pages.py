@@ -11,10 +11,11 @@ from mlflow import MlflowClient
 
 from sslseg.commands import encoders
 from sslseg.config import names
-from sslseg.tracking import client, doctor, retention, session
+from sslseg.tracking import client, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.upkeep import doctor, retention
 from tests.fixtures.planted import Planted, plant, run_id_of
 
 MODELS, EXPERIMENTS = 101, 1001

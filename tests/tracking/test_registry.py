@@ -63,6 +63,62 @@ def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
     assert resolve.law(online) == {"mean": [0.5], "std": [0.5]}
 
 
+@pytest.fixture
+def twins(store: str, log: Callable[..., str]) -> tuple[str, dict[tuple[str, int], str]]:
+    """A pretraining that kept target and online network at two epochs."""
+    kept = [(role, epoch) for epoch in (5, 25) for role in ("target", "online")]
+    with session.open_run("pretrain") as run:
+        ids = {
+            (role, epoch): log(run, float(i), role=role, epoch=epoch, step=10 * epoch)
+            for i, (role, epoch) in enumerate(kept)
+        }
+    return run.id, ids
+
+
+@pytest.mark.parametrize(
+    ("deleted", "asked", "listed"),
+    [
+        (("target", 25), {}, [("target", 5), ("online", 5), ("online", 25)]),  # not the epoch before it
+        (("target", 25), {"epoch": 25}, [("target", 5), ("online", 5), ("online", 25)]),
+        (("target", 5), {"epoch": 5}, [("target", 25), ("online", 5), ("online", 25)]),
+        (("online", 25), {"role": "online", "epoch": 25}, [("target", 5), ("target", 25), ("online", 5)]),
+        (("online", 25), {"role": "online"}, [("target", 5), ("target", 25), ("online", 5)]),
+    ],
+)
+def test_a_deleted_network_is_not_replaced_by_another_one(
+    twins, store: str, deleted, asked: dict, listed: list
+):
+    run_id, ids = twins
+    MlflowClient(store).delete_logged_model(ids[deleted])
+    with pytest.raises(EncoderError) as error:
+        resolve.resolve(run_id, **asked)
+    first, *rows = str(error.value).splitlines()
+    assert f"models that this run logged were deleted (1, of step {10 * deleted[1]})" in first
+    assert {row.split()[0] for row in rows} == {f"models:/{ids[one]}" for one in listed}
+
+
+def test_the_online_network_is_not_taken_for_a_target_that_was_deleted(twins, store: str):
+    """Also where no target is left at all: a run without one, as of SimCLR, hands on its online network."""
+    run_id, ids = twins
+    for epoch in (5, 25):
+        MlflowClient(store).delete_logged_model(ids["target", epoch])
+    for asked in ({}, {"epoch": 5}, {"epoch": 25}):
+        with pytest.raises(EncoderError, match=r"were deleted \(2, of step 50, 250\)"):
+            resolve.resolve(run_id, **asked)
+    assert resolve.resolve(run_id, role="online").model_id == ids["online", 25]
+    for epoch in (5, 25):
+        MlflowClient(store).delete_logged_model(ids["online", epoch])
+    with pytest.raises(EncoderError, match=r"were deleted \(4, of step 50, 50, 250, 250\). There is none$"):
+        resolve.resolve(run_id)
+
+
+def test_what_is_thinned_out_before_the_last_takes_nothing_away(donor, store: str):
+    run_id, ids = donor
+    MlflowClient(store).delete_logged_model(ids[5])
+    assert resolve.resolve(run_id).model_id == ids[25]
+    assert resolve.resolve(run_id, epoch=0).model_id == ids[0]
+
+
 def test_a_local_store_is_read_in_place(donor, store: str, tmp_cache: Path):
     first, second = (resolve.resolve(donor[0]) for _ in range(2))
     assert first == second

@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 from mlflow.utils import name_utils
 
 from sslseg.config import names
-from sslseg.tracking import processes, runs, session
+from sslseg.tracking import ownership, resuming, runs, session
 from sslseg.tracking.processes import Terminated
 
 DEAD = f"{socket.gethostname()}:{2**22 + 1}:0"  # above the largest pid there can be
@@ -103,7 +103,7 @@ def test_a_failure_while_a_run_is_taken_over_ends_it(api: MlflowClient, monkeypa
             opened.append(run.id)
             real = MlflowClient.log_batch
             patch.setattr(MlflowClient, call, lambda *a, **k: _full() if a[1] == old else real(*a, **k))
-            session.resume(run, call, lambda _: True)
+            resuming.resume(run, call, lambda _: True)
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
         stage()
@@ -124,7 +124,7 @@ def test_a_new_run_has_its_owner_from_the_first_moment(api: MlflowClient, monkey
     with pytest.raises(SystemExit), session.open_run("pretrain"):
         pass
     run = api.get_run(made[0])
-    assert run.data.tags[names.TAG_PROCESS] == processes.owner()
+    assert run.data.tags[names.TAG_PROCESS] == ownership.owner()
     assert not session.is_abandoned(run)
     api.set_tag(made[0], names.TAG_PROCESS, DEAD)
     assert session.is_abandoned(api.get_run(made[0]))
@@ -237,7 +237,7 @@ def test_the_same_command_again_goes_on_inside_the_unfinished_run(api: MlflowCli
     with session.open_run("pretrain", tags={names.TAG_SWEEP: "s"}) as run:
         opened = run.id
         run.log({"before": 1.0})
-        assert session.resume(run, identity, lambda r: r != without_checkpoint) == opened
+        assert resuming.resume(run, identity, lambda r: r != without_checkpoint) == opened
         assert run.id == old
         run.log({"after": 1.0}, 7)
     resumed, pointer = api.get_run(old), api.get_run(opened)
@@ -254,21 +254,11 @@ def test_the_same_command_again_goes_on_inside_the_unfinished_run(api: MlflowCli
 def test_a_living_run_is_not_hijacked(api: MlflowClient):
     with session.open_run("pretrain", tags={names.TAG_IDENTITY: "busy"}) as first:
         with session.open_run("pretrain") as second:
-            assert session.resume(second, "busy", lambda _: True) is None
+            assert resuming.resume(second, "busy", lambda _: True) is None
         api.set_tag(second.id, names.TAG_IDENTITY, "other")
         assert session.unfinished("busy") == []
         api.set_tag(first.id, names.TAG_PROCESS, DEAD)  # as if it had been killed by -9
         assert session.unfinished("busy") == [first.id]
-
-
-def test_who_is_alive():
-    me = processes.owner()
-    assert processes.is_alive(me, heartbeat=0.0)  # the process table, not the clock
-    host, pid, start = me.split(":")
-    assert not processes.is_alive(f"{host}:{pid}:{int(start) - 100}", heartbeat=0.0)  # the pid was used again
-    assert not processes.is_alive(DEAD, heartbeat=1e12)
-    assert processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=100.0 + processes.STALE_SECONDS - 1)
-    assert not processes.is_alive("elsewhere:1:0", heartbeat=100.0, now=101.0 + processes.STALE_SECONDS)
 
 
 def test_a_name_that_a_person_gave_stays(api: MlflowClient) -> None:

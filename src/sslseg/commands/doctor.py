@@ -1,4 +1,7 @@
-"""Look for dead runs, changed weights, half-made models and leftovers; --fix mends, --prune thins out."""
+"""Look for dead runs, changed weights and data, half-made models and leftovers; --fix mends, --prune thins out.
+
+A run whose process is not to be seen from here is dead after SSLSEG_DEAD_AFTER minutes without a heartbeat (30).
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,8 @@ def run(options: argparse.Namespace) -> None:
     """
     from sslseg.config import caches
     from sslseg.data.slices import slice_store
-    from sslseg.tracking import doctor, store
+    from sslseg.tracking import store
+    from sslseg.tracking.upkeep import doctor
 
     uri, cache = store.existing(), caches.cache_folder(options.cache)
     left = 0
@@ -96,7 +100,7 @@ def _resume(run_id: str, fix: bool) -> bool:
 
 
 def _prune(options: argparse.Namespace, uri: str) -> None:
-    from sslseg.tracking import retention
+    from sslseg.tracking.upkeep import retention
 
     doomed = retention.plan(options.keep, uri)
     if options.fix and doomed:

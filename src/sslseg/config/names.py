@@ -47,8 +47,9 @@ TAG_PIPELINE = (
 )
 TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
 TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
-TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush
-TAG_PROCESS = "sslseg.process"  # host:pid that owns a RUNNING run
+TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush and by a thread
+TAG_PROCESS = "sslseg.process"  # host:pid:… that holds a RUNNING run
+TAG_OWNER = "sslseg.owner"  # token, new each time a run is taken: who finds another one has lost it
 TAG_ARCHIVE = (
     "sslseg.archive_sha256"  # of the archive that a run came out of: its manifest is data, not a command
 )

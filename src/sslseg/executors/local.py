@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from sslseg import execute
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
 from sslseg.plans.jobs import Graph, Job, Outcome, reason
@@ -30,7 +31,8 @@ def _devices(p: Workers) -> int:
 
 
 def _start(counter: Any, devices: int) -> None:
-    """Once per worker: no progress bars of its own, one CUDA device of its own."""
+    """Once per worker: it watches its parent, has no progress bars of its own, one CUDA device of its own."""
+    execute.guard_worker()
     os.environ["TQDM_DISABLE"] = "1"
     with counter.get_lock():
         index = counter.value
@@ -111,9 +113,14 @@ def _next(ready: list[Job], running: list[Job], workers: int, lost: dict[str, in
     return ready[:1]
 
 
+@execute.guarded_worker()
+def _do(work: Callable[[Job], Any], job: Job) -> Any:
+    return work(job)
+
+
 def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Any], job: Job) -> Future:
     try:
-        return pool.submit(work, job)
+        return pool.submit(_do, work, job)
     except BrokenProcessPool as error:  # an idle worker died before it got anything
         failed: Future = Future()
         failed.set_exception(error)

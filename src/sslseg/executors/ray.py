@@ -17,7 +17,7 @@ from sslseg.config.names import TAG_PROCESS, ParamError, SslsegError
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
 from sslseg.plans.jobs import Graph, Job, Outcome, reason
-from sslseg.tracking import processes
+from sslseg.tracking import ownership
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
 os.environ.setdefault("RAY_worker_register_timeout_seconds", "600")  # 60 s are few on a busy machine
@@ -43,7 +43,7 @@ class _Worker:
 
     def begin(self) -> str:
         """Answers once the process is there: whose runs are its own."""
-        return processes.owner()
+        return ownership.owner()
 
     def do(self, job: Job) -> tuple[Any, str]:
         """What the job returned and '', or None and why there is nothing."""

@@ -1,4 +1,4 @@
-"""Who owns a run, is it alive, and how to end with the launcher. Needs psutil, nothing else.
+"""Signals, the processes that started this one and those it has started, and a terminal that goes away.
 
 Why a watching thread and not PR_SET_PDEATHSIG: `mlflow run` starts `bash -c "python …"`, so the
 launcher is the grandparent, and its death sends the kernel's signal to nobody.
@@ -6,46 +6,34 @@ launcher is the grandparent, and its death sends the kernel's signal to nobody.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
 import signal
-import socket
+import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import connection
+from typing import Any
 
 import psutil
 
 WATCH_SECONDS = 0.5
-STALE_SECONDS = 1800.0  # a heartbeat this old, on another machine, counts as dead
 GRACE_SECONDS = 10.0
 RAY = re.compile(r"/ray/(core|dashboard|_private|autoscaler)/")
 SHELLS = frozenset({"sh", "bash", "dash", "zsh", "ash"})
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt not an Exception: only the end of a run catches it."""
+    """SIGTERM or SIGHUP arrived. Like KeyboardInterrupt not an Exception: only the end of a run catches it."""
 
+    def __init__(self, number: int = signal.SIGTERM):
+        self.number = number
 
-def owner() -> str:
-    """host:pid:start of this process; the start tells it from a later one with the same pid."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.0f}"
-
-
-def is_alive(owner_text: str, heartbeat: float, now: float | None = None) -> bool:
-    """Whether the process that wrote `owner_text` and `heartbeat` (s since the epoch) still runs.
-
-    On this machine the process table decides; of another machine only the heartbeat is known.
-    """
-    host, _, rest = owner_text.partition(":")
-    pid, _, start = rest.partition(":")
-    if host != socket.gethostname() or not pid.isdigit():
-        return (time.time() if now is None else now) - heartbeat < STALE_SECONDS
-    try:
-        process = psutil.Process(int(pid))
-        same = not start or abs(process.create_time() - float(start)) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    def __str__(self) -> str:
+        return signal.Signals(self.number).name
 
 
 def launcher() -> psutil.Process | None:
@@ -79,22 +67,105 @@ def watch_launcher(started_by: psutil.Process | None) -> None:
         threading.Thread(target=watch, name="watch-launcher", daemon=True).start()
 
 
-def raise_on_signals() -> None:
-    """SIGTERM raises Terminated in the main thread, SIGINT KeyboardInterrupt; children get SIGTERM first.
+def watch_parent() -> None:
+    """In a process of a pool: end with the process that made the pool, at once if that is gone already."""
+    parent = multiprocessing.parent_process()
+    if connection.wait([parent.sentinel], 0):
+        os._exit(128 + signal.SIGTERM)
 
-    The second signal and later ones are ignored, so that they cannot break the closing of the run.
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+
+
+_holding = 0  # blocks of `held` that the main thread is in
+_waiting: list[int] = []  # signals that have arrived in them
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """A signal that arrives in the block is raised at its end: an import is not broken off, a run is known.
+
+    It needs `raise_on_signals`, which handles them.
     """
+    global _holding
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _holding += 1
+    try:
+        yield
+    finally:
+        _holding -= 1
+        if _waiting and not _holding:
+            _raise(_waiting.pop())
+
+
+def _raise(number: int) -> None:
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+def raise_on_signals(idle: Callable[[], bool] = lambda: False) -> None:
+    """SIGTERM and SIGHUP raise Terminated in the main thread, SIGINT KeyboardInterrupt; children get SIGTERM first.
+
+    The second signal and later ones are ignored, so that they cannot break the closing of the run. A SIGHUP
+    that is ignored already, as under nohup, stays so.
+
+    Args:
+        idle: True where there is nothing to be closed: the process ends at once, without a word.
+    """
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
 
     def handle(number: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for one in numbers:
+            signal.signal(one, signal.SIG_IGN)
         _signal_children()
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise Terminated
+        if idle():
+            os._exit(128 + number)
+        if _holding:
+            _waiting.append(number)
+        else:
+            _raise(number)
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    for one in numbers:
+        signal.signal(one, handle)
+
+
+class _Output:
+    """A text stream whose reader may go, as that of `| head -1` does: then nothing fails, and nothing is shown."""
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(self._stream.flush)
+
+    def _try(self, call: Callable, *given: str) -> None:
+        try:
+            call(*given)
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+def outlive_reader() -> None:
+    """A closed stdout or stderr fails nothing from now on."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is not None and stream is getattr(sys, f"__{name}__"):
+            setattr(sys, name, _Output(stream))
 
 
 def _is_daemon(child: psutil.Process) -> bool:

@@ -6,6 +6,7 @@ run, so that one warm process can hold several runs.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 import time
@@ -19,12 +20,14 @@ from mlflow.utils import name_utils
 from sslseg.config import names
 from sslseg.config.flags import to_text
 from sslseg.config.names import ParamError
-from sslseg.tracking import processes, progress, store
+from sslseg.tracking import ownership, progress, store
+from sslseg.tracking.ownership import Heart, LostError
 
 T = TypeVar("T")
 ROWS = 1000  # MLflow's limit for one log_batch
 PARAMS = 100  # likewise
 SECONDS = 10.0  # a buffered value waits this long at most for the next log call
+CHECK_SECONDS = 1.0  # that long a run is taken for its own without looking; a flush always looks
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
@@ -53,9 +56,15 @@ class Run:
     """
 
     def __init__(
-        self, run_id: str, experiment_id: str, stage: str, uri: str, clock: Callable[[], float] = time.time
+        self,
+        run_id: str,
+        experiment_id: str,
+        stage: str,
+        uri: str,
+        token: str = "",
+        clock: Callable[[], float] = time.time,
     ):
-        self.id = run_id
+        self.hold(run_id, token)
         self.experiment_id = experiment_id
         self.stage = stage
         self.uri = uri
@@ -64,6 +73,40 @@ class Run:
         self._clock = clock
         self._rows: list[Metric] = []
         self._written = clock()
+        self._checked = -math.inf
+        self.heart: Heart | None = None
+
+    @property
+    def id(self) -> str:
+        return self._held[0]
+
+    def hold(self, run_id: str, token: str) -> None:
+        """Be that run from now on; '' = it is not claimed yet."""
+        self._held = (run_id, token)
+
+    def check(self) -> None:
+        """Make sure that this process still holds the run.
+
+        Raises:
+            LostError: another one has taken it, or has closed it.
+        """
+        run_id, token = self._held
+        self._checked = -math.inf
+        found = self.client.get_run(run_id).data.tags if token else {}
+        if token and found.get(names.TAG_OWNER) != token:
+            taken = (
+                f"taken over by {found.get(names.TAG_PROCESS)}" if found.get(names.TAG_OWNER) else "closed"
+            )
+            raise LostError(
+                f"run {run_id} was {taken}, because this process gave no sign of life for a while: it stops "
+                "here and writes nothing more to it"
+            )
+        self._checked = self._clock()
+
+    def heartbeat(self) -> None:
+        """What the thread of a run does: a sign of life, while it is this process's."""
+        self.check()
+        self.client.log_batch(self.id, tags=[RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")])
 
     def log(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Buffer numbers (anything that float() takes); NaN and inf are kept."""
@@ -82,7 +125,12 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Write the buffer, and the heartbeat with it. What cannot be written stays in the buffer."""
+        """Write the buffer, and the heartbeat with it. What cannot be written stays in the buffer.
+
+        Raises:
+            LostError: see `check`.
+        """
+        self.check()
         beat = RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")
         while True:
             self._batch(metrics=self._rows[:ROWS], tags=[beat])
@@ -91,7 +139,13 @@ class Run:
                 break
         self._written = self._clock()
 
+    def _mine(self) -> None:
+        """As `check`, unless that has just been done."""
+        if not 0 <= self._clock() - self._checked < CHECK_SECONDS:
+            self.check()
+
     def _batch(self, **entities: list) -> None:
+        self._mine()
         self.client.log_batch(self.id, **entities)
 
     def tag(self, key: str, value: Any) -> None:
@@ -137,23 +191,27 @@ class Run:
 
     def artifact(self, path: str | Path, folder: str | None = None) -> None:
         """Copy a file, or the content of a folder, to the run's artifacts."""
+        self._mine()
         log = self.client.log_artifacts if Path(path).is_dir() else self.client.log_artifact
         log(self.id, str(path), folder)
 
     def text(self, text: str, file: str) -> None:
         """Write `text` as the artifact `file`."""
+        self._mine()
         self.client.log_text(self.id, text, file)
 
     def input_dataset(self, name: str, digest: str, source: str, context: str) -> None:
         """Link the data as an MLflow dataset; a digest is cut to the 36 characters that MLflow allows."""
         data = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
         tags = [InputTag("mlflow.data.context", context)]
+        self._mine()
         # MLflow looks for the dataset and then inserts it: two runs that log it at once would collide
         with store.lock(self.uri, "inputs"):
             self.client.log_inputs(self.id, datasets=[DatasetInput(data, tags)])
 
     def input_model(self, model_id: str) -> None:
         """Link the upstream model."""
+        self._mine()
         self.client.log_inputs(self.id, models=[LoggedModelInput(model_id)])
 
     def progress(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
@@ -172,37 +230,54 @@ class Run:
         """Flush and end the run: FINISHED, FAILED or KILLED, with the reason in a tag.
 
         A run whose last numbers cannot be written is FAILED, never FINISHED.
+
+        Raises:
+            LostError: see `check`; nothing is written.
         """
+        if self.heart:
+            self.heart.stop()
+        self.check()
         try:
             self.flush()
         except Exception as error:
             lost = f"its last numbers could not be written: {error}"
             known = "FAILED" if status == "FINISHED" else status
-            close(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
+            _end(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
             if status == "FINISHED":
                 raise
             return  # the reason of the first failure stands
-        close(self.id, status, reason, self.uri)
+        _end(self.id, status, reason, self.uri)
 
 
 def close(run_id: str, status: str, reason: str = "", uri: str | None = None) -> None:
-    """End a run that nobody holds (any more)."""
+    """End a run that nobody holds (any more); who thinks to hold it finds that it is lost."""
+    store.client(uri).set_tag(run_id, names.TAG_OWNER, "")
+    _end(run_id, status, reason, uri)
+
+
+def _end(run_id: str, status: str, reason: str, uri: str | None) -> None:
     api = store.client(uri)
     if reason:
         api.set_tag(run_id, names.TAG_REASON, reason[:5000])
     api.set_terminated(run_id, status)
 
 
-def owned() -> dict[str, str]:
-    """Tags of a run that this process holds: who it is, and a fresh heartbeat."""
-    return {names.TAG_PROCESS: processes.owner(), names.TAG_HEARTBEAT: f"{time.time():.3f}"}
+def claim(run_id: str, uri: str | None = None) -> str:
+    """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end.
 
+    Returns:
+        the token.
 
-def claim(run_id: str, uri: str | None = None) -> None:
-    """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end."""
+    Raises:
+        LostError: another process has claimed it at the same moment.
+    """
     api = store.client(uri)
-    tags = [RunTag(key, value) for key, value in owned().items()]
-    api.log_batch(run_id, tags=tags)
+    tags = ownership.tags()
+    api.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
     api.update_run(run_id, status="RUNNING")
-    if names.TAG_REASON in api.get_run(run_id).data.tags:
+    there = api.get_run(run_id).data.tags
+    if there.get(names.TAG_OWNER) != tags[names.TAG_OWNER]:
+        raise LostError(f"run {run_id}: {there.get(names.TAG_PROCESS)} has taken it at the same moment")
+    if names.TAG_REASON in there:
         api.delete_tag(run_id, names.TAG_REASON)
+    return tags[names.TAG_OWNER]

@@ -1,48 +1,51 @@
-"""Open, find and resume runs. The run itself is `runs.Run`.
-
-The one way to resume: the same command again finds the newest unfinished run of its identity that has
-a checkpoint and goes on inside it. The run that had been opened for the command ends as a pointer
-(`resumed_as`), which readers skip.
-"""
+"""Open and find runs. The run itself is `runs.Run`; `resuming` goes on with one."""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from mlflow.entities import LifecycleStage
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
-from sslseg.tracking import processes, store
+from sslseg.tracking import ownership, processes, store
+from sslseg.tracking.ownership import Heart, LostError, Shared, State
 from sslseg.tracking.processes import Terminated
-from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn, owned
+from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn
 
 ENDED_EARLY = ("FAILED", "KILLED")
-SIGNALS = {"KeyboardInterrupt": "Ctrl-C", "Terminated": "SIGTERM"}
 
 
 def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict, uri: str) -> Run:
     """A new run. Its owner is written in the same call: should this process die in it, `doctor` knows."""
     place = experiment_id or store.current_experiment(uri)
-    tags = {"mlflow.source.name": f"sslseg {stage}"} | owned() | tags
-    api = store.client(uri)
-    run = api.create_run(place, tags=tags, run_name=name or stage)
-    return Run(run.info.run_id, run.info.experiment_id, stage, uri)
+    tags = {"mlflow.source.name": f"sslseg {stage}"} | ownership.tags() | tags
+    run = store.client(uri).create_run(place, tags=tags, run_name=name or stage)
+    return Run(run.info.run_id, run.info.experiment_id, stage, uri, tags[names.TAG_OWNER])
 
 
-def _found(run_id: str, stage: str, uri: str) -> Run:
+def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
     """The run that somebody else has opened; nothing is written to it yet."""
-    api = store.client(uri)
     try:
-        run = api.get_run(run_id)
+        run = store.client(uri).get_run(run_id)
     except MlflowException:
         raise names.SslsegError(
             f"run {run_id}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
         ) from None
+    again = "without MLFLOW_RUN_ID a new run is started"
+    if run.info.status not in statuses or run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        how = run.info.status if run.info.lifecycle_stage == LifecycleStage.ACTIVE else "deleted"
+        raise names.SslsegError(
+            f"run {run_id} has ended ({how}), and a run that has ended is not taken up; {again}"
+        )
+    process = run.data.tags.get(names.TAG_PROCESS, "")
+    if process not in ("", ownership.owner()) and state(run) != State.DEAD:
+        raise names.SslsegError(f"run {run_id} belongs to the process {process}, which works on it; {again}")
     return Run(run.info.run_id, run.info.experiment_id, stage, uri)
 
 
@@ -50,7 +53,7 @@ def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
     """Take a run over; `name` does not replace one that a person has given."""
     given = run.client.get_run(run.id).info.run_name or ""
     run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
-    claim(run.id, run.uri)
+    run.hold(run.id, claim(run.id, run.uri))
 
 
 @contextmanager
@@ -69,40 +72,66 @@ def open_run(
     Without `adopt_run_id` and `parent_run_id` the run that `mlflow run` opened is adopted:
     MLFLOW_RUN_ID is taken out of the environment, before anything can start a child that would too.
 
-    End of the block: FINISHED; KILLED on SIGTERM (`processes.raise_on_signals`) and Ctrl-C; else FAILED,
-    with the sentence in a tag and, for unforeseen errors too, the traceback in error.txt.
+    End of the block: FINISHED; KILLED on SIGTERM, SIGHUP (`processes.raise_on_signals`) and Ctrl-C; else
+    FAILED, with the sentence in a tag and, for unforeseen errors too, the traceback in error.txt. A run that
+    another process has taken is left to it; one whose work is `Shared` ends as a pointer.
 
     Raises:
-        SslsegError: the run to adopt is not in the store.
+        SslsegError: the run to adopt is not in the store, has ended, or is worked on by another process. The part
+            of a tuning alone (`parent_run_id`) is taken up after it was FAILED or KILLED.
     """
     if adopt_run_id is None and parent_run_id is None:
         adopt_run_id = os.environ.pop("MLFLOW_RUN_ID", None) or None
     given = {names.TAG_STAGE: stage} | dict(tags or {}) | ({PARENT: parent_run_id} if parent_run_id else {})
     uri = store.ensure_store(uri)
-    adopted = adopt_run_id is not None
-    run = _found(adopt_run_id, stage, uri) if adopted else _created(stage, name, experiment_id, given, uri)
-    run.parent = parent_run_id or ""
+    run: Run | None = None
     try:
-        if adopted:
+        with processes.held():  # a signal waits until the run is known here
+            if adopt_run_id:
+                statuses = ("RUNNING", "SCHEDULED", *(ENDED_EARLY if parent_run_id else ()))
+                run = _found(adopt_run_id, stage, uri, statuses)
+            else:
+                run = _created(stage, name, experiment_id, given, uri)
+            run.parent = parent_run_id or ""
+        if adopt_run_id:
             _adopt(run, name, given)
+        run.heart = Heart(run.heartbeat)
         yield run
         run.flush()  # here, so that a run whose numbers are lost fails like any other
-    except (KeyboardInterrupt, Terminated, GeneratorExit) as error:
-        _end(run, "KILLED", SIGNALS.get(type(error).__name__, ""))
+    except BaseException as error:
+        with processes.held():
+            if run is not None:
+                _broken(run, error)
         raise
-    except SystemExit as error:
+    else:
+        with processes.held():
+            run.finish()
+    finally:
+        if run is not None and run.heart:
+            run.heart.stop()
+
+
+def _broken(run: Run, error: BaseException) -> None:
+    """End a run as what was raised in its block says."""
+    if isinstance(error, LostError):
+        return
+    if isinstance(error, Shared):
+        close_as_pointer(run.id, error.run_id, run.uri)
+    elif isinstance(error, Terminated):
+        _end(run, "KILLED", str(error))
+    elif isinstance(error, KeyboardInterrupt | GeneratorExit):
+        _end(run, "KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "")
+    elif isinstance(error, SystemExit):
         clean = error.code in (None, 0)
         _end(run, "FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
-        raise
-    except BaseException as error:
+    else:
         _fail(run, error)
-        raise
-    run.finish()
 
 
 def _fail(run: Run, error: BaseException) -> None:
     reason = str(error) if isinstance(error, names.SslsegError) else f"{type(error).__name__}: {error}"
     try:
+        run.check()
         run.text("".join(traceback.format_exception(error)), "error.txt")
     except Exception as second:  # the disk is full or read-only: the reason has to be told all the same
         reason += f" (error.txt could not be written: {second})"
@@ -113,6 +142,8 @@ def _end(run: Run, status: str, reason: str) -> None:
     """End a run that an exception ends; a store that cannot be written does not hide that exception."""
     try:
         run.finish(status, reason)
+    except LostError as lost:
+        print(f"sslseg: {lost}", file=sys.stderr)
     except Exception as second:
         print(
             f"sslseg: the end of run {run.id} cannot be written ({type(second).__name__}: {second}); "
@@ -170,9 +201,17 @@ def unfinished(identity: str, experiment_id: str | None = None, uri: str | None 
 
 def is_abandoned(run: Any) -> bool:
     """Whether an MLflow run says RUNNING although its process is gone or long silent."""
-    tags = run.data.tags
-    beat = float(tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
-    return run.info.status == "RUNNING" and not processes.is_alive(tags.get(names.TAG_PROCESS, ""), beat)
+    return run.info.status == "RUNNING" and state(run) == State.DEAD
+
+
+def state(run: Any) -> State:
+    """Of the process that holds a RUNNING MLflow run."""
+    return ownership.state(run.data.tags.get(names.TAG_PROCESS, ""), heartbeat(run))
+
+
+def heartbeat(run: Any) -> float:
+    """Seconds since the epoch of the last sign of life of an MLflow run."""
+    return float(run.data.tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
 
 
 def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -> None:
@@ -183,36 +222,10 @@ def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -
     close(run_id, "FINISHED", uri=uri)
 
 
-def resume(run: Run, identity: str, has_checkpoint: Callable[[str], bool]) -> str | None:
-    """Go on inside the newest unfinished run of `identity` (same experiment), if one has a checkpoint.
-
-    `run` then is that run: its ID changes in place, the opened one is closed as a pointer. Otherwise the
-    identity is written on `run`. Two commands at once never take the same run: claimed under a lock.
-
-    Returns:
-        ID of the run that was opened and now points on, or None when nothing was resumed.
-    """
-    with store.lock(run.uri, "resume"):
-        for found in unfinished(identity, run.experiment_id, run.uri):
-            if found != run.id and has_checkpoint(found):
-                return _switch(run, found)
-        run.tag(names.TAG_IDENTITY, identity)
-    return None
-
-
-def _switch(run: Run, found: str) -> str:
-    """Go on as `found`: from its claim on it is the run that the end of the block ends."""
-    run.flush()
-    tags = run.client.get_run(run.id).data.tags
-    kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
-    opened, run.id = run.id, found
-    try:
-        claim(found, run.uri)
-        if kept:  # a resumed sweep's cells belong to the sweep that now runs
-            run.tags(kept)
-    finally:
-        close_as_pointer(opened, found, run.uri)
-    return opened
+def close_abandoned(run_id: str, why: str, uri: str | None = None) -> None:
+    """End a run as KILLED, if its process is still gone."""
+    if is_abandoned(store.client(uri).get_run(run_id)):
+        close(run_id, "KILLED", why, uri)
 
 
 def follow(run_id: str, uri: str | None = None) -> Any:

@@ -156,7 +156,7 @@ def open_store(path: Path) -> Slices:
 def check(path: Path) -> dict[str, Any]:
     """meta.json of the store in folder `path`, every part of which is as it was written.
 
-    Of what is not, a note is left beside the store: by it, runs that read it are known (`tracking.damage`).
+    Of what is not, a note is left beside the store: by it, runs that read it are known (`tracking.upkeep.damage`).
 
     Raises:
         DataError: a part was changed, or the store has no digests: it was written by an earlier version.

@@ -13,8 +13,9 @@ import pandas as pd
 from sslseg.config import names
 from sslseg.models.importers import bundled
 from sslseg.plans.cells import Cell
-from sslseg.tracking import doctor, store
+from sslseg.tracking import store
 from sslseg.tracking.registry import references
+from sslseg.tracking.upkeep import doctor
 
 NEWEST = 3  # runs of a kind whose files are counted
 

@@ -13,7 +13,8 @@ from sslseg.config import caches, names, params
 from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_law
 from sslseg.data.views import probe
-from sslseg.tracking import damage, session
+from sslseg.tracking import session
+from sslseg.tracking.upkeep import damage
 
 SHOWN = 3  # files left out that are named
 

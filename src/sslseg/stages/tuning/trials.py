@@ -22,7 +22,7 @@ from sslseg.plans.jobs import Job
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import curves
-from sslseg.tracking import processes, runs, session, store
+from sslseg.tracking import ownership, runs, session, store
 from sslseg.tracking.runs import Run
 from sslseg.training import devices
 
@@ -81,7 +81,6 @@ def _pruner(p: Tune) -> optuna.pruners.BasePruner:
     return optuna.pruners.NopPruner()
 
 
-@execute.guarded_worker()
 def work(job: Job) -> str:
     """Run one trial; returns its run ID, or '' when the study has enough of them."""
     context = job.context
@@ -129,7 +128,7 @@ def _take(study: optuna.Study, p: Tune) -> Trial | None:
         return None
     else:
         trial = study.ask()
-    trial.set_user_attr(OWNER, processes.owner())
+    trial.set_user_attr(OWNER, ownership.owner())
     return trial
 
 
@@ -146,7 +145,7 @@ def _alive(trial: FrozenTrial) -> bool:
         beat = float(run.data.tags.get(names.TAG_HEARTBEAT) or beat)
         if run.info.status in session.ENDED_EARLY:
             return False
-    return processes.is_alive(trial.user_attrs.get(OWNER, ""), beat)
+    return ownership.state(trial.user_attrs.get(OWNER, ""), beat) != ownership.State.DEAD
 
 
 def _score(p: Tune, plan: Plan, study: optuna.Study, trial: Trial, run: Run) -> None:

@@ -89,10 +89,9 @@ def _parse(reference: str) -> tuple[str, dict[str, str | None]]:
 def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> Any:
     run = _usable_run(run_id, uri)
     run_id = run.info.run_id
-    found = [m for m in logged_models(run, uri) if m.tags.get(names.MODEL_KIND) == wanted.kind]
-    if not found:
-        stage = run.data.tags.get(names.TAG_STAGE, "not of this project")
-        raise EncoderError(f"run {run_id} ({stage}) has logged no {wanted.kind}")
+    whole = logged_models(run, uri)
+    found = [m for m in whole if m.tags.get(names.MODEL_KIND) == wanted.kind]
+    gone = _deleted_steps(run, whole)
     chosen = [m for m in found if not name or name in (m.name, wanted.kind)]
     chosen = _of_role(chosen, wanted.role)
     if wanted.epoch is not None:
@@ -100,13 +99,37 @@ def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> Any:
     elif chosen:
         last = max(step_of(m) for m in chosen)
         chosen = [m for m in chosen if step_of(m) == last]
-    if len(chosen) == 1:
+    if len(chosen) == 1 and not _doubtful(chosen[0], wanted, gone):
         return chosen[0]
+    if not found and not gone:
+        stage = run.data.tags.get(names.TAG_STAGE, "not of this project")
+        raise EncoderError(f"run {run_id} ({stage}) has logged no {wanted.kind}")
     asked = f"{wanted.kind} of role {wanted.role}, epoch {'last' if wanted.epoch is None else wanted.epoch}"
     asked += f", name {name!r}" if name else ""
-    fault = "two or more fit, name one by models:/m-…" if chosen else "there is none"
-    rows = "\n".join(f"  {_describe(m)}" for m in sorted(chosen or found, key=step_of))
-    raise EncoderError(f"run {run_id}: wanted {asked}; {fault}:\n{rows}")
+    if len(chosen) > 1:
+        fault = "two or more fit, name one by models:/m-…"
+    elif gone:
+        steps = ", ".join(map(str, sorted(gone)))
+        fault = f"it is not there, and models that this run logged were deleted ({len(gone)}, of step {steps}). There is"
+        found = whole
+    else:
+        fault = "there is none"
+    rows = "\n".join(f"  {_describe(m)}" for m in sorted(chosen if len(chosen) > 1 else found, key=step_of))
+    raise EncoderError(f"run {run_id}: wanted {asked}; {fault}{':' if rows else ' none'}\n{rows}".rstrip())
+
+
+def _deleted_steps(run: Any, whole: list) -> list[int]:
+    """Steps of the models that the run has logged and that are gone: their links stay on it."""
+    there = {model.model_id for model in whole}
+    return [o.step for o in (run.outputs.model_outputs if run.outputs else ()) if o.model_id not in there]
+
+
+def _doubtful(chosen: Any, wanted: Wanted, gone: list[int]) -> bool:
+    """Whether a deleted model may be the one that was meant: a later one, or the target network of the same step."""
+    instead = wanted.role == names.ROLE_TARGET and chosen.tags.get(names.MODEL_ROLE) == names.ROLE_ONLINE
+    return any(
+        (wanted.epoch is None and s > step_of(chosen)) or (instead and s == step_of(chosen)) for s in gone
+    )
 
 
 def _of_role(models: list, role: str) -> list:

@@ -93,6 +93,7 @@ def log_model(
         names.MODEL_LINEAGE: lineage,
     }  # fmt: skip
     _check_name(name)
+    run.check()
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
     upstream = run.client.get_run(run.id).data.tags.get(names.TAG_UPSTREAM_RUN, "")
     facts[names.MODEL_UPSTREAM] = upstream
@@ -193,6 +194,7 @@ def _link(run: Run, model_id: str, step: int) -> None:
 
 def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
     api = run.client
+    run.check()
     with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
         try:
             api.get_registered_model(name)

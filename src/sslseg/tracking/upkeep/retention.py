@@ -16,9 +16,10 @@ from mlflow.entities import ViewType
 
 from sslseg.config import names
 from sslseg.config.names import SslsegError
-from sslseg.tracking import doctor, session, store
+from sslseg.tracking import session, store
 from sslseg.tracking.registry import references
 from sslseg.tracking.registry.resolve import versions
+from sslseg.tracking.upkeep import doctor
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +18,13 @@ from typing import Any
 from mlflow.entities import LoggedModelStatus, ViewType
 from tqdm import tqdm
 
-from sslseg.config import caches, names
-from sslseg.tracking import damage, runs, session, store
+from sslseg.config import caches, flags, mlproject, names
+from sslseg.tracking import ownership, runs, session, store
 from sslseg.tracking.history import sql
+from sslseg.tracking.ownership import State
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
+from sslseg.tracking.upkeep import damage
 
 _RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 
@@ -89,11 +92,17 @@ def database(uri: str) -> Iterator[Finding]:
 
 def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
     """Runs that say RUNNING although their process is gone."""
-    dead = [run for run in session.search({}, uri=uri, status="RUNNING") if session.is_abandoned(run)]
+    running = session.search({}, uri=uri, status="RUNNING")
+    dead = [run for run in running if session.is_abandoned(run)]
+    for run in (run for run in running if session.state(run) == State.SILENT):
+        after, tags = ownership.dead_after() / 60, run.data.tags
+        fault = f"RUNNING, and silent for {(time.time() - session.heartbeat(run)) / 60:.0f} minutes"
+        action = f"counts as dead after {after:.0f} ({ownership.DEAD_AFTER}); its process {tags.get(names.TAG_PROCESS)}"
+        yield Finding(f"run {run.info.run_id}", fault, f"{action} is not to be seen from here", grave=False)
     ids = {run.info.run_id for run in dead}
     for run in dead:
         tags, run_id = run.data.tags, run.info.run_id
-        stage = tags.get(names.TAG_STAGE)
+        stage = tags.get(names.TAG_STAGE) or _entry_point(run)
         subject = f"run {run_id} ({stage or 'not of this project'})"
         fault = f"RUNNING, its process {tags.get(names.TAG_PROCESS, '') or 'was never noted'} is gone"
         if not stage:
@@ -102,9 +111,16 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
         goes_on = _goes_on(stage, caches.checkpoint_folder(cache, run_id))
         led = {tags.get(names.TAG_SWEEP), tags.get(runs.PARENT)} & ids  # goes on with the run that led it
         more = "; the same command again goes on with it (--resume gives it)" if goes_on or led else ""
-        mend = partial(runs.close, run_id, "KILLED", "its process was gone (sslseg doctor)", uri)
+        mend = partial(session.close_abandoned, run_id, "its process was gone (sslseg doctor)", uri)
         own = run_id if goes_on and not led else ""
         yield Finding(subject, fault, f"close it as KILLED{more}", mend, run_id=own)
+
+
+def _entry_point(run: Any) -> str:
+    """The stage of a run that `mlflow run` opened, whose command never began; '' where it is another project's."""
+    known = {name: (script.partition(".")[0], knobs) for name, script, knobs in mlproject.entry_points()}
+    stage, knobs = known.get(run.data.tags.get("mlflow.project.entryPoint", ""), ("", None))
+    return stage if knobs and run.data.params.keys() <= flags.knobs(knobs).keys() else ""
 
 
 def _goes_on(stage: str, checkpoints: Path) -> bool:

@@ -1,0 +1,97 @@
+"""The one way to go on: the same command again.
+
+It finds the newest unfinished run of its identity that has a checkpoint and goes on inside it. The run that had been
+opened for the command ends as a pointer (`resumed_as`), which readers skip. While another process does the same, the
+command waits for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sslseg.config import names
+from sslseg.tracking import ownership, session, store
+from sslseg.tracking.ownership import Shared, State
+from sslseg.tracking.runs import PARENT, Run, claim
+
+POLL_SECONDS = 5.0  # between two looks at the run of another process that does the same
+
+
+def resume(
+    run: Run, identity: str, has_checkpoint: Callable[[str], bool], wait: Callable[[float], None] = time.sleep
+) -> str | None:
+    """Go on inside the newest unfinished run of `identity` (same experiment), if one has a checkpoint.
+
+    `run` then is that run: its ID changes in place, the opened one is closed as a pointer. Otherwise the
+    identity is written on `run`. Two commands at once never take the same run: claimed under a lock. While
+    another process does the same, this one waits for its end.
+
+    Returns:
+        ID of the run that was opened and now points on, or None when nothing was resumed.
+
+    Raises:
+        Shared: another process has done it since `run` was opened.
+    """
+    opened_at, waits_for = run.client.get_run(run.id).info.start_time, ""
+    while True:
+        with store.lock(run.uri, "resume"):
+            others = session.search({names.TAG_IDENTITY: identity}, run.experiment_id, run.uri)
+            others = [other for other in others if other.info.run_id != run.id]
+            for other in others:
+                if other.info.status == "FINISHED" and other.info.end_time > opened_at:
+                    print(f"run {other.info.run_id} has done the same: run {run.id} points to it", flush=True)
+                    raise Shared(other.info.run_id)
+            busy = next((other for other in others if _works_elsewhere(other)), None)
+            if busy is None:
+                for found in session.unfinished(identity, run.experiment_id, run.uri):
+                    if found != run.id and has_checkpoint(found):
+                        return _switch(run, found)
+                run.tag(names.TAG_IDENTITY, identity)
+                for other in others:
+                    _tell_silent(other)
+                return None
+        if waits_for != busy.info.run_id:
+            waits_for = busy.info.run_id
+            process = busy.data.tags.get(names.TAG_PROCESS)
+            print(
+                f"run {waits_for} of the process {process} does the same at this moment: waiting for it",
+                flush=True,
+            )
+        wait(POLL_SECONDS)
+
+
+def _works_elsewhere(run: Any) -> bool:
+    own = (
+        run.data.tags.get(names.TAG_PROCESS) == ownership.owner()
+    )  # a process that waits for itself waits long
+    return run.info.status == "RUNNING" and not own and session.state(run) == State.ALIVE
+
+
+def _tell_silent(run: Any) -> None:
+    """Say of a run that could be a dead one why it was not gone on with."""
+    if run.info.status == "RUNNING" and session.state(run) == State.SILENT:
+        silent, after = (time.time() - session.heartbeat(run)) / 60, ownership.dead_after() / 60
+        print(
+            f"run {run.info.run_id} of the process {run.data.tags.get(names.TAG_PROCESS)} was to do the same and has been "
+            f"silent for {silent:.0f} minutes. That process is not to be seen from here and may live: this command starts "
+            f"anew. After {after:.0f} minutes ({ownership.DEAD_AFTER}) it would go on with that run",
+            flush=True,
+        )
+
+
+def _switch(run: Run, found: str) -> str:
+    """Go on as `found`: from its claim on it is the run that the end of the block ends."""
+    run.flush()
+    tags = run.client.get_run(run.id).data.tags
+    kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
+    opened = run.id
+    run.hold(found, "")
+    try:
+        run.hold(found, claim(found, run.uri))
+        if kept:  # a resumed sweep's cells belong to the sweep that now runs
+            run.tags(kept)
+    finally:
+        session.close_as_pointer(opened, found, run.uri)
+    return opened
