@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sslseg import execute
-from sslseg.config import flags, names, params
+from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError, EncoderError
 from sslseg.data import subsets, training_set
 from sslseg.plans.jobs import Outcome
@@ -81,6 +81,7 @@ def own_tags(run_id: str) -> dict[str, str]:
         names.TAG_HEARTBEAT,
         names.TAG_SWEEP,
         "sslseg.cell",
+        names.TAG_ROW,
         "sslseg.code",
     }
     return {k: v for k, v in get(run_id).data.tags.items() if k.startswith("sslseg.") and k not in own}
@@ -327,4 +328,5 @@ def test_every_entry_script_refuses_what_it_does_not_know(script: str, tmp_path:
 def test_a_method_that_there_is_not():
     done = python("entrypoints/pretrain.py", "byool")
     assert done.returncode == names.EXIT_USAGE
-    assert "method: must be one of byol, simclr; not 'byool'" in done.stderr
+    known = ", ".join(plugins.names("methods"))
+    assert f"method: must be one of {known}; not 'byool'" in done.stderr

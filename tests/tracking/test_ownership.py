@@ -66,6 +66,7 @@ def neighbour() -> Iterator[str]:
         (f"{HOST}:{PID}:{psutil.Process().create_time() - 100:.0f}", 0, State.DEAD),
         (f"elsewhere:{PID}:0", 600, State.SILENT),
     ],
+    ids=range(14),  # not by the process, which is another one in each worker
 )
 def test_what_is_known_of_a_process(process: str, age: float, expected: State):
     assert state(process, NOW - age, NOW) == expected
