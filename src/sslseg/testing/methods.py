@@ -72,14 +72,18 @@ def slices(channels: int) -> TinySlices:
 
 def batch(name: str, step: int = 0, **knobs: Any) -> batches.PretrainBatch:
     """What the training loop would hand to the method, as tensors."""
-    p = settings(name, **knobs)
+    return made(name, settings(name, **knobs), step)
+
+
+def made(name: str, p: Any, step: int = 0, batch_size: int = BATCH) -> batches.PretrainBatch:
+    """The same, for parameters that are resolved."""
     wanted = plugins.load("methods", name).Method.wanted(p)
     store = slices(wanted.channels or 1)
-    made = batches.pretrain_batch(
+    given = batches.pretrain_batch(
         store, range(len(store.index)), view_law(p), Intensity("dataset", (0.4,), (0.25,)),
-        seed=0, step=step, batch_size=BATCH, wanted=wanted, steps=100, known=batches.places(store),
+        seed=0, step=step, batch_size=batch_size, wanted=wanted, steps=100, known=batches.places(store),
     )  # fmt: skip
-    return loop.on(made, torch.device("cpu"))
+    return loop.on(given, torch.device("cpu"))
 
 
 def loss(method: Any, given: batches.PretrainBatch, step: int = 0) -> tuple[torch.Tensor, dict[str, Any]]:
