@@ -45,6 +45,19 @@ class Queue(nn.Module):
         self.keys.copy_(torch.cat([new, self.keys])[: len(self.keys)])
 
 
+class Centre(nn.Module):
+    """A moving average of outputs: [K]."""
+
+    def __init__(self, size: int):
+        super().__init__()
+        self.register_buffer("value", torch.zeros(size))
+
+    @torch.no_grad()
+    def follow(self, outputs: torch.Tensor, momentum: float) -> None:
+        """Move towards the mean of outputs [N, K]."""
+        self.value.lerp_(outputs.float().mean(0), 1 - momentum)
+
+
 def linear(size: int, out: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:
     """[B,size] -> [B,out]."""
     layer = skip_init(nn.Linear, size, out, bias=bias)

@@ -1,0 +1,129 @@
+"""DenseCL (Wang et al. 2021): MoCo for whole slices and, beside it, for every place of their maps.
+
+    place of view a -> dense projector -> finds, among the places of view b, the one whose features are most alike,
+                                          against a queue of dense keys
+
+Key weights are a moving average of the query's.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config.flags import knob
+from sslseg.config.wanted import PAIR, Wanted
+from sslseg.methods.agreement import moco
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+SMALL = {"queue": 16, "image_size": 64}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(moco.Params):
+    """Self-supervised pretraining by DenseCL."""
+
+    dense: float = knob(0.5, "share of the dense loss", low=0.0, high=1.0, source="DenseCL 3.3: 0.5")
+
+
+class Method:
+    """Two encoders, each with a projector for slices and one for places, and two queues."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice."""
+        return PAIR
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2, 3, 4)]
+        maps = int(encoder.num_features)  # of the last map; pooled features may be wider
+        projector = heads.stack(
+            (feature_size(encoder), p.projector_hidden, p.projection_size), draws[0], norm=False
+        )
+        dense = heads.stack((maps, p.projector_hidden, p.projection_size), draws[1], norm=False)
+        self.temperature, self.tau, self.share = p.temperature, p.tau, p.dense
+        self.modules: dict[str, nn.Module] = {
+            "online": encoder,
+            "projector": projector,
+            "dense": dense,
+            "target": copy.deepcopy(encoder),
+            "target_projector": copy.deepcopy(projector),
+            "target_dense": copy.deepcopy(dense),
+            "queue": heads.Queue(p.queue, p.projection_size, draws[2]),
+            "dense_queue": heads.Queue(p.queue, p.projection_size, draws[3]),
+        }
+        for name, module in self.modules.items():
+            module.train().requires_grad_(not name.startswith("target"))
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: the query's."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules, "online", "projector", "dense")
+
+    def _seen(self, view: Tensor, encoder: str, prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pooled features [B,F]; projection [B,D]; places [B,P,F']; dense projections [B,P,D]."""
+        net = self.modules[encoder]
+        maps = net.forward_features(view)
+        pooled = net.forward_head(maps)
+        places = maps.flatten(2).mT
+        dense = self.modules[f"{prefix}dense"](places.flatten(0, 1)).unflatten(0, places.shape[:2])
+        return pooled, self.modules[f"{prefix}projector"](pooled), places, dense
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """InfoNCE of slices and of places, weighed (DenseCL eq. 1-4); then the keys enter their queues.
+
+        Args:
+            batch: two views [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the query's features.
+        """
+        import torch
+        from torch.nn import functional
+
+        from sslseg.training import agreement, vitals
+
+        nets = self.modules
+        pooled, query, places, dense = self._seen(batch.views[0], "online", "")
+        with torch.no_grad():
+            _, key, others, dense_keys = self._seen(batch.views[1], "target", "target_")
+            like = (
+                functional.normalize(places.float(), dim=2) @ functional.normalize(others.float(), dim=2).mT
+            )
+            chosen = dense_keys.gather(1, like.argmax(2)[..., None].expand(-1, -1, dense_keys.shape[2]))
+        whole = agreement.info_nce(query, key, nets["queue"].keys.clone(), self.temperature)
+        by_place = agreement.info_nce(
+            dense.flatten(0, 1), chosen.flatten(0, 1), nets["dense_queue"].keys.clone(), self.temperature
+        )
+        nets["queue"].add(key)
+        nets["dense_queue"].add(functional.normalize(dense_keys.float(), dim=2).mean(1))
+        return (1 - self.share) * whole + self.share * by_place, vitals.of_batch(pooled)
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Move the key networks towards the query's."""
+        from sslseg.training import optim
+
+        for name, online in (
+            ("target", "online"),
+            ("target_projector", "projector"),
+            ("target_dense", "dense"),
+        ):
+            optim.ema(self.modules[name], self.modules[online], self.tau)
+        return {"tau": self.tau}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"], "target": self.modules["target"]}

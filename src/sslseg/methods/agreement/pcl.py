@@ -1,0 +1,93 @@
+"""PCL (Zeng et al. 2021): slices at about the same height of different volumes attract, all others repel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import Crops, Wanted
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by positional contrast of slices."""
+
+    projector_hidden: int = knob(
+        help="hidden width of the projector", low=1,
+        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="as SimCLR's; cpu, demo: [H]",
+    )  # fmt: skip
+    projection_size: int = knob(128, "width of the projection", low=1, source="PCL 3.1: 128")
+    temperature: float = knob(0.1, "temperature of the similarities", low=0.001, source="PCL 3.1: 0.1")
+    reach: float = knob(0.1, "largest distance in height that attracts, share of the volume's", low=0.0, high=1.0,
+                        source="PCL's code: 0.1; 0.35 for ACDC")  # fmt: skip
+
+
+class Method:
+    """An encoder and a projector."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """Two views of each slice, and how high it lies."""
+        return Wanted((Crops(2),), places=True)
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draw = streams.torch_generator(seed, "initialisation", 1)
+        projector = heads.mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draw)
+        self.temperature, self.reach = p.temperature, p.reach
+        self.modules: dict[str, nn.Module] = {"online": encoder.train(), "projector": projector.train()}
+        for module in self.modules.values():
+            module.requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def mates(self, batch: PretrainBatch) -> Tensor:
+        """Bool [2B,2B]: views of one slice, and of slices of different volumes that lie within `reach` in height."""
+        import torch
+
+        height, volume = batch.places.height, batch.places.volume
+        near = (height[:, None] - height[None]).abs() < self.reach
+        own = torch.eye(len(height), dtype=torch.bool, device=height.device)
+        return (own | near & (volume[:, None] != volume[None])).repeat(2, 2)
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Contrast with several positives (PCL eq. 1).
+
+        Args:
+            batch: two views [B,C,S,S], and the slices' places.
+
+        Returns:
+            the loss, and signs of life of the first view's features.
+        """
+        import torch
+
+        from sslseg.training import agreement, vitals
+
+        features = [self.modules["online"](view) for view in batch.views]
+        z = torch.cat([self.modules["projector"](feature) for feature in features])
+        return agreement.positives(z, self.mates(batch), self.temperature), vitals.of_batch(features[0])
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}

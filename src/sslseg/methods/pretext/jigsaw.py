@@ -1,0 +1,104 @@
+"""Jigsaw (Noroozi and Favaro 2016): nine tiles of a view in another order; which one of some permutations was it?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import Crops, Wanted
+from sslseg.methods.pretext import _tiles
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+CELL = 75 / 64  # side of a cell over that of its tile
+SMALL = {"tile": 16, "permutations": 8}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by jigsaw puzzles."""
+
+    tile: int = knob(help="side of a tile, pixels", low=8, presets={"paper": 64, "paper-400": 64, "cpu": 32, "demo": 32},
+                     source="Noroozi 3.2: 64 of 75; cpu, demo: [H]")  # fmt: skip
+    permutations: int = knob(help="orders that there are", low=2, high=1000,
+                             presets={"paper": 1000, "paper-400": 1000, "cpu": 100, "demo": 24},
+                             source="Noroozi table 4: 1,000; cpu, demo: [H]")  # fmt: skip
+    hidden_size: int = knob(help="hidden width of the head", low=1,
+                            presets={"paper": 4096, "paper-400": 4096, "cpu": 512, "demo": 256},
+                            source="Noroozi 3.1: 4,096; cpu, demo: [H]")  # fmt: skip
+    optimizer: str = knob(
+        "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="Noroozi 3.3: SGD"
+    )
+    lr: float = knob(help="peak learning rate", low=0.0,
+                     presets={"paper": 0.01, "paper-400": 0.01, "cpu": 0.02, "demo": 0.02},
+                     source="Noroozi 3.3: 0.01; cpu, demo: [H]")  # fmt: skip
+
+
+class Method:
+    """An encoder that sees tile by tile, and a head over all nine."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """One view of each slice, as large as nine cells, never mirrored."""
+        return Wanted((Crops(1, size=_tiles.GRID * round(CELL * p.tile), flip=False),))
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        draw = streams.torch_generator(seed, "initialisation", 1)
+        sizes = (_tiles.GRID**2 * feature_size(encoder), p.hidden_size, p.permutations)
+        self.tile, self.count = p.tile, p.permutations
+        self.modules: dict[str, nn.Module] = {"online": encoder, "head": heads.stack(sizes, draw)}
+        for module in self.modules.values():
+            module.train().requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def puzzle(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Shuffled tiles [B,9,C,t,t] and the number [B] of each one's permutation, drawn from torch's generator."""
+        import torch
+
+        tiles = _tiles.cut(view, self.tile, 0, view.shape[-1] // _tiles.GRID - self.tile)
+        which = torch.randint(self.count, (len(view),), device=view.device)
+        orders = torch.from_numpy(_tiles.permutations(self.count)).to(view.device)[which]
+        return tiles[torch.arange(len(view), device=view.device)[:, None], orders], which
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross entropy of the permutation.
+
+        Args:
+            batch: one view [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the tiles' features.
+        """
+        from torch.nn import functional
+
+        from sslseg.training import vitals
+
+        tiles, which = self.puzzle(batch.views[0])
+        features = self.modules["online"](tiles.flatten(0, 1))
+        told = self.modules["head"](features.reshape(len(tiles), -1))
+        return functional.cross_entropy(told.float(), which), vitals.of_batch(features)
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}

@@ -1,0 +1,115 @@
+"""Relative position (Doersch et al. 2015): in which of eight directions from the middle tile does this tile lie?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sslseg.config import params
+from sslseg.config.flags import knob
+from sslseg.config.wanted import Crops, Wanted
+from sslseg.methods.pretext import _tiles
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sslseg.data.views.batches import PretrainBatch
+
+MIDDLE, AROUND = 4, (0, 1, 2, 3, 5, 6, 7, 8)  # places of a grid of three by three
+SMALL = {"tile": 16, "gap": 8, "offset": 2}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params(params.Pretrain):
+    """Self-supervised pretraining by relative positions of tiles."""
+
+    tile: int = knob(help="side of a tile, pixels", low=8, presets={"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32},
+                     source="Doersch 3: 96; cpu, demo: [H]")  # fmt: skip
+    gap: int = knob(help="pixels between tiles", low=0, presets={"paper": 48, "paper-400": 48, "cpu": 16, "demo": 16},
+                    source="Doersch 3.1: half a tile")  # fmt: skip
+    offset: int = knob(help="largest shift of a tile from its place, pixels", low=0,
+                       presets={"paper": 7, "paper-400": 7, "cpu": 3, "demo": 3},
+                       source="Doersch 3.1: 7; cpu, demo: [H]")  # fmt: skip
+    hidden_size: int = knob(help="hidden width of the head", low=1,
+                            presets={"paper": 4096, "paper-400": 4096, "cpu": 512, "demo": 256},
+                            source="Doersch fig. 3: 4,096; cpu, demo: [H]")  # fmt: skip
+    optimizer: str = knob(
+        "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="Doersch 3.2: SGD"
+    )
+    lr: float = knob(help="peak learning rate", low=0.0,
+                     presets={"paper": 0.01, "paper-400": 0.01, "cpu": 0.02, "demo": 0.02}, source="[H]")  # fmt: skip
+
+
+class Method:
+    """An encoder that sees two tiles, and a head over both."""
+
+    DEFAULT_ROLE = "online"
+
+    @staticmethod
+    def wanted(p: Params) -> Wanted:
+        """One view of each slice, as large as nine tiles and their gaps, never mirrored."""
+        return Wanted((Crops(1, size=_tiles.GRID * (p.tile + p.gap), flip=False),))
+
+    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+        """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh.
+
+        Raises:
+            ParamError: tiles would leave their cells.
+        """
+        from sslseg.config.names import ParamError
+        from sslseg.data import streams
+        from sslseg.models import heads
+        from sslseg.models.encoder import feature_size
+
+        if 2 * p.offset > p.gap:
+            raise ParamError(
+                f"offset: must be at most half of gap ({p.gap // 2}), or tiles overlap; not {p.offset}"
+            )
+        draw = streams.torch_generator(seed, "initialisation", 1)
+        self.tile, self.low, self.high = p.tile, p.gap // 2 - p.offset, p.gap // 2 + p.offset
+        sizes = (2 * feature_size(encoder), p.hidden_size, len(AROUND))
+        self.modules: dict[str, nn.Module] = {"online": encoder, "head": heads.stack(sizes, draw)}
+        for module in self.modules.values():
+            module.train().requires_grad_(True)
+
+    def trainable(self) -> list[tuple[str, nn.Parameter]]:
+        """Named parameters that the optimiser moves: all of them."""
+        from sslseg.models import heads
+
+        return heads.named(self.modules)
+
+    def pairs(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """Middle tile and another, [B,2,C,t,t], and the number [B] of its direction, drawn from torch's generator."""
+        import torch
+
+        tiles = _tiles.cut(view, self.tile, self.low, self.high)
+        which = torch.randint(len(AROUND), (len(view),), device=view.device)
+        there = torch.tensor(AROUND, device=view.device)[which]
+        other = tiles[torch.arange(len(view), device=view.device), there]
+        return torch.stack([tiles[:, MIDDLE], other], 1), which
+
+    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Cross entropy of the direction.
+
+        Args:
+            batch: one view [B,C,S,S].
+
+        Returns:
+            the loss, and signs of life of the tiles' features.
+        """
+        from torch.nn import functional
+
+        from sslseg.training import vitals
+
+        tiles, which = self.pairs(batch.views[0])
+        features = self.modules["online"](tiles.flatten(0, 1))
+        told = self.modules["head"](features.reshape(len(tiles), -1))
+        return functional.cross_entropy(told.float(), which), vitals.of_batch(features)
+
+    def after_step(self, progress: float) -> dict[str, float]:
+        """Nothing is left to do after the optimiser's step."""
+        return {}
+
+    def exports(self) -> dict[str, nn.Module]:
+        """role -> encoder."""
+        return {"online": self.modules["online"]}

@@ -1,0 +1,90 @@
+"""Puzzles of tiles: pieces come from where they are said to, and the losses are plain cross entropies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sslseg.config.names import ParamError
+from sslseg.methods.pretext import _tiles
+from sslseg.testing import methods
+
+
+def numbered(side: int) -> torch.Tensor:
+    """A view whose pixel says where it is, far from linear in it."""
+    return (torch.arange(side * side, dtype=torch.float32).view(1, 1, side, side) ** 1.5).repeat(3, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 0), (2, 2), (0, 4)])
+def test_tiles_are_pieces_of_their_cells_standardised(low: int, high: int):
+    view = numbered(36)  # cells of 12, tiles of 8
+    tiles = _tiles.cut(view, 8, low, high)
+    assert tiles.shape == (3, 9, 1, 8, 8)
+    for b in range(3):
+        for place in range(9):
+            row, column = divmod(place, 3)
+            pieces = [
+                view[b, :, 12 * row + y : 12 * row + y + 8, 12 * column + x : 12 * column + x + 8]
+                for y in range(low, high + 1) for x in range(low, high + 1)
+            ]  # fmt: skip
+            wanted = [(p - p.mean()) / p.std(correction=0) for p in pieces]
+            assert any(torch.allclose(tiles[b, place], w, atol=1e-3) for w in wanted)
+
+
+def test_a_constant_tile_stays_finite():
+    assert not _tiles.cut(torch.ones(1, 1, 36, 36), 8, 0, 0).any()
+
+
+def test_permutations_are_orders_far_from_each_other_and_always_the_same():
+    found = _tiles.permutations(24)
+    assert np.array_equal(np.sort(found, 1), np.tile(np.arange(9), (24, 1)))
+    apart = [(one != other).sum() for i, one in enumerate(found) for other in found[:i]]
+    assert min(apart) >= 7  # two random orders differ in 8 on average, in 3 at worst
+    assert np.array_equal(found, _tiles.permutations.__wrapped__(24))
+
+
+def test_a_jigsaw_is_undone_by_the_permutation_it_names():
+    jigsaw, view = methods.create("jigsaw"), methods.batch("jigsaw").views[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        shuffled, which = jigsaw.puzzle(view)
+        torch.manual_seed(1)
+        tiles = _tiles.cut(view, jigsaw.tile, 0, view.shape[-1] // 3 - jigsaw.tile)
+    for b, number in enumerate(which.tolist()):
+        order = _tiles.permutations(jigsaw.count)[number]
+        assert torch.equal(shuffled[b], tiles[b, order])
+    assert len(set(which.tolist())) > 1
+
+
+def test_a_pair_is_the_middle_and_the_tile_in_the_direction_it_names():
+    position, view = methods.create("position"), methods.batch("position").views[0]
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        pairs, which = position.pairs(view)
+        torch.manual_seed(1)
+        tiles = _tiles.cut(view, position.tile, position.low, position.high)
+    around = [place for place in range(9) if place != 4]
+    for b, number in enumerate(which.tolist()):
+        assert torch.equal(pairs[b, 0], tiles[b, 4])
+        assert torch.equal(pairs[b, 1], tiles[b, around[number]])
+
+
+@pytest.mark.parametrize(("name", "made"), [("jigsaw", "puzzle"), ("position", "pairs")])
+def test_the_loss_is_the_mean_of_minus_log_of_the_right_answer_s_share(name: str, made: str):
+    method, given = methods.create(name), methods.batch(name)
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        value, _ = method.loss(given)
+        torch.manual_seed(2)
+        tiles, which = getattr(method, made)(given.views[0])
+    told = method.modules["head"](method.modules["online"](tiles.flatten(0, 1)).view(len(tiles), -1)).double()
+    share = told.exp()[range(len(which)), which] / told.exp().sum(1)
+    assert value.item() == pytest.approx(-share.log().mean().item(), rel=1e-5)
+
+
+def test_tiles_that_would_overlap_are_refused():
+    with pytest.raises(
+        ParamError, match=r"offset: must be at most half of gap \(4\), or tiles overlap; not 5"
+    ):
+        methods.create("position", offset=5)
