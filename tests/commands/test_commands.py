@@ -36,7 +36,7 @@ def test_reading_what_is_not_there_makes_nothing(name: str, tmp_path: Path, monk
     assert __main__.main([name, *READERS[name]]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith(f"sslseg {name}: there is no tracking store {tmp_path / 'mlflow.db'}. ")
+    assert printed.err.startswith(f"sslseg {name}: there is no tracking store {tmp_path / 'mlflow.db'}")
     assert "-e prepare" in printed.err
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []

@@ -40,7 +40,7 @@ def test_input_is_what_the_slice_store_would_give(tmp_path):
     law = Intensity("dataset", (0.4,), (0.2,))
     model = Model(ByBrightness(), trained_models.CLASSES, 1, law, 2.0, {})
     array, spacing = read_volume(root / "patient001" / "patient001_frame01.nii.gz")
-    seen = inference._network_input(model, array[None], spacing)
+    seen = inference.network_input(model, array[None], spacing)
     for z in range(3):
         expected, (height, width) = whole(store, z, law)
         np.testing.assert_array_equal(seen[z], expected[:, :height, :width])

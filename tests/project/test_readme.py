@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import tomllib
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_exit_codes_are_those_of_the_code():
     table = dict(re.findall(r"^\| ([\d, ]+) \| (.*) \|$", page("reference/exit-codes.md"), re.MULTILINE))
     codes = [int(code) for cell in table for code in cell.split(",")]
     known = [0, names.EXIT_FAILED, names.EXIT_USAGE, names.EXIT_LEAK]
-    assert codes == [*known, execute.EXIT_INTERRUPTED, execute.EXIT_TERMINATED]
+    assert codes == [*known, 128 + signal.SIGHUP, execute.EXIT_INTERRUPTED, execute.EXIT_TERMINATED]
 
 
 def test_the_map_names_what_is_there():

@@ -38,6 +38,7 @@ STARTS = {"subprocess.run", "subprocess.Popen", "subprocess.check_output", "subp
 # the only places that start a program, and why
 PROGRAMS = {
     "src/sslseg/tracking/manifest.py": "git, for the commit",
+    "src/sslseg/launch.py": "Python, to close a run whose launcher writes over its end",
     "src/sslseg/testing/methods.py": "Python without torch, in a test",
     "src/sslseg/testing/datasets.py": "likewise",
 }

@@ -70,7 +70,7 @@ def test_the_last_network_is_tested_again_only_if_it_is_not_the_best(best_step, 
     monkeypatch.setattr(finetune.lineage, "walk", lambda run_id: [])
     monkeypatch.setattr(finetune, "_register", lambda *_: None)
     run = SimpleNamespace(id="", log=lambda metrics, step: logged.update(metrics))
-    store = SimpleNamespace(classes=("background", "a"))
+    store = SimpleNamespace(classes=("background", "a"), check_read=lambda: None)
     data = SimpleNamespace(store=store, labelled={"test": np.arange(3)}, intensity=None)
     state = {"weight": torch.full((1, 1), tested[-1])}
     finetune._finish(

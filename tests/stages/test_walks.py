@@ -338,9 +338,9 @@ def test_store_and_artifacts_are_enough(
     exported = []
     real = results.save_pretrained
 
-    def watched(encoder, *rest):
+    def watched(encoder, *rest, **more):
         exported.append(canary.canary(copy.deepcopy(encoder), 1).numpy())
-        return real(encoder, *rest)
+        return real(encoder, *rest, **more)
 
     monkeypatch.setattr(results, "save_pretrained", watched)
     given = tiny.run(PRETRAIN, seed=9, cache=tmp_path / "gone")

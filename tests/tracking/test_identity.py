@@ -178,11 +178,11 @@ def test_every_version_of_python_reads_the_same():
 
 
 PLUG_INS = {
-    "prepare": ["datasets/acdc.py"],
+    "prepare": ["datasets/hearts/acdc.py"],
     "import_encoder": [],
-    "pretrain": ["datasets/acdc.py", "methods/agreement/byol.py"],
-    "finetune": ["datasets/acdc.py"],
-    "evaluate": ["datasets/acdc.py"],
+    "pretrain": ["datasets/hearts/acdc.py", "methods/agreement/byol.py"],
+    "finetune": ["datasets/hearts/acdc.py"],
+    "evaluate": ["datasets/hearts/acdc.py"],
     "tuning.trials": [],
 }
 
@@ -234,7 +234,7 @@ def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
      ("data/slices/encode.py", TRAIN | {"prepare", "evaluate"}, set()),
      ("models/encoder.py", TRAIN | {"import_encoder", "evaluate"}, {"prepare"}),
      ("methods/agreement/byol.py", {"pretrain"}, {*PLUG_INS} - {"pretrain"}),
-     ("datasets/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}, {"import_encoder", "tuning.trials"}),
+     ("datasets/hearts/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}, {"import_encoder", "tuning.trials"}),
      ("scoring/surface.py", {"evaluate"}, TRAIN), ("models/importers/bundled.py", {"import_encoder"}, TRAIN),
      ("plans/searchspace.py", {"tuning.trials"}, {"pretrain", "finetune"}),
      ("stages/outcome/curves.py", TRAIN, {"prepare", "evaluate"})],
