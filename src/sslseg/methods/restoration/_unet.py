@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sslseg.config.flags import knob
 
@@ -16,7 +16,7 @@ DECODER = {
 RATES = {"paper": 1e-3, "paper-400": 1e-3, "cpu": 1e-3, "demo": 1e-3}
 
 
-def decoder_knob():
+def decoder_knob() -> Any:
     """The line `decoder` of a method's parameters: as in fine-tuning, so that the decoder fits there."""
     return knob(
         help="channels of the decoder's stages, deepest first", low=1, presets=DECODER,
