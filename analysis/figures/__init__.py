@@ -1,6 +1,7 @@
 """One file a figure: `data(study, curves) -> Drawn` is tested, `draw(drawn) -> Figure` is ink.
 
-The file name begins with the figure's name; TITLE says what it shows, KEYS which curves it reads.
+The file name begins with the figure's name; TITLE says what it shows, KEYS which curves it reads, and
+`wanted(study) -> (why, command)` what is missing where its table is empty: it is left out then.
 """
 
 from __future__ import annotations

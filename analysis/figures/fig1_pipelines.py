@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.encoders import chain, hop_name
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Drawn
 from sslseg.config import names
 from sslseg.config.names import CFG
@@ -21,7 +22,17 @@ from sslseg.config.names import CFG
 TITLE = "Pipelines, from the lineage of their runs"
 KEYS: tuple[str, ...] = ()
 COLUMNS = ["arm", "pipeline", "kind", "hop", "stage", "name", "run_id", "epoch", "steps", "runs"]
-WIDTH, HEIGHT = 0.86, 0.7  # of a box, in units of the grid
+ROW, HEIGHT, START, GAP = (
+    0.9,
+    0.58,
+    0.35,
+    0.3,
+)  # inches: of a row, of a box, before the first one, between two
+
+
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw."""
+    return "there is no run", ""
 
 
 @dataclass(frozen=True)
@@ -69,8 +80,8 @@ def boxes(drawn: Drawn) -> list[Box]:
     for place, arm in enumerate(drawn.parts):
         for row in drawn.table[drawn.table["arm"] == arm.label].itertuples():
             words = [f"run {row.run_id[:8]}" if row.run_id else f"{row.runs} runs"]
-            words += [] if pd.isna(row.steps) else [f"{row.steps:g} steps"]
-            words += [] if pd.isna(row.epoch) else [f"encoder of epoch {row.epoch:g}"]
+            words += [] if pd.isna(row.steps) else [f"{row.steps:,.0f} steps"]
+            words += [] if pd.isna(row.epoch) else [f"from epoch {row.epoch:g}"]
             title = row.name if row.run_id else f"fine-tuned on {row.name}"
             column = row.hop if row.run_id else last
             made.append(Box(column, place, title, ", ".join(words), arm, row.run_id in seen))
@@ -79,22 +90,24 @@ def boxes(drawn: Drawn) -> list[Box]:
 
 
 def draw(drawn: Drawn) -> Figure:
-    """Ink."""
+    """Ink: the axes are as wide and high as the figure, in inches, from its upper left corner down."""
     made = boxes(drawn)
     columns = max(box.column for box in made) + 1
+    width = (style.WIDTH - START) / columns
     with style.look():
-        figure = Figure(figsize=(3.4 + 1.9 * columns, 1.0 + 0.55 * max(len(drawn.parts), 2)))
+        figure = Figure(figsize=(style.WIDTH, 0.7 + ROW * len(drawn.parts)))
         axis = figure.subplots()
         for place, arm in enumerate(drawn.parts):
-            axis.text(-1.02, -place, arm.label, color=arm.colour, va="center", fontsize=8, weight="bold")
-            axis.text(-1.02, -place - 0.3, arm.kind, color="#555555", va="center", fontsize=6.5)
-            ends = [0.02, *(b.column + (1 + WIDTH) / 2 for b in made if b.row == place)]
-            starts = [b.column + (1 - WIDTH) / 2 for b in made if b.row == place]
-            for start, end in zip(ends, starts, strict=False):
-                _arrow(axis, start, end, -place, arm)
+            axis.plot([0.06], [-place * ROW - 0.1], arm.marker, color=arm.colour, ms=6)
+            axis.text(0.2, -place * ROW - 0.1, f"{arm.label}, {arm.kind}", va="center")
+            own = sorted(box.column for box in made if box.row == place)
+            ends = [0.02, *(START + width * (column + 1) - GAP for column in own)]
+            for start, column in zip(ends, own, strict=False):
+                _arrow(axis, start, START + width * column, _middle(place), arm)
         for box in made:
-            _draw_box(axis, box)
-        axis.set(title=drawn.title, xlim=(-1.05, columns + 0.02), ylim=(-len(drawn.parts) + 0.35, 0.5))
+            _draw_box(axis, box, START + width * box.column, width - GAP)
+        style.title(axis, drawn.title)
+        axis.set(xlim=(0, style.WIDTH), ylim=(-ROW * len(drawn.parts), 0.05))
         axis.axis("off")
         style.footnote(
             figure, ("Every row starts at random weights. Dashed: the same run as above.", *drawn.notes)
@@ -102,28 +115,32 @@ def draw(drawn: Drawn) -> Figure:
     return figure
 
 
+def _middle(row: int) -> float:
+    return -row * ROW - 0.2 - HEIGHT / 2
+
+
 def _arrow(axis: Axes, start: float, end: float, height: float, arm: Arm) -> None:
     axis.add_patch(
         FancyArrowPatch(
-            (start, height), (end, height), arrowstyle="-|>", mutation_scale=8, color=arm.colour, lw=1.3,
+            (start, height), (end, height), arrowstyle="-|>", mutation_scale=9, color=arm.colour, lw=1.3,
             shrinkA=0, shrinkB=0,
         )
     )  # fmt: skip
 
 
-def _draw_box(axis: Axes, box: Box) -> None:
-    corner = (box.column + (1 - WIDTH) / 2, -box.row - HEIGHT / 2)
+def _draw_box(axis: Axes, box: Box, left: float, width: float) -> None:
+    middle = _middle(box.row)
     axis.add_patch(
         FancyBboxPatch(
-            corner, WIDTH, HEIGHT, boxstyle="round,pad=0,rounding_size=0.06", fc="white", ec=box.arm.colour,
-            lw=1.2, ls="--" if box.again else "-", zorder=3,
+            (left, middle - HEIGHT / 2), width, HEIGHT, boxstyle="round,pad=0,rounding_size=0.05", fc="white",
+            ec=box.arm.colour, lw=1.2, ls="--" if box.again else "-", zorder=3,
         )
     )  # fmt: skip
-    middle = box.column + 0.5
-    axis.text(middle, -box.row + 0.12, box.title, ha="center", va="center", fontsize=7.5, zorder=4)
-    axis.text(
-        middle, -box.row - 0.15, box.detail, ha="center", va="center", fontsize=5.8, color="#555555", zorder=4
-    )
+    letters = int(width / labels.LETTER)
+    words = [*textwrap.wrap(box.title, letters)[:1], *textwrap.wrap(box.detail, letters)[:2]]
+    for line, text in enumerate(words):
+        height = middle + (0.5 * (len(words) - 1) - line) * labels.LINE
+        axis.text(left + width / 2, height, text, ha="center", va="center", zorder=4)
 
 
 def texts(drawn: Drawn) -> Mapping[str, str]:

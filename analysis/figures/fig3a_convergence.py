@@ -1,4 +1,4 @@
-"""Fig. 3a: how fast each pipeline learns. Every seed thin, the mean, and the interval of the mean."""
+"""Fig. 3a: how fast each pipeline learns. Every seed thin, their median, and the interval of their mean."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scipy import stats
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS, clean
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
 
@@ -47,10 +47,10 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     without = sorted(set(runs["run_id"]) - set(found))
     notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
     if table["low"].notna().any():
-        notes += (f"thin: seeds; thick: their mean; band: {BAND}",)
+        notes += (f"thin: seeds; thick: their median; band: {BAND}, as far as it lies in 0 to 1",)
     return Drawn(
         "fig3a",
-        f"{TITLE} at {budget} {study.unit}s",
+        f"{TITLE} at {budget:,} {study.unit}s",
         table[COLUMNS],
         runs,
         notes,
@@ -73,34 +73,48 @@ def _rows(
     sd = values.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(grid), np.nan)
     summary = {"kind": "mean", "value": values.mean(axis=0), "sd": sd, "low": low, "high": high}
     yield pd.DataFrame(base | summary)
+    yield pd.DataFrame(base | {"kind": "median", "value": np.median(values, axis=0)})
+
+
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw."""
+    return "no run has a learning curve", ""
 
 
 def draw(drawn: Drawn) -> Figure:
     """Ink."""
     with style.look():
-        figure = Figure(figsize=(8.2, 4.0))
+        figure = Figure(figsize=(style.WIDTH, 3.9))
         axis = figure.subplots()
-        for arm in drawn.parts:
-            _line(axis, arm, drawn.table[drawn.table["arm"] == arm.label])
+        style.title(axis, drawn.title)
+        axis.set(xlabel="optimiser steps", ylabel="validation IoU, mean of the structures")
         if drawn.table.empty:
             style.nothing(axis, "no run has a learning curve")
-        else:
-            figure.legend(loc="outside right upper")
-        axis.set(title=drawn.title, xlabel="optimiser steps", ylabel="validation IoU (mean of structures)")
+        for arm in drawn.parts:
+            _lines(axis, arm, drawn.table[drawn.table["arm"] == arm.label])
+        medians = drawn.table[drawn.table["kind"] == "median"]
+        last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
+        axis.margins(x=0)
+        labels.at_ends(
+            axis,
+            [
+                (arm, f"{arm.label} (n = {last[arm.label]['n']})", last[arm.label]["value"])
+                for arm in drawn.parts
+                if arm.label in last
+            ],
+            height=2.4,
+        )
         style.footnote(figure, drawn.notes)
     return figure
 
 
-def _line(axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
-    if rows.empty:
-        axis.plot([], [], color=arm.colour, ls=arm.dashes, label=f"{arm.label} (n = 0)")
-        return
+def _lines(axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
     for _, one in rows[rows["kind"] == "seed"].groupby("seed"):
-        axis.plot(one["step"], one["value"], color=arm.colour, ls=arm.dashes, lw=0.6, alpha=0.45)
-    mean = rows[rows["kind"] == "mean"]
-    label = f"{arm.label} (n = {mean['n'].iloc[0]})"
-    every = max(1, len(mean) // 8)
-    axis.plot(mean["step"], mean["value"], color=arm.colour, ls=arm.dashes, lw=1.8, label=label,
+        axis.plot(one["step"], one["value"], color=arm.colour, ls=arm.dashes, lw=0.5, alpha=0.4)
+    mean, median = (rows[rows["kind"] == kind] for kind in ("mean", "median"))
+    every = max(1, len(median) // 8)
+    axis.plot(median["step"], median["value"], color=arm.colour, ls=arm.dashes, lw=1.8,
               marker=arm.marker, ms=4, markevery=every)  # fmt: skip
     if mean["low"].notna().any():
-        axis.fill_between(mean["step"], mean["low"], mean["high"], color=arm.colour, alpha=0.15, lw=0)
+        ends = mean["low"].clip(0, 1), mean["high"].clip(0, 1)
+        axis.fill_between(mean["step"], *ends, color=arm.colour, alpha=0.13, lw=0)

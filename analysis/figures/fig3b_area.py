@@ -51,7 +51,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     runs = study.runs[study.runs["budget"] == budget]
     return Drawn(
         "fig3b",
-        f"{TITLE} at {budget} {study.unit}s",
+        f"{TITLE} at {budget:,} {study.unit}s",
         table[COLUMNS].reset_index(drop=True),
         runs,
         outputs.face(study, runs),
@@ -60,17 +60,23 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     )
 
 
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw."""
+    return "no run has a learning curve", ""
+
+
 def draw(drawn: Drawn) -> Figure:
     """Ink."""
     with style.look():
-        figure = Figure(figsize=(6.4, 0.9 + 0.5 * max(4, len(drawn.parts))))
+        figure = Figure(figsize=(style.WIDTH, 1.1 + 0.45 * max(3, len(drawn.parts))))
         axis = figure.subplots()
         for place, arm in enumerate(drawn.parts):
             values = drawn.table.loc[drawn.table["arm"] == arm.label, "area"].to_numpy()
             _violin(axis, -place, arm, values)
         names = [f"{a.label}\nn = {(drawn.table['arm'] == a.label).sum()}" for a in drawn.parts]
         axis.set_yticks([-i for i in range(len(names))], names)
-        axis.set(title=drawn.title, xlabel="mean validation IoU over the steps, 0 to 1")
+        style.title(axis, drawn.title)
+        axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
         axis.grid(axis="y", visible=False)
         style.footnote(figure, drawn.notes)
     return figure

@@ -1,4 +1,4 @@
-"""Fig. 4: test error (1 − IoU) against annotated slices: boxes at their true place, and the scaling law."""
+"""Fig. 4: test IoU of the structures against annotated slices: boxes at their true place, and the scaling law."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics.laws import knee, scaling
 from analysis.statistics.laws.interpolate import Joined, joined
@@ -22,7 +22,7 @@ from analysis.statistics.laws.scaling import Scaling
 from analysis.statistics.records import Refusal, Score
 from sslseg.config import names
 
-TITLE = "Test error against annotated data"
+TITLE = "Test IoU against annotated data"
 KEYS: tuple[str, ...] = ()
 METRIC = names.TEST_IOU
 COLUMNS = ["arm", "pipeline", "budget", "patients", "seed", "run_id", "value"]
@@ -65,7 +65,7 @@ def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Joined | Re
 
 
 def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
-    """1 − test IoU of every run, with the law of each pipeline where it can be fitted."""
+    """Test IoU of every run, with the law of each pipeline's error, 1 − IoU, where it can be fitted."""
     runs = study.runs
     table = pd.DataFrame(
         {
@@ -75,52 +75,71 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
             "patients": pd.to_numeric(runs["patients"]),
             "seed": runs["seed"],
             "run_id": runs["run_id"],
-            "value": 1 - runs.get(METRIC, np.nan),
+            "value": runs.get(METRIC, np.nan),
         }
     )
     table = table[np.isfinite(table["value"])]
     fits = laws(study)
-    unfitted = [
-        f"no law for {law.arm.label}: {law.fit.reason}" for law in fits if isinstance(law.fit, Refusal)
-    ]
+    unfitted = [law.fit.reason for law in fits if isinstance(law.fit, Refusal)]
     facts = {
-        "metric": f"1 - {METRIC}",
-        "law": "alpha * n^-beta + gamma",
+        "metric": METRIC,
+        "law": "1 - (alpha * n^-beta + gamma)",
         "fits": {law.arm.label: law.fit for law in fits},
         "knees": {law.arm.label: law.knee for law in fits},
     }
-    notes = outputs.face(study, runs) + tuple(unfitted[:2])
-    notes += ("curves: fitted laws; straight pieces: means joined, where there is no law",)
-    if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
-        notes += (
-            "bar: 95 % interval of the knee of a line bent once on log-log; triangle: where it is known to a step",
-        )
-    if len(unfitted) > 2:
-        notes += (f"no law for {len(unfitted) - 2} more pipelines, see the JSON",)
+    notes = outputs.face(study, runs) + _notes(fits, unfitted)
     return Drawn("fig4", TITLE, table[COLUMNS].reset_index(drop=True), runs, notes, facts,
                  (fits, study.unit, {n: study.patients(n) for n in study.budgets}))  # fmt: skip
+
+
+def _notes(fits: tuple[Law, ...], unfitted: list[str]) -> tuple[str, ...]:
+    """What the lines are, and why a law is missing."""
+    lines = "lines: means, joined" if len(unfitted) == len(fits) else "lines: fitted laws, else means, joined"
+    why = f"; no law is fitted: {unfitted[0].removeprefix('insufficient evidence: ')}" if unfitted else ""
+    more = f", and so for {outputs.plural(len(unfitted) - 1, 'more pipeline')}" if len(unfitted) > 1 else ""
+    notes = (f"boxes: quartiles and median over seeds; {lines}{why}{more}",)
+    if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
+        notes += ("bar: where the error's line is bent once, 95 %; triangle: where it is known to a step",)
+    return notes
+
+
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw."""
+    return "no run has a test score", ""
 
 
 def draw(drawn: Drawn) -> Figure:
     """Ink."""
     fits, unit, patients = drawn.parts
     with style.look():
-        figure = Figure(figsize=(8.8, 4.8))
+        figure = Figure(figsize=(style.WIDTH, 4.4))
         axis = figure.subplots()
-        axis.set(
-            xscale="log", yscale="log", title=drawn.title, ylabel="1 − test IoU (mean of the structures)"
-        )
+        axis.set(xscale="log", ylabel="test IoU, mean of the structures (higher is better)")
+        style.title(axis, drawn.title)
         axis.set_xlabel(f"annotated {unit}s")
         if drawn.table.empty:
             style.nothing(axis, f"no run has {METRIC}")
         else:
             _boxes(axis, drawn.table, [law.arm for law in fits])
             for law in fits:
-                _curve(axis, law)
+                _curve(axis, law, drawn.table[drawn.table["arm"] == law.arm.label])
             _ticks(axis, sorted(set(drawn.table["budget"])), unit, patients)
-            figure.legend(loc="outside right upper")
+            labels.at_ends(axis, _names(drawn.table, [law.arm for law in fits]), height=2.6)
         style.footnote(figure, drawn.notes)
     return figure
+
+
+def _names(table: pd.DataFrame, arms: list[Arm]) -> list[labels.Name]:
+    """Every pipeline with its seeds, at the mean of its largest size."""
+    named = []
+    for arm in arms:
+        rows = table[table["arm"] == arm.label]
+        if len(rows):
+            seeds = rows.groupby("budget")["seed"].nunique()
+            n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
+            end = rows[rows["budget"] == rows["budget"].max()]["value"].mean()
+            named.append((arm, f"{arm.label} (n = {n})", float(end)))
+    return named
 
 
 def _boxes(axis: Axes, table: pd.DataFrame, arms: list[Arm]) -> None:
@@ -136,14 +155,7 @@ def _boxes(axis: Axes, table: pd.DataFrame, arms: list[Arm]) -> None:
             if len(values) >= BOX_SEEDS:
                 width = at * (10 ** (0.42 * step) - 10 ** (-0.42 * step))
                 _box(axis, values.to_numpy(), at, width, arm.colour)
-            axis.plot(np.full(len(values), at), values, arm.marker, color=arm.colour, ms=3, alpha=0.8, mew=0)
-        seeds = rows.groupby("budget")["seed"].nunique()
-        n = (
-            f"{seeds.min()}–{seeds.max()}"
-            if len(seeds) and seeds.min() != seeds.max()
-            else f"{seeds.max() if len(seeds) else 0}"
-        )
-        axis.plot([], [], arm.marker, color=arm.colour, ls=arm.dashes, ms=4, label=f"{arm.label} (n = {n})")
+            axis.plot(np.full(len(values), at), values, arm.marker, color=arm.colour, ms=3, alpha=0.6, mew=0)
 
 
 def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -> None:
@@ -155,16 +167,19 @@ def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -
     )  # fmt: skip
 
 
-def _curve(axis: Axes, law: Law) -> None:
+def _curve(axis: Axes, law: Law, rows: pd.DataFrame) -> None:
     """The law, else the joined means, over the sizes that were run; an evident knee's interval, a located one's mark."""
+    given = {"color": law.arm.colour, "ls": law.arm.dashes, "lw": 1.4}
     curve = law.fit or law.means
     if isinstance(curve, Refusal):
+        means = rows.groupby("budget")["value"].mean()
+        axis.plot(means.index, means, **given)
         return
     grid = size_grid(curve.sizes[0], curve.sizes[-1], 200)
-    axis.plot(grid, curve.error(grid), color=law.arm.colour, ls=law.arm.dashes, lw=1.2)
+    axis.plot(grid, 1 - curve.error(grid), **given)
     if isinstance(law.knee, Knee) and law.knee.evident:
         size = law.knee.size
-        height = curve.error(np.array([size.value]))[0] * 1.06
+        height = 1 - curve.error(np.array([size.value]))[0] * 1.06
         axis.plot([size.low, size.high], [height, height], color=law.arm.colour, lw=3, alpha=0.35)
         if law.knee.located:
             axis.plot([size.value], [height], "v", color=law.arm.colour, ms=7)
@@ -173,10 +188,7 @@ def _curve(axis: Axes, law: Law) -> None:
 def _ticks(axis: Axes, budgets: list[int], unit: str, patients: dict[int, float]) -> None:
     axis.xaxis.set_major_locator(FixedLocator(budgets))
     axis.xaxis.set_minor_locator(FixedLocator([]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:.0f}"))
-    axis.yaxis.set_major_locator(LogLocator(10, subs=(1, 2, 3, 5, 7)))
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
     if unit == "patient" or not all(np.isfinite(patients.get(n, np.nan)) for n in budgets):
         return
     top = axis.secondary_xaxis("top")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,10 +15,11 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from analysis.comparison import patients, sameness, scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics.patients import crossed
 from sslseg.config import names
+from sslseg.config.commands import command
 from sslseg.config.names import CFG
 
 TITLE = "Clinical error against annotated data"
@@ -41,6 +43,13 @@ COLUMNS = [
 PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
 SPREAD = 0.04  # decades between the pipelines of one budget
+
+
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw, and the command that mends it."""
+    return "no compared run has been evaluated in 3D", command(
+        "evaluate", sweep="SWEEP", dataset=study.dataset
+    )
 
 
 @dataclass(frozen=True)
@@ -153,54 +162,55 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
         return f"bar: 95 % interval of the mean for other seeds and other patients, from {on}" + (
             f", {about}" if about else ""
         )
-    return (
-        f"no interval for other patients: the evaluations left no score of {on} one by one; bar: over the patients "
-        "of a single seed"
-    )
+    alone = any(len(rows) == 1 for _, rows in table.groupby(["measure", "arm", "budget"]))
+    bar = "; bar: over the patients of a single seed" if alone and table["low"].notna().any() else ""
+    return f"no interval for other patients: the evaluations left no score of {on} one by one{bar}"
 
 
 def draw(drawn: Drawn) -> Figure:
-    """Ink: a panel a measure."""
+    """Ink: a panel a measure, two beside each other."""
     shown, arms, unit = drawn.parts
     with style.look():
         columns = min(max(len(shown), 1), 2)
         lines = -(-max(len(shown), 1) // columns)
-        figure = Figure(figsize=(4.3 * columns + 1.8, 0.9 + 3.0 * lines))
+        figure = Figure(figsize=(style.WIDTH, 1.3 + 2.5 * lines))
         axes = figure.subplots(lines, columns, squeeze=False)
+        there = tuple(arm for arm in arms if arm.label in set(drawn.table["arm"]))
         for axis, measure in zip(axes.flat, shown, strict=False):
-            _panel(axis, measure, drawn.table[drawn.table["measure"] == measure.title], arms, unit)
+            _panel(axis, measure, drawn.table[drawn.table["measure"] == measure.title], there, unit)
         for axis in list(axes.flat)[len(shown) :]:
             axis.axis("off")
         if not shown:
             style.nothing(axes.flat[0], "no compared run has been evaluated in 3D")
         else:
-            figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside right upper")
-        figure.suptitle(drawn.title, fontsize=10)
+            seeds = drawn.table.groupby("arm")["seed"].nunique()
+            labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
         style.footnote(figure, drawn.notes)
     return figure
 
 
 def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, ...], unit: str) -> None:
-    axis.set(xscale="log", title=measure.title, xlabel=f"annotated {unit}s", ylabel=measure.unit)
+    title, _, over = measure.title.partition(", ")
+    axis.set(
+        xscale="log",
+        title=textwrap.fill(title, 44) + (f"\n{over}" if over else ""),
+        xlabel=f"annotated {unit}s",
+        ylabel=f"{measure.unit} (lower is better)",
+    )
     for i, arm in enumerate(arms):
         rows = table[table["arm"] == arm.label]
         shift = 10 ** ((i - (len(arms) - 1) / 2) * SPREAD)
         means = rows.groupby("budget")["value"].mean()
-        axis.plot(
-            rows["budget"] * shift, rows["value"], arm.marker, color=arm.colour, ms=3.5, alpha=0.7, mew=0
-        )
-        label = f"{arm.label} (n = {rows['seed'].nunique()})"
-        axis.plot(
-            means.index * shift, means, arm.marker, color=arm.colour, ls=arm.dashes, ms=4, lw=1.2, label=label
-        )
+        axis.plot(rows["budget"] * shift, rows["value"], arm.marker, color=arm.colour, ms=3, alpha=0.6, mew=0)
+        axis.plot(means.index * shift, means, arm.marker, color=arm.colour, ls=arm.dashes, ms=4, lw=1.4)
         for budget, group in rows.groupby("budget"):
             ends = group[["mean_low", "mean_high"]].iloc[0]
             if ends.isna().any() and len(group) == 1:
                 ends = group[["low", "high"]].iloc[0]
             if ends.notna().all():
                 axis.plot([budget * shift] * 2, ends, color=arm.colour, lw=0.9, alpha=0.5)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, None if table["value"].max() > 0 else 1.0)
     budgets = sorted(set(table["budget"]))
     axis.xaxis.set_major_locator(FixedLocator(budgets))
     axis.xaxis.set_minor_locator(FixedLocator([]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:.0f}"))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))

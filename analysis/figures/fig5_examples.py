@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
@@ -28,6 +29,7 @@ WORDS = ("worst", "median", "best")
 IGNORE = 255
 FALLBACK = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
 ALPHA = 0.55
+ACROSS = 6  # panels in a line: more would be too small for their names
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Cases:
     truth: np.ndarray
     prediction: np.ndarray
     colours: tuple[str, ...]  # hex by class; () = not told
+    classes: tuple[str, ...] = ()  # names, background first; () = not told
 
     def iou(self) -> np.ndarray:
         """Mean foreground IoU [K]; classes that are in neither mask are left out, NaN when all are."""
@@ -54,6 +57,11 @@ class Cases:
         return scores
 
 
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw; runs keep their cases by themselves."""
+    return "no run of the largest budget kept its test cases", ""
+
+
 def read(run_id: str, uri: str) -> Cases | None:
     """The cases of a run; None when it has none. Arrays only: nothing is unpickled."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -61,8 +69,9 @@ def read(run_id: str, uri: str) -> Cases | None:
         if path is None:
             return None
         with np.load(path, allow_pickle=False) as stored:
-            colours = tuple(str(c) for c in stored["colours"]) if "colours" in stored else ()
-            return Cases(*(stored[name] for name in ("rows", "image", "truth", "prediction")), colours)
+            arrays = (stored[name] for name in ("rows", "image", "truth", "prediction"))
+            told = (tuple(map(str, stored[n])) if n in stored else () for n in ("colours", "classes"))
+            return Cases(*arrays, *told)
 
 
 def chosen(found: Sequence[Cases]) -> dict[str, int]:
@@ -108,47 +117,72 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
     without = [arm.label for arm in study.arms if arm.label not in set(table["arm"])]
     notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
-    return Drawn("fig5", f"{TITLE}, {budget} {study.unit}s", table, runs, notes, {"budget": budget},
+    return Drawn("fig5", f"{TITLE}, {budget:,} {study.unit}s", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 
 def draw(drawn: Drawn) -> Figure:
-    """Ink: a row per case; image, truth, then a column per pipeline."""
+    """Ink: a row per case, of image, truth and a panel per pipeline; more rows where the width is too small."""
     with style.look():
-        columns = 2 + len(drawn.parts)
-        figure = Figure(figsize=(1.5 * max(columns, 4), 0.8 + 1.6 * len(WORDS)))
+        panels = 2 + len(drawn.parts)
+        columns = min(panels, ACROSS)
+        lines = -(-panels // columns)
         if drawn.table.empty:
+            figure = Figure(figsize=(style.WIDTH, 2.5))
             axis = figure.subplots()
             axis.axis("off")
             style.nothing(axis, f"no run kept {FILE}")
         else:
-            axes = figure.subplots(len(drawn.parts[0][2]), columns, squeeze=False)
-            for line, (word, i) in zip(axes, drawn.parts[0][2].items(), strict=True):
-                _case(line, word, i, drawn.parts)
-        figure.suptitle(drawn.title, fontsize=10)
+            cases = drawn.parts[0][2]
+            side = style.WIDTH / max(columns, 4)
+            figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
+            axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
+            for k, (word, i) in enumerate(cases.items()):
+                line = axes[k * lines : (k + 1) * lines].ravel()
+                _case(line, word, i, drawn.parts, named=k == 0 or lines > 1)
+            _legend(figure, drawn.parts)
+        style.title(figure, drawn.title)
         style.footnote(figure, drawn.notes)
     return figure
 
 
-def _case(line: Sequence[Axes], word: str, i: int, parts: Sequence[tuple[Arm, Cases, dict]]) -> None:
+def _case(
+    axes: Sequence[Axes], word: str, i: int, parts: Sequence[tuple[Arm, Cases, dict]], named: bool
+) -> None:
     first = parts[0][1]
     shown = np.flatnonzero(first.image[i].any(axis=0)), np.flatnonzero(first.image[i].any(axis=1))
     window = tuple(slice(int(a[0]), int(a[-1]) + 1) if len(a) else slice(None) for a in shown[::-1])
-    panels = [("image", None, None), ("truth", first.truth, None)]
+    panels = [("image", None, ""), ("truth", first.truth, "")]
     panels += [
-        (arm.label.replace("+", "\n+ "), cases.prediction, (arm, cases.iou()[i])) for arm, cases, _ in parts
+        (arm.label.replace("+", "\n+ "), cases.prediction, f"IoU {outputs.number(cases.iou()[i], 2)}")
+        for arm, cases, _ in parts
     ]
-    for axis, (title, mask, scored) in zip(line, panels, strict=True):
+    for axis in axes[len(panels) :]:
+        axis.axis("off")
+    for axis, (title, mask, scored) in zip(axes, panels, strict=False):
         axis.imshow(first.image[i][window], cmap="gray", vmin=0, vmax=255)
         if mask is not None:
             axis.imshow(_rgba(mask[i][window], first.colours))
-        axis.set(xticks=[], yticks=[])
+        axis.set(xticks=[], yticks=[], xlabel=scored, title=title if named else "")
+        axis.title.set_fontsize(style.SIZE)
+        axis.spines[:].set_visible(False)
         axis.grid(visible=False)
-        if word == WORDS[0]:
-            axis.set_title(title, fontsize=6.5, color=scored[0].colour if scored else "black")
-        if scored:
-            axis.set_xlabel(f"IoU {outputs.number(scored[1], 2)}", fontsize=6.5)
-    line[0].set_ylabel(word, fontsize=8)
+    axes[0].set_ylabel(word)
+
+
+def _legend(figure: Figure, parts: Sequence[tuple[Arm, Cases, dict]]) -> None:
+    """The classes in the colours that the masks have."""
+    first = parts[0][1]
+    masks = [mask for _, cases, _ in parts for mask in (cases.truth, cases.prediction)]
+    there = sorted({int(k) for mask in masks for k in np.unique(mask)})
+    known = [k for k in there if k not in (0, IGNORE)]
+    table = _rgba(np.arange(256), first.colours)
+    patches = [
+        Patch(color=table[k], label=first.classes[k] if k < len(first.classes) else f"class {k}")
+        for k in known
+    ]
+    if patches:
+        figure.legend(handles=patches, loc="outside right upper", handlelength=1.2)
 
 
 def _rgba(mask: np.ndarray, colours: Sequence[str]) -> np.ndarray:

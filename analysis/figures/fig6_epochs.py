@@ -16,9 +16,10 @@ from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Drawn
 from analysis.statistics import curves as learning
+from sslseg.config.commands import command
 from sslseg.config.names import CFG
 
-TITLE = "Learning against the epochs of self-supervision on the target data"
+TITLE = "Learning against epochs of self-supervision on the target data"
 KEYS = measures.KEYS
 COLUMNS = [
     "arm",
@@ -36,6 +37,12 @@ COLUMNS = [
 ]
 
 
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw, and the command that mends it."""
+    again = command("sweep", dataset=study.dataset, pipelines="byol@target", encoder_epochs="0,1,2")
+    return "no fine-tuning started from encoders that were kept by epoch", again
+
+
 def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn:
     """Mean learning curve of every kept epoch, and area and final score of every run.
 
@@ -49,19 +56,30 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     runs = runs[runs["budget"] == budget]
     found = measures.clean(runs, curves)
     grid = learning.common_grid(found.values()) if found else np.array([])
-    parts = []
+    parts: list[pd.DataFrame] = []
     for (arm, pipeline, epoch), rows in runs.groupby(["arm", "pipeline", "encoder_epoch"]):
         rows = [r for r in rows.itertuples() if r.run_id in found]
         base = {"arm": arm, "pipeline": pipeline, "budget": budget, "epoch": int(epoch), "n": len(rows)}
         parts += [pd.DataFrame([base | _point(r, found[r.run_id], grid)]) for r in rows]
         if rows:
-            values = np.mean([learning.on_grid(found[r.run_id], grid) for r in rows], axis=0)
-            parts.append(pd.DataFrame(base | {"kind": "mean", "step": grid, "value": values}))
+            values = [learning.on_grid(found[r.run_id], grid) for r in rows]
+            given = base | {"kind": "seed", "step": grid}
+            parts += [
+                pd.DataFrame(given | {"seed": r.seed, "run_id": r.run_id, "value": line})
+                for r, line in zip(rows, values, strict=True)
+            ]
+            parts.append(
+                pd.DataFrame(base | {"kind": "mean", "step": grid, "value": np.mean(values, axis=0)})
+            )
     table = pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
-    title = f"{TITLE}, at {budget} {study.unit}s" if len(table) else TITLE
+    title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
-    return Drawn("fig6", title, table, runs, outputs.face(study, runs), facts, arms)
+    return Drawn("fig6", title, table, runs, _notes(study, runs, table), facts, arms)
+
+
+def _notes(study: Study, runs: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
+    return outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
 
 
 def _point(run: Any, curve: learning.Curve, grid: np.ndarray) -> dict:
@@ -80,41 +98,43 @@ def _pretraining(study: Study, runs: pd.DataFrame) -> dict[str, dict]:
 def draw(drawn: Drawn) -> Figure:
     """Ink: a row per pipeline, learning curves on the left, area against epochs on the right."""
     with style.look():
-        figure = Figure(figsize=(7.2, 1.2 + 2.6 * max(len(drawn.parts), 1)))
+        figure = Figure(figsize=(style.WIDTH, 1.2 + 2.6 * max(len(drawn.parts), 1)))
         if not drawn.parts:
             axis = figure.subplots()
             axis.axis("off")
-            style.nothing(
-                axis, "no fine-tuning from encoders kept by epoch:\nsweep with encoder_epochs=0,1,2,…"
-            )
+            style.nothing(axis, "no fine-tuning from encoders kept by epoch")
         else:
             axes = figure.subplots(len(drawn.parts), 2, squeeze=False, width_ratios=(1.4, 1))
             for (left, right), arm in zip(axes, drawn.parts, strict=True):
                 rows = drawn.table[drawn.table["arm"] == arm.label]
-                _curves(figure, left, arm, rows[rows["kind"] == "mean"])
+                _curves(figure, left, arm, rows)
                 _areas(right, arm, rows[rows["kind"] == "run"])
-        figure.suptitle(drawn.title, fontsize=10)
+            figure.get_layout_engine().set(wspace=0.06)
+        style.title(figure, drawn.title)
         style.footnote(figure, drawn.notes)
     return figure
 
 
-def _curves(figure: Figure, axis: Axes, arm: Arm, means: pd.DataFrame) -> None:
-    epochs = sorted(set(means["epoch"]))
+def _curves(figure: Figure, axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
+    """Seeds thin, their mean thick; dark for many epochs, and none so light that white swallows it."""
+    epochs = sorted(set(rows["epoch"]))
     norm = mpl.colors.Normalize(0, max(max(epochs), 1))
-    scale = mpl.cm.ScalarMappable(norm, mpl.colormaps["viridis_r"])
+    colours = mpl.colors.ListedColormap(mpl.colormaps["viridis_r"](np.linspace(0.2, 1.0, 256)))
+    scale = mpl.cm.ScalarMappable(norm, colours)
     for epoch in epochs:
-        line = means[means["epoch"] == epoch]
-        axis.plot(line["step"], line["value"], color=scale.to_rgba(epoch), lw=1.3)
+        ink, shown = scale.to_rgba(epoch), rows[rows["epoch"] == epoch]
+        for _, line in shown[shown["kind"] == "seed"].groupby("seed"):
+            axis.plot(line["step"], line["value"], color=ink, lw=0.5, alpha=0.4)
+        mean = shown[shown["kind"] == "mean"]
+        axis.plot(mean["step"], mean["value"], color=ink, lw=1.5)
     figure.colorbar(scale, ax=axis, label="epochs", pad=0.01, aspect=30)
     axis.set(title=arm.label, xlabel="optimiser steps", ylabel="validation IoU")
 
 
 def _areas(axis: Axes, arm: Arm, points: pd.DataFrame) -> None:
-    axis.plot(points["epoch"], points["area"], arm.marker, color=arm.colour, ms=4, alpha=0.7, mew=0)
+    axis.plot(points["epoch"], points["area"], arm.marker, color=arm.colour, ms=4, alpha=0.6, mew=0)
     means = points.groupby("epoch")["area"].mean()
     axis.plot(means.index, means, color=arm.colour, lw=1.5)
     seeds = points.groupby("epoch")["seed"].nunique()
-    n = f"{seeds.min()}" if seeds.min() == seeds.max() else f"{seeds.min()}–{seeds.max()}"
-    axis.set(
-        xlabel="epochs on the target data", ylabel="area under the learning curve", title=f"n = {n} seeds"
-    )
+    n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
+    axis.set(xlabel="epochs on the target data", ylabel="area under the curve", title=f"n = {n} seeds")

@@ -1,4 +1,4 @@
-"""A figure on disk: PDF, PNG, the CSV it was drawn from, and a JSON that says which runs are in it."""
+"""A figure on disk: PDF, PNG, its CSV, a JSON that says which runs are in it; for a paper its LaTeX, too."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from analysis.statistics.records import plural, to_json
 from sslseg.config import caches
 
 DPI = 160
+LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "…": r"\ldots{}",
+}  # fmt: skip
 SHOWN = 3  # missing cells that are spelled out on a figure
 
 
@@ -92,7 +95,7 @@ def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
 
 
 def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path]:
-    """Write the four files; bytes depend on the runs alone, not on when they are written."""
+    """Write the files; bytes depend on the runs alone, not on when they are written."""
     caches.claim(folder)
     paths = [folder / f"{drawn.name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
     with style.look():
@@ -100,7 +103,21 @@ def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path
         figure.savefig(paths[1], dpi=DPI, metadata={"Software": None})
     drawn.table.to_csv(paths[2], index=False, float_format="%.10g")
     paths[3].write_text(to_json(sidecar(drawn, study)))
+    if style.in_paper():
+        paths.append(folder / f"{drawn.name}.tex")
+        paths[-1].write_text(latex(drawn))
     return paths
+
+
+def latex(drawn: Drawn) -> str:
+    """The figure over both columns, with what the page says above and below it as its caption."""
+    caption = ". ".join(text[:1].upper() + text[1:] for text in (drawn.title, *drawn.notes))
+    escaped = "".join(LATEX.get(letter, letter) for letter in caption)
+    return (
+        f"\\begin{{figure*}}\n  \\centering\n  \\includegraphics{{{drawn.name}}} % as wide as the text, letters of "
+        f"{style.SIZE:g} pt: not to be scaled\n  \\caption{{{escaped}.}}\n  \\label{{fig:{drawn.name}}}\n"
+        "\\end{figure*}\n"
+    )
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -1,20 +1,27 @@
-"""Ink that is the same everywhere: order, name, colour and marker of a pipeline, and the page's look.
+"""The look that is the same everywhere: width, letters, names of lines; on the page, or in a paper.
 
 Nothing of pyplot is used, so no figure is registered anywhere and none has to be closed.
 """
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+WIDTH = 7.16  # inches: the text of a two-column paper (IEEE), where nothing is scaled and 9 pt stay 9 pt
+SIZE = 9.0  # points, of every letter
+LETTERS = 100  # of SIZE that stand in one line of WIDTH
+STYLES = ("page", "paper")
 LOOK = {
-    "font.size": 9.0,
-    "axes.titlesize": 10.0,
+    "font.size": SIZE,
+    "axes.titlesize": SIZE + 1,
+    "figure.titlesize": SIZE + 1,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
@@ -22,33 +29,57 @@ LOOK = {
     "grid.color": "#e4e4e4",
     "grid.linewidth": 0.6,
     "legend.frameon": False,
-    "legend.fontsize": 8.0,
+    "legend.fontsize": SIZE,
     "pdf.fonttype": 42,  # text stays text
     "text.parse_math": False,  # a name may hold a $
     "svg.hashsalt": "sslseg",
     "figure.constrained_layout.use": True,
 }
+# letters like those of LaTeX's Times; what stands above and below the axes belongs into \caption
+PAPER = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "axes.titlesize": SIZE}
 WRAPPED = {"wrap": True, "parse_math": True}
+_style: ContextVar[str] = ContextVar("style", default="page")
+
+
+@contextmanager
+def using(name: str) -> Iterator[None]:
+    """Draw in one of STYLES."""
+    before = _style.set(name)
+    try:
+        yield
+    finally:
+        _style.reset(before)
+
+
+def in_paper() -> bool:
+    """Whether what is drawn goes into a paper."""
+    return _style.get() == "paper"
 
 
 @contextmanager
 def look() -> Iterator[None]:
-    """The page's look, for making and for saving a figure."""
-    with mpl.rc_context(LOOK):
+    """The look of the style, for making and for saving a figure."""
+    with mpl.rc_context(LOOK | (PAPER if in_paper() else {})):
         yield
 
 
+def title(place: Axes | Figure, text: str) -> None:
+    """What is shown, above it; a paper has it in the caption."""
+    if not in_paper():
+        place.set_title(text) if isinstance(place, Axes) else place.suptitle(text)
+
+
 def footnote(figure: Figure, lines: Iterable[str]) -> None:
-    """Small print below a figure: how many runs, what is missing, what is mixed."""
-    text = "\n".join(line for line in lines if line)
-    if text:
-        figure.supxlabel(wrapped(text), fontsize=7, color="#444444", x=0.01, ha="left", **WRAPPED)
+    """Small print below a figure: how many runs, what is missing, what is mixed; a paper has it in the caption."""
+    text = "\n".join(textwrap.fill(line, LETTERS) for line in lines if line)
+    if text and not in_paper():
+        figure.supxlabel(wrapped(text), fontsize=SIZE, color="#444444", x=0.01, ha="left", parse_math=True)
 
 
 def nothing(axis: Axes, why: str) -> None:
     """Say on the axes why they are empty."""
     axis.text(
-        0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#888888", **WRAPPED
+        0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#666666", **WRAPPED
     )
 
 

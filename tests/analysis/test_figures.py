@@ -1,4 +1,4 @@
-"""What figures draw, as numbers: the band of Fig. 3a covers, Fig. 4 is of the structures' IoU."""
+"""What figures draw, as numbers: the band of Fig. 3a covers, Fig. 4 is of the structures' IoU, names do not collide."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.comparison import cells
-from analysis.figures import fig3a_convergence, fig4_scaling
+from analysis.figures import fig3a_convergence, fig4_scaling, labels
 from analysis.statistics.laws.interpolate import Joined
 from analysis.statistics.laws.scaling import Scaling
 from analysis.statistics.records import Refusal, generator
@@ -31,16 +31,40 @@ def test_the_band_is_labelled_on_the_figure() -> None:
     assert drawn.facts["band"] == fig3a_convergence.BAND
 
 
-def test_fig4_draws_one_minus_iou_and_joins_means_where_there_is_no_law() -> None:
+def test_fig4_draws_the_iou_and_joins_means_where_there_is_no_law() -> None:
     for budgets, kind in (((3, 15, 75, 300), Joined), ((3, 15, 75, 300, 1498), Scaling)):
         runs = make(("scratch",), budgets, 5)
         study = cells.study(runs_of(runs))
         drawn = fig4_scaling.data(study)
-        assert np.allclose(np.sort(drawn.table["value"]), np.sort(1 - study.runs["test/iou"]))
+        assert np.allclose(np.sort(drawn.table["value"]), np.sort(study.runs["test/iou"]))
         (law,) = drawn.parts[0]
         assert isinstance(law.fit or law.means, kind)
         if isinstance(law.fit, Refusal):
             assert any("needs 5 sizes" in note for note in drawn.notes)
         axis = fig4_scaling.draw(drawn).axes[0]
-        assert axis.get_ylabel() == "1 − test IoU (mean of the structures)"
+        assert axis.get_ylabel() == "test IoU, mean of the structures (higher is better)"
         assert any(len(line.get_xdata()) == 200 for line in axis.lines)
+        means = study.runs.groupby("budget")["test/iou"].mean()
+        (line,) = [line for line in axis.lines if len(line.get_xdata()) == 200]
+        if kind is Joined:  # the line goes through the means that the text speaks of
+            found = np.interp(np.log(means.index), np.log(line.get_xdata()), line.get_ydata())
+            assert np.allclose(found, means, atol=2e-3)
+
+
+@pytest.mark.parametrize("ends", [[0.5], [0.1, 0.11, 0.12, 0.9], [0.97, 0.98, 0.99], [0.0, 0.0, 0.01]])
+def test_names_at_the_ends_of_lines_are_apart_and_as_near_as_can_be(ends: list[float]) -> None:
+    places = labels.apart(ends, 0.06)
+    assert (np.diff(places) >= 0.06 - 1e-12).all()
+    assert ((places >= -1e-12) & (places <= 1 + 1e-12)).all()
+    if len(ends) == 4:
+        assert places == pytest.approx([0.05, 0.11, 0.17, 0.9])
+
+
+def test_the_thick_line_of_fig3a_is_the_median_of_the_seeds() -> None:
+    runs = make(("scratch",), (30,), 5)
+    drawn = fig3a_convergence.data(cells.study(runs_of(runs)), curves_of(runs))
+    seeds = drawn.table[drawn.table["kind"] == "seed"].pivot_table(
+        index="step", columns="seed", values="value"
+    )
+    thick = max(fig3a_convergence.draw(drawn).axes[0].lines, key=lambda line: line.get_linewidth())
+    assert np.allclose(thick.get_ydata(), seeds.median(axis=1))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
 
 from analysis import figures
 from analysis.comparison import cells
-from analysis.figures import outputs
+from analysis.figures import outputs, style
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import curves_of, encoders, finetune, make, runs_of
 
@@ -42,6 +45,36 @@ def test_it_says_what_it_is(name: str) -> None:
     assert module.TITLE
     assert module.__doc__.startswith(f"Fig. {name.removeprefix('fig')}")
     assert isinstance(module.KEYS, tuple)
+    why, more = module.wanted(cells.study(runs_of(STUDIES["one run"])))
+    assert why
+    assert more.startswith("sslseg ") or not more
+
+
+@pytest.mark.parametrize("look", style.STYLES)
+@pytest.mark.parametrize("name", FIGURES)
+def test_letters_are_large_enough_for_a_paper_and_stay_in_its_width(name: str, look: str) -> None:
+    drawn, _ = drawn_of(name, STUDIES["several seeds"] + STUDIES["encoders kept by epoch"][-6:])
+    with style.using(look), style.look():
+        figure = FIGURES[name].draw(drawn)
+        FigureCanvasAgg(figure).draw()
+        box = figure.get_tightbbox()
+    written = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    assert min(t.get_fontsize() for t in written) >= 9
+    assert figure.get_figwidth() <= 7.16
+    assert box.x0 >= 0
+    assert box.x1 <= 7.16
+    assert any("FINISHED" in t.get_text() for t in written) == (
+        look == "page"
+    )  # a paper has it in the caption
+
+
+def test_a_paper_s_figure_comes_with_its_caption(tmp_path: Path) -> None:
+    drawn, study = drawn_of("fig4", STUDIES["several seeds"])
+    odd = replace(drawn, notes=("50 % of a_b & c",))
+    with style.using("paper"):
+        paths = outputs.write(odd, FIGURES["fig4"].draw(odd), study, tmp_path)
+    assert paths[-1].name == "fig4.tex"
+    assert r"\caption{Test IoU against annotated data. 50 \% of a\_b \& c.}" in paths[-1].read_text()
 
 
 @pytest.mark.parametrize("which", STUDIES)

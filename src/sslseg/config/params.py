@@ -438,6 +438,11 @@ class Analyse:
     at_a_time: int = knob(
         1, "fine-tunings that would run at once, for the minutes that further seeds would take", low=1
     )
+    style: str = knob(
+        "page",
+        "look of the figures; paper = for LaTeX: serif letters, title and notes in a .tex file",
+        choices=("page", "paper"),
+    )
     all_pairs: bool = knob(
         False, "verdicts on all pairs of pipelines, not only on each against scratch and supervised ImageNet"
     )

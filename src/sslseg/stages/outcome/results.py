@@ -89,7 +89,11 @@ def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
         found["image"][i, :h, :w] = 1 + overlays.stretched(np.asarray(data.store.codes(row)[0])) * 254
         found["truth"][i, :h, :w] = truth
         found["prediction"][i, :h, :w] = tested.masks[row][:h, :w]
-    return {"rows": np.asarray(rows, np.int64), **found, "colours": np.array(data.store.colours, dtype=str)}
+    told = {
+        "colours": np.array(data.store.colours, dtype=str),
+        "classes": np.array(data.store.classes, dtype=str),
+    }
+    return {"rows": np.asarray(rows, np.int64), **found, **told}
 
 
 def log(run: Run, tested: Evaluation, data: Inputs, net: nn.Module, device: torch.device) -> None:
