@@ -32,6 +32,7 @@ class Knob:
     runtime: bool  # changes where or how fast a run happens, not what it is
     source: str
     pattern: str = ""
+    by: str = "preset"  # the knob that names which of `presets` is meant
 
 
 def knob(
@@ -45,18 +46,20 @@ def knob(
     runtime: bool = False,
     source: str = "",
     pattern: str = "",
+    by: str = "preset",
 ) -> Any:
     """Declare one parameter.
 
     Args:
         default: value when nothing is given. Leave out for a knob governed by `presets`.
         presets: preset name -> value. The knob's default is then "from the preset".
+        by: the knob that chooses among `presets`.
         low, high: inclusive bounds, checked for numbers and for each item of a tuple.
         runtime: True keeps the knob out of a run's identity.
         source: where the constant comes from (paper section, original file and line).
         pattern: regular expression of what is taken besides `choices`, which show an example of it.
     """
-    meta = Knob(help, presets, choices, low, high, runtime, source, pattern)
+    meta = Knob(help, presets, choices, low, high, runtime, source, pattern, by)
     if presets is not None:
         default = None
     return field(default=default, metadata={"knob": meta})
@@ -110,7 +113,7 @@ def presets_of(cls: type) -> tuple[str, ...]:
     """Names of the presets that govern at least one knob of `cls`, in order of appearance."""
     seen: dict[str, None] = {}
     for _, meta, _ in knobs(cls).values():
-        for name in meta.presets or {}:
+        for name in (meta.presets or {}) if meta.by == "preset" else ():
             seen.setdefault(name)
     return tuple(seen)
 
@@ -123,18 +126,16 @@ def resolve(params: T) -> T:
     """
     check(params)
     names = presets_of(type(params))
-    if names:
-        preset = params.preset
-        if preset not in names:
-            raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(preset)}")
-        filled = {}
-        for name, (_, meta, _) in knobs(type(params)).items():
-            if meta.presets is not None and getattr(params, name) is None:
-                if preset not in meta.presets:
-                    raise ParamError(f"{name}: preset {quoted(preset)} has no value for it, give one")
-                filled[name] = meta.presets[preset]
-        params = dataclasses.replace(params, **filled)
-        check(params)
+    if names and params.preset not in names:
+        raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(params.preset)}")
+    filled = {}
+    for name, (_, meta, _) in knobs(type(params)).items():
+        if meta.presets and getattr(params, name) is None:
+            if (chosen := getattr(params, meta.by)) not in meta.presets:
+                raise ParamError(f"{name}: {meta.by} {quoted(chosen)} has no value for it, give one")
+            filled[name] = meta.presets[chosen]
+    params = dataclasses.replace(params, **filled)
+    check(params)
     return params
 
 
@@ -163,7 +164,9 @@ def _meaning(f: dataclasses.Field, meta: Knob) -> str:
     words += [f"at least {meta.low:g}"] if meta.low is not None else []
     words += [f"at most {meta.high:g}"] if meta.high is not None else []
     if meta.presets is not None:
-        words.append("default by preset: " + ", ".join(f"{k} {to_text(v)}" for k, v in meta.presets.items()))
+        words.append(
+            f"default by {meta.by}: " + ", ".join(f"{k} {to_text(v)}" for k, v in meta.presets.items())
+        )
     elif f.default is MISSING:
         words.append("required")
     else:

@@ -104,6 +104,51 @@ class Views:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Augmentation beyond crop, flip, brightness and contrast; off unless it is asked for.
+
+    Constants of `strong`: nnU-Net v2, nnUNetTrainer.get_training_transforms and its 2D settings.
+    """
+
+    augment: str = knob("none", "what the amounts below start from: none, or nnU-Net's (strong)",
+                        choices=("none", "strong"))  # fmt: skip
+    rotation: float = knob(
+        help="largest rotation either way, degrees", by="augment", presets={"none": 0.0, "strong": 180.0},
+        low=0.0, high=180.0, source="nnU-Net: 180 in 2D, for patches no longer than 1.5 times their width",
+    )  # fmt: skip
+    rotation_p: float = knob(0.2, "probability of a rotation", low=0.0, high=1.0, source="nnU-Net")
+    scale: tuple[float, ...] = knob(
+        help="smallest and largest side of what is shown, in sides of the crop", by="augment",
+        presets={"none": (1.0, 1.0), "strong": (0.7, 1.4)}, low=0.1, high=10.0, source="nnU-Net",
+    )  # fmt: skip
+    scale_p: float = knob(0.2, "probability of another scale", low=0.0, high=1.0, source="nnU-Net")
+    elastic: float = knob(
+        help="s.d. of the displacement of 3 × 3 nodes, share of the view's side", by="augment",
+        presets={"none": 0.0, "strong": 0.0}, low=0.0, high=0.5,
+        source="nnU-Net v2 has none; U-Net's own: 10 pixels of 512, 0.02",
+    )  # fmt: skip
+    elastic_p: float = knob(
+        0.2, "probability of an elastic displacement", low=0.0, high=1.0, source="nnU-Net v1"
+    )
+    noise: float = knob(
+        help="largest s.d. of Gaussian noise on the normalised view", by="augment",
+        presets={"none": 0.0, "strong": 0.1}, low=0.0, high=10.0, source="nnU-Net",
+    )  # fmt: skip
+    noise_p: float = knob(0.1, "probability of noise", low=0.0, high=1.0, source="nnU-Net")
+    blur: tuple[float, ...] = knob(
+        help="smallest and largest s.d. of a Gaussian blur, pixels of the view", by="augment",
+        presets={"none": (0.0, 0.0), "strong": (0.5, 1.0)}, low=0.0, high=20.0, source="nnU-Net",
+    )  # fmt: skip
+    blur_p: float = knob(0.1, "probability of a blur", low=0.0, high=1.0,
+                         source="nnU-Net: 0.2, and then half of the channels")  # fmt: skip
+    gamma: tuple[float, ...] = knob(
+        help="smallest and largest exponent of the grey levels, their mean and s.d. kept", by="augment",
+        presets={"none": (1.0, 1.0), "strong": (0.7, 1.5)}, low=0.01, high=10.0, source="nnU-Net",
+    )  # fmt: skip
+    gamma_p: float = knob(0.3, "probability of a gamma", low=0.0, high=1.0, source="nnU-Net")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Upstream:
     """Which network a stage starts from, or looks through."""
 
@@ -194,7 +239,7 @@ AnyMethod = left_open(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finetune(Machine, Data, Views, Upstream):
+class Finetune(Machine, Data, Views, Augment, Upstream):
     """Fine-tune a U-Net around an encoder on n annotated slices."""
 
     preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -92,8 +93,11 @@ def _fitted(path: Path, dataset: str, split: str) -> Intensity:
 
 def view_law(p: params.Views) -> ViewLaw:
     """The law random views are drawn from."""
+    from sslseg.data.views.augment import Augmentation
     from sslseg.data.views.draw import ViewLaw
 
+    own = dataclasses.fields(Augmentation) if isinstance(p, params.Augment) else ()
+    asked = Augmentation(**{f.name: getattr(p, f.name) for f in own})
     return ViewLaw(
         size=p.image_size,
         crop_scale=tuple(p.crop_scale),
@@ -102,6 +106,7 @@ def view_law(p: params.Views) -> ViewLaw:
         contrast=p.contrast,
         jitter=p.jitter,
         jitter_law=p.jitter_law,
+        augmentation=Augmentation() if asked.off else asked,
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ONE = Wanted((Crops(1),))
+TWIN = Wanted((Crops(1), Crops(1, like=0)))  # one place in two shades
 AHEAD = 2  # batches that wait for the network
 
 

@@ -12,6 +12,8 @@ import numpy as np
 
 from sslseg.config.names import ParamError
 from sslseg.config.wanted import Crops
+from sslseg.data.views import augment
+from sslseg.data.views.augment import Augmentation, Changes
 
 TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the centre fallback
 
@@ -28,6 +30,7 @@ class ViewLaw:
         jitter: probability that brightness and contrast are changed (both or neither).
         jitter_law: "factor" (torchvision ColorJitter) or "uint16" (flaw F2).
         ratio: smallest and largest width/height of a crop; torchvision's default.
+        augmentation: what else is changed.
     """
 
     size: int
@@ -38,6 +41,7 @@ class ViewLaw:
     jitter: float
     jitter_law: str = "factor"
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
         if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
@@ -67,6 +71,7 @@ class ViewParams:
         contrast: c, 1 = unchanged.
         size: side of the rendered view, pixels.
         jitter_law: as in ViewLaw.
+        changes: what else is changed; None = nothing.
     """
 
     top: np.ndarray
@@ -78,14 +83,26 @@ class ViewParams:
     contrast: np.ndarray
     size: int
     jitter_law: str = "factor"
+    changes: Changes | None = None
 
     def __len__(self) -> int:
         return len(self.top)
 
     def placed(self, other: ViewParams) -> ViewParams:
-        """The crop and flip of `other`, with the brightness, contrast and size of these."""
+        """The crop, flip and geometry of `other`, with the grey levels and the size of these."""
         place = {name: getattr(other, name) for name in ("top", "left", "height", "width", "flip")}
-        return replace(self, **place)
+        changes = self.changes and self.changes.placed(other.changes)
+        return replace(self, **place, changes=changes)
+
+    def at(self, places: np.ndarray) -> ViewParams:
+        """Those of some of the views."""
+        arrays = {name: value[places] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays, changes=self.changes and self.changes.at(places))
+
+    @property
+    def moved(self) -> np.ndarray:
+        """Whether a view is more than an upright crop: bool [B]."""
+        return np.zeros(len(self), bool) if self.changes is None else self.changes.moved
 
 
 def _crops(
@@ -125,4 +142,5 @@ def draw(law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.G
     contrast = np.maximum(1 + rng.uniform(-law.contrast, law.contrast, B) * jittered, 1e-6)
     if law.jitter_law == "factor":
         brightness = np.maximum(1 + brightness, 1e-6)
-    return ViewParams(top, left, h, w, flip, brightness, contrast, law.size, law.jitter_law)
+    changes = None if law.augmentation.off else augment.draw(law.augmentation, B, rng)
+    return ViewParams(top, left, h, w, flip, brightness, contrast, law.size, law.jitter_law, changes)

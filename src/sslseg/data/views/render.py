@@ -98,33 +98,71 @@ def render(
         params: what `draw` drew for the heights and widths of these rows.
         out: written to and returned, if given: contiguous float32 [B, C, S, S].
     """
-    from sslseg.data.views.resample import resample  # its compiler takes a third of a second to import
-
     rows = np.asarray(rows)
-    size, raw = params.size, params.jitter_law == "uint16"
     if out is None:
-        out = np.empty((len(rows), slices.channels, size, size), np.float32)
+        out = np.empty((len(rows), slices.channels, params.size, params.size), np.float32)
     if not len(rows):
         return out
-    k = coefficients(slices, rows, params, intensity)
-    plain = np.zeros_like(k.gain)
-    law = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
-    turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
-    box = (params.top, params.left, params.height, params.width)
-    resample(
-        _sealed(slices.codes_flat),
-        np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
-        np.stack(box, 1),
-        np.array(params.flip, bool),
-        np.stack(law, 2, dtype=np.float32, casting="same_kind"),
-        np.stack(turn, 2),
-        k.drift,
-        out,
-    )
-    if raw:
+    if (moved := params.moved).any():
+        for places, one in ((~moved, _upright), (moved, _moved)):
+            part = np.empty((int(places.sum()), *out.shape[1:]), np.float32)
+            out[places] = one(slices, rows[places], params.at(places), intensity, part)
+    else:
+        _upright(slices, rows, params, intensity, out)
+    if params.changes is not None:
+        import torch
+
+        from sslseg.data.views import texture
+
+        texture.apply(torch.from_numpy(out), params.changes)
+    return out
+
+
+def _upright(
+    slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray
+) -> np.ndarray:
+    """Views that are crops: see `render`."""
+    from sslseg.data.views.resample import resample  # its compiler takes a third of a second to import
+
+    if not len(rows):
+        return out
+    flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
+    box = np.stack((params.top, params.left, params.height, params.width), 1)
+    resample(flat, place, box, np.array(params.flip, bool), *levels, out)
+    if params.jitter_law == "uint16":
         for b, view in enumerate(out):
             _finish_uint16(view, k, b)
     return out
+
+
+def _moved(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray) -> np.ndarray:
+    """Views that are turned, scaled or bent: see `render`."""
+    from sslseg.data.views import warp
+    from sslseg.data.views.resample_moved import resample_moved
+
+    flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
+    y, x = warp.centres(params)
+    resample_moved(flat, place, y, x, warp.filters(params), *levels, out)
+    outside = ~warp.inside(y, x, place[:, 1], place[:, 2])
+    for b, view in enumerate(out):
+        if params.jitter_law == "uint16":
+            _finish_uint16(view, k, b)
+        view[:, outside[b]] = 0
+    return out
+
+
+def _levels(slices: Any, rows: np.ndarray, params: ViewParams, k: Coefficients) -> tuple[np.ndarray, ...]:
+    """The shard, offset and sides of each slice, and the `law`, `turn` and `drift` of `resample.resample`."""
+    plain, raw = np.zeros_like(k.gain), params.jitter_law == "uint16"
+    law = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
+    turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
+    return (
+        _sealed(slices.codes_flat),
+        np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
+        np.stack(law, 2, dtype=np.float32, casting="same_kind"),
+        np.stack(turn, 2),
+        k.drift,
+    )
 
 
 def _sealed(flat: np.ndarray) -> np.ndarray:
@@ -140,12 +178,31 @@ def render_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarr
     Pixel centres, not corners, are matched (INTER_NEAREST_EXACT), else labels drift by half a pixel.
     """
     out = np.empty((len(rows), params.size, params.size), np.uint8)
+    moved = params.moved
     for b, row in enumerate(np.asarray(rows).tolist()):
+        if moved[b]:
+            continue
         top, left = params.top[b], params.left[b]
         crop = np.asarray(slices.label(row))[top : top + params.height[b], left : left + params.width[b]]
         cv2.resize(crop, (params.size, params.size), dst=out[b], interpolation=cv2.INTER_NEAREST_EXACT)
         if params.flip[b]:
             cv2.flip(out[b], 1, dst=out[b])
+    if moved.any():
+        out[moved] = _moved_labels(slices, np.asarray(rows)[moved], params.at(moved))
+    return out
+
+
+def _moved_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarray:
+    """Labels of turned, scaled or bent views: that of the pixel each centre lies in, 0 outside the slice."""
+    from sslseg.data.views import warp
+
+    out = np.zeros((len(rows), params.size, params.size), np.uint8)
+    H, W = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    y, x = warp.centres(params)
+    there = warp.inside(y, x, H, W)
+    for b, row in enumerate(rows.tolist()):
+        label, seen = np.asarray(slices.label(row)), there[b]
+        out[b][seen] = label[y[b][seen].astype(int), x[b][seen].astype(int)]
     return out
 
 

@@ -114,7 +114,24 @@ def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any
     """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
     import torch
 
-    rows = np.asarray(rows)
+    from sslseg.data.views import texture
+
+    rows, moved = np.asarray(rows), params.moved
+    if not moved.any():
+        views = _upright(d, rows, params, intensity)
+    else:
+        views = torch.empty(len(rows), d.slices.channels, params.size, params.size, device=d.codes.device)
+        for places, one in ((~moved, _upright), (moved, _moved)):
+            if places.any():
+                part = one(d, rows[places], params.at(places), intensity)
+                views[torch.from_numpy(places).to(views.device)] = part
+    return views if params.changes is None else texture.apply(views, params.changes)
+
+
+def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+    """Views that are crops: see `render`."""
+    import torch
+
     k = coefficients(d.slices, rows, params, intensity)
     gain, low, high, base, pull, share = (
         _send(v, d.codes, "float32")[:, :, None, None]
@@ -140,6 +157,54 @@ def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any
     return view.add_(base + pull * mean)
 
 
+def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+    """Views that are turned, scaled or bent: see `render`."""
+    import torch
+
+    from sslseg.data.views import warp
+
+    k, raw = coefficients(d.slices, rows, params, intensity), params.jitter_law == "uint16"
+    gain, low, high, base, pull, share = (
+        _send(v, d.codes, "float32")[:, :, None, None]
+        for v in (k.gain, k.low, k.high, k.base, k.pull, k.share)
+    )
+    plain = np.zeros_like(k.gain)
+    levels = np.stack((plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high))
+    start, sides, where, seen = _moved_places(d, rows, params, "offset")
+    channels = torch.arange(d.slices.channels, device=d.codes.device) * sides.prod(1, keepdim=True)
+    view = warp.pixels(
+        d.codes,
+        start[:, None] + channels,
+        sides,
+        where,
+        warp.filters(params),
+        _send(levels, d.codes, "float32"),
+    )
+    seen = seen[:, None]
+    if raw:
+        view = (view * gain + pull).clamp_(0, UINT16_MAX).clamp_(low, high) * share + base
+        return view * seen
+    mean = (view * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
+    mean = (share * mean).sum(1, keepdim=True) - _send(k.drift, d.codes, "float32")[:, None, None, None]
+    return (view + base + pull * mean) * seen
+
+
+def _moved_places(
+    d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
+) -> tuple[torch.Tensor, ...]:
+    """Offset [B] and sides [B, 2] of the slices, `warp.centres` [B, 2, S, S] and `warp.inside` [B, S, S]."""
+    from sslseg.data.views import warp
+
+    H, W, start = (d.slices.index[name].to_numpy()[rows] for name in ("height", "width", column))
+    y, x = warp.centres(params)
+    return (
+        _send(start, d.codes, "int64"),
+        _send(np.stack((H, W), 1), d.codes, "int64"),
+        _send(np.stack((y, x), 1), d.codes, "float64"),
+        _send(warp.inside(y, x, H, W), d.codes, "bool"),
+    )
+
+
 def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
     """Labels of `rows`, uint8 [B, S, S] on the device: equal to `render.render_labels`.
 
@@ -149,6 +214,24 @@ def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torc
     rows = np.asarray(rows)
     if d.labels is None or (d.slices.index["label_offset"].to_numpy()[rows] < 0).any():
         raise DataError("wanted labelled slices with their labels on the device; upload(…, labels=True)")
+    if not (moved := params.moved).any():
+        return _upright_labels(d, rows, params)
+    import torch
+
+    labels = torch.empty(len(rows), params.size, params.size, dtype=torch.uint8, device=d.codes.device)
+    for places, one in ((~moved, _upright_labels), (moved, _moved_labels)):
+        if places.any():
+            labels[torch.from_numpy(places).to(labels.device)] = one(d, rows[places], params.at(places))
+    return labels
+
+
+def _moved_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
+    start, sides, where, seen = _moved_places(d, rows, params, "label_offset")
+    y, x = (where[:, axis].long() * seen for axis in (0, 1))
+    return d.labels[start[:, None, None] + y * sides[:, 1, None, None] + x] * seen
+
+
+def _upright_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
     start, _, W = _geometry(d, rows, params, "label_offset")
     h, w = (_send(v, d.codes, "float64") for v in (params.height, params.width))
     y = _sources(h, params.size, None).long()[:, :, None]

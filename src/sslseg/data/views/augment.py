@@ -1,0 +1,130 @@
+"""What a fine-tuning may change in a view beyond crop, flip, brightness and contrast: drawn here, applied elsewhere.
+
+Rotation, scale and elastic displacement are geometry: `warp.py` resamples image and mask once, by the same map.
+Noise, blur and gamma change the grey levels of the finished view: `texture.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from sslseg.config.names import ParamError
+
+NODES = 3  # a side: displacements are drawn on a coarse grid (U-Net, Ronneberger et al. 2015, section 3.1)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much may change, and for which share of the views (the knobs of `params.Augment`).
+
+    Attributes:
+        rotation: largest angle either way, degrees; 0 = none.
+        scale: smallest and largest side of what is shown, in sides of the crop; (1, 1) = the crop.
+        elastic: s.d. of the displacement of the nodes, in sides of the view; 0 = none.
+        noise: largest s.d. of Gaussian noise on the normalised view; 0 = none.
+        blur: smallest and largest s.d. of a Gaussian blur, pixels of the view; (0, 0) = none.
+        gamma: smallest and largest exponent of the grey levels, mapped to 0 to 1; (1, 1) = none.
+        rotation_p, scale_p, elastic_p, noise_p, blur_p, gamma_p: probability of each.
+    """
+
+    rotation: float = 0.0
+    rotation_p: float = 0.0
+    scale: tuple[float, ...] = (1.0, 1.0)
+    scale_p: float = 0.0
+    elastic: float = 0.0
+    elastic_p: float = 0.0
+    noise: float = 0.0
+    noise_p: float = 0.0
+    blur: tuple[float, ...] = (0.0, 0.0)
+    blur_p: float = 0.0
+    gamma: tuple[float, ...] = (1.0, 1.0)
+    gamma_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, nothing in NOTHING.items():
+            ends = getattr(self, name)
+            if isinstance(nothing, tuple) and not (len(ends) == 2 and 0 <= ends[0] <= ends[1]):
+                raise ParamError(f"{name}: must be two numbers, smaller first; not {ends!r}")
+
+    @property
+    def off(self) -> bool:
+        """Whether no view is ever changed."""
+        return all(
+            getattr(self, n) == nothing or not getattr(self, f"{n}_p") for n, nothing in NOTHING.items()
+        )
+
+
+NOTHING = {
+    "rotation": 0.0,
+    "scale": (1.0, 1.0),
+    "elastic": 0.0,
+    "noise": 0.0,
+    "blur": (0.0, 0.0),
+    "gamma": (1.0, 1.0),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Changes:
+    """The choices for B views.
+
+    Attributes:
+        angle: radians [B], 0 = not turned.
+        zoom: side of what is shown, in sides of the crop [B], 1 = the crop.
+        nodes: displacement down and to the right of NODES x NODES nodes, in sides of the view: [B, 2, N, N].
+        noise: s.d. [B], 0 = none; `noise_seed`: int64 [B], what its field is made from.
+        blur: s.d. in pixels [B], 0 = none.
+        gamma: exponent [B], 1 = unchanged.
+    """
+
+    angle: np.ndarray
+    zoom: np.ndarray
+    nodes: np.ndarray
+    noise: np.ndarray
+    noise_seed: np.ndarray
+    blur: np.ndarray
+    gamma: np.ndarray
+
+    @property
+    def moved(self) -> np.ndarray:
+        """Whether a view's geometry is not its crop's: bool [B]."""
+        return (self.angle != 0) | (self.zoom != 1) | self.nodes.any((1, 2, 3))
+
+    def at(self, places: np.ndarray) -> Changes:
+        """Those of some of the views."""
+        return Changes(*(getattr(self, f.name)[places] for f in fields(self)))
+
+    def placed(self, other: Changes) -> Changes:
+        """The geometry of `other`, with the noise, blur and gamma of these."""
+        return Changes(
+            other.angle, other.zoom, other.nodes, self.noise, self.noise_seed, self.blur, self.gamma
+        )
+
+
+def draw(a: Augmentation, count: int, rng: np.random.Generator) -> Changes:
+    """Draw the changes of `count` views.
+
+    Everything is drawn for every view, so that one knob does not change what the others draw.
+    """
+
+    def chosen(share: float) -> np.ndarray:
+        return rng.random(count) < share
+
+    angle = chosen(a.rotation_p) * rng.uniform(-1, 1, count) * np.deg2rad(a.rotation)
+    zoom = np.where(chosen(a.scale_p), _factor(a.scale, count, rng), 1.0)
+    nodes = rng.standard_normal((count, 2, NODES, NODES)) * a.elastic
+    nodes *= chosen(a.elastic_p)[:, None, None, None]
+    noise = chosen(a.noise_p) * rng.uniform(0, 1, count) * a.noise
+    blur = chosen(a.blur_p) * rng.uniform(*a.blur, count)
+    gamma = np.where(chosen(a.gamma_p), _factor(a.gamma, count, rng), 1.0)
+    return Changes(angle, zoom, nodes, noise, rng.integers(0, 2**63, count), blur, gamma)
+
+
+def _factor(ends: tuple[float, ...], count: int, rng: np.random.Generator) -> np.ndarray:
+    """Half below 1 and half above, where the range allows it: batchgeneratorsv2, BGContrast."""
+    low, high = ends
+    below, share = rng.random(count) < 0.5, rng.random(count)
+    small, large = low + share * (min(high, 1.0) - low), max(low, 1.0) + share * (high - max(low, 1.0))
+    return np.where(below & (low < 1) | (high <= 1), small, large)
