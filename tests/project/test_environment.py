@@ -38,7 +38,6 @@ OPTIONAL = {
     "pydicom",
     "highdicom",
     "SimpleITK",
-    "isal",
     "monai",
     "onnxruntime",
     "pytest",

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslseg.data.slices.encode import CODE_MAX, CODE_MIN, percentiles, quantise, voxel_digest
+from sslseg.data.slices import encode
+from sslseg.data.slices.encode import (
+    CODE_MAX,
+    CODE_MIN,
+    histogram,
+    percentiles,
+    quantise,
+    voxel_digest,
+    whole_numbers,
+)
+from sslseg.data.source import Volume
 from sslseg.data.streams import stream
 
 KINDS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64)
@@ -15,13 +25,13 @@ KINDS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.int64, np.uint64)
 
 @settings(max_examples=150, deadline=None)
 @given(
-    kind=st.sampled_from(KINDS),
+    kind=st.sampled_from((*KINDS, np.float32)),
     seed=st.integers(0, 2**31),
     size=st.integers(1, 400),
     spread=st.integers(1, 40_000),
 )
 def test_percentiles_of_integers_are_numpys(kind, seed, size, spread):
-    info = np.iinfo(kind)
+    info = np.iinfo(kind if kind is not np.float32 else np.int32)
     low = max(info.min, -20_000)
     image = (
         stream(seed, "image")
@@ -31,7 +41,7 @@ def test_percentiles_of_integers_are_numpys(kind, seed, size, spread):
     flat = image.reshape(2, -1).astype(np.int64)  # numpy's own difference of two int16 may overflow
     want_low, want_high = np.percentile(flat, (1, 99), axis=1)
     constant = want_high <= want_low
-    got = percentiles(image)
+    got = percentiles(whole_numbers(image))
     assert np.array_equal(got[0], np.where(constant, flat.min(1), want_low))
     assert np.array_equal(got[1], np.where(constant, flat.max(1), want_high))
 
@@ -71,3 +81,32 @@ def test_the_digest_is_that_of_the_whole_array_whatever_its_layout(kind):
         voxel_digest(broken)
         == hashlib.sha256(b"(2, 3, 5, 7)<f4" + broken.astype("<f4").tobytes()).hexdigest()
     )
+
+
+def test_floats_that_are_whole_numbers_become_integers():
+    whole = np.array([[-0.0, 3, CODE_MAX]], np.float32)
+    assert whole_numbers(whole).dtype == np.int16
+    assert whole_numbers(whole + 1).dtype == np.int64
+    for other in (whole + 0.5, whole * np.float32(1e30), np.array([0, np.nan], np.float32)):
+        assert whole_numbers(other) is other
+
+
+@pytest.mark.parametrize("exact", [2**24, 0])  # above it, numpy counts
+@pytest.mark.parametrize("size", [3, 256, 40_000])
+def test_a_histogram_is_numpys(size, exact, monkeypatch):
+    monkeypatch.setattr(encode, "EXACT", exact)
+    values = stream(0, "image").integers(0, size, (3, 5, 7)).astype(np.uint32)
+    assert np.array_equal(histogram(values, size), np.bincount(values.ravel(), minlength=size))
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_mean_and_deviation_are_numpys(kind, channels):
+    image = stream(0, "image").integers(-9 if kind != np.uint8 else 0, 250, (channels, 3, 5, 7)).astype(kind)
+    got = encode.encode(Volume(image, None, (1.0, 1.0, 1.0)), 0, 1).stats
+    assert (got["minimum"], got["maximum"], got["mean"]) == (
+        image.min(),
+        image.max(),
+        image.mean(dtype=float),
+    )
+    assert got["sd"] == pytest.approx(image.std(dtype=float), rel=1e-13)

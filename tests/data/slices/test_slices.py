@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sslseg.config import caches, params
+from sslseg.config import caches, files, params
 from sslseg.config.names import DataError, ParamError
 from sslseg.data import training_set
 from sslseg.data.slices import encode, slice_store
@@ -202,6 +202,34 @@ def test_a_store_of_an_earlier_version_is_made_anew_by_itself(tree, tmp_path):
         again = prepare(tree, tmp_path / "cache")
         assert json.loads((again.path / slice_store.META).read_text()) == meta
         assert caches.damage_folder(tmp_path / "cache").exists() == damaged
+
+
+def test_a_store_with_the_digests_of_earlier_versions_is_read_and_checked_as_it_is(tree, tmp_path):
+    first = prepare(tree, tmp_path / "cache")
+    meta = json.loads((first.path / slice_store.META).read_text())
+    assert {digest[:5] for digest in meta["parts"].values()} == {"xxh3:"}
+    meta["parts"] = {name: files.sha256(first.path / name) for name in slice_store.PARTS}
+    text = json.dumps(meta | {"seal": slice_store.seal(meta)})
+    (first.path / slice_store.META).write_text(text)
+    assert prepare(tree, tmp_path / "cache").parts == meta["parts"]
+    assert (first.path / slice_store.META).read_text() == text
+    _flip(first.path / slice_store.LABELS)
+    with pytest.raises(DataError, match=r"changed after they were written \(labels.u1\)"):
+        prepare(tree, tmp_path / "cache")
+
+
+def test_the_first_of_several_bad_files_is_the_one_that_is_named(tree, tmp_path):
+    """Also where what is wrong shows in encoding, while the next file is read already."""
+    trees.nifti(tree / "patient001" / "patient001_frame01.nii.gz", np.full((20, 24, 3), np.nan, np.float32))
+    _mask_label(tree)
+    _corrupt(tree)
+    with pytest.raises(DataError, match=r"patient001_frame01\.nii\.gz"):
+        prepare(tree, tmp_path / "cache")
+    skipped = prepare(tree, tmp_path / "cache", on_bad_file="skip").skipped
+    assert [Path(one["file"]).name for one in skipped] == [
+        "patient001_frame01.nii.gz",
+        "patient002_frame03.nii.gz",
+    ]
 
 
 def test_what_is_written_into_an_open_store_is_seen_at_the_end(tree, tmp_path):

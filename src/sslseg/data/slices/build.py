@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,19 @@ from tqdm import tqdm
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data import digests
 from sslseg.data.slices import fingerprint
-from sslseg.data.slices.encode import Encoded, encode
-from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PARTS, PER_CHANNEL, VOLUMES, seal
-from sslseg.data.slices.sources import Inputs, digest, sha256
+from sslseg.data.slices.encode import Encoded, encode, histogram
+from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES, seal
+from sslseg.data.slices.sources import Inputs, digest, workers
 from sslseg.data.source import IGNORE, Source
 
 
-def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, progress: bool) -> None:
+def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, progress: bool) -> None:
     """Write `store` aside and rename it into place, so that a store is whole or not there.
 
     Args:
-        digests: `file_digests(inputs)`.
+        contents: `file_digests(inputs)`.
         skip: leave bad files out and list them, instead of stopping at the first.
 
     Raises:
@@ -42,15 +44,15 @@ def build(store: Path, inputs: Inputs, digests: dict[str, str], *, skip: bool, p
         volumes.to_parquet(part / VOLUMES)
         meta = {
             "dataset": inputs.dataset,
-            "digest": digest(inputs, digests),
+            "digest": digest(inputs, contents),
             "law": law,
             "channels": writer.channels,
             "colours": list(inputs.about.colours),
             "domain": inputs.about.domain or inputs.module.DOMAIN,
             "licence": inputs.about.licence or inputs.module.LICENCE,
             "skipped": skipped,
-            "parts": {name: sha256(part / name) for name in PARTS},
-            "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, digests),
+            "parts": writer.digests() | {name: digests.of_file(part / name) for name in (INDEX, VOLUMES)},
+            "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, contents),
         }
         write_json(part / META, meta | {"seal": seal(meta)})
 
@@ -77,20 +79,48 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> list[dict[str, str]]:
-    skipped = []
-    for source in tqdm(inputs.sources, "preparing", disable=None if progress else True, unit="volume"):
+    """While the next volumes are read, those before are encoded in other threads, and written in their order."""
+    skipped, waiting = [], deque[tuple[Source, Future[_Encoding]]]()
+
+    def write_next() -> None:
+        source, encoding = waiting.popleft()
         try:
-            volume = inputs.module.read(source)
-            try:
-                encoded = encode(volume, inputs.law["spacing"], len(inputs.law["classes"]))
-            except DataError as error:
-                raise DataError(f"{source.image}: {error}") from None
-            writer.add(source, encoded, volume.image.shape, volume.spacing)
+            writer.add(source, *encoding.result())
         except DataError as error:
             if not skip:
                 raise
             skipped.append({"file": inputs.relative(source.image), "reason": str(error)})
+
+    with ThreadPoolExecutor(workers()) as pool:
+        for source in tqdm(inputs.sources, "preparing", disable=None if progress else True, unit="volume"):
+            waiting.append((source, _begun(pool, inputs, source)))
+            if len(waiting) > workers():
+                write_next()
+        while waiting:
+            write_next()
     return skipped
+
+
+_Encoding = tuple[Encoded, tuple[int, ...], tuple[float, ...]]  # with shape and spacing as they were read
+
+
+def _begun(pool: ThreadPoolExecutor, inputs: Inputs, source: Source) -> Future[_Encoding]:
+    """Read a volume, and have it encoded; what is wrong with it comes out when its turn is there."""
+    try:
+        volume = inputs.module.read(source)
+    except DataError as error:
+        failed: Future[_Encoding] = Future()
+        failed.set_exception(error)
+        return failed
+
+    def encoding() -> _Encoding:
+        try:
+            encoded = encode(volume, inputs.law["spacing"], len(inputs.law["classes"]))
+        except DataError as error:
+            raise DataError(f"{source.image}: {error}") from None
+        return encoded, volume.image.shape, volume.spacing
+
+    return pool.submit(encoding)
 
 
 class _Writer:
@@ -99,7 +129,7 @@ class _Writer:
     def __init__(self, folder: Path, inputs: Inputs, channels: int = 0) -> None:
         """`channels`: of the images that are kept; 0 takes the first image's."""
         self.relative = inputs.relative
-        self.codes, self.labels = (folder / CODES).open("wb"), (folder / LABELS).open("wb")
+        self.codes, self.labels = digests.Written(folder / CODES), digests.Written(folder / LABELS)
         self.slices: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
         self.voxels = np.zeros(len(inputs.law["classes"]), np.int64)  # stored voxels per class
@@ -125,9 +155,9 @@ class _Writer:
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
         self._rows(source, e)
-        self.codes.write(e.codes.astype("<i2", copy=False).tobytes())
+        self.codes.write(np.ascontiguousarray(e.codes, "<i2"))
         if e.label is not None:
-            self.labels.write(e.label[known(e.label)].tobytes())
+            self.labels.write(np.ascontiguousarray(e.label[known(e.label)]))
         row = {
             "patient": source.patient,
             "group": source.group,
@@ -149,15 +179,15 @@ class _Writer:
             row | {f"{k}_{c}": float(v[c]) for k, v in arrays.items() for c in range(channels)}
         )
 
+    def digests(self) -> dict[str, str]:
+        """Of the two shards, as they were written."""
+        return {CODES: digests.text(self.codes.digest), LABELS: digests.text(self.labels.digest)}
+
     def _rows(self, source: Source, e: Encoded) -> None:
         channels, height, width = e.codes.shape[1:]
         annotated = np.zeros(len(e.codes), bool) if e.label is None else known(e.label)
         for z, labelled in enumerate(annotated.tolist()):
-            counts = (
-                np.bincount(e.label[z].ravel(), minlength=IGNORE + 1)[:IGNORE]
-                if labelled
-                else np.zeros(1, int)
-            )
+            counts = histogram(e.label[z], IGNORE + 1)[:IGNORE] if labelled else np.zeros(1, int)
             self.voxels += counts[: len(self.voxels)] if labelled else 0
             self.slices.append(
                 {

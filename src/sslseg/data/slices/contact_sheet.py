@@ -54,10 +54,11 @@ def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
     row = slices.index.iloc[i]
     numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
     low, high, zero, step = numbers
-    grey = (slices.codes(i)[channel] * step + zero - low) / ((high - low) or 1.0)
+    gain, shift = np.float32([step, zero - low]) * (255 / ((high - low) or 1.0))
+    grey = slices.codes(i)[channel] * gain + shift
     factor = TILE / max(grey.shape)
     size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
-    grey = cv2.resize(np.clip(grey * 255, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
+    grey = cv2.resize(np.clip(grey, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
     tile = np.zeros((TILE, TILE, 3), np.uint8)
     tile[: size[1], : size[0]] = grey[..., None]
     if outlined and row["labelled"]:

@@ -85,9 +85,10 @@ def prepare(
     state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
     store = None if verify else _remembered(warm, state, folder)
     if store is None:
-        store = _by_content(inputs, folder, verify, on_bad_file == "skip", progress)
-        build.write_json(warm, state | {"store": store.name})
-    slices = open_store(store)
+        slices = _by_content(inputs, folder, verify, on_bad_file == "skip", progress)
+        build.write_json(warm, state | {"store": slices.path.name})
+    else:
+        slices = open_store(store)
     if slices.skipped and on_bad_file == "stop":
         bad = slices.skipped[0]
         raise DataError(
@@ -107,7 +108,7 @@ def _sources(module: ModuleType, root: Path, on_bad_file: str) -> tuple[list[Sou
     return sources, faults
 
 
-def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress: bool) -> Path:
+def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress: bool) -> Slices:
     """Hash the files and find the store of that content, or build it."""
     digests = file_digests(inputs, progress)
     store = folder / f"{inputs.dataset}-{digest(inputs, digests)[:16]}"
@@ -117,10 +118,11 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
             shutil.rmtree(store)
         if not (store / META).exists():
             build.build(store, inputs, digests, skip=skip, progress=progress)
+        slices = open_store(store)
         if not (store / SHEET).exists():
-            contact_sheet.contact_sheet(open_store(store), aside := store / f".{SHEET}")
+            contact_sheet.contact_sheet(slices, aside := store / f".{SHEET}")
             aside.replace(store / SHEET)
-    return store
+    return slices
 
 
 def _sound(store: Path) -> bool:

@@ -22,6 +22,7 @@ import pandas as pd
 
 from sslseg.config import caches, files, plugins
 from sslseg.config.names import DataError
+from sslseg.data import digests
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Slices:
         codes_flat, labels_flat: the shards, memory-mapped.
         split, sides, channel_names, settings, physical: what the data say of themselves
             (`source.Description`).
-        parts: file -> sha256, as found when it was opened; `stamps` of these files then, and how many
+        parts: file -> digest, as found when it was opened; `stamps` of these files then, and how many
             `seconds` the check took.
     """
 
@@ -106,7 +107,7 @@ class Slices:
         """
         if self.stamps != stamps(self.path):
             for name, shard in ((CODES, self.codes_flat), (LABELS, self.labels_flat)):
-                if hashlib.sha256(shard).hexdigest() != self.parts[name]:
+                if digests.of(shard, self.parts[name]) != self.parts[name]:
                     raise DataError(f"{self.path / name}: was changed while this run read it; {AGAIN}")
 
 
@@ -163,8 +164,8 @@ def check(path: Path) -> dict[str, Any]:
         OSError, ValueError: a part is not there, or meta.json is not JSON.
     """
     meta = json.loads((path / META).read_text(encoding="utf-8"))
-    found = {name: files.known_sha256(path / name) for name in PARTS}
     wanted = meta.get("parts") or meta.get("shards", {})
+    found = {name: digests.of_file(path / name, wanted.get(name, digests.FAST)) for name in PARTS}
     wrong = [name for name in wanted if found.get(name) != wanted[name]]
     wrong += [META] if "seal" in meta and meta["seal"] != seal(meta) else []
     if wrong:

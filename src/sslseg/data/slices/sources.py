@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +47,12 @@ class Inputs:
 
     def relative(self, path: Path | None) -> str:
         """Path relative to the root, "" for None."""
-        return "" if path is None else Path(os.path.relpath(path, self.root)).as_posix()
+        if path is None:
+            return ""
+        text, root = str(path), f"{self.root}{os.sep}"
+        if text.startswith(root) and ".." not in text:
+            return text[len(root) :].replace(os.sep, "/")
+        return Path(os.path.relpath(path, self.root)).as_posix()
 
     def stamps(self) -> list[list[Any]]:
         """[relative path, size, mtime in ns] of every file: the warm key."""
@@ -107,10 +113,17 @@ def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
     Raises:
         DataError: a file cannot be read.
     """
-    found = {}
-    for path in tqdm(inputs.files(), "hashing", disable=None if progress else True, unit="file"):
-        found[inputs.relative(path)] = sha256(path)
-    return found
+    paths = inputs.files()
+    with ThreadPoolExecutor(workers()) as pool:
+        each = tqdm(
+            pool.map(sha256, paths), "hashing", len(paths), disable=None if progress else True, unit="file"
+        )
+        return {inputs.relative(path): found for path, found in zip(paths, each, strict=True)}
+
+
+def workers() -> int:
+    """Threads that hash and encode beside the one that reads: each holds a volume, so not one a core."""
+    return min(2, os.cpu_count() or 1)
 
 
 def sha256(path: Path) -> str:
