@@ -29,6 +29,7 @@ CARDS = "encoder_worth"  # in the record: model ID -> sentence
 DECISIONS = ("worth", "verdict", "advice", "claims")
 TABLES = ("encoders", "runs")
 SCORES = "scores"
+GONE = "its run {run_id} is no longer in the store, or was marked as made of damaged data"
 WITH_IMAGES = {"fig5"}  # not made of patients' images unless it is asked for by name
 SYNTHETIC = {"demo", "phantom"}
 
@@ -53,7 +54,12 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     uri = store.tracking_uri(uri)
     runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
     table = frames.cells(p.sweep, uri) if p.sweep else []
-    failed = [row for row in table if not row["run_id"]]
+    table += frames.borrowed(frames.experiment(experiment, uri), uri) if experiment and not p.sweep else []
+    failed = [
+        row | {"error": row.get("error") or GONE.format(**row)}
+        for row in table
+        if row["run_id"] not in set(runs["run_id"])
+    ]
     query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
     scored = frames.runs(uri=uri) if experiment or p.sweep else runs  # they may be in any experiment
     study = cells.study(

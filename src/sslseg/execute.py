@@ -150,12 +150,16 @@ def _run_stage(
 
         def has_checkpoint(run_id: str) -> bool:
             folder = caches.checkpoint_folder(cache, run_id)
-            return folder.is_dir() and any(folder.iterdir())
+            return run.stage == names.SWEEP or (
+                folder.is_dir() and any(folder.iterdir())
+            )  # its cells are all it has
 
-        opened = resuming.resume(run, module.identify(params), has_checkpoint)
+        identity = module.identify(params)
+        opened = resuming.resume(run, identity, has_checkpoint) if identity else None
         if opened:
             run.tag(names.TAG_DEVICE, device)
-            print(f"going on with run {run.id} from its last checkpoint ({opened} points to it)", flush=True)
+            kept = "finished cells" if run.stage == names.SWEEP else "last checkpoint"
+            print(f"going on with run {run.id} from its {kept} ({opened} points to it)", flush=True)
     written = manifest.start(run, params, method, device)
     (do or module.run)(params, run)
     manifest.complete(run, written)

@@ -19,6 +19,9 @@ from sslseg.data import subsets, training_set
 from sslseg.plans.jobs import Outcome
 from sslseg.stages import sweep
 from sslseg.tracking import session
+from sslseg.tracking.capsule import pack as packing
+from sslseg.tracking.history import frames
+from sslseg.tracking.runs import PARENT
 from sslseg.training import loop
 from tests.fixtures import tiny_runs
 from tests.fixtures.tiny_runs import ROOT, TEXTS, Tiny, client, get, numbers, python
@@ -145,6 +148,28 @@ def test_a_dry_run_lists_the_cells_and_runs_nothing(first: str, tiny: Tiny, here
     assert re.match(r"hours: 0\.\d\d of work, 0\.\d\d with 1 at a time; end: not before 20", lines[7])
 
 
+def test_a_sweep_in_a_new_experiment_says_and_links_what_it_borrows(
+    first: str, tiny: Tiny, store: str, here, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "second")
+    dry = swept(tiny, dry_run=True, seeds=(0, 1))
+    assert capsys.readouterr().out.count("  of experiment 'Default'") == 3
+    again = swept(tiny, seeds=(0, 1))
+    assert "3 of 5 cells had been finished elsewhere" in (out := capsys.readouterr().out)
+    assert "3 of experiment 'Default'" in out
+    cells, place = table(again), get(again).info.experiment_id
+    assert len(set(cells.values())) == 5
+    own = {cell for cell, run_id in cells.items() if get(run_id).info.experiment_id == place}
+    assert own == {"scratch/n=3/seed=1", "byol@acdc/n=3/seed=1"}
+    read = frames.runs("second")  # what `analyse` compares, without a sweep being named
+    assert sorted(read.loc[read["stage"] == FINETUNE, "seed"]) == [0, 0, 1, 1]
+    assert set(read["run_id"]) == {*cells.values(), again, dry}
+    for target in (again, "second"):
+        assert {*cells.values(), again} <= set(packing.chosen(target, store))
+    linked = client().search_runs([place], f"tags.`{PARENT}` = '{again}'")
+    assert {run.data.tags[names.TAG_CELL] for run in linked} == set(cells)  # the sweep's page has them all
+
+
 def test_an_interrupted_sweep_goes_on_where_it_stopped(
     tiny: Tiny, store: str, here, monkeypatch: pytest.MonkeyPatch
 ):
@@ -164,9 +189,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(
     stopped = session.search({names.TAG_STAGE: SWEEP})[0]
     assert stopped.info.status == "KILLED"
     broken = session.search({names.TAG_STAGE: PRETRAIN})[0].info.run_id
-    cells = table(swept(tiny, pretrain=longer, seeds=(4,)))
-    done = session.search({names.TAG_SWEEP: stopped.info.run_id}, status="FINISHED")
-    assert [run.info.run_id for run in done] == [cells["scratch/n=3/seed=4"]]
+    half = frames.cells(stopped.info.run_id)
+    assert [row["cell"] for row in half if not row["run_id"]] == ["byol@acdc", "byol@acdc/n=3/seed=4"]
+    again = swept(tiny, pretrain=longer, seeds=(4,))
+    assert again == stopped.info.run_id  # one sweep, not cells divided between two
+    cells = table(again)
+    assert {get(run_id).data.tags[PARENT] for run_id in cells.values()} == {again}
+    assert len(frames.runs(sweep=again)) == 3
     assert cells["byol@acdc"] == broken
     assert get(broken).data.tags["sslseg.resumed_at_step"] == "4"
     assert all(get(run_id).info.status == "FINISHED" for run_id in cells.values())

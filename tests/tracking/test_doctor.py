@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from argparse import Namespace
 from collections.abc import Callable
@@ -14,10 +15,11 @@ from mlflow.exceptions import MlflowException
 
 from sslseg import execute
 from sslseg.commands import doctor as command
+from sslseg.commands import lineage as shown
 from sslseg.config import caches, flags, names, params
-from sslseg.tracking import runs, session
+from sslseg.tracking import lineage, runs, session
 from sslseg.tracking.registry import resolve
-from sslseg.tracking.upkeep import doctor, retention
+from sslseg.tracking.upkeep import claims, doctor, retention
 
 DEAD = "elsewhere:1:0"
 
@@ -99,19 +101,55 @@ def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, 
 def test_leftovers_are_no_faults(store: str, tmp_cache: Path):
     with session.open_run("pretrain") as run:
         pass
-    place = Path(store.removeprefix("sqlite:///")).parent / "mlruns" / "0" / ("f" * 32)
-    place.mkdir(parents=True)
-    (place / "x").write_bytes(b"1234")
+    place, strange = (Path(store.removeprefix("sqlite:///")).parent / "mlruns" / "0" / (c * 32) for c in "fd")
+    claims.mark(f"{place}/artifacts", store)
+    strange.mkdir()
+    for folder in (place, strange):  # of the second nobody knows whose it is
+        (folder / "x").write_bytes(b"1234")
     for run_id in (run.id, "e" * 32):  # the second may be another store's
         caches.checkpoint_folder(tmp_cache, run_id).mkdir(parents=True)
     found = _faults(store, tmp_cache)
     assert "4 bytes that belong to nothing" in found[str(place)].fault
+    assert str(strange) not in found
+    assert (
+        "1 folders of no run and no model of this store (4 bytes): another" in found[str(place.parent)].fault
+    )
     checkpoints = caches.checkpoint_folder(tmp_cache, run.id)
     assert found[str(checkpoints)].fault == "checkpoints of a FINISHED run"
     assert str(caches.checkpoint_folder(tmp_cache, "e" * 32)) not in found
     found[str(checkpoints)].mend()
     assert not checkpoints.exists()
     assert place.exists()
+
+
+def test_what_another_store_of_the_same_folder_owns_is_never_proposed(
+    store_template: Path, tmp_path: Path, log
+):
+    """Two stores, a copy of the first under another name, and a new one where the first was."""
+    one, other, copy = (tmp_path / name for name in ("one.db", "other.db", "copy.db"))
+    for path in (one, other):
+        shutil.copy(store_template, path)
+        with sqlite3.connect(path) as connection:
+            connection.execute("update experiments set artifact_location = ?", (f"{tmp_path}/mlruns/0",))
+        connection.close()
+    first, second, third = (f"sqlite:///{path}" for path in (one, other, copy))
+    with session.open_run("pretrain", uri=first) as run:
+        claims.identity(first)
+        with sqlite3.connect(one) as source, sqlite3.connect(copy) as target:
+            source.backup(target)
+        source.close(), target.close()
+        model = log(run, 1.0, register=False)
+        run.text("x", "x.txt")
+    for uri in (second, third):
+        found = list(doctor.orphans(uri))
+        assert [(f.action, f.mend) for f in found] == [("", None)]
+        assert "another store may own them" in found[0].fault
+    assert list(doctor.orphans(first)) == []
+    MlflowClient(first).delete_logged_model(model)
+    assert [Path(f.subject).name for f in doctor.orphans(first)] == [model]
+    claims.identity.cache_clear()
+    MlflowClient(first).set_experiment_tag("0", names.STORE_ID, "of a new database of the same name")
+    assert [f.action for f in doctor.orphans(first)] == [""]
 
 
 def test_a_database_of_another_schema_or_without_wal_or_damaged(store: str, tmp_path: Path):
@@ -211,3 +249,37 @@ def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, ca
     status = {i: api.get_run(i).info.status for i in (killed, bare, trial)}
     assert status == {killed: "FINISHED", bare: "KILLED", trial: "KILLED"}
     assert not caches.checkpoint_folder(tmp_cache, killed).exists()
+
+
+def test_after_a_run_was_deleted_for_good_all_readers_agree(store: str, tmp_cache: Path, log, capsys):
+    api = MlflowClient(store)
+    hop, texts = None, []
+    for value in (21.0, 22.0, 23.0):
+        texts.append(f"byol@{'photos' if hop is None else 'acdc'}:1")
+        with session.open_run("pretrain") as run:
+            run.tags({names.TAG_METHOD: "byol", names.TAG_DATASET: texts[-1][5:-2], names.TAG_LINEAGE: " > ".join(texts),
+                      names.TAG_UPSTREAM_RUN: hop.run_id if hop else "scratch"})  # fmt: skip
+            if hop:
+                run.tags({names.TAG_UPSTREAM_MODEL: hop.model_id, names.TAG_UPSTREAM_SHA: hop.sha256})
+            log(run, value, epoch=1, step=3, dataset=texts[-1][5:-2], lineage=" > ".join(texts))
+        hop, before = resolve.resolve(run.id), hop
+    whole = lineage.text(lineage.of_model(hop.run_id))
+    assert whole == "byol@photos:1 > byol@acdc:1 > byol@acdc:1"
+    with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:  # as `mlflow gc` does
+        for table in ("tags", "params", "metrics", "latest_metrics", "runs"):
+            connection.execute(f"delete from {table} where run_uuid = ?", (before.run_id,))
+    connection.close()
+    assert lineage.text(lineage.of_model(hop.run_id)) == whole
+    assert [check.ok for check in lineage.verify(lineage.of_model(hop.run_id))] == [True, True]
+    assert lineage.text(lineage.of_model(f"models:/{before.model_id}")) == "byol@photos:1 > byol@acdc:1"
+    left = f"deleted for good, and of its models there is still models:/{before.model_id}"
+    with pytest.raises(names.EncoderError, match=left):
+        resolve.resolve(before.run_id)
+    found = _faults(store, tmp_cache)[f"run {before.run_id}"]
+    assert not found.grave
+    assert f"1 runs started from it, and of its models there is models:/{before.model_id}" in found.fault
+    shown.run(Namespace(encoder=hop.run_id, epoch=None, role="target", kind="encoder"))
+    assert "unchanged; the run was deleted for good" in capsys.readouterr().out
+    api.delete_logged_model(before.model_id)  # and now nothing of it is left but words
+    assert lineage.text(lineage.of_model(hop.run_id)) == whole
+    assert [check.actual for check in lineage.verify(lineage.of_model(hop.run_id))][0] == ""

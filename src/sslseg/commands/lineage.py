@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> None:
     for hop in hops:
         check = checks.get(hop.run_id)
         state = "not stored as a model" if check is None else _state(check)
+        state += "; the run was deleted for good, and this is what is left of it" if hop.gone else ""
         print(f"  {hop.name:24} run {hop.run_id}  {hop.stage:14} sha256 {hop.sha[:12] or '-':12}  {state}")
         if hop.origin:
             print(f"  {'':24} declared origin: {hop.origin}")

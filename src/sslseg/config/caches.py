@@ -31,10 +31,14 @@ MADE_HERE = ".made-by-sslseg"  # lies in folders that are never read as data
 _NOTE = "Written by sslseg. A data folder is read without this folder, as long as this file is here.\n"
 
 
-def claim(folder: Path) -> Path:
-    """Make `folder` if it is not there, and mark it as ours unless somebody else's files lie in it."""
+def claim(folder: Path, more: str = "") -> Path:
+    """Make `folder` if it is not there, and mark it as ours unless somebody else's files lie in it.
+
+    Args:
+        more: further lines of the mark.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not any(folder.iterdir()):
-        (folder / MADE_HERE).write_text(_NOTE, encoding="utf-8")
+        (folder / MADE_HERE).write_text(_NOTE + more, encoding="utf-8")
     return folder

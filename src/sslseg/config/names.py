@@ -22,6 +22,8 @@ TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; read
 WORKLIST = "worklist"
 EXPORT = "export"
 
+STORE_ID = "sslseg.store_id"  # tag of the default experiment: a random number, see `claims`
+
 # --- run tags (all searchable; PREFIX keeps them apart from MLflow's own) ---
 PREFIX = "sslseg."
 TAG_STAGE = "sslseg.stage"
@@ -47,6 +49,9 @@ TAG_PIPELINE = (
 )
 TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
 TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
+TAG_BORROWED = (
+    "sslseg.borrowed_from"  # of a pointer: the experiment whose finished cell a sweep has taken for its own
+)
 TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush and by a thread
 TAG_PROCESS = "sslseg.process"  # host:pid:… that holds a RUNNING run
 TAG_OWNER = "sslseg.owner"  # token, new each time a run is taken: who finds another one has lost it

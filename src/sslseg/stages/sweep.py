@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -19,9 +23,34 @@ from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.intake import likeness
 from sslseg.stages.outcome import endings
-from sslseg.tracking import session, store
+from sslseg.tracking import identity, resuming, session, store
 from sslseg.tracking.history import frames
 from sslseg.training import devices
+
+ROOTS = ("data_root",)  # texts of a cell that name a folder
+NOT_YET = "the sweep has not come to it"
+
+
+def identify(p: Sweep) -> str:
+    """sha256 of all cells: the same command goes on inside its own unfinished run. '' = a dry run goes on with none."""
+    if p.dry_run:
+        return ""
+    cells = grid.cells(p)
+    code = identity.code_digest(*sorted({f"sslseg.stages.{cell.stage}" for cell in cells}), *_plugins(cells))
+    facts = [[cell.name, cell.stage, cell.method, cell.upstream, _absolute(cell.texts)] for cell in cells]
+    return hashlib.sha256(json.dumps([facts, code]).encode()).hexdigest()
+
+
+def _absolute(texts: dict[str, str]) -> dict[str, str]:
+    """A folder by its full name: `data` is another one elsewhere."""
+    return {k: str(Path(v).expanduser().resolve()) if k in ROOTS and v else v for k, v in texts.items()}
+
+
+def _plugins(cells: Sequence[Cell]) -> list[Path]:
+    named = {("methods", cell.method) for cell in cells} | {
+        ("datasets", c.texts.get("dataset", "")) for c in cells
+    }
+    return [plugins.path(folder, name) for folder, name in sorted(named) if name]
 
 
 def run(p: Sweep, run: session.Run) -> None:
@@ -63,26 +92,53 @@ def execute(
     Args:
         do: instead of `work`; a function of a module, for workers have to find it.
     """
-    total, outcomes, likeness_of = len(graph.waiting), [], likeness.Once(run.uri)
-    with run.bar(total, "cells") as bar:
-        for outcome in backend.run(graph, do or work, p):
-            outcomes.append(outcome)
-            bar.set_postfix_str(outcome.job.name)
-            bar.update()
-            if outcome.error:
-                print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
-            else:
-                likeness_of.tell(outcome.value)
-            run.log(
-                {"sweep/ended": len(outcomes), "sweep/failed": sum(bool(o.error) for o in outcomes)},
-                len(outcomes),
-            )
-    table = [
-        {"cell": o.job.name, "pipeline": o.job.cell.pipeline, "run_id": o.value or "", "error": o.error}
-        for o in outcomes
-    ]
-    run.text(json.dumps(sorted(table, key=lambda row: row["cell"]), indent=1), names.CELLS)
+    cells = [job.cell for job in graph.waiting.values()]
+    outcomes, likeness_of = [], likeness.Once(run.uri)
+    _list(run, cells, outcomes)  # should this process be killed, the grid is known
+    try:
+        with run.bar(len(cells), "cells") as bar:
+            for outcome in backend.run(graph, do or work, p):
+                outcomes.append(outcome)
+                bar.set_postfix_str(outcome.job.name)
+                bar.update()
+                if outcome.error:
+                    print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
+                else:
+                    likeness_of.tell(outcome.value)
+                run.log(
+                    {"sweep/ended": len(outcomes), "sweep/failed": sum(bool(o.error) for o in outcomes)},
+                    len(outcomes),
+                )
+    except BaseException:
+        with contextlib.suppress(Exception):  # what has ended the sweep is what is told
+            _list(run, cells, outcomes)
+        raise
+    _list(run, cells, outcomes)
+    _tell_borrowed(run, cells)
     return outcomes
+
+
+def _list(run: session.Run, cells: Sequence[Cell], outcomes: Sequence[Outcome]) -> None:
+    """Write the sweep's own record: every cell, its run in whichever experiment, or why it has none."""
+    ended = {outcome.job.name: outcome for outcome in outcomes}
+    table = []
+    for cell in sorted(cells, key=lambda cell: cell.name):
+        run_id, error = (
+            (ended[cell.name].value, ended[cell.name].error) if cell.name in ended else ("", NOT_YET)
+        )
+        table.append({"cell": cell.name, "pipeline": cell.pipeline, "run_id": run_id or "", "error": error})
+    run.text(json.dumps(table, indent=1), names.CELLS)
+
+
+def _tell_borrowed(run: session.Run, cells: Sequence[Cell]) -> None:
+    """Say which cells are not this experiment's own; each is linked by a pointer, see `resuming.borrow`."""
+    links = [link for link in frames.borrowed(run.experiment_id, run.uri) if link["sweep"] == run.id]
+    if links:
+        origins = Counter(link["experiment"] for link in links)
+        listed = ", ".join(f"{count} of experiment {name!r}" for name, count in sorted(origins.items()))
+        endings.tell(
+            f"{len(links)} of {len(cells)} cells had been finished elsewhere and are linked, not run again: {listed}"
+        )
 
 
 def work(job: Job) -> str:
@@ -90,16 +146,28 @@ def work(job: Job) -> str:
     cell, context = job.cell, job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
     p = _params(cell, job.upstream_run_id, context)
-    found = session.find(sslseg_execute.stage_module(cell.stage).identify(p))
+    found = _found(cell, p, context["experiment"])
     tags = {names.TAG_CELL: cell.name, names.TAG_ROW: cell.row}
-    if (
-        found and cell.stage == names.PRETRAIN
-    ):  # it may have been started by hand, where nobody called its data natural
-        store.client(context["uri"]).set_tag(found, names.TAG_ROW, cell.row)
-    return found or sslseg_execute.execute(
+    tags = {key: text for key, text in tags.items() if text}
+    if found:
+        if (
+            cell.stage == names.PRETRAIN
+        ):  # it may have been started by hand, where nobody called its data natural
+            store.client(context["uri"]).set_tag(found, names.TAG_ROW, cell.row)
+        resuming.borrow(
+            found, cell.stage, cell.name, tags, context["parent"], context["experiment"], context["uri"]
+        )
+        return found
+    return sslseg_execute.execute(
         cell.stage, p, method=cell.method, name=cell.name, parent_run_id=context["parent"],
-        experiment_id=context["experiment"], tags={key: text for key, text in tags.items() if text},
+        experiment_id=context["experiment"], tags=tags,
     )  # fmt: skip
+
+
+def _found(cell: Cell, p: Any, experiment: str) -> str:
+    """The FINISHED run of a cell, of the sweep's own experiment if there is one; '' = none anywhere."""
+    wanted = sslseg_execute.stage_module(cell.stage).identify(p)
+    return session.find(wanted, experiment) or session.find(wanted) or ""
 
 
 def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
@@ -116,9 +184,11 @@ def _show(run: session.Run, cells: list[Cell], context: dict, places: int) -> No
         found = ""
         parameters[cell.name] = p = _params(cell, ids.get(cell.upstream, ""), context)
         if not cell.upstream or ids.get(cell.upstream):
-            found = session.find(sslseg_execute.stage_module(cell.stage).identify(p)) or ""
+            found = _found(cell, p, run.experiment_id)
         ids[cell.name] = found
-        print(f"{'done   ' if found else 'missing'}  {cell.name}  {found}")
+        origin = resuming.elsewhere(found, run.experiment_id, run.uri) if found else ""
+        said = f"  of experiment {origin!r}" if origin else ""
+        print(f"{'done   ' if found else 'missing'}  {cell.name}  {found}{said}")
     missing = [cell for cell in cells if not ids[cell.name]]
     print(f"{len(cells)} cells, {len(missing)} missing")
     if missing:

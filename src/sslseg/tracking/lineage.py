@@ -33,6 +33,7 @@ class Hop:
     sha: str  # sha256 of the weights that were handed on; '' = none yet
     model_id: str = ""
     decoder: bool = False  # handed on together with the encoder
+    gone: bool = False  # its run was deleted for good: known is what its model, or the next run, says of it
 
     @property
     def name(self) -> str:
@@ -47,24 +48,62 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         epoch: of the model of `run_id` that is meant; it and its digest are read from `model_id`, if given.
 
     Raises:
-        EncoderError: a run on the way is not in the store, or the tags lead in a ring.
+        EncoderError: of a run on the way nothing is known any more, or the tags lead in a ring.
     """
     hops: list[Hop] = []
     sha, after, decoder = "", "the start", False
+    told: list[tuple[str, int | None]] = []  # hops up to this one, as the run after it has written them
     while run_id and run_id != names.SCRATCH:
         if len(hops) == MOST_HOPS:
             raise EncoderError(f"run {run_id}: more than {MOST_HOPS} upstream runs, the tags lead in a ring")
+        model = _model_tags(model_id, uri)
         try:
             run = session.follow(run_id, uri)
         except MlflowException:
-            raise EncoderError(f"run {run_id}: unknown, but {after} names it as its upstream") from None
+            if not (model or told):
+                raise EncoderError(f"run {run_id}: unknown, but {after} names it as its upstream") from None
+            hops += _gone(run_id, model_id, sha, told, model)
+            told, after = pipelines.read(model.get(names.MODEL_LINEAGE, ""))[:-1], f"models:/{model_id}"
+            run_id, model_id, sha = model.get(names.MODEL_UPSTREAM, ""), "", ""
+            epoch = told[-1][1] if told else None
+            continue
         tags = run.data.tags
-        found = _hop(run, _model_tags(model_id, uri), epoch, sha, model_id)
+        found = _hop(run, model, epoch, sha, model_id)
+        told = pipelines.read(tags.get(names.TAG_LINEAGE, ""))[:-1]
         hops.append(replace(found, decoder=decoder))
         decoder = tags.get(names.TAG_DECODER) == "upstream"
         after, run_id, epoch = f"run {run.info.run_id}", tags.get(names.TAG_UPSTREAM_RUN, ""), None
         model_id, sha = tags.get(names.TAG_UPSTREAM_MODEL, ""), tags.get(names.TAG_UPSTREAM_SHA, "")
     return hops[::-1]
+
+
+def _gone(
+    run_id: str, model_id: str, sha: str, told: Sequence[tuple[str, int | None]], model: dict[str, str]
+) -> list[Hop]:
+    """A run that is no longer there: one hop by what its model says, else all hops that are told of, the last first."""
+    if model:
+        told = pipelines.read(model.get(names.MODEL_LINEAGE, ""))[-1:] or told[-1:]
+    found = []
+    for place, (text, epoch) in enumerate(reversed(told)):
+        said = pipelines.split(text).hops[-1]
+        known = (run_id, sha, model_id) if not place else ("", "", "")
+        data = model.get(names.MODEL_DATASET) or said.data
+        found.append(
+            Hop(
+                run_id=known[0],
+                stage=said.stage,
+                method=model.get(names.MODEL_METHOD) or said.how,
+                dataset=data,
+                domain=model.get(names.MODEL_DOMAIN) or _known_domain(data),
+                origin=model.get(names.MODEL_ORIGIN, ""),
+                epoch=_number(model.get(names.MODEL_EPOCH, ""), epoch),
+                sha=known[1] or model.get(names.MODEL_SHA, ""),
+                model_id=known[2],
+                decoder=said.decoder,
+                gone=True,
+            )  # fmt: skip
+        )
+    return found
 
 
 def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id: str) -> Hop:
@@ -74,7 +113,6 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
     method = tags.get(names.TAG_METHOD) or model.get(names.MODEL_METHOD, "")
     if stage in TUNED and not method:
         method = "supervised"
-    kept = model.get(names.MODEL_EPOCH)
     return Hop(
         run_id=run.info.run_id,
         stage=stage,
@@ -82,10 +120,14 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
         dataset=dataset,
         domain=_domain(tags, model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN, ""), dataset),
         origin=model.get(names.MODEL_ORIGIN) or tags.get(names.MODEL_ORIGIN, ""),
-        epoch=int(kept) if kept else epoch,
+        epoch=_number(model.get(names.MODEL_EPOCH, ""), epoch),
         sha=sha or model.get(names.MODEL_SHA, ""),
         model_id=model_id,
     )
+
+
+def _number(text: str, otherwise: int | None) -> int | None:
+    return int(text) if text.isdecimal() and text.isascii() else otherwise
 
 
 def _domain(tags: dict[str, str], recorded: str, dataset: str) -> str:

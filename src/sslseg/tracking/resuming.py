@@ -95,3 +95,37 @@ def _switch(run: Run, found: str) -> str:
     finally:
         session.close_as_pointer(opened, found, run.uri)
     return opened
+
+
+def elsewhere(run_id: str, experiment_id: str, uri: str | None = None) -> str:
+    """Name of the experiment of a run, where that is another one; '' = this."""
+    api = store.client(uri)
+    place = api.get_run(run_id).info.experiment_id
+    return "" if place == experiment_id else api.get_experiment(place).name
+
+
+def borrow(
+    found: str, stage: str, name: str, tags: dict[str, str], parent: str, experiment_id: str, uri: str
+) -> None:
+    """Link a finished run of another experiment into a sweep: a pointer, which readers of the experiment follow.
+
+    Args:
+        name, tags: of the cell.
+        parent: the sweep that takes the run for its own.
+    """
+    origin = elsewhere(found, experiment_id, uri)
+    if not origin:
+        return
+    mine = f"tags.`{PARENT}` = '{parent}' and tags.`{names.TAG_RESUMED_AS}` = '{found}'"
+    if store.client(uri).search_runs([experiment_id], mine):
+        return  # the sweep was interrupted and given again
+    known = {names.TAG_STAGE: stage, PARENT: parent, names.TAG_SWEEP: parent, names.TAG_BORROWED: origin}
+    session.point(
+        found,
+        f"Run {found} of experiment {origin} had done this before.",
+        stage,
+        name,
+        experiment_id,
+        known | tags,
+        uri,
+    )

@@ -17,6 +17,7 @@ from sslseg.tracking import ownership, processes, store
 from sslseg.tracking.ownership import Heart, LostError, Shared, State
 from sslseg.tracking.processes import Terminated
 from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn
+from sslseg.tracking.upkeep import claims
 
 ENDED_EARLY = ("FAILED", "KILLED")
 
@@ -26,6 +27,7 @@ def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict
     place = experiment_id or store.current_experiment(uri)
     tags = {"mlflow.source.name": f"sslseg {stage}"} | ownership.tags() | tags
     run = store.client(uri).create_run(place, tags=tags, run_name=name or stage)
+    claims.mark(run.info.artifact_uri, uri)
     return Run(run.info.run_id, run.info.experiment_id, stage, uri, tags[names.TAG_OWNER])
 
 
@@ -51,7 +53,9 @@ def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
 
 def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
     """Take a run over; `name` does not replace one that a person has given."""
-    given = run.client.get_run(run.id).info.run_name or ""
+    info = run.client.get_run(run.id).info
+    given = info.run_name or ""
+    claims.mark(info.artifact_uri, run.uri)
     run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
     run.hold(run.id, claim(run.id, run.uri))
 
@@ -214,12 +218,19 @@ def heartbeat(run: Any) -> float:
     return float(run.data.tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
 
 
-def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None) -> None:
+def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None, note: str = "") -> None:
     """End `run_id`, FINISHED, as a pointer to the run that its work went on in."""
     api = store.client(uri)
     api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id)
-    api.set_tag(run_id, NOTE, f"Goes on in run {resumed_run_id}.")
+    api.set_tag(run_id, NOTE, note or f"Goes on in run {resumed_run_id}.")
     close(run_id, "FINISHED", uri=uri)
+
+
+def point(run_id: str, note: str, stage: str, name: str, experiment_id: str, tags: dict, uri: str) -> None:
+    """Make a pointer to a run of another experiment."""
+    with processes.held():
+        made = _created(stage, name, experiment_id, tags, uri)
+        close_as_pointer(made.id, run_id, uri, note)
 
 
 def close_abandoned(run_id: str, why: str, uri: str | None = None) -> None:

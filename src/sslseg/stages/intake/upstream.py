@@ -110,7 +110,7 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     Raises:
         EncoderError: see `lineage.check`.
     """
-    hops = lineage.walk(resolved.run_id)
+    hops = lineage.walk(resolved.run_id, model_id=resolved.model_id)
     for gone in lineage.check(hops[:-1], cache):
         print(
             f"warning: run {gone.run_id}: its weights are no longer in the store, or cannot be reached: not checked"

@@ -30,9 +30,12 @@ def chosen(target: str, uri: str) -> list[str]:
         found = {row["run_id"] for row in frames.cells(target, uri) if row["run_id"]} | {target}
         for tag in (names.TAG_SWEEP, PARENT):
             found |= {run.info.run_id for run in session.search({tag: target}, uri=uri)}
+        links, place = f"tags.`{PARENT}` = '{target}' and tags.`{names.TAG_BORROWED}` LIKE '%'", None
     else:
-        place = frames._experiment(target, uri)
+        place = frames.experiment(target, uri)
         found = {run.info.run_id for run in session.search({}, place, uri)}
+        links = f"tags.`{names.TAG_BORROWED}` LIKE '%'"
+    found |= {run.info.run_id for run in frames._search(uri, place, links)}  # what they point to is followed
     found = _with_upstream(found, uri)
     alive = [i for i in found if store.client(uri).get_run(i).info.status == "RUNNING"]
     if alive:

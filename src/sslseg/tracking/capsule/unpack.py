@@ -23,6 +23,7 @@ from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
 from sslseg.tracking.capsule import archive, join, rows
+from sslseg.tracking.upkeep import claims
 
 SHARED = frozenset(
     {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
@@ -38,6 +39,7 @@ class Target:
     tables: dict[str, Table]
     root: Path  # of the artifacts, on this machine
     proxy: bool  # a server hands them out
+    uri: str
     moved: list[Path] = field(default_factory=list)
 
     def location(self, name: str, number: int) -> str:
@@ -67,6 +69,7 @@ def unpack(
         raise SslsegError("--artifacts goes with a PostgreSQL: the server's --artifacts-destination")
     root = database.parent / "mlruns" if database else artifacts.resolve()
     (root.parent if database else root).mkdir(parents=True, exist_ok=True)
+    claims.identity(uri)  # before this process holds the database
     with tempfile.TemporaryDirectory(dir=root.parent if database else root, prefix=".unpack-") as scratch:
         content = archive.read(path, Path(scratch))
         with store.lock(uri, "register"), rows.connect(uri) as (connection, tables, schema):
@@ -74,7 +77,7 @@ def unpack(
             _mark(content["rows"], sha256(path))
             joined = join.join(connection, tables, content["rows"])
             join.follow(Path(scratch), joined.renumbered)
-            target = Target(connection, tables, root, database is None)
+            target = Target(connection, tables, root, database is None, uri)
             try:
                 _insert(target, content["rows"], Path(scratch))
             except BaseException:
@@ -178,5 +181,7 @@ def _move(source: Path, target: Target, location: str) -> None:
             f"{folder} is there already, and belongs to no run of this store; `sslseg doctor` shows it"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if not target.proxy:
+        claims.mark(location, target.uri)
     target.moved.append(folder)
     shutil.move(source, folder)

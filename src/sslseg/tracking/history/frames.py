@@ -39,7 +39,7 @@ def runs(
     `budget` counts what `unit` says (slices or patients) and is the number really used.
 
     Args:
-        experiment_id: ID or name; None = every experiment.
+        experiment_id: ID or name; None = every experiment. Runs of others that its sweeps have borrowed are read too.
         sweep: only the cells of this sweep run, in whichever experiment they were run.
         upstream: also the runs that encoders come from, in whichever experiment they were run.
 
@@ -50,9 +50,15 @@ def runs(
     wanted = None
     if sweep:
         table = cells(sweep, uri)
-        wanted = sorted({row["run_id"] for row in table if row["run_id"]}) if table else _tagged(sweep, uri)
-    place = None if sweep or not experiment_id else _experiment(experiment_id, uri)
+        wanted = (
+            sorted({row["run_id"] for row in table if row["run_id"]}) if table else list(_tagged(sweep, uri))
+        )
+    place = None if sweep or not experiment_id else experiment(experiment_id, uri)
     found = _records(uri, place, wanted)
+    if place and (
+        linked := sorted({row["run_id"] for row in borrowed(place, uri)} - {r.run_id for r in found})
+    ):
+        found += _records(uri, None, linked)
     while upstream and (more := _upstream_of(found)):
         added = _records(uri, None, more)
         found += added
@@ -105,17 +111,47 @@ def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFram
 def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     """The table that a sweep wrote (cell, pipeline, run_id, error); [] while it has not.
 
+    Of a sweep that has not come to its end, the cells that have since are filled in.
+
     Raises:
         SslsegError: no such run.
     """
     uri = store.existing(uri)
     try:
-        store.client(uri).get_run(sweep)
+        status = store.client(uri).get_run(sweep).info.status
     except MlflowException as error:
         raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
     with tempfile.TemporaryDirectory() as scratch:
         path = artifact(sweep, names.CELLS, Path(scratch), uri)
-        return json.loads(path.read_text()) if path else []
+        table = json.loads(path.read_text()) if path else []
+    if status == "FINISHED" or all(row["run_id"] for row in table):
+        return table
+    own = {cell: run_id for run_id, cell in _tagged(sweep, uri).items()}
+    done = own | {row["cell"]: row["run_id"] for row in borrowed(None, uri) if row["sweep"] == sweep}
+    return [
+        row if row["run_id"] or row["cell"] not in done else row | {"run_id": done[row["cell"]], "error": ""}
+        for row in table
+    ]
+
+
+def borrowed(experiment_id: str | None, uri: str | None = None) -> list[dict[str, str]]:
+    """Finished runs of other experiments that sweeps of this one have taken: sweep, cell, run_id, experiment (theirs).
+
+    Args:
+        experiment_id: None = of every experiment.
+    """
+    found = _search(store.existing(uri), experiment_id, f"tags.`{names.TAG_BORROWED}` LIKE '%'")
+    keys = {
+        "sweep": names.TAG_SWEEP,
+        "cell": names.TAG_CELL,
+        "run_id": names.TAG_RESUMED_AS,
+        "experiment": names.TAG_BORROWED,
+    }
+    return [
+        {k: run.data.tags.get(tag, "") for k, tag in keys.items()}
+        for run in found
+        if run.info.status == "FINISHED"
+    ]
 
 
 def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
@@ -144,7 +180,7 @@ def _fast(uri: str) -> Any:
     raise UnreadableError(f"no fast way for {scheme}")
 
 
-def _experiment(given: str, uri: str) -> str:
+def experiment(given: str, uri: str) -> str:
     api = store.client(uri)
     try:
         found = api.get_experiment_by_name(given)
@@ -170,9 +206,10 @@ def _records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None)
     return _records_by_client(uri, experiment_id, run_ids)
 
 
-def _tagged(sweep: str, uri: str) -> list[str]:
+def _tagged(sweep: str, uri: str) -> dict[str, str]:
+    """Run ID -> cell of the FINISHED runs that a sweep has led."""
     found = _search(uri, None, f"tags.`{names.TAG_SWEEP}` = '{sweep}' and attributes.status = 'FINISHED'")
-    return [run.info.run_id for run in found]
+    return {run.info.run_id: run.data.tags.get(names.TAG_CELL, "") for run in found}
 
 
 def _records_by_client(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:

@@ -146,7 +146,8 @@ def model_id_of(version: Any) -> str:
 
 def step_of(model: Any) -> int:
     """Optimiser step that a logged model was kept at."""
-    return int(model.tags.get(names.MODEL_STEP) or 0)
+    text = model.tags.get(names.MODEL_STEP) or ""
+    return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def _describe(model: Any) -> str:
@@ -163,7 +164,8 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
         run = session.follow(run_id, uri)
     except MlflowException as error:
         raise EncoderError(
-            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID{store.denied(error)}"
+            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID{_left_of(run_id, uri)}"
+            f"{store.denied(error)}"
         ) from None
     run_id, status = run.info.run_id, run.info.status
     stage = run.data.tags.get(names.TAG_STAGE, "run")
@@ -182,6 +184,13 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
             f"run {run_id} ({stage}) is {status}: wait for its end, or name a kept model by models:/m-…"
         )
     return run
+
+
+def _left_of(run_id: str, uri: str | None) -> str:
+    """What of a run that was deleted for good can still be named."""
+    found = store.client(uri).search_logged_models(store.experiments(uri), f"source_run_id = '{run_id}'")
+    left = ", ".join(f"models:/{m.model_id}" for m in found if m.status == LoggedModelStatus.READY)
+    return f" any more: it was deleted for good, and of its models there is still {left}" if left else ""
 
 
 def logged_models(run: Any, uri: str | None = None) -> list:

@@ -42,8 +42,8 @@ class Resolved:
 
     @property
     def epoch(self) -> int | None:
-        text = self.tags.get(names.MODEL_EPOCH)
-        return int(text) if text else None
+        text = self.tags.get(names.MODEL_EPOCH) or ""
+        return int(text) if text.isdecimal() and text.isascii() else None
 
 
 def resolve(

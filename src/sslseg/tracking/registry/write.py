@@ -30,6 +30,7 @@ from sslseg.tracking import store
 from sslseg.tracking.registry import flavor
 from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.runs import Run
+from sslseg.tracking.upkeep import claims
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
 ALIAS = 250  # characters, MLflow takes 255
@@ -153,6 +154,7 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -
     model = api.create_logged_model(
         run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
     )
+    claims.mark(model.artifact_location, run.uri)
     try:
         with tempfile.TemporaryDirectory() as scratch:
             place = Path(scratch) / "model"

@@ -9,6 +9,7 @@ import re
 import shutil
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mlflow.entities import LoggedModelStatus, ViewType
+from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
 from sslseg.config import caches, flags, mlproject, names
@@ -24,7 +26,7 @@ from sslseg.tracking.history import sql
 from sslseg.tracking.ownership import State
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
-from sslseg.tracking.upkeep import damage
+from sslseg.tracking.upkeep import claims, damage
 
 _RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 
@@ -56,7 +58,8 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     yield from unfinished_models(uri, models)
     yield from changed_files(uri, [model for model in models if download or folder_of(model)])
     yield from lost_versions(uri, models)
-    yield from orphans(uri, models)
+    yield from gone_runs(uri, models)
+    yield from orphans(uri)
     yield from misled(uri, cache)
     yield from old_checkpoints(uri, cache)
 
@@ -146,9 +149,10 @@ def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
     for model in models:
         if model.status != LoggedModelStatus.PENDING:
             continue
-        run = api.get_run(model.source_run_id)
-        if run.info.status == "RUNNING" and not session.is_abandoned(run):
-            continue
+        if _is_known(api, model.source_run_id):
+            run = api.get_run(model.source_run_id)
+            if run.info.status == "RUNNING" and not session.is_abandoned(run):
+                continue
         mend = partial(api.finalize_logged_model, model.model_id, LoggedModelStatus.FAILED)
         yield Finding(_subject(model), "was never completed, and its run is over", "mark it FAILED", mend)
 
@@ -182,36 +186,69 @@ def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:
     there = {model.model_id for model in models}
     for kind in (names.KIND_ENCODER, names.KIND_SEGMENTER):
         for row in versions(kind, uri):
-            if row["model_id"] not in there:
+            if row["model_id"] not in there and not _is_known(store.client(uri), row["model_id"]):
                 subject = f"models:/{row['name']}/{row['version']}"
                 mend = partial(store.client(uri).delete_model_version, row["name"], row["version"])
                 yield Finding(subject, f"its model {row['model_id']} was deleted", "delete the version", mend)
 
 
-def orphans(uri: str, models: list[Any]) -> Iterator[Finding]:
-    """Artifact folders that belong to no run and no model; never deleted from here."""
+def gone_runs(uri: str, models: list[Any]) -> Iterator[Finding]:
+    """Runs that were deleted for good (`mlflow gc`) while their models, or runs that started from them, are there."""
     api = store.client(uri)
-    known = {model.model_id for model in models}
+    there = session.search({}, uri=uri)
+    taken = Counter(run.data.tags.get(names.TAG_UPSTREAM_RUN, "") for run in there)
+    named = {*taken, *(model.source_run_id for model in models)} - {run.info.run_id for run in there}
+    for run_id in sorted(filter(_RUN_FOLDER.fullmatch, named)):
+        if not _is_known(api, run_id):
+            left = ", ".join(f"models:/{m.model_id}" for m in models if m.source_run_id == run_id) or "none"
+            fault = (
+                f"deleted for good; {taken[run_id]} runs started from it, and of its models there is {left}"
+            )
+            told = "what started from it still loads, and its lineage is what these wrote down when they ran"
+            yield Finding(f"run {run_id}", fault, told, grave=False)
+
+
+def orphans(uri: str) -> Iterator[Finding]:
+    """Artifact folders that belong to no run and no model; never deleted from here.
+
+    Two stores may share a folder: only what this one has made, see `claims`, is called a leftover.
+    """
+    api = store.client(uri)
     for experiment in api.search_experiments(view_type=ViewType.ALL):
         root = store.local_path(experiment.artifact_location)
         if root is None or not root.is_dir():
             continue
-        found = api.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
-        run_ids = {run.info.run_id for run in found}
-        folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name) and f.name not in run_ids]
+        folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name)]
         inside = root / "models"
         if inside.is_dir():
-            folders += [
-                f for f in inside.iterdir() if _MODEL_FOLDER.fullmatch(f.name) and f.name not in known
-            ]
-        for folder in folders:
-            fault = f"{size_of(folder):,} bytes that belong to nothing in the store"
+            folders += [f for f in inside.iterdir() if _MODEL_FOLDER.fullmatch(f.name)]
+        found = api.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        known = {run.info.run_id for run in found}
+        lost = [f for f in folders if f.name not in known and not _is_known(api, f.name)]
+        sizes = {folder: size_of(folder) for folder in lost}
+        foreign = [f for f in lost if sizes[f] and not claims.is_own(f, uri)]
+        for folder in (f for f in lost if sizes[f] and f not in foreign):
+            fault = f"{sizes[folder]:,} bytes that belong to nothing in the store"
             yield Finding(str(folder), fault, "look, then delete it by hand", grave=False)
+        if foreign:
+            total = sum(sizes[folder] for folder in foreign)
+            fault = f"{len(foreign)} folders of no run and no model of this store ({total:,} bytes)"
+            yield Finding(str(root), f"{fault}: another store may own them, they are left alone", grave=False)
+
+
+def _is_known(api: Any, name: str) -> bool:
+    """Whether there is a run or model of that ID, in whichever experiment."""
+    try:
+        api.get_logged_model(name) if _MODEL_FOLDER.fullmatch(name) else api.get_run(name)
+    except MlflowException:
+        return False
+    return True
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder."""
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    """Bytes of all files below a folder, its mark left out."""
+    files = (file for file in folder.rglob("*") if file.name != caches.MADE_HERE)
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def misled(uri: str, cache: Path) -> Iterator[Finding]:
