@@ -161,7 +161,7 @@ def _page(
         shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
     images = {name: (d, folder / f"{name}.png") for name, d in drawn.items() if name not in absent}
-    drawn_page = Page(study, found, judged, stored, images, wanted, command(p), _ui(uri), scored)
+    drawn_page = Page(study, found, judged, stored, images, wanted, command(p), _ui(uri), absent, scored)
     page.write_text(report.render(drawn_page))
     tables = [scores.write(study, folder)] if SCORES in wanted else []
     if tables and scored.levels:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import jinja2
-import numpy as np
 import pandas as pd
 
 from analysis.claims import Judged
@@ -19,10 +19,10 @@ from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, Table, interval, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
-from analysis.comparison.measures import STEPS, Metric
 from analysis.comparison.patients import Measured
 from analysis.figures.outputs import Drawn, plural
-from analysis.page import scores, varied
+from analysis.page import cards, matrices, scores, varied
+from analysis.page.matrices import SYMBOL
 from analysis.statistics.laws.advice import Gain, Near
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.records import Estimate, Refusal
@@ -41,7 +41,7 @@ RUN_COLUMNS = (
     names.AREA_VAL_IOU,
     names.SECONDS,
 )
-SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+SPELLED = {"worth": "Worth", "verdict": "Verdicts", "advice": "How many", "claims": "The paper's claims"}
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,15 @@ class Page:
     parts: Sequence[str]
     command: str
     uri: str  # of the tracking UI; '' = links are left out
+    absent: Mapping[str, tuple[str, str]] = field(
+        default_factory=dict
+    )  # left out figure -> why, and what would mend it
     patients: Measured = field(default_factory=Measured)  # test scores for other seeds and other patients
 
 
 def render(page: Page) -> str:
     """The HTML. Every text is escaped; images are inlined."""
+    tuned = tuned_of(page.decisions)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -73,13 +77,18 @@ def render(page: Page) -> str:
         "image": _image,
         "number": _number,
         "slices": lambda e: slices(e, page.study),
-        "effect": effect,
+        "effect": matrices.effect,
         "plural": plural,
         "worktime": worktime,
         "minutes": lambda value: max(1, math.ceil(value)),
         "quoted": shlex.quote,
+        "spelled": spelled,
+        "thousands": "{:,}".format,
+        "refused": refused,
+        "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned),
     }
     environment.tests |= {
+        "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned) is not None,
         "refusal": lambda v: isinstance(v, Refusal),
         "near": lambda v: isinstance(v, Near),
         "gain": lambda v: isinstance(v, Gain),
@@ -90,9 +99,10 @@ def render(page: Page) -> str:
         study=page.study,
         d=page.decisions,
         colours={arm.label: arm.colour for arm in page.study.arms},
-        worth=worth_table(page),
-        grids=verdict_grids(page.decisions),
-        tuned=tuned_of(page.decisions),
+        cards=cards.cards(page.study, page.decisions),
+        worth=matrices.of_worth(page.study, page.decisions),
+        verdicts=verdict_tables(page.decisions),
+        tuned=tuned,
         trials=trials(page.study),
         symbol=SYMBOL,
         worth_of=lambda label: worth_of(page.study, page.decisions, label),
@@ -108,16 +118,22 @@ def render(page: Page) -> str:
     )
 
 
-def verdict_grids(
-    found: Decisions,
-) -> list[tuple[int | None, list[Table], list[tuple[Verdict | Refusal, ...]]]]:
-    """(budget, tables by metric, a row per pair with what each metric says), the reader's budget first."""
+def verdict_tables(found: Decisions) -> list[tuple[int | None, list[Table]]]:
+    """(budget, tables by metric), the reader's budget first."""
     by_budget: dict[int | None, list[Table]] = {}
     for table in found.verdicts:
         by_budget.setdefault(table.budget, []).append(table)
+    return list(by_budget.items())
+
+
+def refused(rows: Iterable[object]) -> list[str]:
+    """Each reason once, with how often it is given; many that differ in a name alone are one."""
+    reasons = [row.reason.removeprefix("insufficient evidence: ") for row in rows if isinstance(row, Refusal)]
+    kinds: dict[str, list[str]] = {}
+    for reason in reasons:
+        kinds.setdefault(re.sub(r"\S*@\S*|\b(scratch|supervised|phantom)\b", "", reason), []).append(reason)
     return [
-        (budget, tables, list(zip(*(t.rows for t in tables), strict=True)))
-        for budget, tables in by_budget.items()
+        f"{all_[0]} (so it is {len(all_)} times)" if len(all_) > 1 else all_[0] for all_ in kinds.values()
     ]
 
 
@@ -131,25 +147,6 @@ def trials(study: Study) -> list[tuple[str, str]]:
     """(pipeline, trials of the search) of the runs at tuned settings."""
     marks = {} if study.tuned is None else study.tuned.marks
     return [(arm, sameness.trials_of(mark)) for arm, mark in sorted(marks.items())]
-
-
-def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
-    """The paired difference, on demand with its interval; of log ratios, how many times."""
-    e, times = verdict.effect, metric.key == STEPS
-    shown = np.exp([e.value, e.low, e.high]) if times else (e.value, e.low, e.high)
-    texts = [f"{v:.2f}" if times else f"{v:+.3f}" for v in shown]
-    texts = ["∞" if text == "inf" else text for text in texts]
-    told = f"×{texts[0]}" if times else texts[0]
-    return f"{told} [{texts[1]}, {texts[2]}]" if whole else told
-
-
-def worth_table(page: Page) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-    """Per reference: (pipeline, a text per budget)."""
-    tables: dict[str, dict[str, list[str]]] = {}
-    for row in page.decisions.worth:
-        text = "–" if isinstance(row.worth, Refusal) else row.worth.text
-        tables.setdefault(row.reference, {}).setdefault(row.pipeline, []).append(text)
-    return [(reference, list(rows.items())) for reference, rows in tables.items()]
 
 
 def slices(estimate: Estimate, study: Study) -> str:
@@ -187,6 +184,11 @@ def settings(study: Study) -> list[tuple[str, str]]:
 def _setting(value: object) -> str:
     """4.0 as 4: a column of whole numbers is one of floats where other runs of the store lack it."""
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def spelled(part: str) -> str:
+    """A part of the page as the reader is told of it: `fig3a` is Fig. 3a."""
+    return f"Fig. {part[3:]}" if part.startswith("fig") else SPELLED.get(part, part.capitalize())
 
 
 def _image(path: Path) -> str:

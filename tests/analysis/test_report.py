@@ -43,7 +43,7 @@ def test_everything_comes_from_the_store_alone(filled: str, tmp_path: Path, caps
     assert outside == []
     order = [
         page.index(f'id="{part}"')
-        for part in ("worth", "verdict", "advice", "claims", "scores", "fig4", "encoders")
+        for part in ("fig4", "fig1", "verdict", "worth", "advice", "scores", "claims", "encoders")
     ]
     assert order == sorted(order)
     found = json.loads((tmp_path / "decisions.json").read_text())

@@ -1,0 +1,129 @@
+"""Verdicts and worth as small coloured tables: a word and a colour a cell, the numbers on hover and on touch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import inf
+
+import numpy as np
+
+from analysis.comparison.cells import Study
+from analysis.comparison.decisions import Decisions, WorthRow
+from analysis.comparison.families import Table
+from analysis.comparison.headline import spoken
+from analysis.comparison.measures import STEPS, Metric
+from analysis.statistics.records import Estimate, Refusal, plural
+from analysis.statistics.verdicts.judge import Verdict
+
+SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+OTHER_WAY = {"better": "worse", "worse": "better"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`call` is its colour; `text` is short, `tip` says all."""
+
+    call: str
+    text: str
+    tip: str
+
+
+EMPTY = Cell("none", "", "")
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A row per pipeline."""
+
+    title: str
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+
+# ---------------------------------------------------------------- verdicts
+def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
+    """The paired difference, on demand with its interval; of log ratios, how many times."""
+    e, times = verdict.effect, metric.key == STEPS
+    shown = np.exp([e.value, e.low, e.high]) if times else (e.value, e.low, e.high)
+    texts = [f"{v:.2f}" if times else f"{v:+.3f}" for v in shown]
+    texts = ["∞" if text == "inf" else text for text in texts]
+    told = f"×{texts[0]}" if times else texts[0]
+    return f"{told} [{texts[1]}, {texts[2]}]" if whole else told
+
+
+def of_verdicts(study: Study, table: Table, tuned: Mapping[tuple, Verdict]) -> Matrix | None:
+    """Pipelines × pipelines: the row against the column; None where every pair is refused."""
+    found = {(v.a, v.b): v for v in table.rows if isinstance(v, Verdict)}
+    against = {b for _, b in found}
+    columns = tuple(arm.label for arm in study.arms if arm.label in against)
+    either = found | {(b, a): turned(v) for (a, b), v in found.items() if (b, a) not in found}
+    rows = tuple(
+        (arm.label, tuple(_verdict(arm.label, b, either, table, tuned) for b in columns))
+        for arm in study.arms
+        if any((arm.label, b) in either for b in columns)
+    )
+    return Matrix(table.metric.title, "row against column", columns, rows) if rows else None
+
+
+def turned(v: Verdict) -> Verdict:
+    """The same verdict, said of the other one."""
+    other = Estimate(-v.effect.value, -v.effect.high, -v.effect.low, v.effect.note)
+    return replace(v, a=v.b, b=v.a, call=OTHER_WAY.get(v.call, v.call), effect=other)
+
+
+def _verdict(
+    a: str, b: str, found: Mapping[tuple[str, str], Verdict], table: Table, tuned: Mapping[tuple, Verdict]
+) -> Cell:
+    v = found.get((a, b))
+    if v is None:
+        return EMPTY
+    words = [
+        f"{a} against {b}: {v.call}, {effect(v, table.metric, True)}",
+        f"{plural(v.seeds, 'seed')}, permutation p {v.p:.2g}, at least {v.least_p:.2g}",
+        v.about,
+        v.note,
+    ]
+    text = f"{SYMBOL[v.call]} {effect(v, table.metric)}"
+    if t := tuned.get((table.budget, table.metric.key, a, b)):
+        words.append(f"tuned: {SYMBOL[t.call]} {t.call} {effect(t, table.metric, True)}")
+    return Cell(v.call, text, "; ".join(filter(None, words)))
+
+
+# ---------------------------------------------------------------- worth
+def of_worth(study: Study, found: Decisions) -> list[Matrix]:
+    """One per reference: pipelines × sizes, of how many slices more the reference would need."""
+    made = []
+    for reference in dict.fromkeys(row.reference for row in found.worth):
+        mine = [row for row in found.worth if row.reference == reference]
+        rows = tuple(
+            (label, tuple(_worth(row, study.unit) for row in mine if row.pipeline == label))
+            for label in dict.fromkeys(row.pipeline for row in mine)
+        )
+        if any(cell.call != "none" for _, cells in rows for cell in cells):
+            sizes = tuple(f"{n:,}" for n in study.budgets)
+            made.append(
+                Matrix(f"{study.unit}s saved against {spoken(reference)}", f"{study.unit}s", sizes, rows)
+            )
+    return made
+
+
+def _worth(row: WorthRow, unit: str) -> Cell:
+    if isinstance(row.worth, Refusal):
+        return Cell("none", "–", row.worth.reason)
+    more = row.worth.more
+    call = "better" if more.low > 0 else "worse" if more.high < 0 else "undecided"
+    whole = f"{row.pipeline} at {row.budget:,} {unit}s: {row.worth.text} {unit}s of {row.reference}"
+    return Cell(
+        call,
+        _short(more.value, more.low, more.high, row.worth.text),
+        "; ".join(filter(None, [whole, row.worth.note])),
+    )
+
+
+def _short(value: float, low: float, high: float, text: str) -> str:
+    """One number for a small cell."""
+    if low < high and abs(low) < inf and abs(high) < inf:
+        return f"{value:+,.0f}" if (low > 0 or high < 0) else f"? {value:+,.0f}"
+    return {"not settled": "?"}.get(text, text.replace("more than ", "> ").replace("at least ", "≥ "))
