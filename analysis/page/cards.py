@@ -149,10 +149,12 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
             _called(found, choice.pipeline),
             (what, f"{decides}: on these data they are much alike."),
         )
-    further = (*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + least))
-    return Card(
-        "How sure is that?", _called(found, choice.pipeline), (what, f"{decides}:"), again(study, further)
-    )
+    pair = (choice.pipeline, choice.runner_up)
+    there = sorted(set(study.runs.loc[study.runs["arm"].isin(pair), "seed"]))
+    total = (lead.seeds if isinstance(lead, Verdict) else len(seeds)) + least
+    further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]
+    more_of_both = again(study, further, (_nearest(study, found),), only=pair)
+    return Card("How sure is that?", _called(found, choice.pipeline), (what, f"{decides}:"), more_of_both)
 
 
 def _called(found: Decisions, label: str) -> str:
@@ -160,7 +162,11 @@ def _called(found: Decisions, label: str) -> str:
     primary = next((table for table in found.verdicts if table.primary), None)
     rows = [v for v in primary.rows if isinstance(v, Verdict) and label in (v.a, v.b)] if primary else []
     won = [v.b if v.a == label else v.a for v in rows if v.call == ("better" if v.a == label else "worse")]
-    return f"Surely better than {' and '.join(map(spoken, won))}" if won else "Not decided"
+    return f"Surely better than {_listed([spoken(label) for label in won])}" if won else "Not decided"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
 def _learned(label: str) -> bool:
@@ -182,7 +188,9 @@ def _capital(text: str) -> str:
 
 
 # ---------------------------------------------------------------- the same sweep, with more of it
-def again(study: Study, seeds: Iterable[int], sizes: Sequence[int] = (), **more: str) -> str:
+def again(
+    study: Study, seeds: Iterable[int], sizes: Sequence[int] = (), only: Sequence[str] = (), **more: str
+) -> str:
     """The sweep that these runs are of, as a command, with other seeds or sizes: what is there is not run again."""
     shown = {name: _only(study, name) for name in ("dataset", "data_root", "budget_unit", "preset")}
     shown["data_root"] = "DATA_ROOT" if shown["data_root"].startswith(HIDDEN) else shown["data_root"]
@@ -192,7 +200,8 @@ def again(study: Study, seeds: Iterable[int], sizes: Sequence[int] = (), **more:
     )
     asked = asked.reindex(study.budgets).fillna(0)  # all of train is asked for as 0 or as nothing
     budgets = [asked.get(n, n) for n in sizes or study.budgets]
-    lists = {"pipelines": [arm.pipeline for arm in study.arms], "budgets": budgets, "seeds": list(seeds)}
+    wanted = [arm.pipeline for arm in study.arms if not only or arm.label in only]
+    lists = {"pipelines": wanted, "budgets": budgets, "seeds": list(seeds)}
     joined = {name: ",".join(_text(v) for v in values) for name, values in lists.items()}
     return command(
         names.SWEEP, **shown, **joined, finetune=_other_than_preset(study, shown["preset"]), **more

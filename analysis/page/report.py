@@ -16,7 +16,7 @@ import pandas as pd
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
-from analysis.comparison.decisions import Decisions, Table, interval, worth_of
+from analysis.comparison.decisions import Decisions, Table, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
 from analysis.comparison.patients import Measured
@@ -73,7 +73,7 @@ def render(page: Page) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters |= {
-        "interval": interval,
+        "gained": gained,
         "image": _image,
         "number": _number,
         "slices": lambda e: slices(e, page.study),
@@ -152,6 +152,14 @@ def trials(study: Study) -> list[tuple[str, str]]:
 def slices(estimate: Estimate, study: Study) -> str:
     """Whole slices in words; beyond the sizes that were run it says so."""
     return span(estimate.value, estimate.low, estimate.high, study.budgets[0], study.budgets[-1])
+
+
+def gained(estimate: Estimate) -> str:
+    """A difference of IoU with its interval, to a thousandth: `+0.012 [-0.003, +0.027]`."""
+    value, low, high = (
+        f"{0.0 if abs(v) < 0.0005 else v:+.3f}" for v in (estimate.value, estimate.low, estimate.high)
+    )
+    return f"{value} [{low}, {high}]"
 
 
 def worktime(minutes: Estimate | None) -> str:
