@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as tv
 
 from sslseg.data.slices.intensity import PAPER_MEAN, PAPER_SD, Intensity
 from sslseg.data.streams import stream
-from sslseg.data.views import render, render_device, resample
+from sslseg.data.views import compiled, render, render_device, resample
 from sslseg.data.views.draw import ViewLaw, ViewParams, draw
 from sslseg.testing.slices import TinySlices, scene
 
@@ -78,15 +78,15 @@ def test_taps_are_torchs_antialiased_interpolation(length, size, mirrored):
 
 
 def test_views_are_compiled_where_nothing_can_be_written_too(monkeypatch):
-    compiled = numba.njit
+    njit = numba.njit
 
     def nowhere_to_write(cache=False, **how):
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compiled(**how)
+        return njit(**how)
 
     monkeypatch.setattr(numba, "njit", nowhere_to_write)
-    assert resample._compiled(lambda x: x + 1)(2) == 3
+    assert compiled.compiled(lambda x: x + 1)(2) == 3
 
 
 def test_a_picture_many_times_too_large_keeps_its_means():

@@ -122,6 +122,7 @@ def _upright(
     slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray
 ) -> np.ndarray:
     """Views that are crops: see `render`."""
+    from sslseg.data.views.compiled import keep
     from sslseg.data.views.resample import resample  # its compiler takes a third of a second to import
 
     if not len(rows):
@@ -129,6 +130,7 @@ def _upright(
     flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
     box = np.stack((params.top, params.left, params.height, params.width), 1)
     resample(flat, place, box, np.array(params.flip, bool), *levels, out)
+    keep(resample)
     if params.jitter_law == "uint16":
         for b, view in enumerate(out):
             _finish_uint16(view, k, b)
@@ -138,11 +140,13 @@ def _upright(
 def _moved(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray) -> np.ndarray:
     """Views that are turned, scaled or bent: see `render`."""
     from sslseg.data.views import warp
+    from sslseg.data.views.compiled import keep
     from sslseg.data.views.resample_moved import resample_moved
 
     flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
     y, x = warp.centres(params)
     resample_moved(flat, place, y, x, warp.filters(params), *levels, out)
+    keep(resample_moved)
     outside = ~warp.inside(y, x, place[:, 1], place[:, 2])
     for b, view in enumerate(out):
         if params.jitter_law == "uint16":

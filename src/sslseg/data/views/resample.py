@@ -10,29 +10,16 @@ Indices are unsigned where pixels are read: numba would count negative ones from
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
-import numba
 import numpy as np
+
+from sslseg.data.views.compiled import compiled
 
 ROWS = 4  # of a crop at a time: each place and weight is read once for them
 LINEAR = 2  # pixels that a pixel is made of, where nothing shrinks
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled at the first call on a machine, and from then on found on disk, if there is a place to write.
-
-    That is Python's own folder for compiled code beside this file, or one in the home, as trusted as the code is.
-    """
-    how = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
-    try:
-        return numba.njit(cache=True, **how)(function)
-    except RuntimeError:  # neither beside this file nor in the home
-        return numba.njit(**how)(function)
-
-
-@_compiled
+@compiled
 def taps(length: int, size: int, mirrored: bool, first: np.ndarray, weights: np.ndarray) -> int:
     """Which of `length` pixels each of `size` is made of: `weights` [T, S] from pixel `first` [S] on.
 
@@ -63,7 +50,7 @@ def taps(length: int, size: int, mirrored: bool, first: np.ndarray, weights: np.
     return most
 
 
-@_compiled
+@compiled
 def _columns(
     flat: np.ndarray,
     start: int,
@@ -112,7 +99,7 @@ def _columns(
                 to_d[j] += d[x] * weight
 
 
-@_compiled
+@compiled
 def _mean(
     columns: np.ndarray,
     first: np.ndarray,
@@ -138,7 +125,7 @@ def _mean(
     return total / size**2
 
 
-@_compiled
+@compiled
 def _rows(
     columns: np.ndarray, first: np.ndarray, weights: np.ndarray, count: int, shift: float, out: np.ndarray
 ) -> None:
@@ -156,7 +143,7 @@ def _rows(
                 row[j] += more[j] * weight
 
 
-@_compiled
+@compiled
 def resample(
     flat: np.ndarray,
     place: np.ndarray,

@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from sslseg.data.views.resample import _compiled
+from sslseg.data.views.compiled import compiled
 
 FLAT = 1e-12  # a slope that does not leave the triangle within any slice
 
 
-@_compiled
+@compiled
 def _span(slope: float, offset: float, reach: float) -> tuple[float, float]:
     """Where |slope * t + offset| < reach: the ends of t."""
     if abs(slope) < FLAT:
@@ -20,7 +20,7 @@ def _span(slope: float, offset: float, reach: float) -> tuple[float, float]:
     return (one, other) if one < other else (other, one)
 
 
-@_compiled
+@compiled
 def _pixel(flat: np.ndarray, start: int, sides: tuple, at: tuple, filtered: tuple, levels: tuple) -> float:
     """The slice at a place, under the turned triangle.
 
@@ -52,7 +52,7 @@ def _pixel(flat: np.ndarray, start: int, sides: tuple, at: tuple, filtered: tupl
     return total / weights
 
 
-@_compiled
+@compiled
 def resample_moved(
     flat: np.ndarray,
     place: np.ndarray,
