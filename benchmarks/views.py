@@ -18,9 +18,9 @@ ROUNDS = 31  # a call is a fifth of a second at most
 
 def law(size: int) -> Any:
     """The views of preset `paper`, at any size."""
-    from sslseg.data.views.draw import ViewLaw
+    from sslseg.data.views.draw import ViewRanges
 
-    return ViewLaw(size, CROP, FLIP, STRENGTH, STRENGTH, JITTER)
+    return ViewRanges(size, CROP, FLIP, STRENGTH, STRENGTH, JITTER)
 
 
 def ours(store: Any, size: int) -> Callable[[], tuple[np.ndarray, ...]]:
@@ -83,12 +83,12 @@ def check_antialias(store: Any, size: int, rows: int = BATCH) -> float:
 
     from sslseg.data.slices.intensity import Intensity
     from sslseg.data.streams import stream
-    from sslseg.data.views.draw import ViewLaw, draw
+    from sslseg.data.views.draw import ViewRanges, draw
     from sslseg.data.views.render import render
 
     chosen = np.arange(min(rows, len(store)))
     height, width = (store.index[name].to_numpy()[chosen] for name in ("height", "width"))
-    drawn = draw(ViewLaw(size, CROP, 0.0, 0.0, 0.0, 0.0), height, width, stream(0, "views"))
+    drawn = draw(ViewRanges(size, CROP, 0.0, 0.0, 0.0, 0.0), height, width, stream(0, "views"))
     levels = Intensity("encoder", (0.0,), (1 / 255,))  # 0 to 255
     mine = render(store, chosen, drawn, levels)
     low, high, scale, offset = (a[:, 0, None, None] for a in levels.affine(store, chosen))

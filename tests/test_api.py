@@ -41,7 +41,12 @@ def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
 
     net = encoder.build("resnet10t", 1, seed=3)
     encoder.save(
-        net, tmp_path / "e", architecture="resnet10t", channels=1, law={"mean": [0.5], "std": [0.5]}, extra={}
+        net,
+        tmp_path / "e",
+        architecture="resnet10t",
+        channels=1,
+        normalisation={"mean": [0.5], "std": [0.5]},
+        extra={},
     )
     with session.open_run(
         names.PRETRAIN, tags={names.TAG_METHOD: "byol", names.TAG_DATASET: "photos"}

@@ -1,4 +1,4 @@
-"""Which runs are compared: one per pipeline, budget and seed, all under the same law, or a refusal."""
+"""Which runs are compared: one per pipeline, budget and seed, all with the same settings, or a refusal."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ def study(
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
     tuned = usual if len(usual) else found  # found settings alone are compared as they are
     main = tuned[_last_encoder(tuned)]
-    law = sameness.differences if len(usual) else sameness.searched_differences
-    mixed = tuple(law(main, runs))
+    differing = sameness.differences if len(usual) else sameness.searched_differences
+    mixed = tuple(differing(main, runs))
     sameness.refuse(mixed, allow_mixed)
     newest = main.drop_duplicates(KEY, keep="last")
     arms = comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True))
@@ -130,8 +130,8 @@ def _beside(main: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, allow_m
     Raises:
         SslsegError: they differ from the others, or among each other, in more than a search may vary.
     """
-    law = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
-    mixed = tuple(dict.fromkeys([*law, *sameness.searched_differences(found, runs)]))
+    differing = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
+    mixed = tuple(dict.fromkeys([*differing, *sameness.searched_differences(found, runs)]))
     sameness.refuse(mixed, allow_mixed)
     newest = found.drop_duplicates(KEY, keep="last")
     return Study(

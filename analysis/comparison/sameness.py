@@ -67,11 +67,11 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     columns = {"data_digest": "data"} | {
         CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in free
     }
-    law = tuned.assign(**{SPLIT: tuned[SPLIT].map(division)}) if SPLIT in tuned else tuned
+    compared = tuned.assign(**{SPLIT: tuned[SPLIT].map(division)}) if SPLIT in tuned else tuned
     found = [
-        f"they differ in {name}: {_counts(law[column])}"
+        f"they differ in {name}: {_counts(compared[column])}"
         for column, name in columns.items()
-        if column in law and len(set(law[column].map(flags.to_text))) > 1
+        if column in compared and len(set(compared[column].map(flags.to_text))) > 1
     ]
     subsets = tuned.groupby(["budget", "seed", "fold"])["subset_sha256"].nunique()
     if (several := subsets[subsets > 1]).size:

@@ -1,4 +1,4 @@
-"""One file a figure: `data(study, curves) -> Drawn` is tested, `draw(drawn) -> Figure` is ink.
+"""One file a figure: `data(study, curves) -> Content` is tested, `draw(content) -> Figure` is ink.
 
 The file name begins with the figure's name; TITLE says what it shows, KEYS which curves it reads, and
 `wanted(study) -> (why, command)` what is missing where its table is empty: it is left out then.

@@ -15,7 +15,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.encoders import chain, hop_name
 from analysis.figures import labels, outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from sslseg.config import names
 from sslseg.config.names import CFG
 
@@ -47,11 +47,11 @@ class Box:
     again: bool
 
 
-def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """One row per stage of each pipeline, root first, the fine-tunings last."""
     rows = [row for arm in study.arms for row in _stages(study, arm)]
     table = pd.DataFrame(rows, columns=COLUMNS)
-    return Drawn("fig1", TITLE, table, study.runs, outputs.face(study, study.runs), {}, study.arms)
+    return Content("fig1", TITLE, table, study.runs, outputs.face(study, study.runs), {}, study.arms)
 
 
 def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
@@ -73,12 +73,12 @@ def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
     )
 
 
-def boxes(drawn: Drawn) -> list[Box]:
+def boxes(content: Content) -> list[Box]:
     """A row of boxes per pipeline; fine-tunings stand in one column."""
-    last = int(drawn.table["hop"].max())
+    last = int(content.table["hop"].max())
     made, seen = [], set()
-    for place, arm in enumerate(drawn.parts):
-        for row in drawn.table[drawn.table["arm"] == arm.label].itertuples():
+    for place, arm in enumerate(content.parts):
+        for row in content.table[content.table["arm"] == arm.label].itertuples():
             words = [f"run {row.run_id[:8]}" if row.run_id else f"{row.runs} runs"]
             words += [] if pd.isna(row.steps) else [f"{row.steps:,.0f} steps"]
             words += [] if pd.isna(row.epoch) else [f"from epoch {row.epoch:g}"]
@@ -89,15 +89,15 @@ def boxes(drawn: Drawn) -> list[Box]:
     return made
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink: the axes are as wide and high as the figure, in inches, from its upper left corner down."""
-    made = boxes(drawn)
+    made = boxes(content)
     columns = max(box.column for box in made) + 1
     width = (style.WIDTH - START) / columns
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 0.7 + ROW * len(drawn.parts)))
+        figure = Figure(figsize=(style.WIDTH, 0.7 + ROW * len(content.parts)))
         axis = figure.subplots()
-        for place, arm in enumerate(drawn.parts):
+        for place, arm in enumerate(content.parts):
             axis.plot([0.06], [-place * ROW - 0.1], arm.marker, color=arm.colour, ms=6)
             axis.text(0.2, -place * ROW - 0.1, f"{arm.label}, {arm.kind}", va="center")
             own = sorted(box.column for box in made if box.row == place)
@@ -106,11 +106,11 @@ def draw(drawn: Drawn) -> Figure:
                 _arrow(axis, start, START + width * column, _middle(place), arm)
         for box in made:
             _draw_box(axis, box, START + width * box.column, width - GAP)
-        style.title(axis, drawn.title)
-        axis.set(xlim=(0, style.WIDTH), ylim=(-ROW * len(drawn.parts), 0.05))
+        style.title(axis, content.title)
+        axis.set(xlim=(0, style.WIDTH), ylim=(-ROW * len(content.parts), 0.05))
         axis.axis("off")
         style.footnote(
-            figure, ("Every row starts at random weights. Dashed: the same run as above.", *drawn.notes)
+            figure, ("Every row starts at random weights. Dashed: the same run as above.", *content.notes)
         )
     return figure
 
@@ -143,11 +143,11 @@ def _draw_box(axis: Axes, box: Box, left: float, width: float) -> None:
         axis.text(left + width / 2, height, text, ha="center", va="center", zorder=4)
 
 
-def texts(drawn: Drawn) -> Mapping[str, str]:
+def texts(content: Content) -> Mapping[str, str]:
     """Pipeline -> its stages in one line, for the page."""
     return {
         arm: " > ".join(
             f"{r.name} ({r.run_id[:8]})" if r.run_id else f"fine-tuned on {r.name}" for r in rows.itertuples()
         )
-        for arm, rows in drawn.table.groupby("arm", sort=False)
+        for arm, rows in content.table.groupby("arm", sort=False)
     }

@@ -14,7 +14,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS, clean
 from analysis.figures import labels, outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean - reach, mean + reach
 
 
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
     """Curves at one budget (the largest by default) on the steps that all of them share."""
     budget = study.budgets[-1] if budget is None else budget
     runs = study.runs[study.runs["budget"] == budget]
@@ -48,7 +48,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
     if table["low"].notna().any():
         notes += (f"thin: seeds; thick: their median; band: {BAND}, as far as it lies in 0 to 1",)
-    return Drawn(
+    return Content(
         "fig3a",
         f"{TITLE} at {budget:,} {study.unit}s",
         table[COLUMNS],
@@ -81,30 +81,30 @@ def wanted(study: Study) -> tuple[str, str]:
     return "no run has a learning curve", ""
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink."""
     with style.look():
         figure = Figure(figsize=(style.WIDTH, 3.9))
         axis = figure.subplots()
-        style.title(axis, drawn.title)
+        style.title(axis, content.title)
         axis.set(xlabel="optimiser steps", ylabel="validation IoU, mean of the structures")
-        if drawn.table.empty:
+        if content.table.empty:
             style.nothing(axis, "no run has a learning curve")
-        for arm in drawn.parts:
-            _lines(axis, arm, drawn.table[drawn.table["arm"] == arm.label])
-        medians = drawn.table[drawn.table["kind"] == "median"]
+        for arm in content.parts:
+            _lines(axis, arm, content.table[content.table["arm"] == arm.label])
+        medians = content.table[content.table["kind"] == "median"]
         last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
         axis.margins(x=0)
         labels.at_ends(
             axis,
             [
                 (arm, f"{arm.label} (n = {last[arm.label]['n']})", last[arm.label]["value"])
-                for arm in drawn.parts
+                for arm in content.parts
                 if arm.label in last
             ],
             height=2.4,
         )
-        style.footnote(figure, drawn.notes)
+        style.footnote(figure, content.notes)
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def areas(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=COLUMNS[:-2])
 
 
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
     """Areas at one budget (the largest by default), best median first; pipelines without a run last."""
     budget = study.budgets[-1] if budget is None else budget
     table = areas(study, curves)
@@ -49,7 +49,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     medians = dict(groups.median())
     order = sorted(study.arms, key=lambda arm: (-medians.get(arm.label, -np.inf), arm.label))
     runs = study.runs[study.runs["budget"] == budget]
-    return Drawn(
+    return Content(
         "fig3b",
         f"{TITLE} at {budget:,} {study.unit}s",
         table[COLUMNS].reset_index(drop=True),
@@ -65,20 +65,20 @@ def wanted(study: Study) -> tuple[str, str]:
     return "no run has a learning curve", ""
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink."""
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.1 + 0.45 * max(3, len(drawn.parts))))
+        figure = Figure(figsize=(style.WIDTH, 1.1 + 0.45 * max(3, len(content.parts))))
         axis = figure.subplots()
-        for place, arm in enumerate(drawn.parts):
-            values = drawn.table.loc[drawn.table["arm"] == arm.label, "area"].to_numpy()
+        for place, arm in enumerate(content.parts):
+            values = content.table.loc[content.table["arm"] == arm.label, "area"].to_numpy()
             _violin(axis, -place, arm, values)
-        names = [f"{a.label}\nn = {(drawn.table['arm'] == a.label).sum()}" for a in drawn.parts]
+        names = [f"{a.label}\nn = {(content.table['arm'] == a.label).sum()}" for a in content.parts]
         axis.set_yticks([-i for i in range(len(names))], names)
-        style.title(axis, drawn.title)
+        style.title(axis, content.title)
         axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
         axis.grid(axis="y", visible=False)
-        style.footnote(figure, drawn.notes)
+        style.footnote(figure, content.notes)
     return figure
 
 

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.statistics.laws import knee, scaling
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import size_grid
@@ -64,7 +64,7 @@ def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Joined | Re
     return scaling.fit(found, label), joined(found, label), knee.knee(found, label)
 
 
-def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """Test IoU of every run, with the law of each pipeline's error, 1 − IoU, where it can be fitted."""
     runs = study.runs
     table = pd.DataFrame(
@@ -88,7 +88,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
         "knees": {law.arm.label: law.knee for law in fits},
     }
     notes = outputs.face(study, runs) + _notes(fits, unfitted)
-    return Drawn("fig4", TITLE, table[COLUMNS].reset_index(drop=True), runs, notes, facts,
+    return Content("fig4", TITLE, table[COLUMNS].reset_index(drop=True), runs, notes, facts,
                  (fits, study.unit, {n: study.patients(n) for n in study.budgets}))  # fmt: skip
 
 
@@ -108,24 +108,24 @@ def wanted(study: Study) -> tuple[str, str]:
     return "no run has a test score", ""
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink."""
-    fits, unit, patients = drawn.parts
+    fits, unit, patients = content.parts
     with style.look():
         figure = Figure(figsize=(style.WIDTH, 4.4))
         axis = figure.subplots()
         axis.set(xscale="log", ylabel="test IoU, mean of the structures (higher is better)")
-        style.title(axis, drawn.title)
+        style.title(axis, content.title)
         axis.set_xlabel(f"annotated {unit}s")
-        if drawn.table.empty:
+        if content.table.empty:
             style.nothing(axis, f"no run has {METRIC}")
         else:
-            _boxes(axis, drawn.table, [law.arm for law in fits])
+            _boxes(axis, content.table, [law.arm for law in fits])
             for law in fits:
-                _curve(axis, law, drawn.table[drawn.table["arm"] == law.arm.label])
-            _ticks(axis, sorted(set(drawn.table["budget"])), unit, patients)
-            labels.at_ends(axis, _names(drawn.table, [law.arm for law in fits]), height=2.6)
-        style.footnote(figure, drawn.notes)
+                _curve(axis, law, content.table[content.table["arm"] == law.arm.label])
+            _ticks(axis, sorted(set(content.table["budget"])), unit, patients)
+            labels.at_ends(axis, _names(content.table, [law.arm for law in fits]), height=2.6)
+        style.footnote(figure, content.notes)
     return figure
 
 

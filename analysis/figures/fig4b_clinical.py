@@ -16,7 +16,7 @@ from analysis.comparison import patients, sameness, scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.statistics.patients import crossed
 from sslseg.config import names
 from sslseg.config.commands import command
@@ -82,7 +82,7 @@ def _keys(table: pd.DataFrame, pattern: str) -> dict[str, str]:
     return {hit[1]: key for key, hit in sorted(hits.items()) if hit and table[key].notna().any()}
 
 
-def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """Every measure of every evaluated run, with its interval over patients where it is one logged metric.
 
     `mean_low` and `mean_high` are those of the mean of a pipeline at a budget, for other seeds and patients, where
@@ -98,7 +98,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
         "evaluations": sorted(set(table["evaluation"])),
         "policy": "a missed or invented structure is the worst case",
     }
-    return Drawn("fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, study.arms, study.unit))
+    return Content("fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, study.arms, study.unit))
 
 
 def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -167,25 +167,25 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
     return f"no interval for other patients: the evaluations left no score of {on} one by one{bar}"
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink: a panel a measure, two beside each other."""
-    shown, arms, unit = drawn.parts
+    shown, arms, unit = content.parts
     with style.look():
         columns = min(max(len(shown), 1), 2)
         lines = -(-max(len(shown), 1) // columns)
         figure = Figure(figsize=(style.WIDTH, 1.3 + 2.5 * lines))
         axes = figure.subplots(lines, columns, squeeze=False)
-        there = tuple(arm for arm in arms if arm.label in set(drawn.table["arm"]))
+        there = tuple(arm for arm in arms if arm.label in set(content.table["arm"]))
         for axis, measure in zip(axes.flat, shown, strict=False):
-            _panel(axis, measure, drawn.table[drawn.table["measure"] == measure.title], there, unit)
+            _panel(axis, measure, content.table[content.table["measure"] == measure.title], there, unit)
         for axis in list(axes.flat)[len(shown) :]:
             axis.axis("off")
         if not shown:
             style.nothing(axes.flat[0], "no compared run has been evaluated in 3D")
         else:
-            seeds = drawn.table.groupby("arm")["seed"].nunique()
+            seeds = content.table.groupby("arm")["seed"].nunique()
             labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
-        style.footnote(figure, drawn.notes)
+        style.footnote(figure, content.notes)
     return figure
 
 

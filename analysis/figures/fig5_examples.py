@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from sslseg.config import names
 from sslseg.tracking.history import frames
 
@@ -86,7 +86,7 @@ def chosen(found: Sequence[Cases]) -> dict[str, int]:
     return dict(zip(WORDS, map(int, places), strict=True))
 
 
-def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """The run of the lowest seed of every pipeline at the largest budget, where it kept its cases."""
     budget = study.budgets[-1]
     there: list[tuple[Arm, pd.Series, Cases]] = []
@@ -117,32 +117,32 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Drawn:
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
     without = [arm.label for arm in study.arms if arm.label not in set(table["arm"])]
     notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
-    return Drawn("fig5", f"{TITLE}, {budget:,} {study.unit}s", table, runs, notes, {"budget": budget},
+    return Content("fig5", f"{TITLE}, {budget:,} {study.unit}s", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink: a row per case, of image, truth and a panel per pipeline; more rows where the width is too small."""
     with style.look():
-        panels = 2 + len(drawn.parts)
+        panels = 2 + len(content.parts)
         columns = min(panels, ACROSS)
         lines = -(-panels // columns)
-        if drawn.table.empty:
+        if content.table.empty:
             figure = Figure(figsize=(style.WIDTH, 2.5))
             axis = figure.subplots()
             axis.axis("off")
             style.nothing(axis, f"no run kept {FILE}")
         else:
-            cases = drawn.parts[0][2]
+            cases = content.parts[0][2]
             side = style.WIDTH / max(columns, 4)
             figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
             axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
             for k, (word, i) in enumerate(cases.items()):
                 line = axes[k * lines : (k + 1) * lines].ravel()
-                _case(line, word, i, drawn.parts, named=k == 0 or lines > 1)
-            _legend(figure, drawn.parts)
-        style.title(figure, drawn.title)
-        style.footnote(figure, drawn.notes)
+                _case(line, word, i, content.parts, named=k == 0 or lines > 1)
+            _legend(figure, content.parts)
+        style.title(figure, content.title)
+        style.footnote(figure, content.notes)
     return figure
 
 

@@ -14,7 +14,7 @@ from analysis.comparison import measures
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 from sslseg.config.commands import command
 from sslseg.config.names import CFG
@@ -43,7 +43,7 @@ def wanted(study: Study) -> tuple[str, str]:
     return "no fine-tuning started from encoders that were kept by epoch", again
 
 
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn:
+def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
     """Mean learning curve of every kept epoch, and area and final score of every run.
 
     Args:
@@ -75,7 +75,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Drawn
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
     title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
-    return Drawn("fig6", title, table, runs, _notes(study, runs, table), facts, arms)
+    return Content("fig6", title, table, runs, _notes(study, runs, table), facts, arms)
 
 
 def _notes(study: Study, runs: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
@@ -95,23 +95,23 @@ def _pretraining(study: Study, runs: pd.DataFrame) -> dict[str, dict]:
     return {i: {name: rows.loc[i, CFG + name] for name in shown} for i in used}
 
 
-def draw(drawn: Drawn) -> Figure:
+def draw(content: Content) -> Figure:
     """Ink: a row per pipeline, learning curves on the left, area against epochs on the right."""
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.2 + 2.6 * max(len(drawn.parts), 1)))
-        if not drawn.parts:
+        figure = Figure(figsize=(style.WIDTH, 1.2 + 2.6 * max(len(content.parts), 1)))
+        if not content.parts:
             axis = figure.subplots()
             axis.axis("off")
             style.nothing(axis, "no fine-tuning from encoders kept by epoch")
         else:
-            axes = figure.subplots(len(drawn.parts), 2, squeeze=False, width_ratios=(1.4, 1))
-            for (left, right), arm in zip(axes, drawn.parts, strict=True):
-                rows = drawn.table[drawn.table["arm"] == arm.label]
+            axes = figure.subplots(len(content.parts), 2, squeeze=False, width_ratios=(1.4, 1))
+            for (left, right), arm in zip(axes, content.parts, strict=True):
+                rows = content.table[content.table["arm"] == arm.label]
                 _curves(figure, left, arm, rows)
                 _areas(right, arm, rows[rows["kind"] == "run"])
             figure.get_layout_engine().set(wspace=0.06)
-        style.title(figure, drawn.title)
-        style.footnote(figure, drawn.notes)
+        style.title(figure, content.title)
+        style.footnote(figure, content.notes)
     return figure
 
 

@@ -25,7 +25,7 @@ SHOWN = 3  # missing cells that are spelled out on a figure
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Content:
     """What a figure's `data` returns: the table behind it, its title, and facts for the sidecar.
 
     `parts` are figure-specific records that `draw` needs besides the table.
@@ -63,13 +63,13 @@ def _unequal(runs: pd.DataFrame) -> list[str]:
     return ["; ".join(f"{plural(n, 'seed')} of {who}" for n, who in arms.items())]
 
 
-def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
+def sidecar(content: Content, study: Study) -> dict[str, Any]:
     """Everything needed to find the runs of a figure again."""
-    runs = drawn.runs
+    runs = content.runs
     counts = runs.groupby(["arm", "budget"])["seed"].nunique() if len(runs) else {}
     return {
-        "figure": drawn.name,
-        "title": drawn.title,
+        "figure": content.name,
+        "title": content.title,
         "n": len(runs),
         "seeds": sorted({int(s) for s in runs["seed"]}),
         "seeds_per_cell": [
@@ -89,33 +89,33 @@ def sidecar(drawn: Drawn, study: Study) -> dict[str, Any]:
         else [],
         "superseded_runs": study.superseded,
         "query": dict(study.query),
-        "notes": list(drawn.notes),
-        **drawn.facts,
+        "notes": list(content.notes),
+        **content.facts,
     }
 
 
-def write(drawn: Drawn, figure: Figure, study: Study, folder: Path) -> list[Path]:
+def write(content: Content, figure: Figure, study: Study, folder: Path) -> list[Path]:
     """Write the files; bytes depend on the runs alone, not on when they are written."""
     caches.claim(folder)
-    paths = [folder / f"{drawn.name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
+    paths = [folder / f"{content.name}.{ending}" for ending in ("pdf", "png", "csv", "json")]
     with style.look():
         figure.savefig(paths[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})
         figure.savefig(paths[1], dpi=DPI, metadata={"Software": None})
-    drawn.table.to_csv(paths[2], index=False, float_format="%.10g")
-    paths[3].write_text(to_json(sidecar(drawn, study)))
+    content.table.to_csv(paths[2], index=False, float_format="%.10g")
+    paths[3].write_text(to_json(sidecar(content, study)))
     if style.in_paper():
-        paths.append(folder / f"{drawn.name}.tex")
-        paths[-1].write_text(latex(drawn))
+        paths.append(folder / f"{content.name}.tex")
+        paths[-1].write_text(latex(content))
     return paths
 
 
-def latex(drawn: Drawn) -> str:
+def latex(content: Content) -> str:
     """The figure over both columns, with what the page says above and below it as its caption."""
-    caption = ". ".join(text[:1].upper() + text[1:] for text in (drawn.title, *drawn.notes))
+    caption = ". ".join(text[:1].upper() + text[1:] for text in (content.title, *content.notes))
     escaped = "".join(LATEX.get(letter, letter) for letter in caption)
     return (
-        f"\\begin{{figure*}}\n  \\centering\n  \\includegraphics{{{drawn.name}}} % as wide as the text, letters of "
-        f"{style.SIZE:g} pt: not to be scaled\n  \\caption{{{escaped}.}}\n  \\label{{fig:{drawn.name}}}\n"
+        f"\\begin{{figure*}}\n  \\centering\n  \\includegraphics{{{content.name}}} % as wide as the text, letters of "
+        f"{style.SIZE:g} pt: not to be scaled\n  \\caption{{{escaped}.}}\n  \\label{{fig:{content.name}}}\n"
         "\\end{figure*}\n"
     )
 

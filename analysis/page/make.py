@@ -15,7 +15,7 @@ from analysis.comparison import cells, decisions, encoders, families, measures, 
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS
 from analysis.figures import outputs, style
-from analysis.figures.outputs import Drawn
+from analysis.figures.outputs import Content
 from analysis.page import report, scores
 from analysis.page.report import Page
 from analysis.statistics.records import to_json
@@ -110,18 +110,18 @@ def make(
             say(
                 f"{name} is left out: it shows pictures of patients of {reading.study.dataset} (--only {name} makes it)"
             )
-    drawn = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
+    contents = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
     made: list[Path] = []
     absent: dict[str, tuple[str, str]] = {}
     for name, module in modules.items():
-        if drawn[name].table.empty:
+        if contents[name].table.empty:
             why, more = absent[name] = module.wanted(reading.study)
             say(" ".join([f"{name} is left out: {why}", *([f"({more})"] if more else [])]))
             continue
         with style.using(p.style):
-            made += outputs.write(drawn[name], module.draw(drawn[name]), reading.study, folder)
-        say(f"{name}: {drawn[name].title}, {outputs.plural(len(drawn[name].runs), 'run')}")
-    made += _page(p, folder, reading, drawn, absent, wanted, uri)
+            made += outputs.write(contents[name], module.draw(contents[name]), reading.study, folder)
+        say(f"{name}: {contents[name].title}, {outputs.plural(len(contents[name].runs), 'run')}")
+    made += _page(p, folder, reading, contents, absent, wanted, uri)
     for missing in reading.study.missing:
         say(f"missing cell {missing}")
     return made
@@ -131,7 +131,7 @@ def _page(
     p: params.Analyse,
     folder: Path,
     reading: Reading,
-    drawn: dict[str, Drawn],
+    contents: dict[str, Content],
     absent: dict[str, tuple[str, str]],
     wanted: list[str],
     uri: str | None,
@@ -160,7 +160,7 @@ def _page(
     if "worth" in wanted:
         shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
     record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
-    images = {name: (d, folder / f"{name}.png") for name, d in drawn.items() if name not in absent}
+    images = {name: (d, folder / f"{name}.png") for name, d in contents.items() if name not in absent}
     drawn_page = Page(study, found, judged, stored, images, wanted, command(p), _ui(uri), absent, scored)
     page.write_text(report.render(drawn_page))
     tables = [scores.write(study, folder)] if SCORES in wanted else []

@@ -20,7 +20,7 @@ from analysis.comparison.decisions import Decisions, Table, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
 from analysis.comparison.patients import Measured
-from analysis.figures.outputs import Drawn, plural
+from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores, varied
 from analysis.page.matrices import SYMBOL
 from analysis.statistics.laws.advice import Gain, Near
@@ -52,7 +52,7 @@ class Page:
     decisions: Decisions
     claims: Sequence[Judged]
     encoders: Sequence[Encoder]
-    figures: Mapping[str, tuple[Drawn, Path]]  # name -> (its data, its PNG)
+    figures: Mapping[str, tuple[Content, Path]]  # name -> (its data, its PNG)
     parts: Sequence[str]
     command: str
     uri: str  # of the tracking UI; '' = links are left out

@@ -50,18 +50,18 @@ def errors(
     *,
     shared: float = 0.3,
     own: float = 0.2,
-    law: str = "lognormal",
+    noise: str = "lognormal",
 ) -> np.ndarray:
     """Errors [P pipelines, S seeds, K sizes] whose expectation is the planted law.
 
     ``shared`` is the part of the variance that a seed has in common over pipelines and sizes (what pairing
     removes), ``own`` the part a seed has in common over sizes within a pipeline; the rest is independent.
-    ``law`` is ``lognormal`` (skewed, positive) or ``normal``.
+    ``noise`` is ``lognormal`` (skewed, positive) or ``normal``.
     """
     n = np.asarray(sizes, float)
     mean = np.stack([plant.error(n) for plant in plants])
     sd = np.stack([plant.noise * n**-plant.decay for plant in plants])
-    return noisy(mean, n, seeds, rng, sd=sd, shared=shared, own=own, law=law)
+    return noisy(mean, n, seeds, rng, sd=sd, shared=shared, own=own, noise=noise)
 
 
 def noisy(
@@ -73,7 +73,7 @@ def noisy(
     sd: np.ndarray | None = None,
     shared: float = 0.3,
     own: float = 0.2,
-    law: str = "lognormal",
+    noise: str = "lognormal",
 ) -> np.ndarray:
     """Errors [P, S, K] around ``mean`` [P, K] at sizes ``n`` [K]; ``sd`` [P, K] is relative, that of `Plant` if not given."""
     sd = Plant(1.0, 1.0, 0.0).noise * n**-0.1 * np.ones_like(mean) if sd is None else sd
@@ -82,7 +82,7 @@ def noisy(
     z = z + np.sqrt(own) * rng.standard_normal((p, seeds, 1))
     z = z + np.sqrt(1 - shared - own) * rng.standard_normal((p, seeds, k))
     mean, sd = mean[:, None], sd[:, None]
-    if law == "normal":
+    if noise == "normal":
         return mean * (1 + sd * z)
     return mean * np.exp(sd * z - sd**2 / 2)
 

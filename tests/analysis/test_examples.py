@@ -51,11 +51,11 @@ def filled(store: str, tmp_path_factory: pytest.TempPathFactory) -> cells.Study:
 
 
 def test_drawn_from_the_runs_that_kept_their_cases(filled: cells.Study, tmp_path: Path) -> None:
-    drawn = fig5_examples.data(filled)
-    assert drawn.table["seed"].tolist() == [1] * 6  # seed 0 kept none
-    assert drawn.table.set_index(["arm", "case"])["iou"].loc[("supervised", "best")] == 1.0
-    assert set(drawn.table["row"]) == {11, 12, 14}
-    assert len(fig5_examples.draw(drawn).axes) == 3 * 4
+    content = fig5_examples.data(filled)
+    assert content.table["seed"].tolist() == [1] * 6  # seed 0 kept none
+    assert content.table.set_index(["arm", "case"])["iou"].loc[("supervised", "best")] == 1.0
+    assert set(content.table["row"]) == {11, 12, 14}
+    assert len(fig5_examples.draw(content).axes) == 3 * 4
 
 
 def test_pickles_are_refused(filled: cells.Study, tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_more_slices_of_an_easy_thing_are_worth_more() -> None:
     with torch.inference_mode():
         seen = labelprobe.see(net, images)
     assert seen.shape[:2] == (40, GRID**2)
-    law = labelprobe.law(seen)
+    law = labelprobe.projection(seen)
     x, y = law(seen), labelprobe.shares(labels, 2)
     assert np.ptp(x[..., -1]) == 0
     scores = [labelprobe.score(labelprobe.fit(x[:n], y[:n]), x[30:], labels[30:]) for n in (1, 30)]

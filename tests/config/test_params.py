@@ -57,7 +57,7 @@ def test_the_paper_s_pretraining():
         "lr": 0.5 * 128 / 256, "weight_decay": 1e-5, "warmup": 10 / 25, "warmup_lr": 3e-5, "trust": 0.02,
         "momentum": 0.9, "projector_hidden": 4096, "projection_size": 256, "predictor_hidden": 8192,
         "tau": 0.99, "crop_scale": (0.08, 1.0), "flip": 0.5, "brightness": 0.2, "contrast": 0.2,
-        "jitter": 0.8, "jitter_law": "factor",
+        "jitter": 0.8, "jitter_mode": "factor",
     }  # fmt: skip
     assert {name: getattr(p, name) for name in wanted} == wanted
     longer = resolved(BYOL, preset="paper-400")
@@ -71,7 +71,7 @@ def test_the_paper_s_fine_tuning():
         "architecture": "resnet50", "image_size": 224, "batch_size": 192, "steps": 150 * 7, "lr": 1e-4,
         "schedule": "cosine-restarts", "warmup": 0.0, "period": 350, "clip": 5.0, "eval_every": 7,
         "val_slices": 0, "subset": "random", "decoder": (256, 128, 64, 32, 16), "jitter": 0.8,
-        "jitter_law": "factor", "norm": "dataset", "absent": "exclude",
+        "jitter_mode": "factor", "norm": "dataset", "absent": "exclude",
     }  # fmt: skip
     assert {name: getattr(p, name) for name in wanted} == wanted
 
@@ -79,8 +79,8 @@ def test_the_paper_s_fine_tuning():
 def test_the_code_s_fine_tuning_differs_where_its_flaws_are():
     text, code = (resolved(params.Finetune, preset=name) for name in ("paper-text", "paper-code"))
     differ = {n for n in flags.knobs(params.Finetune) if getattr(text, n) != getattr(code, n)}
-    assert differ == {"preset", "spacing", "norm", "probe", "jitter", "jitter_law", "schedule", "warmup"}
-    assert (code.norm, code.jitter, code.jitter_law, code.spacing) == ("paper-code", 0.2, "uint16", 0.0)
+    assert differ == {"preset", "spacing", "norm", "probe", "jitter", "jitter_mode", "schedule", "warmup"}
+    assert (code.norm, code.jitter, code.jitter_mode, code.spacing) == ("paper-code", 0.2, "uint16", 0.0)
     assert code.warmup == 10 / 150
 
 

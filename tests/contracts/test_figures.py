@@ -34,7 +34,7 @@ STUDIES = {
 }
 
 
-def drawn_of(name: str, planted: list[Planted]) -> tuple[outputs.Drawn, cells.Study]:
+def drawn_of(name: str, planted: list[Planted]) -> tuple[outputs.Content, cells.Study]:
     study = cells.study(runs_of(planted))
     return FIGURES[name].data(study, curves_of(planted)), study
 
@@ -53,9 +53,9 @@ def test_it_says_what_it_is(name: str) -> None:
 @pytest.mark.parametrize("look", style.STYLES)
 @pytest.mark.parametrize("name", FIGURES)
 def test_letters_are_large_enough_for_a_paper_and_stay_in_its_width(name: str, look: str) -> None:
-    drawn, _ = drawn_of(name, STUDIES["several seeds"] + STUDIES["encoders kept by epoch"][-6:])
+    content, _ = drawn_of(name, STUDIES["several seeds"] + STUDIES["encoders kept by epoch"][-6:])
     with style.using(look), style.look():
-        figure = FIGURES[name].draw(drawn)
+        figure = FIGURES[name].draw(content)
         FigureCanvasAgg(figure).draw()
         box = figure.get_tightbbox()
     written = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
@@ -69,8 +69,8 @@ def test_letters_are_large_enough_for_a_paper_and_stay_in_its_width(name: str, l
 
 
 def test_a_paper_s_figure_comes_with_its_caption(tmp_path: Path) -> None:
-    drawn, study = drawn_of("fig4", STUDIES["several seeds"])
-    odd = replace(drawn, notes=("50 % of a_b & c",))
+    content, study = drawn_of("fig4", STUDIES["several seeds"])
+    odd = replace(content, notes=("50 % of a_b & c",))
     with style.using("paper"):
         paths = outputs.write(odd, FIGURES["fig4"].draw(odd), study, tmp_path)
     assert paths[-1].name == "fig4.tex"
@@ -80,23 +80,23 @@ def test_a_paper_s_figure_comes_with_its_caption(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", STUDIES)
 @pytest.mark.parametrize("name", FIGURES)
 def test_draws_from_any_study(name: str, which: str, tmp_path: Path) -> None:
-    drawn, study = drawn_of(name, STUDIES[which])
-    paths = outputs.write(drawn, FIGURES[name].draw(drawn), study, tmp_path)
+    content, study = drawn_of(name, STUDIES[which])
+    paths = outputs.write(content, FIGURES[name].draw(content), study, tmp_path)
     assert [p.name for p in paths] == [f"{name}.{e}" for e in ("pdf", "png", "csv", "json")]
     assert all(p.stat().st_size for p in paths)
     facts = json.loads(paths[3].read_text())
-    assert facts["n"] == len(facts["run_ids"]) == len(drawn.runs)
+    assert facts["n"] == len(facts["run_ids"]) == len(content.runs)
     assert facts["missing"] == [str(m) for m in study.missing]
     assert {"seeds", "subset_sha256", "encoder_run_ids", "query", "mixed", "data_digest"} <= set(facts)
-    assert list(pd.read_csv(paths[2]).columns) == list(drawn.table.columns)
+    assert list(pd.read_csv(paths[2]).columns) == list(content.table.columns)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_order_of_runs_changes_no_byte(name: str, tmp_path: Path) -> None:
     planted = STUDIES["several seeds"] + STUDIES["encoders kept by epoch"][-6:]
     for folder, rows in (("a", planted), ("b", planted[::-1])):
-        drawn, study = drawn_of(name, rows)
-        outputs.write(drawn, FIGURES[name].draw(drawn), study, tmp_path / folder)
+        content, study = drawn_of(name, rows)
+        outputs.write(content, FIGURES[name].draw(content), study, tmp_path / folder)
     for ending in ("json", "csv", "png", "pdf"):
         first, second = (tmp_path / f / f"{name}.{ending}" for f in "ab")
         assert first.read_bytes() == second.read_bytes()
@@ -109,9 +109,9 @@ def test_what_is_mixed_or_missing_is_said_on_its_face(name: str) -> None:
         "odd", planted[-1].tags, {**planted[-1].cfg, "seed": "9", "steps": "7"}, planted[-1].metrics
     )
     study = cells.study(runs_of([*planted, odd]), allow_mixed=True)
-    drawn = FIGURES[name].data(study, curves_of([*planted, odd]))
-    face = "\n".join(drawn.notes)
+    content = FIGURES[name].data(study, curves_of([*planted, odd]))
+    face = "\n".join(content.notes)
     assert "MIXED: they differ in steps" in face
     assert "missing cells: " in face
-    text = "\n".join(t.get_text() for t in FIGURES[name].draw(drawn).texts)
+    text = "\n".join(t.get_text() for t in FIGURES[name].draw(content).texts)
     assert "MIXED" in text

@@ -26,7 +26,8 @@ def encoder_folder(tmp_path: Path) -> Path:
 def segmenter_folder(tmp_path: Path) -> Path:
     net, _ = unet.scratch("test_resnet", 1, 3, (8, 8, 8, 8, 8), 0)
     segmenter.save(net, tmp_path / "s", architecture="test_resnet", channels=1, classes=("background", "a", "b"),
-                   decoder_channels=(8, 8, 8, 8, 8), law={"kind": "dataset", "mean": [0.0], "std": [1.0]}, spacing=0)  # fmt: skip
+                   decoder_channels=(8, 8, 8, 8, 8),
+                   normalisation={"kind": "dataset", "mean": [0.0], "std": [1.0]}, spacing=0)  # fmt: skip
     return tmp_path / "s"
 
 

@@ -39,7 +39,7 @@ def test_timm_and_smp_open_the_folder_as_it_is(tmp_path, architecture, channels)
 
 def test_round_trip_keeps_bits_config_and_digest(tmp_path):
     law = {"kind": "dataset", "mean": 0.3, "std": 0.2}
-    model, digest = saved(tmp_path / "a", law=law, extra={"origin": "a test"})
+    model, digest = saved(tmp_path / "a", normalisation=law, extra={"origin": "a test"})
     state, config = encoder.read_state(tmp_path / "a")
     assert same(model.state_dict(), state)
     assert same(model.state_dict(), encoder.load(tmp_path / "a").state_dict())
@@ -84,7 +84,7 @@ def test_summed_stem_sees_a_grey_image_as_the_original_saw_its_replica(tmp_path,
 
 def test_adapted_config_tells_what_happened(tmp_path):
     law = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-    saved(tmp_path, channels=3, law=law, extra={"origin": "a test"})
+    saved(tmp_path, channels=3, normalisation=law, extra={"origin": "a test"})
     _, config = encoder.adapt(*encoder.read_state(tmp_path), 1)
     assert config["model_args"] == {"in_chans": 1}
     assert config["sslseg"]["adapted_from_channels"] == 3

@@ -54,7 +54,7 @@ def test_ensemble_averages_logits_and_wants_one_set_of_classes_and_channels():
     assert inference.segment([one, other], image, spacing).any()
     with pytest.raises(EncoderError, match=r"reads 1 channel\(s\), the input has 2"):
         inference.segment([one], np.repeat(image, 2, axis=0), spacing)
-    strange = Model(one.net, ("background", "liver"), 1, one.law, 0.0, {})
+    strange = Model(one.net, ("background", "liver"), 1, one.normalisation, 0.0, {})
     with pytest.raises(EncoderError, match="same classes"):
         inference.segment([one, strange], image, spacing)
 

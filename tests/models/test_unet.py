@@ -115,7 +115,7 @@ def test_segmenter_folder_round_trip(tmp_path):
     digest = segmenter.save(
         net, tmp_path, architecture="test_efficientnet", channels=1,
         classes=("background", "RV", "MYO", "LV"),
-        decoder_channels=SMALL, law=Intensity("dataset", 0.3, 0.2), spacing=1.5, extra={"domain": "phantom"},
+        decoder_channels=SMALL, normalisation=Intensity("dataset", 0.3, 0.2), spacing=1.5, extra={"domain": "phantom"},
     )  # fmt: skip
     again, config = segmenter.load(tmp_path)
     batch = torch.randn(1, 1, 64, 96)
@@ -136,7 +136,7 @@ def test_an_encoder_folder_is_no_segmenter_and_a_wrong_description_no_save(tmp_p
         segmenter.load(tmp_path)
     with pytest.raises(EncoderError, match="segmentation_head"):
         segmenter.save(around("test_resnet")[1], tmp_path / "s", architecture="test_resnet", channels=1,
-                       classes=("background",), decoder_channels=SMALL, law={}, spacing=0.0)  # fmt: skip
+                       classes=("background",), decoder_channels=SMALL, normalisation={}, spacing=0.0)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_encoder_folder_is_no_segmenter_and_a_wrong_description_no_save(tmp_p
 )
 def test_a_segmenter_s_description_is_held_against_its_weights(tmp_path, changed: dict, message: str):
     segmenter.save(around("test_resnet")[1], tmp_path, architecture="test_resnet", channels=1, classes=tuple("abcd"),
-                   decoder_channels=SMALL, law={}, spacing=0.0)  # fmt: skip
+                   decoder_channels=SMALL, normalisation={}, spacing=0.0)  # fmt: skip
     config = json.loads((tmp_path / "config.json").read_text()) | changed
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(EncoderError, match=message):

@@ -169,7 +169,9 @@ def filled_store(store: str, tmp_path: Path) -> str:
 
     net = encoder.build("test_efficientnet", 1, seed=0)
     law = {"mean": [0.5], "std": [0.5]}
-    encoder.save(net, tmp_path / "e", architecture="test_efficientnet", channels=1, law=law, extra={})
+    encoder.save(
+        net, tmp_path / "e", architecture="test_efficientnet", channels=1, normalisation=law, extra={}
+    )
     with session.open_run(
         names.PRETRAIN, tags={names.TAG_METHOD: "byol", names.TAG_DATASET: "photos"}
     ) as run:

@@ -32,7 +32,7 @@ def run_id(store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
         folder,
         architecture="resnet18",
         channels=1,
-        law={"mean": [0.3], "std": [0.2]},
+        normalisation={"mean": [0.3], "std": [0.2]},
     )
     with session.open_run(names.IMPORT) as run:
         resolve.log_encoder(run, folder, name="encoder-x", role=names.ROLE_IMPORTED, method="unknown", dataset="",

@@ -51,7 +51,7 @@ def artifact(run_id: str, path: str, tmp_path) -> str:
 def study_of(p: params.Tune) -> optuna.Study:
     p = tune.fill(p)
     (plan,) = tune.plans(p)
-    return trials.open_study(p, plan)
+    return trials.open_search(p, plan)
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_the_winner_s_command_gives_the_winner_s_curve(tuned: str, tiny: Tiny, t
 def test_the_same_command_adds_only_the_trials_that_are_missing(tuned: str, tiny: Tiny):
     more = execute.execute(names.TUNE, settings(tiny, trials=3))
     assert [run.data.tags[names.TAG_TRIAL] for run in children(more)] == ["2"]
-    assert get(more).data.tags[names.TAG_STUDY] == get(tuned).data.tags[names.TAG_STUDY]
+    assert get(more).data.tags[names.TAG_SEARCH] == get(tuned).data.tags[names.TAG_SEARCH]
     assert not children(execute.execute(names.TUNE, settings(tiny, trials=3)))
     assert len(study_of(settings(tiny)).trials) == 3
 
@@ -122,8 +122,8 @@ def test_test_is_never_read(tuned: str, tiny: Tiny, monkeypatch: pytest.MonkeyPa
             assert key != "test", "the test rows were asked for"
             return super().__getitem__(key)
 
-    def spoilt(p, law=None):
-        data = whole(p, law)
+    def spoilt(p, normalisation=None):
+        data = whole(p, normalisation)
         codes, labels = np.array(data.store.codes_flat), np.array(data.store.labels_flat)
         assert len(data.rows["test"])
         for row in data.store.index.iloc[data.rows["test"]].itertuples():

@@ -74,7 +74,7 @@ def test_a_voxel_lands_at_its_pixel_and_moves_the_first_layer(tmp_path: Path, ti
     batch = batches.finetune_batch(
         data.store,
         data.labelled["train"],
-        training_set.view_law(p),
+        training_set.view_ranges(p),
         data.intensity,
         seed=0,
         step=0,

@@ -60,7 +60,7 @@ def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
     assert _weights(resolve.resolve(run_id, epoch=5)) == 5.0
     online = resolve.resolve(run_id, role="online")
     assert (_weights(online), online.role, online.epoch, online.version) == (77.0, "online", 25, "")
-    assert resolve.law(online) == {"mean": [0.5], "std": [0.5]}
+    assert resolve.normalisation(online) == {"mean": [0.5], "std": [0.5]}
 
 
 @pytest.fixture

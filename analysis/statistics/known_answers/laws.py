@@ -24,7 +24,7 @@ SIZES = np.asarray(PAPER_SIZES, float)
 FIVE_SIZES = (3, 15, 75, 300, 1498)
 LADDERS = ((3, 23, 187, 1498), (3, 10, 36, 125, 432, 1498), PAPER_SIZES)
 
-# name -> (law, seeds, variance shared by pipelines, variance of a pipeline's seed, noise law, sizes)
+# name -> (law, seeds, variance shared by pipelines, variance of a pipeline's seed, noise, sizes)
 FITTED: dict[str, tuple[Plant, int, float, float, str, tuple[int, ...]]] = {
     "as in the paper": (Plant(0.75, 0.5, 0.1), 10, 0.3, 0.2, "lognormal", PAPER_SIZES),
     "normal noise": (Plant(0.75, 0.5, 0.1), 10, 0.3, 0.2, "normal", PAPER_SIZES),
@@ -118,7 +118,7 @@ def laws(stores: int) -> Iterator[Row]:
     for name, (plant, seeds, shared, own, noise, sizes) in FITTED.items():
         rng, hits, given = generator(0, name), np.zeros(3), 0
         for _ in tqdm(range(stores), desc=name, disable=None):
-            errors = simulate.errors((plant,), sizes, seeds, rng, shared=shared, own=own, law=noise)
+            errors = simulate.errors((plant,), sizes, seeds, rng, shared=shared, own=own, noise=noise)
             found = fit(table(errors[0], sizes), "a")
             if isinstance(found, Scaling):
                 given += 1

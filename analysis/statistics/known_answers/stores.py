@@ -12,7 +12,7 @@ from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import _MAD, CLEAR, FAR
 from analysis.statistics.verdicts.interval import reach_of, rest_variance
 
-Law = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
+Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 SEEDS, PIPELINES = (3, 5, 10), (2, 5, 7)
 DEPTH = 20.0  # s.d. of a run that a collapse costs: 0.4 IoU where runs scatter by 0.02
 
@@ -24,9 +24,9 @@ def _normal(rng: np.random.Generator, shape: tuple[int, ...], shared: float = 0.
     return np.sqrt(shared) * common + np.sqrt(1 - shared) * rng.standard_normal(shape)
 
 
-def _unequal(law: Law) -> Law:
+def _unequal(noise: Noise) -> Noise:
     """The first pipeline scatters five times as much as the last."""
-    return lambda rng, shape: law(rng, shape) * np.linspace(5, 1, shape[1])[:, None, None]
+    return lambda rng, shape: noise(rng, shape) * np.linspace(5, 1, shape[1])[:, None, None]
 
 
 def _skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -34,7 +34,7 @@ def _skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 1 - rng.exponential(1.0, shape)
 
 
-def _collapsing(rate: float, *, equal_means: bool = False) -> Law:
+def _collapsing(rate: float, *, equal_means: bool = False) -> Noise:
     """The last pipeline collapses in a share of its runs; where means are equal, its other runs are better for it."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -47,12 +47,12 @@ def _collapsing(rate: float, *, equal_means: bool = False) -> Law:
 
 
 def _beta(mean: float, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """Scores near an end of [0, 1], in s.d.: a beta law of weight 50."""
-    law = stats.beta(50 * mean, 50 * (1 - mean))
-    return (rng.beta(*law.args, shape) - mean) / law.std()
+    """Scores near an end of [0, 1], in s.d.: a beta distribution of weight 50."""
+    beta = stats.beta(50 * mean, 50 * (1 - mean))
+    return (rng.beta(*beta.args, shape) - mean) / beta.std()
 
 
-LAWS: dict[str, Law] = {
+NOISES: dict[str, Noise] = {
     "normal": _normal,
     "t with 3 degrees": lambda rng, shape: rng.standard_t(3, shape),
     "skewed (exponential, long tail below)": _skewed,
@@ -80,10 +80,10 @@ class Read:
     sign: np.ndarray
     equivalent: np.ndarray
 
-    def false(self, law: str) -> np.ndarray:
+    def false(self, noise: str) -> np.ndarray:
         """Stores [N] with a false "different": a pipeline that collapses *is* worse, and may be called so."""
         sign = self.sign.copy()
-        if "collapses" in law:
+        if "collapses" in noise:
             last = family((sign.shape[1] + 3) // 2)[0] == sign.shape[1] // 2 + 1
             sign[:, last] = np.maximum(sign[:, last], 0)
         return sign.any(axis=1)

@@ -12,7 +12,7 @@ from analysis.statistics.curves import Steps
 from analysis.statistics.known_answers.stores import (
     DEPTH,
     EQUAL_MEANS,
-    LAWS,
+    NOISES,
     PIPELINES,
     SEEDS,
     family,
@@ -38,10 +38,10 @@ def percent(hits: np.ndarray) -> str:
 
 def candidates(stores: int) -> Iterator[Row]:
     """The most that intervals at 5 % in one look are false, over seeds and five or seven pipelines, and their power."""
-    for name, law in LAWS.items():
+    for name, noise in NOISES.items():
         rng, worst = generator(0, f"candidates {name}"), np.zeros(len(CANDIDATES))
         for seeds, pipelines in product(SEEDS, PIPELINES[1:]):
-            called = candidate_calls(law(rng, (stores, pipelines, seeds, 1))[..., 0])
+            called = candidate_calls(noise(rng, (stores, pipelines, seeds, 1))[..., 0])
             worst = np.maximum(worst, [100 * c.any(axis=1).mean() for c in called])
         yield (name, *(f"{w:.1f}" for w in worst))
     for seeds, shift in ((3, 6.0), *SHIFTS, (10, 2.0)):
@@ -82,17 +82,17 @@ def candidate_calls(values: np.ndarray) -> list[np.ndarray]:
 
 def moved(stores: int, pipelines: int, seeds: int, shift: float) -> np.ndarray:
     """Normal stores [N, P, S, 1] whose last pipeline is better by ``shift`` s.d. of its paired differences."""
-    values = LAWS["normal"](generator(0, f"moved {pipelines} {seeds}"), (stores, pipelines, seeds, 1))
+    values = NOISES["normal"](generator(0, f"moved {pipelines} {seeds}"), (stores, pipelines, seeds, 1))
     values[:, -1] += shift * np.sqrt(2 * 0.7)
     return values
 
 
 def different(stores: int) -> Iterator[Row]:
     """Families with a false "different", by seeds and pipelines; then after looking at every number of seeds."""
-    for name, law in LAWS.items():
+    for name, noise in NOISES.items():
         rng = generator(0, f"different {name}")
-        once = [percent(read(law(rng, (stores, p, s, 1))).false(name)) for s, p in CELLS]
-        long = law(rng, (stores, 7, looks.MOST, 1))
+        once = [percent(read(noise(rng, (stores, p, s, 1))).false(name)) for s, p in CELLS]
+        long = noise(rng, (stores, 7, looks.MOST, 1))
         added = np.any([read(long[:, :, :n]).false(name) for n in looks.SHARES], axis=0)
         yield (name, *once, percent(added))
 
@@ -102,22 +102,22 @@ def equivalent(stores: int) -> Iterator[Row]:
     margin = 3.0
     designs = [(s, 1) for s in SEEDS] + [(5, 7), (10, 4), (40, 1)]
     rates = {"one pipeline a margin worse by collapses in 10 %": 0.1, "by collapses in 20 %": 0.2}
-    for name, law in (LAWS | dict.fromkeys(rates)).items():
+    for name, noise in (NOISES | dict.fromkeys(rates)).items():
         rng, row = generator(0, f"equivalent {name}"), []
         for seeds, budgets in designs:
             if name in rates:
-                values = LAWS["normal"](rng, (stores, 7, seeds, budgets))
+                values = NOISES["normal"](rng, (stores, 7, seeds, budgets))
                 hit = rng.random((stores, seeds, budgets)) < rates[name]
                 values[:, -1] -= margin / rates[name] * hit
             else:
-                values = law(rng, (stores, 7, seeds, budgets))
+                values = noise(rng, (stores, 7, seeds, budgets))
                 values[:, 2:] += margin
             apart = read(values, margin).equivalent
             places = family(7)[0] >= 2
             row.append(percent(apart[:, family(7)[0] == 6 if name in rates else places].any(axis=1)))
         yield (name, *row)
     rng = generator(0, "alike")
-    alike = [read(LAWS["normal"](rng, (stores, 7, s, n)), margin).equivalent for s, n in designs]
+    alike = [read(NOISES["normal"](rng, (stores, 7, s, n)), margin).equivalent for s, n in designs]
     yield ("share of pairs called equivalent that are equal (normal)", *(percent(e) for e in alike))
 
 
@@ -135,10 +135,10 @@ def power(stores: int) -> Iterator[Row]:
 
 def unseen(stores: int) -> Iterator[Row]:
     """Equal means, one pipeline collapsing: what is called although no collapse, or too few, have been seen."""
-    for rate, law in EQUAL_MEANS.items():
+    for rate, noise in EQUAL_MEANS.items():
         for seeds in SEEDS:
             called = [
-                read(law(generator(0, f"unseen {rate} {seeds} {p}"), (stores, p, seeds, 1)))
+                read(noise(generator(0, f"unseen {rate} {seeds} {p}"), (stores, p, seeds, 1)))
                 for p in PIPELINES
             ]
             yield (
@@ -198,13 +198,13 @@ def arrival(time: float, end: float, grid: float) -> Steps:
 
 
 def spreads(stores: int) -> Iterator[Row]:
-    """Coverage of the ratio of spreads of two pipelines of one law, the first twice as wide."""
-    for name, law in LAWS.items():
+    """Coverage of the ratio of spreads of two pipelines of one distribution, the first twice as wide."""
+    for name, noise in NOISES.items():
         if "collapses" in name or "unequal" in name:
             continue
         row = []
         for seeds in (3, 5, 10, 20):
-            values = law(generator(0, f"spread {name} {seeds}"), (stores, 2, seeds, 1))[..., 0]
+            values = noise(generator(0, f"spread {name} {seeds}"), (stores, 2, seeds, 1))[..., 0]
             found = [ratio_of_spread(2 * a, b) for a, b in values]
             row.append(
                 percent(np.array([not isinstance(f, Refusal) and f.low <= 2 <= f.high for f in found]))

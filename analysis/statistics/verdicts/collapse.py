@@ -10,7 +10,7 @@ import numpy as np
 from analysis.statistics.records import MIN_SEEDS, Score, ordered
 
 FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and budget
-_MAD = 1.4826  # s.d. over median absolute deviation of a normal law
+_MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution
 RARE, BELIEF = 0.1, 0.95  # "equivalent" excludes a collapse in one of ten runs with this confidence
 CLEAR = ceil(log(1 - BELIEF) / log(1 - RARE))  # runs without one that do so: 29
 

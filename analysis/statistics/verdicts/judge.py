@@ -101,7 +101,7 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         *_fallen(p, budget, seeds),
         *_alike(p, alike, differ, call),
         *_unseen(p, effect, call),
-        *(["the permutation test does not reject: the call rests on differences that scatter as a normal law"]
+        *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
           if call in CALLS[:2] and permuted > alpha else []),
         *([more.text] if more else []),
     ]  # fmt: skip

@@ -47,7 +47,7 @@ def see(net: nn.Module, images: Tensor) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Law:
+class Projection:
     """How features become the regression's: `average` and `width` [F], `basis` [F, P], `where` [GRID², Q]."""
 
     average: np.ndarray
@@ -61,12 +61,12 @@ class Law:
         return np.concatenate([inner, np.broadcast_to(self.where, (len(seen), *self.where.shape))], axis=2)
 
 
-def law(seen: np.ndarray) -> Law:
+def projection(seen: np.ndarray) -> Projection:
     """Principal components of standardised features [N, GRID², F]."""
     flat = seen.reshape(-1, seen.shape[-1]).astype(np.float32)
     average, width = flat.mean(axis=0), flat.std(axis=0) + np.float32(1e-6)
     _, vectors = np.linalg.eigh(np.cov(((flat - average) / width).T.astype(np.float64)))
-    return Law(average, width, vectors[:, ::-1][:, :COMPONENTS].astype(np.float32), _where())
+    return Projection(average, width, vectors[:, ::-1][:, :COMPONENTS].astype(np.float32), _where())
 
 
 def _where() -> np.ndarray:

@@ -59,8 +59,8 @@ TAG_ARCHIVE = (
     "sslseg.archive_sha256"  # of the archive that a run came out of: its manifest is data, not a command
 )
 TAG_SWEEP = "sslseg.sweep_run_id"
-TAG_STUDY = "sslseg.study"  # name of the Optuna study that a tuning and its trials belong to
-TAG_TRIAL = "sslseg.trial"  # number of the trial in its study
+TAG_SEARCH = "sslseg.search"  # name of the search (an Optuna study) that a tuning and its trials belong to
+TAG_TRIAL = "sslseg.trial"  # number of the trial in its search
 TAG_COLLAPSED = "sslseg.collapsed"
 TAG_TRANSDUCTIVE = "sslseg.transductive"
 TAG_TRANSDUCTIVE_REASON = "sslseg.transductive_reason"

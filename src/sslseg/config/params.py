@@ -40,7 +40,7 @@ class Machine:
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What is read, and under which law."""
+    """What is read, and how it is normalised."""
 
     dataset: str = knob(
         "demo", "which data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
@@ -57,7 +57,7 @@ class Data:
     )  # fmt: skip
     split: str = knob("auto", DIVIDED, choices=SPLITS, pattern=FOLD)
     norm: str = knob(
-        help="intensity law: dataset = clip p1-p99 per volume, z-score of train; encoder = the upstream's law",
+        help="normalisation: dataset = clip p1-p99 per volume, z-score of train; encoder = the upstream's",
         presets={"paper": "dataset", "paper-400": "dataset", "paper-text": "dataset", "paper-code": "paper-code",
                  "cpu": "dataset", "demo": "dataset"},
         choices=NORMS, source="[C] Normalize(67.27, 84.66) twice, flaw F1, as paper-code",
@@ -95,7 +95,7 @@ class Views:
         presets={"paper": 0.8, "paper-400": 0.8, "paper-text": 0.8, "paper-code": 0.2, "cpu": 0.8, "demo": 0.8},
         low=0.0, high=1.0, source="[P] same as pretraining; [C] 0.8 in pretraining, 0.2 in fine-tuning",
     )  # fmt: skip
-    jitter_law: str = knob(
+    jitter_mode: str = knob(
         help="brightness as a factor, or added in units of 65,535 (flaw F2)",
         presets={"paper": "factor", "paper-400": "factor", "paper-text": "factor", "paper-code": "uint16",
                  "cpu": "factor", "demo": "factor"},
@@ -539,7 +539,9 @@ class Tune(Workers):
     encoder: tuple[str, ...] = knob(
         help="upstream encoders of the searched stage: run IDs, models:/… or pipelines, as scratch,byol@target"
     )
-    per_pipeline: bool = knob(False, "a study and as many trials for each encoder; false: one study over all")
+    per_pipeline: bool = knob(
+        False, "a search and as many trials for each encoder; false: one search over all"
+    )
     dataset: str = knob("demo", "which data", choices=plugins.names("datasets"))
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
     budget: int | None = knob(None, "annotated units to tune at; none = all of train", low=1)
@@ -558,7 +560,7 @@ class Tune(Workers):
     space: str = knob("", "ranges instead of searchspace.py's, as 'lr=float:1e-4:1e-2:log;flip=fixed'")
     objective: str = knob("best", "validation IoU to raise: of the best step, of the last, or mean over the curve",
                           choices=("best", "last", "area"))  # fmt: skip
-    trials: int = knob(20, "trials that each study shall have in the end", low=1, runtime=True)
+    trials: int = knob(20, "trials that each search shall have in the end", low=1, runtime=True)
     startup: int = knob(8, "random trials before TPE starts; before the median prunes", low=1)
     pruner: str = knob("median", "which trials are ended early", choices=("median", "hyperband", "none"))
     storage: str = knob("", "URL of Optuna's database; '' = SQLite, tune.db in the cache", runtime=True)

@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Description:
-    """What a data folder says of itself, for formats that are not one dataset. All of it is in the law.
+    """What a data folder says of itself, for formats that are not one dataset. All of it is in the recipe.
 
     Attributes:
         classes: names of the label numbers 0, 1 …; "background" first.

@@ -1,4 +1,4 @@
-"""One dataset under one law of intensity, divided by patient: what every stage trains and tests on."""
+"""One dataset under one normalisation, divided by patient: what every stage trains and tests on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from sslseg.data.slices.slice_store import Slices
 from sslseg.data.splits import divide
 
 if TYPE_CHECKING:
-    from sslseg.data.views.draw import ViewLaw
+    from sslseg.data.views.draw import ViewRanges
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """One dataset under one law, divided by patient."""
+    """One dataset under one normalisation, divided by patient."""
 
     store: Slices
     rows: dict[str, np.ndarray]  # split -> all rows, unlabelled ones included
@@ -34,7 +34,7 @@ class Inputs:
 
     @property
     def digest(self) -> str:
-        """sha256 that stands for these inputs: content, split and intensity law."""
+        """sha256 that stands for these inputs: content, split and normalisation."""
         return self.store.digest
 
 
@@ -59,11 +59,11 @@ def _store(dataset: str, root: str, cache: Path, spacing: float, on_bad_file: st
     return prepare.prepare(dataset, place, cache, spacing=spacing, on_bad_file=on_bad_file, verify=verify)
 
 
-def load(p: params.Data, law: dict | None = None) -> Inputs:
+def load(p: params.Data, normalisation: dict | None = None) -> Inputs:
     """Everything a stage reads.
 
     Args:
-        law: input law of the upstream encoder, used for `norm=encoder` alone.
+        normalisation: of the upstream encoder, used for `norm=encoder` alone.
 
     Raises:
         DataError, ParamError: see `store` and `data_root`.
@@ -71,17 +71,17 @@ def load(p: params.Data, law: dict | None = None) -> Inputs:
     source = store(p)
     rows = divide(source, p.dataset, p.split)
     labelled = {name: r[source.index["labelled"].to_numpy()[r]] for name, r in rows.items()}
-    return Inputs(source, rows, labelled, _intensity(p, source, law), p.split)
+    return Inputs(source, rows, labelled, _intensity(p, source, normalisation), p.split)
 
 
-def _intensity(p: params.Data, source: Slices, law: dict | None) -> Intensity:
+def _intensity(p: params.Data, source: Slices, normalisation: dict | None) -> Intensity:
     if p.norm == "dataset":
         return _fitted(source.path, source.dataset, p.split)
     if p.norm == "paper-code":
         return Intensity("paper-code")
-    if not law:
-        raise names.ParamError("norm=encoder: the upstream encoder records no input law, use norm=dataset")
-    return Intensity("encoder", tuple(law["mean"]), tuple(law["std"]))
+    if not normalisation:
+        raise names.ParamError("norm=encoder: the upstream encoder records none, use norm=dataset")
+    return Intensity("encoder", tuple(normalisation["mean"]), tuple(normalisation["std"]))
 
 
 @functools.lru_cache(maxsize=16)
@@ -91,21 +91,21 @@ def _fitted(path: Path, dataset: str, split: str) -> Intensity:
     return fit(source, divide(source, dataset, split)["train"])
 
 
-def view_law(p: params.Views) -> ViewLaw:
-    """The law random views are drawn from."""
+def view_ranges(p: params.Views) -> ViewRanges:
+    """What random views are drawn from."""
     from sslseg.data.views.augment import Augmentation
-    from sslseg.data.views.draw import ViewLaw
+    from sslseg.data.views.draw import ViewRanges
 
     own = dataclasses.fields(Augmentation) if isinstance(p, params.Augment) else ()
     asked = Augmentation(**{f.name: getattr(p, f.name) for f in own})
-    return ViewLaw(
+    return ViewRanges(
         size=p.image_size,
         crop_scale=tuple(p.crop_scale),
         flip=p.flip,
         brightness=p.brightness,
         contrast=p.contrast,
         jitter=p.jitter,
-        jitter_law=p.jitter_law,
+        jitter_mode=p.jitter_mode,
         augmentation=Augmentation() if asked.off else asked,
     )
 

@@ -10,7 +10,7 @@ are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherw
 
 Regions: a network with one class a pixel cannot hold regions that overlap. It learns the labels as they
 are in the files; each label is named after the regions it is part of ("whole_tumor-and-tumor_core"), and
-the regions are kept in the store's law.
+the regions are kept in the store's recipe.
 
 Splits: split=auto follows `splits_final.json` where there is one. Its fold 0 has no test patients, hence
 those of labelsTs test, or else fold 1's val, which are then taken out of train.

@@ -82,19 +82,19 @@ def channels_of(config: dict) -> int:
 
 
 def config_of(
-    architecture: str, channels: int, *, law: Mapping | None = None, extra: Mapping | None = None
+    architecture: str, channels: int, *, normalisation: Mapping | None = None, extra: Mapping | None = None
 ) -> dict:
     """The config.json of an encoder.
 
     Args:
-        law: input law; its `mean` and `std` (numbers, or one a channel) go where timm looks for them.
+        normalisation: of the input; its `mean` and `std` (numbers, or one a channel) go where timm looks for them.
         extra: whatever else belongs to the encoder, JSON values; kept under "sslseg".
     """
     model = skeleton(architecture, channels)
     described = {key: model.pretrained_cfg[key] for key in CFG_KEYS if key in model.pretrained_cfg}
     size = tuple(model.pretrained_cfg["input_size"])[1:]
     norm = {
-        key: _per_channel((law or {}).get(key, model.pretrained_cfg[key]), channels)
+        key: _per_channel((normalisation or {}).get(key, model.pretrained_cfg[key]), channels)
         for key in ("mean", "std")
     }
     return {
@@ -104,7 +104,7 @@ def config_of(
         # Without in_chans the folder opens as a three-channel network with a converted first layer.
         "model_args": {"in_chans": channels},
         "pretrained_cfg": described | norm | {"input_size": [channels, *size], "num_classes": CLASSIFIER},
-        "sslseg": {"format": 1, "law": dict(law or {}), **(extra or {})},
+        "sslseg": {"format": 1, "law": dict(normalisation or {}), **(extra or {})},
     }
 
 
@@ -120,7 +120,7 @@ def save(
     *,
     architecture: str,
     channels: int,
-    law: Mapping | None = None,
+    normalisation: Mapping | None = None,
     extra: Mapping | None = None,
 ) -> str:
     """Write an encoder folder; an incomplete encoder is not written.
@@ -135,7 +135,7 @@ def save(
     state = model.state_dict() if isinstance(model, nn.Module) else model
     checked = audit(skeleton(architecture, channels).state_dict(), state)
     checked.raise_for_problems(f"saving {architecture} with {channels} channels")
-    config = config_of(architecture, channels, law=law, extra=extra)
+    config = config_of(architecture, channels, normalisation=normalisation, extra=extra)
     net = model if isinstance(model, nn.Module) else from_state(dict(state), config)
     config["sslseg"] |= canary.kept(canary.of_encoder, net, channels)
     return folders.write(folder, state, config)
@@ -228,8 +228,8 @@ def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
     }
     own["adapted_from_channels"] = channels_of(config)
     norm = {key: config["pretrained_cfg"][key] for key in ("mean", "std") if key in config["pretrained_cfg"]}
-    law = dict(config.get("sslseg", {}).get("law", {})) or norm
-    return state, config_of(architecture, channels, law=law, extra=own)
+    normalisation = dict(config.get("sslseg", {}).get("law", {})) or norm
+    return state, config_of(architecture, channels, normalisation=normalisation, extra=own)
 
 
 def without_classifier(state: State, architecture: str) -> tuple[State, tuple[str, ...]]:

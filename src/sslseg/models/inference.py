@@ -1,7 +1,7 @@
 """A volume in, its mask on its own grid out.
 
 The way there is the slice store's, to the bit: sliced along the axis of training, resampled in plane to
-the network's spacing, coded as int16, clipped and scaled by the law the network was trained under with
+the network's spacing, coded as int16, clipped and scaled by the normalisation the network was trained under with
 the volume's own p1 and p99, padded to multiples of 32. The way back: padding cut off, logits resampled to the input's grid, and
 only then one class for each pixel.
 """
@@ -35,7 +35,7 @@ class Model:
     net: nn.Module
     classes: tuple[str, ...]
     channels: int
-    law: Intensity
+    normalisation: Intensity
     spacing: float
     facts: dict[str, Any]
 
@@ -61,7 +61,7 @@ def open_model(folder: Path | str, device: Any = "cpu") -> Model:
         net=net.to(device),
         classes=tuple(config["classes"]),
         channels=int(config["model_args"]["in_chans"]),
-        law=Intensity.from_json(config["law"]),
+        normalisation=Intensity.from_json(config["law"]),
         spacing=float(config["spacing"]),
         facts=dict(config.get("sslseg", {})),
     )
@@ -136,8 +136,10 @@ def _check(models: Sequence[Model], channels: int) -> None:
 def network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """float32 [Z, C, H, W] at the network's spacing, normalised, not yet padded."""
     coded = encode(Volume(image, None, spacing), model.spacing, len(model.classes))
-    law = model.law.affine_of(*(a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99)))
-    low, high, scale, offset = (a[0][:, None, None] for a in law)
+    normalisation = model.normalisation.affine_of(
+        *(a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99))
+    )
+    low, high, scale, offset = (a[0][:, None, None] for a in normalisation)
     return np.clip(coded.codes.astype(np.float32), low, high) * scale + offset
 
 

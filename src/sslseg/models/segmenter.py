@@ -29,7 +29,7 @@ def save(
     channels: int,
     classes: Sequence[str],
     decoder_channels: Sequence[int],
-    law: Mapping[str, Any] | Any,
+    normalisation: Mapping[str, Any] | Any,
     spacing: float,
     extra: Mapping[str, Any] | None = None,
 ) -> str:
@@ -37,7 +37,7 @@ def save(
 
     Args:
         classes: names, background first; their number is the network's output channels.
-        law: intensity law, a mapping or a dataclass.
+        normalisation: of the input, a mapping or a dataclass.
         spacing: in-plane spacing the network was trained at, mm; 0 = each slice's own.
         extra: JSON values, kept under "sslseg" (image domain, run ID …).
 
@@ -47,13 +47,15 @@ def save(
     Raises:
         EncoderError: the network is not what the arguments describe, or its weights are not finite.
     """
-    law = dataclasses.asdict(law) if dataclasses.is_dataclass(law) else dict(law)
+    normalisation = (
+        dataclasses.asdict(normalisation) if dataclasses.is_dataclass(normalisation) else dict(normalisation)
+    )
     config = {
         "architecture": architecture,
         "model_args": {"in_chans": channels},
         "classes": list(classes),
         "decoder_channels": list(decoder_channels),
-        "law": law,
+        "law": normalisation,
         "spacing": float(spacing),
         "sslseg": {"format": 1, **(extra or {})},
     }

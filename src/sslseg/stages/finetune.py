@@ -49,7 +49,7 @@ def identify(p: Finetune) -> str:
     resolved = upstream.resolve(p)
     handed = decoder.of(p, resolved)
     p = decoder.settle(upstream.settle(p, resolved), handed)
-    data = training_set.load(p, resolve.law(resolved) if p.norm == "encoder" else None)
+    data = training_set.load(p, resolve.normalisation(resolved) if p.norm == "encoder" else None)
     return identity.of(
         p,
         upstream_sha=upstream.identity_of(resolved) + (f" {handed.sha256}" if handed else ""),
@@ -64,7 +64,7 @@ def run(p: Finetune, run: session.Run) -> None:
     started = time.perf_counter()
     devices.use(p)
     source = upstream.fetch(p)
-    data = training_set.load(p, source.law)
+    data = training_set.load(p, source.normalisation)
     net, carried, progress = train(p, run, source, data)
     _finish(p, run, net, progress.best, data, source, carried)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
@@ -195,7 +195,7 @@ def _fit(
         return batches.finetune_batch(
             there,
             rows,
-            training_set.view_law(p),
+            training_set.view_ranges(p),
             data.intensity,
             seed=p.seed,
             step=step,
@@ -265,7 +265,7 @@ def _register(
     card = cards.segmenter(p, run, data, source.architecture, hops, summary)
     sha = segmenter.save(
         net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
-        classes=data.store.classes, decoder_channels=p.decoder, law=data.intensity, spacing=data.store.spacing,
+        classes=data.store.classes, decoder_channels=p.decoder, normalisation=data.intensity, spacing=data.store.spacing,
         extra={"run_id": run.id, **likeness.facts(data.store)},
     )  # fmt: skip
     seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network

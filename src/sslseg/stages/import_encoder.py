@@ -68,7 +68,7 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             folder,
             architecture=found.architecture,
             channels=found.channels,
-            law=found.law,
+            normalisation=found.normalisation,
             extra=extra,
         )
         own = _made_here(p, run, sha, content)
@@ -134,7 +134,7 @@ def _card(found: Fetched, run: session.Run, standing: str = "") -> str:
         "patients it has seen": standing or "on record",
         "architecture": f"{found.architecture}, {found.channels} input channel(s)",
         "network of the file": _network(found) if "prefix" in found.provenance else "the only one",
-        "input law": f"mean {found.law['mean']}, sd {found.law['std']} ({found.law['known_from']})",
+        "normalisation": "mean {mean}, sd {std} ({known_from})".format(**found.normalisation),
         "run": f"`{run.id}`",
     }
     use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset=<name> -P budget=30"

@@ -36,7 +36,7 @@ def identify(p: Pretrain) -> str:
     """sha256 of all that determines the result: parameters, method, upstream, data and code."""
     resolved = upstream.resolve(p)
     p = upstream.settle(p, resolved)
-    data = training_set.load(p, resolve.law(resolved) if p.norm == "encoder" else None)
+    data = training_set.load(p, resolve.normalisation(resolved) if p.norm == "encoder" else None)
     files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
     return identity.of(
         p,
@@ -56,7 +56,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     started = time.perf_counter()
     devices.use(p)
     source = upstream.fetch(p)
-    data = training_set.load(p, source.law)
+    data = training_set.load(p, source.normalisation)
     upstream.check_channels(source, data.store.channels)
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     _describe(p, run, source, data, rows)
@@ -150,7 +150,7 @@ def _train(
 
     def batch_at(step: int) -> batches.PretrainBatch:
         return batches.pretrain_batch(
-            there, rows, training_set.view_law(p), data.intensity, out=memory[step % len(memory)],
+            there, rows, training_set.view_ranges(p), data.intensity, out=memory[step % len(memory)],
             seed=p.seed, step=step, batch_size=p.batch_size, wanted=wanted, known=known, steps=p.steps,
         )  # fmt: skip
 

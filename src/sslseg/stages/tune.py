@@ -55,12 +55,12 @@ def fill(p: Tune) -> Tune:
 
 
 def identify(p: Tune) -> str:
-    """sha256 of all studies: the same command goes on inside its own unfinished run."""
+    """sha256 of all searches: the same command goes on inside its own unfinished run."""
     return hashlib.sha256(json.dumps([plan.name for plan in plans(p)]).encode()).hexdigest()
 
 
 def plans(p: Tune) -> list[Plan]:
-    """One study for each encoder, or one over all; equal settings, data and code give equal names."""
+    """One search for each encoder, or one over all; equal settings, data and code give equal names."""
     groups = [(encoder,) for encoder in p.encoder] if p.per_pipeline else [p.encoder]
     labels = ["+or+".join(_label(p, encoder) for encoder in group) for group in groups]
     taken = [f"{label} {i}" if labels.count(label) > 1 else label for i, label in enumerate(labels)]
@@ -100,8 +100,8 @@ def run(p: Tune, run: session.Run) -> None:
     found = {plan.label: plan for plan in plans(p)}
     marker = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     marker.mkdir(parents=True, exist_ok=True)
-    (marker / "studies.json").write_text(json.dumps([plan.name for plan in found.values()]))
-    run.tag(names.TAG_STUDY, ",".join(plan.name for plan in found.values()))
+    (marker / "searches.json").write_text(json.dumps([plan.name for plan in found.values()]))
+    run.tag(names.TAG_SEARCH, ",".join(plan.name for plan in found.values()))
     for plan in found.values():
         _start(p, plan, run.uri)
     context = {"params": p, "plans": found, "parent": run.id, "experiment": run.experiment_id, "uri": run.uri}
@@ -115,12 +115,12 @@ def run(p: Tune, run: session.Run) -> None:
 
 
 def _start(p: Tune, plan: Plan, uri: str) -> None:
-    """Make the study; its first trial has the preset's settings, where the ranges hold them."""
+    """Make the search; its first trial has the preset's settings, where the ranges hold them."""
     space = searchspace.ranges(p.stage, parameters_of(p.stage, p.method), p.space)
     with store.lock(uri, "tune"):
-        study = trials.open_study(p, plan)
-        trials.finish_runs(study, uri)
-        if study.get_trials(deepcopy=False):
+        search = trials.open_search(p, plan)
+        trials.finish_runs(search, uri)
+        if search.get_trials(deepcopy=False):
             return
         for encoder in plan.encoders:
             usual = trials.settings(p, p.stage, encoder)
@@ -129,14 +129,14 @@ def _start(p: Tune, plan: Plan, uri: str) -> None:
             values = {name: getattr(usual, name) for name in space}
             fixed = {k: flags.to_text(v) if space[k].kind == "choice" else v for k, v in values.items()}
             several = {"encoder": encoder} if len(plan.encoders) > 1 else {}
-            study.enqueue_trial(fixed | several, user_attrs={"settings": "default"})
+            search.enqueue_trial(fixed | several, user_attrs={"settings": "default"})
 
 
 def _places(p: Tune, found: dict[str, Plan]) -> Iterator[Cell]:
-    """A place for each missing trial, in turn over the studies; which trial it gets, its worker asks."""
+    """A place for each missing trial, in turn over the searches; which trial it gets, its worker asks."""
     missing = {}
     for label, plan in found.items():
-        there = trials.open_study(p, plan).get_trials(deepcopy=False)
+        there = trials.open_search(p, plan).get_trials(deepcopy=False)
         missing[label] = p.trials - sum(t.state in OVER for t in there)
     for turn in range(max(missing.values())):
         for label in found:
@@ -178,17 +178,17 @@ def _here(graph: Graph) -> Iterator[Outcome]:
 
 
 def _show(p: Tune, run: session.Run, found: dict[str, Plan]) -> None:
-    """Plots, curves of the studies, and the winning settings as a command."""
+    """Plots, curves of the searches, and the winning settings as a command."""
     winners = {}
     for label, plan in found.items():
-        study = trials.open_study(p, plan)
-        for key, points in plots.progress(study).items():
+        search = trials.open_search(p, plan)
+        for key, points in plots.progress(search).items():
             for number, value in points:
                 run.log({f"tune/{label}/{key}": value}, number)
-        run.log({f"importance/{label}/{k}": v for k, v in plots.importances(study).items()})
-        plots.log(run, study, label)
-        if any(t.state == TrialState.COMPLETE for t in study.get_trials(deepcopy=False)):
-            winners[label] = _winner(p, plan, study.best_trial)
+        run.log({f"importance/{label}/{k}": v for k, v in plots.importances(search).items()})
+        plots.log(run, search, label)
+        if any(t.state == TrialState.COMPLETE for t in search.get_trials(deepcopy=False)):
+            winners[label] = _winner(p, plan, search.best_trial)
     run.text(json.dumps(winners, indent=1), WINNERS)
     run.text("".join(f"# {label}\n{row['command']}\n" for label, row in winners.items()), COMMANDS)
     for label, row in winners.items():
@@ -202,12 +202,12 @@ def _show(p: Tune, run: session.Run, found: dict[str, Plan]) -> None:
 def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
     """What a reader, or a program, needs of the best trial."""
     chosen = {name: flags.to_text(value) for name, value in best.params.items()}
-    there = trials.open_study(p, plan).get_trials(deepcopy=False)
+    there = trials.open_search(p, plan).get_trials(deepcopy=False)
     default = [
         t.value for t in there
         if t.user_attrs.get("settings") == "default" and t.state == TrialState.COMPLETE
     ]  # fmt: skip
-    marked = chosen | {"tuned": f"{plan.name}:{sum(t.state in OVER for t in there)}"}  # study:trials
+    marked = chosen | {"tuned": f"{plan.name}:{sum(t.state in OVER for t in there)}"}  # search:trials
     return {
         "study": plan.name,
         "trial": best.number,

@@ -38,7 +38,7 @@ def run(p: Worklist, run: session.Run) -> None:
     if p.encoder == names.SCRATCH:
         raise EncoderError("encoder: wanted one that has learned something, got scratch")
     source = upstream.fetch(p)
-    data = training_set.load(p, source.law)
+    data = training_set.load(p, source.normalisation)
     upstream.check_channels(source, data.store.channels)
     upstream.tag(run, source)
     likeness.check(run, source, data.store)

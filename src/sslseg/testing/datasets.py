@@ -92,9 +92,9 @@ def test_a_folder_is_described(dataset):
     assert about.classes[0] == "background"
     assert len(about.colours) in (0, len(about.classes))
     assert about.split in ("", *splits.KINDS)
-    law = inputs.law(module, about, SPACING)
-    assert json.loads(json.dumps(law)) == law
-    assert ("about" in law) == hasattr(module, "describe")  # built-in sets keep the digests they had
+    recipe = inputs.recipe(module, about, SPACING)
+    assert json.loads(json.dumps(recipe)) == recipe
+    assert ("about" in recipe) == hasattr(module, "describe")  # built-in sets keep the digests they had
 
 
 def test_importable_without_torch_and_mlflow(name):
@@ -161,9 +161,9 @@ def test_no_patient_is_in_two_splits(dataset, store):
 
 def test_slices_can_be_normalised(store):
     rows = store.index.index.to_numpy()
-    law = fit(store, rows)
-    assert all(0 <= m <= 1 for m in law.mean)
-    low, high, scale, offset = (a[:, :, None, None] for a in law.affine(store, rows))
+    normalisation = fit(store, rows)
+    assert all(0 <= m <= 1 for m in normalisation.mean)
+    low, high, scale, offset = (a[:, :, None, None] for a in normalisation.affine(store, rows))
     for i in rows[:8]:
         seen = np.clip(store.codes(i), low[i], high[i]) * scale[i] + offset[i]
         assert np.isfinite(seen).all()

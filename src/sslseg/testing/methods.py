@@ -19,7 +19,7 @@ import torch
 from sslseg.config import flags, names, params, plugins
 from sslseg.data import streams
 from sslseg.data.slices.intensity import Intensity
-from sslseg.data.training_set import view_law
+from sslseg.data.training_set import view_ranges
 from sslseg.data.views import batches
 from sslseg.models import audit, canary, encoder, segmenter, unet
 from sslseg.testing.slices import TinySlices, scene
@@ -80,7 +80,7 @@ def made(name: str, p: Any, step: int = 0, batch_size: int = BATCH) -> batches.P
     wanted = plugins.load("methods", name).Method.wanted(p)
     store = slices(wanted.channels or 1)
     given = batches.pretrain_batch(
-        store, range(len(store.index)), view_law(p), Intensity("dataset", (0.4,), (0.25,)),
+        store, range(len(store.index)), view_ranges(p), Intensity("dataset", (0.4,), (0.25,)),
         seed=0, step=step, batch_size=batch_size, wanted=wanted, steps=100, known=batches.places(store),
     )  # fmt: skip
     return loop.on(given, torch.device("cpu"))

@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis.statistics import simulate
 from analysis.statistics.known_answers import verdicts as measured
-from analysis.statistics.known_answers.stores import LAWS, family, read
+from analysis.statistics.known_answers.stores import NOISES, family, read
 from analysis.statistics.records import Refusal, Score, cells, generator, ordered, plain, to_json
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR, collapsed, far_below, open_rate
@@ -82,7 +82,7 @@ def test_the_arrays_that_are_measured_are_the_verdicts_that_are_given(seeds: int
     first, second = family(4)
     pairs = [(NAMES[a], NAMES[b]) for a, b in zip(first, second, strict=True)]
     for k, law in enumerate(
-        (LAWS["normal"], LAWS["unequal s.d., 5 to 1"], LAWS["one pipeline collapses in 20 %"])
+        (NOISES["normal"], NOISES["unequal s.d., 5 to 1"], NOISES["one pipeline collapses in 20 %"])
     ):
         values = law(rng, (5, 4, seeds, budgets))
         values[:, 2] += (0.0, 6.0, 20.0)[k]
@@ -99,7 +99,7 @@ def test_the_arrays_that_are_measured_are_the_verdicts_that_are_given(seeds: int
 
 def test_the_rates_that_docs_promise_hold_on_few_stores() -> None:
     """Small copies of docs/explanation/statistics.md: 300 families of seven pipelines; 6 % and four s.d. of 300."""
-    for name, law in LAWS.items():
+    for name, law in NOISES.items():
         rng = generator(1, name)
         for seeds in (3, 5, 10):
             assert read(law(rng, (300, 7, seeds, 1))).false(name).mean() <= 0.06
@@ -108,7 +108,7 @@ def test_the_rates_that_docs_promise_hold_on_few_stores() -> None:
 
 
 def test_looking_after_every_seed_does_not_add_up() -> None:
-    values = LAWS["normal"](generator(0, "looking"), (2000, 2, looks.MOST, 1))
+    values = NOISES["normal"](generator(0, "looking"), (2000, 2, looks.MOST, 1))
     ever = np.any([read(values[:, :, :n]).sign.any(axis=1) for n in range(3, looks.MOST + 1)], axis=0)
     assert ever.mean() <= 0.05
 

@@ -15,7 +15,7 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import augment, batches, render, render_device, texture, warp
 from sslseg.data.views.augment import Augmentation, Changes
-from sslseg.data.views.draw import ViewLaw, ViewParams, draw
+from sslseg.data.views.draw import ViewParams, ViewRanges, draw
 from sslseg.testing.slices import TinySlices, scene
 
 PLAIN = Intensity("encoder", (0.0,), (1.0,))
@@ -123,7 +123,7 @@ def test_back_ends_agree_on_everything_at_once_and_views_that_are_not_chosen_kee
     images, labels = zip(*(scene(rng, h, w) for h, w in [(90, 70), (60, 100)] * 8), strict=True)
     slices = TinySlices(list(images), list(labels), scale=0.5, intercept=10.0)
     H, W = (slices.index[name].to_numpy() for name in ("height", "width"))
-    law = ViewLaw(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8)
+    law = ViewRanges(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8)
     some = replace(STRONG, **{f.name: 0.25 for f in fields(STRONG) if f.name.endswith("_p")})
     plain, changed = (
         draw(replace(law, augmentation=a), H, W, stream(0, "views")) for a in (Augmentation(), some)
@@ -143,7 +143,7 @@ def test_back_ends_agree_on_everything_at_once_and_views_that_are_not_chosen_kee
     assert np.array_equal(before[same], after[same])
     assert np.array_equal(before_labels[~changed.moved], after_labels[~changed.moved])
     raw, damaged = (
-        replace(changed, jitter_law="uint16", brightness=changed.brightness * 0),
+        replace(changed, jitter_mode="uint16", brightness=changed.brightness * 0),
         Intensity("paper-code"),
     )
     _both(slices, raw, damaged)
@@ -154,7 +154,7 @@ def test_pairs_of_one_place_share_the_geometry_and_not_the_grey_levels():
     rng = stream(2, "scenes")
     images, labels = zip(*(scene(rng, 80, 80) for _ in range(12)), strict=True)
     slices = TinySlices(list(images), list(labels))
-    law = ViewLaw(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8, augmentation=STRONG)
+    law = ViewRanges(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8, augmentation=STRONG)
     one, other = batches.draw_views(slices, np.arange(12), law, seed=0, step=3, wanted=batches.TWIN)
     for p in (one, other):
         assert p.moved.any()
@@ -221,7 +221,7 @@ def test_the_knobs_are_off_and_strong_is_nnunets():
 
     def law(**given):
         p = flags.resolve(flags.from_mapping(Finetune, {"encoder": "scratch"} | given))
-        return training_set.view_law(p).augmentation
+        return training_set.view_ranges(p).augmentation
 
     for preset in flags.knobs(Finetune)["preset"][1].choices:
         assert law(preset=preset) == Augmentation()

@@ -14,12 +14,12 @@ from sslseg.data.slices import intensity, prepare
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import batches, render_device
-from sslseg.data.views.draw import ViewLaw, draw
+from sslseg.data.views.draw import ViewRanges, draw
 from sslseg.data.views.render import render
 from sslseg.testing.slices import TinySlices, scene
 from tests.fixtures import trees
 
-LAW = ViewLaw(32, (0.08, 1.0), 0.5, 0.2, 0.2, 0.8)
+LAW = ViewRanges(32, (0.08, 1.0), 0.5, 0.2, 0.2, 0.8)
 INTENSITY = Intensity("dataset", (0.4,), (0.25,))
 
 

@@ -10,9 +10,9 @@ from sslseg.config import flags, params
 from sslseg.config.names import ParamError
 from sslseg.data import training_set
 from sslseg.data.streams import stream
-from sslseg.data.views.draw import ViewLaw, draw
+from sslseg.data.views.draw import ViewRanges, draw
 
-LAW = ViewLaw(size=96, crop_scale=(0.08, 1.0), flip=0.5, brightness=0.2, contrast=0.2, jitter=0.8)
+LAW = ViewRanges(size=96, crop_scale=(0.08, 1.0), flip=0.5, brightness=0.2, contrast=0.2, jitter=0.8)
 
 
 def _drawn(law, height, width, n):
@@ -39,7 +39,7 @@ def test_crops_follow_torchvisions_law(height, width):
 
 @pytest.mark.parametrize(("height", "width"), [(20, 400), (400, 20), (200, 200)])
 def test_a_crop_that_never_fits_is_torchvisions_centre(height, width):
-    law = ViewLaw(96, (1.0, 1.0), 0, 0, 0, 0, ratio=(1.2, 1.3))
+    law = ViewRanges(96, (1.0, 1.0), 0, 0, 0, 0, ratio=(1.2, 1.3))
     p = _drawn(law, height, width, 1)
     image = torch.empty(1, height, width)
     want = transforms.RandomResizedCrop.get_params(image, [1.0, 1.0], [1.2, 1.3])
@@ -67,7 +67,7 @@ def test_flip_and_jitter_shares_and_ranges():
     assert ((p.contrast != 1) == changed).all()
     for factor in (p.brightness[changed], p.contrast[changed]):
         assert stats.kstest(factor, "uniform", (0.8, 0.4)).pvalue > 1e-3
-    raw = _drawn(ViewLaw(96, (0.08, 1), 0.5, 0.2, 0.2, 0.2, "uint16"), 100, 100, n).brightness
+    raw = _drawn(ViewRanges(96, (0.08, 1), 0.5, 0.2, 0.2, 0.2, "uint16"), 100, 100, n).brightness
     assert stats.kstest(raw[raw != 0], "uniform", (-0.2, 0.4)).pvalue > 1e-3
     assert stats.binomtest(int((raw != 0).sum()), n, 0.2).pvalue > 1e-3
 
@@ -82,8 +82,8 @@ def test_equal_streams_draw_equal_views():
 
 def test_the_law_is_read_from_the_knobs_and_refuses_nonsense():
     p = flags.resolve(params.Finetune(preset="paper-code"))
-    assert training_set.view_law(p) == ViewLaw(224, (0.08, 1.0), 0.5, 0.2, 0.2, 0.2, "uint16")
+    assert training_set.view_ranges(p) == ViewRanges(224, (0.08, 1.0), 0.5, 0.2, 0.2, 0.2, "uint16")
     with pytest.raises(ParamError, match="crop_scale"):
-        ViewLaw(96, (1.0, 0.08), 0.5, 0.2, 0.2, 0.8)
-    with pytest.raises(ParamError, match="jitter_law"):
-        ViewLaw(96, (0.08, 1.0), 0.5, 0.2, 0.2, 0.8, "other")
+        ViewRanges(96, (1.0, 0.08), 0.5, 0.2, 0.2, 0.8)
+    with pytest.raises(ParamError, match="jitter_mode"):
+        ViewRanges(96, (0.08, 1.0), 0.5, 0.2, 0.2, 0.8, "other")

@@ -7,7 +7,7 @@ from sslseg.data.slices import intensity, prepare
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import batches, probe
-from sslseg.data.views.draw import ViewLaw
+from sslseg.data.views.draw import ViewRanges
 from sslseg.testing.slices import TinySlices, scene
 from tests.fixtures import trees
 
@@ -17,7 +17,7 @@ PAPER_CODE = Intensity("paper-code")
 
 def _law(**changes):
     wanted = {"flip": 0.5, "brightness": 0.2, "contrast": 0.2, "jitter": 0.8} | changes
-    return ViewLaw(48, (0.08, 1.0), **wanted)
+    return ViewRanges(48, (0.08, 1.0), **wanted)
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_acdc_like_values_give_the_paper_codes_0_004():
 @pytest.mark.parametrize(("law", "least"), [(SOUND, 0.16), (PAPER_CODE, 0.08)])
 def test_brightness_in_units_of_65535_is_flaw_f2(slices, law, least):
     """p 0.2, half of it darker than black: 9.4 % in the original. A clipping law blanks both halves."""
-    metrics = _examined(slices, _law(jitter=0.2, jitter_law="uint16"), law, crops=2000)
+    metrics = _examined(slices, _law(jitter=0.2, jitter_mode="uint16"), law, crops=2000)
     assert metrics["probe/dead_share"] >= least
     assert any("blank" in fault and "flaw F2" in fault for fault in probe.verdict(metrics))
     if law is PAPER_CODE:
@@ -111,7 +111,9 @@ def test_on_acdc_the_default_passes_and_the_papers_code_fails_as_measured(tmp_pa
     metrics = probe.examine(slices, rows, _law(), law, seed=0, crops=2000, labelled=True)
     assert metrics["probe/dead_share"] == 0
     assert probe.verdict(metrics) == []
-    paper = probe.examine(slices, rows, _law(jitter=0.2, jitter_law="uint16"), PAPER_CODE, seed=0, crops=2000)
+    paper = probe.examine(
+        slices, rows, _law(jitter=0.2, jitter_mode="uint16"), PAPER_CODE, seed=0, crops=2000
+    )
     assert 0.08 < paper["probe/dead_share"] < 0.115  # the original, measured: 9.4 %
     assert 0.07 < paper["probe/offset_share"] < 0.115  # 8.9 %
     assert 0.002 < paper["probe/crop_std"] < 0.008

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as tv
 from sslseg.data.slices.intensity import PAPER_MEAN, PAPER_SD, Intensity
 from sslseg.data.streams import stream
 from sslseg.data.views import compiled, render, render_device, resample
-from sslseg.data.views.draw import ViewLaw, ViewParams, draw
+from sslseg.data.views.draw import ViewParams, ViewRanges, draw
 from sslseg.testing.slices import TinySlices, scene
 
 LEVELS = Intensity("encoder", (0.0,), (1 / 255,))  # shows the [0, 1]-mapped image as 0..255
@@ -29,7 +29,7 @@ def slices():
 def _params(slices, size, *, seed=0, **changes):
     law = {"flip": 0.5, "brightness": 0.2, "contrast": 0.2, "jitter": 0.8} | changes
     height, width = slices.index["height"].to_numpy(), slices.index["width"].to_numpy()
-    return draw(ViewLaw(size, (0.08, 1.0), **law), height, width, stream(seed, "views"))
+    return draw(ViewRanges(size, (0.08, 1.0), **law), height, width, stream(seed, "views"))
 
 
 def _torchvision(slices, p):
@@ -169,7 +169,7 @@ def test_labels_are_nearest_and_lie_on_the_image(slices, size):
 def test_uint16_law_is_albumentations_brightness_by_max(slices):
     """Flaw F2: v * alpha + beta * 65,535, clipped to uint16, then the (paper-code) normalisation, flaw F1."""
     rows, law = np.arange(len(slices.index)), Intensity("paper-code")
-    p = _params(slices, 64, jitter=1.0, jitter_law="uint16")
+    p = _params(slices, 64, jitter=1.0, jitter_mode="uint16")
     plain = ViewParams(**(vars(p) | {"brightness": p.brightness * 0, "contrast": p.contrast * 0 + 1}))
     physical = render.render(slices, rows, plain, law).astype(np.float64) * PAPER_SD * 255 + PAPER_MEAN * 255
     b, c = p.brightness[:, None, None, None], p.contrast[:, None, None, None]

@@ -39,7 +39,11 @@ def registered(store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         trained_models.register(folder / "unet")
         net = encoder.build("test_resnet", 1, 3)
         encoder.save(
-            net, folder / "encoder", architecture="test_resnet", channels=1, law={"mean": [0.3], "std": [0.2]}
+            net,
+            folder / "encoder",
+            architecture="test_resnet",
+            channels=1,
+            normalisation={"mean": [0.3], "std": [0.2]},
         )
         with session.open_run(names.IMPORT) as run:
             resolve.log_encoder(run, folder / "encoder", name="encoder-test", role=names.ROLE_IMPORTED,
@@ -103,8 +107,8 @@ def test_what_is_no_image_is_a_sentence(registered: Path):
 def test_the_law_of_the_original_code_is_kept(tmp_path: Path):
     net = encoder.build("test_resnet", 1, 0)
     law = Intensity("paper-code").to_json()
-    encoder.save(net, tmp_path, architecture="test_resnet", channels=1, law=law)
-    assert served._load_pyfunc(str(tmp_path)).model.law.kind == "paper-code"
+    encoder.save(net, tmp_path, architecture="test_resnet", channels=1, normalisation=law)
+    assert served._load_pyfunc(str(tmp_path)).model.normalisation.kind == "paper-code"
 
 
 def test_the_group_may_read_every_file(registered: Path):

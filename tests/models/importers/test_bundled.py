@@ -72,7 +72,9 @@ def test_as_an_encoder(tmp_path):
     got = imports.fetch("bundled:efficientnet_lite0", channels=3)
     assert (len(got.state), got.method, got.dataset) == (294, "supervised", "imagenet")
     assert got.provenance["dropped"] == ["classifier.weight", "classifier.bias"]
-    encoder.save(got.state, tmp_path / "e", architecture=got.architecture, channels=3, law=got.law)
+    encoder.save(
+        got.state, tmp_path / "e", architecture=got.architecture, channels=3, normalisation=got.normalisation
+    )
     config = encoder.read_state(tmp_path / "e")[1]
     assert config["pretrained_cfg"]["mean"] == config["pretrained_cfg"]["std"] == [0.5, 0.5, 0.5]
 
@@ -82,7 +84,7 @@ def test_grey_and_rgb_stem_agree_on_a_grey_image():
     nets = []
     for channels in (1, 3):
         got = imports.fetch("bundled:efficientnet_lite0", channels=channels)
-        config = encoder.config_of(got.architecture, channels, law=got.law)
+        config = encoder.config_of(got.architecture, channels, normalisation=got.normalisation)
         nets.append(encoder.from_state(got.state, config).eval())
     grey = photo(SCIKIT / "chelsea.png").mean(1, keepdim=True)
     torch.testing.assert_close(nets[0](grey), nets[1](grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)

@@ -54,10 +54,14 @@ def test_a_timm_folder_says_its_network_and_its_law(state, tmp_path):
     assert same(got, state)
     assert (got.architecture, got.method) == (ARCHITECTURE, "supervised")
     found = imports.fetch(f"file:{tmp_path}", origin="a hub", channels=3)
-    assert (found.law["mean"], found.law["std"], found.law["known_from"]) == (MEAN, STD, "its config")
+    assert (found.normalisation["mean"], found.normalisation["std"], found.normalisation["known_from"]) == (
+        MEAN,
+        STD,
+        "its config",
+    )
     # as older releases wrote it
     write(tmp_path, {"architecture": f"{ARCHITECTURE}.r160_in1k", "mean": MEAN, "std": STD})
-    assert imports.fetch(f"file:{tmp_path}", origin="a hub", channels=3).law["mean"] == MEAN
+    assert imports.fetch(f"file:{tmp_path}", origin="a hub", channels=3).normalisation["mean"] == MEAN
     write(tmp_path, timm_config(model_args={"in_chans": 3, "output_stride": 8}))
     with pytest.raises(EncoderError, match="builds its network with output_stride"):
         checkpoint.read(tmp_path)
@@ -122,7 +126,7 @@ def test_a_resnet_of_transformers(tmp_path):
     got = checkpoint.read(tmp_path)
     assert same(got, state)
     assert (got.architecture, got.prefix, got.library) == ("resnet18", "resnet.", "transformers")
-    assert got.law["mean"] == MEAN
+    assert got.normalisation["mean"] == MEAN
     write(tmp_path, config | {"downsample_in_bottleneck": True})
     with pytest.raises(EncoderError, match="a resnet of transformers; .*architecture="):
         checkpoint.read(tmp_path)
@@ -176,16 +180,21 @@ def test_a_unet_that_smp_has_saved(tmp_path):
 def test_folders_of_this_project(tmp_path):
     net = encoder.build(ARCHITECTURE, 1, 0)
     encoder.save(
-        net, tmp_path / "e", architecture=ARCHITECTURE, channels=1, law={"mean": [0.3], "std": [0.2]}
+        net,
+        tmp_path / "e",
+        architecture=ARCHITECTURE,
+        channels=1,
+        normalisation={"mean": [0.3], "std": [0.2]},
     )
     got = imports.fetch(f"file:{tmp_path / 'e'}", origin="another store")
     assert same(got, net.state_dict())
-    assert (got.law["mean"], got.channels) == ([0.3], 1)
+    assert (got.normalisation["mean"], got.channels) == ([0.3], 1)
     whole, _ = unet.scratch("tf_efficientnet_lite0", 1, 2, (8,) * 5, 0)
     segmenter.save(whole, tmp_path / "s", architecture="tf_efficientnet_lite0", channels=1, classes=("a", "b"),
-                   decoder_channels=(8,) * 5, law={"kind": "dataset", "mean": [0.7], "std": [0.9]}, spacing=0)  # fmt: skip
+                   decoder_channels=(8,) * 5,
+                   normalisation={"kind": "dataset", "mean": [0.7], "std": [0.9]}, spacing=0)  # fmt: skip
     got = imports.fetch(f"file:{tmp_path / 's'}", origin="another store")
-    assert (got.architecture, got.law["mean"]) == ("tf_efficientnet_lite0", [0.7])
+    assert (got.architecture, got.normalisation["mean"]) == ("tf_efficientnet_lite0", [0.7])
     assert got.provenance["drawn"] == [
         "conv_head.weight",
         "bn2.weight",
@@ -219,7 +228,7 @@ def test_a_strange_config_is_no_traceback(text, state, tmp_path):
     (tmp_path / "config.json").write_text(text)
     save_file(state, tmp_path / "model.safetensors")
     if text.startswith('{"'):
-        assert checkpoint.read(tmp_path, architecture=ARCHITECTURE).law is None
+        assert checkpoint.read(tmp_path, architecture=ARCHITECTURE).normalisation is None
     else:
         with pytest.raises(EncoderError, match=r"config\.json: (not JSON|wanted a JSON object)"):
             checkpoint.read(tmp_path)

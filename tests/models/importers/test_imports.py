@@ -25,8 +25,8 @@ def test_a_file_needs_its_origin_in_words(tmp_path):
     )
     torch.testing.assert_close(got.state["conv1.weight"], target["conv1.weight"].sum(1, keepdim=True))
     assert got.provenance["adapted_from_channels"] == 3
-    assert got.law["mean"] == [0.485, 0.456, 0.406]
-    assert "assumed" in got.law["known_from"]
+    assert got.normalisation["mean"] == [0.485, 0.456, 0.406]
+    assert "assumed" in got.normalisation["known_from"]
     assert imports.fetch(f"file:{tmp_path / 'a.pth'}", origin="x", trained_by="byol").method == "byol"
 
 

@@ -69,7 +69,7 @@ def _segmenter() -> dict[str, bytes]:
         net = unet.empty(ARCHITECTURE, 1, 2, (8, 8, 8, 8, 8))
         law = {"kind": "dataset", "mean": [0.5], "std": [0.5]}
         segmenter.save(net, Path(scratch), architecture=ARCHITECTURE, channels=1, classes=("background", "LV"),
-                       decoder_channels=(8,) * 5, law=law, spacing=1.0)  # fmt: skip
+                       decoder_channels=(8,) * 5, normalisation=law, spacing=1.0)  # fmt: skip
         return {f.name: f.read_bytes() for f in Path(scratch).iterdir()}
 
 

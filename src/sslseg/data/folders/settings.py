@@ -45,7 +45,7 @@ LATER = (
     "threshold",
     "frames",
     "geometry",
-)  # the same, where they are used: folders without keep their law
+)  # the same, where they are used: folders without keep their recipe
 MADE = (
     "classes",
     "colours",
@@ -104,10 +104,10 @@ class Settings:
                 f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
             )
         told = asdict(self)
-        law = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour")} | {
+        recipe = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour")} | {
             key: told[key] for key in LATER if told[key] not in ((), "", None)
         }
-        more["settings"] = law | more.get("settings", {})
+        more["settings"] = recipe | more.get("settings", {})
         for key in ("split", "domain", "licence"):
             more[key] = getattr(self, key) or more.get(key, "")
         return Description(classes=classes, colours=self.colours, **more)

@@ -13,7 +13,7 @@ GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")
 DENSITY = 1.05  # g/ml of myocardium, as the ACDC challenge computes mass
 
 # per group: (mean, sd, lowest, highest); volumes ml/m2, fractions %, mass g/m2
-_LAW = {
+_DISTRIBUTIONS = {
     "DCM": {"edv": (150, 26, 102, 215), "ef": (20, 8, 8, 38), "mass": (88, 14, 60, 120),
             "rv_edv": (95, 30, 50, 160), "rv_ef": (34, 14, 10, 65)},
     "HCM": {"edv": (68, 15, 42, 100), "ef": (70, 8, 56, 84), "mass": (92, 25, 68, 150),
@@ -48,17 +48,17 @@ def _bounded(rng: np.random.Generator, mean: float, sd: float, low: float, high:
 
 def draw_clinical(rng: np.random.Generator, group: str) -> dict[str, float]:
     """Asked-for numbers of a patient of `group`: cm, kg, m2, ml, %, g."""
-    law = _LAW[group]
+    distribution = _DISTRIBUTIONS[group]
     height = round(_bounded(rng, 170.5, 9.5, 148, 195), 0)
     weight = round(_bounded(rng, {"HCM": 85, "RV": 67}.get(group, 77), 13, 48, 120), 0)
     bsa = 0.007184 * weight**0.425 * height**0.725  # Du Bois
-    edv, ef = _bounded(rng, *law["edv"]) * bsa, _bounded(rng, *law["ef"])
-    rv_index = _bounded(rng, *law["rv_edv"])
-    mean, sd, low, high = law["rv_ef"]
+    edv, ef = _bounded(rng, *distribution["edv"]) * bsa, _bounded(rng, *distribution["ef"])
+    rv_index = _bounded(rng, *distribution["rv_edv"])
+    mean, sd, low, high = distribution["rv_ef"]
     if group == "RV" and rv_index <= 110:  # included by size or by function
         high = 39
     rv_ef = _bounded(rng, mean, sd, low, high)
-    mass, mass_sd, light, heavy = law["mass"]
+    mass, mass_sd, light, heavy = distribution["mass"]
     if group != "HCM":  # a small heart with much muscle would have the thick wall that only HCM has
         heavy = min(heavy, 0.95 * edv / bsa)
     return {

@@ -20,7 +20,7 @@ from sslseg.config.names import DataError
 from sslseg.data import streams
 from sslseg.data.phantom import body
 from sslseg.data.phantom import heart as phantom_heart
-from sslseg.data.phantom import population as phantom_law
+from sslseg.data.phantom import population as phantom_population
 from sslseg.data.phantom import scanner as phantom_scanner
 from sslseg.data.streams import stream
 
@@ -57,10 +57,10 @@ def manifest(root: Path) -> dict[str, dict]:
 
 def folder(cache: Path, name: str, **population: object) -> Path:
     """Where a built-in cohort lives under `cache`: its name changes with what would be written."""
-    law = hashlib.sha256(repr(sorted(population.items())).encode())
-    for module in (body, phantom_heart, phantom_law, phantom_scanner, streams, sys.modules[__name__]):
-        law.update(Path(module.__file__).read_bytes())
-    return Path(cache) / "data" / f"{name}-{law.hexdigest()[:12]}"
+    digest = hashlib.sha256(repr(sorted(population.items())).encode())
+    for module in (body, phantom_heart, phantom_population, phantom_scanner, streams, sys.modules[__name__]):
+        digest.update(Path(module.__file__).read_bytes())
+    return Path(cache) / "data" / f"{name}-{digest.hexdigest()[:12]}"
 
 
 def contraction(frame: int, es: int, frames: int) -> float:
@@ -91,7 +91,7 @@ def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
 def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
     """Write one patient, return its manifest entry."""
     seed, name = settings.seed, home.name
-    group = phantom_law.GROUPS[(number - settings.first) % len(phantom_law.GROUPS)]
+    group = phantom_population.GROUPS[(number - settings.first) % len(phantom_population.GROUPS)]
     heart = phantom_heart.draw(stream(seed, "heart", number), group, settings.slices)
     scanner = phantom_scanner.draw(stream(seed, "scanner", number), settings.scanner, settings.size)
     backdrop = body.backdrop(stream(seed, "body", number), heart, scanner)

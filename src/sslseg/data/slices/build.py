@@ -32,7 +32,7 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
     Raises:
         DataError: the first bad file (`skip=False`), or nothing is left of them.
     """
-    law = inputs.law
+    recipe = inputs.recipe
     with aside(store) as part:
         part.mkdir()
         writer, skipped = _written(part, inputs, skip, progress)
@@ -45,14 +45,14 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
         meta = {
             "dataset": inputs.dataset,
             "digest": digest(inputs, contents),
-            "law": law,
+            "law": recipe,
             "channels": writer.channels,
             "colours": list(inputs.about.colours),
             "domain": inputs.about.domain or inputs.module.DOMAIN,
             "licence": inputs.about.licence or inputs.module.LICENCE,
             "skipped": skipped,
             "parts": writer.digests() | {name: digests.of_file(part / name) for name in (INDEX, VOLUMES)},
-            "fingerprint": fingerprint.compute(index, volumes, law["classes"], writer.voxels, contents),
+            "fingerprint": fingerprint.compute(index, volumes, recipe["classes"], writer.voxels, contents),
         }
         write_json(part / META, meta | {"seal": seal(meta)})
 
@@ -115,7 +115,7 @@ def _begun(pool: ThreadPoolExecutor, inputs: Inputs, source: Source) -> Future[_
 
     def encoding() -> _Encoding:
         try:
-            encoded = encode(volume, inputs.law["spacing"], len(inputs.law["classes"]))
+            encoded = encode(volume, inputs.recipe["spacing"], len(inputs.recipe["classes"]))
         except DataError as error:
             raise DataError(f"{source.image}: {error}") from None
         return encoded, volume.image.shape, volume.spacing
@@ -132,7 +132,7 @@ class _Writer:
         self.codes, self.labels = digests.Written(folder / CODES), digests.Written(folder / LABELS)
         self.slices: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
-        self.voxels = np.zeros(len(inputs.law["classes"]), np.int64)  # stored voxels per class
+        self.voxels = np.zeros(len(inputs.recipe["classes"]), np.int64)  # stored voxels per class
         self.channels = channels
         self.seen: Counter[int] = Counter()  # channels -> images
         self.first: Path | None = None

@@ -18,7 +18,7 @@ from sslseg.data.source import IGNORE, Volume
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
 CODE_MIN, CODE_MAX = -32768, 32767
 EXACT = 2**24  # float32 holds every whole number up to it
-CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the intensity law
+CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisation
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _new_size(shape: tuple[int, int], native: tuple[float, float], spacing: floa
     return tuple(max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
 
 
-def _law(shape: tuple[int, int], size: tuple[int, int]) -> int:
+def _interpolation(shape: tuple[int, int], size: tuple[int, int]) -> int:
     return cv2.INTER_AREA if size[0] <= shape[0] and size[1] <= shape[1] else cv2.INTER_LINEAR
 
 
@@ -106,7 +106,9 @@ def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     out = np.empty((*image.shape[:2], *size))
     for c, z in np.ndindex(image.shape[:2]):
         # float64 so that a small range far from 0 survives
-        out[c, z] = cv2.resize(image[c, z].astype(np.float64), size[::-1], interpolation=_law(shape, size))
+        out[c, z] = cv2.resize(
+            image[c, z].astype(np.float64), size[::-1], interpolation=_interpolation(shape, size)
+        )
     return out
 
 
@@ -122,7 +124,7 @@ def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     for z, plane in enumerate(label):
         found = sorted(present(plane), key=lambda k: (k != IGNORE, k))
         shares = [
-            cv2.resize((plane == k).astype(np.float32), size[::-1], interpolation=_law(shape, size))
+            cv2.resize((plane == k).astype(np.float32), size[::-1], interpolation=_interpolation(shape, size))
             for k in found
         ]
         out[z] = np.array(found, np.uint8)[np.argmax(shares, axis=0)]
@@ -165,8 +167,8 @@ def _percentiles(image: np.ndarray, counts: Sequence[Counts | None]) -> tuple[np
         for v, known in zip(flat, counts, strict=True)
     ]
     low, high = np.array(both).T
-    flat_law = high <= low
-    return np.where(flat_law, flat.min(axis=1), low), np.where(flat_law, flat.max(axis=1), high)
+    flat_range = high <= low
+    return np.where(flat_range, flat.min(axis=1), low), np.where(flat_range, flat.max(axis=1), high)
 
 
 def _counts(values: np.ndarray) -> Counts | None:

@@ -1,6 +1,6 @@
 """From stored codes to what a network sees, as one clip and one affine per slice.
 
-Three laws, the same for every pipeline of a comparison:
+Three normalisations, the same for every pipeline of a comparison:
 dataset     clip to the volume's [p1, p99], map that to [0, 1], z-score with mean and sd of train
 encoder     the same mapping, then the mean and sd an imported encoder was trained under
 paper-code  (v - mean * 255) / (sd * 255), no clip: the original's double scaling, flaw F1
@@ -25,7 +25,7 @@ PAPER_MEAN, PAPER_SD, PAPER_SCALE = 67.27297657740893, 84.6606962344396, 255.0
 
 @dataclass(frozen=True)
 class Intensity:
-    """An intensity law.
+    """How intensities become numbers for a network.
 
     Attributes:
         kind: "dataset", "encoder" or "paper-code".
@@ -42,10 +42,10 @@ class Intensity:
             values = np.atleast_1d(np.asarray(getattr(self, name), np.float64))
             object.__setattr__(self, name, tuple(values.tolist()))
         if self.kind not in ("dataset", "encoder", "paper-code"):
-            raise DataError(f"intensity law: wanted dataset, encoder or paper-code, got {self.kind!r}")
+            raise DataError(f"normalisation: wanted dataset, encoder or paper-code, got {self.kind!r}")
         if not all(np.isfinite(self.mean)) or not all(s > 0 and np.isfinite(s) for s in self.std):
             raise DataError(
-                f"intensity law: wanted finite means and positive sds, got {self.mean}, {self.std}"
+                f"normalisation: wanted finite means and positive sds, got {self.mean}, {self.std}"
             )
 
     def affine(
@@ -80,7 +80,7 @@ class Intensity:
     def _channels(values: tuple[float, ...], channels: int) -> np.ndarray:
         if len(values) not in (1, channels):
             raise DataError(
-                f"intensity law: wanted 1 or {channels} values for {channels} channels, got {values}"
+                f"normalisation: wanted 1 or {channels} values for {channels} channels, got {values}"
             )
         return np.broadcast_to(np.array(values, np.float64), channels)
 
@@ -90,12 +90,12 @@ class Intensity:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Intensity:
-        """The law that `to_json` wrote."""
+        """The normalisation that `to_json` wrote."""
         return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
 
 
 def fit(slices: Slices, train_rows: Sequence[int] | np.ndarray) -> Intensity:
-    """The "dataset" law: mean and sd per channel of the clipped, [0, 1]-mapped train pixels.
+    """The "dataset" normalisation: mean and sd per channel of the clipped, [0, 1]-mapped train pixels.
 
     Raises:
         DataError: no rows, or not two different values in them.

@@ -19,7 +19,7 @@ from sslseg.data.slices.slice_store import (
     Slices,
     open_store,
 )
-from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, law
+from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, recipe
 from sslseg.data.source import Source
 
 SHEET = "contact-sheet.png"
@@ -80,8 +80,8 @@ def prepare(
     module = plugins.load("datasets", dataset)
     about = describe(module, root)
     sources, faults = _sources(module, root, on_bad_file)
-    inputs = Inputs(dataset, module, root, about, law(module, about, spacing), sources, faults)
-    warm = folder / "warm" / (_key([dataset, str(root), inputs.law]) + ".json")
+    inputs = Inputs(dataset, module, root, about, recipe(module, about, spacing), sources, faults)
+    warm = folder / "warm" / (_key([dataset, str(root), inputs.recipe]) + ".json")
     state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
     store = None if verify else _remembered(warm, state, folder)
     if store is None:

@@ -29,7 +29,7 @@ class Inputs:
     module: ModuleType
     root: Path
     about: Description
-    law: dict[str, Any]
+    recipe: dict[str, Any]
     sources: list[Source]
     faults: list[dict[str, str]]
 
@@ -90,7 +90,7 @@ def listed(module: ModuleType, root: Path, *, lenient: bool) -> list[Source]:
     return module.scan(root)[0] if lenient and hasattr(module, "scan") else module.find(root)
 
 
-def law(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:
+def recipe(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:
     """Everything but the files that decides what a store holds.
 
     A dataset may declare PHYSICAL = False (no millimetres: never resampled) and VERSION, raised
@@ -102,7 +102,7 @@ def law(module: ModuleType, about: Description, spacing: float) -> dict[str, Any
         "spacing": float(spacing) if about.physical else 0.0,
         "classes": list(about.classes),
     }
-    if hasattr(module, "describe"):  # the constants of a module are no part of its files' law
+    if hasattr(module, "describe"):  # the constants of a module are no part of its files' recipe
         found["about"] = json.loads(json.dumps(asdict(about)))
     return found
 
@@ -135,6 +135,6 @@ def sha256(path: Path) -> str:
 
 
 def digest(inputs: Inputs, digests: dict[str, str]) -> str:
-    """sha256 that names a store: content of the files, who is in them, and the law."""
-    text = json.dumps([inputs.dataset, inputs.law, inputs.rows(), inputs.faults, digests], sort_keys=True)
+    """sha256 that names a store: content of the files, who is in them, and the recipe."""
+    text = json.dumps([inputs.dataset, inputs.recipe, inputs.rows(), inputs.faults, digests], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

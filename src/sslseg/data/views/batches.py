@@ -18,7 +18,7 @@ from sslseg.config.names import DataError
 from sslseg.config.wanted import PAIR, Crops, Wanted
 from sslseg.data.streams import stream
 from sslseg.data.views import render_device
-from sslseg.data.views.draw import ViewLaw, ViewParams, draw
+from sslseg.data.views.draw import ViewParams, ViewRanges, draw
 from sslseg.data.views.render import render, render_labels
 
 if TYPE_CHECKING:
@@ -84,14 +84,14 @@ def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int) -> np.n
 
 
 def draw_views(
-    slices: Any, rows: np.ndarray, law: ViewLaw, *, seed: int, step: int, wanted: Wanted = PAIR
+    slices: Any, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR
 ) -> list[ViewParams]:
     """The choices for every view of the batch `rows` at `step`, from stream "views"."""
     rng = stream(seed, "views", step)
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     drawn: list[ViewParams] = []
     for kind in wanted.kinds():
-        one = draw(law.of_kind(kind), height, width, rng)
+        one = draw(ranges.of_kind(kind), height, width, rng)
         drawn.append(one if kind.like is None else one.placed(drawn[kind.like]))
     return drawn
 
@@ -120,7 +120,7 @@ def places(slices: Any) -> Places:
 
 
 def pretrain_batch(
-    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *,
+    slices: Any, rows: Sequence[int], ranges: ViewRanges, intensity: Any, *,
     seed: int, step: int, batch_size: int, wanted: Wanted = PAIR, known: Places | None = None,
     steps: int = 0, out: Sequence[np.ndarray] | None = None,
 ) -> PretrainBatch:  # fmt: skip
@@ -133,7 +133,7 @@ def pretrain_batch(
         out: one array per view to write to; saves what fresh memory costs. Not for a device.
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
-    drawn = draw_views(slices, chosen, law, seed=seed, step=step, wanted=wanted)
+    drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=wanted)
     rest = {
         "boxes": tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else (),
         "places": Places(*(of[chosen] for of in known)) if wanted.places else None,
@@ -154,11 +154,18 @@ def _boxes(slices: Any, rows: np.ndarray, p: ViewParams) -> np.ndarray:
 
 
 def finetune_batch(
-    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *, seed: int, step: int, batch_size: int
+    slices: Any,
+    rows: Sequence[int],
+    ranges: ViewRanges,
+    intensity: Any,
+    *,
+    seed: int,
+    step: int,
+    batch_size: int,
 ) -> FinetuneBatch:
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
-    (p,) = draw_views(slices, chosen, law, seed=seed, step=step, wanted=ONE)
+    (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
     if isinstance(slices, render_device.DeviceSlices):
         images = render_device.render(slices, chosen, p, intensity)
         return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)

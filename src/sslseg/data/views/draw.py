@@ -19,7 +19,7 @@ TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the cent
 
 
 @dataclass(frozen=True)
-class ViewLaw:
+class ViewRanges:
     """How views are drawn (the knobs of `params.Views`).
 
     Attributes:
@@ -28,7 +28,7 @@ class ViewLaw:
         flip: probability of a horizontal flip.
         brightness, contrast: largest relative change.
         jitter: probability that brightness and contrast are changed (both or neither).
-        jitter_law: "factor" (torchvision ColorJitter) or "uint16" (flaw F2).
+        jitter_mode: "factor" (torchvision ColorJitter) or "uint16" (flaw F2).
         ratio: smallest and largest width/height of a crop; torchvision's default.
         augmentation: what else is changed.
     """
@@ -39,18 +39,18 @@ class ViewLaw:
     brightness: float
     contrast: float
     jitter: float
-    jitter_law: str = "factor"
+    jitter_mode: str = "factor"
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     augmentation: Augmentation = Augmentation()
 
     def __post_init__(self) -> None:
         if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             raise ParamError(f"crop_scale: must be two shares, smaller first; not {self.crop_scale!r}")
-        if self.jitter_law not in ("factor", "uint16"):
-            raise ParamError(f"jitter_law: must be factor or uint16; not {self.jitter_law!r}")
+        if self.jitter_mode not in ("factor", "uint16"):
+            raise ParamError(f"jitter_mode: must be factor or uint16; not {self.jitter_mode!r}")
 
-    def of_kind(self, kind: Crops) -> ViewLaw:
-        """The law of one of the kinds of views that a method wants."""
+    def of_kind(self, kind: Crops) -> ViewRanges:
+        """The ranges of one of the kinds of views that a method wants."""
         return replace(
             self,
             size=kind.size or self.size,
@@ -70,7 +70,7 @@ class ViewParams:
         brightness: "factor": b, 1 = unchanged; "uint16": share of 65,535 that is added, 0 = unchanged.
         contrast: c, 1 = unchanged.
         size: side of the rendered view, pixels.
-        jitter_law: as in ViewLaw.
+        jitter_mode: as in ViewRanges.
         changes: what else is changed; None = nothing.
     """
 
@@ -82,7 +82,7 @@ class ViewParams:
     brightness: np.ndarray
     contrast: np.ndarray
     size: int
-    jitter_law: str = "factor"
+    jitter_mode: str = "factor"
     changes: Changes | None = None
 
     def __len__(self) -> int:
@@ -106,24 +106,24 @@ class ViewParams:
 
 
 def _crops(
-    law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator
+    ranges: ViewRanges, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Height, width, found [B]: the first of TRIES that fits, else (not found) the largest of legal ratio."""
     shape = (TRIES, len(heights))
-    area = heights * widths * rng.uniform(*law.crop_scale, shape)
-    ratio = np.exp(rng.uniform(*np.log(law.ratio), shape))
+    area = heights * widths * rng.uniform(*ranges.crop_scale, shape)
+    ratio = np.exp(rng.uniform(*np.log(ranges.ratio), shape))
     w, h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (w > 0) & (w <= widths) & (h > 0) & (h <= heights)
     first = fits.argmax(0)
     w, h = (np.take_along_axis(v, first[None], 0)[0] for v in (w, h))
-    low, high = min(law.ratio), max(law.ratio)
+    low, high = min(ranges.ratio), max(ranges.ratio)
     h_else = np.where(widths / heights < low, np.rint(widths / low), heights)
     w_else = np.where(widths / heights > high, np.rint(heights * high), widths)
     found = fits.any(0)
     return np.where(found, h, h_else).astype(np.int64), np.where(found, w, w_else).astype(np.int64), found
 
 
-def draw(law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator) -> ViewParams:
+def draw(ranges: ViewRanges, heights: np.ndarray, widths: np.ndarray, rng: np.random.Generator) -> ViewParams:
     """Draw one view of each of B slices of `heights` x `widths` pixels ([B] each).
 
     Crops follow torchvision's RandomResizedCrop (area uniform, ratio log-uniform, ten tries, then the
@@ -132,15 +132,15 @@ def draw(law: ViewLaw, heights: np.ndarray, widths: np.ndarray, rng: np.random.G
     """
     heights, widths = np.asarray(heights, np.int64), np.asarray(widths, np.int64)
     B = len(heights)
-    h, w, found = _crops(law, heights, widths, rng)
+    h, w, found = _crops(ranges, heights, widths, rng)
     top = np.where(found, rng.integers(0, heights - h + 1), (heights - h) // 2)
     left = np.where(found, rng.integers(0, widths - w + 1), (widths - w) // 2)
-    flip = rng.random(B) < law.flip
-    jittered = rng.random(B) < law.jitter
-    brightness = rng.uniform(-law.brightness, law.brightness, B) * jittered
+    flip = rng.random(B) < ranges.flip
+    jittered = rng.random(B) < ranges.jitter
+    brightness = rng.uniform(-ranges.brightness, ranges.brightness, B) * jittered
     # A factor of 0 would make the view constant; ColorJitter(1.0) draws it with probability 0.
-    contrast = np.maximum(1 + rng.uniform(-law.contrast, law.contrast, B) * jittered, 1e-6)
-    if law.jitter_law == "factor":
+    contrast = np.maximum(1 + rng.uniform(-ranges.contrast, ranges.contrast, B) * jittered, 1e-6)
+    if ranges.jitter_mode == "factor":
         brightness = np.maximum(1 + brightness, 1e-6)
-    changes = None if law.augmentation.off else augment.draw(law.augmentation, B, rng)
-    return ViewParams(top, left, h, w, flip, brightness, contrast, law.size, law.jitter_law, changes)
+    changes = None if ranges.augmentation.off else augment.draw(ranges.augmentation, B, rng)
+    return ViewParams(top, left, h, w, flip, brightness, contrast, ranges.size, ranges.jitter_mode, changes)

@@ -14,14 +14,14 @@ import numpy as np
 from sslseg.data.source import IGNORE
 from sslseg.data.streams import stream
 from sslseg.data.views.batches import order
-from sslseg.data.views.draw import ViewLaw, draw
+from sslseg.data.views.draw import ViewRanges, draw
 from sslseg.data.views.render import render, render_labels
 
 CROPS = 512  # flaw F2 blanks 9.4 % of them: 48 expected against a limit of 10
 CHUNK = 64
 SLICES = 200  # looked at for raw shares, evenly over at most
-VOLUMES = 8  # whole volumes: the law clips 1 + 1 % of a volume, not of a slice
-STD_LOW, STD_HIGH = 0.1, 10.0  # flaw F1 leaves 0.004; any sane law lies between 0.3 and 3
+VOLUMES = 8  # whole volumes: the normalisation clips 1 + 1 % of a volume, not of a slice
+STD_LOW, STD_HIGH = 0.1, 10.0  # flaw F1 leaves 0.004; any sane ranges lies between 0.3 and 3
 MEAN_LIMIT = 5.0
 DEAD_STD, DEAD_LIMIT = 1e-3, 0.02  # s.d. as a share of the typical crop's; share of crops
 OFFSET_STDS, OFFSET_LIMIT = 20.0, 0.02  # flaw F2 moves 8.9 % of crops by about 80 typical s.d.
@@ -94,7 +94,7 @@ def probe(
         probe/mean, probe/std: of all values; probe/crop_std: the typical (median) crop's s.d.
         probe/dead_share: crops that are constant, or whose s.d. is below 0.001 of the typical crop's.
         probe/offset_share: crops whose mean lies 20 typical s.d. away from the typical mean.
-        probe/clipped_share: voxels of the volumes beyond the intensity law's limits; the law is 1 + 1 %.
+        probe/clipped_share: voxels of the volumes beyond the limits of the normalisation, which are 1 + 1 %.
         probe/wrapped_share: neighbours that differ as only a wrapped 16-bit cast makes them differ.
         probe/uint8_wrap_share: voxels that the original's cast to uint8 would have wrapped (F3). Nothing
         here casts, so this is a number to know, not a fault.
@@ -106,7 +106,7 @@ def probe(
 
 
 def examine(
-    slices: Any, rows: Sequence[int], law: ViewLaw, intensity: Any, *, seed: int,
+    slices: Any, rows: Sequence[int], ranges: ViewRanges, intensity: Any, *, seed: int,
     crops: int = CROPS, labelled: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """`probe` of `crops` views drawn for the purpose (stream "probe"): a batch is too small to tell.
@@ -119,7 +119,7 @@ def examine(
     height, width = (slices.index[name].to_numpy() for name in ("height", "width"))
     seen = []
     for piece in np.array_split(chosen, -(-crops // CHUNK)):
-        params = draw(law, height[piece], width[piece], rng)
+        params = draw(ranges, height[piece], width[piece], rng)
         labels = render_labels(slices, piece, params) if labelled else None
         seen.append(_crops(render(slices, piece, params, intensity), labels))
     foreground = slices.index["foreground"].to_numpy()[chosen] > 0 if labelled else None
@@ -143,17 +143,17 @@ def verdict(metrics: dict[str, float]) -> list[str]:
     if m["probe/dead_share"] > DEAD_LIMIT:
         faults.append(
             f"flaw F2: {m['probe/dead_share']:.1%} of the crops are blank, limit {DEAD_LIMIT:.0%}; "
-            "look at jitter_law, and at the slices themselves"
+            "look at jitter_mode, and at the slices themselves"
         )
     if m["probe/offset_share"] > OFFSET_LIMIT:
         faults.append(
             f"flaw F2: {m['probe/offset_share']:.1%} of the crops are moved more than {OFFSET_STDS:g} "
-            f"standard deviations away from the others, limit {OFFSET_LIMIT:.0%}; look at jitter_law"
+            f"standard deviations away from the others, limit {OFFSET_LIMIT:.0%}; look at jitter_mode"
         )
     if m["probe/clipped_share"] > CLIPPED_LIMIT:
         faults.append(
             f"{m['probe/clipped_share']:.1%} of the voxels are clipped, limit {CLIPPED_LIMIT:.0%} "
-            "(the law clips 1 + 1 %); the store's percentiles are not those of its voxels"
+            "(the normalisation clips 1 + 1 %); the store's percentiles are not those of its voxels"
         )
     if m["probe/wrapped_share"] > WRAPPED_LIMIT:
         faults.append(

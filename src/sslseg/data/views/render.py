@@ -47,7 +47,7 @@ def _physical(slices: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def coefficients(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any) -> Coefficients:
-    """Fold intensity law, brightness and contrast of B views into per-channel numbers.
+    """Fold the normalisation, brightness and contrast of B views into per-channel numbers.
 
     ColorJitter's brightness, then contrast around the view's mean, on the [0, 1]-mapped image and without
     its intermediate clamps: m -> c b m + (1 - c) b mean(m). Three channels share the mean of their
@@ -59,7 +59,7 @@ def coefficients(slices: Any, rows: np.ndarray, params: ViewParams, intensity: A
         low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
     unit, zero = _physical(slices, rows)
     b, c = params.brightness[:, None], params.contrast[:, None]
-    if params.jitter_law == "uint16":
+    if params.jitter_mode == "uint16":
         share = scale / unit
         return Coefficients(
             gain=unit * c, low=low * unit + zero, high=high * unit + zero, base=offset - zero * share,
@@ -131,7 +131,7 @@ def _upright(
     box = np.stack((params.top, params.left, params.height, params.width), 1)
     resample(flat, place, box, np.array(params.flip, bool), *levels, out)
     keep(resample)
-    if params.jitter_law == "uint16":
+    if params.jitter_mode == "uint16":
         for b, view in enumerate(out):
             _finish_uint16(view, k, b)
     return out
@@ -149,21 +149,21 @@ def _moved(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, ou
     keep(resample_moved)
     outside = ~warp.inside(y, x, place[:, 1], place[:, 2])
     for b, view in enumerate(out):
-        if params.jitter_law == "uint16":
+        if params.jitter_mode == "uint16":
             _finish_uint16(view, k, b)
         view[:, outside[b]] = 0
     return out
 
 
 def _levels(slices: Any, rows: np.ndarray, params: ViewParams, k: Coefficients) -> tuple[np.ndarray, ...]:
-    """The shard, offset and sides of each slice, and the `law`, `turn` and `drift` of `resample.resample`."""
-    plain, raw = np.zeros_like(k.gain), params.jitter_law == "uint16"
-    law = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
+    """The shard, offset and sides of each slice, and the `tone`, `turn` and `drift` of `resample.resample`."""
+    plain, raw = np.zeros_like(k.gain), params.jitter_mode == "uint16"
+    tone = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
     turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
     return (
         _sealed(slices.codes_flat),
         np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
-        np.stack(law, 2, dtype=np.float32, casting="same_kind"),
+        np.stack(tone, 2, dtype=np.float32, casting="same_kind"),
         np.stack(turn, 2),
         k.drift,
     )

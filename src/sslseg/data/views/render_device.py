@@ -144,7 +144,7 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: A
     x = torch.arange(broad, device=d.codes.device).clamp(max=w[:, None, None].long() - 1)
     channel = torch.arange(d.slices.channels, device=d.codes.device)[:, None, None]
     pixels = d.codes[(start + y * W + x)[:, None] + channel * (H * W)[:, None]].float()
-    raw = params.jitter_law == "uint16"
+    raw = params.jitter_mode == "uint16"
     if not raw:
         pixels = (pixels * gain).clamp_(low, high)
     mirrored = _send(params.flip, d.codes, "bool")
@@ -163,7 +163,7 @@ def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any
 
     from sslseg.data.views import warp
 
-    k, raw = coefficients(d.slices, rows, params, intensity), params.jitter_law == "uint16"
+    k, raw = coefficients(d.slices, rows, params, intensity), params.jitter_mode == "uint16"
     gain, low, high, base, pull, share = (
         _send(v, d.codes, "float32")[:, :, None, None]
         for v in (k.gain, k.low, k.high, k.base, k.pull, k.share)

@@ -57,7 +57,7 @@ def _columns(
     stride: int,
     height: int,
     width: int,
-    law: tuple,
+    tone: tuple,
     first: np.ndarray,
     weights: np.ndarray,
     count: int,
@@ -68,10 +68,10 @@ def _columns(
 
     Args:
         flat: the shard; the crop begins at `start`, its rows are `stride` apart.
-        law: gain, low, high.
+        tone: gain, low, high.
         lines: [ROWS, width + T], for use in here; zero beyond the crop, where weights are zero.
     """
-    gain, low, high = law
+    gain, low, high = tone
     one, size = np.uint64(1), out.shape[1]
     a, b, c, d = lines
     here, there = weights[0], weights[1]
@@ -149,7 +149,7 @@ def resample(
     place: np.ndarray,
     box: np.ndarray,
     mirrored: np.ndarray,
-    law: np.ndarray,
+    tone: np.ndarray,
     turn: np.ndarray,
     drift: np.ndarray,
     out: np.ndarray,
@@ -163,7 +163,7 @@ def resample(
         place: int64 [B, 3]: offset of each slice in it, rows and columns of the slice.
         box: int64 [B, 4]: top, left, height and width of the crop.
         mirrored: bool [B].
-        law: float32 [B, C, 3]: gain, low, high.
+        tone: float32 [B, C, 3]: gain, low, high.
         turn: float64 [B, C, 3]: base, pull, share.
         drift: float64 [B].
         out: float32 [B, C, S, S], written to.
@@ -185,7 +185,7 @@ def resample(
         mean = -drift[b]
         for c in range(C):
             start = offset + (c * H + top) * W + left
-            levels = (law[b, c, 0], law[b, c, 1], law[b, c, 2])
+            levels = (tone[b, c, 0], tone[b, c, 1], tone[b, c, 2])
             _columns(flat, start, W, height, width, levels, across, across_weights, wide, lines, columns[c])
             columns[c, height : height + spare] = 0
             if turn[b, c, 1] != 0:

@@ -84,7 +84,7 @@ class Method:
             (feature_size(encoder), p.hidden_size, p.hidden_size, p.bottleneck), draws[0], norm=False
         )
         last = heads.linear(p.bottleneck, p.outputs, draws[1], bias=False)
-        self.law, self.temperatures = p, (p.temperature, p.teacher_temperature)
+        self.constants, self.temperatures = p, (p.temperature, p.teacher_temperature)
         self.modules: dict[str, nn.Module] = {
             "online": encoder,
             "head": head,
@@ -133,14 +133,14 @@ class Method:
         value = agreement.distilled(
             list(student), list(teacher.split(size)), centre.value.clone(), self.temperatures
         )
-        centre.follow(teacher, self.law.centre_momentum)
+        centre.follow(teacher, self.constants.centre_momentum)
         return value, vitals.of_batch(features[:size])
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Move the teacher towards the student; `progress` is 0 at the first step, 1 at the last."""
         from sslseg.training import optim
 
-        tau = optim.tau_at(progress, self.law.tau)
+        tau = optim.tau_at(progress, self.constants.tau)
         for name, online in (("target", "online"), ("target_head", "head"), ("target_last", "last")):
             optim.ema(self.modules[name], self.modules[online], tau)
         return {"tau": tau}

@@ -72,7 +72,7 @@ class Method:
         from sslseg.models.encoder import feature_size
 
         draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
-        self.law = {"temperature": p.temperature, "epsilon": p.epsilon, "iterations": p.iterations}
+        self.constants = {"temperature": p.temperature, "epsilon": p.epsilon, "iterations": p.iterations}
         self.modules: dict[str, nn.Module] = {
             "online": encoder,
             "projector": heads.mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draws[0]),
@@ -108,7 +108,7 @@ class Method:
         features = [self.modules["online"](torch.cat(views)) for views in groups if views]
         z = functional.normalize(self.modules["projector"](torch.cat(features)).float(), dim=1)
         scores = self.modules["prototypes"](z).split(len(batch.views[0]))
-        return agreement.swapped(list(scores), targets=LARGE, **self.law), vitals.of_batch(
+        return agreement.swapped(list(scores), targets=LARGE, **self.constants), vitals.of_batch(
             features[0][: len(batch.views[0])]
         )
 

@@ -37,11 +37,11 @@ def _load_pyfunc(path: str) -> Masks | Features:
 def _encoder(folder: Path, device: str) -> Model:
     """An encoder as inference has its models: what it was trained under is in its config."""
     config = folders.read_config(folder)
-    law, cfg = config.get("sslseg", {}).get("law", {}), config["pretrained_cfg"]
-    kind = "paper-code" if law.get("kind") == "paper-code" else "encoder"
+    normalisation, cfg = config.get("sslseg", {}).get("law", {}), config["pretrained_cfg"]
+    kind = "paper-code" if normalisation.get("kind") == "paper-code" else "encoder"
     return Model(
         net=encoder.load(folder).eval().to(device), classes=(), channels=encoder.channels_of(config),
-        law=Intensity(kind, tuple(cfg["mean"]), tuple(cfg["std"])), spacing=0.0, facts={},
+        normalisation=Intensity(kind, tuple(cfg["mean"]), tuple(cfg["std"])), spacing=0.0, facts={},
     )  # fmt: skip
 
 

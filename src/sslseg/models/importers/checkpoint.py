@@ -39,7 +39,7 @@ class Imported:
     network: str  # the file's word for it: key, query, teacher, student, ema, raw …; "" = it has none
     others: tuple[str, ...]  # further networks of the file
     method: str  # "byol", "supervised", …; "unknown" where the file does not say
-    law: dict[str, Any] | None = None  # mean and std, where a config says them
+    normalisation: dict[str, Any] | None = None  # mean and std, where a config says them
     dropped: tuple[str, ...] = ()  # tensors of the file that were not taken: heads, other networks
     filled: tuple[str, ...] = ()  # batch counters that an old file lacks, set to 0
     drawn: tuple[str, ...] = ()  # what a U-Net's encoder lacks behind its deepest map: drawn at random
@@ -169,7 +169,7 @@ def _take(
         state={name: _own(name, like, taken.get(name, fresh.get(name)), path) for name, like in target.items()},
         architecture=reading.architecture, channels=reading.channels, prefix=reading.prefix, library=reading.library,
         role=network.role, network=network.word, others=tuple(str(n) for n in there if n is not network),
-        method=roles.method(network, content, tensors), law=told.law,
+        method=roles.method(network, content, tensors), normalisation=told.normalisation,
         dropped=tuple(name for name, tensor in tensors.items() if tensor.data_ptr() not in memory),
         filled=tuple(name for name in lacking if name.endswith(COUNTER)),
         drawn=tuple(name for name in lacking if not name.endswith(COUNTER)),

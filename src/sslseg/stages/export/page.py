@@ -21,7 +21,7 @@ def table(given: Source, model: Resolved, written: list[Written]) -> dict:
 
 def text(given: Source, model: Resolved, written: list[Written]) -> str:
     """What is in the folder, how it is opened, and what its images have to be like."""
-    law = given.config.get("law") or given.config["pretrained_cfg"]
+    cfg = given.config.get("law") or given.config["pretrained_cfg"]
     size = f"H and W {given.own}" if given.own else "H and W multiples of 32"
     rows = [(w.format, f"`{w.file}`: {w.opens}; {w.gap:.1e} from its source" if not w.skipped else f"not written: {w.skipped}")
             for w in written]  # fmt: skip
@@ -29,8 +29,8 @@ def text(given: Source, model: Resolved, written: list[Written]) -> str:
     lines = [
         f"# {given.kind}, {given.architecture}, of run {model.run_id}", "", *cards.table(rows), "",
         f"Images in: float32 [B, {given.channels}, H, W], {size}; out: {gives}. Intensities are clipped to the 1st and 99th "
-        f"percentile of their volume, mapped to [0, 1], and then (v - mean) / sd with mean {law.get('mean')} and sd "
-        f"{law.get('std')}.",
+        f"percentile of their volume, mapped to [0, 1], and then (v - mean) / sd with mean {cfg.get('mean')} and sd "
+        f"{cfg.get('std')}.",
     ]  # fmt: skip
     if "classes" in given.config:
         mm = given.config["spacing"]

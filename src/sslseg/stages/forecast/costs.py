@@ -66,7 +66,7 @@ def work(job: Job) -> dict[str, Any]:
 
 def of_run(p: Finetune) -> float:
     """Seconds of a whole fine-tuning, from some steps, a validation and a piece of the test."""
-    p = devices.fill(dataclasses.replace(p, norm="dataset"))  # an encoder's own law costs the same
+    p = devices.fill(dataclasses.replace(p, norm="dataset"))  # an encoder's own normalisation costs the same
     devices.use(p)
     data, device = training_set.load(p), devices.of(p)
     begun = time.perf_counter()
@@ -92,7 +92,7 @@ def _step(p: Finetune, training: loop.Training, data: training_set.Inputs) -> fl
 
     def batch_at(step: int) -> batches.FinetuneBatch:
         return batches.finetune_batch(
-            data.store, data.labelled["train"], training_set.view_law(p), data.intensity,
+            data.store, data.labelled["train"], training_set.view_ranges(p), data.intensity,
             seed=p.seed, step=step, batch_size=p.batch_size,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What a training stage reads: the slice store, its splits and its intensity law.
+"""What a training stage reads: the slice store, its splits and its normalisation.
 
 Kept per process, so that a warm worker opens a store once however many stages it runs.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from sslseg.config import caches, names, params
 from sslseg.data.slices import slice_store
-from sslseg.data.training_set import Inputs, view_law
+from sslseg.data.training_set import Inputs, view_ranges
 from sslseg.data.views import probe
 from sslseg.tracking import session
 from sslseg.tracking.upkeep import damage
@@ -60,7 +60,7 @@ def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *
     Raises:
         ProbeError: the input suffers one of the flaws F1 to F3 and `p.probe` is "stop".
     """
-    metrics = probe.examine(data.store, rows, view_law(p), data.intensity, seed=p.seed, labelled=labelled)
+    metrics = probe.examine(data.store, rows, view_ranges(p), data.intensity, seed=p.seed, labelled=labelled)
     run.log(metrics, 0)
     faults = probe.verdict(metrics)
     if faults and p.probe == "stop":

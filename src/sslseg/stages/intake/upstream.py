@@ -35,7 +35,7 @@ class Upstream:
         return self.resolved.sha256 if self.resolved else names.SCRATCH
 
     @property
-    def law(self) -> dict | None:
+    def normalisation(self) -> dict | None:
         return self.config["pretrained_cfg"] if self.config else None
 
 

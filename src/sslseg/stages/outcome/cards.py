@@ -42,7 +42,7 @@ def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[
         ("data licence", store.licence),
         ("spacing", f"{store.spacing} mm" if store.spacing else "as in the files"),
         (
-            "input law",
+            "normalisation",
             f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
         ),
         ("patients it has seen", _seen(run)),

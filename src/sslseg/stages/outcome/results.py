@@ -150,5 +150,5 @@ def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, o
     cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return encoders.save(
         cpu, folder, architecture=source.architecture, channels=data.store.channels,
-        law=data.intensity.to_json(), extra=extra,
+        normalisation=data.intensity.to_json(), extra=extra,
     )  # fmt: skip

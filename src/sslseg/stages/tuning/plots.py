@@ -1,4 +1,4 @@
-"""What a study shows: its history, the knobs that matter, and every trial as a line."""
+"""What a search shows: its history, the knobs that matter, and every trial as a line."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ WIDTHS = {"parallel": 0.9}  # inches that a knob adds to a figure
 SEED = 0  # of the forest that importances are read from
 
 
-def _complete(study: optuna.Study) -> list:
-    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+def _complete(search: optuna.Study) -> list:
+    return search.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def _comparable(study: optuna.Study) -> bool:
-    return len({t.value for t in _complete(study)}) >= FEWEST
+def _comparable(search: optuna.Study) -> bool:
+    return len({t.value for t in _complete(search)}) >= FEWEST
 
 
-def progress(study: optuna.Study) -> dict[str, list[tuple[int, float]]]:
+def progress(search: optuna.Study) -> dict[str, list[tuple[int, float]]]:
     """ "value" and "best" (so far) as (number of the trial, validation IoU)."""
-    values = sorted((t.number, t.value) for t in _complete(study))
+    values = sorted((t.number, t.value) for t in _complete(search))
     best = [(number, max(v for n, v in values if n <= number)) for number, _ in values]
     return {"value": values, "best": best}
 
 
-def importances(study: optuna.Study) -> dict[str, float]:
+def importances(search: optuna.Study) -> dict[str, float]:
     """Share of the variance of the score that each knob explains (fANOVA); {} with too few trials."""
-    if not _comparable(study):
+    if not _comparable(search):
         return {}
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        return dict(optuna.importance.get_param_importances(search, evaluator=evaluator))
 
 
-def log(run: Run, study: optuna.Study, label: str) -> None:
+def log(run: Run, search: optuna.Study, label: str) -> None:
     """Table and plots as artifacts of the run, in a folder for the pipeline."""
     folder = (
-        f"study/{label}" if all(c.isalnum() or c in "-_+." for c in label) else f"study/{study.study_name}"
+        f"search/{label}" if all(c.isalnum() or c in "-_+." for c in label) else f"search/{search.study_name}"
     )
-    run.text(table(study), f"{folder}/trials.csv")
+    run.text(table(search), f"{folder}/trials.csv")
     with tempfile.TemporaryDirectory() as scratch:
-        for name, figure in _figures(study):
+        for name, figure in _figures(search):
             path = Path(scratch) / f"{name}.png"
             figure.savefig(path, dpi=100, bbox_inches="tight")
             run.artifact(path, folder)
 
 
-def table(study: optuna.Study) -> str:
+def table(search: optuna.Study) -> str:
     """One line for each trial, as CSV."""
-    return study.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs")).to_csv(
+    return search.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs")).to_csv(
         index=False
     )
 
 
-def _figures(study: optuna.Study) -> Iterator[tuple[str, Any]]:
+def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
     """(name, figure) of each plot that there are enough trials for; each is closed after its use."""
     import matplotlib
 
@@ -72,21 +72,23 @@ def _figures(study: optuna.Study) -> Iterator[tuple[str, Any]]:
     import matplotlib.pyplot as plt
     from optuna.visualization import matplotlib as ink
 
-    if not _complete(study):
+    if not _complete(search):
         return
     wanted = {"history": ink.plot_optimization_history}
-    if _comparable(study):
+    if _comparable(search):
         wanted |= {"importance": _plot_importances, "parallel": ink.plot_parallel_coordinate}
     for name, plot in wanted.items():
         with warnings.catch_warnings(), plt.rc_context():  # optuna changes the style of all later figures
             warnings.simplefilter("ignore")  # experimental, and layouts that matplotlib finds too tight
-            figure = plot(study).figure
-        figure.set_size_inches(WIDTHS.get(name, 0.0) * len(study.best_params) + 6.4, 4.8)
+            figure = plot(search).figure
+        figure.set_size_inches(WIDTHS.get(name, 0.0) * len(search.best_params) + 6.4, 4.8)
         yield name, figure
         plt.close(figure)
 
 
-def _plot_importances(study: optuna.Study) -> Any:
+def _plot_importances(search: optuna.Study) -> Any:
     from optuna.visualization import matplotlib as ink
 
-    return ink.plot_param_importances(study, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=SEED))
+    return ink.plot_param_importances(
+        search, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=SEED)
+    )

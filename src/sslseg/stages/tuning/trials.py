@@ -35,7 +35,7 @@ PATIENCE = 60  # seconds that a worker waits for a locked SQLite file
 
 @dataclass(frozen=True)
 class Plan:
-    """One Optuna study: its name (the hash of what is tuned), its pipeline, the encoders to start from."""
+    """One Optuna search: its name (the hash of what is tuned), its pipeline, the encoders to start from."""
 
     name: str
     label: str
@@ -62,8 +62,8 @@ def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = 
     return flags.resolve(flags.from_mapping(cells.parameters_of(stage, p.method), given))
 
 
-def open_study(p: Tune, plan: Plan) -> optuna.Study:
-    """The study, made if absent."""
+def open_search(p: Tune, plan: Plan) -> optuna.Study:
+    """The search, made if absent."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     arguments = {"connect_args": {"timeout": PATIENCE}} if p.storage.startswith("sqlite") else None
     return optuna.create_study(
@@ -82,16 +82,16 @@ def _pruner(p: Tune) -> optuna.pruners.BasePruner:
 
 
 def work(job: Job) -> str:
-    """Run one trial; returns its run ID, or '' when the study has enough of them."""
+    """Run one trial; returns its run ID, or '' when the search has enough of them."""
     context = job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
     return _trial(context["params"], context["plans"][job.cell.pipeline], context)
 
 
 def _trial(p: Tune, plan: Plan, context: dict) -> str:
-    study = open_study(p, plan)
+    search = open_search(p, plan)
     with store.lock(context["uri"], "tune"):
-        trial = _take(study, p)
+        trial = _take(search, p)
     if trial is None:
         return ""
     with session.open_run(
@@ -100,34 +100,34 @@ def _trial(p: Tune, plan: Plan, context: dict) -> str:
         experiment_id=context["experiment"],
         parent_run_id=context["parent"],
         adopt_run_id=trial.user_attrs.get(RUN),  # of the process that had it before and is gone
-        tags={names.TAG_STUDY: plan.name, names.TAG_TRIAL: str(trial.number)},
+        tags={names.TAG_SEARCH: plan.name, names.TAG_TRIAL: str(trial.number)},
     ) as run:
         trial.set_user_attr(RUN, run.id)
         run.log({"trial/number": trial.number}, 0)
         try:
-            _score(p, plan, study, trial, run)
+            _score(p, plan, search, trial, run)
         except Exception:  # not a signal: that trial is gone on with
-            study.tell(trial, state=TrialState.FAIL)
+            search.tell(trial, state=TrialState.FAIL)
             raise
     caches.drop_checkpoints(p.cache, run.id)
     return run.id
 
 
-def _take(study: optuna.Study, p: Tune) -> Trial | None:
-    """A trial whose process is gone, else a new one, else None: the study has enough. Under a lock."""
-    trials = study.get_trials(deepcopy=False)
+def _take(search: optuna.Study, p: Tune) -> Trial | None:
+    """A trial whose process is gone, else a new one, else None: the search has enough. Under a lock."""
+    trials = search.get_trials(deepcopy=False)
     running = [t for t in trials if t.state == TrialState.RUNNING]
     left = [t for t in running if not _alive(t)]
     # Seeded by what is there, so that one worker draws the same trials again, however often interrupted.
     drawn = sum(t.state != TrialState.WAITING for t in trials)
     seed = streams.torch_seed(p.seed, "tune", drawn) % 2**32
-    study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=p.startup)
+    search.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=p.startup)
     if left:
-        trial = Trial(study, left[0]._trial_id)  # the only way to a trial that another process asked for
+        trial = Trial(search, left[0]._trial_id)  # the only way to a trial that another process asked for
     elif sum(t.state in OVER for t in trials) + len(running) >= p.trials:
         return None
     else:
-        trial = study.ask()
+        trial = search.ask()
     trial.set_user_attr(OWNER, ownership.owner())
     return trial
 
@@ -148,52 +148,52 @@ def _alive(trial: FrozenTrial) -> bool:
     return ownership.state(trial.user_attrs.get(OWNER, ""), beat) != ownership.State.DEAD
 
 
-def _score(p: Tune, plan: Plan, study: optuna.Study, trial: Trial, run: Run) -> None:
-    """Train, and tell the study how good it was.
+def _score(p: Tune, plan: Plan, search: optuna.Study, trial: Trial, run: Run) -> None:
+    """Train, and tell the search how good it was.
 
     Raises:
         SslsegError: there was nothing to be scored.
     """
     try:
-        progress = _train(p, plan, trial, run, _reporter(p, study, trial))
+        progress = _train(p, plan, trial, run, _reporter(p, search, trial))
     except optuna.TrialPruned:
-        _close(study, trial, run, "pruned")
+        _close(search, trial, run, "pruned")
         return
     except names.NonFiniteLoss as error:  # a fact about these settings: to be avoided, not tried again
         print(f"trial {trial.number}: {error}")
-        _close(study, trial, run, "diverged")
+        _close(search, trial, run, "diverged")
         return
     value = progress.summary()[OBJECTIVES[p.objective]]
     if not math.isfinite(value) or value < 0:
         raise names.SslsegError(f"dataset {p.dataset}: no validation slice shows a structure to be scored")
     run.log({"trial/value": value}, 0)
     _note(run, "complete")
-    study.tell(trial, value)
+    search.tell(trial, value)
 
 
-def _close(study: optuna.Study, trial: Trial, run: Run, why: str) -> None:
+def _close(search: optuna.Study, trial: Trial, run: Run, why: str) -> None:
     _note(run, why)
-    study.tell(trial, state=TrialState.PRUNED)
+    search.tell(trial, state=TrialState.PRUNED)
 
 
 def _note(run: Run, why: str) -> None:
-    """Everything into the run before the study hears of it: a trial that is over is never gone on with."""
+    """Everything into the run before the search hears of it: a trial that is over is never gone on with."""
     run.tag(names.TAG_TRIAL_STATE, why)
     run.flush()
 
 
-def finish_runs(study: optuna.Study, uri: str) -> None:
+def finish_runs(search: optuna.Study, uri: str) -> None:
     """End the runs of trials that were over when their process was killed; all their numbers are there."""
-    for trial in study.get_trials(deepcopy=False):
+    for trial in search.get_trials(deepcopy=False):
         if trial.state in OVER and (run_id := trial.user_attrs.get(RUN)):
             run = store.client(uri).get_run(run_id)
             if session.is_abandoned(run):
                 runs.close(run_id, "FINISHED", uri=uri)
 
 
-def _reporter(p: Tune, study: optuna.Study, trial: Trial) -> Callable[[int, float], None]:
+def _reporter(p: Tune, search: optuna.Study, trial: Trial) -> Callable[[int, float], None]:
     last = settings(p, names.FINETUNE, names.SCRATCH).steps
-    (own,) = (t for t in study.get_trials(deepcopy=False) if t.number == trial.number)
+    (own,) = (t for t in search.get_trials(deepcopy=False) if t.number == trial.number)
     told = set(own.intermediate_values)  # steps that are done again after an interruption
 
     def report(step: int, iou: float) -> None:
@@ -220,7 +220,7 @@ def _train(p: Tune, plan: Plan, trial: Trial, run: Run, report: Callable) -> cur
     execute.record(run, q)
     devices.use(q)
     source = upstream.fetch(q)
-    return finetune.train(q, run, source, training_set.load(q, source.law), report)[2]
+    return finetune.train(q, run, source, training_set.load(q, source.normalisation), report)[2]
 
 
 def _pretrained(q: Pretrain, p: Tune, trial: Run) -> str:

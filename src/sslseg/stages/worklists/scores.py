@@ -26,7 +26,7 @@ from sslseg.tracking import session
 from sslseg.training import devices
 
 MOST_VAL = 256  # validation slices of the probe, spread evenly over all [H]
-LAW_SLICES = 256  # slices that the probe's principal components are read from [H]
+PROJECTION_SLICES = 256  # slices that the probe's principal components are read from [H]
 OWN = {"encoder", "encoder_epoch", "encoder_role", "seed"}  # of a fine-tuning's knobs, those of the list
 
 
@@ -44,15 +44,15 @@ class Probe:
         """Look at every slice of `sets` and of val."""
         rows = np.unique(np.concatenate(sets))
         val = curves.spread(self._data.labelled["val"], MOST_VAL)
-        some = streams.stream(0, "worklist-probe").permutation(rows)[:LAW_SLICES]
-        law = labelprobe.law(self._see(np.sort(some)))
+        some = streams.stream(0, "worklist-probe").permutation(rows)[:PROJECTION_SLICES]
+        projection = labelprobe.projection(self._see(np.sort(some)))
         size, store = self._p.image_size, self._data.store
         self._place = {int(row): n for n, row in enumerate(rows)}
-        self._features = self._project(law, rows)
+        self._features = self._project(projection, rows)
         self._targets = self._batched(
             lambda r: labelprobe.shares(batches.whole_labels(store, r, size), self._classes), rows
         )
-        self._val = self._project(law, val)
+        self._val = self._project(projection, val)
         self._truth = self._batched(lambda r: batches.whole_labels(store, r, size), val)
 
     def score(self, rows: np.ndarray, seed: int, name: str) -> dict[str, float]:
@@ -61,8 +61,8 @@ class Probe:
         weights = labelprobe.fit(self._features[places], self._targets[places])
         return {self.scores[0]: labelprobe.score(weights, self._val, self._truth)}
 
-    def _project(self, law: labelprobe.Law, rows: np.ndarray) -> np.ndarray:
-        return self._batched(lambda r: law(self._see(r)), rows)
+    def _project(self, projection: labelprobe.Projection, rows: np.ndarray) -> np.ndarray:
+        return self._batched(lambda r: projection(self._see(r)), rows)
 
     def _see(self, rows: np.ndarray) -> np.ndarray:
         data, size, device = self._data, self._p.image_size, devices.of(self._p)

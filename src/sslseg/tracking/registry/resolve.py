@@ -17,7 +17,16 @@ from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.registry.references import Wanted
 from sslseg.tracking.registry.write import alias_of, log_encoder, log_model, log_segmenter
 
-__all__ = ["Resolved", "alias_of", "law", "log_encoder", "log_model", "log_segmenter", "resolve", "versions"]
+__all__ = [
+    "Resolved",
+    "alias_of",
+    "log_encoder",
+    "log_model",
+    "log_segmenter",
+    "normalisation",
+    "resolve",
+    "versions",
+]
 
 
 @dataclass(frozen=True)
@@ -84,8 +93,8 @@ def resolve(
     return Resolved(model.model_id, model.source_run_id, path, dict(model.tags), actual, *registered)
 
 
-def law(resolved: Resolved | None) -> dict | None:
-    """The input law (`mean`, `std` …) that an encoder was trained under; None for scratch."""
+def normalisation(resolved: Resolved | None) -> dict | None:
+    """The normalisation (`mean`, `std` …) that an encoder was trained under; None for scratch."""
     return read_config(resolved.path).get("pretrained_cfg") if resolved else None
 
 

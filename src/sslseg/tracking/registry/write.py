@@ -38,7 +38,7 @@ TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an arti
 DESCRIPTIONS = {
     KIND_ENCODER: "Encoders: timm `local-dir` folders. Open one with "
     '`timm.create_model("local-dir:<folder>", pretrained=True)`.',
-    KIND_SEGMENTER: "U-Nets, fine-tuned: whole network and intensity law. Use one with `-e predict`.",
+    KIND_SEGMENTER: "U-Nets, fine-tuned: whole network and normalisation. Use one with `-e predict`.",
 }
 
 
