@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
@@ -25,7 +26,7 @@ from analysis.page import cards, matrices, scores, varied
 from analysis.page.matrices import SYMBOL
 from analysis.statistics.laws.advice import Gain, Near
 from analysis.statistics.laws.knee import Knee
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import FIRM_SEEDS, WIDE, Estimate, Refusal
 from analysis.statistics.verdicts.judge import Verdict
 from sslseg.config import names
 from sslseg.config.names import CFG
@@ -84,6 +85,10 @@ def render(page: Page) -> str:
         "quoted": shlex.quote,
         "spelled": spelled,
         "thousands": "{:,}".format,
+        "breakable": lambda label: Markup("+<wbr>").join(label.split("+")),
+        "told": lambda note: note.replace(
+            WIDE, f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only"
+        ),
         "refused": refused,
         "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned),
     }
