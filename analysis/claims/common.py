@@ -51,6 +51,7 @@ def together(calls: Iterable[str]) -> str:
 
 
 def said(found: Verdict | Refusal) -> str:
+    """One pair in words: the call, its interval and the seeds behind it, or why there is none."""
     if isinstance(found, Refusal):
         return found.reason
     return f"{found.a} is {found.call} than {found.b} by {interval(found.effect)}, n = {found.seeds}".replace(

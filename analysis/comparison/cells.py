@@ -53,10 +53,12 @@ class Study:
 
     @property
     def budgets(self) -> tuple[int, ...]:
+        """Budgets that any run has, ascending."""
         return tuple(sorted(set(self.runs["budget"])))
 
     @property
     def seeds(self) -> tuple[int, ...]:
+        """Seeds that any run has, ascending."""
         return tuple(sorted(set(self.runs["seed"])))
 
     def of(self, arm: Arm, budget: int | None = None) -> pd.DataFrame:

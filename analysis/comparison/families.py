@@ -61,8 +61,10 @@ def tuned_verdicts(
 def verdicts(
     study: Study, measures: Measures, budget: int, every_pair: bool = False, at_a_time: int = 1
 ) -> tuple[Table, ...]:
-    """Every metric's family at the run budget nearest to the reader's, whose first is the primary one; overall; then
-    at the other budgets."""
+    """Every metric's family at the run budget nearest to the reader's; overall; then at the other budgets.
+
+    The first is the primary one.
+    """
     if not (pairs := family(study, every_pair)):
         return ()
     units, about = scopes(study)

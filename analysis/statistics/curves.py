@@ -18,7 +18,7 @@ TAIL = 0.1  # the final score is the mean over the last tenth of the steps
 
 @dataclass(frozen=True)
 class Curve:
-    """One run: ``steps`` [T] ascending and unique, ``values`` [T] finite."""
+    """One run: `steps` [T] ascending and unique, `values` [T] finite."""
 
     steps: np.ndarray
     values: np.ndarray
@@ -26,9 +26,9 @@ class Curve:
 
 @dataclass(frozen=True)
 class Steps:
-    """First evaluated step at a level, and the evaluation ``before`` it (0: none), between which a run got there.
+    """First evaluated step at a level, and the evaluation `before` it (0: none), between which a run got there.
 
-    ``reached`` is False when the run ended first; both are its last step then.
+    `reached` is False when the run ended first; both are its last step then.
     """
 
     steps: float
@@ -39,10 +39,8 @@ class Steps:
 def curve(steps: Sequence[float], values: Sequence[float]) -> Curve:
     """A clean curve: gaps (NaN, infinities) dropped, in order of steps, equal steps averaged.
 
-    Raises
-    ------
-    ValueError
-        with fewer than two finite points, or shapes that differ.
+    Raises:
+        ValueError: with fewer than two finite points, or shapes that differ.
     """
     x, y = np.asarray(steps, float), np.asarray(values, float)
     if x.shape != y.shape or x.ndim != 1:
@@ -59,10 +57,8 @@ def curve(steps: Sequence[float], values: Sequence[float]) -> Curve:
 def common_grid(curves: Iterable[Curve]) -> np.ndarray:
     """Steps [T] on which all curves can be read without extrapolation: the union inside their overlap.
 
-    Raises
-    ------
-    ValueError
-        when the curves do not overlap.
+    Raises:
+        ValueError: when the curves do not overlap.
     """
     curves = list(curves)
     start = max(c.steps[0] for c in curves)
@@ -74,12 +70,10 @@ def common_grid(curves: Iterable[Curve]) -> np.ndarray:
 
 
 def on_grid(c: Curve, grid: np.ndarray) -> np.ndarray:
-    """Values [T] at the steps of ``grid`` [T], linear across gaps.
+    """Values [T] at the steps of `grid` [T], linear across gaps.
 
-    Raises
-    ------
-    ValueError
-        when the grid leaves the curve: nothing is extrapolated.
+    Raises:
+        ValueError: when the grid leaves the curve: nothing is extrapolated.
     """
     if grid[0] < c.steps[0] or grid[-1] > c.steps[-1]:
         raise ValueError(
@@ -90,7 +84,7 @@ def on_grid(c: Curve, grid: np.ndarray) -> np.ndarray:
 
 
 def area(c: Curve, grid: np.ndarray | None = None, *, share: float = 1.0) -> float:
-    """Trapezoid area over ``share`` of the steps, divided by their span: a mean score, in [0, 1] for IoU."""
+    """Trapezoid area over `share` of the steps, divided by their span: a mean score, in [0, 1] for IoU."""
     grid = c.steps if grid is None else grid
     end = grid[0] + share * (grid[-1] - grid[0])
     inside = np.append(grid[grid < end], end)
@@ -109,7 +103,7 @@ def final(c: Curve) -> float:
 
 
 def steps_to(c: Curve, level: float, *, near: float = NEAR) -> Steps:
-    """First crossing of ``near`` times ``level``, else censored at the last step."""
+    """First crossing of `near` times `level`, else censored at the last step."""
     reached = np.flatnonzero(c.values >= near * level)
     if not len(reached):
         return Steps(float(c.steps[-1]), False, float(c.steps[-1]))

@@ -26,8 +26,11 @@ FAINT = 1e-3  # s.d.: where the search for a detectable shift begins
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds on this machine: of one fine-tuning of each pipeline in one of `places` busy workers, of
-    starting the workers, of making the page, and what has been spent already."""
+    """Seconds on this machine.
+
+    Of one fine-tuning of each pipeline in one of `places` busy workers, of starting the workers, of making the
+    page, and what has been spent already.
+    """
 
     runs: Mapping[str, float]
     places: int
@@ -38,8 +41,10 @@ class Costs:
 
 @dataclass(frozen=True)
 class Design:
-    """A paired design: every pipeline at every budget with every seed. `seconds` is never less than it takes
-    at the measured costs, and holds the reserve."""
+    """A paired design: every pipeline at every budget with every seed.
+
+    `seconds` is never less than it takes at the measured costs, and holds the reserve.
+    """
 
     pipelines: tuple[str, ...]
     budgets: tuple[int, ...]
@@ -48,6 +53,7 @@ class Design:
 
     @property
     def runs(self) -> int:
+        """Fine-tunings that the design takes."""
         return len(self.pipelines) * len(self.budgets) * self.seeds
 
     @property
@@ -58,8 +64,10 @@ class Design:
 
 @dataclass(frozen=True)
 class Foresight:
-    """What a design can and cannot decide: sentences, and ``shift``, the difference that is called with 80 % power,
-    in s.d. of the paired differences."""
+    """What a design can and cannot decide.
+
+    Sentences, and `shift`, the difference that is called with 80 % power, in s.d. of the paired differences.
+    """
 
     shift: float
     can: tuple[str, ...]
@@ -67,7 +75,7 @@ class Foresight:
 
 
 def ladder(available: int) -> tuple[int, ...]:
-    """Up to four budgets in equal ratios, from a few slices to all of ``available``."""
+    """Up to four budgets in equal ratios, from a few slices to all of `available`."""
     if available <= SMALLEST:
         return (available,)
     step = min(FACTOR, (available / SMALLEST) ** (1 / (MIN_SIZES - 1)))
@@ -85,15 +93,14 @@ def seconds(costs: Costs, budgets: int, seeds: int) -> float:
 
 
 def plan(limit: float, costs: Costs, sizes: Sequence[int], *, fixed: bool = False) -> Design | Refusal:
-    """The design of most use among those that take at most ``limit`` seconds, `Costs.spent` left out.
+    """The design of most use among those that take at most `limit` seconds, `Costs.spent` left out.
 
     First five seeds, then sizes enough for the worth in slices, then more seeds, always as many as a verdict reads
     (`looks`). Designs of longer limits hold the runs of the shorter ones, as long as the sizes are the same.
 
-    Parameters
-    ----------
-    sizes : budgets to choose from, ascending: see `ladder`.
-    fixed : take all of them, and choose the seeds alone.
+    Args:
+        sizes: budgets to choose from, ascending: see `ladder`.
+        fixed: take all of them, and choose the seeds alone.
     """
     names = tuple(costs.runs)
     found = [
@@ -129,9 +136,8 @@ def _use(design: Design) -> tuple:
 def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
     """What the page of a design will be able to say, before anything is run.
 
-    Parameters
-    ----------
-    sizes : all budgets that could be run, for the minutes that a worth in slices would want.
+    Args:
+        sizes: all budgets that could be run, for the minutes that a worth in slices would want.
     """
     n, error_rate = design.seeds, looks.error_rate(design.seeds, design.pairs)
     shift = _smallest(lambda d: power(d, n, error_rate))

@@ -32,7 +32,7 @@ def internal(**options: Any) -> Any:
 class Score:
     """One number of one run.
 
-    ``budget`` is the number of annotated slices, ``seed`` the seed of the run, ``subset`` what names the
+    `budget` is the number of annotated slices, `seed` the seed of the run, `subset` what names the
     slices drawn (a digest or a seed). Runs are pairs when budget, seed and subset are equal.
     """
 
@@ -69,7 +69,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Cells:
-    """Scores of one pipeline: ``values`` [S seeds, K sizes], NaN where a run is missing, sizes ascending."""
+    """Scores of one pipeline: `values` [S seeds, K sizes], NaN where a run is missing, sizes ascending."""
 
     pipeline: str
     sizes: np.ndarray
@@ -80,10 +80,8 @@ class Cells:
 def ordered(scores: Iterable[Score]) -> tuple[Score, ...]:
     """Scores in one order whatever the order of the runs, non-finite values dropped.
 
-    Raises
-    ------
-    ValueError
-        when two scores share pipeline, budget, seed and subset but not the value.
+    Raises:
+        ValueError: when two scores share pipeline, budget, seed and subset but not the value.
     """
     kept = sorted({s for s in scores if math.isfinite(s.value)}, key=_FIELDS)
     keys = [_KEY(s) for s in kept]
@@ -99,10 +97,8 @@ def ordered(scores: Iterable[Score]) -> tuple[Score, ...]:
 def cells(scores: Iterable[Score], pipeline: str) -> Cells:
     """Seeds-by-sizes table of one pipeline; several subsets of one seed and size are averaged.
 
-    Raises
-    ------
-    ValueError
-        when the pipeline has no finite score.
+    Raises:
+        ValueError: when the pipeline has no finite score.
     """
     rows = [s for s in ordered(scores) if s.pipeline == pipeline]
     if not rows:

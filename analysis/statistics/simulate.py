@@ -15,8 +15,8 @@ PAPER_SIZES = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)  # the sweep of the ori
 class Plant:
     """A planted law and its noise.
 
-    ``noise`` is the relative s.d. of one run at one slice, falling as n^−``decay``; ``break_at`` and
-    ``after``, when given, plant α·n^−β up to the break and the exponent ``after`` beyond it (γ unused).
+    `noise` is the relative s.d. of one run at one slice, falling as n^−`decay`; `break_at` and
+    `after`, when given, plant α·n^−β up to the break and the exponent `after` beyond it (γ unused).
     """
 
     alpha: float
@@ -36,7 +36,7 @@ class Plant:
         return before * np.maximum(n / self.break_at, 1.0) ** -self.after
 
     def size_of(self, error: float) -> float:
-        """Slices at which the law reaches ``error``; infinite below γ."""
+        """Slices at which the law reaches `error`; infinite below γ."""
         if error <= self.gamma:
             return np.inf
         return ((error - self.gamma) / self.alpha) ** (-1 / self.beta)
@@ -54,9 +54,9 @@ def errors(
 ) -> np.ndarray:
     """Errors [P pipelines, S seeds, K sizes] whose expectation is the planted law.
 
-    ``shared`` is the part of the variance that a seed has in common over pipelines and sizes (what pairing
-    removes), ``own`` the part a seed has in common over sizes within a pipeline; the rest is independent.
-    ``noise`` is ``lognormal`` (skewed, positive) or ``normal``.
+    `shared` is the part of the variance that a seed has in common over pipelines and sizes (what pairing
+    removes), `own` the part a seed has in common over sizes within a pipeline; the rest is independent.
+    `noise` is `lognormal` (skewed, positive) or `normal`.
     """
     n = np.asarray(sizes, float)
     mean = np.stack([plant.error(n) for plant in plants])
@@ -75,7 +75,7 @@ def noisy(
     own: float = 0.2,
     noise: str = "lognormal",
 ) -> np.ndarray:
-    """Errors [P, S, K] around ``mean`` [P, K] at sizes ``n`` [K]; ``sd`` [P, K] is relative, that of `Plant` if not given."""
+    """Errors [P, S, K] around `mean` [P, K] at sizes `n` [K]; `sd` [P, K] is relative, that of `Plant` if not given."""
     sd = Plant(1.0, 1.0, 0.0).noise * n**-0.1 * np.ones_like(mean) if sd is None else sd
     p, k = mean.shape
     z = np.sqrt(shared) * rng.standard_normal((1, seeds, 1))

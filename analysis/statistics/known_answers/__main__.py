@@ -1,6 +1,6 @@
-"""Print every table of docs/explanation/statistics.md: ``python -m analysis.statistics.known_answers``.
+"""Print every table of docs/explanation/statistics.md: `python -m analysis.statistics.known_answers`.
 
-Rates are over ``--stores`` stores a cell, twenty times as many where stores are read as one array.
+Rates are over `--stores` stores a cell, twenty times as many where stores are read as one array.
 """
 
 from __future__ import annotations

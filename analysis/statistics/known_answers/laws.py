@@ -55,7 +55,7 @@ BENDS: dict[str, tuple[Plant, tuple[int, ...]]] = {
 
 
 def plateaus(start: float, end: float) -> Curve:
-    """Equally bad below ``start`` slices, a steep fall, equally good from ``end`` on."""
+    """Equally bad below `start` slices, a steep fall, equally good from `end` on."""
 
     def error(n: np.ndarray) -> np.ndarray:
         done = np.clip(np.log(n / start) / np.log(end / start), 0, 1)
@@ -85,7 +85,7 @@ def covers(estimate: Estimate, truth: float, sizes: tuple[int, ...]) -> bool:
 
 
 def reached(curve: Curve, error: float, sizes: tuple[int, ...]) -> float:
-    """Slices at which a true curve is down to ``error``."""
+    """Slices at which a true curve is down to `error`."""
     grid = size_grid(sizes[0], sizes[-1], 200_001)
     low = curve(grid) <= error + 1e-12
     return np.inf if not low.any() else float(grid[np.argmax(low)]) if not low[0] else -np.inf

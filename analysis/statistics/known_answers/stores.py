@@ -108,7 +108,7 @@ def read(values: np.ndarray, margin: float = 1.0, alpha: float = looks.ALPHA) ->
 
 
 def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarray:
-    """Half lengths [N, pairs] of the intervals of mean differences ``d`` [N, pairs, S]."""
+    """Half lengths [N, pairs] of the intervals of mean differences `d` [N, pairs, S]."""
     seeds, own = d.shape[2], d.var(axis=2, ddof=1)
     if rest is None:
         return stats.t.ppf(1 - error_rate / 2, seeds - 1) * np.sqrt(own / seeds)

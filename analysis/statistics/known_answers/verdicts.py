@@ -81,7 +81,7 @@ def candidate_calls(values: np.ndarray) -> list[np.ndarray]:
 
 
 def moved(stores: int, pipelines: int, seeds: int, shift: float) -> np.ndarray:
-    """Normal stores [N, P, S, 1] whose last pipeline is better by ``shift`` s.d. of its paired differences."""
+    """Normal stores [N, P, S, 1] whose last pipeline is better by `shift` s.d. of its paired differences."""
     values = NOISES["normal"](generator(0, f"moved {pipelines} {seeds}"), (stores, pipelines, seeds, 1))
     values[:, -1] += shift * np.sqrt(2 * 0.7)
     return values
@@ -188,7 +188,7 @@ def steps(stores: int) -> Iterator[Row]:
 
 
 def arrival(time: float, end: float, grid: float) -> Steps:
-    """What is logged of a run that arrives at ``time``."""
+    """What is logged of a run that arrives at `time`."""
     if time > end:
         return Steps(end, False, end)
     if not grid:

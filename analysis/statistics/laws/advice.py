@@ -17,7 +17,7 @@ NEXT = (10, 25, 50)  # slices
 
 @dataclass(frozen=True)
 class Near:
-    """Slices to come within ``percent`` % of the score at ``full`` slices; minutes when a rate is given."""
+    """Slices to come within `percent` % of the score at `full` slices; minutes when a rate is given."""
 
     percent: float
     full: int
@@ -27,7 +27,7 @@ class Near:
 
 @dataclass(frozen=True)
 class Gain:
-    """What ``slices`` more annotated slices add to the score (1 − error) at ``budget``, and their minutes."""
+    """What `slices` more annotated slices add to the score (1 − error) at `budget`, and their minutes."""
 
     budget: int
     slices: int
@@ -53,10 +53,8 @@ def near_full(
 
     The interval is that of `crossing`; −inf says that the smallest size already does.
 
-    Raises
-    ------
-    ValueError
-        for a percentage outside of (0, 100).
+    Raises:
+        ValueError: for a percentage outside of (0, 100).
     """
     if not 0 < percent < 100:
         raise ValueError(f"a percentage between 0 and 100 is wanted, {percent} came")
@@ -79,7 +77,7 @@ def _times(slices: Estimate, rate: float | None) -> Estimate | None:
 def next_slices(
     fit: Joined, budget: int, slices: int, *, minutes_per_slice: float | None = None, level: float = 0.95
 ) -> Gain | Refusal:
-    """Gain of score from ``budget`` to ``budget + slices``; refused outside of the sizes that were run.
+    """Gain of score from `budget` to `budget + slices`; refused outside of the sizes that were run.
 
     It is at least that between the sizes inside of this step, none where there are not two, and at most that between
     the sizes around it.
@@ -111,11 +109,10 @@ def advise(
     percents: Sequence[float] = (1.0, 2.0, 5.0),
     minutes_per_slice: float | None = None,
 ) -> Advice | Refusal:
-    """Everything about one pipeline; ``budget`` is what the user has now (the smallest size by default).
+    """Everything about one pipeline; `budget` is what the user has now (the smallest size by default).
 
-    Returns
-    -------
-    `Advice`; the fit's own `Refusal` when there is no curve. A knee that is not located is a refusal too.
+    Returns:
+        `Advice`; the fit's own `Refusal` when there is no curve. A knee that is not located is a refusal too.
     """
     if isinstance(fit, Refusal):
         return fit

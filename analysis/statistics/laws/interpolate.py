@@ -28,7 +28,7 @@ from analysis.statistics.records import (
 
 @dataclass(frozen=True)
 class Joined:
-    """Mean errors [K] of one pipeline at its ``sizes``, and the ``values`` [S, K] they are means of."""
+    """Mean errors [K] of one pipeline at its `sizes`, and the `values` [S, K] they are means of."""
 
     pipeline: str
     sizes: tuple[int, ...]
@@ -38,7 +38,7 @@ class Joined:
     seeds: tuple[int, ...] = internal()
 
     def error(self, n: np.ndarray) -> np.ndarray:
-        """Mean error [G] at sizes ``n`` [G] in slices, linear in log-log between the sizes."""
+        """Mean error [G] at sizes `n` [G] in slices, linear in log-log between the sizes."""
         return np.exp(np.interp(np.log(n), np.log(self.sizes), np.log(self.means)))
 
     def by_seed(self, size: int) -> dict[int, float]:
@@ -63,7 +63,7 @@ def joined(scores: Iterable[Score] | Cells, pipeline: str) -> Joined | Refusal:
 
 
 def mean_difference(a: dict[int, float], b: dict[int, float], factor: float, level: float) -> Estimate:
-    """Mean of ``factor``·a − b over the seeds that both have, with its t interval; endless below three seeds."""
+    """Mean of `factor`·a − b over the seeds that both have, with its t interval; endless below three seeds."""
     both = sorted(set(a) & set(b))
     d = np.array([factor * a[s] - b[s] for s in both])
     if len(d) < MIN_SEEDS:

@@ -22,15 +22,13 @@ def crossing(
     Sizes are asked in turn, the smallest first, for as long as the excess is surely above zero, and the largest first
     for as long as it surely is not: so no end is wrong more often than one test.
 
-    Parameters
-    ----------
-    excess : estimate [G] at sizes [G], positive where more slices are needed.
-    sizes : those that were run, ascending.
-    tested : the excess at each of them, with its interval.
+    Args:
+        excess: estimate [G] at sizes [G], positive where more slices are needed.
+        sizes: those that were run, ascending.
+        tested: the excess at each of them, with its interval.
 
-    Returns
-    -------
-    `Estimate` in slices; −inf says below the first, +inf beyond the last size.
+    Returns:
+        `Estimate` in slices; −inf says below the first, +inf beyond the last size.
     """
     above = next((i for i, e in enumerate(tested) if e.low <= 0), len(sizes))
     below = next((i for i, e in enumerate(reversed(tested)) if e.high > 0), len(sizes))
@@ -43,7 +41,7 @@ def crossing(
 
 
 def _first(grid: np.ndarray, falling: np.ndarray) -> float:
-    """First size at which ``falling`` is no longer positive, interpolated in log size."""
+    """First size at which `falling` is no longer positive, interpolated in log size."""
     below = falling <= 1e-12  # of errors: a pipeline against itself is level with itself
     if not below.any():
         return np.inf

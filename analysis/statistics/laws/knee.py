@@ -28,10 +28,10 @@ _POINTS = 161
 
 @dataclass(frozen=True)
 class Knee:
-    """``size`` in slices; slopes of log error on log size; ``evident`` when one line is rejected at 5 %.
+    """`size` in slices; slopes of log error on log size; `evident` when one line is rejected at 5 %.
 
-    ``region`` is the power-law region, from the smallest size to the knee. ``steps`` is the width of the
-    interval, in steps from one size that was run to the next; ``located`` when the bend is evident, ``steps`` at
+    `region` is the power-law region, from the smallest size to the knee. `steps` is the width of the
+    interval, in steps from one size that was run to the next; `located` when the bend is evident, `steps` at
     most `LOCATED`, and neither end is one of the search, which leaves that side open.
     """
 
@@ -49,7 +49,7 @@ class Knee:
 
 @dataclass(frozen=True)
 class Bent:
-    """Bent lines of all candidate breaks [B]: ``q`` [B, K, 3] spans their weighted columns."""
+    """Bent lines of all candidate breaks [B]: `q` [B, K, 3] spans their weighted columns."""
 
     breaks: np.ndarray
     q: np.ndarray
@@ -61,10 +61,9 @@ class Bent:
 def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) -> Knee | Refusal:
     """Fit the bent line to the logarithm of one pipeline's errors.
 
-    Returns
-    -------
-    `Knee`, or a `Refusal` below 5 sizes or 3 seeds, with errors of zero, or when no break makes the curve
-    flatter.
+    Returns:
+        `Knee`, or a `Refusal` below 5 sizes or 3 seeds, with errors of zero, or when no break makes the curve
+        flatter.
     """
     table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
     if isinstance(table, Refusal):
@@ -95,7 +94,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
 
 
 def places(sizes: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Places [G] of ``n`` slices [G] on the grid of sizes [K]: 0 is the first, logarithmic between them."""
+    """Places [G] of `n` slices [G] on the grid of sizes [K]: 0 is the first, logarithmic between them."""
     return np.interp(np.log(n), np.log(sizes), np.arange(len(sizes)))
 
 
@@ -139,12 +138,12 @@ def _bent(problem: Problem, breaks: np.ndarray) -> Bent:
 
 
 def _coordinates(q: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """[B, J] products of the columns of ``q`` [B, K, J] with ``target`` [K] or [B, K]."""
+    """[B, J] products of the columns of `q` [B, K, J] with `target` [K] or [B, K]."""
     return np.einsum("bkj,bk->bj", q, np.broadcast_to(target, q.shape[:2]))
 
 
 def _direction(problem: Problem, target: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Weights [K] by size of the score of ``target`` with ``others`` [K, J] profiled out."""
+    """Weights [K] by size of the score of `target` with `others` [K, J] profiled out."""
     root = np.sqrt(problem.total_weights)
     columns, wanted = others * root[:, None], target * root
     left = wanted - columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0]

@@ -47,7 +47,7 @@ MIN_LAW_SIZES = 5  # of a law of three parameters: two sizes are left to go agai
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Relative error of predicting each size [K] from the others; ``last`` is the extrapolation upwards."""
+    """Relative error of predicting each size [K] from the others; `last` is the extrapolation upwards."""
 
     median: float
     worst: float
@@ -57,7 +57,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Fitted law of one pipeline. ``seeds`` is the harmonic mean of the seeds per size."""
+    """Fitted law of one pipeline. `seeds` is the harmonic mean of the seeds per size."""
 
     pipeline: str
     sizes: tuple[int, ...]
@@ -72,7 +72,7 @@ class Scaling:
     theta: np.ndarray = internal()
 
     def error(self, n: np.ndarray) -> np.ndarray:
-        """Fitted mean error [G] at sizes ``n`` [G] in slices."""
+        """Fitted mean error [G] at sizes `n` [G] in slices."""
         return law(self.theta, np.log(n))
 
 
@@ -126,20 +126,16 @@ def problem_of(table: Cells) -> Problem:
 
 
 def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) -> Scaling | Refusal:
-    """Fit the law to one pipeline's errors (``value`` is an error in [0, 1], smaller is better).
+    """Fit the law to one pipeline's errors (`value` is an error in [0, 1], smaller is better).
 
-    Parameters
-    ----------
-    scores : rows of all pipelines, or the `Cells` of this one.
-    level : confidence of the intervals.
+    Args:
+        scores: rows of all pipelines, or the `Cells` of this one.
+        level: confidence of the intervals.
 
-    Returns
-    -------
-    `Scaling`, or a `Refusal` below 5 sizes (for three parameters) or 3 seeds, when the error does not fall with
-    the size, and when β ends at an edge of its search, which is no value of it.
+    Returns:
+        `Scaling`, or a `Refusal` below 5 sizes (for three parameters) or 3 seeds, when the error does not fall with
+        the size, and when β ends at an edge of its search, which is no value of it.
 
-    Notes
-    -----
     Intervals: score-t per parameter with the others profiled out (`varpro.score_t`), from the fit with γ of
     either sign, then cut at γ ≥ 0, which keeps their coverage. A β interval from 0 (the data do not exclude a
     logarithmic law) or to infinity is one that reached an edge of the search, [0.01, 4].

@@ -20,7 +20,7 @@ ALPHA, BETA, GAMMA = range(3)
 
 @dataclass(frozen=True)
 class Problem:
-    """Errors ``values`` [S, K] (zero where absent), ``present`` [S, K] 0 or 1, ``weights`` [K] of a run."""
+    """Errors `values` [S, K] (zero where absent), `present` [S, K] 0 or 1, `weights` [K] of a run."""
 
     log_sizes: np.ndarray
     values: np.ndarray
@@ -44,7 +44,7 @@ class Problem:
 
 
 def law(theta: np.ndarray, log_sizes: np.ndarray) -> np.ndarray:
-    """Error [K] of the law at sizes given as natural logarithms [K]; ``theta`` is (α, β, γ)."""
+    """Error [K] of the law at sizes given as natural logarithms [K]; `theta` is (α, β, γ)."""
     return theta[ALPHA] * np.exp(-theta[BETA] * log_sizes) + theta[GAMMA]
 
 
@@ -57,7 +57,7 @@ def gradient(theta: np.ndarray, log_sizes: np.ndarray) -> np.ndarray:
 def _project(
     power: np.ndarray, y: np.ndarray, w: np.ndarray, alpha: float | None, gamma: float | None, bounded: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Best α and γ [B] and weighted residual sum [B] for each row of ``power`` [B, K]."""
+    """Best α and γ [B] and weighted residual sum [B] for each row of `power` [B, K]."""
     total = w.sum()
     mean_x, mean_y = power @ w / total, (w @ y) / total
     if gamma is not None:
@@ -88,7 +88,7 @@ def minimise(
     gamma: float | None = None,
     bounded: bool = False,
 ) -> np.ndarray:
-    """(α, β, γ) of least weighted squares; ``alpha`` or ``gamma`` hold one, ``bounded`` wants γ ≥ 0."""
+    """(α, β, γ) of least weighted squares; `alpha` or `gamma` hold one, `bounded` wants γ ≥ 0."""
     betas = _GRID
     for zoom in range(_ZOOMS + 1):
         power = np.exp(-np.outer(betas, log_sizes))
@@ -102,7 +102,7 @@ def minimise(
 
 
 def held(problem: Problem, which: int, value: float) -> np.ndarray:
-    """(α, β, γ) of least squares when parameter ``which`` is held at ``value``, γ free in sign."""
+    """(α, β, γ) of least squares when parameter `which` is held at `value`, γ free in sign."""
     y, w = problem.means, problem.total_weights
     if which == ALPHA:
         return minimise(problem.log_sizes, y, w, alpha=value)
@@ -114,7 +114,7 @@ def held(problem: Problem, which: int, value: float) -> np.ndarray:
 
 
 def contributions(problem: Problem, theta: np.ndarray) -> np.ndarray:
-    """What each seed adds to the error of ``theta``, linearised [S, 3] (a clustered sandwich, by seed).
+    """What each seed adds to the error of `theta`, linearised [S, 3] (a clustered sandwich, by seed).
 
     Their sum is zero at the fit; S/(S−1) times the sum of their outer products is the covariance.
     """
@@ -126,7 +126,7 @@ def contributions(problem: Problem, theta: np.ndarray) -> np.ndarray:
 
 
 def score_t(problem: Problem, which: int, value: float) -> float:
-    """One-sample t of the seeds' efficient scores when parameter ``which`` is held at ``value``.
+    """One-sample t of the seeds' efficient scores when parameter `which` is held at `value`.
 
     The direction is the derivative by that parameter made orthogonal to the other two, so that the
     nuisance parameters' own error drops out to first order. Each seed gives one number, whatever the
@@ -147,7 +147,7 @@ def score_t(problem: Problem, which: int, value: float) -> float:
 def interval(
     problem: Problem, which: int, centre: float, step: float, critical: float, low: float, high: float
 ) -> tuple[float, float]:
-    """Values around ``centre`` that the score-t does not reject, within the bounds [low, high].
+    """Values around `centre` that the score-t does not reject, within the bounds [low, high].
 
     α and β are walked in logarithms. An end at a bound says that the data do not limit that side.
     """

@@ -18,9 +18,9 @@ from analysis.statistics.records import Estimate, Refusal
 
 @dataclass(frozen=True)
 class Worth:
-    """``match``: slices with which the reference equals the pipeline; ``more``: that minus the budget.
+    """`match`: slices with which the reference equals the pipeline; `more`: that minus the budget.
 
-    ``limit`` is the largest, ``least`` the smallest size that the reference was run at: infinite ends of
+    `limit` is the largest, `least` the smallest size that the reference was run at: infinite ends of
     the estimates mean beyond it, and nothing is said about how far.
     """
 
@@ -37,14 +37,13 @@ class Worth:
 
 
 def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.95) -> Worth | Refusal:
-    """Worth of ``pipeline`` over ``reference`` at ``budget`` slices.
+    """Worth of `pipeline` over `reference` at `budget` slices.
 
     At every size m of the reference, ε_reference(m) − ε_pipeline(n) is a paired t interval over the seeds of both;
     the answer lies between the last size that is surely too small and the first that surely is not (`crossing`).
 
-    Returns
-    -------
-    `Worth`, or a `Refusal` when the pipeline was not run at the budget.
+    Returns:
+        `Worth`, or a `Refusal` when the pipeline was not run at the budget.
     """
     if budget not in pipeline.sizes:
         return Refusal(
@@ -64,7 +63,7 @@ def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.
 
 
 def _text(more: Estimate, budget: int, least: int, limit: int) -> str:
-    """More slices in words: ``+42, from +25 to +225``, or what the sizes that were run leave to be said."""
+    """More slices in words: `+42, from +25 to +225`, or what the sizes that were run leave to be said."""
     low, high = more.low, more.high
     if low == inf:
         return f"more than {limit - budget:,}" if limit > budget else "more than were run"

@@ -22,7 +22,7 @@ def bounds(slow: Steps, fast: Steps) -> Bounds:
 
 
 def speed_up(a: Curve, b: Curve, final_a: float, final_b: float) -> Bounds:
-    """Bounds of the log of how many times the steps of ``a`` the run ``b`` takes to the same level.
+    """Bounds of the log of how many times the steps of `a` the run `b` takes to the same level.
 
     The level is 95 % of what the weaker of the two runs ends at, so that both are asked for what both can do, and
     other runs do not matter.
@@ -47,14 +47,11 @@ def ratio_of_steps(
 ) -> Estimate | Refusal:
     """Geometric mean of slow/fast over pairs (same seed and subset at the same place of both sequences).
 
-    Returns
-    -------
-    `Estimate` (a ratio; infinite where censoring leaves a side open), or the `Refusal` of `telling`.
+    Returns:
+        `Estimate` (a ratio; infinite where censoring leaves a side open), or the `Refusal` of `telling`.
 
-    Raises
-    ------
-    ValueError
-        for sequences of different lengths or steps that are not positive.
+    Raises:
+        ValueError: for sequences of different lengths or steps that are not positive.
     """
     if len(slow) != len(fast):
         raise ValueError(f"pairs are wanted, {len(slow)} and {len(fast)} runs came")

@@ -40,7 +40,7 @@ def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score
 
 
 def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
-    """Runs far below their pipeline's others that also lost more than half of what the median has over ``worst``."""
+    """Runs far below their pipeline's others that also lost more than half of what the median has over `worst`."""
     cells: dict[tuple[str, int], list[float]] = {}
     for s in scores:
         cells.setdefault((s.pipeline, s.budget), []).append(abs(s.value - worst))

@@ -64,26 +64,22 @@ def compare(
     worst: float | None = None,
     units: Units | None = None,
 ) -> tuple[Verdict | Refusal, ...]:
-    """Verdicts on one family of pairs: all of them sorted by name unless ``pairs`` says which and how round.
+    """Verdicts on one family of pairs: all of them sorted by name unless `pairs` says which and how round.
 
-    Parameters
-    ----------
-    scores : one metric of all runs.
-    margin : differences up to this size do not matter, in units of the score.
-    budget : slices; None averages each seed over the budgets that both pipelines have.
-    alpha : error rate of the family, over all its pairs and all looks.
-    worst : the score of a collapsed run, where the metric has one.
-    units : which seeds count as one (those that start from one pretraining, where there are several); None: none.
+    Args:
+        scores: one metric of all runs.
+        margin: differences up to this size do not matter, in units of the score.
+        budget: slices; None averages each seed over the budgets that both pipelines have.
+        alpha: error rate of the family, over all its pairs and all looks.
+        worst: the score of a collapsed run, where the metric has one.
+        units: which seeds count as one (those that start from one pretraining, where there are several); None: none.
 
-    Returns
-    -------
-    One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
-    count in the family.
+    Returns:
+        One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
+        count in the family.
 
-    Raises
-    ------
-    ValueError
-        when the margin is not positive.
+    Raises:
+        ValueError: when the margin is not positive.
     """
     rows = ordered(scores)
     runs = {name: [s for s in rows if s.pipeline == name] for name in pipelines(rows)}

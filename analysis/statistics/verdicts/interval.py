@@ -27,9 +27,9 @@ class Rest:
 
 
 def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | None = None) -> Estimate:
-    """Mean of what lies between ``low`` [S] and ``high`` [S] in each seed, with Student's t interval.
+    """Mean of what lies between `low` [S] and `high` [S] in each seed, with Student's t interval.
 
-    With ``rest`` it is the shorter of two: Student's, and that of the sum of both variances with the degrees of freedom
+    With `rest` it is the shorter of two: Student's, and that of the sum of both variances with the degrees of freedom
     of Welch 1947 (*Biometrika* 34, 28) and Satterthwaite. The sum is too large rather than too small wherever variances
     differ, so it can be trusted; with three seeds its t quantile is a fifth of Student's.
     Measured in docs/explanation/statistics.md.
@@ -60,7 +60,7 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
 
 
 def reach_of(own: ArrayLike, count: int, rest: ArrayLike, freedom: int, level: float) -> np.ndarray:
-    """Half the length of the shorter interval, from the variances of ``count`` paired differences and of the rest."""
+    """Half the length of the shorter interval, from the variances of `count` paired differences and of the rest."""
     own, both = np.asarray(own, float), np.asarray(own, float) + rest
     satterthwaite = both**2 / np.maximum(own**2 / (count - 1) + np.square(rest) / freedom, 1e-300)
     quantile = 0.5 + level / 2
@@ -81,7 +81,7 @@ def rest_of(values: np.ndarray) -> Rest | None:
 
 
 def rest_variance(values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`Rest.variance` [..., K] of the pairs ``a`` [K], ``b`` [K] of runs [..., P, S]."""
+    """`Rest.variance` [..., K] of the pairs `a` [K], `b` [K] of runs [..., P, S]."""
     pipelines, seeds = values.shape[-2:]
     left = values - values.mean(axis=-1, keepdims=True)
     left = left - left.mean(axis=-2, keepdims=True)

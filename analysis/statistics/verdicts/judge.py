@@ -20,11 +20,11 @@ EXACT = 2**12  # sign patterns up to which the permutation test counts all of th
 
 @dataclass(frozen=True)
 class Verdict:
-    """``a`` against ``b``; ``effect`` is the mean paired difference, positive when ``a`` is the better.
+    """`a` against `b`; `effect` is the mean paired difference, positive when `a` is the better.
 
-    The call is what ``effect``'s interval says, at confidence ``level`` (of the family: 1 − α). ``p`` is that of the
-    exact sign-flip permutation test of this pair alone, ``least_p`` the least that so many seeds can give: they warn,
-    and decide nothing. ``budget`` None means overall; ``margin`` is the half-width that counts as equivalent.
+    The call is what `effect`'s interval says, at confidence `level` (of the family: 1 − α). `p` is that of the
+    exact sign-flip permutation test of this pair alone, `least_p` the least that so many seeds can give: they warn,
+    and decide nothing. `budget` None means overall; `margin` is the half-width that counts as equivalent.
     """
 
     a: str
@@ -44,11 +44,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Pair:
-    """Differences of two pipelines at ``seeds`` [S], known to lie between ``low`` [S] and ``high`` [S].
+    """Differences of two pipelines at `seeds` [S], known to lie between `low` [S] and `high` [S].
 
-    ``runs`` is the smaller number of runs of the two, at all budgets; ``fallen`` are those of them that lie far below the
+    `runs` is the smaller number of runs of the two, at all budgets; `fallen` are those of them that lie far below the
     others;
-    ``depths`` are what a collapsed run of ``a`` and of ``b`` would lose, where that is known; ``rest`` is what the
+    `depths` are what a collapsed run of `a` and of `b` would lose, where that is known; `rest` is what the
     other pipelines say about the variance.
     """
 
@@ -68,10 +68,8 @@ def judge(
 ) -> tuple[Verdict | Refusal, ...]:
     """The verdicts of one family; refusals stay what they are, and do not count in it.
 
-    Raises
-    ------
-    ValueError
-        when the margin is not positive.
+    Raises:
+        ValueError: when the margin is not positive.
     """
     if not margin > 0:
         raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")

@@ -29,5 +29,5 @@ def following(seeds: int) -> tuple[int, ...]:
 
 
 def error_rate(seeds: int, pairs: int, alpha: float = ALPHA) -> float:
-    """Error rate of one interval at a look, in a family of so many ``pairs``."""
+    """Error rate of one interval at a look, in a family of so many `pairs`."""
     return alpha * SHARES[seeds] / pairs

@@ -38,7 +38,7 @@ class MoreSeeds:
 
 
 def power(effect: float, seeds: int, error_rate: float) -> float:
-    """Power of the paired t interval at ``effect`` (mean over s.d. of the paired differences)."""
+    """Power of the paired t interval at `effect` (mean over s.d. of the paired differences)."""
     critical, shift = stats.t.ppf(1 - error_rate / 2, seeds - 1), abs(effect) * np.sqrt(seeds)
     tails = stats.nct.sf(critical, seeds - 1, shift), stats.nct.cdf(-critical, seeds - 1, shift)
     return float(tails[0]) + float(
@@ -50,7 +50,7 @@ CLEAR = 1000.0  # a t beyond which seeds do not matter, and noncentral t has no 
 
 
 def more_seeds(differences: np.ndarray, pairs: int, alpha: float = looks.ALPHA) -> MoreSeeds | None:
-    """The range of further seeds for paired ``differences`` [S]; None where they do not vary."""
+    """The range of further seeds for paired `differences` [S]; None where they do not vary."""
     seeds, deviation = len(differences), differences.std(ddof=1)
     if deviation <= 0:
         return None
@@ -65,7 +65,7 @@ def more_seeds(differences: np.ndarray, pairs: int, alpha: float = looks.ALPHA) 
 
 
 def _shift(t: float, freedom: int, above: float) -> float:
-    """Noncentrality at which a larger t than the one seen has probability 1 − ``above``; 0 where there is none."""
+    """Noncentrality at which a larger t than the one seen has probability 1 − `above`; 0 where there is none."""
 
     def excess(shift: float) -> float:
         return stats.nct.cdf(t, freedom, shift) - above

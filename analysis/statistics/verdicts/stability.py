@@ -11,7 +11,7 @@ from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, WIDE, Estimate, R
 
 
 def ratio_of_spread(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Estimate | Refusal:
-    """Mean distance of ``a`` [S] from its median over that of ``b`` [S], paired by seed; above one, ``a`` scatters more.
+    """Mean distance of `a` [S] from its median over that of `b` [S], paired by seed; above one, `a` scatters more.
 
     Of distributions of one shape this is the ratio of their s.d. The interval is Student's t with the jackknife error of its
     logarithm, pairs left out one by one (Miller 1974, *Biometrika* 61, 1): the exact one of normal variances

@@ -24,8 +24,11 @@ def command(stage: str, **given: object) -> str:
 
 
 def typed(stage: str, **given: object) -> str:
-    """`command` as it works where the user stands: with the path of an environment that only make has entered, and
-    by MLflow from a checkout whose environment lacks the package."""
+    """`command` as it works where the user stands.
+
+    With the path of an environment that only make has entered, and by MLflow from a checkout whose environment
+    lacks the package.
+    """
     here = Path(sys.executable).parent / PROGRAM
     if not here.exists():
         knobs = [

@@ -146,7 +146,7 @@ def _decoded(path: Path) -> np.ndarray:
 
 
 def tiles(image: np.ndarray) -> np.ndarray:
-    """[H, W] -> [Z, TILE, TILE]: evenly placed, half overlapping, at resolutions 1, 1/2, 1/4 …"""
+    """[H, W] -> [Z, TILE, TILE]: evenly placed, half overlapping, at resolutions 1, 1/2, 1/4 and so on."""
     if min(image.shape) < TILE or image.shape == (TILE, TILE):
         return image[None]
     found = []

@@ -20,6 +20,7 @@ class Job:
 
     @property
     def name(self) -> str:
+        """The cell's name."""
         return self.cell.name
 
 
@@ -67,6 +68,7 @@ class Graph:
         return -self._chains[job.name]
 
     def done(self) -> bool:
+        """Whether nothing waits and nothing runs."""
         return not self.waiting and not self.running
 
     def _next(self, *, failed: bool) -> list[Job]:

@@ -193,6 +193,7 @@ class Check:
 
     @property
     def ok(self) -> bool:
+        """Whether the weights are those that were recorded."""
         return self.expected == self.actual
 
 

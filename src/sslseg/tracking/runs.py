@@ -78,6 +78,7 @@ class Run:
 
     @property
     def id(self) -> str:
+        """The run ID; empty while no run is held."""
         return self._held[0]
 
     def hold(self, run_id: str, token: str) -> None:

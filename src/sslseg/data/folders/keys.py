@@ -56,6 +56,7 @@ def value(told: Any) -> int:
 
 
 def spacing(told: Any) -> tuple[float, float, float] | None:
+    """The settings' `spacing` in mm, (row, column) or (slice, row, column); None where nothing is told."""
     if told is None:
         return None
     values = tuple(float(v) for v in told)

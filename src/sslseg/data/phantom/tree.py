@@ -44,7 +44,7 @@ class Settings:
 
 
 def manifest(root: Path) -> dict[str, dict]:
-    """patient -> asked-for numbers: group, lv_edv_ml, lv_esv_ml, lv_ef_percent, rv_…, lv_mass_g …
+    """patient -> asked-for numbers: group, lv_edv_ml, lv_esv_ml, lv_ef_percent, rv_…, lv_mass_g, ….
 
     Raises:
         DataError: `root` holds no phantom.

@@ -1,6 +1,6 @@
-"""BYOL (Grill et al. 2020): the online network learns to predict what the target network says.
+r"""BYOL (Grill et al. 2020): the online network learns to predict what the target network says.
 
-    view a -> online encoder -> projector -> predictor --\\
+    view a -> online encoder -> projector -> predictor --\
                                                           2 - 2 cos, both ways round
     view b -> target encoder -> target projector --------/   (no gradient)
 

@@ -1,6 +1,6 @@
-"""DINO (Caron et al. 2021) on a CNN: small and large views tell what a slow teacher says of the large ones.
+r"""DINO (Caron et al. 2021) on a CNN: small and large views tell what a slow teacher says of the large ones.
 
-    view -> student -> head -> softmax at 0.1                    \\
+    view -> student -> head -> softmax at 0.1                    \
                                                                   cross entropy, views of one slice
     large view -> teacher -> head -> minus centre, softmax at 0.04 /   (no gradient)
 

@@ -1,6 +1,6 @@
-"""MoCo v2 (He et al. 2020, Chen et al. 2020): a view finds its other view among the keys of earlier batches.
+r"""MoCo v2 (He et al. 2020, Chen et al. 2020): a view finds its other view among the keys of earlier batches.
 
-    view a -> query encoder -> projector                  \\
+    view a -> query encoder -> projector                  \
                                                            own key against a queue of keys
     view b -> key encoder -> key projector -> into the queue   (no gradient)
 

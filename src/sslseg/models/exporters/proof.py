@@ -36,10 +36,12 @@ class Source:
 
     @property
     def architecture(self) -> str:
+        """timm name of the encoder."""
         return encoder.architecture_of(self.config)
 
     @property
     def channels(self) -> int:
+        """Input channels."""
         return encoder.channels_of(self.config)
 
     @property

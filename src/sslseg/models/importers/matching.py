@@ -49,10 +49,12 @@ class Reading:
 
     @property
     def fits(self) -> bool:
+        """Whether every tensor of the network is there, in its shape."""
         return self.audit.complete and bool(self.audit.matched)
 
     @property
     def share(self) -> str:
+        """Tensors that fit, of all that the network has: `118/120`."""
         found = self.audit
         return f"{len(found.matched)}/{len(found.matched) + len(found.missing) + len(found.mismatched)}"
 

@@ -78,7 +78,7 @@ DEEPER = {"os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "
 
 
 def is_hostile(name: str) -> bool:
-    """Whether a global runs commands or code when it is called: `posix.system`, `builtins.exec.__call__` …"""
+    """Whether a global, as `posix.system`, runs commands or code when it is called."""
     parts = [part for part in name.split(".") if part not in ("__call__", "__func__", "__wrapped__")]
     return bool(parts) and (
         bool(RUNNERS.match(name))

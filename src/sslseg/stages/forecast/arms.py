@@ -17,5 +17,6 @@ class Arm:
 
     @property
     def texts(self) -> dict[str, str]:
+        """Knobs of a fine-tuning of this arm, as texts."""
         own = {"architecture": self.architecture} if self.encoder == names.SCRATCH else {}
         return {"encoder": self.encoder} | own

@@ -28,10 +28,12 @@ class Scored:
 
     @property
     def index(self) -> pd.DataFrame:
+        """One row a slice: its volume."""
         return pd.DataFrame({"volume": np.arange(len(self.rows))})
 
     @property
     def volume_table(self) -> pd.DataFrame:
+        """One row a volume, as a slice store has it."""
         return pd.DataFrame(self.rows)
 
 

@@ -33,6 +33,7 @@ class Trained:
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Names of the classes, background first."""
         return self.models[0].classes
 
 

@@ -32,10 +32,12 @@ class Upstream:
 
     @property
     def sha256(self) -> str:
+        """sha256 of the upstream's weights; `scratch` without one."""
         return self.resolved.sha256 if self.resolved else names.SCRATCH
 
     @property
     def normalisation(self) -> dict | None:
+        """How the inputs of the upstream were normalised; None for scratch."""
         return self.config["pretrained_cfg"] if self.config else None
 
 

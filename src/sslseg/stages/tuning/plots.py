@@ -28,7 +28,7 @@ def _comparable(search: optuna.Study) -> bool:
 
 
 def progress(search: optuna.Study) -> dict[str, list[tuple[int, float]]]:
-    """ "value" and "best" (so far) as (number of the trial, validation IoU)."""
+    """Curves "value" and "best" (so far) as (number of the trial, validation IoU)."""
     values = sorted((t.number, t.value) for t in _complete(search))
     best = [(number, max(v for n, v in values if n <= number)) for number, _ in values]
     return {"value": values, "best": best}

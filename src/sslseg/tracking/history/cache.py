@@ -34,6 +34,7 @@ class Known:
     keys: dict[str, list[str]]
 
     def covers(self, run_id: str, mark: str, keys: Iterable[str]) -> bool:
+        """Whether the run is here as it was at `mark`, with all of these metrics."""
         return self.marks.get(run_id) == mark and set(keys) <= set(self.keys[run_id])
 
 

@@ -181,6 +181,7 @@ def _fast(uri: str) -> Any:
 
 
 def experiment(given: str, uri: str) -> str:
+    """ID of the experiment of that name or ID."""
     api = store.client(uri)
     try:
         found = api.get_experiment_by_name(given)

@@ -43,14 +43,17 @@ class Resolved:
 
     @property
     def kind(self) -> str:
+        """`encoder` or `segmenter`."""
         return self.tags.get(names.MODEL_KIND, "")
 
     @property
     def role(self) -> str:
+        """Which network of its run it is."""
         return self.tags.get(names.MODEL_ROLE, "")
 
     @property
     def epoch(self) -> int | None:
+        """Epoch of the pretraining; None where none is recorded."""
         text = self.tags.get(names.MODEL_EPOCH) or ""
         return int(text) if text.isdecimal() and text.isascii() else None
 

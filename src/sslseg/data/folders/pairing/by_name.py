@@ -173,7 +173,7 @@ def _same_scan(image: str, mask: str) -> bool:
 
 
 def _entities(stem: str) -> tuple[dict[str, str], list[str]]:
-    """ "sub-01_ses-2_T1w_label-SC_seg" -> {sub: 01, ses: 2, label: SC} and [T1w, seg]."""
+    """Of a BIDS name: "sub-01_ses-2_T1w_label-SC_seg" -> {sub: 01, ses: 2, label: SC} and [T1w, seg]."""
     parts = stem.split("_")
     pairs = [part.split("-", 1) for part in parts if "-" in part]
     return dict(pairs), [part for part in parts if "-" not in part]

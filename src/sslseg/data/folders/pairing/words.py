@@ -50,7 +50,7 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def _role(word: str) -> str:
-    """ "mask", "image" or "" """
+    """What a word says that a file is: mask, image or nothing."""
     return "mask" if MASK.fullmatch(word) else "image" if IMAGE.fullmatch(word) else ""
 
 
