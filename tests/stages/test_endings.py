@@ -6,7 +6,9 @@ import pandas as pd
 import pytest
 
 from sslseg.config import names
-from sslseg.stages.outcome import endings
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job, Outcome
+from sslseg.stages.outcome import endings, overview
 
 
 def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys: pytest.CaptureFixture):
@@ -31,3 +33,47 @@ def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
     assert "-e analyse" in following
     endings.swept("s", runs[:0], "demo")
     assert capsys.readouterr().out == ""
+
+
+def _planted(pipelines: int, seeds: int) -> pd.DataFrame:
+    """Fine-tunings on demo, and the pretraining before them."""
+    tuned = [
+        {"stage": "finetune", "dataset": "demo", "pipeline": f"byol@d{k}", "budget": 30, "unit": "slice", "seed": s,
+         "run_id": f"{k * seeds + s:032x}", "experiment_id": "7", "name": "x", names.TEST_IOU: 0.5 + s / 100}
+        for k in range(pipelines) for s in range(seeds)
+    ]  # fmt: skip
+    upstream = {
+        "stage": "pretrain",
+        "dataset": "demo",
+        "run_id": "f" * 32,
+        "experiment_id": "8",
+        "name": "pre",
+    }
+    return pd.DataFrame([*tuned, upstream])
+
+
+@pytest.mark.parametrize(("pipelines", "seeds", "linked"), [(4, 3, True), (7, 100, False), (60, 50, False)])
+def test_a_sweep_s_description_links_its_cells_as_far_as_a_tag_can_hold(pipelines, seeds, linked):
+    runs = _planted(pipelines, seeds)
+    outcomes = [Outcome(Job(Cell("a", "finetune", {})), value="1"),
+                Outcome(Job(Cell("b|c", "finetune", {})), error="out of memory")]  # fmt: skip
+    text = overview.text(outcomes, runs, "demo")
+    assert len(text) < 8000
+    assert text.startswith("**2 cells**, 1 of them failed")
+    if pipelines == 60:
+        assert text.endswith(names.CELLS)
+        return
+    links = [f"(#/experiments/7/runs/{run_id})" for run_id in runs["run_id"][:-1]]
+    assert [link in text for link in links] == [linked] * len(links)
+    assert "[s1 0.51](#/experiments/7/runs/" in text or not linked
+    assert "| pipeline | 30 slices |" in text
+    assert "| byol@d0 | **0.510** " in text or not linked
+    assert ("[byol@d1](#/experiments/7/runs?searchFilter=tags" in text) != linked
+    assert f"[pre](#/experiments/8/runs/{'f' * 32})" in text
+    assert "Failed: b\\|c: out of memory" in text
+
+
+def test_a_sweep_without_a_result_is_described_too():
+    assert (
+        overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "**0 cells**"
+    )

@@ -62,6 +62,12 @@ def settings(root: Path, **more) -> Evaluate:
     return Evaluate(dataset="acdc", data_root=str(root), part="all", threads=1, resamples=200, **more)
 
 
+def metrics_of(run_id: str, store: str) -> dict[str, float]:
+    """Under the names that analyses read."""
+    stored = MlflowClient(store).get_run(run_id).data.metrics
+    return {key.removeprefix(names.DETAIL): value for key, value in stored.items()}
+
+
 def tables(run_id: str, store: str, *files: str) -> list[pd.DataFrame]:
     api = MlflowClient(store)
     return [pd.read_csv(api.download_artifacts(run_id, f"evaluate/{name}.csv")) for name in files]
@@ -70,7 +76,7 @@ def tables(run_id: str, store: str, *files: str) -> list[pd.DataFrame]:
 def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tmp_cache, store):
     masks = perfect(phantom, tmp_path / "masks")
     run_id = execute.execute("evaluate", settings(phantom, predictions=str(masks)))
-    found = MlflowClient(store).get_run(run_id).data.metrics
+    found = metrics_of(run_id, store)
     for name in CLASSES[1:]:
         assert found[f"evaluate/dice/{name}"] == 1
         assert found[f"evaluate/hd_mm/{name}"] == found[f"evaluate/failure_rate/{name}"] == 0
@@ -88,16 +94,17 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
     empty = nib.load(image)
     nib.save(nib.Nifti1Image(np.zeros(empty.shape, np.uint8), None, empty.header), image)
     worse = execute.execute("evaluate", settings(phantom, predictions=str(masks)))
-    got = MlflowClient(store).get_run(worse).data.metrics
+    got = metrics_of(worse, store)
     for key in ("LV_EDV", "LV_SV", "LV_EF", "RV_EDV", "RV_EF", "MYO_ED_mass"):
         assert got[f"evaluate/mae/{key}"] > found[f"evaluate/mae/{key}"]
         assert got[f"evaluate/worst_cases/{key}"] == 1
     assert got["evaluate/missed/LV"] == 1
+    assert got["evaluate/dice"] == np.mean([got[f"evaluate/dice/{name}"] for name in CLASSES[1:]])
     spoiled = image.parent.name  # whose numbers stand alone in the store, in the order of patients
     number = sorted(tree.manifest(phantom)).index(spoiled)
-    history = MlflowClient(store).get_metric_history(worse, "evaluate_patients/failure_rate/LV")
+    history = MlflowClient(store).get_metric_history(worse, names.stored("evaluate_patients/failure_rate/LV"))
     assert [(m.step, m.value) for m in history] == [(i, 0.5 * (i == number)) for i in range(5)]
-    errors = MlflowClient(store).get_metric_history(worse, "evaluate_patients/mae/LV_EF")
+    errors = MlflowClient(store).get_metric_history(worse, names.stored("evaluate_patients/mae/LV_EF"))
     assert np.mean([m.value for m in errors]) == pytest.approx(got["evaluate/mae/LV_EF"])
     image.unlink()
     with pytest.raises(DataError, match="there is none"):

@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sslseg import execute
+from sslseg.config import names
 from sslseg.config.params import Evaluate
 from tests.fixtures import foreign_trees, trees
 
@@ -49,7 +50,8 @@ def scored(tmp_path_factory, store) -> dict[str, pd.DataFrame]:
     ))  # fmt: skip
     api = MlflowClient(store)
     found = {n: pd.read_csv(api.download_artifacts(run_id, f"evaluate/{n}.csv")) for n in ("cases", "counts")}
-    return found | {"metrics": api.get_run(run_id).data.metrics}
+    metrics = api.get_run(run_id).data.metrics
+    return found | {"metrics": {key.removeprefix(names.DETAIL): value for key, value in metrics.items()}}
 
 
 def test_unknown_voxels_are_not_scored(scored) -> None:

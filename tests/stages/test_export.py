@@ -50,6 +50,7 @@ def test_files_are_logged_linked_and_copied(run_id: str, tmp_path: Path, capsys)
     assert run.inputs.model_inputs[0].model_id == found.model_id
     assert run.data.tags[names.TAG_UPSTREAM_RUN] == run_id
     assert model.tags[names.MODEL_EXPORT] == export
+    assert get(model.source_run_id).data.tags[names.MODEL_EXPORT] == export
     assert 0 <= run.data.metrics["export/gap/torchvision"] <= 1e-4
     there = {f.path for f in client().list_artifacts(export, "export")}
     assert there == {"export/README.md", f"export/{names.EXPORT_FILE}", "export/timm", "export/torchvision"}

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from sslseg import execute
+from sslseg.commands import encoders
 from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError, EncoderError
 from sslseg.data import subsets, training_set
@@ -24,7 +25,7 @@ from sslseg.tracking.history import frames
 from sslseg.tracking.runs import PARENT
 from sslseg.training import loop
 from tests.fixtures import tiny_runs
-from tests.fixtures.tiny_runs import ROOT, TEXTS, Tiny, client, get, numbers, python
+from tests.fixtures.tiny_runs import ARCHITECTURE, ROOT, TEXTS, Tiny, client, get, numbers, python
 
 HERE = ("dataset", "data_root", "cache", "threads", "budget", "encoder")  # what a sweep sets by itself
 FINE = {k: v for k, v in TEXTS[FINETUNE].items() if k not in HERE}
@@ -120,6 +121,38 @@ def test_a_cell_is_a_stage_started_by_hand(first: str, tiny: Tiny):
         tags = get(run_id).data.tags
         assert tags["mlflow.parentRunId"] == tags[names.TAG_SWEEP] == first
     assert get(first).data.metrics["sweep/ended"] == 3
+
+
+@pytest.mark.slow
+def test_runs_are_compared_by_pipeline_budget_and_seed(first: str):
+    """In a list of the UI, on the axes of its charts, from the sweep's page, and in the table of models."""
+    cells = {name: get(run_id) for name, run_id in table(first).items()}
+    tuned = cells["byol@acdc/n=3/seed=0"]
+    assert tuned.info.run_name == "byol@target n3 s0 acdc"
+    assert cells["byol@acdc"].info.run_name == "byol@acdc s0 pretrain"
+    by = (names.BY_PIPELINE, names.BY_BUDGET, names.BY_SEED)
+    assert [tuned.data.params[key] for key in by] == ["byol@target", "3", "0"]
+    iou = tuned.data.metrics[names.TEST_IOU]
+    note = get(first).data.tags["mlflow.note.content"]
+    assert f"[s0 {iou:.2f}](#/experiments/0/runs/{tuned.info.run_id})" in note
+    assert all(f"/runs/{run.info.run_id})" in note for run in cells.values())
+    found = {model.tags[names.MODEL_KIND]: model for model in tiny_runs.models(tuned.info.run_id)}
+    for kind, name in (("segmenter", "unet-"), ("encoder", "finetuned-encoder-")):
+        measured = {m.key: (m.value, m.dataset_name) for m in found[kind].metrics}
+        assert measured[names.TEST_IOU] == (iou, "acdc")
+        assert found[kind].params == {"pipeline": "byol@target", "budget": "3", "seed": "0"}
+        (version,) = [
+            v for v in client().search_model_versions(f"run_id = '{tuned.info.run_id}'")
+            if v.name == name + ARCHITECTURE
+        ]  # fmt: skip
+        assert version.tags[names.MODEL_IOU] == f"{iou:.3f}"
+        assert max(map(len, version.tags.values())) < 40
+    assert len(client().get_metric_history(tuned.info.run_id, names.TEST_IOU)) == 1
+    (pretrained,) = client().search_model_versions(f"run_id = '{cells['byol@acdc'].info.run_id}'")
+    assert pretrained.name == f"encoder-{ARCHITECTURE}"
+    ours = tuned.data.tags[names.TAG_UPSTREAM_MODEL]
+    listed = encoders.scores(pretrained.run_id, ours, frames.runs())
+    assert (listed["budget"], listed["seed"], listed["score"][:5]) == ("3", "0", f"{iou:.3f}")
 
 
 def test_finished_cells_are_used_again(first: str, tiny: Tiny, here):
@@ -243,7 +276,7 @@ def test_one_slice_a_batch_of_two_and_a_class_that_is_not_there(tiny: Tiny, stor
     run = get(run_id)
     assert run.data.params["cfg.slices"] == "1"
     assert np.isfinite(run.data.metrics["train/loss"])
-    assert {f"test/iou/{c}" for c in ("RV", "MYO", "LV")} <= set(run.data.metrics)
+    assert {names.stored(f"test/iou/{c}") for c in ("RV", "MYO", "LV")} <= set(run.data.metrics)
     assert len(client().download_artifacts(run_id, "subset.csv")) > 0
 
 

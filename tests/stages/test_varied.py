@@ -71,7 +71,8 @@ def test_fine_tunings_start_from_the_pretraining_of_their_seed_and_their_fold(sw
         assert cell.endswith(f"/split={split}")
         if run.data.tags[names.TAG_STAGE] == FINETUNE:
             tested[split] |= {
-                m.step for m in client().get_metric_history(run.info.run_id, "test_patients/iou")
+                m.step
+                for m in client().get_metric_history(run.info.run_id, names.stored("test_patients/iou"))
             }
         if "byol" in cell and "/n=" in cell:
             upstream = get(run.data.tags[names.TAG_UPSTREAM_RUN])

@@ -13,6 +13,7 @@ from mlflow.entities import Metric, Param, RunTag
 from pandas.testing import assert_frame_equal
 
 from sslseg.config import names
+from sslseg.tracking import session
 from sslseg.tracking.history import frames, http, sql
 from sslseg.tracking.history.records import as_logged, label_of
 from sslseg.tracking.history.sql import UnreadableError
@@ -44,6 +45,24 @@ def filled(store: str) -> str:
         Planted("deleted", stage="deleted"),
     ])  # fmt: skip
     return store
+
+
+def test_what_is_stored_last_is_read_under_its_own_name(store: str) -> None:
+    """Of a run of today, and of a store from before there were two names."""
+    keys = ["test/iou", "test/iou/LV", f"{names.TEST_PATIENTS}/iou"]
+    with session.open_run(names.PREDICT) as run:
+        run.log(dict.fromkeys(keys, 0.25), 3)
+    before = {key: [(3, 0.25)] for key in keys}
+    plant(store, [Planted("before", {names.TAG_STAGE: names.PREDICT}, {}, before)])
+    api = MlflowClient(store)
+    assert [key for key in api.get_run(run.id).data.metrics if key in keys] == ["test/iou"]
+    found = frames.runs(uri=store)
+    both = found[found["stage"] == names.PREDICT]
+    assert both[keys].to_numpy().tolist() == [[0.25] * 3] * 2
+    points = frames.curves(both["run_id"], keys, store)
+    assert points["key"].tolist() == [*sorted(keys)] * 2
+    for run_id in both["run_id"]:
+        api.delete_run(run_id)
 
 
 def test_one_row_per_finished_run(filled: str) -> None:

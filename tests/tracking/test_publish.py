@@ -27,6 +27,8 @@ FOLDER = "/srv/private/hearts"
     ("text", "goes"),
     [
         ("byol@natural+byol@target/n=30/seed=2/epoch=6", True),
+        ("byol@nat+tgt n30 s2 acdc", True),
+        ("finetuned-encoder-resnet50", True),
         ("steps=10,batch_size=4", True),
         ("c874d2b1bb59f7715b919aaa84ea587a", True),
         ("0.08,1.0", True),

@@ -167,7 +167,7 @@ def test_values_arrive_and_are_written_in_batches(api: MlflowClient, monkeypatch
     assert [m.step for m in history] == list(range(1500))
     assert [m.value for m in history] == [1 / (s + 1) for s in range(1500)]
     data = api.get_run(run.id).data
-    assert data.metrics["val/iou/LV_RV"] == 1499
+    assert data.metrics[names.stored("val/iou/LV_RV")] == 1499
     assert math.isnan(data.metrics["odd"])
 
 

@@ -89,7 +89,7 @@ class Row:
 def compare(one: str, other: str, uri: str | None = None) -> list[Row]:
     """Every metric of two runs, step by step and bit by bit; what the machine alone decides is left out."""
     api = store.client(uri)
-    keys = {key for i in (one, other) for key in api.get_run(i).data.metrics}
+    keys = {key.removeprefix(names.DETAIL) for i in (one, other) for key in api.get_run(i).data.metrics}
     wanted = sorted(key for key in keys if not key.startswith(OF_THE_MACHINE))
     points = frames.curves([one, other], wanted, uri)
     return [_row(key, *(_curve(points, i, key) for i in (one, other))) for key in wanted]

@@ -7,6 +7,8 @@ This file must not import anything but the standard library.
 
 from __future__ import annotations
 
+import re
+
 # --- stages (an MLflow entry point leaves a run with exactly one of these) ---
 PREPARE = "prepare"
 IMPORT = "import_encoder"
@@ -90,6 +92,13 @@ TEST_IOU = "test/iou"
 TEST_LOSS = "test/jaccard_loss"
 SECONDS = "cost/seconds"
 EVALUATED = "evaluate/"  # the group that an evaluation writes
+DETAIL = "z-detail/"  # the UI sorts by name, so what is stored under this comes last; `tracking/history` takes it off
+_DETAILS = re.compile(
+    r"(val|test)/[^/]+/.+"  # a class
+    r"|evaluate/(?!mae/[^/]+$)[^/]+/.+"  # a class, or an end of an interval
+    r"|(probe|test_last|test_patients|evaluate_patients|area|last)/.+"
+    r"|best/step|cost/(?!seconds$).+"
+)
 
 # --- artifacts ---
 CELLS = "cells.json"  # of a sweep: its cells, whichever sweep ran them
@@ -101,13 +110,16 @@ SKIPPED = "skipped.tsv"  # files that could not be read, and why
 OVERLAY = "overlay.png"
 REPORT = "report.html"
 
-# --- tags of a registered model (LoggedModel and model version carry the same) ---
+# --- tags of a registered model: all on the LoggedModel, those that a table has room for on its version ---
 MODEL_KIND = "sslseg.kind"  # "encoder" | "segmenter"
 MODEL_ROLE = "sslseg.role"  # "target" | "online" | "imported" | "fine-tuned"
-MODEL_EXPORT = "sslseg.export_run_id"  # the last run that wrote it in other programs' formats
+MODEL_EXPORT = "sslseg.export_run_id"  # on its run too: the last one that wrote it in other programs' formats
 MODEL_NETWORK = "sslseg.network"  # an imported file's word for the network taken: "teacher", "key", "ema" …
 MODEL_METHOD = "sslseg.method"
 MODEL_EPOCH = "sslseg.epoch"
+MODEL_BUDGET = "sslseg.budget"  # of a version, as the next two
+MODEL_SEED = "sslseg.seed"
+MODEL_IOU = "sslseg.test_iou"
 MODEL_STEP = "sslseg.step"
 MODEL_DATASET = "sslseg.dataset"
 MODEL_UPSTREAM = "sslseg.upstream_run_id"
@@ -139,6 +151,10 @@ EXPOSURE_FILE = "exposure.json"  # what the weights, and all their ancestors, ha
 VAGUE = "medical"  # the domain of a folder of any kind: says too little to differ from any other but the natural one
 SCRATCH = "scratch"  # the one value of `encoder` that means "random weights, on purpose"
 CFG = "cfg."  # resolved parameters are logged under this prefix
+# what runs are compared by, as parameters too: the UI's charts have no axis for a tag. No knob has a point in its name
+BY_PIPELINE = "by.pipeline"
+BY_BUDGET = "by.budget"
+BY_SEED = "by.seed"
 
 # --- exit codes ---
 EXIT_FAILED = 1
@@ -146,6 +162,15 @@ EXIT_USAGE = 2  # a parameter is unknown, of a wrong type or out of range
 EXIT_LEAK = 3  # an ancestor saw val or test data
 
 SENTENCE = 1500  # characters of an error that may quote somebody's file
+
+
+def stored(metric: str) -> str:
+    """The name that a metric is stored under: those that few people look at come last.
+
+    >>> stored("test/iou"), stored("test/iou/LV")
+    ('test/iou', 'z-detail/test/iou/LV')
+    """
+    return DETAIL + metric if _DETAILS.fullmatch(metric) else metric
 
 
 def quoted(value: object, most: int = 80) -> str:

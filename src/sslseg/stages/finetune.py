@@ -23,6 +23,7 @@ from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
 from sslseg.data.views.render import MULTIPLE
 from sslseg.models import segmenter, sizes, unet
+from sslseg.plans import titles
 from sslseg.scoring import segmentation
 from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream
@@ -30,6 +31,8 @@ from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop
+
+SHOWN = (names.TEST_IOU, names.TEST_LOSS, names.BEST_VAL_IOU)  # of a run's metrics, on its models too
 
 
 def fill(p: Finetune) -> Finetune:
@@ -126,16 +129,21 @@ def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, man
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     hops = lineage.walk(run.id)
+    pipeline = lineage.pipeline(hops, p.dataset)
     patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
     run.tags(
         {
             names.TAG_SUBSET: manifest.sha256,
             names.TAG_SUBSET_KIND: manifest.kind,
             names.TAG_LINEAGE: lineage.text(hops),
-            names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset),
+            names.TAG_PIPELINE: pipeline,
         }
     )
     run.params({"slices": len(manifest.rows), "patients": len(set(patients))})
+    used = len(manifest.rows) if p.budget_unit == "slice" else len(set(patients))
+    run.by({names.BY_PIPELINE: pipeline, names.BY_BUDGET: used, names.BY_SEED: p.seed})
+    if run.stage == names.FINETUNE:
+        run.rename(titles.finetuning(p, pipeline))
     run.text(subsets.to_csv(manifest, data.store.index), "subset.csv")
 
 
@@ -271,10 +279,10 @@ def _register(
     seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
     resolve.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
-                           role=names.ROLE_FINE_TUNED, sha256=sha, **common)  # fmt: skip
+                           role=names.ROLE_FINE_TUNED, sha256=sha, metrics=SHOWN, **common)  # fmt: skip
     results.save_encoder(net, carried, folder / "encoder", source, data, run)
     leaks.write(folder / "encoder", run, source.resolved, data, seen)
     card = cards.encoder(p, run, data, source.architecture, hops)
-    resolve.log_encoder(run, folder / "encoder", name=f"encoder-{source.architecture}",
-                         role=names.ROLE_FINE_TUNED, card=card, **common)  # fmt: skip
+    resolve.log_encoder(run, folder / "encoder", name=f"finetuned-encoder-{source.architecture}",
+                         role=names.ROLE_FINE_TUNED, card=card, metrics=SHOWN, **common)  # fmt: skip
     endings.finetuned(run.id, f"unet-{source.architecture}", p.dataset, summary)

@@ -17,6 +17,7 @@ from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
 from sslseg.models import audit, canary, segmenter, sizes
 from sslseg.models import encoder as encoders
+from sslseg.plans import titles
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import cards, curves, endings, results
@@ -77,7 +78,10 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
     leaks.note(run, leaks.ancestry(source.resolved))
     run.tag(names.TAG_METHOD, method_of(p))
     inputs.record(p, data, run)
-    run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(run.id)))
+    hops = lineage.walk(run.id)
+    run.tag(names.TAG_LINEAGE, lineage.text(hops))
+    run.by({names.BY_PIPELINE: lineage.label(hops), names.BY_SEED: p.seed})
+    run.rename(titles.title(lineage.label(hops), f"s{p.seed}", behind=run.stage))
     run.params(
         {"slices": len(rows), "epochs": round(optim.epochs_of_steps(p.steps, len(rows), p.batch_size), 3)}
     )
@@ -216,4 +220,5 @@ def _keep(
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),
                 card=cards.encoder(p, run, data, source.architecture, hops, signs),
                 register=register and role == method.DEFAULT_ROLE, promote=not collapsed and step == p.steps,
+                metrics=[f"vitals/{role}/{key}" for key in ("spread", "effective_rank")],
             )  # fmt: skip

@@ -22,7 +22,7 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.intake import likeness
-from sslseg.stages.outcome import endings
+from sslseg.stages.outcome import endings, overview
 from sslseg.tracking import identity, resuming, session, store
 from sslseg.tracking.history import frames
 from sslseg.training import devices
@@ -74,10 +74,12 @@ def run(p: Sweep, run: session.Run) -> None:
         return
     outcomes = execute(p, run, Graph(cells, context), backend)
     failed = {o.job.name: o.error for o in outcomes if o.error}
+    runs = frames.runs(sweep=run.id, uri=run.uri)
+    run.note(overview.text(outcomes, runs, p.dataset))
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
-    endings.swept(run.id, frames.runs(sweep=run.id, uri=run.uri), p.dataset)
+    endings.swept(run.id, runs, p.dataset)
 
 
 def execute(

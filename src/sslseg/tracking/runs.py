@@ -24,6 +24,7 @@ from sslseg.tracking import ownership, progress, store
 from sslseg.tracking.ownership import Heart, LostError
 
 T = TypeVar("T")
+DIGEST = 32  # characters of a slice store's digest that its MLflow dataset has
 ROWS = 1000  # MLflow's limit for one log_batch
 PARAMS = 100  # likewise
 SECONDS = 10.0  # a buffered value waits this long at most for the next log call
@@ -69,6 +70,7 @@ class Run:
         self.stage = stage
         self.uri = uri
         self.parent = ""  # run ID of the sweep or tuning that this one is a part of
+        self.opened_as = ""  # the name that this program gave it
         self.client = store.client(uri)
         self._clock = clock
         self._rows: list[Metric] = []
@@ -110,10 +112,11 @@ class Run:
         self.client.log_batch(self.id, tags=[RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")])
 
     def log(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Buffer numbers (anything that float() takes); NaN and inf are kept."""
+        """Buffer numbers (anything that float() takes), under their `names.stored`; NaN and inf are kept."""
         now = int(self._clock() * 1000)
         self._rows += [
-            Metric(metric_name(key), float(value), now, int(step)) for key, value in metrics.items()
+            Metric(names.stored(metric_name(key)), float(value), now, int(step))
+            for key, value in metrics.items()
         ]
         if len(self._rows) >= ROWS:
             self.flush()
@@ -157,7 +160,9 @@ class Run:
         """Write tags now, as canonical text."""
         self._batch(tags=[RunTag(key, to_text(value)) for key, value in values.items()])
 
-    def params(self, values: Mapping[str, Any], may_differ: Iterable[str] = ()) -> None:
+    def params(
+        self, values: Mapping[str, Any], may_differ: Iterable[str] = (), prefix: str = names.CFG
+    ) -> None:
         """Log resolved values as cfg.<name> (`mlflow run` itself logs the raw ones under <name>).
 
         Args:
@@ -166,12 +171,10 @@ class Run:
         Raises:
             ParamError: the run already has another value for a name.
         """
-        texts = {names.CFG + name: to_text(value) for name, value in values.items()}
+        texts = {prefix + name: to_text(value) for name, value in values.items()}
         there = self.client.get_run(self.id).data.params
         changed = [
-            k
-            for k, v in texts.items()
-            if there.get(k, v) != v and k.removeprefix(names.CFG) not in may_differ
+            k for k, v in texts.items() if there.get(k, v) != v and k.removeprefix(prefix) not in may_differ
         ]
         if changed:
             spelled = "; ".join(f"{k} was {there[k]!r}, now {texts[k]!r}" for k in changed)
@@ -182,9 +185,15 @@ class Run:
         for start in range(0, len(new), PARAMS):
             self._batch(params=new[start : start + PARAMS])
 
+    def by(self, values: Mapping[str, Any]) -> None:
+        """Log what runs are compared by, `names.BY_…`; a run that is entered again keeps what it has."""
+        self.params(values, may_differ=values, prefix="")
+
     def rename(self, name: str) -> None:
-        """The run's name in the UI."""
-        self.tag(RUN_NAME, name)
+        """The run's name in the UI, in place of the one it was opened with; a name that a person gave stays."""
+        if self.client.get_run(self.id).info.run_name == self.opened_as:
+            self.tag(RUN_NAME, name)
+            self.opened_as = name
 
     def note(self, markdown: str) -> None:
         """The run's description in the UI."""

@@ -54,9 +54,9 @@ def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
 def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
     """Take a run over; `name` does not replace one that a person has given."""
     info = run.client.get_run(run.id).info
-    given = info.run_name or ""
     claims.mark(info.artifact_uri, run.uri)
-    run.tags(tags | ({RUN_NAME: name} if name and is_drawn(given) else {}))
+    run.opened_as = name if name and is_drawn(info.run_name or "") else ""
+    run.tags(tags | ({RUN_NAME: run.opened_as} if run.opened_as else {}))
     run.hold(run.id, claim(run.id, run.uri))
 
 
@@ -99,6 +99,8 @@ def open_run(
             run.parent = parent_run_id or ""
         if adopt_run_id:
             _adopt(run, name, given)
+        else:
+            run.opened_as = name or stage
         run.heart = Heart(run.heartbeat)
         yield run
         run.flush()  # here, so that a run whose numbers are lost fails like any other

@@ -60,7 +60,7 @@ def _score(p: Evaluate, run: session.Run, tuned: Any, data: str) -> str:
         {names.TAG_IDENTITY: known, names.TAG_UPSTREAM_RUN: tuned.run_id}, status="FINISHED"
     )
     return found[0].info.run_id if found else execute.execute(
-        names.EVALUATE, one, name=f"evaluate {tuned.name}", parent_run_id=run.id,
+        names.EVALUATE, one, name=f"{tuned.name} {names.EVALUATE}", parent_run_id=run.id,
         experiment_id=run.experiment_id, tags={names.TAG_IDENTITY: known},
     )  # fmt: skip
 

@@ -20,6 +20,11 @@ from sslseg.stages.evaluation import agreement
 from sslseg.stages.evaluation import page as evaluate_page
 from sslseg.tracking import session
 
+HEADLINE = (
+    "dice",
+    "hd95_mm",
+    volumes.FAILURES,
+)  # means over the classes: what evaluations are compared by first
 PAGE, FIGURE = "page.md", "agreement.png"
 
 
@@ -92,6 +97,9 @@ def _metrics(
     metrics = {"evaluate/patients": table["patient"].nunique()}
     for row in summary.itertuples():
         metrics |= _with_interval(f"evaluate/{row.score}/{row[1]}", row.mean, row.low, row.high)
+    classes = summary[~summary["class"].str.startswith("region ")]  # regions are made of classes
+    means = classes.groupby("score")["mean"].mean()
+    metrics |= {f"evaluate/{score}": means[score] for score in HEADLINE}
     for row in counted.itertuples():
         metrics |= {f"evaluate/{status}/{row[1]}": getattr(row, status) for status in volumes.STATUS}
     sliced = per_slice.groupby("class", sort=False)[["dice", "iou"]].mean()

@@ -46,6 +46,7 @@ def run(p: Export, run: session.Run) -> None:
             shutil.copytree(folder, out, dirs_exist_ok=True)
     run.log({f"{names.EXPORT}/gap/{w.format}": w.gap for w in written if not w.skipped})
     run.client.set_logged_model_tags(model.model_id, {names.MODEL_EXPORT: run.id})
+    run.client.set_tag(model.run_id, names.MODEL_EXPORT, run.id)
     for w in written:
         print(
             f"{w.format:<12} "

@@ -13,7 +13,7 @@ from sslseg.config import caches, names, params
 from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_ranges
 from sslseg.data.views import probe
-from sslseg.tracking import session
+from sslseg.tracking import runs, session
 from sslseg.tracking.upkeep import damage
 
 SHOWN = 3  # files left out that are named
@@ -44,7 +44,7 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
     )
     if prepared:
         run.tag(names.TAG_PREPARE_RUN, prepared)
-    run.input_dataset(p.dataset, digest[:32], str(inputs.store.path), run.stage)
+    run.input_dataset(p.dataset, digest[: runs.DIGEST], str(inputs.store.path), run.stage)
 
 
 def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:

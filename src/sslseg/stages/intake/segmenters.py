@@ -62,6 +62,10 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     )
     for resolved in found:
         run.input_model(resolved.model_id)
+    if len(found) == 1:
+        theirs = store.client(run.uri).get_run(first.run_id).data.params
+        compared = (names.BY_PIPELINE, names.BY_BUDGET, names.BY_SEED)
+        run.by({key: theirs[key] for key in compared if key in theirs})
     device = devices.of(p)
     return Trained(tuple(found), tuple(inference.open_model(r.path, device) for r in found))
 

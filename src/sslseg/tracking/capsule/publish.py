@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.config import flags, mlproject, names, plugins
-from sslseg.plans import pipelines, studies
+from sslseg.plans import pipelines, studies, titles
 from sslseg.tracking.capsule import archive, pack, rows
 
 LEFT_OUT = "…"
@@ -42,7 +42,8 @@ def vocabulary() -> frozenset[str]:
              "models", "model", "version", "ready", "finished", "failed", "killed", "active", "deleted", "imagenet",
              "target", "natural", "supervised", "optuna", "main", "slices", "patients", "epochs", "encoder", "unet",
              "cfg", "dataset", "input", "output", "run", "name", "parameters", "epoch", "no", "cardiac", "mri",
-             "git", "mlflow", "data", "context", "asked", "run_input", "run_output", "model_output", "model_input"}  # fmt: skip
+             "git", "mlflow", "data", "context", "asked", "run_input", "run_output", "model_output", "model_input",
+             "s", "p", "dec", *titles.WORDS.values(), "finetuned"}  # fmt: skip
     words |= {str(v) for k, v in vars(names).items() if k.isupper() and isinstance(v, str)}
     for folder in ("datasets", "methods", "executors"):
         words |= set(plugins.names(folder))
@@ -111,7 +112,9 @@ def _row(table: str, row: dict[str, Any], known: frozenset[str], names_of: dict[
         elif column in EMPTIED:
             out[column] = ""
         else:
-            said = "key" if column == "key" else key if column in ("value", "tag_value") else ""
+            said = (
+                "key" if column in ("key", "metric_name") else key if column in ("value", "tag_value") else ""
+            )
             out[column] = value if is_public(value, said, known) else LEFT_OUT
     return out
 

@@ -99,13 +99,20 @@ def _curves(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFra
 
 
 def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
-    """Every value that was logged, those of a step that was logged twice included: see `POINT_COLUMNS`."""
+    """Every value that was logged, those of a step that was logged twice included: see `POINT_COLUMNS`.
+
+    Stores of before `names.DETAIL` have every metric under its own name.
+    """
     if not len(run_ids) or not len(keys):
         return pd.DataFrame(columns=POINT_COLUMNS)
+    asked = sorted({*keys, *map(names.stored, keys)})
     try:
-        return _fast(uri).points(uri, run_ids, keys)
+        found = _fast(uri).points(uri, run_ids, asked)
     except UnreadableError:
-        return _points_by_client(uri, run_ids, keys)
+        found = _points_by_client(uri, run_ids, asked)
+    if set(asked) == set(keys):
+        return found
+    return found.assign(key=found["key"].str.removeprefix(names.DETAIL))
 
 
 def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:

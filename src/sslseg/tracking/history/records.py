@@ -96,7 +96,7 @@ def _row(r: Record) -> dict[str, Any]:
         "start": r.start,
         "end": r.end,
         **cfg,
-        **r.metrics,
+        **{key.removeprefix(names.DETAIL): value for key, value in r.metrics.items()},
     }
 
 

@@ -102,15 +102,21 @@ def normalisation(resolved: Resolved | None) -> dict | None:
 
 
 def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str, str]]:
-    """Every registered model of `kind`, newest first: name, version, aliases, run_id, model_id, its tags."""
+    """Every registered model of `kind`, newest first: name, version, aliases, run_id, model_id, its tags.
+
+    The tags are those of the logged model; where it was deleted, the few that its version has.
+    """
     api = store.client(uri)
     registered = {r.name: r for r in api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")}
     found = [v for v in api.search_model_versions() if v.name in registered]  # one question, not one a model
+    wanted = f"tags.`{names.MODEL_KIND}` = '{kind}'"
+    logged = {m.model_id: m.tags for m in api.search_logged_models(store.experiments(uri), wanted)}
     rows = []
     for version in sorted(found, key=lambda v: (v.name, -int(v.version))):
         aliases = [a for a, n in registered[version.name].aliases.items() if str(n) == str(version.version)]
+        model_id = references.model_id_of(version)
         rows.append(
-            {"name": version.name, "version": str(version.version), "run_id": version.run_id,
-             "aliases": ", ".join(sorted(aliases)), "model_id": references.model_id_of(version), **version.tags}
+            {"name": version.name, "version": str(version.version), "run_id": version.run_id, "model_id": model_id,
+             "aliases": ", ".join(sorted(aliases)), **version.tags, **logged.get(model_id, {})}
         )  # fmt: skip
     return rows

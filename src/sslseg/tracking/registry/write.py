@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -26,13 +27,15 @@ from sslseg.config.names import (
     WEIGHTS_FILE,
     EncoderError,
 )
-from sslseg.tracking import store
+from sslseg.tracking import runs, store
 from sslseg.tracking.registry import flavor
 from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.runs import Run
 from sslseg.tracking.upkeep import claims
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
+BY = {"pipeline": names.BY_PIPELINE, "budget": names.BY_BUDGET, "seed": names.BY_SEED}  # a model's parameters
+ON_VERSIONS = (names.MODEL_ROLE, names.MODEL_DATASET, names.MODEL_LINEAGE, names.MODEL_EPOCH)
 ALIAS = 250  # characters, MLflow takes 255
 TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
 DESCRIPTIONS = {
@@ -70,6 +73,7 @@ def log_model(
     register: bool = True,
     promote: bool = True,
     tags: Mapping[str, str] | None = None,
+    metrics: Iterable[str] = (),
 ) -> str:
     """Log, and register in the same step, the model in `folder`; returns its model ID.
 
@@ -84,6 +88,7 @@ def log_model(
         alias: default: the lineage, see `alias_of`. The newest model takes it.
         register: False = a model of the run alone, found by run ID, role and epoch.
         promote: False = registered, but no alias points to it.
+        metrics: of the run's, those that are the model's too, as it stands now.
 
     Raises:
         EncoderError: a name that cannot be an address, `folder` lacks a file, or its weights are not those of `sha256`.
@@ -96,15 +101,46 @@ def log_model(
     _check_name(name)
     run.check()
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
-    upstream = run.client.get_run(run.id).data.tags.get(names.TAG_UPSTREAM_RUN, "")
-    facts[names.MODEL_UPSTREAM] = upstream
+    own = run.client.get_run(run.id).data
+    facts[names.MODEL_UPSTREAM] = own.tags.get(names.TAG_UPSTREAM_RUN, "")
+    by = {word: own.params[key] for word, key in BY.items() if key in own.params}
     model = _logged(run, facts) or _log(
-        run, Path(folder), kind, facts, card, "-".join([kind, role, *_epoch_word(epoch)])
+        run, Path(folder), kind, facts, by, card, "-".join([kind, role, *_epoch_word(epoch)])
     )
     _link(run, model.model_id, step)
+    scores = _measure(run, model.model_id, metrics, own.tags)
     if register and VERSIONS not in model.tags:
-        _register(run, model.model_id, name, kind, facts, card, alias_of(alias or lineage) if promote else "")
+        shown = _shown(facts, by, scores)
+        _register(run, model.model_id, name, kind, shown, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
+
+
+def _measure(run: Run, model_id: str, metrics: Iterable[str], tags: Mapping[str, str]) -> dict[str, float]:
+    """Make the latest values of some metrics the model's, too, with the data that they were measured on."""
+    run.flush()
+    data = (tags.get(names.TAG_DATASET), tags.get(names.TAG_DATA_DIGEST, "")[: runs.DIGEST])
+    stored = {key: run.client.get_metric_history(run.id, names.stored(key)) for key in metrics}
+    latest = {key: max(found, key=_age) for key, found in stored.items() if found}
+    rows = [
+        Metric(m.key, m.value, m.timestamp, m.step, model_id, *(data if all(data) else ()))
+        for m in latest.values()
+        if not math.isnan(m.value)
+    ]
+    if rows:  # the run itself has the very same rows, so that they are not written to it twice
+        run.client.log_batch(run.id, metrics=rows)
+    return {key: m.value for key, m in latest.items()}
+
+
+def _age(metric: Metric) -> tuple[int, int]:
+    return metric.step, metric.timestamp
+
+
+def _shown(facts: Mapping[str, str], by: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
+    """Tags of a version: what its table has room for. All of them, digests too, are on the logged model."""
+    told = {key: facts[key] for key in ON_VERSIONS if facts.get(key)}
+    told |= {names.MODEL_BUDGET: by.get("budget", ""), names.MODEL_SEED: by.get("seed", "")}
+    told |= {names.MODEL_IOU: f"{scores[names.TEST_IOU]:.3f}"} if names.TEST_IOU in scores else {}
+    return {key: text for key, text in told.items() if text}
 
 
 def _check_name(name: str) -> None:
@@ -149,10 +185,10 @@ def _logged(run: Run, facts: dict[str, str]) -> Any | None:
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
-def _log(run: Run, folder: Path, kind: str, facts: dict, card: str, name: str) -> Any:
+def _log(run: Run, folder: Path, kind: str, facts: dict, by: dict, card: str, name: str) -> Any:
     api = run.client
     model = api.create_logged_model(
-        run.experiment_id, name=name, source_run_id=run.id, tags=facts, model_type=kind
+        run.experiment_id, name=name, source_run_id=run.id, tags=facts, params=by, model_type=kind
     )
     claims.mark(model.artifact_location, run.uri)
     try:
@@ -194,7 +230,7 @@ def _link(run: Run, model_id: str, step: int) -> None:
         run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)])
 
 
-def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: str, alias: str) -> None:
+def _register(run: Run, model_id: str, name: str, kind: str, shown: dict, card: str, alias: str) -> None:
     api = run.client
     run.check()
     with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
@@ -207,7 +243,7 @@ def _register(run: Run, model_id: str, name: str, kind: str, facts: dict, card: 
         there = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
         made = [v.version for v in there if v.source == source]  # by this run, before it was interrupted
         version = made[0] if made else api.create_model_version(
-                name, source, run.id, tags=facts, description=card[:TEXT_LIMIT], model_id=model_id
+                name, source, run.id, tags=shown, description=card[:TEXT_LIMIT], model_id=model_id
             ).version  # fmt: skip
         if alias:
             api.set_registered_model_alias(name, alias, version)

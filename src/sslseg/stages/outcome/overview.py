@@ -1,0 +1,79 @@
+"""The description of a sweep's run: every cell, with its score, a click away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import pandas as pd
+
+from sslseg.config import names
+from sslseg.plans.jobs import Outcome
+from sslseg.stages.outcome.cards import word
+
+MODE = "workflowType=machine_learning"  # else the UI opens for language models
+MOST = 7950  # characters; MLflow refuses a tag of more than 8,000
+
+
+def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
+    """Markdown: test IoU of pipelines by budgets, then the runs that encoders came from, and what failed.
+
+    Each seed's score is a link to its run; where those are too many for a tag, a pipeline's name links the list of its
+    runs.
+
+    Args:
+        runs: the FINISHED cells, as `frames.runs` gives them.
+    """
+    failed = [one for one in outcomes if one.error]
+    mine = (runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)
+    tuned = runs[mine & runs[names.TEST_IOU].notna()] if names.TEST_IOU in runs else runs.iloc[:0]
+    others = runs[~runs["run_id"].isin(tuned["run_id"])]
+    head = f"**{len(outcomes)} cells**" + (f", {len(failed)} of them failed" if failed else "")
+    tail = ["Before them: " + ", ".join(_run(run, run["name"]) for _, run in others.iterrows())]
+    tail = tail * (not others.empty) + [f"Failed: {word(f'{o.job.name}: {o.error[:300]}')}" for o in failed]
+    wide = "\n\n".join([head, *_table(tuned, dataset, _seeds), *tail])
+    if len(wide) <= MOST:
+        return wide
+    kept = "\n\n".join([head, *_table(tuned, dataset, _mean), *tail])
+    if len(kept) <= MOST:
+        return kept
+    return "\n".join([kept[: MOST - 50].rpartition("\n")[0], "", f"… the rest is in {names.CELLS}"])
+
+
+def _table(tuned: pd.DataFrame, dataset: str, cell: Callable[[pd.DataFrame], str]) -> list[str]:
+    if tuned.empty:
+        return []
+    budgets, unit = sorted(tuned["budget"].unique()), tuned["unit"].iloc[0]
+    lines = [
+        f"| pipeline | {' | '.join(f'{n:.0f} {unit}s' for n in budgets)} |",
+        f"|---|{'---|' * len(budgets)}",
+    ]
+    for pipeline, rows in tuned.groupby("pipeline", sort=False):
+        said = [cell(rows[rows["budget"] == n].sort_values("seed")) for n in budgets]
+        lines.append(f"| {_name(pipeline, rows, linked=cell is _mean)} | {' | '.join(said)} |")
+    how = "the mean, then each seed with a link to its run" if cell is _seeds else "means over the seeds"
+    return [f"Test IoU on {word(dataset)}: {how}.", "\n".join(lines)]
+
+
+def _name(pipeline: str, rows: pd.DataFrame, *, linked: bool) -> str:
+    if not linked:
+        return word(pipeline)
+    wanted = quote(
+        f"tags.`{names.TAG_PIPELINE}` = '{pipeline}' and tags.`{names.TAG_STAGE}` = '{names.FINETUNE}'"
+    )
+    return (
+        f"[{word(pipeline)}](#/experiments/{rows['experiment_id'].iloc[0]}/runs?searchFilter={wanted}&{MODE})"
+    )
+
+
+def _seeds(rows: pd.DataFrame) -> str:
+    each = [_run(run, f"s{run['seed']:.0f} {run[names.TEST_IOU]:.2f}") for _, run in rows.iterrows()]
+    return " ".join([_mean(rows), *each])
+
+
+def _mean(rows: pd.DataFrame) -> str:
+    return f"**{rows[names.TEST_IOU].mean():.3f}**" if len(rows) else "–"
+
+
+def _run(run: pd.Series, said: str) -> str:
+    return f"[{word(said)}](#/experiments/{run['experiment_id']}/runs/{run['run_id']})"
