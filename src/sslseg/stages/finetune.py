@@ -129,14 +129,21 @@ def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, man
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     hops = lineage.walk(run.id)
-    pipeline = lineage.pipeline(hops, p.dataset)
+    pipeline = lineage.pipeline(hops, p.dataset, pipelines.variants_of(p))
     patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
     run.tags(
         {
             names.TAG_SUBSET: manifest.sha256,
             names.TAG_SUBSET_KIND: manifest.kind,
             names.TAG_LINEAGE: lineage.text(hops),
-from sslseg.plans import pipelines, titles
+            names.TAG_PIPELINE: pipeline,
+        }
+    )
+    run.params({"slices": len(manifest.rows), "patients": len(set(patients))} | _beside(p, data, manifest))
+    used = len(manifest.rows) if p.budget_unit == "slice" else len(set(patients))
+    run.by({names.BY_PIPELINE: pipeline, names.BY_BUDGET: used, names.BY_SEED: p.seed})
+    if run.stage == names.FINETUNE:
+        run.rename(titles.finetuning(p, pipeline))
     run.text(subsets.to_csv(manifest, data.store.index), "subset.csv")
 
 
