@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from sslseg.config import names
+from sslseg.config.names import SslsegError
 from sslseg.tracking.history import frames
 
 TITLE = "Test cases: image, truth and prediction"
@@ -27,6 +30,7 @@ FILE = names.CASES  # of a fine-tuning; see `Cases`
 COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "case", "row", "iou"]
 WORDS = ("worst", "median", "best")
 IGNORE = 255
+MOST = 1 << 30  # bytes of all cases of a run
 FALLBACK = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#D55E00", "#0072B2")
 ALPHA = 0.55
 ACROSS = 6  # panels in a line: more would be too small for their names
@@ -63,15 +67,25 @@ def wanted(study: Study) -> tuple[str, str]:
 
 
 def read(run_id: str, uri: str) -> Cases | None:
-    """The cases of a run; None when it has none. Arrays only: nothing is unpickled."""
+    """The cases of a run; None when it has none. Arrays only: nothing is unpickled.
+
+    Raises:
+        SslsegError: they unpack to more than MOST bytes, or are damaged: the run may have come out of an archive.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         path = frames.artifact(run_id, FILE, Path(scratch), uri)
         if path is None:
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = (stored[name] for name in ("rows", "image", "truth", "prediction"))
-            told = (tuple(map(str, stored[n])) if n in stored else () for n in ("colours", "classes"))
-            return Cases(*arrays, *told)
+        try:
+            with zipfile.ZipFile(path) as packed:
+                if (size := sum(entry.file_size for entry in packed.infolist())) > MOST:
+                    raise SslsegError(f"run {run_id}: its {FILE} unpacks to {size:,} bytes, at most {MOST:,}")
+            with np.load(path, allow_pickle=False) as stored:
+                arrays = (stored[name] for name in ("rows", "image", "truth", "prediction"))
+                told = (tuple(map(str, stored[n])) if n in stored else () for n in ("colours", "classes"))
+                return Cases(*arrays, *told)
+        except (OSError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+            raise SslsegError(f"run {run_id}: its {FILE} cannot be drawn ({error})") from None
 
 
 def chosen(found: Sequence[Cases]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 
 from analysis.comparison import cells
 from analysis.figures import fig5_examples
+from sslseg.config.names import SslsegError
 from sslseg.tracking.history import frames
 from tests.fixtures.planted import plant
 from tests.fixtures.planted_study import make, runs_of
@@ -58,10 +59,15 @@ def test_drawn_from_the_runs_that_kept_their_cases(filled: cells.Study, tmp_path
     assert len(fig5_examples.draw(content).axes) == 3 * 4
 
 
-def test_pickles_are_refused(filled: cells.Study, tmp_path: Path) -> None:
+def test_pickles_and_bombs_are_refused(filled: cells.Study, tmp_path: Path, monkeypatch) -> None:
     np.savez(tmp_path / "cases.npz", rows=np.array([object()], dtype=object))
     run = filled.runs["run_id"].iloc[0]
     MlflowClient(filled.uri).log_artifact(run, str(tmp_path / "cases.npz"), "test")
     with pytest.raises(ValueError, match="allow_pickle"):
         fig5_examples.read(run, filled.uri)
     assert frames.artifact(run, "test/none.npz", tmp_path, filled.uri) is None
+    np.savez_compressed(tmp_path / "cases.npz", **cases([0] * 5))
+    MlflowClient(filled.uri).log_artifact(run, str(tmp_path / "cases.npz"), "test")
+    monkeypatch.setattr(fig5_examples, "MOST", 1000)  # the file itself has fewer bytes
+    with pytest.raises(SslsegError, match="unpacks to [0-9,]+ bytes, at most 1,000"):
+        fig5_examples.read(run, filled.uri)

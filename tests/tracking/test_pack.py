@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import shutil
 import sqlite3
 import tarfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -19,13 +21,14 @@ from mlflow import MlflowClient
 from sslseg.commands import pack, unpack
 from sslseg.config import names
 from sslseg.config.names import SslsegError
-from sslseg.tracking import session
+from sslseg.tracking import lineage, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.capsule import archive
 from sslseg.tracking.capsule import pack as packing
 from sslseg.tracking.capsule import unpack as unpacking
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.upkeep import doctor
 
 
 @pytest.fixture
@@ -187,3 +190,131 @@ def test_damaged_archives_and_rows(study, store: str, elsewhere: str, tmp_path: 
             unpacking.unpack(path, elsewhere)
     assert MlflowClient(elsewhere).search_runs(["0"]) == []
     assert not list(Path(elsewhere.removeprefix("sqlite:///")).parent.glob(".unpack-*"))
+
+
+def _bomb(path: Path, member: tarfile.TarInfo, data: bytes, mode: str = "w:gz") -> Path:
+    """An archive whose second member is given as it is."""
+    head = json.dumps({"format": 1, "files": {"x": "0" * 64}, "rows": {}}).encode()
+    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as tar:
+        first = tarfile.TarInfo("store.json")
+        first.size, member.size = len(head), len(data)
+        tar.addfile(first, io.BytesIO(head))
+        tar.addfile(member, io.BytesIO(data))
+    return path
+
+
+def _member(**headers: str) -> tarfile.TarInfo:
+    info = tarfile.TarInfo("files/x")
+    info.pax_headers = headers
+    return info
+
+
+MUCH = bytes(60 << 20)
+
+
+@pytest.mark.parametrize(
+    ("member", "data", "mode", "sentence"),
+    [
+        (_member(), MUCH, "w:gz", "unpacks to more than"),
+        (_member(), MUCH, "w:xz", "not an archive"),  # 9,000 to one
+        (_member(comment="a" * (20 << 20)), b"", "w:gz", "a header of"),
+        (
+            _member(**{"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40)}),
+            b"",
+            "w:gz",
+            "files with holes",
+        ),
+    ],
+)
+def test_what_an_archive_unpacks_to_is_bounded_by_its_size(tmp_path: Path, member, data, mode, sentence):
+    path = _bomb(tmp_path / "a.tar.gz", member, data, mode)
+    assert path.stat().st_size < 100_000
+    with pytest.raises(SslsegError, match=sentence):
+        archive.read(path, tmp_path / "out")
+    assert (
+        sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
+        < 100_000 + archive.RATIO * 100_000 + archive.SLACK
+    )
+
+
+def test_the_rows_have_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    few = SimpleNamespace(available=10)
+    monkeypatch.setattr(archive.psutil, "virtual_memory", lambda: few)
+    with pytest.raises(SslsegError, match="wants 8 times that in memory, 10 are free"):
+        archive.read(_tar(tmp_path / "a.tar.gz"), tmp_path / "out")
+
+
+def _changed(whole: Path, path: Path, change: Callable[[dict], object]) -> Path:
+    """The archive with other rows."""
+    with tarfile.open(whole) as tar, tarfile.open(path, "w:gz") as out:
+        for member in tar:
+            data = tar.extractfile(member).read()
+            if member.name == "store.json":
+                content = json.loads(data)
+                change(content["rows"])
+                data = json.dumps(content).encode()
+                member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "sentence"),
+    [
+        ("model_versions", "version", "x", "'x' is not the number of a version"),
+        ("model_versions", "status", "good", "wanted one of READY"),
+        ("logged_models", "status", 99, "wanted one of"),
+        ("runs", "start_time", "yesterday", "start_time: wanted a whole number"),
+        ("runs", "end_time", 1 << 70, "end_time: wanted a whole number"),
+        ("runs", "status", "RUNNING", "status: wanted one of FINISHED, FAILED, KILLED"),
+        ("metrics", "value", "0.9", "value: wanted a number"),
+        ("latest_metrics", "step", [1], "step: wanted a whole number"),
+        ("params", "value", {"a": 1}, "value: wanted a text"),
+        ("metrics", "run_uuid", "f" * 32, "which is not in the archive"),
+        ("tags", "run_uuid", "f" * 32, "which is not in the archive"),
+    ],
+)
+def test_a_value_that_no_store_would_hold_reaches_nothing(
+    study, store, elsewhere, tmp_path, table, column, value, sentence
+):
+    whole = tmp_path / "whole.tar.gz"
+    packing.pack(study[0], whole, store)
+    bad = _changed(whole, tmp_path / "bad.tar.gz", lambda rows: rows[table][0].__setitem__(column, value))
+    with pytest.raises(SslsegError, match=re.escape(sentence)):
+        unpacking.unpack(bad, elsewhere)
+    assert MlflowClient(elsewhere).search_runs(["0"]) == []
+
+
+def test_strange_tags_of_an_archive_stop_no_reader(
+    study, store: str, elsewhere: str, tmp_path: Path, monkeypatch
+):
+    """Numbers that are none in the tags that this project reads as numbers, and tables that are none."""
+    whole = tmp_path / "whole.tar.gz"
+    packing.pack(study[0], whole, store)
+
+    def change(rows: dict) -> None:
+        for row in rows["logged_model_tags"]:
+            if row["tag_key"] in (names.MODEL_EPOCH, names.MODEL_STEP):
+                row["tag_value"] = "x"
+        for run in rows["runs"]:
+            for key in (names.TAG_HEARTBEAT, names.TAG_ROW, names.TAG_LINEAGE, names.TAG_APART):
+                rows["tags"] = [
+                    r for r in rows["tags"] if (r["run_uuid"], r["key"]) != (run["run_uuid"], key)
+                ]
+                rows["tags"].append({"key": key, "value": "x > +@:y", "run_uuid": run["run_uuid"]})
+
+    twice = _changed(whole, tmp_path / "twice.tar.gz", lambda rows: rows["params"].append(rows["params"][0]))
+    with pytest.raises(SslsegError, match="its rows do not fit into a store"):
+        unpacking.unpack(twice, elsewhere)
+    unpacking.unpack(_changed(whole, tmp_path / "bad.tar.gz", change), elsewhere)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
+    assert [found for found in doctor.examine(elsewhere, tmp_path) if found.grave] == []
+    assert len(frames.runs(uri=elsewhere, upstream=True)) == 3
+    (row,) = resolve.versions(uri=elsewhere)
+    assert resolve.resolve(row["run_id"]).epoch is None
+    assert lineage.text(lineage.of_model(row["run_id"])) == "byol@photos"
+    cells = tmp_path / "cells.json"
+    for text in ("[1]", "{}", "[" * 100_000, '[{"cell": 3, "run_id": ""}]'):
+        cells.write_text(text)
+        with pytest.raises(SslsegError, match=r"cells.json (cannot be read|is no table)"):
+            frames._table(cells)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def sha256(path: Path | str) -> str:
@@ -32,6 +34,21 @@ def stamp(path: Path | str) -> tuple[int, int, int]:
 @functools.lru_cache(maxsize=256)
 def _known(path: str, *stamped: int) -> str:
     return sha256(path)
+
+
+def read_json(path: Path, most: int = 64 << 20) -> Any:
+    """What a file of JSON holds, which may have come from a stranger.
+
+    Raises:
+        ValueError: more bytes than `most`, no JSON, or brackets in brackets without end.
+        OSError: it cannot be read.
+    """
+    if (size := path.stat().st_size) > most:
+        raise ValueError(f"{size:,} bytes, at most {most:,}")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("too many brackets in brackets") from None
 
 
 @contextmanager

@@ -1,18 +1,24 @@
 """The tar file of `pack`: names and digests inside, and reading one from a stranger.
 
 Members are plain files with relative names below `files/`, and one `store.json` with the database rows and
-the sha256 of every file. Anything else is refused before any of it reaches the store.
+the sha256 of every file. Anything else is refused before any of it reaches the store. What is unpacked is bounded by the
+size of the archive, and what is taken into memory by the memory that there is.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import io
 import json
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
+
+import psutil
 
 from sslseg.config.files import aside, sha256
 from sslseg.config.names import SslsegError
@@ -23,6 +29,16 @@ FILES = "files"
 ROWS_LIMIT = 2 << 30  # bytes of store.json: some ten million metric values
 NAME_LIMIT = 1000
 CHUNK = 1 << 20
+RATIO = 250  # `write` packs at gzip's lowest level, which makes 229 zeros to one byte, and of nothing more
+SLACK = 16 << 20  # bytes that any archive may unpack to
+IN_MEMORY = 8  # bytes of memory that a byte of store.json needs, as Python's objects
+READ_LIMIT = (
+    8 << 20
+)  # bytes at a time; tarfile reads a member's extended header, of whatever length, in one go
+DAMAGE = (
+    OSError, EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError,
+    OverflowError,
+)  # fmt: skip
 
 
 def write(path: Path, content: Mapping[str, Any], files: Mapping[str, Path]) -> int:
@@ -57,17 +73,54 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
             the folder, is there twice, is not listed, or has another digest.
     """
     try:
-        with tarfile.open(path, "r:*") as tar:
+        with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             members = iter(tar)
             content = _head(tar, next(members, None))
             wanted = dict(content["files"])
             for name, member in _checked(members, wanted):
                 _extract(tar, member, folder / name, wanted.pop(name))
-    except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise SslsegError(f"{path}: not an archive of `sslseg pack`, or damaged ({error})") from None
     if wanted:
         raise SslsegError(f"{path}: {len(wanted)} files are missing, the first is {min(wanted)}")
     return content
+
+
+class _Bounded:
+    """A stream that unpacks no more than `most` bytes, and gives no more than READ_LIMIT at a time."""
+
+    def __init__(self, stream: BinaryIO, most: int):
+        self._stream, self._most = stream, most
+        self.tell, self.close = stream.tell, stream.close
+
+    def _check(self, position: int) -> None:
+        if position > self._most:
+            raise SslsegError(
+                f"archive: it unpacks to more than {self._most:,} bytes, {RATIO} times its size: no archive of this project does"
+            )
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        if not whence:
+            self._check(offset)
+        return self._stream.seek(offset, whence)
+
+    def read(self, size: int = -1) -> bytes:
+        if size < 0 or size > READ_LIMIT:
+            raise SslsegError(f"archive: a header of {size:,} bytes, at most {READ_LIMIT:,}")
+        data = self._stream.read(size)
+        self._check(self._stream.tell())
+        return data
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The tar inside of a gzip file, or a plain one; denser containers are not written here."""
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        most = RATIO * path.stat().st_size + SLACK
+        with gzip.GzipFile(fileobj=file) if packed else contextlib.nullcontext(file) as stream:
+            yield cast(BinaryIO, _Bounded(cast(BinaryIO, stream), most))
 
 
 def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
@@ -75,7 +128,13 @@ def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any
         raise SslsegError(f"archive: wanted {ROWS} first, found {member.name if member else 'nothing'}")
     if member.size > ROWS_LIMIT:
         raise SslsegError(f"archive: {ROWS} has {member.size:,} bytes, at most {ROWS_LIMIT:,}")
-    content = json.load(tar.extractfile(member))
+    if IN_MEMORY * member.size > (free := psutil.virtual_memory().available):
+        raise SslsegError(
+            f"archive: {ROWS} has {member.size:,} bytes and wants {IN_MEMORY} times that in memory, {free:,} are free"
+        )
+    with tar.extractfile(member) as source, io.BytesIO() as text:
+        shutil.copyfileobj(source, text, CHUNK)
+        content = json.loads(text.getbuffer().tobytes())
     if content["format"] != FORMAT:
         raise SslsegError(f"archive: format {content['format']}, wanted {FORMAT}")
     return content
@@ -89,8 +148,10 @@ def _checked(
         check_name(member.name)
         parts = PurePosixPath(member.name).parts
         name = "/".join(parts[1:])
-        if not member.isreg():
-            raise SslsegError(f"archive: {member.name!r} is not a plain file (links and devices are refused)")
+        if not member.isreg() or member.issparse():
+            raise SslsegError(
+                f"archive: {member.name!r} is not a plain file (links, devices and files with holes are refused)"
+            )
         if parts[0] != FILES or name not in wanted:  # a second one of a name is no longer wanted
             raise SslsegError(f"archive: {member.name!r} is not listed in {ROWS}, or is there twice")
         yield name, member

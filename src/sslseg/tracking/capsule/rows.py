@@ -14,9 +14,10 @@ from typing import Any
 from urllib.parse import unquote, urlparse
 
 import sqlalchemy
+from mlflow.entities import LoggedModelStatus
 from sqlalchemy import Connection, MetaData, Table, select
 
-from sslseg.config.names import SslsegError
+from sslseg.config.names import STORE_ID, SslsegError, quoted
 from sslseg.tracking import store
 from sslseg.tracking.history import sql
 
@@ -45,6 +46,19 @@ CHOSEN_BY = {
     "input_tags": ("input_uuid", "inputs"),
 }
 VERSIONED = ("model_versions", "model_version_tags", "registered_model_aliases")
+TAKEN: dict[type, Any] = {float: int | float, bool: int}  # what JSON, or SQLite, makes of a type
+KINDS = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+MOST = 1 << 63  # databases have no larger number
+# what MLflow knows in a column of texts or numbers; a run that goes on is in no archive
+ALLOWED: dict[tuple[str, str], tuple] = {
+    ("runs", "status"): ("FINISHED", "FAILED", "KILLED"),
+    ("runs", "lifecycle_stage"): ("active", "deleted"),
+    ("experiments", "lifecycle_stage"): ("active", "deleted"),
+    ("logged_models", "lifecycle_stage"): ("active", "deleted"),
+    ("logged_models", "status"): tuple(status.to_int() for status in LoggedModelStatus),
+    ("model_versions", "status"): ("READY", "PENDING_REGISTRATION", "FAILED_REGISTRATION"),
+    ("model_versions", "current_stage"): ("None", "Staging", "Production", "Archived"),
+}
 CHUNK = 500
 DRIVER = "postgresql+psycopg://"
 PROXY = "mlflow-artifacts"
@@ -112,6 +126,7 @@ def portable(rows: Rows) -> Rows:
     for name, column in PLACES.items():
         for row in out[name]:
             row[column] = ""
+    out["experiment_tags"] = [row for row in out["experiment_tags"] if row["key"] != STORE_ID]
     for row in out["datasets"]:
         row["dataset_source"] = Path(row["dataset_source"]).name
     return out
@@ -149,12 +164,41 @@ def check(rows: Rows, tables: Mapping[str, Table]) -> None:
         columns = set(tables[name].c.keys())
         if any(row.keys() != columns for row in some):
             raise SslsegError(f"archive: table {name}: wanted rows of {', '.join(sorted(columns))}")
-        if any(not isinstance(v, str | int | float | None) for row in some for v in row.values()):
-            raise SslsegError(f"archive: table {name}: a value is neither text nor a number")
+        numbers = [row["version"] for row in some] if name in VERSIONED else []
+        if strange := [n for n in numbers if not isinstance(n, int)]:
+            raise SslsegError(f"archive: {quoted(strange[0])} is not the number of a version")
+        for row in some:
+            _check_row(name, row, tables[name])
     bad = [r["run_uuid"] for r in rows["runs"] if not RUN_ID.fullmatch(r["run_uuid"])]
     bad += [r["model_id"] for r in rows["logged_models"] if not MODEL_ID.fullmatch(r["model_id"])]
     if bad:
         raise SslsegError(f"archive: {bad[0]!r} is not an ID")
-    numbers = [r["version"] for name in VERSIONED for r in rows[name]]
-    if strange := [n for n in numbers if not isinstance(n, int)]:
-        raise SslsegError(f"archive: {strange[0]!r} is not the number of a version")
+
+    _check_owners(rows)
+
+
+def _check_owners(rows: Rows) -> None:
+    """Every row belongs to the archive: it may not write into a run that the store has already."""
+    ids = {"runs": {r["run_uuid"] for r in rows["runs"]}, "models": {r["model_id"] for r in rows["logged_models"]},
+           "names": {r["name"] for r in rows["registered_models"]}, "inputs": {r["input_uuid"] for r in rows["inputs"]},
+           "experiments": {r["experiment_id"] for r in rows["experiments"]},
+           "datasets": {r["dataset_uuid"] for r in rows["datasets"]}}  # fmt: skip
+    for name, (column, by) in CHOSEN_BY.items():
+        for row in rows[name]:
+            either = {row[column], row["destination_id"]} if name == "inputs" else {row[column]}
+            if not either & ids[by]:
+                raise SslsegError(
+                    f"archive: table {name}: a row of {quoted(row[column])}, which is not in the archive"
+                )
+
+
+def _check_row(name: str, row: Mapping[str, Any], table: Table) -> None:
+    """SQLite takes a text for a number, and MLflow then fails at whatever reads it."""
+    for column, value in row.items():
+        kind = table.c[column].type.python_type
+        fits = value is None or isinstance(value, TAKEN.get(kind, kind))
+        fits &= not isinstance(value, int) or abs(value) < MOST
+        allowed = ALLOWED.get((name, column))
+        if not fits or (allowed and value not in allowed):
+            wanted = f"one of {', '.join(map(str, allowed))}" if allowed else KINDS.get(kind, kind.__name__)
+            raise SslsegError(f"archive: table {name}: {column}: wanted {wanted}, got {quoted(value)}")

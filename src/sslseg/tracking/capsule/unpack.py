@@ -17,6 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from sslseg.config import names
 from sslseg.config.files import sha256
@@ -80,9 +81,13 @@ def unpack(
             target = Target(connection, tables, root, database is None, uri)
             try:
                 _insert(target, content["rows"], Path(scratch))
-            except BaseException:
+            except BaseException as error:
                 for folder in target.moved:
                     shutil.rmtree(folder, ignore_errors=True)
+                if isinstance(error, SQLAlchemyError | OverflowError):  # a row that contradicts another
+                    raise SslsegError(
+                        f"{path}: its rows do not fit into a store ({error})"[: names.SENTENCE]
+                    ) from None
                 raise
     for note in joined.notes:
         say(note)

@@ -6,7 +6,6 @@ MLflow's public client, which is always right and slow.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pandas as pd
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
+from sslseg.config.files import read_json
 from sslseg.tracking import store
 from sslseg.tracking.history import cache as history_cache
 from sslseg.tracking.history import http, sql
@@ -130,7 +130,7 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
         raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
     with tempfile.TemporaryDirectory() as scratch:
         path = artifact(sweep, names.CELLS, Path(scratch), uri)
-        table = json.loads(path.read_text()) if path else []
+        table = _table(path) if path else []
     if status == "FINISHED" or all(row["run_id"] for row in table):
         return table
     own = {cell: run_id for run_id, cell in _tagged(sweep, uri).items()}
@@ -139,6 +139,17 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
         row if row["run_id"] or row["cell"] not in done else row | {"run_id": done[row["cell"]], "error": ""}
         for row in table
     ]
+
+
+def _table(path: Path) -> list[dict[str, Any]]:
+    try:
+        table = read_json(path)
+    except (OSError, ValueError) as error:
+        raise names.SslsegError(f"sweep: its {names.CELLS} cannot be read ({error})") from None
+    rows = table if isinstance(table, list) else [None]
+    if any(not isinstance(r, dict) or not isinstance(r.get("cell"), str) or "run_id" not in r for r in rows):
+        raise names.SslsegError(f"sweep: its {names.CELLS} is no table of cells and their runs")
+    return table
 
 
 def borrowed(experiment_id: str | None, uri: str | None = None) -> list[dict[str, str]]:
@@ -199,7 +210,9 @@ def experiment(given: str, uri: str) -> str:
             found = api.get_experiment(given)
         except MlflowException:
             found = None
-    if found is None or found.lifecycle_stage != "active":
+    if found and (gone := store.deleted_experiment(found.experiment_id, uri)):
+        raise names.SslsegError(gone)
+    if found is None:
         there = ", ".join(sorted(e.name for e in api.search_experiments()))
         raise names.SslsegError(f"experiment {given!r}: not in {store.shown(uri)}; there is {there}")
     return found.experiment_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,7 +11,7 @@ from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import caches
-from sslseg.config.files import aside, known_sha256
+from sslseg.config.files import aside, known_sha256, read_json
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.tracking import store
 from sslseg.tracking.client import retry
@@ -97,6 +96,6 @@ def read_config(folder: Path) -> dict:
         EncoderError: not there, or not JSON.
     """
     try:
-        return json.loads((folder / CONFIG_FILE).read_text())
+        return read_json(folder / CONFIG_FILE)
     except (OSError, ValueError) as error:
         raise EncoderError(f"{folder / CONFIG_FILE} cannot be read: {error}") from error
