@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sslseg import execute, launch
-from sslseg.config import caches, flags, names, params
+from sslseg.config import caches, flags, names, params, plugins
 from sslseg.plans import cells
 from sslseg.tracking import ownership, session
 
@@ -266,6 +267,66 @@ def test_the_same_command_again_resumes(api, stage, tmp_cache: Path, capsys):
     assert f"going on with run {seen[0]}" in capsys.readouterr().out
     assert api.get_run(seen[0]).info.status == "FINISHED"
     assert session.find("one identity") == seen[0]
+
+
+def test_relative_folders_mean_where_mlflow_run_was_started(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys
+):
+    """It starts a stage in the project's folder, which for an address is a clone that is thrown away."""
+    project = plugins.PACKAGE.parents[1]
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["src", ".", "/lib", ""]))
+    launcher = SimpleNamespace(cwd=lambda: str(tmp_path))
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)
+    launch._stand_with(launcher)
+    assert Path.cwd() == project  # by hand
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    launch._stand_with(launcher)
+    assert Path.cwd() == tmp_path
+    assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(project / "src"), str(project), "/lib"]
+    assert f"are read from {tmp_path}, where `mlflow run` was started" in capsys.readouterr().out
+    launch._stand_with(SimpleNamespace(cwd=lambda: str(project)))
+    assert Path.cwd() == tmp_path  # not in the project: nobody has put this process there
+
+
+def test_the_same_command_of_another_process_is_refused(api, stage):
+    """Both would write the same masks; another folder, or a process that is dead, is another matter."""
+    p = flags.resolve(flags.parse(params.Predict, PREDICT))
+    stage.run = lambda p, run: None
+    first = execute.execute("predict", p)
+    mark = api.get_run(first).data.tags[names.TAG_COMMAND]
+    assert execute.execute("predict", p)  # one after the other
+    api.update_run(first, status="RUNNING")
+    api.set_tag(first, names.TAG_PROCESS, "elsewhere:1:0")
+    api.set_tag(first, names.TAG_HEARTBEAT, f"{time.time():.3f}")
+    with pytest.raises(
+        names.SslsegError, match=f"run {first} of the process elsewhere:1:0 does the same predict"
+    ):
+        execute.execute("predict", p)
+    other = execute.execute("predict", dataclasses.replace(p, output="elsewhere"))
+    assert api.get_run(other).data.tags[names.TAG_COMMAND] != mark
+    api.set_tag(first, names.TAG_HEARTBEAT, "1000")
+    assert execute.execute("predict", p)
+    api.set_terminated(first)
+
+
+def test_system_metrics_are_switched_on_by_mlflow_s_own_variable(api, stage, monkeypatch: pytest.MonkeyPatch):
+    def measured(run_id: str) -> set[str]:
+        return {key for key in api.get_run(run_id).data.metrics if key.startswith("system/")}
+
+    def run(p, run):
+        until = time.monotonic() + 60
+        while not measured(run.id) and time.monotonic() < until:
+            pass
+
+    p = flags.resolve(flags.parse(params.Predict, PREDICT))
+    stage.run = lambda p, run: None
+    assert measured(execute.execute("predict", p)) == set()
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.05")
+    stage.run = run
+    found = measured(execute.execute("predict", p))
+    assert {"system/cpu_utilization_percentage", "system/system_memory_usage_megabytes"} <= found
 
 
 def test_methods_bring_their_own_parameters():

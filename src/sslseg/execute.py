@@ -160,6 +160,37 @@ def _run_stage(
             run.tag(names.TAG_DEVICE, device)
             kept = "finished cells" if run.stage == names.SWEEP else "last checkpoint"
             print(f"going on with run {run.id} from its {kept} ({opened} points to it)", flush=True)
+    elif run.stage != names.PREPARE:  # a second one waits at the cache, and finds what the first has made
+        resuming.be_alone(run, {"folder": os.getcwd(), "method": method or ""} | flags.texts(params))
     written = manifest.start(run, params, method, device)
-    (do or module.run)(params, run)
+    with _system_metrics(run):
+        (do or module.run)(params, run)
     manifest.complete(run, written)
+
+
+@contextmanager
+def _system_metrics(run: Run) -> Iterator[None]:
+    """MLflow's own record of CPU, memory, disk, network and GPU, where its own variable switches it on."""
+    from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+
+    if not MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        yield
+        return
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run.id, resume_logging=True, tracking_uri=run.uri)
+    publish = monitor.publish_metrics
+
+    def own(metrics: dict[str, float]) -> None:
+        run.check()  # who has lost the run writes nothing more
+        publish(metrics)
+
+    monitor.publish_metrics = own  # type: ignore[method-assign]
+    monitor.start()
+    try:
+        yield
+    except ownership.LostError:
+        monitor.mlflow_logger.data.clear()
+        raise
+    finally:
+        monitor.finish()

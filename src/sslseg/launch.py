@@ -11,6 +11,7 @@ import contextlib
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psutil
 
@@ -36,11 +37,38 @@ def main(stage: str, argv: list[str] | None = None, method: str | None = None) -
     adopted = os.environ.pop("MLFLOW_RUN_ID", None) or None  # before any child could adopt it too
     launcher = processes.launcher() if adopted else None
     processes.watch_launcher(launcher)
+    if launcher:
+        _stand_with(launcher)
     code = _guarded(stage, sys.argv[1:] if argv is None else argv, method, adopted)
     processes.end_children()
     if launcher and launcher.is_running() and code > 128:
         _say_again(adopted, launcher.pid)
     sys.exit(code)  # outside the run's block
+
+
+def _stand_with(launcher: psutil.Process) -> None:
+    """Go to the folder where `mlflow run` was started: it starts stages in the project's own folder.
+
+    Of a project that was named by an address, that is a clone which is thrown away: results and checkpoints would be too.
+    """
+    project = plugins.PACKAGE.parents[1]
+    try:
+        there = Path(launcher.cwd())
+        if (
+            "MLFLOW_EXPERIMENT_ID" not in os.environ
+            or not Path.cwd().samefile(project)
+            or there.samefile(project)
+        ):
+            return  # not started by `mlflow run`, or at home
+    except (OSError, psutil.Error):
+        return
+    places = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    os.environ["PYTHONPATH"] = os.pathsep.join(str(Path(place).absolute()) for place in places)
+    os.chdir(there)
+    print(
+        f"relative folders (data_root, out, cache …) are read from {there}, where `mlflow run` was started",
+        flush=True,
+    )
 
 
 def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | None) -> int:
@@ -93,13 +121,13 @@ def _close_if_open(run_id: str, status: str, reason: str) -> None:
     """End the adopted run where no run block did: a wrong parameter, or a signal before the block."""
     from mlflow.exceptions import MlflowException
 
-    from sslseg.tracking import ownership, runs, store
+    from sslseg.tracking import ownership, store
 
     try:
         found = store.client().get_run(run_id)
         ours = found.data.tags.get(names.TAG_PROCESS, ownership.owner()) == ownership.owner()
         if ours and found.info.status == "RUNNING":
-            runs.close(run_id, status, reason)
+            ownership.close(run_id, status, reason)
     except MlflowException as error:
         print(f"sslseg: run {run_id} cannot be closed: {error}", file=sys.stderr)
 

@@ -17,7 +17,7 @@ from sslseg import execute
 from sslseg.commands import doctor as command
 from sslseg.commands import lineage as shown
 from sslseg.config import caches, flags, names, params
-from sslseg.tracking import lineage, runs, session
+from sslseg.tracking import lineage, ownership, session
 from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import claims, doctor, retention
 
@@ -211,7 +211,7 @@ def test_a_store_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_closing_twice_does_no_harm(store: str):
     dead = _dead(store)
     for _ in range(2):
-        runs.close(dead, "KILLED", "gone", store)
+        ownership.close(dead, "KILLED", "gone", store)
 
 
 def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, capsys):

@@ -145,3 +145,18 @@ def test_a_manifest_of_another_stage_than_the_tag_says_is_refused(stage: SimpleN
     MlflowClient(store).set_tag(run_id, names.TAG_STAGE, "sweep")
     with pytest.raises(SslsegError, match="its tag says stage sweep, its manifest.json says prepare"):
         manifest.read(run_id)
+
+
+def test_an_alias_that_has_moved_since_means_what_it_meant():
+    model = "m-" + "a" * 32
+    written = {
+        "stage": "finetune",
+        "method": "",
+        "params": {"encoder": "models:/encoder-x@best"},
+        "upstream": model,
+    }
+    assert manifest.params(written).encoder == f"models:/{model}"
+    assert manifest.moving(written) == "models:/encoder-x@best"
+    for fixed in ("models:/encoder-x/3", "scratch", "0" * 32):
+        assert manifest.params(written | {"params": {"encoder": fixed}}).encoder == fixed
+    assert manifest.params(written | {"upstream": ""}).encoder == "models:/encoder-x@best"

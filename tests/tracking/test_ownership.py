@@ -140,9 +140,9 @@ def test_who_lost_a_run_writes_nothing_more(api: MlflowClient, tmp_path: Path, t
             run.flush()
             run.log({"late": 1.0})
             if taken == "by another process":
-                runs.claim(run.id)
+                ownership.claim(run.id)
             else:
-                runs.close(run.id, "KILLED", "its process was gone")
+                ownership.close(run.id, "KILLED", "its process was gone")
             seen.append(api.get_run(run.id))
             for write in _everything(run, tmp_path).values():
                 run._checked -= 2  # a second and more after the last look
@@ -181,7 +181,7 @@ def test_two_that_claim_at_once_are_one(api: MlflowClient, monkeypatch: pytest.M
 
     monkeypatch.setattr(MlflowClient, "update_run", slower)
     with pytest.raises(LostError, match="at the same moment"):
-        runs.claim(run_id)
+        ownership.claim(run_id)
     api.set_terminated(run_id)
 
 

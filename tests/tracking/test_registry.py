@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,12 @@ from mlflow import MlflowClient
 from mlflow.models import Model
 
 from sslseg.config import names
-from sslseg.config.names import EncoderError
+from sslseg.config.names import EncoderError, SslsegError
 from sslseg.tracking import session
+from sslseg.tracking import store as stores
+from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.upkeep import doctor
 
 EPOCHS = {0: 0.0, 5: 5.0, 25: 25.0}
 
@@ -405,3 +409,35 @@ def test_an_upload_that_is_cut_without_an_error(store: str, log, monkeypatch, ke
         assert model.status == "FAILED"
         log(run, 1.0, epoch=1, step=1, name=name)
     assert _weights(resolve.resolve(f"models:/{name}@byol-photos")) == 1.0
+
+
+def test_a_renamed_model_and_a_deleted_experiment_are_called_what_they_are(
+    store: str, log: Callable[..., str]
+):
+    api = MlflowClient(store)
+    place = stores.ensure_experiment("to be deleted", store)
+    with session.open_run("pretrain", experiment_id=place) as run:
+        log(run, 3.5, name="encoder-renamed", epoch=1, step=1)
+    api.rename_registered_model("encoder-renamed", "encoder of ours")
+    for end in ("/1", "@byol-photos", "/latest"):
+        with pytest.raises(EncoderError, match="'encoder-renamed' was renamed: it is 'encoder of ours' now"):
+            resolve.resolve(f"models:/encoder-renamed{end}")
+        assert resolve.resolve(f"models:/encoder of ours{end}").run_id == run.id
+    api.delete_experiment(place)
+    gone = f"experiment 'to be deleted' was deleted; `mlflow experiments restore -x {place}` brings it back"
+    with pytest.raises(EncoderError, match=f"{re.escape(gone)}, and its runs with it"):
+        resolve.resolve(run.id)
+    for act in (
+        lambda: frames.runs("to be deleted"),
+        lambda: frames.runs(place),
+        lambda: stores.ensure_experiment("to be deleted"),
+    ):
+        with pytest.raises(SslsegError, match=re.escape(gone)):
+            act()
+    with pytest.raises(SslsegError, match=re.escape(gone)), session.open_run("pretrain", experiment_id=place):
+        pass
+    assert [
+        f for f in doctor.examine(store, Path("none")) if "was deleted" in f.fault
+    ] == []  # nothing to be thrown away
+    api.restore_experiment(place)
+    assert resolve.resolve(run.id).run_id == run.id

@@ -38,6 +38,10 @@ def run(options: argparse.Namespace) -> None:
     written = manifest.read(options.run)
     stage, method = written["stage"], written["method"] or None
     params = manifest.params(written, cache=options.cache, data_root=options.data_root)
+    if alias := manifest.moving(written):
+        print(
+            f"{alias} was {params.encoder} when run {options.run} started; it starts from that again, whatever it is now"
+        )
     if written["archive"] and not options.yes:
         raise names.SslsegError(
             f"run {options.run} came out of an archive; this is what it asks for, without the archive's folders:\n"

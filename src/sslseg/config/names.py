@@ -60,6 +60,9 @@ TAG_OWNER = "sslseg.owner"  # token, new each time a run is taken: who finds ano
 TAG_ARCHIVE = (
     "sslseg.archive_sha256"  # of the archive that a run came out of: its manifest is data, not a command
 )
+TAG_COMMAND = (
+    "sslseg.command_sha256"  # of a stage without an identity: its parameters and folder, while it runs
+)
 TAG_SWEEP = "sslseg.sweep_run_id"
 TAG_SEARCH = "sslseg.search"  # name of the search (an Optuna study) that a tuning and its trials belong to
 TAG_TRIAL = "sslseg.trial"  # number of the trial in its search

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,21 +115,6 @@ def unlabelled_rows(inputs: Inputs, fraction: float, seed: int) -> np.ndarray:
     rows = inputs.rows["train"]
     keep = max(1, round(len(rows) * fraction))
     return rows if keep == len(rows) else np.sort(streams.stream(seed, "fraction").permutation(rows)[:keep])
-
-
-def beside(inputs: Inputs, rows: Iterable[int]) -> np.ndarray:
-    """Train slices other than `rows`, annotated or not: what a fine-tuning may see without their masks.
-
-    Raises:
-        DataError: there are none.
-    """
-    found = np.setdiff1d(inputs.rows["train"], np.asarray(list(rows), np.int64))
-    if not len(found):
-        raise names.DataError(
-            "semi: wanted train slices beside the annotated ones to learn from without masks, got none: all "
-            f"{len(inputs.rows['train'])} train slices are in the budget. Give a smaller budget, or semi=none"
-        )
-    return found
 
 
 def frame_of(source: Slices, rows: np.ndarray) -> pd.DataFrame:

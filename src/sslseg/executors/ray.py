@@ -96,7 +96,6 @@ class _Crew:
     def end(self, worker: Any, status: str, why: str) -> None:
         """End a worker for certain, then what it has left RUNNING: its work can be gone on with at once."""
         from sslseg.tracking import (
-            runs,
             session,  # here, for a worker to start as light as a local one
         )
 
@@ -105,7 +104,7 @@ class _Crew:
         owner = self.owners.pop(worker, "")
         if owner and self.uri:
             for run in session.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
-                runs.close(run.info.run_id, status, why, self.uri)
+                ownership.close(run.info.run_id, status, why, self.uri)
 
     def dismiss(self) -> None:
         """End all."""

@@ -23,7 +23,7 @@ from typing import Any
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import flags, names, plugins
-from sslseg.config.files import sha256
+from sslseg.config.files import read_json, sha256
 from sslseg.config.names import SslsegError
 from sslseg.plans import cells
 from sslseg.tracking import session, store
@@ -33,6 +33,8 @@ from sslseg.tracking.runs import Run
 FILE = "manifest.json"
 DIFF_FILE = "code.diff"
 FORMAT = 1
+SHAPE = {"run_id": str, "stage": str, "method": str, "params": dict, "code": dict, "machine": dict, "packages": dict,
+         "digests": dict, "models": dict}  # fmt: skip
 DIFF_LIMIT = 1 << 20  # bytes of a diff that are kept; its sha256 is that of the whole
 GIT_SECONDS = 20
 DIGESTS = (
@@ -156,9 +158,14 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         run_id = session.follow(run_id, uri).info.run_id
         with tempfile.TemporaryDirectory() as scratch:
             path = store.client(uri).download_artifacts(run_id, FILE, scratch)
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path))
     except (MlflowException, OSError, ValueError) as error:
         raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None
+    if not isinstance(content, dict):
+        raise SslsegError(f"run {run_id}: its {FILE} is none")
+    wrong = [key for key, kind in SHAPE.items() if not isinstance(content.get(key, kind()), kind)]
+    if wrong or not all(isinstance(text, str) for text in content.get("params", {}).values()):
+        raise SslsegError(f"run {run_id}: its {FILE} is damaged in {', '.join(wrong) or 'params'}")
     if content.get("format") != FORMAT:
         raise SslsegError(f"run {run_id}: {FILE} has format {content.get('format')}, wanted {FORMAT}")
     tags = store.client(uri).get_run(run_id).data.tags
@@ -166,7 +173,10 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         raise SslsegError(
             f"run {run_id}: its tag says stage {tags[names.TAG_STAGE]}, its {FILE} says {content['stage']}"
         )
-    return content | {"archive": tags.get(names.TAG_ARCHIVE, "")}
+    return content | {
+        "archive": tags.get(names.TAG_ARCHIVE, ""),
+        "upstream": tags.get(names.TAG_UPSTREAM_MODEL, ""),
+    }
 
 
 def params(written: Mapping[str, Any], **moved: str | None) -> Any:
@@ -179,8 +189,16 @@ def params(written: Mapping[str, Any], **moved: str | None) -> Any:
         ParamError: the stage has no such knob, or not that value, any more.
     """
     kept = {k: v for k, v in written["params"].items() if not (written.get("archive") and _is_place(v))}
+    if moving(written):
+        kept["encoder"] = f"models:/{written['upstream']}"
     texts = kept | {name: text for name, text in moved.items() if text is not None}
     return flags.resolve(flags.from_mapping(cells.parameters_of(written["stage"], written["method"]), texts))
+
+
+def moving(written: Mapping[str, Any]) -> str:
+    """The alias, or `latest`, that the encoder was named by, where the run notes what that was: it may mean another now."""
+    text = written["params"].get("encoder", "")
+    return text if written.get("upstream") and re.fullmatch(r"models:/[^@]+(@.+|/latest)", text) else ""
 
 
 def _is_place(text: str) -> bool:

@@ -137,6 +137,49 @@ def _runs(pid: int, start: str) -> bool:
         return False
 
 
+def close(run_id: str, status: str, reason: str = "", uri: str | None = None) -> None:
+    """End a run that nobody holds (any more); who thinks to hold it finds that it is lost."""
+    from sslseg.tracking import store  # here, as below: parameters are checked before MLflow is imported
+
+    store.client(uri).set_tag(run_id, names.TAG_OWNER, "")
+    end(run_id, status, reason, uri)
+
+
+def end(run_id: str, status: str, reason: str, uri: str | None) -> None:
+    """Write the status, and the reason if there is one."""
+    from sslseg.tracking import store
+
+    api = store.client(uri)
+    if reason:
+        api.set_tag(run_id, names.TAG_REASON, reason[:5000])
+    api.set_terminated(run_id, status)
+
+
+def claim(run_id: str, uri: str | None = None) -> str:
+    """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end.
+
+    Returns:
+        the token.
+
+    Raises:
+        LostError: another process has claimed it at the same moment.
+    """
+    from mlflow.entities import RunTag
+
+    from sslseg.tracking import store
+
+    api = store.client(uri)
+    own = tags()
+    api.log_batch(run_id, tags=[RunTag(key, value) for key, value in own.items()])
+    api.update_run(run_id, status="RUNNING")
+    there = api.get_run(run_id).data.tags
+    if there.get(names.TAG_OWNER) != own[names.TAG_OWNER]:
+        raise LostError(f"run {run_id}: {there.get(names.TAG_PROCESS)} has taken it at the same moment")
+    if names.TAG_REASON in there:
+        api.delete_tag(run_id, names.TAG_REASON)
+    return own[names.TAG_OWNER]
+
+
 class Heart:
     """Calls `beat` from a thread of its own, so that a run has a heartbeat whatever its process is doing."""
 

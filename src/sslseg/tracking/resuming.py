@@ -7,14 +7,16 @@ command waits for it.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from sslseg.config import names
 from sslseg.tracking import ownership, session, store
-from sslseg.tracking.ownership import Shared, State
-from sslseg.tracking.runs import PARENT, Run, claim
+from sslseg.tracking.ownership import Shared, State, claim
+from sslseg.tracking.runs import PARENT, Run
 
 POLL_SECONDS = 5.0  # between two looks at the run of another process that does the same
 
@@ -67,6 +69,28 @@ def _works_elsewhere(run: Any) -> bool:
         run.data.tags.get(names.TAG_PROCESS) == ownership.owner()
     )  # a process that waits for itself waits long
     return run.info.status == "RUNNING" and not own and session.state(run) == State.ALIVE
+
+
+def be_alone(run: Run, facts: dict[str, str]) -> None:
+    """Refuse to do what another process does at this moment: both would write the same files.
+
+    Args:
+        facts: what makes two commands the same.
+
+    Raises:
+        SslsegError: another process does it.
+    """
+    mark = hashlib.sha256(json.dumps([run.stage, facts], sort_keys=True).encode()).hexdigest()
+    with store.lock(run.uri, "resume"):
+        run.tag(names.TAG_COMMAND, mark)
+        others = session.search({names.TAG_COMMAND: mark}, run.experiment_id, run.uri, "RUNNING")
+    for other in others:
+        if other.info.run_id != run.id and _works_elsewhere(other):
+            process = other.data.tags.get(names.TAG_PROCESS)
+            raise names.SslsegError(
+                f"run {other.info.run_id} of the process {process} does the same {run.stage} at this moment, and this "
+                "command is refused: wait for its end, or name another folder to write to"
+            )
 
 
 def _tell_silent(run: Any) -> None:

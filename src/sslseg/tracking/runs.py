@@ -252,42 +252,8 @@ class Run:
         except Exception as error:
             lost = f"its last numbers could not be written: {error}"
             known = "FAILED" if status == "FINISHED" else status
-            _end(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
+            ownership.end(self.id, known, "; ".join(filter(None, [reason, lost])), self.uri)
             if status == "FINISHED":
                 raise
             return  # the reason of the first failure stands
-        _end(self.id, status, reason, self.uri)
-
-
-def close(run_id: str, status: str, reason: str = "", uri: str | None = None) -> None:
-    """End a run that nobody holds (any more); who thinks to hold it finds that it is lost."""
-    store.client(uri).set_tag(run_id, names.TAG_OWNER, "")
-    _end(run_id, status, reason, uri)
-
-
-def _end(run_id: str, status: str, reason: str, uri: str | None) -> None:
-    api = store.client(uri)
-    if reason:
-        api.set_tag(run_id, names.TAG_REASON, reason[:5000])
-    api.set_terminated(run_id, status)
-
-
-def claim(run_id: str, uri: str | None = None) -> str:
-    """Make this process the owner of `run_id`: RUNNING, a fresh heartbeat, no reason of an earlier end.
-
-    Returns:
-        the token.
-
-    Raises:
-        LostError: another process has claimed it at the same moment.
-    """
-    api = store.client(uri)
-    tags = ownership.tags()
-    api.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-    api.update_run(run_id, status="RUNNING")
-    there = api.get_run(run_id).data.tags
-    if there.get(names.TAG_OWNER) != tags[names.TAG_OWNER]:
-        raise LostError(f"run {run_id}: {there.get(names.TAG_PROCESS)} has taken it at the same moment")
-    if names.TAG_REASON in there:
-        api.delete_tag(run_id, names.TAG_REASON)
-    return tags[names.TAG_OWNER]
+        ownership.end(self.id, status, reason, self.uri)

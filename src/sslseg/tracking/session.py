@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -14,9 +15,9 @@ from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.tracking import ownership, processes, store
-from sslseg.tracking.ownership import Heart, LostError, Shared, State
+from sslseg.tracking.ownership import Heart, LostError, Shared, State, claim, close
 from sslseg.tracking.processes import Terminated
-from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, claim, close, is_drawn
+from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, is_drawn
 from sslseg.tracking.upkeep import claims
 
 ENDED_EARLY = ("FAILED", "KILLED")
@@ -26,7 +27,12 @@ def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict
     """A new run. Its owner is written in the same call: should this process die in it, `doctor` knows."""
     place = experiment_id or store.current_experiment(uri)
     tags = {"mlflow.source.name": f"sslseg {stage}"} | ownership.tags() | tags
-    run = store.client(uri).create_run(place, tags=tags, run_name=name or stage)
+    try:
+        run = store.client(uri).create_run(place, tags=tags, run_name=name or stage)
+    except MlflowException as error:
+        if gone := store.deleted_experiment(place, uri):
+            raise names.SslsegError(gone) from error
+        raise
     claims.mark(run.info.artifact_uri, uri)
     return Run(run.info.run_id, run.info.experiment_id, stage, uri, tags[names.TAG_OWNER])
 
@@ -217,7 +223,8 @@ def state(run: Any) -> State:
 
 def heartbeat(run: Any) -> float:
     """Seconds since the epoch of the last sign of life of an MLflow run."""
-    return float(run.data.tags.get(names.TAG_HEARTBEAT) or run.info.start_time / 1000)
+    text = run.data.tags.get(names.TAG_HEARTBEAT, "")
+    return float(text) if re.fullmatch(r"\d{1,12}(\.\d+)?", text) else run.info.start_time / 1000
 
 
 def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None, note: str = "") -> None:

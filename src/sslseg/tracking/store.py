@@ -250,12 +250,17 @@ def ensure_experiment(name: str, uri: str | None = None) -> str:
                 found = api.get_experiment_by_name(name)
                 if found is None:
                     raise error
-    if found.lifecycle_stage != "active":
-        raise SslsegError(
-            f"experiment {name!r} was deleted; "
-            f"`mlflow experiments restore -x {found.experiment_id}` brings it back"
-        )
+    if gone := deleted_experiment(found.experiment_id, uri):
+        raise SslsegError(gone)
     return found.experiment_id
+
+
+def deleted_experiment(experiment_id: str, uri: str | None = None) -> str:
+    """A sentence on an experiment that was deleted; '' = it was not."""
+    found = client(uri).get_experiment(experiment_id)
+    if found.lifecycle_stage == "active":
+        return ""
+    return f"experiment {found.name!r} was deleted; `mlflow experiments restore -x {experiment_id}` brings it back"
 
 
 def _folder(name: str) -> str:

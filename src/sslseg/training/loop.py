@@ -20,7 +20,6 @@ from sslseg.config.params import Finetune, Pretrain
 from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.training import checkpoint, losses, optim
-from sslseg.training.mean_teacher import MeanTeacher
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
@@ -181,40 +180,24 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
 
 
 def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cpu") -> Training:
-    """A U-Net under Adam and the Jaccard loss (paper section 4): all of it, or all but a frozen encoder.
+    """A whole U-Net, encoder included, under Adam and the Jaccard loss (paper section 4).
 
     Convolutions run channels-last: with the decoder of `models/cpu/decoder.py` a tenth to a fifth faster on a CPU
-    (`python -m benchmarks P4`). Batches are `FinetuneBatch`. The network to be used is the module `unet`, or
-    `teacher` where there is one.
+    (`python -m benchmarks P4`). Batches are `FinetuneBatch`.
     """
     device = _placed([unet], device)
-    if p.freeze == "encoder":
-        unet.encoder.requires_grad_(False).eval()  # in eval mode batch-norm statistics stay
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
-    modules, loss, after = {"unet": unet}, _supervised(unet), _nothing
-    if p.semi == "mean_teacher":
-        pair = MeanTeacher(unet, p)
-        modules, loss, after = modules | {"teacher": pair.teacher}, pair.loss, pair.after_step
     return Training(
-        modules,
+        {"unet": unet},
         named,
         optim.adam(named, lr=p.lr),
-        loss=loss,
-        after=after,
+        loss=lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {}),
         lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr, p.period),
         clip=p.clip,
         steps=p.steps,
         seed=p.seed,
         device=device,
     )
-
-
-def _supervised(unet: nn.Module) -> Callable[[FinetuneBatch], tuple[Tensor, Metrics]]:
-    return lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {})
-
-
-def _nothing(progress: float) -> Metrics:
-    return {}
 
 
 def _placed(modules: Iterable[nn.Module], device: torch.device | str) -> torch.device:

@@ -22,7 +22,7 @@ from sslseg.plans.jobs import Job
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import curves
-from sslseg.tracking import ownership, runs, session, store
+from sslseg.tracking import ownership, session, store
 from sslseg.tracking.runs import Run
 from sslseg.training import devices
 
@@ -188,7 +188,7 @@ def finish_runs(search: optuna.Study, uri: str) -> None:
         if trial.state in OVER and (run_id := trial.user_attrs.get(RUN)):
             run = store.client(uri).get_run(run_id)
             if session.is_abandoned(run):
-                runs.close(run_id, "FINISHED", uri=uri)
+                ownership.close(run_id, "FINISHED", uri=uri)
 
 
 def _reporter(p: Tune, search: optuna.Study, trial: Trial) -> Callable[[int, float], None]:

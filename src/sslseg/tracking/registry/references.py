@@ -170,6 +170,8 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
     run_id, status = run.info.run_id, run.info.status
     stage = run.data.tags.get(names.TAG_STAGE, "run")
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        if gone := store.deleted_experiment(run.info.experiment_id, uri):
+            raise EncoderError(f"run {run_id}: {gone}, and its runs with it")
         raise EncoderError(
             f"run {run_id} was deleted; `mlflow runs restore --run-id {run_id}` brings it back"
         )
@@ -232,6 +234,8 @@ def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) ->
     api = store.client(uri)
     found = api.search_model_versions(f"name = '{name}'")
     gone = _deleted(name, parts["version"], uri) if parts.get("version") not in (None, LATEST) else None
+    if not found and (now := _renamed(name, uri)):
+        return f"{name!r} was renamed: it is {now!r} now, with the same versions and aliases"
     if not found and not gone:
         return f"nothing is registered as {name!r}; `sslseg encoders` lists what there is"
     if parts.get("alias"):
@@ -242,6 +246,14 @@ def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) ->
     if gone:
         what = f"was deleted; run {gone.source_run_id} logged it as models:/{gone.model_id}"
     return f"version {parts['version']} of {name!r} {what}. There is {there or 'none'}"
+
+
+def _renamed(name: str, uri: str | None) -> str:
+    """The name under which the versions of a registered model are there now; '' = none are."""
+    api, mark = store.client(uri), f'%"name": "{name}", "version": %'
+    once = api.search_logged_models(store.experiments(uri), f"tags.`{VERSIONS}` LIKE '{mark}'")
+    ids = {model.model_id for model in once}
+    return next((v.name for v in api.search_model_versions() if model_id_of(v) in ids), "") if ids else ""
 
 
 def _deleted(name: str, version: str, uri: str | None) -> Any | None:
