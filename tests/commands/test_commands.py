@@ -21,6 +21,7 @@ READERS = {
     "pack": ["0" * 32, "study.tar.gz"],
     "rerun": ["0" * 32],
     "reuse": ["0" * 32],
+    "status": [],
 }
 OTHERS = {"splits", "unpack"}  # one reads no store, one fills it
 

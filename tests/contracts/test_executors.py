@@ -23,6 +23,12 @@ from sslseg.tracking import processes
 T = TypeVar("T")
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tasks of a queue lie; apart from what jobs write."""
+    monkeypatch.setenv("SSLSEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture(params=plugins.names("executors"))
 def backend(request: pytest.FixtureRequest):
     """Each back-end by its file, as a sweep loads it."""
@@ -76,7 +82,7 @@ def started(backend, folder: Path, *rows: tuple[str, str, str], workers: int = 2
 
 def settings(workers: int) -> params.Workers:
     """For as many workers as asked for, whatever this machine has."""
-    return params.Workers(workers=workers, ray_cpus=0.5, device="cpu")
+    return params.Workers(workers=workers, ray_cpus=0.5, slurm_cluster="local", device="cpu")
 
 
 def until(met: Callable[[], T], seconds: float = 240) -> T:

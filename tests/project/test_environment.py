@@ -35,6 +35,7 @@ MODULES = {  # import name -> distribution, where they differ
 }
 OPTIONAL = {
     "ray",
+    "submitit",
     "pydicom",
     "highdicom",
     "SimpleITK",

@@ -45,6 +45,8 @@ def run(options: argparse.Namespace) -> None:
         print(f"  {hop.name:24} run {hop.run_id}  {hop.stage:14} sha256 {hop.sha[:12] or '-':12}  {state}")
         if hop.origin:
             print(f"  {'':24} declared origin: {hop.origin}")
+        if hop.note:
+            print(f"  {'':24} {hop.note}")
     broken = [check for check in checks.values() if check.actual and not check.ok]
     if broken:
         rows = "; ".join(f"run {c.hop.run_id}: expected {c.expected}, actual {c.actual}" for c in broken)

@@ -44,6 +44,9 @@ TAG_SUBSET_KIND = "sslseg.subset_kind"
 TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
 TAG_UPSTREAM_MODEL = "sslseg.upstream_model_id"
 TAG_UPSTREAM_SHA = "sslseg.upstream_sha256"
+TAG_SUMMED = (
+    "sslseg.summed_channels"  # of the upstream's first layer: an encoder of RGB pictures, on grey slices
+)
 TAG_DECODER = "sslseg.decoder_from"  # "upstream": the decoder was taken over with the encoder
 TAG_LINEAGE = "sslseg.lineage"  # text, computed from run IDs
 TAG_PIPELINE = (
@@ -94,6 +97,10 @@ AREA_VAL_IOU = "area/val_iou"  # under the curve of VAL_IOU
 TEST_IOU = "test/iou"
 TEST_LOSS = "test/jaccard_loss"
 SECONDS = "cost/seconds"
+SWEEP_CELLS = "sweep/cells"  # of a sweep: how many it has
+SWEEP_ENDED = "sweep/ended"
+SWEEP_FAILED = "sweep/failed"
+SWEEP_LEFT = "sweep/seconds_left"  # as last estimated; NaN: nothing tells yet
 EVALUATED = "evaluate/"  # the group that an evaluation writes
 DETAIL = "z-detail/"  # the UI sorts by name, so what is stored under this comes last; `tracking/history` takes it off
 _DETAILS = re.compile(

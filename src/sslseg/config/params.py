@@ -305,7 +305,10 @@ class Workers(Machine):
     """Who runs the cells of a sweep, or the trials of a tuning."""
 
     workers: int = knob(
-        0, "warm worker processes; 0 = one per core or device, or what fits the cluster", low=0, runtime=True
+        0,
+        "warm worker processes; 0 = one per core or device, or what fits the cluster; 8 tasks of slurm",
+        low=0,
+        runtime=True,
     )
     executor: str = knob("local", "where cells run (file name in src/sslseg/executors)",
                          choices=plugins.names("executors"), runtime=True)  # fmt: skip
@@ -321,6 +324,19 @@ class Workers(Machine):
         None, "executor=ray: devices that each worker reserves; none = 1 where the cluster has any", low=0.0,
         runtime=True,
     )  # fmt: skip
+    slurm_gpus: int = knob(
+        1, "executor=slurm: GPUs of each task; none with device=cpu", low=0, high=64, runtime=True
+    )
+    slurm_cpus: int = knob(4, "executor=slurm: cores of each task", low=1, high=1024, runtime=True)
+    slurm_minutes: int = knob(
+        240, "executor=slurm: time of each task; then it is queued again, and its cell goes on from its checkpoint",
+        low=1, high=100000, runtime=True,
+    )  # fmt: skip
+    slurm_options: str = knob(
+        "", "executor=slurm: further options of sbatch, as 'partition=gpu,account=lab,mem=32G'", runtime=True
+    )
+    slurm_cluster: str = knob("slurm", "executor=slurm: local = tasks of this machine without a queue, to try it",
+                              choices=("slurm", "local"), runtime=True)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

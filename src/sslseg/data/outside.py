@@ -1,8 +1,8 @@
-"""Is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints."""
+"""Is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints; and can it be read at all?"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,26 @@ from sslseg.data.slices.slice_store import Slices
 SHARE_OF_RANGE, SHARE_OF_VALUE = 0.1, 0.05
 PIXEL_FACTOR = 1.5  # [H] pixels, as the network sees them, that differ by more are far apart
 SHAPE = ("slices", "native_height", "native_width")
+RGB = 3  # channels of a colour picture
+COLOURS = ({"r", "g", "b"}, {"red", "green", "blue"})  # names that nnU-Net's folders give them
+GREY_ON_COLOUR = (
+    "an encoder of grey images cannot tell one colour from another, and has no weights for them. Read the pictures in "
+    'grey ("colour": "grey" in the data\'s sslseg.json), or take an encoder that reads colours'
+)
+NO_COLOURS = "only an encoder of RGB pictures is summed, to grey. Take one for these channels; -e import_encoder has channels="
+
+
+def misfit(theirs: int, channels: int, called: Sequence[str] = ()) -> str:
+    """Why an encoder of `theirs` channels cannot read data of `channels`, and what to do; '' where it can.
+
+    Args:
+        called: the encoder's channels by name, where the data that it learned from name them.
+    """
+    rgb = theirs == RGB and (not called or {name.lower() for name in called} in COLOURS)
+    if theirs == channels or (rgb and channels == 1):
+        return ""
+    cure = GREY_ON_COLOUR if (theirs, channels) == (1, RGB) else NO_COLOURS
+    return f"its encoder reads {theirs} channels, the data has {channels}: {cure}"
 
 
 def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, dict[str, float]]:

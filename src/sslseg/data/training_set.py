@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,10 +69,19 @@ def load(p: params.Data, normalisation: dict | None = None) -> Inputs:
     Raises:
         DataError, ParamError: see `store` and `data_root`.
     """
+    source, rows, labelled = divided(p)
+    return Inputs(source, rows, labelled, _intensity(p, source, normalisation), p.split)
+
+
+def divided(p: params.Data) -> tuple[Slices, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """The slice store, and for each part of its patients all rows and those with a mask; reads no pixel.
+
+    Raises:
+        DataError, ParamError: see `store` and `splits.divide`.
+    """
     source = store(p)
     rows = divide(source, p.dataset, p.split)
-    labelled = {name: r[source.index["labelled"].to_numpy()[r]] for name, r in rows.items()}
-    return Inputs(source, rows, labelled, _intensity(p, source, normalisation), p.split)
+    return source, rows, {name: r[source.index["labelled"].to_numpy()[r]] for name, r in rows.items()}
 
 
 def _intensity(p: params.Data, source: Slices, normalisation: dict | None) -> Intensity:
@@ -112,9 +122,23 @@ def view_ranges(p: params.Views) -> ViewRanges:
 
 def unlabelled_rows(inputs: Inputs, fraction: float, seed: int) -> np.ndarray:
     """Rows of train for pretraining: a seeded share of them, a prefix of one order."""
-    rows = inputs.rows["train"]
+    return share(inputs.rows["train"], fraction, seed)
+
+
+def share(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """A seeded share of rows, a prefix of one order."""
     keep = max(1, round(len(rows) * fraction))
     return rows if keep == len(rows) else np.sort(streams.stream(seed, "fraction").permutation(rows)[:keep])
+
+
+def extremes(source: Slices) -> list[tuple[int, int]]:
+    """The smallest and the largest padded slice that can be validated or tested on; which are test is not asked."""
+    from sslseg.data.views.render import MULTIPLE
+
+    annotated = source.index[source.index["labelled"]]
+    sides = [-(-annotated[side].to_numpy() // MULTIPLE) * MULTIPLE for side in ("height", "width")]
+    shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)
+    return [shapes[0], shapes[-1]] if shapes else []
 
 
 def frame_of(source: Slices, rows: np.ndarray) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from sslseg.data import subsets, training_set
 from sslseg.data.subsets import Manifest
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
-from sslseg.data.views.render import MULTIPLE
 from sslseg.models import segmenter, sizes, unet
 from sslseg.plans import titles
 from sslseg.scoring import segmentation
@@ -89,7 +87,6 @@ def train(
         The network as it is after the last step, the head tensors it has no place for, and the curve.
     """
     manifest = _subset(p, data)
-    upstream.check_channels(source, data.store.channels)
     _describe(p, run, source, data, manifest)
     leaks.copies(run, data, allow=p.allow_transductive)
     leaks.gate(run, source.resolved, data, allow=p.allow_transductive)
@@ -160,16 +157,10 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
         unet.check_canary(source.state, source.config, net, carried)
     if handed:
         net.decoder.load_state_dict(decoder.read(handed, source.architecture, channels), strict=True)
-    sizes.check(net, source.architecture, channels, [(p.image_size, p.image_size), *_extremes(data)])
+    sizes.check(
+        net, source.architecture, channels, [(p.image_size, p.image_size), *training_set.extremes(data.store)]
+    )
     return net, carried
-
-
-def _extremes(data: Inputs) -> list[tuple[int, int]]:
-    """The smallest and the largest padded slice that can be validated or tested on; which are test is not asked."""
-    annotated = data.store.index[data.store.index["labelled"]]
-    sides = [-(-annotated[side].to_numpy() // MULTIPLE) * MULTIPLE for side in ("height", "width")]
-    shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)
-    return [shapes[0], shapes[-1]] if shapes else []
 
 
 def _fit(

@@ -58,7 +58,6 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     devices.use(p)
     source = upstream.fetch(p)
     data = training_set.load(p, source.normalisation)
-    upstream.check_channels(source, data.store.channels)
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     _describe(p, run, source, data, rows)
     leaks.copies(run, data, across=True)
@@ -112,24 +111,6 @@ def _check_arrival(source: Upstream, method: Any) -> None:
         canary.same_features(donor, encoder, channels, context=context)
 
 
-def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
-    """step -> epoch at which an encoder is kept; the last step always is.
-
-    Raises:
-        ParamError: an epoch or a step lies beyond the end of the run.
-    """
-    kept = {optim.steps_of_epochs(e, slices, p.batch_size): e for e in p.save_epochs}
-    kept |= {s: None for s in p.save_steps if s not in kept}
-    late = [str(kept[s] if kept[s] is not None else s) for s in sorted(kept) if s > p.steps]
-    if late:
-        total = optim.epochs_of_steps(p.steps, slices, p.batch_size)
-        raise names.ParamError(
-            f"save_epochs/save_steps: {', '.join(late)} lie beyond the end of the run ({p.steps} steps, {total:.2f} epochs)"
-        )
-    kept.setdefault(p.steps, None)
-    return kept
-
-
 def _train(
     p: Pretrain,
     run: session.Run,
@@ -139,7 +120,7 @@ def _train(
     source: Upstream,
     register: bool,
 ) -> None:
-    kept = kept_steps(p, len(rows))
+    kept = optim.kept_steps(p, len(rows))
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     training = loop.pretraining(method, p, device=devices.of(p))
     saved = checkpoint.latest(folder, warn=print)

@@ -21,9 +21,11 @@ from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
+from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import likeness
 from sslseg.stages.outcome import endings, overview
 from sslseg.tracking import identity, resuming, session, store
+from sslseg.tracking.board import Board
 from sslseg.tracking.history import frames
 from sslseg.training import devices
 
@@ -57,6 +59,7 @@ def run(p: Sweep, run: session.Run) -> None:
     """Run, reuse or list the cells of the grid.
 
     Raises:
+        ParamError: a cell cannot work; nothing was run. See `feasible.check`.
         SslsegError: at least one cell failed; the others have run.
     """
     backend = plugins.load("executors", p.executor)
@@ -69,10 +72,12 @@ def run(p: Sweep, run: session.Run) -> None:
         "device": p.device,
     }
     places, context["threads"] = backend.places(p)
+    cells = feasible.fitted(cells, context)
+    feasible.check(cells, context)
     if p.dry_run:
         _show(run, cells, context, places)
         return
-    outcomes = execute(p, run, Graph(cells, context), backend)
+    outcomes = execute(p, run, Graph(cells, context), backend, places)
     failed = {o.job.name: o.error for o in outcomes if o.error}
     runs = frames.runs(sweep=run.id, uri=run.uri)
     run.note(overview.text(outcomes, runs, p.dataset))
@@ -87,30 +92,25 @@ def execute(
     run: session.Run,
     graph: Graph,
     backend: ModuleType,
+    places: int,
     do: Callable[[Job], Any] | None = None,
 ) -> list[Outcome]:
     """Let the workers do every job, and leave the table of cells that `analyse` reads.
 
     Args:
+        places: cells at a time, of `backend`.
         do: instead of `work`; a function of a module, for workers have to find it.
     """
     cells = [job.cell for job in graph.waiting.values()]
     outcomes, likeness_of = [], likeness.Once(run.uri)
     _list(run, cells, outcomes)  # should this process be killed, the grid is known
     try:
-        with run.bar(len(cells), "cells") as bar:
+        with Board(run, cells, places) as board:
             for outcome in backend.run(graph, do or work, p):
                 outcomes.append(outcome)
-                bar.set_postfix_str(outcome.job.name)
-                bar.update()
-                if outcome.error:
-                    print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
-                else:
-                    likeness_of.tell(outcome.value)
-                run.log(
-                    {"sweep/ended": len(outcomes), "sweep/failed": sum(bool(o.error) for o in outcomes)},
-                    len(outcomes),
-                )
+                with board.aside():
+                    _tell(outcome, likeness_of)
+                board.note(outcome, _took(outcome, run))
     except BaseException:
         with contextlib.suppress(Exception):  # what has ended the sweep is what is told
             _list(run, cells, outcomes)
@@ -141,6 +141,23 @@ def _tell_borrowed(run: session.Run, cells: Sequence[Cell]) -> None:
         endings.tell(
             f"{len(links)} of {len(cells)} cells had been finished elsewhere and are linked, not run again: {listed}"
         )
+
+
+def _tell(outcome: Outcome, likeness_of: likeness.Once) -> None:
+    if outcome.error:
+        print(f"cell {outcome.job.name}: {outcome.error}", file=sys.stderr)
+    else:
+        likeness_of.tell(outcome.value)
+
+
+def _took(outcome: Outcome, run: session.Run) -> float | None:
+    """Seconds of a cell; None where it failed, or has been run by another sweep."""
+    if outcome.error:
+        return None
+    found = store.client(run.uri).get_run(outcome.value)
+    if found.data.tags.get(names.TAG_SWEEP) != run.id or not found.info.end_time:
+        return None
+    return (found.info.end_time - found.info.start_time) / 1000
 
 
 def work(job: Job) -> str:

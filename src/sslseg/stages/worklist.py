@@ -39,7 +39,6 @@ def run(p: Worklist, run: session.Run) -> None:
         raise EncoderError("encoder: wanted one that has learned something, got scratch")
     source = upstream.fetch(p)
     data = training_set.load(p, source.normalisation)
-    upstream.check_channels(source, data.store.channels)
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)

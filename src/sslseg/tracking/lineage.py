@@ -34,11 +34,19 @@ class Hop:
     model_id: str = ""
     decoder: bool = False  # handed on together with the encoder
     gone: bool = False  # its run was deleted for good: known is what its model, or the next run, says of it
+    summed: str = ""  # channels that its first layer was handed on summed from, to grey; '' = as it is
 
     @property
     def name(self) -> str:
         """`byol@acdc`: how it learned, and from what."""
         return pipelines.hop_text(self.method, self.dataset or self.origin, self.decoder)
+
+    @property
+    def note(self) -> str:
+        """How its weights were changed when they were handed on; '' = not at all."""
+        return (
+            f"handed on with its first layer summed from {self.summed} channels to 1" if self.summed else ""
+        )
 
 
 def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | None = None) -> list[Hop]:
@@ -51,7 +59,7 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         EncoderError: of a run on the way nothing is known any more, or the tags lead in a ring.
     """
     hops: list[Hop] = []
-    sha, after, decoder = "", "the start", False
+    sha, after, decoder, summed = "", "the start", False, ""
     told: list[tuple[str, int | None]] = []  # hops up to this one, as the run after it has written them
     while run_id and run_id != names.SCRATCH:
         if len(hops) == MOST_HOPS:
@@ -70,8 +78,8 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         tags = run.data.tags
         found = _hop(run, model, epoch, sha, model_id)
         told = pipelines.read(tags.get(names.TAG_LINEAGE, ""))[:-1]
-        hops.append(replace(found, decoder=decoder))
-        decoder = tags.get(names.TAG_DECODER) == "upstream"
+        hops.append(replace(found, decoder=decoder, summed=summed))
+        decoder, summed = tags.get(names.TAG_DECODER) == "upstream", tags.get(names.TAG_SUMMED, "")
         after, run_id, epoch = f"run {run.info.run_id}", tags.get(names.TAG_UPSTREAM_RUN, ""), None
         model_id, sha = tags.get(names.TAG_UPSTREAM_MODEL, ""), tags.get(names.TAG_UPSTREAM_SHA, "")
     return hops[::-1]

@@ -10,6 +10,7 @@ from timm.optim import Lars
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from sslseg.config.names import ParamError
 from sslseg.config.params import Pretrain
 from sslseg.models import cpu
 
@@ -162,3 +163,21 @@ def epochs_of_steps(steps: int, slices: int, batch_size: int) -> float:
 def gradient_norm(parameters: Iterable[Tensor], clip: float) -> Tensor:
     """Clip the gradients' joint L2 norm to `clip` (0 = leave them); the norm before, on the device."""
     return nn.utils.clip_grad_norm_(list(parameters), clip or math.inf)
+
+
+def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
+    """step -> epoch at which an encoder is kept; the last step always is.
+
+    Raises:
+        ParamError: an epoch or a step lies beyond the end of the run.
+    """
+    kept = {steps_of_epochs(e, slices, p.batch_size): e for e in p.save_epochs}
+    kept |= {s: None for s in p.save_steps if s not in kept}
+    late = [str(kept[s] if kept[s] is not None else s) for s in sorted(kept) if s > p.steps]
+    if late:
+        total = epochs_of_steps(p.steps, slices, p.batch_size)
+        raise ParamError(
+            f"save_epochs/save_steps: {', '.join(late)} lie beyond the end of the run ({p.steps} steps, {total:.2f} epochs)"
+        )
+    kept.setdefault(p.steps, None)
+    return kept

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from sslseg.config import flags, names, params
+from sslseg.data import outside, training_set
 from sslseg.models import encoder
 from sslseg.tracking import lineage
 from sslseg.tracking.registry import resolve as registry_resolve
@@ -29,6 +30,7 @@ class Upstream:
     state: dict[str, torch.Tensor] | None
     config: dict | None
     architecture: str
+    summed: bool = False  # its first layer, made for RGB, was summed to read grey slices
 
     @property
     def sha256(self) -> str:
@@ -90,10 +92,15 @@ def identity_of(resolved: Resolved | None) -> str:
 
 
 def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
-    """Resolve and read the weights; their sha256 is checked on the way, and that of all they come from.
+    """Resolve and read the weights, for the channels of the data; their sha256 is checked on the way, and that of all
+    they come from.
+
+    The first layer of an encoder of RGB pictures is summed for grey slices, which it then sees as it saw their
+    replicas in three channels.
 
     Raises:
-        EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network.
+        EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network; or it cannot be
+            fed with these data.
     """
     resolved = resolve(p)
     if resolved is None:
@@ -103,7 +110,11 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
         state, config = encoder.read_state(resolved.path)
     except names.EncoderError as error:
         raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
-    return Upstream(resolved, state, config, config["architecture"])
+    channels, theirs = training_set.store(p).channels, encoder.channels_of(config)
+    if fault := outside.misfit(theirs, channels, config.get("sslseg", {}).get("channel_names") or ()):
+        raise names.EncoderError(f"run {resolved.run_id}: {fault}")
+    state, config = encoder.adapt(state, config, channels)
+    return Upstream(resolved, state, config, config["architecture"], summed=theirs != channels)
 
 
 def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
@@ -120,21 +131,6 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     return hops
 
 
-def check_channels(upstream: Upstream, channels: int) -> None:
-    """Stop before any weight is moved when the encoder reads another number of channels.
-
-    Raises:
-        EncoderError: the data and the encoder differ in channels.
-    """
-    if upstream.config is None:
-        return
-    theirs = encoder.channels_of(upstream.config)
-    if theirs != channels:
-        raise names.EncoderError(
-            f"run {upstream.resolved.run_id}: its encoder reads {theirs} channels, the data has {channels}"
-        )
-
-
 def tag(run: Run, upstream: Upstream) -> None:
     """Write the upstream run, model and digest on the run, and link them as an MLflow model input."""
     if upstream.resolved is None:
@@ -146,5 +142,6 @@ def tag(run: Run, upstream: Upstream) -> None:
             names.TAG_UPSTREAM_MODEL: upstream.resolved.model_id,
             names.TAG_UPSTREAM_SHA: upstream.resolved.sha256,
         }
+        | ({names.TAG_SUMMED: str(outside.RGB)} if upstream.summed else {})
     )
     run.input_model(upstream.resolved.model_id)

@@ -69,7 +69,7 @@ def _recipe(p: Machine) -> list[str]:
 
 def _hops(hops: Sequence[Hop]) -> list[str]:
     lines = [
-        f"{i}. {word(hop.name)} (run `{hop.run_id}`{', ' + word(hop.origin) if hop.origin else ''})"
+        f"{i}. {word(hop.name)} (run `{hop.run_id}`{''.join(f', {word(said)}' for said in (hop.origin, hop.note) if said)})"
         for i, hop in enumerate(hops, 1)
     ]
     return ["## Where it comes from", "", *(lines or ["random weights"]), ""]

@@ -1,0 +1,184 @@
+"""Workers that a queue starts somewhere, and the desk that gives them jobs over one connection each.
+
+A worker calls in when its queue has started it, on whatever machine, and is warm from then on. Both sides prove that
+they know the sweep's key before anything else is read; the key lies in the folder of the tasks, which is its owner's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from typing import Any
+
+import psutil
+
+from sslseg import execute
+from sslseg.config.names import SslsegError
+from sslseg.plans.jobs import Job, reason
+from sslseg.tracking import ownership
+
+REACH_SECONDS = 10.0  # for one address to answer
+WATCH_SECONDS = 0.5
+HELLO, DONE, EVICTED = "hello", "done", "evicted"  # what a worker says
+Address = tuple[str, int]
+
+
+class Task:
+    """What one task of a queue does: call in, then do job after job in this process until told to end."""
+
+    def __init__(self, number: int, addresses: Sequence[Address], key: bytes, work: Callable[[Job], Any]):
+        self.number, self.addresses, self.key, self.work = number, tuple(addresses), key, work
+        self._line: Connection | None = None
+        self._busy, self._lock = False, threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"number": self.number, "addresses": self.addresses, "key": self.key, "work": self.work}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)
+
+    def __call__(self) -> None:
+        """Work until there is nothing more to do; ends at once when the desk is gone."""
+        os.environ["TQDM_DISABLE"] = "1"
+        execute.guard_worker()
+        self._line = _call(self.addresses, self.key)
+        threading.Thread(target=self._watch, name="watch-desk", daemon=True).start()
+        self._line.send((HELLO, self.number, ownership.owner()))
+        with suppress(EOFError, ConnectionError):
+            while (job := self._line.recv()) is not None:
+                self._set_busy(True)
+                found = self._do(job)
+                self._set_busy(False)
+                self._line.send((DONE, *found))
+
+    def _do(self, job: Job) -> tuple[Any, str]:
+        try:
+            return self.work(job), ""
+        except Exception as error:
+            return None, reason(error)
+
+    def _set_busy(self, busy: bool) -> None:
+        with self._lock:
+            self._busy = busy
+
+    def _watch(self) -> None:
+        """While a job runs the desk says nothing: what can be read then is its end."""
+        while True:
+            time.sleep(WATCH_SECONDS)
+            with self._lock, suppress(OSError):
+                if self._busy and self._line.poll():
+                    os.kill(os.getpid(), 15)  # as by a user: the run is closed as KILLED
+                    return
+
+    def checkpoint(self) -> Any:
+        """Called by submitit when the task's time is over: the job goes back to the desk, the task to the queue."""
+        from submitit.helpers import DelayedSubmission
+
+        with suppress(OSError):
+            self._line.send((EVICTED,))
+        return DelayedSubmission(self)
+
+
+def _call(addresses: Sequence[Address], key: bytes) -> Connection:
+    """The first address that answers.
+
+    Raises:
+        SslsegError: none does.
+    """
+    for address in addresses:
+        with suppress(OSError, EOFError, connection.AuthenticationError):
+            socket.create_connection(address, REACH_SECONDS).close()
+            return connection.Client(address, authkey=key)
+    tried = ", ".join(f"{host}:{port}" for host, port in addresses)
+    raise SslsegError(
+        f"executor: {socket.gethostname()} reaches the sweep's driver at none of {tried}; is it still running, and may "
+        "machines of the cluster connect to that of the driver?"
+    )
+
+
+@dataclass
+class Worker:
+    """One that has called in."""
+
+    number: int
+    owner: str
+    job: Job | None = None
+    free_since: float = 0.0
+
+    @property
+    def host(self) -> str:
+        return self.owner.partition(":")[0]
+
+
+class Desk:
+    """Where workers call in. `workers` are those that have proven the key and said hello."""
+
+    def __init__(self, only_here: bool):
+        self.key = secrets.token_bytes(32)
+        self.workers: dict[Connection, Worker] = {}
+        self._listener = connection.Listener(("127.0.0.1" if only_here else "0.0.0.0", 0), backlog=128)
+        port = self._listener.address[1]
+        self.addresses = [("127.0.0.1", port)] if only_here else [(host, port) for host in _hosts()]
+        self._new: list[Connection] = []
+        threading.Thread(target=self._accept, name="desk", daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                line = self._listener.accept()
+            except OSError:
+                return  # closed
+            threading.Thread(target=self._prove, args=(line,), daemon=True).start()
+
+    def _prove(self, line: Connection) -> None:
+        """Both know the key, or the line is cut; nothing is unpickled before."""
+        try:
+            connection.deliver_challenge(line, self.key)
+            connection.answer_challenge(line, self.key)
+        except (EOFError, OSError, connection.AuthenticationError):
+            line.close()
+            return
+        self._new.append(line)
+
+    def next(self, seconds: float) -> list[tuple[Connection, tuple | None]]:
+        """What workers have said within so many seconds; None = the line is dead."""
+        found = []
+        for line in connection.wait([*self._new, *self.workers], seconds):
+            try:
+                said = line.recv()
+            except (EOFError, OSError):
+                said = None
+            if line in self._new:
+                self._new.remove(line)
+                if said:
+                    self.workers[line] = Worker(said[1], said[2], free_since=time.monotonic())
+            found.append((line, said))
+        return found
+
+    def give(self, line: Connection, job: Job | None) -> None:
+        """A job, or None: to end. A line that is dead meanwhile is found so by `next`."""
+        self.workers[line].job = job
+        with suppress(OSError):
+            line.send(job)
+
+    def close(self) -> None:
+        """Cut all lines: who is at a job ends its run as KILLED."""
+        self._listener.close()
+        for line in [*self._new, *self.workers]:
+            line.close()
+
+
+def _hosts() -> list[str]:
+    """How other machines may reach this one: by name, then by each of its addresses."""
+    found = [socket.getfqdn(), socket.gethostname()]
+    for addresses in psutil.net_if_addrs().values():
+        found += [a.address for a in addresses if a.family == socket.AF_INET]
+    return list(dict.fromkeys(sorted(found, key=lambda host: host.startswith(("127.", "localhost")))))

@@ -1,0 +1,199 @@
+"""Whether the cells of a sweep can work: what each would stop at, before the first step of any.
+
+Torch is imported only for a network or a size that no preset has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sslseg.config import flags, names, plugins
+from sslseg.config.names import DataError, EncoderError, ParamError, SslsegError
+from sslseg.data import outside, subsets, training_set
+from sslseg.data.slices.slice_store import Slices
+from sslseg.plans.cells import Cell
+
+SOME = "0" * 32  # a run ID in the place of an upstream's that has none yet
+SHOWN = 4  # cells of one fault that are named
+BUNDLED = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
+SIZES = ("architecture", "image_size", "decoder")  # knobs that a network may not be able to take
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a cell hands on: its encoder, as far as it is known before it is there."""
+
+    architecture: str  # '' = only a file tells
+    channels: int
+    called: tuple[str, ...] = ()  # its channels, by name
+    epochs: tuple[int, ...] = ()  # those it is kept at, beside the last
+
+
+def check(cells: Iterable[Cell], context: Mapping[str, Any]) -> None:
+    """Go through the grid, reading the data but training nothing.
+
+    Args:
+        cells: each after its upstream.
+        context: `cache`, `threads` and `device` of the workers.
+
+    Raises:
+        ParamError: cells cannot work; a line for each reason, with the cells and the cure.
+    """
+    handed: dict[str, Handed] = {}
+    faults: dict[str, list[str]] = {}
+    tried: set[tuple] = set()
+    cells = list(cells)
+    for cell in cells:
+        if cell.upstream and cell.upstream not in handed:
+            continue  # the fault of its upstream is told
+        try:
+            handed[cell.name] = _try(cell, handed.get(cell.upstream), context, tried)
+        except SslsegError as error:
+            faults.setdefault(str(error), []).append(cell.name)
+    if faults:
+        lost = len(cells) - len(handed)
+        lines = "\n".join(f"  {_several(where)}: {reason}" for reason, where in faults.items())
+        raise ParamError(f"{lost} of {len(cells)} cells cannot work, so none was started:\n{lines}")
+
+
+def _several(cells: list[str]) -> str:
+    more = f" and {len(cells) - SHOWN} more" if len(cells) > SHOWN else ""
+    return ", ".join(cells[:SHOWN]) + more
+
+
+def fitted(cells: list[Cell], context: Mapping[str, Any]) -> list[Cell]:
+    """The cells, imports for the channels of the data that they are for: RGB where any of these is in colour."""
+    wanted: dict[str, set[int]] = {}
+    imports = {cell.name for cell in cells if cell.stage == names.IMPORT}
+    for cell in cells:
+        if cell.upstream in imports:
+            wanted.setdefault(cell.upstream, set()).update(_channels(cell, context))
+    return [
+        replace(cell, texts=cell.texts | {"channels": str(max(wanted[cell.name]))})
+        if max(wanted.get(cell.name, {1})) > 1 else cell
+        for cell in cells
+    ]  # fmt: skip
+
+
+def _channels(cell: Cell, context: Mapping[str, Any]) -> Iterator[int]:
+    try:
+        yield training_set.store(_params(cell, context)).channels
+    except SslsegError:  # `check` tells it
+        yield 1
+
+
+def _params(cell: Cell, context: Mapping[str, Any]) -> Any:
+    upstream = SOME if cell.upstream else None
+    return cell.params(upstream, context["cache"], context["threads"], context["device"])
+
+
+def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: set[tuple]) -> Handed:
+    p = _params(cell, context)
+    if cell.stage == names.IMPORT:
+        return Handed(_imported(p), p.channels)
+    store, rows, labelled = training_set.divided(p)
+    if before and (fault := outside.misfit(before.channels, store.channels, before.called)):
+        raise EncoderError(fault)
+    architecture = _architecture(p, before)
+    kept: tuple[int, ...] = ()
+    if cell.stage == names.FINETUNE:
+        _check_subset(p, store, rows, labelled)
+        _check_epoch(p, before)
+    else:
+        kept = _kept(p, training_set.share(rows["train"], p.fraction, p.seed))
+    _check_network(cell, replace(p, architecture=architecture), store, tried)
+    return Handed(architecture, store.channels, tuple(store.channel_names), kept)
+
+
+def _imported(p: Any) -> str:
+    """timm name of what an import brings; '' where only the file tells.
+
+    Raises:
+        ParamError: there is no such source.
+    """
+    scheme, _, rest = p.source.partition(":")
+    if scheme == "file" and not os.path.exists(Path(rest).expanduser()):
+        raise ParamError(f"source: wanted the file of a checkpoint or its folder, {rest} is not there")
+    if scheme == "bundled" and rest not in BUNDLED:
+        raise ParamError(f"source: wanted bundled:{', bundled:'.join(BUNDLED)}; got {p.source}")
+    known = {"timm": rest.partition(".")[0], "bundled": BUNDLED.get(rest, "")}
+    return p.architecture or known.get(scheme, "")
+
+
+def _architecture(p: Any, before: Handed | None) -> str:
+    """The network of a stage, as `upstream.settle` will find it.
+
+    Raises:
+        EncoderError: another one was asked for, neither the preset's nor the upstream's.
+    """
+    if before is None:
+        return p.architecture
+    usual = flags.knobs(type(p))["architecture"][1].presets[p.preset]
+    if before.architecture and p.architecture not in (usual, before.architecture):
+        raise EncoderError(
+            f"its upstream's encoder is a {before.architecture}, architecture={p.architecture} was asked for; leave "
+            "architecture out of finetune= and pretrain=, or leave out the pipelines with imported weights"
+        )
+    return before.architecture
+
+
+def _check_subset(p: Any, store: Slices, rows: Mapping, labelled: Mapping) -> None:
+    if not len(labelled["train"]):
+        held = ", ".join(f"{len(labelled[side])} of {len(rows[side])} in {side}" for side in rows)
+        raise DataError(
+            f"it needs annotated slices of {p.dataset} ({p.data_root or 'built in'}), and there are {held}. "
+            "docs/reference/data.md says how masks are found, -e prepare lists every file; annotate some, or leave out "
+            f"the pipelines that learn from masks of {p.dataset}"
+        )
+    index = training_set.frame_of(store, labelled["train"])
+    subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
+
+
+def _check_epoch(p: Any, before: Handed | None) -> None:
+    if before and p.encoder_epoch is not None and p.encoder_epoch not in before.epochs:
+        raise EncoderError(
+            f"encoder_epoch: its upstream keeps no encoder of epoch {p.encoder_epoch}, but of "
+            f"{flags.to_text(before.epochs) or 'the last alone'}; encoder_epochs= of the sweep, or save_epochs in "
+            "pretrain=, has them kept"
+        )
+
+
+def _kept(p: Any, rows: Any) -> tuple[int, ...]:
+    """Epochs that a pretraining keeps its encoder at.
+
+    Raises:
+        ParamError: one lies beyond its end.
+    """
+    if p.save_epochs or p.save_steps:
+        from sslseg.training import optim
+
+        optim.kept_steps(p, len(rows))
+    return tuple(p.save_epochs)
+
+
+def _check_network(cell: Cell, p: Any, store: Slices, tried: set[tuple]) -> None:
+    """Build the network of a cell, unless its knobs are those of presets and its network was not imported.
+
+    Raises:
+        EncoderError, ParamError: it cannot be built, or cannot read images of the size.
+    """
+    table = flags.knobs(type(p))
+    usual = all(getattr(p, k) in table[k][1].presets.values() for k in SIZES if k in table)
+    key = (cell.stage, cell.method, store.path, *(getattr(p, k, None) for k in SIZES))
+    if usual or not p.architecture or key in tried:
+        return
+    tried.add(key)
+    from sslseg.models import encoder, sizes, unet
+
+    if cell.stage == names.PRETRAIN:
+        net = encoder.build(p.architecture, store.channels, p.seed)
+        sizes.check(net, p.architecture, store.channels, [(p.image_size, p.image_size)])
+        plugins.load("methods", cell.method).Method(net, p, seed=p.seed)
+        return
+    net, _ = unet.scratch(p.architecture, store.channels, len(store.classes), p.decoder, seed=p.seed)
+    shapes = [(p.image_size, p.image_size), *training_set.extremes(store)]
+    sizes.check(net, p.architecture, store.channels, shapes)

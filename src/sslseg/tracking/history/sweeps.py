@@ -1,0 +1,164 @@
+"""How far a sweep is, from the tracking store alone: whoever can read it can ask, on whatever machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sslseg.config import names
+from sslseg.tracking import ownership, session, store
+
+LOSS = "train/loss"  # logged each few steps by every stage that trains
+POINTS = 12  # the last of them, that a rate is taken over
+SHOWN = 20  # running or failed cells that are listed
+
+
+@dataclass(frozen=True)
+class Running:
+    """A cell that a worker is at."""
+
+    cell: str
+    step: int
+    steps: int | None  # of the whole cell; None where it has none
+    rate: float | None  # steps a second; None before there are two points
+    host: str
+    silent: float  # seconds since its last sign of life
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One sweep, or tuning, as the store tells it."""
+
+    run_id: str
+    name: str
+    status: str
+    driver: str  # alive, silent or dead: who hands out the cells
+    cells: int | None
+    ended: int
+    failed: int
+    seconds: float  # since its start
+    left: float | None  # seconds until its end, as it was last estimated; None: nothing tells yet
+    running: tuple[Running, ...] = ()
+    faults: tuple[tuple[str, str], ...] = ()  # cell, reason
+
+
+def open_ones(uri: str | None = None) -> list[str]:
+    """Run IDs of the sweeps that say RUNNING, newest first."""
+    found = [run for stage in (names.SWEEP, names.DEMO) for run in _stage(stage, uri)]
+    return [run.info.run_id for run in sorted(found, key=lambda run: -run.info.start_time)]
+
+
+def _stage(stage: str, uri: str | None) -> list:
+    return session.search({names.TAG_STAGE: stage}, uri=uri, status="RUNNING")
+
+
+def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progress:
+    """A sweep as it is now.
+
+    Raises:
+        MlflowException: no such run.
+    """
+    api, now = store.client(uri), time.time() if now is None else now
+    run = api.get_run(run_id)
+    metrics, begun = run.data.metrics, run.info.start_time / 1000
+    over = run.info.status != "RUNNING"
+    until = run.info.end_time / 1000 if over and run.info.end_time else now
+    children = session.search({names.TAG_SWEEP: run_id}, run.info.experiment_id, uri)
+    running = [_running(child, uri, now) for child in children if child.info.status == "RUNNING"]
+    return Progress(
+        run_id, run.info.run_name or "", run.info.status, "" if over else session.state(run).value,
+        int(metrics[names.SWEEP_CELLS]) if names.SWEEP_CELLS in metrics else None,
+        int(metrics.get(names.SWEEP_ENDED, 0)), int(metrics.get(names.SWEEP_FAILED, 0)), until - begun,
+        None if over else _left(run_id, uri, now), tuple(running), tuple(_faults(children)),
+    )  # fmt: skip
+
+
+def _faults(children: Sequence[Any]) -> Iterator[tuple[str, str]]:
+    """Cells whose last try failed, and why."""
+    seen: set[str] = set()
+    for child in children:  # newest first
+        cell = child.data.tags.get(names.TAG_CELL, child.info.run_name)
+        if cell not in seen and child.info.status == "FAILED":
+            yield cell, child.data.tags.get(names.TAG_REASON, "no reason is on record")
+        seen.add(cell)
+
+
+def _left(run_id: str, uri: str | None, now: float) -> float | None:
+    points = store.client(uri).get_metric_history(run_id, names.SWEEP_LEFT)
+    if not points:
+        return None
+    last = max(points, key=lambda point: point.timestamp)
+    return max(0.0, last.value - (now - last.timestamp / 1000)) if last.value == last.value else None
+
+
+def _running(child: Any, uri: str | None, now: float) -> Running:
+    tags, steps = child.data.tags, child.data.params.get(f"{names.CFG}steps", "")
+    points = store.client(uri).get_metric_history(child.info.run_id, LOSS)
+    points = sorted(points, key=lambda point: (point.step, point.timestamp))[-POINTS:]
+    return Running(
+        tags.get(names.TAG_CELL, child.info.run_name),
+        points[-1].step if points else 0,
+        int(steps) if steps.isdigit() else None,
+        rate([(point.step, point.timestamp / 1000) for point in points]),
+        tags.get(names.TAG_PROCESS, "").partition(":")[0],
+        max(0.0, now - session.heartbeat(child)),
+    )
+
+
+def rate(points: Sequence[tuple[int, float]]) -> float | None:
+    """Steps a second over (step, seconds) of the last points; None before there are two at different times."""
+    if len(points) < 2 or points[-1][1] <= points[0][1] or points[-1][0] <= points[0][0]:
+        return None
+    return (points[-1][0] - points[0][0]) / (points[-1][1] - points[0][1])
+
+
+# ---------------------------------------------------------------- for a person
+def lines(found: Progress, width: int = 120) -> list[str]:
+    """A table: what is done, what runs, what failed and why, and how long it may take."""
+    total = "?" if found.cells is None else found.cells
+    head = f"{found.name or 'sweep'}: {found.ended} of {total} cells done, {len(found.running)} running"
+    head += f", {found.failed} failed" if found.failed else ""
+    head += f", {clock(found.seconds)}" + ("" if found.status == "RUNNING" else f", {found.status}")
+    if found.status == "RUNNING":
+        head += f", time left: {'about ' + clock(found.left) if found.left is not None else 'unknown yet'}"
+    table = [(one.cell, _step(one), _rate(one), one.host + _silence(one)) for one in found.running[:SHOWN]]
+    sizes = [max((len(row[i]) for row in table), default=0) for i in range(4)]
+    rows = ["  " + "  ".join(t.ljust(s) for t, s in zip(row, sizes, strict=True)).rstrip() for row in table]
+    if len(found.running) > SHOWN:
+        rows.append(f"  and {len(found.running) - SHOWN} more")
+    rows += [f"  failed: {cell}: {' '.join(why.split())}" for cell, why in found.faults[:SHOWN]]
+    if found.status == "RUNNING" and found.driver == ownership.State.DEAD.value:
+        rows.append("  its driver is gone: the same command goes on with it")
+    return [line if len(line) <= width else line[: width - 1] + "…" for line in [head, *rows]]
+
+
+def plain(found: Progress) -> str:
+    """The same on one line, for an output that is no terminal."""
+    said = [f"{one.cell} {_step(one)} {_rate(one)}".strip() for one in found.running[:4]]
+    more = f" and {len(found.running) - 4} more" if len(found.running) > 4 else ""
+    return lines(found, 10_000)[0] + (f"; {', '.join(said)}{more}" if said else "")
+
+
+def _step(one: Running) -> str:
+    return f"step {one.step} of {one.steps}" if one.steps else "running"
+
+
+def _rate(one: Running) -> str:
+    if one.rate is None:
+        return ""
+    return f"{one.rate:.2g} steps/s" if one.rate < 10 else f"{one.rate:.0f} steps/s"
+
+
+def _silence(one: Running) -> str:
+    late = one.silent > ownership.FRESH_SECONDS
+    return f" (no sign of life for {clock(one.silent)})" if late else ""
+
+
+def clock(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 05 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,119 @@
+"""How far a sweep is: read from the store alone, and what a person sees of it."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from sslseg.commands import status
+from sslseg.config import names
+from sslseg.config.names import SslsegError
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job, Outcome
+from sslseg.tracking import board, session
+from sslseg.tracking.history import sweeps
+
+CELLS = [
+    Cell("byol@acdc", names.PRETRAIN, {}, "byol"),
+    *(Cell(f"byol@acdc/n=3/seed={seed}", names.FINETUNE, {}, "", "byol@acdc") for seed in range(3)),
+]
+
+
+def test_rates():
+    assert sweeps.rate([(10, 100.0), (20, 102.0), (50, 110.0)]) == pytest.approx(4.0)
+    assert sweeps.rate([(10, 100.0)]) is None
+    assert sweeps.rate([(10, 100.0), (10, 100.0)]) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(8, "8 s"), (89.4, "89 s"), (600, "10 min"), (5400, "1 h 30 min"), (90000, "25 h 00 min")],
+)
+def test_clock(seconds: float, said: str):
+    assert sweeps.clock(seconds) == said
+
+
+@pytest.fixture
+def running(store: str):
+    """A sweep in the middle: one cell has ended, one failed, one is at step 40 of 100 at two steps a second."""
+    with session.open_run(names.SWEEP, name="sweep demo") as sweep:
+        with session.open_run(names.PRETRAIN, parent_run_id=sweep.id, tags=tag(sweep, CELLS[0])) as done:
+            pass
+        with (
+            pytest.raises(SslsegError),
+            session.open_run(names.FINETUNE, parent_run_id=sweep.id, tags=tag(sweep, CELLS[1])),
+        ):
+            raise SslsegError("the sentence\nand a second line")
+        with session.open_run(names.FINETUNE, parent_run_id=sweep.id, tags=tag(sweep, CELLS[2])) as busy:
+            busy.params({"steps": 100})
+            for step in (20, 30, 40):
+                busy._clock = lambda step=step: 1000.0 + step / 2
+                busy.log({"train/loss": 1.0}, step)
+            busy.flush()
+            yield sweep, done.id
+
+
+def tag(sweep, cell: Cell) -> dict[str, str]:
+    return {names.TAG_SWEEP: sweep.id, names.TAG_CELL: cell.name}
+
+
+def told(sweep, board_, done: str) -> None:
+    board_.note(Outcome(Job(CELLS[0]), done), 30.0)
+    board_.note(Outcome(Job(CELLS[1]), error="the sentence"), None)
+
+
+def test_a_table_that_a_person_can_follow(
+    running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    sweep, done = running
+    monkeypatch.setattr(board.sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(board, "TABLE_SECONDS", 3600.0)
+    with board.Board(sweep, CELLS, 1) as shown:
+        told(sweep, shown, done)
+        shown._show()
+        first = capsys.readouterr().err
+        # 2 fine-tunings are left, 50 s each at two steps a second, 40 % of one of them done
+        assert "2 of 4 cells done, 1 running, 1 failed" in first
+        assert "time left: about 80 s" in first
+        assert "byol@acdc/n=3/seed=1  step 40 of 100  2 steps/s" in first
+        assert "failed: byol@acdc/n=3/seed=0: the sentence and a second line" in first
+        assert len(first.splitlines()) == 3
+        with shown.aside():
+            print("something else")
+        shown._show()
+        assert capsys.readouterr().err.startswith(board.BACK.format(3) + board.CLEAR)
+    assert capsys.readouterr().err == board.BACK.format(3) + board.CLEAR  # nothing of it is left in the way
+
+    status.run(argparse.Namespace(sweep=[], follow=None))  # another process, which has the store alone
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"run {sweep.id}"
+    assert lines[1].startswith("sweep demo: 2 of 4 cells done, 1 running, 1 failed, ")
+    assert "time left: about " in lines[1]
+    assert [line.strip().partition(" ")[0] for line in lines[2:]] == ["byol@acdc/n=3/seed=1", "failed:"]
+
+
+def test_plain_lines_where_there_is_no_terminal(
+    running, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    sweep, done = running
+    monkeypatch.setattr(board, "LINE_SECONDS", 3600.0)
+    with board.Board(sweep, CELLS, 1) as shown:
+        shown._show()
+        said = capsys.readouterr()
+        assert said.out.count("\n") == 1
+        assert "0 of 4 cells done, 1 running, " in said.out
+        assert "time left: unknown yet; byol@acdc/n=3/seed=1 step 40 of 100 2 steps/s" in said.out
+        assert "\x1b" not in said.out + said.err
+        monkeypatch.setattr(shown, "_quiet", True)  # a sweep inside a worker
+        shown._show()
+        assert capsys.readouterr().out == ""
+
+
+def test_status_of_what_is_not_there(store: str, capsys: pytest.CaptureFixture):
+    status.run(argparse.Namespace(sweep=[], follow=None))
+    assert capsys.readouterr().out.startswith("no sweep is running in ")
+    with pytest.raises(SslsegError, match=r"run 0{32}: .* has no such run"):
+        status.run(argparse.Namespace(sweep=["0" * 32], follow=None))
+    with pytest.raises(SslsegError, match="--follow: wanted seconds"):
+        status.run(argparse.Namespace(sweep=[], follow=0.0))
