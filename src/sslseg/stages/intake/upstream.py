@@ -92,8 +92,7 @@ def identity_of(resolved: Resolved | None) -> str:
 
 
 def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
-    """Resolve and read the weights, for the channels of the data; their sha256 is checked on the way, and that of all
-    they come from.
+    """Resolve and read the weights, for the channels of the data; their sha256 and their ancestors' are checked.
 
     The first layer of an encoder of RGB pictures is summed for grey slices, which it then sees as it saw their
     replicas in three channels.
