@@ -87,7 +87,8 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
     A run is there when its validation IoU first reaches 95 % of its own final one (first crossing, at the grid of
     validations). Pairs are seeds, or pretrainings where there are several.
     """
-    units, own = c.units((*slow, *fast)), {}
+    units = c.units((*slow, *fast))
+    own: dict[tuple, dict[str, float]] = {}
     for t in c.measures.times:
         if t.budget == c.full:
             own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own

@@ -145,7 +145,7 @@ def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
         f"better or worse: with {n} seeds a difference of {shift:.2g} s.d. of the paired differences is called with "
         f"80 % power, as one of {design.pairs} pair{'s' if design.pairs > 1 else ''}"
     ]
-    cannot, runs = [], n * len(design.budgets)
+    cannot, runs = list[str](), n * len(design.budgets)
     told = f"equivalent: {CLEAR} runs of each pipeline without a collapse are wanted, these are {runs}"
     (can if runs >= CLEAR else cannot).append(told)
     _worth(design, costs, sizes, can, cannot)

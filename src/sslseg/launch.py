@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -78,7 +79,7 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         if stage == names.PRETRAIN:
             entry, method, argv = _of_a_method(method, argv)
         cls = AnyMethod if stage == names.PRETRAIN and not method else parameters_of(stage, method)
-        params = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}"))
+        params: Any = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}"))
         execute(stage, params, method=method, adopt_run_id=adopted)
     except SslsegError as error:
         return _end(stage, adopted, "FAILED", str(error), error.exit_code)

@@ -134,7 +134,7 @@ def resolve(params: T) -> T:
             if (chosen := getattr(params, meta.by)) not in meta.presets:
                 raise ParamError(f"{name}: {meta.by} {quoted(chosen)} has no value for it, give one")
             filled[name] = meta.presets[chosen]
-    params = dataclasses.replace(params, **filled)
+    params = dataclasses.replace(typing.cast(Any, params), **filled)
     check(params)
     return params
 
@@ -218,7 +218,8 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
         ParamError: unknown name, wrong type or out of range.
     """
     table = knobs(cls)
-    values, faults = {}, []
+    values: dict[str, Any] = {}
+    faults: list[str] = []
     for name, text in texts.items():
         if name not in table:
             faults.append(f"unknown parameter {quoted(name)}{_nearest(name, table)}")

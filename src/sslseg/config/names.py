@@ -226,4 +226,7 @@ class ProbeError(SslsegError):
 
 
 class NonFiniteLoss(SslsegError):  # noqa: N818 the loss is what is not finite
-    """The loss became NaN or infinite."""
+    """The loss became NaN or infinite: at which step, in a batch of which rows."""
+
+    step: int = -1
+    rows: tuple[int, ...] | list[int] = ()

@@ -44,7 +44,7 @@ def walk(root: Path) -> Tree:
     found: list[Path] = []
     passed: dict[Path, str] = {}
     seen = {os.path.realpath(root): Path(root)}
-    folders, links = [Path(root)], []
+    folders, links = [Path(root)], list[Path]()
     while folders or links:  # real folders first, so that a link is what is passed over
         if not folders:
             link = links.pop(0)

@@ -110,7 +110,9 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    found, numbers, used = [], {}, set()
+    found: list[Source] = []
+    numbers: dict[str, int] = {}
+    used: set[Path | None] = set()
     masks = dicom_masks.find(below(root, ignore), fault)
     frames = dicom_series.frames(root, fault)
     who = _patients(root, frames)
@@ -118,7 +120,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         patient = who[frame]
         number = numbers[patient] = numbers.get(patient, 0) + 1  # one count over all series
         shown = {dicom_masks.instance(p) for p in frame.files} if masks else set()
-        label, *others = [one.file for one in masks if one.instances & shown] or [None]
+        label, *others = [one.file for one in masks if one.instances & shown] or (None,)
         used |= {label, *others}
         first, *rest = frame.files
         found.append(Source(patient, "", number, "", first, label, None, (*rest, *others), root))

@@ -112,7 +112,7 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
     Raises:
         DataError: two annotated images of one name.
     """
-    of = {side: [] for side in ("train", "val", "test")}
+    of: dict[str, list[str]] = {side: [] for side in ("train", "val", "test")}
     case_of = _names(sources)
     names = [case_of[s.image] for s in sources if s.label is not None]
     if twice := sorted({n for n in names if names.count(n) > 1}):

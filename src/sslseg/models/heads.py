@@ -36,6 +36,7 @@ class Queue(nn.Module):
     def __init__(self, length: int, size: int, generator: torch.Generator):
         super().__init__()
         keys = torch.randn(length, size, generator=generator)
+        self.keys: torch.Tensor
         self.register_buffer("keys", nn.functional.normalize(keys, dim=1))
 
     @torch.no_grad()

@@ -88,7 +88,7 @@ def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run)
     run.text("file\tstate\tfiles\treason\n" + rows, names.FILES)
     counts = account.counts(entries)
     run.log({f"data/files_{state}": many for state, many in counts.items()})
-    why = Counter()
+    why: Counter[str] = Counter()
     for entry in entries:
         why[entry.reason] += entry.count if entry.state == account.SKIPPED else 0
     reason, many = max(why.items(), key=lambda item: item[1], default=("", 0))

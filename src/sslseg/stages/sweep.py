@@ -102,7 +102,7 @@ def execute(
         do: instead of `work`; a function of a module, for workers have to find it.
     """
     cells = [job.cell for job in graph.waiting.values()]
-    outcomes, likeness_of = [], likeness.Once(run.uri)
+    outcomes, likeness_of = list[Outcome](), likeness.Once(run.uri)
     _list(run, cells, outcomes)  # should this process be killed, the grid is known
     try:
         with Board(run, cells, places) as board:

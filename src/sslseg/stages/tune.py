@@ -205,7 +205,7 @@ def _winner(p: Tune, plan: Plan, best: optuna.trial.FrozenTrial) -> dict:
     there = trials.open_search(p, plan).get_trials(deepcopy=False)
     default = [
         t.value for t in there
-        if t.user_attrs.get("settings") == "default" and t.state == TrialState.COMPLETE
+        if t.value is not None and t.user_attrs.get("settings") == "default" and t.state == TrialState.COMPLETE
     ]  # fmt: skip
     marked = chosen | {"tuned": f"{plan.name}:{sum(t.state in OVER for t in there)}"}  # search:trials
     return {

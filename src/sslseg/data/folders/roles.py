@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead, same
@@ -163,7 +164,9 @@ def _with(s: Settings, name: str) -> Settings:
     """The settings of a folder, and what its layout says where they say nothing."""
     known = settings.parsed(layouts.LAYOUTS[name], f"layout {name}")
     own = s.classes and s.values != tuple(range(len(s.classes)))  # with values: the layout's are void
-    values = {} if own else {"threshold": known.threshold, "values": known.values, "also": known.also}
+    values: dict[str, Any] = (
+        {} if own else {"threshold": known.threshold, "values": known.values, "also": known.also}
+    )
     if not s.classes:
         values |= {"classes": known.classes, "colours": s.colours or known.colours}
     elif len(s.classes) != len(known.classes):

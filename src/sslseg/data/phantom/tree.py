@@ -115,7 +115,7 @@ def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
             layers, backdrop, shade, scanner, stream(seed, f"noise-{number}", frame)
         )
         gain = gain or scanner.white / float(np.percentile(signal, 99.9))
-        codes = np.clip(np.rint(signal * gain), 0, scanner.white).astype(scanner.dtype)
+        codes: np.ndarray = np.clip(np.rint(signal * gain), 0, scanner.white).astype(scanner.dtype)
         if frame in (ED_FRAME, es):
             stem = f"{name}_frame{frame:02d}"
             _save(home / f"{stem}.nii.gz", codes, zooms)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -188,7 +189,7 @@ def histogram(values: np.ndarray, size: int) -> np.ndarray:
     if values.size > EXACT:  # OpenCV counts in float32
         return np.bincount(values.ravel(), minlength=size)
     kind = np.uint8 if size <= 256 else np.uint16
-    lines = np.ascontiguousarray(values, kind).reshape(-1, values.shape[-1])
+    lines: Any = np.ascontiguousarray(values, kind).reshape(-1, values.shape[-1])
     return cv2.calcHist([lines], [0], None, [size], [0, size]).ravel().astype(np.int64)
 
 

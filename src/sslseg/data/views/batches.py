@@ -142,7 +142,7 @@ def pretrain_batch(
     if isinstance(slices, render_device.DeviceSlices):
         views = tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
         return PretrainBatch(views, chosen, **rest)
-    targets = out or [None] * len(drawn)
+    targets: Sequence[Any] = out or (None,) * len(drawn)
     views = tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
     return PretrainBatch(views, chosen, **rest)
 

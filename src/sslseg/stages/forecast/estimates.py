@@ -175,7 +175,7 @@ def median_of(costs: Iterable[Cost]) -> str:
     runs = f"{known[0].runs} earlier run{'s' if known[0].runs > 1 else ''}"
     size = known[0].bytes
     files = "unknown size" if size is None else f"{size / 1e6:.1f} MB"
-    return f"{median(cost.seconds for cost in known):.1f} s and {files} each, by {runs}"
+    return f"{median(cost.seconds or 0.0 for cost in known):.1f} s and {files} each, by {runs}"
 
 
 def size_of(run_id: str, uri: str | None = None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
 
     if not _complete(search):
         return
-    wanted = {"history": ink.plot_optimization_history}
+    wanted: dict[str, Callable[[optuna.Study], Any]] = {"history": ink.plot_optimization_history}
     if _comparable(search):
         wanted |= {"importance": _plot_importances, "parallel": ink.plot_parallel_coordinate}
     for name, plot in wanted.items():

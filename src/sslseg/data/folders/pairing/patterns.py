@@ -103,7 +103,7 @@ def compiled(pattern: str) -> tuple[Any, tuple[tuple[str, str], ...]]:
     Raises:
         ValueError: a brace that is no {name}.
     """
-    pattern, groups, made, last = pattern.removeprefix("./"), [], [], 0
+    pattern, groups, made, last = pattern.removeprefix("./"), list[tuple[str, str]](), list[str](), 0
     for match in _PART.finditer(pattern):
         made.append(_literal(pattern, last, match.start()))
         name, folders, star, _ = match.groups()
