@@ -6,8 +6,9 @@ import random
 
 import pytest
 
+from sslseg.config.names import LeakError, SslsegError
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Outcome
+from sslseg.plans.jobs import Graph, Outcome, reason
 
 
 def chain(*pairs: tuple[str, str]) -> Graph:
@@ -38,6 +39,15 @@ def test_every_job_runs_once_and_after_its_upstream(seed: int):
         order.append(job.name)
     assert sorted(order) == ["a", "b", "c", "d", "e"]
     assert all(order.index(up) < order.index(name) for name, up in PAIRS if up)
+
+
+@pytest.mark.parametrize(
+    ("error", "leaked"),
+    [(LeakError("seen"), True), (SslsegError("leak of gas"), False), (OSError("x"), False)],
+)
+def test_a_leak_is_known_by_its_reason_wherever_the_worker_was(error: Exception, leaked: bool):
+    job = Graph([Cell("a", "finetune", {})], {}).ready()[0]
+    assert Outcome(job, error=reason(error)).leaked == leaked
 
 
 def test_what_waits_for_a_failure_is_not_run():

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
-from sslseg.config.names import SslsegError
+from sslseg.config.names import LeakError, SslsegError
 from sslseg.plans.cells import Cell
+
+LEAK = "leak"  # before the sentence of a leak, wherever a worker runs
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,16 @@ class Outcome:
     value: Any = None
     error: str = ""
 
+    @property
+    def leaked(self) -> bool:
+        """Whether the job stopped because its encoder has seen what it was to be tested on."""
+        return self.error.startswith(f"{LEAK}: ")
+
 
 def reason(error: BaseException) -> str:
     """What an Outcome says of an error; the project's own are whole sentences."""
     kind = "" if isinstance(error, SslsegError) else type(error).__name__
+    kind = LEAK if isinstance(error, LeakError) else kind
     return ": ".join(filter(None, [kind, str(error)]))
 
 

@@ -60,7 +60,7 @@ def run(p: Sweep, run: session.Run) -> None:
 
     Raises:
         ParamError: a cell cannot work; nothing was run. See `feasible.check`.
-        SslsegError: at least one cell failed; the others have run.
+        SslsegError: at least one cell failed; the others have run. A LeakError where an encoder had seen the test.
     """
     backend = plugins.load("executors", p.executor)
     cells = grid.cells(p)
@@ -83,7 +83,8 @@ def run(p: Sweep, run: session.Run) -> None:
     run.note(overview.text(outcomes, runs, p.dataset))
     if failed:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
-        raise names.SslsegError(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
+        kind = names.LeakError if any(o.leaked for o in outcomes) else names.SslsegError
+        raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
     endings.swept(run.id, runs, p.dataset)
 
 
