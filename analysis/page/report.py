@@ -12,7 +12,6 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
 
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
@@ -85,7 +84,6 @@ def render(page: Page) -> str:
         "quoted": shlex.quote,
         "spelled": spelled,
         "thousands": "{:,}".format,
-        "breakable": lambda label: Markup("+<wbr>").join(label.split("+")),
         "told": lambda note: note.replace(
             WIDE, f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only"
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib.metadata import version
 
 from sslseg import launch
 from sslseg.config import flags, mlproject, plugins
@@ -19,17 +20,19 @@ STAGES = {
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    made = argparse.ArgumentParser(
         prog="sslseg", description="Run a stage, or look things up, which leaves no run."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    made.add_argument("--version", action="version", version=f"%(prog)s {version('sslseg')}")
+    commands = made.add_subparsers(dest="command", required=True, metavar="command")
     for name in plugins.names("commands"):
         module = plugins.load("commands", name)
         summary = (module.__doc__ or "").splitlines()[0]
         module.arguments(commands.add_parser(name, help=summary, description=summary))
     for name, (_, _, cls) in STAGES.items():
-        commands.add_parser(name, help=f"stage: {flags.first_line(cls)}")
-    return parser
+        stage = commands.add_parser(name, help=f"stage: {flags.first_line(cls)}")
+        flags.add(stage, cls, choices=True)  # a stage parses its own; these are for the completion of words
+    return made
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -137,6 +137,16 @@ def record(run: Run, params: Any) -> str:
     return device
 
 
+def _tell(params: Any, run: Run, method: str | None, device: str) -> None:
+    """Say in one line what runs; a part of a sweep says nothing, its sweep does."""
+    if run.parent or multiprocessing.parent_process() is not None:
+        return
+    from sslseg.stages.forecast import opening
+
+    if run.stage in opening.TOLD:
+        print(opening.line(run.stage, method, params, device, run.uri), flush=True)
+
+
 def _run_stage(
     module: ModuleType, params: Any, run: Run, method: str | None, do: Callable[[Any, Run], None] | None
 ) -> None:
@@ -145,6 +155,7 @@ def _run_stage(
 
     params = module.fill(params) if hasattr(module, "fill") else params
     device = record(run, params)
+    _tell(params, run, method, device)
     if hasattr(module, "identify"):
         cache = caches.cache_folder(params.cache)
 

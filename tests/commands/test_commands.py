@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ READERS = {
     "reuse": ["0" * 32],
     "status": [],
 }
-OTHERS = {"splits", "unpack"}  # one reads no store, one fills it
+OTHERS = {"completion", "splits", "unpack"}  # two read no store, one fills it
 
 
 def test_every_subcommand_is_here() -> None:
@@ -59,3 +60,26 @@ def test_an_empty_file_is_no_store_and_a_server_is_not_asked(tmp_path: Path) -> 
     with pytest.raises(SslsegError, match="there is no tracking store"):
         store.existing(f"sqlite:///{tmp_path}/mlflow.db")
     assert store.existing("http://127.0.0.1:9") == "http://127.0.0.1:9"
+
+
+def test_the_version_is_said(capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        __main__.main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"sslseg {version('sslseg')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("docto", "doctor"), ("finetune --budget_", "--budget_unit"), ("finetune --budget_unit pa", "patient")],
+)
+def test_a_shell_completes_commands_knobs_and_choices(
+    typed: str, completed: str, tmp_path: Path, capsys
+) -> None:
+    assert __main__.main(["completion", "bash"]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    words = ["sslseg", *typed.split()]
+    at = f"COMP_WORDS=({' '.join(words)}); COMP_CWORD={len(words) - 1}"
+    asked = f'source {tmp_path}/script; {at}; _shtab_sslseg; echo "${{COMPREPLY[@]}}"'
+    done = subprocess.run(["bash", "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [completed]

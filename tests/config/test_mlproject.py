@@ -147,3 +147,11 @@ def test_help_of_a_look_up_explains_every_argument(name: str):
     parser = argparse.ArgumentParser()
     plugins.load("commands", name).arguments(parser)
     assert all(action.help for action in parser._actions)
+
+
+def test_mlflow_run_without_an_entry_point_says_which_there_are(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["main.py"])
+    runpy.run_path(str(ROOT / "entrypoints" / "main.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert all(f"  {name}" in said for name in ENTRIES if name != "main")
+    assert "mlflow run . -e demo --env-manager local" in said

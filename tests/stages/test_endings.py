@@ -16,13 +16,22 @@ def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys
     first, second, third = capsys.readouterr().out.splitlines()
     assert first == "test IoU 0.500 on acdc (RV 0.250, LV 0.750)"
     assert second == "registered as unet-x, run abc"
-    assert third.startswith("next: mlflow run . --env-manager local -e predict -P model=abc ")
+    assert (
+        third
+        == "next: mlflow run . -e predict --env-manager local -P model=abc -P input=FOLDER -P output=out/masks"
+    )
+
+
+def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    endings.pretrained("abc", "encoder-x", "my data")
+    assert capsys.readouterr().out.endswith("next: sslseg finetune --encoder abc --dataset 'my data'\n")
 
 
 def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
-    rows = [("scratch", 3, 0.1), ("scratch", 3, 0.3), ("scratch", 30, 0.5), ("supervised", 3, 0.7)]
+    rows = [("scratch", 3.0, 0.1), ("scratch", 3, 0.3), ("scratch", 30, 0.5), ("supervised", 3, 0.7)]
     runs = pd.DataFrame(
-        [{"stage": "finetune", "dataset": "demo", "pipeline": p, "budget": n, "unit": "slices", names.TEST_IOU: v}
+        [{"stage": "finetune", "dataset": "demo", "pipeline": p, "budget": n, "unit": "slice", names.TEST_IOU: v}
          for p, n, v in rows]
     )  # fmt: skip
     endings.swept("s", runs, "demo")

@@ -82,6 +82,9 @@ def test_the_run_is_tagged_and_the_reader_told(store, capsys):
     assert not capsys.readouterr().out
     likeness.check(run, upstream(domain="natural"), store)
     assert run[names.TAG_APART] == "cardiac-mri, not natural"
+    assert not capsys.readouterr().out  # of photographs everybody knows, and nobody can act on it
+    likeness.check(run, upstream(domain="brain-mri"), store)
+    assert run[names.TAG_APART] == "cardiac-mri, not brain-mri"
     assert "warning: acdc is far from the data that the encoder of run r1" in capsys.readouterr().out
     run = Tagged()
     likeness.check(run, SimpleNamespace(config=None), store)

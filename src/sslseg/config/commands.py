@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from pathlib import Path
 
 PROGRAM = "sslseg"
-ACTIVE = ("VIRTUAL_ENV", "CONDA_PREFIX")  # set by an environment that was activated
 
 
 def command(stage: str, **given: object) -> str:
@@ -20,27 +17,17 @@ def command(stage: str, **given: object) -> str:
     >>> command("predict", model="a1", input="FOLDER", output="")
     'sslseg predict --model a1 --input FOLDER'
     """
-    return shlex.join([PROGRAM, stage, *_words({f"--{name}": value for name, value in given.items()})])
+    words = [word for name, value in _told(given).items() for word in (f"--{name}", value)]
+    return shlex.join([PROGRAM, stage, *words])
 
 
 def typed(stage: str, **given: object) -> str:
-    """`command` as it works where the user stands.
-
-    With the path of an environment that only make has entered, and by MLflow from a checkout whose environment
-    lacks the package.
-    """
-    here = Path(sys.executable).parent / PROGRAM
-    if not here.exists():
-        knobs = [
-            word
-            for name, value in given.items()
-            for word in _words({"-P": f"{name}={value}" if value else ""})
-        ]
-        return shlex.join(["mlflow", "run", ".", "-e", stage, "--env-manager", "local", *knobs])
-    if "MAKELEVEL" in os.environ and not any(name in os.environ for name in ACTIVE):
-        return f"{shlex.quote(os.path.relpath(here))}{command(stage, **given).removeprefix(PROGRAM)}"
-    return command(stage, **given)
+    """A stage as it is typed where the user stands: by MLflow in a checkout, elsewhere by the installed program."""
+    if not Path("MLproject").is_file():
+        return command(stage, **given)
+    words = [word for name, value in _told(given).items() for word in ("-P", f"{name}={value}")]
+    return shlex.join(["mlflow", "run", ".", "-e", stage, "--env-manager", "local", *words])
 
 
-def _words(given: dict[str, object]) -> list[str]:
-    return [word for flag, value in given.items() if value not in ("", None) for word in (flag, str(value))]
+def _told(given: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in given.items() if value not in ("", None)}

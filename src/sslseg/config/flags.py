@@ -185,14 +185,20 @@ def _form(hint: Any) -> str:
 def parser(cls: type, prog: str = "") -> argparse.ArgumentParser:
     """Takes every knob of `cls` as text; its help groups them by the dataclass that declares them."""
     made = _Parser(prog or None, "%(prog)s [--name value …]", first_line(cls), allow_abbrev=False)
+    add(made, cls)
+    return made
+
+
+def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None:
+    """Give a parser every knob of `cls`; on demand with the choices, which `check` tells about in its own words."""
     table = knobs(cls)
     for owner in cls.__mro__:
         own = [name for name in table if name in vars(owner).get("__annotations__", ())]
         group = made.add_argument_group(first_line(owner)) if own else made
         for name in own:
             f, meta, hint = table.pop(name)
-            group.add_argument(f"--{name}", metavar=_form(hint), help=_meaning(f, meta).replace("%", "%%"))
-    return made
+            group.add_argument(f"--{name}", metavar=_form(hint), help=_meaning(f, meta).replace("%", "%%"),
+                               choices=[*map(to_text, meta.choices)] if choices and meta.choices else None)  # fmt: skip
 
 
 def parse(cls: type[T], argv: list[str], prog: str = "") -> T:

@@ -35,19 +35,29 @@ def entry_points() -> Iterator[tuple[str, str, type]]:
                 yield f"{stage}_{method}", f"{stage}.py {method}", plugins.load("methods", method).Params
         else:
             yield stage, f"{stage}.py", cls
-    yield "main", "demo.py", params.Demo
+    yield "main", "main.py", params.Overview
 
 
 def _entry(name: str, script: str, cls: type) -> Iterator[str]:
     yield f"  {name}:"
-    yield "    parameters:"
+    if flags.knobs(cls):
+        yield "    parameters:"
     words = []
     for knob, (field, meta, _) in flags.knobs(cls).items():
         required = field.default is flags.MISSING and meta.presets is None
         default = "" if required else ', default: "' + flags.mlproject_default(field, meta) + '"'
         yield f"      {knob}: {{type: string{default}}}  # {meta.help}"
         words.append(f"--{knob} {{{knob}}}")
-    yield f'    command: "{PREFIX}{script} {" ".join(words)}"'
+    yield f'    command: "{" ".join([PREFIX + script, *words])}"'
+
+
+def overview() -> str:
+    """What `mlflow run .` says, which names no entry point."""
+    lines = [f"  {name:17} {flags.first_line(cls)}" for name, _, cls in entry_points() if name != "main"]
+    begin = "begin with: mlflow run . -e demo --env-manager local"
+    return "\n".join(
+        ["nothing was run: -e names one of", *lines, begin, "knobs: sslseg <entry point> --help"]
+    )
 
 
 def text() -> str:

@@ -510,6 +510,11 @@ class Analyse:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overview:
+    """Say which entry points there are."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Demo(Machine):
     """The whole job on the built-in phantom: pretrain, fine-tune by run ID, draw the figures."""
 

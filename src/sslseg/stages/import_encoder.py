@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from sslseg.config import names
+from sslseg.config.commands import command
 from sslseg.config.params import ImportEncoder
 from sslseg.data import exposure
 from sslseg.models import body, encoder
@@ -137,7 +138,7 @@ def _card(found: Fetched, run: session.Run, standing: str = "") -> str:
         "normalisation": "mean {mean}, sd {std} ({known_from})".format(**found.normalisation),
         "run": f"`{run.id}`",
     }
-    use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset=<name> -P budget=30"
+    use = command(names.FINETUNE, encoder=run.id, dataset="NAME", budget=30)
     return "\n".join(
         ["# Imported encoder", "", *cards.table(rows.items()), "", "## Use", "", *cards.fenced([use])]
     )

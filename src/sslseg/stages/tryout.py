@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import shlex
 import sys
 import time
 import webbrowser
@@ -21,6 +20,7 @@ from analysis.statistics import design
 from analysis.statistics.design import Costs, Design
 from analysis.statistics.records import Refusal
 from sslseg.config import caches, flags, names, plugins
+from sslseg.config.commands import typed
 from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
 from sslseg.config.params import Analyse, Data, Tryout
 from sslseg.data import training_set
@@ -198,8 +198,7 @@ def _again(p: Tryout, plan: Design) -> str:
     given = flags.texts(dataclasses.replace(p, budgets=plan.budgets))
     declared = {f.name: flags.mlproject_default(f, meta) for f, meta, _ in flags.knobs(Tryout).values()}
     changed = {name: text for name, text in given.items() if text != declared[name] and name != "minutes"}
-    words = [f"-P {shlex.quote(f'{name}={text}')}" for name, text in changed.items()]
-    return f"mlflow run . -e tryout --env-manager local {' '.join(words)}"
+    return typed("tryout", **changed)
 
 
 def _has_display() -> bool:

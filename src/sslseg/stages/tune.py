@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import shlex
 import sys
 from collections.abc import Iterator
 
@@ -16,6 +15,7 @@ import optuna
 from optuna.trial import TrialState
 
 from sslseg.config import caches, flags, names, plugins
+from sslseg.config.commands import typed
 from sslseg.config.params import Tune
 from sslseg.plans import pipelines, searchspace
 from sslseg.plans.cells import Cell, parameters_of
@@ -223,5 +223,4 @@ def command(p: Tune, plan: Plan, chosen: dict[str, str]) -> str:
     """The line that runs the tuned stage with these settings."""
     own = {"method": p.method} if p.stage == names.PRETRAIN else {}
     given = own | trials.texts(p, p.stage, plan.encoders[0]) | chosen
-    words = [f"-P {shlex.quote(f'{name}={text}')}" for name, text in given.items() if text]
-    return f"mlflow run . -e {p.stage} --env-manager local {' '.join(words)}"
+    return typed(p.stage, **given)

@@ -49,7 +49,8 @@ def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str
         wanted = max(wanted, (row.get("more") or {}).get("least") or 0)
     if wanted:
         minutes = design.minutes_for(costs, len(plan.budgets), min(plan.seeds + wanted, design.MOST_SEEDS))
-        yield f"to go on (what has been run is used again): {again} -P minutes={minutes}"
+        knob = "-P minutes=" if again.startswith("mlflow") else "--minutes "
+        yield f"to go on (what has been run is used again): {again} {knob}{minutes}"
 
 
 def _verdict(row: dict[str, Any], plan: Design, costs: Costs) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config import names
 from sslseg.data import outside
 from sslseg.data.slices.slice_store import Slices
+from sslseg.plans.pipelines import NATURAL
 from sslseg.tracking.runs import Run
 from sslseg.tracking.store import client
 
@@ -39,8 +41,13 @@ def check(run: Run, source: Upstream, store: Slices) -> None:
     known, domain = own.get("fingerprint") or {}, own.get("domain") or ""
     found = outside.apart(outside.portrait(store), known, store.domain, domain)
     run.tag(names.TAG_APART, "; ".join(found) or ("no" if known else "unknown"))
-    if found and not run.parent:
+    if _telling(found) and not run.parent:
         print(_sentence(store.dataset, source.resolved.run_id, "; ".join(found)))
+
+
+def _telling(found: Sequence[str]) -> bool:
+    """Whether somebody could act on it: that weights of photographs are far from any scan is known, and on the card."""
+    return bool(found) and not any(reason.endswith(f"not {NATURAL}") for reason in found)
 
 
 def _sentence(dataset: str, encoder: str, how: str) -> str:
@@ -59,7 +66,7 @@ class Once:
         tags = client(self._uri).get_run(run_id).data.tags
         how = tags.get(names.TAG_APART, "unknown")
         said = _sentence(tags.get(names.TAG_DATASET, ""), tags.get(names.TAG_UPSTREAM_RUN, ""), how)
-        if how not in ("no", "unknown") and said not in self._said:
+        if how not in ("no", "unknown") and _telling(how.split("; ")) and said not in self._said:
             self._said.add(said)
             print(said)
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from sslseg.config import flags, names
+from sslseg.config.commands import command
 from sslseg.config.params import Machine
 from sslseg.data.training_set import Inputs
 from sslseg.tracking import lineage
@@ -46,8 +47,15 @@ def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[
             f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
         ),
         ("patients it has seen", _seen(run)),
+        *_apart(run),
     ]
     return [f"# {word(title)}", "", *table(rows), ""]
+
+
+def _apart(run: Run) -> list[tuple[str, str]]:
+    """How the data differ from those that the weights it started from were trained on, where they do."""
+    how = run.client.get_run(run.id).data.tags.get(names.TAG_APART, "no")
+    return [] if how in ("no", "unknown") else [("it started from weights of other data", how)]
 
 
 def _seen(run: Run) -> str:
@@ -91,7 +99,7 @@ def encoder(
     lines = _head(f"Encoder: {lineage.text(hops)}", run, data, architecture, hops)
     if signs:
         lines += ["## Vital signs", "", *(f"- {name}: {value:.4g}" for name, value in signs.items()), ""]
-    use = f"mlflow run . -e finetune --env-manager local -P encoder={run.id} -P dataset={data.store.dataset} -P budget=30"
+    use = command(names.FINETUNE, encoder=run.id, dataset=data.store.dataset, budget=30)
     lines += ["## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)]
     return "\n".join(lines)
 
@@ -120,5 +128,5 @@ def segmenter(
         *(f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items())),
         "",
     ]
-    use = f"mlflow run . -e {names.PREDICT} --env-manager local -P model={run.id} -P input=<file or folder> -P output=<folder>"
+    use = command(names.PREDICT, model=run.id, input="FILE_OR_FOLDER", output="FOLDER")
     return "\n".join([*lines, "## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)])

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from sslseg.config import names
-
-RUN = "mlflow run . --env-manager local -e"
+from sslseg.config.commands import typed
 
 
 def tell(*lines: str) -> None:
@@ -29,7 +28,7 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
     tell(
         f"test IoU {summary['iou']:.3f} on {dataset} ({classes})",
         f"registered as {registered}, run {run_id}",
-        f"next: {RUN} predict -P model={run_id} -P input=<folder> -P output=out/masks",
+        f"next: {typed('predict', model=run_id, input='FOLDER', output='out/masks')}",
     )
 
 
@@ -37,7 +36,7 @@ def pretrained(run_id: str, registered: str, dataset: str) -> None:
     """The end of a pretraining."""
     tell(
         f"registered as {registered}, run {run_id}",
-        f"next: {RUN} finetune -P encoder={run_id} -P dataset={dataset}",
+        f"next: {typed('finetune', encoder=run_id, dataset=dataset)}",
     )
 
 
@@ -51,8 +50,8 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
     if tuned.empty or names.TEST_IOU not in tuned:
         return
     found = tuned.groupby(["pipeline", "budget"], sort=True)[names.TEST_IOU].agg(["mean", "count"])
-    lines = [f"mean test IoU on {dataset} (seeds), by annotated {tuned['unit'].iloc[0]}:"]
+    lines = [f"mean test IoU on {dataset} (seeds), by annotated {tuned['unit'].iloc[0].removesuffix('s')}s:"]
     for pipeline, rows in found.groupby(level=0, sort=False):
-        cells = [f"{budget}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
+        cells = [f"{budget:.0f}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
         lines.append(f"  {pipeline:28} {'   '.join(cells)}")
-    tell(*lines, f"next: {RUN} analyse -P dataset={dataset} -P sweep={sweep} -P out=out/{dataset}")
+    tell(*lines, f"next: {typed('analyse', dataset=dataset, sweep=sweep, out=f'out/{dataset}')}")

@@ -1,0 +1,19 @@
+"""Print what makes a shell complete the words of `sslseg`: `source <(sslseg completion bash)`."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the subcommand takes."""
+    parser.add_argument("shell", choices=("bash", "zsh", "tcsh"), help="the shell that is to complete them")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Print the script: subcommands, stages, and the knobs of each with their choices."""
+    import shtab
+
+    from sslseg.__main__ import _parser
+
+    print(shtab.complete(_parser(), options.shell))

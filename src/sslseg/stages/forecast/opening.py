@@ -1,0 +1,58 @@
+"""The first line of a stage: what runs, on which data, from which weights, how long it will take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from sslseg.config import names
+from sslseg.stages.forecast.estimates import Cost, Kind, costs
+from sslseg.tracking.history import frames
+
+LEARNING = (names.FINETUNE, names.PRETRAIN)
+TOLD = (*LEARNING, names.SWEEP, names.TUNE)  # the others are short, or say themselves what they do
+
+
+def line(stage: str, method: str | None, p: Any, device: str, uri: str | None) -> str:
+    """One short sentence; the minutes are those of finished runs of this kind on this kind of device.
+
+    >>> line("finetune", None, Finetune(dataset="acdc", budget=30, …), "cpu", uri)
+    'finetune acdc: from scratch, 30 slices, 200 steps of 8, on cpu, about 2 minutes by 12 earlier runs'
+    """
+    head = " ".join(filter(None, [stage, method, getattr(p, "dataset", "") or getattr(p, "study", "")]))
+    words = [*_words(stage, p), f"on {device}"]
+    if stage in LEARNING:
+        words.append(_minutes(stage, method or "", p, device, frames.runs(uri=uri)))
+    return f"{head}: {', '.join(words)}"
+
+
+def _words(stage: str, p: Any) -> list[str]:
+    encoder, model = getattr(p, "encoder", ""), getattr(p, "model", "")
+    words = [f"from {encoder}"] if encoder else []
+    words += [f"model {', '.join(model) if isinstance(model, tuple) else model}"] if model else []
+    if stage == names.SWEEP:
+        counts = {"pipeline": p.pipelines, "size": p.budgets, "seed": p.seeds}
+        words += [f"{len(of)} {name}{'' if len(of) == 1 else 's'}" for name, of in counts.items()]
+    if stage == names.TUNE:
+        words.append(f"{p.trials} trials")
+    if stage == names.FINETUNE:
+        words.append(f"{p.budget} {p.budget_unit}s" if p.budget else f"all {p.budget_unit}s")
+    words += [f"{p.steps:,} steps of {p.batch_size}"] if stage in LEARNING else []
+    return words
+
+
+def _minutes(stage: str, method: str, p: Any, device: str, runs: pd.DataFrame) -> str:
+    if runs.empty:
+        return "no earlier run tells how long"
+    kind = Kind(stage, method, p.preset, p.architecture)
+    cost: Cost = costs({"": kind}, {"": p}, runs, device, lambda run_id: None)[""]
+    if cost.seconds is None:
+        return "no earlier run tells how long"
+    minutes = cost.seconds / 60
+    told = (
+        "less than a minute"
+        if minutes < 1
+        else f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
+    )
+    return f"{told} by {cost.runs} earlier run{'' if cost.runs == 1 else 's'}"
