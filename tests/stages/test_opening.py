@@ -21,7 +21,10 @@ def earlier(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
 
 def test_a_fine_tuning_says_what_it_does_and_how_long_runs_like_it_took(earlier: list[dict]) -> None:
     said = opening.line(names.FINETUNE, None, FINETUNE, "cpu", None)
-    assert said == "finetune acdc: from scratch, 30 slices, 200 steps of 8, on cpu, no earlier run tells how long"
+    assert (
+        said
+        == "finetune acdc: from scratch, 30 slices, 200 steps of 8, on cpu, no earlier run tells how long"
+    )
     one = {"stage": "finetune", "method": "", "device": "cpu", "run_id": "a", "cfg.preset": "cpu", "cfg.steps": 100,
            "cfg.architecture": FINETUNE.architecture, "cfg.batch_size": 8, names.SECONDS: 90.0}  # fmt: skip
     earlier += [one, one | {"device": "cuda: H200", names.SECONDS: 1.0}]
@@ -31,4 +34,6 @@ def test_a_fine_tuning_says_what_it_does_and_how_long_runs_like_it_took(earlier:
 
 def test_a_sweep_counts_its_grid() -> None:
     p = params.Sweep(dataset="acdc", pipelines=("scratch", "supervised"), budgets=(3, 30), seeds=(0,))
-    assert opening.line(names.SWEEP, None, p, "cpu", None) == "sweep acdc: 2 pipelines, 2 sizes, 1 seed, on cpu"
+    assert (
+        opening.line(names.SWEEP, None, p, "cpu", None) == "sweep acdc: 2 pipelines, 2 sizes, 1 seed, on cpu"
+    )
