@@ -16,14 +16,15 @@ from typing import Any
 
 import psutil
 
-from sslseg.config import flags, names, plugins
+from sslseg.config import flags, mlproject, names, plugins
 from sslseg.config.names import SslsegError
-from sslseg.config.params import AnyMethod
+from sslseg.config.params import AnyMethod, Overview
 from sslseg.execute import EXIT_INTERRUPTED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 
+OVERVIEW = "main"  # what `mlflow run .` starts, which names no entry point
 PATIENCE = 60.0  # seconds for `mlflow run` to end after Ctrl-C
 
 
@@ -76,6 +77,10 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
     """Run the stage; returns the exit code. Every error is one clear line on stderr."""
     try:
         entry = stage
+        if stage == OVERVIEW:
+            flags.parse(Overview, argv, f"sslseg {OVERVIEW}")
+            print(mlproject.overview())
+            return 0
         if stage == names.PRETRAIN:
             entry, method, argv = _of_a_method(method, argv)
         cls = AnyMethod if stage == names.PRETRAIN and not method else parameters_of(stage, method)

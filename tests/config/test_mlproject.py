@@ -151,7 +151,10 @@ def test_help_of_a_look_up_explains_every_argument(name: str):
 
 def test_mlflow_run_without_an_entry_point_says_which_there_are(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["main.py"])
-    runpy.run_path(str(ROOT / "entrypoints" / "main.py"), run_name="__main__")
+    _in_this_process(monkeypatch)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "entrypoints" / "main.py"), run_name="__main__")
+    assert ended.value.code == 0
     said = capsys.readouterr().out
     assert all(f"  {name}" in said for name in ENTRIES if name != "main")
     assert "mlflow run . -e demo --env-manager local" in said
