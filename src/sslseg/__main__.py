@@ -24,6 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="sslseg", description="Run a stage, or look things up, which leaves no run."
     )
     made.add_argument("--version", action="version", version=f"%(prog)s {version('sslseg')}")
+    made.set_defaults(program=made)  # for the completion of its words
     commands = made.add_subparsers(dest="command", required=True, metavar="command")
     for name in plugins.names("commands"):
         module = plugins.load("commands", name)
@@ -31,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         module.arguments(commands.add_parser(name, help=summary, description=summary))
     for name, (_, _, cls) in STAGES.items():
         stage = commands.add_parser(name, help=f"stage: {flags.first_line(cls)}")
-        flags.add(stage, cls, choices=True)  # a stage parses its own; these are for the completion of words
+        flags.add(stage, cls, choices=True)  # a stage parses its own; these are for completion
     return made
 
 

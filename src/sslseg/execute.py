@@ -141,8 +141,7 @@ def _tell(params: Any, run: Run, method: str | None, device: str) -> None:
     """Say in one line what runs; a part of a sweep says nothing, its sweep does."""
     if run.parent or multiprocessing.parent_process() is not None:
         return
-    from sslseg.stages.forecast import opening
-
+    opening = stage_module("forecast.opening")
     if run.stage in opening.TOLD:
         print(opening.line(run.stage, method, params, device, run.uri), flush=True)
 

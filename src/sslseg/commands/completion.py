@@ -14,6 +14,4 @@ def run(options: argparse.Namespace) -> None:
     """Print the script: subcommands, stages, and the knobs of each with their choices."""
     import shtab
 
-    from sslseg.__main__ import _parser
-
-    print(shtab.complete(_parser(), options.shell))
+    print(shtab.complete(options.program, options.shell))
