@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
+import socket
 import stat
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import mlflow
@@ -23,7 +29,6 @@ from sslseg.models.exporters import served
 from sslseg.tracking import session
 from sslseg.tracking.registry import resolve
 from tests.fixtures import trained_models
-from tests.fixtures.tiny_runs import python
 
 # mlflow 3.17.2: at the first import of its pyfunc
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")
@@ -123,13 +128,33 @@ def test_the_group_may_read_every_file(registered: Path):
 
 
 @pytest.mark.slow
-def test_mlflow_models_predict(registered: Path, tmp_path: Path):
-    """What `mlflow models serve` answers too: both read the input and write the answer by the same code."""
-    (tmp_path / "in.json").write_text(
-        json.dumps({"inputs": IMAGES.tolist(), "params": {"spacing": [2.0, 2.0]}})
-    )
-    done = python("-m", "mlflow", "models", "predict", "-m", "models:/unet-test/latest", "-i", str(tmp_path / "in.json"),
-                  "-o", str(tmp_path / "out.json"), "--env-manager", "local")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found = np.array(json.loads((tmp_path / "out.json").read_text())["predictions"])
+def test_mlflow_models_serve_answers_over_http(registered: Path):
+    """`mlflow models predict` reads and writes by the same code."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", "models:/unet-test/latest", "--env-manager",
+               "local", "-p", str(port)]  # fmt: skip
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # as in an activated environment: uvicorn
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PATH": path}
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True)
+    try:
+        said = []
+        for line in server.stderr:
+            said.append(line)
+            if "Uvicorn running on" in line:
+                break
+        else:
+            pytest.fail("".join(said))
+        body = json.dumps({"inputs": IMAGES.tolist(), "params": {"spacing": [2.0, 2.0]}}).encode()
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(asked, timeout=120) as answer:
+            found = np.array(json.load(answer)["predictions"])
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.stderr.close()
+        server.wait()
     np.testing.assert_array_equal(found, mlflow.pyfunc.load_model("models:/unet-test/1").predict(IMAGES))
