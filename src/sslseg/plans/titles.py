@@ -40,7 +40,7 @@ def title(pipeline: str, *words: str, behind: str = "") -> str:
     >>> title("supervised+byol@target", "n30", "s2", behind="acdc")
     'sup+byol@tgt n30 s2 acdc'
     """
-    room = min(USUAL, WIDTH - len(" ".join(("", *words))))
+    room = min(USUAL, WIDTH - len(" ".join(("", *words)))) if words else USUAL
     forms = list(_forms(pipeline))
     shown = next((form for form in forms if len(form) <= room), forms[-1])
     return " ".join(filter(None, (shown, *words, behind)))

@@ -210,7 +210,7 @@ def _fit(
             validate(step)
         if step % p.checkpoint_every == 0 and step < p.steps:
             run.flush()  # a resumed run does not make the numbers before its checkpoint again
-            progress.save(folder, training)
+            progress.save(folder, training, run)
     run.log(progress.summary() | clock.metrics(p.steps), p.steps)
     return progress
 

@@ -107,7 +107,7 @@ def _tell_silent(run: Any) -> None:
 
 def _switch(run: Run, found: str) -> str:
     """Go on as `found`: from its claim on it is the run that the end of the block ends."""
-    run.flush()
+    run.flush(last=True)
     tags = run.client.get_run(run.id).data.tags
     kept = {key: tags[key] for key in (PARENT, names.TAG_SWEEP) if key in tags}
     opened = run.id

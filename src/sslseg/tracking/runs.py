@@ -26,6 +26,7 @@ from sslseg.tracking.ownership import Heart, LostError
 T = TypeVar("T")
 DIGEST = 32  # characters of a slice store's digest that its MLflow dataset has
 ROWS = 1000  # MLflow's limit for one log_batch
+MOST_LATE = 100 * ROWS  # numbers that are kept back
 PARAMS = 100  # likewise
 SECONDS = 10.0  # a buffered value waits this long at most for the next log call
 CHECK_SECONDS = 1.0  # that long a run is taken for its own without looking; a flush always looks
@@ -74,6 +75,7 @@ class Run:
         self.client = store.client(uri)
         self._clock = clock
         self._rows: list[Metric] = []
+        self._late: list[Metric] = []
         self._written = clock()
         self._checked = -math.inf
         self.heart: Heart | None = None
@@ -112,12 +114,15 @@ class Run:
         self.client.log_batch(self.id, tags=[RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")])
 
     def log(self, metrics: Mapping[str, Any], step: int = 0) -> None:
-        """Buffer numbers (anything that float() takes), under their `names.stored`; NaN and inf are kept."""
+        """Buffer numbers (anything that float() takes), under their `names.stored`; NaN and inf are kept.
+
+        Those of `names.DETAIL` are kept back until the end: a run's page, and what the UI compares runs by unasked, are
+        in the order in which metrics came.
+        """
         now = int(self._clock() * 1000)
-        self._rows += [
-            Metric(names.stored(metric_name(key)), float(value), now, int(step))
-            for key, value in metrics.items()
-        ]
+        for key, value in metrics.items():
+            row = Metric(names.stored(metric_name(key)), float(value), now, int(step))
+            (self._late if row.key.startswith(names.DETAIL) else self._rows).append(row)
         if len(self._rows) >= ROWS:
             self.flush()
         else:
@@ -128,13 +133,27 @@ class Run:
         if self._clock() - self._written >= SECONDS:
             self.flush()
 
-    def flush(self) -> None:
+    @property
+    def kept_back(self) -> list[list[Any]]:
+        """[key, value, timestamp, step] of what is not written before the end: for a checkpoint, as JSON."""
+        return [[row.key, row.value, row.timestamp, row.step] for row in self._late]
+
+    @kept_back.setter
+    def kept_back(self, rows: Iterable[Iterable[Any]]) -> None:
+        self._late = [*(Metric(*row) for row in rows), *self._late]
+
+    def flush(self, *, last: bool = False) -> None:
         """Write the buffer, and the heartbeat with it. What cannot be written stays in the buffer.
+
+        Args:
+            last: also what is kept back.
 
         Raises:
             LostError: see `check`.
         """
         self.check()
+        if last or len(self._late) > MOST_LATE:
+            self._rows, self._late = self._rows + self._late, []
         beat = RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")
         while True:
             self._batch(metrics=self._rows[:ROWS], tags=[beat])
@@ -248,7 +267,7 @@ class Run:
             self.heart.stop()
         self.check()
         try:
-            self.flush()
+            self.flush(last=True)
         except Exception as error:
             lost = f"its last numbers could not be written: {error}"
             known = "FAILED" if status == "FINISHED" else status

@@ -109,7 +109,7 @@ def open_run(
             run.opened_as = name or stage
         run.heart = Heart(run.heartbeat)
         yield run
-        run.flush()  # here, so that a run whose numbers are lost fails like any other
+        run.flush(last=True)  # here, so that a run whose numbers are lost fails like any other
     except BaseException as error:
         with processes.held():
             if run is not None:

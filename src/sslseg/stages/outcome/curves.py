@@ -86,6 +86,7 @@ class Progress:
         tensors, meta = saved.tensors, saved.meta
         training.restore({k: v for k, v in tensors.items() if not k.startswith(BEST)})
         run.tag(names.TAG_RESUMED_AT, str(training.done))
+        run.kept_back = meta.get("kept_back", [])
         state = {k.removeprefix(BEST): v for k, v in tensors.items() if k.startswith(BEST)}
         return cls([tuple(point) for point in meta["curve"]], {**meta["best"], "state": state})
 
@@ -96,10 +97,14 @@ class Progress:
         if worth > self.best["iou"] or not self.best["state"]:
             self.best = {"step": step, "iou": worth, "state": copy_state(net)}
 
-    def save(self, folder: Path, training: Training) -> None:
-        """One resumable checkpoint of the training and of this."""
+    def save(self, folder: Path, training: Training, run: Run) -> None:
+        """One resumable checkpoint of the training, of this, and of the numbers that the run keeps back."""
         tensors = training.state() | {BEST + k: v for k, v in self.best["state"].items()}
-        meta = {"curve": self.curve, "best": {k: self.best[k] for k in ("step", "iou")}}
+        meta = {
+            "curve": self.curve,
+            "best": {k: self.best[k] for k in ("step", "iou")},
+            "kept_back": run.kept_back,
+        }
         checkpoint.save(folder, training.done, tensors, meta)
 
     def summary(self) -> dict[str, float]:

@@ -179,7 +179,7 @@ def _close(search: optuna.Study, trial: Trial, run: Run, why: str) -> None:
 def _note(run: Run, why: str) -> None:
     """Everything into the run before the search hears of it: a trial that is over is never gone on with."""
     run.tag(names.TAG_TRIAL_STATE, why)
-    run.flush()
+    run.flush(last=True)
 
 
 def finish_runs(search: optuna.Study, uri: str) -> None:

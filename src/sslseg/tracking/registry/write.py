@@ -27,6 +27,7 @@ from sslseg.config.names import (
     WEIGHTS_FILE,
     EncoderError,
 )
+from sslseg.plans import titles
 from sslseg.tracking import runs, store
 from sslseg.tracking.registry import flavor
 from sslseg.tracking.registry.files import read_config
@@ -35,7 +36,6 @@ from sslseg.tracking.upkeep import claims
 
 VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
 BY = {"pipeline": names.BY_PIPELINE, "budget": names.BY_BUDGET, "seed": names.BY_SEED}  # a model's parameters
-ON_VERSIONS = (names.MODEL_ROLE, names.MODEL_DATASET, names.MODEL_LINEAGE, names.MODEL_EPOCH)
 ALIAS = 250  # characters, MLflow takes 255
 TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
 DESCRIPTIONS = {
@@ -137,9 +137,16 @@ def _age(metric: Metric) -> tuple[int, int]:
 
 def _shown(facts: Mapping[str, str], by: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
     """Tags of a version: what its table has room for. All of them, digests too, are on the logged model."""
-    told = {key: facts[key] for key in ON_VERSIONS if facts.get(key)}
-    told |= {names.MODEL_BUDGET: by.get("budget", ""), names.MODEL_SEED: by.get("seed", "")}
-    told |= {names.MODEL_IOU: f"{scores[names.TEST_IOU]:.3f}"} if names.TEST_IOU in scores else {}
+    told = {
+        names.MODEL_IOU: f"{scores[names.TEST_IOU]:.3f}" if names.TEST_IOU in scores else "",
+        names.MODEL_BUDGET: by.get("budget", ""),
+        names.MODEL_SEED: by.get("seed", ""),
+        names.TAG_PIPELINE: titles.title(by["pipeline"]) if "pipeline" in by else facts[names.MODEL_LINEAGE],
+        **{key: facts[key] for key in (names.MODEL_DATASET, names.MODEL_EPOCH)},
+        names.MODEL_ROLE: facts[names.MODEL_ROLE].removesuffix(
+            names.ROLE_FINE_TUNED
+        ),  # the model's name says that
+    }
     return {key: text for key, text in told.items() if text}
 
 
