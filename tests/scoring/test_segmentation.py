@@ -1,5 +1,6 @@
 """Scores against torchmetrics and smp; whole slices of mixed sizes; volumes from summed counts."""
 
+import types
 from types import SimpleNamespace
 
 import numpy as np
@@ -153,6 +154,37 @@ def test_prepared_batches_have_one_size_and_equal_the_lazy_way():
         again = segmentation.evaluate_prepared(net, held, classes=CLASSES)
         assert again.summary == lazy.summary
         assert np.array_equal(again.counts, lazy.counts)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_sizes_hold_every_annotated_slice_in_the_fewest_pixels(seed):
+    rng = np.random.default_rng(seed)
+    sides = rng.integers(1, 400, (12, 2))
+    index = pd.DataFrame({"height": sides[:, 0], "width": sides[:, 1], "labelled": True})
+    index.loc[12] = {"height": 9999, "width": 9999, "labelled": False}  # is never scored
+    found = segmentation.sizes_of(types.SimpleNamespace(index=index))
+    padded = -(-sides // 32) * 32
+
+    def pixels_of(sizes):
+        each = [[h * w for h, w in sizes if y <= h and x <= w] for y, x in padded]
+        return sum(map(min, each)) if all(each) else np.inf
+
+    grid = [(h, w) for h in range(32, 417, 32) for w in range(32, 417, 32)]
+    assert len(found) <= 2
+    assert pixels_of(found) == min(pixels_of((one, tuple(padded.max(0)))) for one in grid)
+
+
+def test_scores_do_not_depend_on_how_many_sizes_there_are():
+    store, net, rows = Store(), Threshold(), range(5)
+    store.index["labelled"] = True
+    own = segmentation.evaluate(net, store, rows, LAW, CLASSES)
+    table = segmentation._lazy(store, rows, LAW, 2, "cpu").table
+    sizes = segmentation.sizes_of(store)
+    held = segmentation.Whole(tuple(segmentation._batches(store, np.arange(5), LAW, 2, "cpu", sizes)), table)
+    assert {batch.images.shape[2:] for batch in held.batches} == set(sizes)
+    few = segmentation.evaluate_prepared(net, held, classes=CLASSES)
+    assert np.array_equal(few.counts, own.counts)
+    assert few.summary == pytest.approx(own.summary, abs=1e-6)
 
 
 def test_masks_that_are_asked_for_are_the_predictions():

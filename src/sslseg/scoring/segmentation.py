@@ -1,7 +1,8 @@
 """What a segmentation is worth, slice by slice, on whole slices.
 
 Slices are padded to multiples of 32 with the normalised zero, their labels with 255, so that the
-padding is in no count. Everything comes from one confusion matrix per slice (`scores.py`).
+padding is in no count. On a CUDA device, where a library plans each layer anew for every size it meets, the slices of a
+dataset are padded to two sizes at most. Everything comes from one confusion matrix per slice (`scores.py`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from sslseg.data.slices.slice_store import Slices
 
 COLUMNS = ("volume", "patient", "frame", "phase", "z")  # of the store's index, kept in the tables
+Sizes = tuple[tuple[int, int], ...]
 BATCH = 16  # slices per forward pass; a result may depend on it in the last digits only
 
 
@@ -47,24 +49,52 @@ class Whole:
     table: dict[str, np.ndarray]
 
 
+def sizes_of(slices: Slices) -> Sizes:
+    """One or two padded sizes (height, width) for all annotated slices of a store, smallest first: the fewest pixels.
+
+    Every slice fits into the last.
+    """
+    index = slices.index[slices.index["labelled"]]
+    sides = np.stack([-(-index[c].to_numpy() // MULTIPLE) * MULTIPLE for c in ("height", "width")], 1)
+    largest, found = sides.max(0), np.unique(sides, axis=0)
+    corners = [(h, w) for h in np.unique(found[:, 0]) for w in np.unique(found[:, 1])][
+        ::-1
+    ]  # the largest first
+    fitting = [(sides <= corner).all(1).sum() for corner in corners]
+    pixels = [
+        n * h * w + (len(sides) - n) * largest.prod() for n, (h, w) in zip(fitting, corners, strict=True)
+    ]
+    small = corners[int(np.argmin(pixels))]
+    return tuple(dict.fromkeys((int(h), int(w)) for h, w in (small, largest)))
+
+
 def _batches(
-    slices: Slices, rows: np.ndarray, intensity: Intensity, batch_size: int, device: Any
+    slices: Slices, rows: np.ndarray, intensity: Intensity, batch_size: int, device: Any, sizes: Sizes
 ) -> Iterator[WholeBatch]:
-    height, width = (-(-slices.index[c].to_numpy()[rows] // MULTIPLE) for c in ("height", "width"))
+    own = np.stack([slices.index[c].to_numpy()[rows] for c in ("height", "width")], 1)
+    sides = -(-own // MULTIPLE) * MULTIPLE
+    for size in reversed(sizes):
+        sides[(own <= size).all(1)] = size
+    height, width = sides.T
     place = np.lexsort((np.arange(len(rows)), width, height))
     edges = np.flatnonzero(np.diff(height[place]) | np.diff(width[place])) + 1
     for group in np.split(place, edges):
         for start in range(0, len(group), batch_size):
             chosen = group[start : start + batch_size]
-            pairs = [_padded(slices, int(row), intensity) for row in rows[chosen]]
+            size = tuple(sides[chosen[0]].tolist())
+            pairs = [_padded(slices, int(row), intensity, size) for row in rows[chosen]]
             images, labels = (
                 torch.from_numpy(np.stack(part)).to(device) for part in zip(*pairs, strict=True)
             )
             yield WholeBatch(images, labels, chosen)
 
 
-def _padded(slices: Slices, row: int, intensity: Intensity) -> tuple[np.ndarray, np.ndarray]:
-    image, (height, width) = whole(slices, row, intensity)
+def _padded(
+    slices: Slices, row: int, intensity: Intensity, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    held, (height, width) = whole(slices, row, intensity)
+    image = np.zeros((len(held), *size), np.float32)
+    image[:, : held.shape[1], : held.shape[2]] = held
     truth = slices.label(row)
     wrong = (truth >= len(slices.classes)) & (truth != IGNORE)
     if wrong.any():
@@ -81,7 +111,8 @@ def _lazy(slices: Slices, rows: Sequence[int], intensity: Intensity, batch_size:
     if not len(rows):
         raise DataError("wanted annotated slices to evaluate on, got none: look at the split")
     table = {"row": rows} | {c: slices.index[c].to_numpy()[rows] for c in COLUMNS}
-    return Whole(_batches(slices, rows, intensity, batch_size, device), table)
+    sizes = sizes_of(slices) if torch.device(device).type == "cuda" else ()
+    return Whole(_batches(slices, rows, intensity, batch_size, device, sizes), table)
 
 
 def prepare(

@@ -56,6 +56,7 @@ def identify(p: Finetune) -> str:
         upstream_sha=upstream.identity_of(resolved) + (f" {handed.sha256}" if handed else ""),
         data=data.digest,
         subset=_subset(p, data).sha256,
+        numerics=devices.numerics(p),
         code=identity.code_digest("sslseg.stages.finetune", plugins.path("datasets", p.dataset)),
     )
 

@@ -44,6 +44,7 @@ def identify(p: Pretrain) -> str:
         upstream_sha=upstream.identity_of(resolved),
         data=data.digest,
         subset=method_of(p),
+        numerics=devices.numerics(p),
         code=identity.code_digest("sslseg.stages.pretrain", *files),
     )
 

@@ -31,7 +31,7 @@ SILENT_FIELDS = frozenset(
 )
 
 
-def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
+def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str, numerics: str = "") -> str:
     """Identity of a stage with resolved parameters `p`.
 
     Args:
@@ -39,6 +39,7 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
         upstream_sha: sha256 of the upstream weights; "scratch" or "" without.
         data, subset: digests of the slice store and of the annotated subset.
         code: `code_digest` of the stage.
+        numerics: what of the way networks are executed changes their numbers; "" = nothing.
     """
     texts = {k: v for k, v in flags.texts(p, identity_only=True).items() if k not in REFERENCES}
     if getattr(p, "encoder", None) == SCRATCH:
@@ -50,7 +51,7 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str) -> str:
         "data": data,
         "subset": subset,
         "code": code,
-    }
+    } | ({"numerics": numerics} if numerics else {})
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -19,7 +19,8 @@ from sslseg.config.names import NonFiniteLoss
 from sslseg.config.params import Finetune, Pretrain
 from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
-from sslseg.training import checkpoint, losses, optim
+from sslseg.models import modes
+from sslseg.training import checkpoint, devices, losses, optim
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
@@ -164,6 +165,8 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
     Convolutions run channels-last. Batches are `PretrainBatch`.
     """
     device = _placed(method.modules.values(), device)
+    if devices.compiles(p):
+        modes.compiled(method.modules.values(), devices.BACKEND)
     named = list(method.trainable())
     return Training(
         dict(method.modules),
@@ -186,6 +189,8 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     (`python -m benchmarks P4`). Batches are `FinetuneBatch`.
     """
     device = _placed([unet], device)
+    if devices.compiles(p):
+        modes.compiled([unet], devices.BACKEND)
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
     return Training(
         {"unet": unet},

@@ -133,15 +133,14 @@ def ema(target: nn.Module, online: nn.Module, tau: float) -> None:
         ValueError: networks of different structure.
     """
     average = get_ema_multi_avg_fn(tau)
-    pairs = list(zip(target.parameters(), online.parameters(), strict=True))
-    for mine, theirs in zip(target.buffers(), online.buffers(), strict=True):
-        if mine.is_floating_point():
-            pairs.append((mine, theirs))
-        else:
-            mine.copy_(theirs)
-    if pairs:
-        mine, theirs = map(list, zip(*pairs, strict=True))
-        average(mine, theirs, None)
+    buffers = list(zip(target.buffers(), online.buffers(), strict=True))
+    averaged = list(zip(target.parameters(), online.parameters(), strict=True))
+    averaged += [pair for pair in buffers if pair[0].is_floating_point()]
+    copied = [pair for pair in buffers if not pair[0].is_floating_point()]
+    if averaged:
+        average(*map(list, zip(*averaged, strict=True)), None)
+    if copied:
+        torch._foreach_copy_(*map(list, zip(*copied, strict=True)))
 
 
 # ---------------------------------------------------------------- epochs and steps
