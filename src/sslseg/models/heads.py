@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
+
+from sslseg.data import streams
+
+Make = Callable[[torch.Generator], nn.Module]
 
 
 def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequential:
@@ -64,6 +69,34 @@ def linear(size: int, out: int, generator: torch.Generator, *, bias: bool = True
     layer = skip_init(nn.Linear, size, out, bias=bias)
     kaiming_uniform(layer, generator)
     return layer
+
+
+def beside(encoder: nn.Module, seed: int, **fresh: Make) -> dict[str, nn.Module]:
+    """{"online": encoder} and fresh networks beside it; all of them learn.
+
+    Args:
+        fresh: name -> what makes a network from a generator; the k-th gets step k of stream "initialisation", whose
+            step 0 drew the encoder, if it is a fresh one.
+    """
+    modules = {"online": encoder}
+    for step, (name, make) in enumerate(fresh.items(), 1):
+        modules[name] = make(streams.torch_generator(seed, "initialisation", step))
+    for module in modules.values():
+        module.train().requires_grad_(True)
+    return modules
+
+
+def targets(modules: Mapping[str, nn.Module], *parts: str) -> dict[str, nn.Module]:
+    """Copies of the online encoder and of `parts`, buffers included, which only follow: `target`, `target_<part>`."""
+    return {
+        target_of(part): copy.deepcopy(modules[part]).train().requires_grad_(False)
+        for part in ("online", *parts)
+    }
+
+
+def target_of(part: str) -> str:
+    """What the copy is called that follows a network of that name."""
+    return "target" if part == "online" else f"target_{part}"
 
 
 def named(modules: Mapping[str, nn.Module], *parts: str) -> list[tuple[str, nn.Parameter]]:

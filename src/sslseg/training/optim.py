@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 from timm.optim import Lars
@@ -12,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sslseg.config.names import ParamError
 from sslseg.config.params import Pretrain
-from sslseg.models import cpu
+from sslseg.models import cpu, heads
 
 Named = Iterable[tuple[str, nn.Parameter]]
 
@@ -141,6 +141,14 @@ def ema(target: nn.Module, online: nn.Module, tau: float) -> None:
         average(*map(list, zip(*averaged, strict=True)), None)
     if copied:
         torch._foreach_copy_(*map(list, zip(*copied, strict=True)))
+
+
+def follow(modules: Mapping[str, nn.Module], tau: float) -> dict[str, float]:
+    """Move every `target` of `heads.targets` towards the network that it follows; returns tau as a metric."""
+    for part in modules:
+        if heads.target_of(part) in modules:
+            ema(modules[heads.target_of(part)], modules[part], tau)
+    return {"tau": tau}
 
 
 # ---------------------------------------------------------------- epochs and steps

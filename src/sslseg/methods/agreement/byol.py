@@ -9,7 +9,6 @@ Target weights are a moving average of the online ones.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,24 +61,19 @@ class Method:
         Projector and predictor are fresh. The target starts as a copy with all of its buffers: the
         original copies parameters only, so its batch norms start from other statistics (flaw F8).
         """
-        from sslseg.data import streams
+        from sslseg.models import heads
         from sslseg.models.encoder import feature_size
-        from sslseg.models.heads import mlp
 
-        # step 0 of the stream drew the encoder, if it is a fresh one
-        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
-        projector = mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draws[0])
-        predictor = mlp(p.projection_size, p.predictor_hidden, p.projection_size, draws[1])
         self.tau = p.tau
-        self.modules: dict[str, nn.Module] = {
-            "online": encoder,
-            "projector": projector,
-            "predictor": predictor,
-            "target": copy.deepcopy(encoder),
-            "target_projector": copy.deepcopy(projector),
-        }
-        for name, module in self.modules.items():
-            module.train().requires_grad_(not name.startswith("target"))
+        projector = (feature_size(encoder), p.projector_hidden, p.projection_size)
+        predictor = (p.projection_size, p.predictor_hidden, p.projection_size)
+        nets = heads.beside(
+            encoder,
+            seed,
+            projector=lambda draw: heads.mlp(*projector, draw),
+            predictor=lambda draw: heads.mlp(*predictor, draw),
+        )
+        self.modules = nets | heads.targets(nets, "projector")
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: those of the online branch."""
@@ -116,11 +110,7 @@ class Method:
         """Move the target towards the online network; `progress` is 0 at the first step, 1 at the last."""
         from sslseg.training import optim
 
-        tau = optim.tau_at(progress, self.tau)
-        for name in ("target", "target_projector"):
-            online = "online" if name == "target" else "projector"
-            optim.ema(self.modules[name], self.modules[online], tau)
-        return {"tau": tau}
+        return optim.follow(self.modules, optim.tau_at(progress, self.tau))
 
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""

@@ -8,7 +8,6 @@ Key weights are a moving average of the query's.
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,29 +42,22 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2, 3, 4)]
         maps = int(encoder.num_features)  # of the last map; pooled features may be wider
-        projector = heads.stack(
-            (feature_size(encoder), p.projector_hidden, p.projection_size), draws[0], norm=False
-        )
-        dense = heads.stack((maps, p.projector_hidden, p.projection_size), draws[1], norm=False)
+        behind = (p.projector_hidden, p.projection_size)
+        whole, places = (feature_size(encoder), *behind), (maps, *behind)
         self.temperature, self.tau, self.share = p.temperature, p.tau, p.dense
-        self.modules: dict[str, nn.Module] = {
-            "online": encoder,
-            "projector": projector,
-            "dense": dense,
-            "target": copy.deepcopy(encoder),
-            "target_projector": copy.deepcopy(projector),
-            "target_dense": copy.deepcopy(dense),
-            "queue": heads.Queue(p.queue, p.projection_size, draws[2]),
-            "dense_queue": heads.Queue(p.queue, p.projection_size, draws[3]),
-        }
-        for name, module in self.modules.items():
-            module.train().requires_grad_(not name.startswith("target"))
+        nets = heads.beside(
+            encoder,
+            seed,
+            projector=lambda draw: heads.stack(whole, draw, norm=False),
+            dense=lambda draw: heads.stack(places, draw, norm=False),
+            queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
+            dense_queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
+        )
+        self.modules = nets | heads.targets(nets, "projector", "dense")
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: the query's."""
@@ -116,13 +108,7 @@ class Method:
         """Move the key networks towards the query's."""
         from sslseg.training import optim
 
-        for name, online in (
-            ("target", "online"),
-            ("target_projector", "projector"),
-            ("target_dense", "dense"),
-        ):
-            optim.ema(self.modules[name], self.modules[online], self.tau)
-        return {"tau": self.tau}
+        return optim.follow(self.modules, self.tau)
 
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""

@@ -9,20 +9,19 @@ Teacher weights are a moving average; the centre, that of its outputs, keeps it 
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import Crops, Wanted
+from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sslseg.config.wanted import Wanted
     from sslseg.data.views.batches import PretrainBatch
 
-LARGE = 2  # views that the teacher sees
 # as the centre moves, the teacher's entropy and with it the loss rise at first: not so in the contract's few steps
 SMALL = {"small_size": 32, "small_views": 2, "outputs": 64, "centre_momentum": 0.999}
 
@@ -43,16 +42,10 @@ class Params(params.Pretrain):
     centre_momentum: float = knob(0.9, "momentum of the centre", low=0.0, high=1.0, source="DINO D: 0.9")
     tau: float = knob(0.996, "momentum of the teacher at the first step; 1 at the last", low=0.0, high=1.0,
                       source="DINO 3.1: 0.996 to 1")  # fmt: skip
-    small_views: int = knob(help="small views of each slice", low=0,
-                            presets={"paper": 6, "paper-400": 6, "cpu": 4, "demo": 2},
-                            source="DINO 4: 6 on ResNet-50; cpu, demo: [H]")  # fmt: skip
-    small_size: int = knob(help="side of a small view, pixels", low=16,
-                           presets={"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32},
-                           source="DINO 3.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
-    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
-                                          source="DINO's recipe for ResNet-50: 0.05 to 0.14")  # fmt: skip
-    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
-                                         source="DINO's recipe for ResNet-50: 0.14 to 1")  # fmt: skip
+    small_views: int = _multicrop.count_knob("DINO 4: 6 on ResNet-50")
+    small_size: int = _multicrop.size_knob("DINO 3.1: 96 of 224")
+    small_scale: tuple[float, ...] = _multicrop.small_knob("DINO's recipe for ResNet-50: 0.05 to 0.14")
+    crop_scale: tuple[float, ...] = _multicrop.large_knob("DINO's recipe for ResNet-50: 0.14 to 1")
     optimizer: str = knob(
         "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="DINO's recipe for ResNet-50"
     )
@@ -71,31 +64,23 @@ class Method:
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two large views and some small ones of each slice."""
-        return Wanted((Crops(LARGE), Crops(p.small_views, size=p.small_size, scale=tuple(p.small_scale))))
+        return _multicrop.wanted(p)
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the student's; the teacher's is a copy."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
-        head = heads.stack(
-            (feature_size(encoder), p.hidden_size, p.hidden_size, p.bottleneck), draws[0], norm=False
-        )
-        last = heads.linear(p.bottleneck, p.outputs, draws[1], bias=False)
+        sizes = (feature_size(encoder), p.hidden_size, p.hidden_size, p.bottleneck)
         self.constants, self.temperatures = p, (p.temperature, p.teacher_temperature)
-        self.modules: dict[str, nn.Module] = {
-            "online": encoder,
-            "head": head,
-            "last": last,
-            "target": copy.deepcopy(encoder),
-            "target_head": copy.deepcopy(head),
-            "target_last": copy.deepcopy(last),
-            "centre": heads.Centre(p.outputs),
-        }
-        for name, module in self.modules.items():
-            module.train().requires_grad_(not name.startswith("target"))
+        nets = heads.beside(
+            encoder,
+            seed,
+            head=lambda draw: heads.stack(sizes, draw, norm=False),
+            last=lambda draw: heads.linear(p.bottleneck, p.outputs, draw, bias=False),
+            centre=lambda draw: heads.Centre(p.outputs),
+        )
+        self.modules = nets | heads.targets(nets, "head", "last")
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: the student's."""
@@ -124,11 +109,10 @@ class Method:
         from sslseg.training import agreement, vitals
 
         size = len(batch.views[0])
-        groups = [batch.views[:LARGE], batch.views[LARGE:]]
-        features = torch.cat([self.modules["online"](torch.cat(views)) for views in groups if views])
+        features = _multicrop.features(self.modules["online"], batch.views)
         student = self.told(features).split(size)
         with torch.no_grad():
-            teacher = self.told(self.modules["target"](torch.cat(batch.views[:LARGE])), "target_")
+            teacher = self.told(self.modules["target"](torch.cat(batch.views[: _multicrop.LARGE])), "target_")
         centre = self.modules["centre"]
         value = agreement.distilled(
             list(student), list(teacher.split(size)), centre.value.clone(), self.temperatures
@@ -140,10 +124,7 @@ class Method:
         """Move the teacher towards the student; `progress` is 0 at the first step, 1 at the last."""
         from sslseg.training import optim
 
-        tau = optim.tau_at(progress, self.constants.tau)
-        for name, online in (("target", "online"), ("target_head", "head"), ("target_last", "last")):
-            optim.ema(self.modules[name], self.modules[online], tau)
-        return {"tau": tau}
+        return optim.follow(self.modules, optim.tau_at(progress, self.constants.tau))
 
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""

@@ -9,7 +9,6 @@ Key weights are a moving average of the query's. On one device its batch norms c
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,23 +67,18 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
         sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
-        projector = heads.stack(sizes, draws[0], norm=False)
         self.temperature, self.tau = p.temperature, p.tau
-        self.modules: dict[str, nn.Module] = {
-            "online": encoder,
-            "projector": projector,
-            "target": copy.deepcopy(encoder),
-            "target_projector": copy.deepcopy(projector),
-            "queue": heads.Queue(p.queue, p.projection_size, draws[1]),
-        }
-        for name, module in self.modules.items():
-            module.train().requires_grad_(not name.startswith("target"))
+        nets = heads.beside(
+            encoder,
+            seed,
+            projector=lambda draw: heads.stack(sizes, draw, norm=False),
+            queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
+        )
+        self.modules = nets | heads.targets(nets, "projector")
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: the query's."""
@@ -118,10 +112,7 @@ class Method:
         """Move the key encoder towards the query's."""
         from sslseg.training import optim
 
-        for name in ("target", "target_projector"):
-            online = "online" if name == "target" else "projector"
-            optim.ema(self.modules[name], self.modules[online], self.tau)
-        return {"tau": self.tau}
+        return optim.follow(self.modules, self.tau)
 
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""

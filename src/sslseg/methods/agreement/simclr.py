@@ -40,17 +40,12 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
-        from sslseg.data import streams
+        from sslseg.models import heads
         from sslseg.models.encoder import feature_size
-        from sslseg.models.heads import mlp
 
-        # step 0 of the stream drew the encoder, if it is a fresh one
-        draw = streams.torch_generator(seed, "initialisation", 1)
-        projector = mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draw)
+        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.temperature = p.temperature
-        self.modules: dict[str, nn.Module] = {"online": encoder.train(), "projector": projector.train()}
-        for module in self.modules.values():
-            module.requires_grad_(True)
+        self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.mlp(*sizes, draw))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import Crops, Wanted
+from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sslseg.config.wanted import Wanted
     from sslseg.data.views.batches import PretrainBatch
 
-LARGE = 2  # views whose clusters are told
 SMALL = {"small_size": 32, "small_views": 2, "prototypes": 8}
 
 
@@ -40,15 +40,10 @@ class Params(params.Pretrain):
     temperature: float = knob(0.1, "temperature of the predicted clusters", low=0.001, source="SwAV A.1: 0.1")
     epsilon: float = knob(0.05, "entropy of the told clusters", low=0.001, source="SwAV A.1: 0.05")
     iterations: int = knob(3, "steps of Sinkhorn", low=1, source="SwAV A.1: 3")
-    small_views: int = knob(help="small views of each slice", low=0, presets={"paper": 6, "paper-400": 6, "cpu": 4, "demo": 2},
-                            source="SwAV 4.1: 6; cpu, demo: [H]")  # fmt: skip
-    small_size: int = knob(help="side of a small view, pixels", low=16,
-                           presets={"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32},
-                           source="SwAV 4.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
-    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
-                                          source="SwAV A.2: 0.05 to 0.14")  # fmt: skip
-    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
-                                         source="SwAV A.2: 0.14 to 1")  # fmt: skip
+    small_views: int = _multicrop.count_knob("SwAV 4.1: 6")
+    small_size: int = _multicrop.size_knob("SwAV 4.1: 96 of 224")
+    small_scale: tuple[float, ...] = _multicrop.small_knob("SwAV A.2: 0.05 to 0.14")
+    crop_scale: tuple[float, ...] = _multicrop.large_knob("SwAV A.2: 0.14 to 1")
     weight_decay: float = knob(
         1e-6, "weight decay; biases and norms are excluded", low=0.0, source="SwAV A.1: 1e-6"
     )
@@ -62,24 +57,21 @@ class Method:
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two large views and some small ones of each slice."""
-        small = Crops(p.small_views, size=p.small_size, scale=tuple(p.small_scale))
-        return Wanted((Crops(LARGE), small))
+        return _multicrop.wanted(p)
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); projector and prototypes are fresh."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draws = [streams.torch_generator(seed, "initialisation", step) for step in (1, 2)]
         self.constants = {"temperature": p.temperature, "epsilon": p.epsilon, "iterations": p.iterations}
-        self.modules: dict[str, nn.Module] = {
-            "online": encoder,
-            "projector": heads.mlp(feature_size(encoder), p.projector_hidden, p.projection_size, draws[0]),
-            "prototypes": heads.linear(p.projection_size, p.prototypes, draws[1], bias=False),
-        }
-        for module in self.modules.values():
-            module.train().requires_grad_(True)
+        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
+        self.modules = heads.beside(
+            encoder,
+            seed,
+            projector=lambda draw: heads.mlp(*sizes, draw),
+            prototypes=lambda draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
+        )
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""
@@ -104,13 +96,11 @@ class Method:
         with torch.no_grad():
             weight = self.modules["prototypes"].weight
             weight.copy_(functional.normalize(weight, dim=1))
-        groups = [batch.views[:LARGE], batch.views[LARGE:]]
-        features = [self.modules["online"](torch.cat(views)) for views in groups if views]
-        z = functional.normalize(self.modules["projector"](torch.cat(features)).float(), dim=1)
-        scores = self.modules["prototypes"](z).split(len(batch.views[0]))
-        return agreement.swapped(list(scores), targets=LARGE, **self.constants), vitals.of_batch(
-            features[0][: len(batch.views[0])]
-        )
+        size, features = len(batch.views[0]), _multicrop.features(self.modules["online"], batch.views)
+        z = functional.normalize(self.modules["projector"](features).float(), dim=1)
+        scores = self.modules["prototypes"](z).split(size)
+        value = agreement.swapped(list(scores), targets=_multicrop.LARGE, **self.constants)
+        return value, vitals.of_batch(features[:size])
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Nothing is left to do after the optimiser's step."""

@@ -43,16 +43,12 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the expander is fresh."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draw = streams.torch_generator(seed, "initialisation", 1)
-        projector = heads.stack((feature_size(encoder), *[p.projection_size] * 3), draw)
+        sizes = (feature_size(encoder), *[p.projection_size] * 3)
         self.weights = (p.similar, p.vary, p.decorrelate)
-        self.modules: dict[str, nn.Module] = {"online": encoder.train(), "projector": projector.train()}
-        for module in self.modules.values():
-            module.requires_grad_(True)
+        self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Tensor, nn
 
 GRID = 3
 
@@ -36,6 +37,22 @@ def cut(view: Tensor, tile: int, low: int, high: int) -> Tensor:
     mean = found.mean((2, 3, 4), keepdim=True)
     spread = found.std((2, 3, 4), keepdim=True, correction=0)
     return (found - mean) / spread.clamp_min(1e-6)
+
+
+def told(modules: Mapping[str, nn.Module], tiles: Tensor, which: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    """Cross entropy of the answers that the head gives to the tiles' features; and the features' signs of life.
+
+    Args:
+        tiles: [B,T,C,t,t], seen one by one by the encoder, together by the head.
+        which: int64 [B], the right answers.
+    """
+    from torch.nn import functional
+
+    from sslseg.training import vitals
+
+    features = modules["online"](tiles.flatten(0, 1))
+    answers = modules["head"](features.reshape(len(tiles), -1))
+    return functional.cross_entropy(answers.float(), which), vitals.of_batch(features)
 
 
 @functools.cache

@@ -51,16 +51,12 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        draw = streams.torch_generator(seed, "initialisation", 1)
         sizes = (_tiles.GRID**2 * feature_size(encoder), p.hidden_size, p.permutations)
         self.tile, self.count = p.tile, p.permutations
-        self.modules: dict[str, nn.Module] = {"online": encoder, "head": heads.stack(sizes, draw)}
-        for module in self.modules.values():
-            module.train().requires_grad_(True)
+        self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""
@@ -86,14 +82,7 @@ class Method:
         Returns:
             the loss, and signs of life of the tiles' features.
         """
-        from torch.nn import functional
-
-        from sslseg.training import vitals
-
-        tiles, which = self.puzzle(batch.views[0])
-        features = self.modules["online"](tiles.flatten(0, 1))
-        told = self.modules["head"](features.reshape(len(tiles), -1))
-        return functional.cross_entropy(told.float(), which), vitals.of_batch(features)
+        return _tiles.told(self.modules, *self.puzzle(batch.views[0]))
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Nothing is left to do after the optimiser's step."""

@@ -57,7 +57,6 @@ class Method:
             ParamError: tiles would leave their cells.
         """
         from sslseg.config.names import ParamError
-        from sslseg.data import streams
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
@@ -65,12 +64,9 @@ class Method:
             raise ParamError(
                 f"offset: must be at most half of gap ({p.gap // 2}), or tiles overlap; not {p.offset}"
             )
-        draw = streams.torch_generator(seed, "initialisation", 1)
         self.tile, self.low, self.high = p.tile, p.gap // 2 - p.offset, p.gap // 2 + p.offset
         sizes = (2 * feature_size(encoder), p.hidden_size, len(AROUND))
-        self.modules: dict[str, nn.Module] = {"online": encoder, "head": heads.stack(sizes, draw)}
-        for module in self.modules.values():
-            module.train().requires_grad_(True)
+        self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""
@@ -97,14 +93,7 @@ class Method:
         Returns:
             the loss, and signs of life of the tiles' features.
         """
-        from torch.nn import functional
-
-        from sslseg.training import vitals
-
-        tiles, which = self.pairs(batch.views[0])
-        features = self.modules["online"](tiles.flatten(0, 1))
-        told = self.modules["head"](features.reshape(len(tiles), -1))
-        return functional.cross_entropy(told.float(), which), vitals.of_batch(features)
+        return _tiles.told(self.modules, *self.pairs(batch.views[0]))
 
     def after_step(self, progress: float) -> dict[str, float]:
         """Nothing is left to do after the optimiser's step."""
