@@ -24,7 +24,8 @@ def steps(name: str):
 
     module = plugins.load("methods", name)
     p = flags.resolve(module.Params(preset="cpu"))
-    method = module.Method(encoder.build(p.architecture, module.Method.wanted(p).channels or 1, 0), p, seed=0)
+    wanted = module.Method.wanted(p)
+    method = module.Method(encoder.build(p.architecture, wanted.reads(wanted.channels or 1), 0), p, seed=0)
     training, number = loop.pretraining(method, p), iter(range(p.steps))
     batch = methods.made(name, p, batch_size=p.batch_size)
     return lambda: training.step(next(number), batch)

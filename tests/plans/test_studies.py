@@ -62,5 +62,7 @@ def test_an_explicit_knob_beats_the_study_and_the_study_the_defaults():
 
 
 def test_a_study_that_there_is_not():
-    with pytest.raises(ParamError, match="study: must be one of paper, paper-cpu, demo; not 'papers'"):
+    with pytest.raises(
+        ParamError, match="study: must be one of paper, paper-cpu, methods, demo; not 'papers'"
+    ):
         filled(study="papers")

@@ -356,7 +356,7 @@ class Workers(Machine):
 class Sweep(Workers):
     """Run the missing stages of a grid: pipelines × budgets × seeds."""
 
-    study: str = knob("", "a named grid (paper, paper-cpu, demo); '' = from the knobs below")
+    study: str = knob("", "a named grid (paper, paper-cpu, methods, demo); '' = from the knobs below")
     dataset: str = knob("", "target dataset; '' = the study's", choices=("", *plugins.names("datasets")))
     data_root: str = knob("", "folder of the target data")
     split: tuple[str, ...] = knob(("auto",), f"{DIVIDED}; of the target data, several are run one beside the other",

@@ -37,19 +37,27 @@ class Wanted:
         boxes: also where each view lies in its slice.
         places: also patient, group and volume of each slice, and how high it lies in its volume.
         channels: that the images must have; 0 = any number.
-        why: the reason, where `channels` asks for a number.
+        groups: at least so many groups (folders) of slices; 0 = any number.
+        grey: views are colours of 0 to 1, red first, of which the encoder reads the lightness alone.
+        why: the reason, where a number of channels or of groups is asked for.
     """
 
     views: tuple[Crops, ...] = (Crops(2),)
     boxes: bool = False
     places: bool = False
     channels: int = 0
+    groups: int = 0
+    grey: bool = False
     why: str = ""
 
     @property
     def count(self) -> int:
         """How many views of each slice."""
         return sum(crops.count for crops in self.views)
+
+    def reads(self, channels: int) -> int:
+        """How many channels the encoder reads of images that have so many."""
+        return 1 if self.grey else channels
 
     def sizes(self, image_size: int) -> list[int]:
         """Side of each view, pixels."""

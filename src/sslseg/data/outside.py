@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import VAGUE
+from sslseg.config.wanted import Wanted
 from sslseg.data.slices.encode import percentiles
 from sslseg.data.slices.slice_store import Slices
 
@@ -112,3 +113,16 @@ def apart(
             f"typical intensity ({name}{where}) {entry['value']:.4g}, not {entry['lowest']:.4g} to {entry['highest']:.4g}"
         )
     return found
+
+
+def unsuited(method: str, wanted: Wanted, store: Slices, rows: Sequence[int]) -> str:
+    """Why a method cannot learn from these slices of a store, with its own reason; "" if it can."""
+    groups = store.index["group"].iloc[list(rows)].nunique()
+    if wanted.channels not in (0, store.channels):
+        return f"{method} learns from images of {wanted.channels} channels, these have {store.channels}: {wanted.why}"
+    if groups < wanted.groups:
+        return (
+            f"{method} learns from slices of at least {wanted.groups} groups, there are {groups} among those to train "
+            f"on: {wanted.why}"
+        )
+    return ""

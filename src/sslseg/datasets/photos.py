@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -53,9 +54,17 @@ def default_root(cache: Path) -> Path:
     Raises:
         DataError: an installed package lacks one of its pictures.
     """
-    root = Path(cache) / "data" / "photos"
+    return bundled(BUNDLED, Path(cache) / "data" / "photos")
+
+
+def bundled(pictures: Mapping[str, tuple[str, str]], root: Path) -> Path:
+    """`root` with a copy of every picture: package -> (folder in it, names).
+
+    Raises:
+        DataError: see `default_root`.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    for package, (folder, names) in BUNDLED.items():
+    for package, (folder, names) in pictures.items():
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             raise DataError(f"photos: wanted the package {package} for its pictures, it is not installed")
@@ -106,10 +115,10 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: the file is damaged, is not a picture, or looks like a mask.
     """
-    image = _decoded(source.image)
+    image = decoded(source.image)
     if mask_values.like_mask(np.atleast_3d(image).transpose(2, 0, 1)[:3, None]):
         raise DataError(f"{source.image}: looks like a mask (a few values in areas), not like a photograph")
-    return Volume(tiles(_grey(image))[None], None, (1.0, 1.0, 1.0))
+    return Volume(tiles(_grey(image)), None, (1.0, 1.0, 1.0))
 
 
 def grey(path: Path) -> np.ndarray:
@@ -118,15 +127,19 @@ def grey(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is damaged or is not a picture.
     """
-    return _grey(_decoded(path))
+    return _grey(decoded(path))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY)
 
 
-def _decoded(path: Path) -> np.ndarray:
-    """[H, W], or [H, W, 3 or 4] with blue first."""
+def decoded(path: Path) -> np.ndarray:
+    """[H, W], or [H, W, 3 or 4] with blue first.
+
+    Raises:
+        DataError: the file is damaged or is not a picture.
+    """
     try:
         # Pillow notices a cut-off file, which OpenCV fills with grey; OpenCV keeps 16 bits of RGB.
         with warnings.catch_warnings():
@@ -146,16 +159,21 @@ def _decoded(path: Path) -> np.ndarray:
 
 
 def tiles(image: np.ndarray) -> np.ndarray:
-    """[H, W] -> [Z, TILE, TILE]: evenly placed, half overlapping, at resolutions 1, 1/2, 1/4 and so on."""
-    if min(image.shape) < TILE or image.shape == (TILE, TILE):
-        return image[None]
+    """[H, W] or [H, W, C] -> [C, Z, TILE, TILE]: evenly placed, half overlapping, at resolutions 1, 1/2, 1/4 and so on."""
+    if min(image.shape[:2]) < TILE or image.shape[:2] == (TILE, TILE):
+        return _stacked([image])
     found = []
-    while min(image.shape) >= TILE:
-        tops, lefts = (_starts(n) for n in image.shape)
+    while min(image.shape[:2]) >= TILE:
+        tops, lefts = (_starts(n) for n in image.shape[:2])
         found += [image[t : t + TILE, left : left + TILE] for t in tops for left in lefts]
-        height, width = image.shape
+        height, width = image.shape[:2]
         image = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    return np.stack(found)
+    return _stacked(found)
+
+
+def _stacked(tiles: list[np.ndarray]) -> np.ndarray:
+    """[H, W] or [H, W, C] each -> [C, Z, H, W]."""
+    return np.moveaxis(np.stack([tile if tile.ndim == 3 else tile[..., None] for tile in tiles]), 3, 0)
 
 
 def _starts(length: int) -> list[int]:

@@ -23,13 +23,15 @@ def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequ
     return head
 
 
-def stack(sizes: Sequence[int], generator: torch.Generator, *, norm: bool = True) -> nn.Sequential:
-    """[B,sizes[0]] -> [B,sizes[-1]]: Linear, batch norm (where asked for), ReLU for each but the last, which is Linear."""
+def stack(
+    sizes: Sequence[int], generator: torch.Generator, *, norm: bool = True, between: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """[B,sizes[0]] -> [B,sizes[-1]]: Linear, batch norm (where asked for), `between` for each but the last, a Linear."""
     parts: list[nn.Module] = []
     for a, b in pairwise(sizes):
         parts.append(skip_init(nn.Linear, a, b))
         parts += [nn.BatchNorm1d(b)] if norm else []
-        parts.append(nn.ReLU(inplace=True))
+        parts.append(between())
     head = nn.Sequential(*parts[: -2 if norm else -1])
     kaiming_uniform(head, generator)
     return head

@@ -16,6 +16,18 @@ SIX = ("scratch", "supervised", "byol@natural", "byol@target", "supervised+byol@
        "byol@natural+byol@target")  # fmt: skip
 SEVEN = (*SIX, "phantom")
 
+# Every method after the same ImageNet weights, on the target where it can learn from it; what it is measured against
+# first. A decoder that a method trains is handed on as well.
+METHODS = (
+    "supervised", "scratch", "phantom",
+    *(f"supervised+{how}" for how in (
+        "byol@target", "simclr@target", "moco@target", "densecl@target", "swav@target", "dino@target",
+        "barlow@target", "vicreg@target", "pcl@target", "jigsaw@target", "position@target", "cpc@target",
+        "masked@target", "masked@target+decoder", "denoising@target", "denoising@target+decoder",
+        "classification@target", "colourisation@colour_photos",
+    )),
+)  # fmt: skip
+
 STUDIES: dict[str, dict] = {
     # The whole study of the paper: 6 × 10 × 10 = 600 cells, for a GPU and a network. Three encoders a pipeline,
     # where the paper has one: what is said of a pretraining has varied it.
@@ -28,6 +40,12 @@ STUDIES: dict[str, dict] = {
         "dataset": "acdc", "pipelines": SEVEN, "budgets": (3, 15, 75, 0), "seeds": (0, 1, 2),
         "preset": "cpu", "pretrain_preset": "cpu", "imagenet": "bundled:efficientnet_lite0",
         "pretrain": "save_epochs=0,1,2,3,4,5,6",
+    },
+    # Any method against any other: one start, equal images seen, equal fine-tunings. An hour of one core.
+    "methods": {
+        "dataset": "acdc", "pipelines": METHODS, "budgets": (15, 75), "seeds": (0, 1, 2),
+        "preset": "cpu", "pretrain_preset": "cpu", "imagenet": "bundled:efficientnet_lite0",
+        "pretrain": "steps=60,batch_size=16", "finetune": "steps=60,eval_every=30",
     },
     # Minutes on two cores, no data and no network wanted.
     "demo": {

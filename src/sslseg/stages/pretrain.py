@@ -12,9 +12,10 @@ import torch
 
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Pretrain
-from sslseg.data import streams, training_set
+from sslseg.data import outside, streams, training_set
+from sslseg.data.slices.intensity import UNIT
 from sslseg.data.training_set import Inputs
-from sslseg.data.views import batches, render_device
+from sslseg.data.views import batches, colour, render_device
 from sslseg.models import audit, canary, segmenter, sizes
 from sslseg.models import encoder as encoders
 from sslseg.plans import titles
@@ -57,12 +58,17 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     """
     started = time.perf_counter()
     devices.use(p)
-    source = upstream.fetch(p)
+    wanted = plugins.load("methods", method_of(p)).Method.wanted(p)
+    source = upstream.fetch(p, wanted)
     data = training_set.load(p, source.normalisation)
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
+    if fault := outside.unsuited(method_of(p), wanted, data.store, rows):
+        raise names.DataError(f"{p.dataset}: {fault}")
     _describe(p, run, source, data, rows)
     leaks.copies(run, data, across=True)
-    method = plugins.load("methods", method_of(p)).Method(_encoder(p, source, data), p, seed=p.seed)
+    method = plugins.load("methods", method_of(p)).Method(
+        _encoder(p, source, wanted.reads(data.store.channels)), p, seed=p.seed
+    )
     _check_arrival(source, method)
     inputs.examine(p, data, rows, run, labelled=False)
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
@@ -87,14 +93,14 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
     )
 
 
-def _encoder(p: Pretrain, source: Upstream, data: Inputs) -> torch.nn.Module:
-    """The encoder, bit-equal to its upstream, or fresh from the initialisation stream."""
+def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
+    """The encoder of images of so many channels, bit-equal to its upstream, or fresh from the initialisation stream."""
     if source.state is None:
-        encoder = encoders.build(source.architecture, data.store.channels, p.seed)
+        encoder = encoders.build(source.architecture, channels, p.seed)
     else:
         encoder = encoders.from_state(source.state, source.config)
         audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
-    sizes.check(encoder, source.architecture, data.store.channels, [(p.image_size, p.image_size)])
+    sizes.check(encoder, source.architecture, channels, [(p.image_size, p.image_size)])
     return encoder
 
 
@@ -155,11 +161,16 @@ def _train(
     run.log(clock.metrics(p.steps), p.steps)
 
 
-def _vitals(p: Pretrain, encoder: torch.nn.Module, data: Inputs, rows: np.ndarray) -> dict[str, float]:
+def _vitals(
+    p: Pretrain, encoder: torch.nn.Module, grey: bool, data: Inputs, rows: np.ndarray
+) -> dict[str, float]:
     """Vital signs of the encoder on fixed slices: no label is read."""
     fixed = np.sort(streams.stream(0, "vitals").permutation(rows)[:VITAL_SLICES])
-    images = batches.whole_batch(data.store, fixed, data.intensity, p.image_size)
-    return vitals.of_encoder(encoder, torch.from_numpy(images).to(devices.of(p)))
+    intensity = UNIT if grey else data.intensity
+    images = torch.from_numpy(batches.whole_batch(data.store, fixed, intensity, p.image_size)).to(
+        devices.of(p)
+    )
+    return vitals.of_encoder(encoder, colour.lightness(images) if grey else images)
 
 
 def _keep(
@@ -175,9 +186,9 @@ def _keep(
 ) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
     data.store.check_read()
-    hops = lineage.walk(run.id, epoch=epoch)
+    hops, grey = lineage.walk(run.id, epoch=epoch), method.wanted(p).grey
     for role, encoder in method.exports().items():
-        signs = _vitals(p, encoder, data, rows)
+        signs = _vitals(p, encoder, grey, data, rows)
         collapsed = vitals.collapsed(signs)
         run.log(
             {f"vitals/{role}/{k}": v for k, v in signs.items()}
@@ -193,7 +204,9 @@ def _keep(
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
             whole = method if role == method.DEFAULT_ROLE and getattr(method, "DECODER", False) else None
-            results.save_pretrained(encoder, folder, source, data, run, decoder=p.decoder if whole else ())
+            results.save_pretrained(
+                encoder, folder, source, data, run, decoder=p.decoder if whole else (), grey=grey
+            )
             if whole:
                 segmenter.write_decoder(folder, method.decoder())
             leaks.write(folder, run, source.resolved, data, rows)

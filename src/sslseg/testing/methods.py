@@ -20,7 +20,7 @@ from sslseg.config import flags, names, params, plugins
 from sslseg.data import streams
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import view_ranges
-from sslseg.data.views import batches
+from sslseg.data.views import batches, colour
 from sslseg.models import audit, canary, encoder, segmenter, unet
 from sslseg.testing.slices import TinySlices, scene
 from sslseg.training import loop, vitals
@@ -55,8 +55,15 @@ def settings(name: str, **knobs: Any) -> Any:
 def create(name: str, seed: int = 0, upstream: int = 0, **knobs: Any) -> Any:
     """The method around a fresh encoder of seed `upstream`."""
     p = settings(name, **knobs)
-    channels = plugins.load("methods", name).Method.wanted(p).channels or 1
-    return plugins.load("methods", name).Method(encoder.build(ARCHITECTURE, channels, upstream), p, seed=seed)
+    return plugins.load("methods", name).Method(
+        encoder.build(ARCHITECTURE, reads(name), upstream), p, seed=seed
+    )
+
+
+def reads(name: str) -> int:
+    """How many channels the method's encoder has here."""
+    wanted = plugins.load("methods", name).Method.wanted(settings(name))
+    return wanted.reads(wanted.channels or 1)
 
 
 @functools.cache
@@ -171,7 +178,7 @@ def test_only_what_is_trainable_gets_a_gradient(name):
 
 def test_exports_are_the_upstream_before_the_first_step_and_move_in_training(name):
     method = create(name, upstream=7)
-    channels = method.wanted(settings(name)).channels or 1
+    channels = reads(name)
     upstream = encoder.build(ARCHITECTURE, channels, 7)
     assert method.DEFAULT_ROLE in method.exports()
     assert set(method.exports()) <= {names.ROLE_TARGET, names.ROLE_ONLINE}
@@ -225,7 +232,7 @@ def test_modules_hold_all_of_the_state(name):
 
 def test_exported_encoders_load_into_a_unet(name, tmp_path):
     method = create(name)
-    channels = method.wanted(settings(name)).channels or 1
+    channels = reads(name)
     train(method, name, 1)
     for role, exported in method.exports().items():
         encoder.save(exported, tmp_path / role, architecture=ARCHITECTURE, channels=channels)
@@ -245,7 +252,9 @@ def test_a_collapsed_encoder_is_noticed(name):
     learning = {id(p) for net in method.modules.values() for p in net.parameters()}
     if learning >= set(map(id, encoder_of.parameters())):  # a copy says nothing of the network that trains
         assert float(loss(method, batch(name))[1]["representation_std"]) < 1e-3
-    assert vitals.collapsed(vitals.of_encoder(encoder_of, batch(name).views[0]))
+    view = batch(name).views[0]
+    seen = colour.lightness(view) if method.wanted(settings(name)).grey else view
+    assert vitals.collapsed(vitals.of_encoder(encoder_of, seen))
 
 
 def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name, tmp_path):
@@ -253,7 +262,7 @@ def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name, tmp_pa
     method, p = create(name), settings(name)
     if not getattr(method, "DECODER", False):
         return
-    channels = method.wanted(p).channels or 1
+    channels = reads(name)
     train(method, name, 1)
     segmenter.write_decoder(tmp_path, method.decoder())
     state = segmenter.read_decoder(tmp_path / names.DECODER_FILE, ARCHITECTURE, channels, p.decoder)

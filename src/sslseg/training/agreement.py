@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -111,3 +113,20 @@ def positives(z: Tensor, same: Tensor, temperature: float) -> Tensor:
     log = logits.log_softmax(1).masked_fill(itself, 0.0)
     wanted = (same & ~itself).float()
     return -((wanted * log).sum(1) / wanted.sum(1)).mean()
+
+
+def rows_below(guesses: Sequence[Tensor], targets: Tensor, ahead: Sequence[int]) -> Tensor:
+    """Cross entropy of the target so many rows below a place among all of the batch's, summed over `ahead`.
+
+    Args:
+        guesses: per entry of `ahead` [B, R, C, D]; targets: [B, R, C, D].
+
+    Source: CPC v2 algorithm 2.
+    """
+    flat = targets.float().flatten(0, 2)
+    place = torch.arange(len(flat), device=flat.device).view(targets.shape[:3])
+    value = flat.new_zeros(())
+    for guess, rows in zip(guesses, ahead, strict=True):
+        logits = guess[:, :-rows].float().flatten(0, 2) @ flat.T
+        value = value + functional.cross_entropy(logits, place[:, rows:].flatten())
+    return value

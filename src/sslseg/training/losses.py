@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+NEAREST = 5  # bins that a colour is told by
 IGNORE = 255  # label of pixels that count neither as right nor as wrong
 
 _jaccard = smp.losses.JaccardLoss("multiclass", from_logits=True, ignore_index=IGNORE)
@@ -64,6 +65,35 @@ def hidden_patches(found: Tensor, image: Tensor, mask: Tensor, patch: int) -> Te
     wanted = (wanted - wanted.mean(-1, keepdim=True)) / spread
     error = (patches(found) - wanted).square().mean(-1)
     return (error * (1 - shown)).sum() / (1 - shown).sum()
+
+
+def colour_codes(ab: Tensor, centres: Tensor, sigma: float) -> Tensor:
+    """Colours [N,2] as shares [N,Q] of the five nearest bins, by a Gaussian of their distance.
+
+    Args:
+        centres: [Q,2]; sigma: in units of a and b.
+
+    Source: Zhang et al. 2016, 2.1 and footnote 2.
+    """
+    near, which = torch.cdist(ab, centres).topk(NEAREST, largest=False)
+    share = (-near.square() / (2 * sigma**2)).softmax(1)
+    return torch.zeros(len(ab), len(centres), device=ab.device).scatter_(1, which, share)
+
+
+def rebalancing(frequency: Tensor, mixed: float) -> Tensor:
+    """Weights [Q] of bins that occur so often: rare ones more, 1 on average over what occurs (Zhang et al. eq. 4).
+
+    Args:
+        frequency: [Q], of sum 1; mixed: share of the uniform distribution that is mixed in.
+    """
+    weights = 1 / ((1 - mixed) * frequency + mixed / len(frequency))
+    return weights / (weights * frequency).sum()
+
+
+def coloured(logits: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
+    """Cross entropy of codes [N,Q] as told by logits [N,Q], each weighed by its likeliest bin's; mean (Zhang et al. eq. 2-3)."""
+    told = -(codes * logits.float().log_softmax(1)).sum(1)
+    return (weights[codes.argmax(1)] * told).mean()
 
 
 def jaccard(logits: Tensor, truth: Tensor) -> Tensor:

@@ -94,6 +94,12 @@ class Intensity:
         return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
 
 
+UNIT = Intensity("dataset", (0.0,), (1.0,))  # clipped, and mapped to 0 to 1: as colours are
+GREY = Intensity(
+    "dataset", (0.5,), (0.25,)
+)  # of lightness from 0 to 1; [H] its range is two s.d. to both sides
+
+
 def fit(slices: Slices, train_rows: Sequence[int] | np.ndarray) -> Intensity:
     """The "dataset" normalisation: mean and sd per channel of the clipped, [0, 1]-mapped train pixels.
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.config.wanted import PAIR, Crops, Wanted
+from sslseg.data.slices.intensity import UNIT
 from sslseg.data.streams import stream
 from sslseg.data.views import render_device
 from sslseg.data.views.draw import ViewParams, ViewRanges, draw
@@ -139,6 +140,7 @@ def pretrain_batch(
         "places": Places(*(of[chosen] for of in known)) if wanted.places else None,
         "progress": step / steps if steps else 0.0,
     }
+    intensity = UNIT if wanted.grey else intensity
     if isinstance(slices, render_device.DeviceSlices):
         views = tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
         return PretrainBatch(views, chosen, **rest)

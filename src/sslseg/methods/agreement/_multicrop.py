@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 LARGE = 2  # views of the first size
 
 
-def count_knob(source: str) -> Any:
+def count_knob(source: str, paper: int = 6) -> Any:
     """The line `small_views` of a method's parameters."""
-    presets = {"paper": 6, "paper-400": 6, "cpu": 4, "demo": 2}
+    presets = {"paper": paper, "paper-400": paper, "cpu": 4, "demo": 2}
     return knob(help="small views of each slice", low=0, presets=presets, source=f"{source}; cpu, demo: [H]")
 
 

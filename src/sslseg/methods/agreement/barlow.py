@@ -24,10 +24,16 @@ class Params(params.Pretrain):
     projection_size: int = knob(help="width of the projector's three layers", low=2, presets=WIDTH,
                                 source="Barlow Twins 2.2: 8192; cpu, demo: [H]")  # fmt: skip
     trade: float = knob(
-        0.005, "weight of the terms off the diagonal", low=0.0, source="Barlow Twins 2.2: 5e-3"
+        0.005,
+        "weight of the terms off the diagonal",
+        low=0.0,
+        source="Barlow Twins 2.2: 5e-3; its code: 0.0051",
     )
     weight_decay: float = knob(
-        1.5e-6, "weight decay; biases and norms are excluded", low=0.0, source="Barlow Twins 2.2: 1.5e-6"
+        1.5e-6,
+        "weight decay; biases and norms are excluded",
+        low=0.0,
+        source="Barlow Twins 2.2: 1.5e-6; its code: 1e-6",
     )
 
 

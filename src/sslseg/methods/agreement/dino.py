@@ -41,8 +41,8 @@ class Params(params.Pretrain):
     teacher_temperature: float = knob(0.04, "temperature of the teacher", low=0.001, source="DINO D: 0.04")
     centre_momentum: float = knob(0.9, "momentum of the centre", low=0.0, high=1.0, source="DINO D: 0.9")
     tau: float = knob(0.996, "momentum of the teacher at the first step; 1 at the last", low=0.0, high=1.0,
-                      source="DINO 3.1: 0.996 to 1")  # fmt: skip
-    small_views: int = _multicrop.count_knob("DINO 4: 6 on ResNet-50")
+                      source="DINO 3.1 and its code: 0.996 to 1")  # fmt: skip
+    small_views: int = _multicrop.count_knob("DINO's code: 8", paper=8)
     small_size: int = _multicrop.size_knob("DINO 3.1: 96 of 224")
     small_scale: tuple[float, ...] = _multicrop.small_knob("DINO's recipe for ResNet-50: 0.05 to 0.14")
     crop_scale: tuple[float, ...] = _multicrop.large_knob("DINO's recipe for ResNet-50: 0.14 to 1")
@@ -68,6 +68,8 @@ class Method:
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the student's; the teacher's is a copy."""
+        from torch import nn
+
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
@@ -76,7 +78,7 @@ class Method:
         nets = heads.beside(
             encoder,
             seed,
-            head=lambda draw: heads.stack(sizes, draw, norm=False),
+            head=lambda draw: heads.stack(sizes, draw, norm=False, between=nn.GELU),
             last=lambda draw: heads.linear(p.bottleneck, p.outputs, draw, bias=False),
             centre=lambda draw: heads.Centre(p.outputs),
         )

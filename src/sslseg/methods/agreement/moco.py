@@ -46,6 +46,8 @@ class Params(params.Pretrain):
         presets={"paper": 0.999, "paper-400": 0.999, "cpu": 0.99, "demo": 0.99},
         source="MoCo 3.3: 0.999; cpu, demo: [H] it has to move in a few hundred steps",
     )  # fmt: skip
+    crop_scale: tuple[float, ...] = knob((0.2, 1.0), "area of a crop, share of the slice", low=0.001, high=1.0,
+                                         source="MoCo's code: RandomResizedCrop(0.2, 1)")  # fmt: skip
     optimizer: str = knob("sgd", "what moves the weights", choices=params.OPTIMIZERS, source="MoCo 4: SGD")
     lr: float = knob(help="peak learning rate", low=0.0,
                      presets={"paper": 0.015, "paper-400": 0.015, "cpu": 0.03, "demo": 0.03},

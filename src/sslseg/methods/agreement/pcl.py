@@ -1,4 +1,8 @@
-"""PCL (Zeng et al. 2021): slices at about the same height of different volumes attract, all others repel."""
+"""PCL (Zeng et al. 2021): slices at about the same height of different volumes attract, all others repel.
+
+In the authors' code neighbours of one volume attract, too; here those of other volumes do, which show another patient
+or another time.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +25,18 @@ class Params(params.Pretrain):
 
     projector_hidden: int = knob(
         help="hidden width of the projector", low=1,
-        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="as SimCLR's; cpu, demo: [H]",
+        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512},
+        source="PCL's code: as wide as the features; cpu, demo: [H]",
     )  # fmt: skip
-    projection_size: int = knob(128, "width of the projection", low=1, source="PCL 3.1: 128")
-    temperature: float = knob(0.1, "temperature of the similarities", low=0.001, source="PCL 3.1: 0.1")
+    projection_size: int = knob(
+        help="width of the projection", low=1,
+        presets={"paper": 512, "paper-400": 512, "cpu": 128, "demo": 128}, source="PCL's run script: 512; cpu, demo: [H]",
+    )  # fmt: skip
+    temperature: float = knob(
+        0.1, "temperature of the similarities", low=0.001, source="PCL's run script: 0.1"
+    )
     reach: float = knob(0.1, "largest distance in height that attracts, share of the volume's", low=0.0, high=1.0,
-                        source="PCL's code: 0.1; 0.35 for ACDC")  # fmt: skip
+                        source="PCL's run script: 0.1")  # fmt: skip
 
 
 class Method:
@@ -46,7 +56,9 @@ class Method:
 
         sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.temperature, self.reach = p.temperature, p.reach
-        self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.mlp(*sizes, draw))
+        self.modules = heads.beside(
+            encoder, seed, projector=lambda draw: heads.stack(sizes, draw, norm=False)
+        )
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
         """Named parameters that the optimiser moves: all of them."""

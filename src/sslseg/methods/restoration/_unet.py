@@ -1,4 +1,4 @@
-"""The U-Net that a restoring method trains: encoder, decoder and a head with a value for each channel."""
+"""The U-Net that a restoring method trains: encoder, decoder and a head."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ def decoder_knob() -> Any:
 class Restorer:
     """A U-Net around a copy of a timm encoder, and the tensors of it that a U-Net has no place for."""
 
-    def __init__(self, encoder: nn.Module, channels: tuple[int, ...], *, seed: int):
+    def __init__(self, encoder: nn.Module, channels: tuple[int, ...], *, seed: int, values: int = 0):
+        """Build it. `values`: of the head, for each pixel; 0 = one for each channel of the encoder's images."""
         from sslseg.models import encoder as encoders
         from sslseg.models import unet
 
         first = encoders.first_convolutions(encoder.pretrained_cfg["architecture"])[0]
-        values = encoder.state_dict()[f"{first}.weight"].shape[1]
+        values = values or encoder.state_dict()[f"{first}.weight"].shape[1]
         self.net, self.carried = unet.around(encoder, classes=values, decoder_channels=channels, seed=seed)
         self.modules = {
             "online": self.net.encoder,

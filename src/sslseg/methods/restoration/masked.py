@@ -44,8 +44,9 @@ class Params(params.Pretrain):
         help="peak learning rate", presets=RATES, low=0.0, source="[H] of AdamW on a whole U-Net"
     )
     weight_decay: float = knob(
-        0.04, "weight decay; biases and norms are excluded", low=0.0, source="SparK A: 0.04"
+        0.04, "weight decay; biases and norms are excluded", low=0.0, source="SparK's code: 0.04 at first"
     )
+    clip: float = knob(5.0, "largest gradient norm; 0 = no clipping", low=0.0, source="SparK's code: 5")
 
 
 class Method:

@@ -81,7 +81,8 @@ def fitted(cells: list[Cell], context: Mapping[str, Any]) -> list[Cell]:
 
 def _channels(cell: Cell, context: Mapping[str, Any]) -> Iterator[int]:
     try:
-        yield training_set.store(_params(cell, context)).channels
+        p = _params(cell, context)
+        yield _reads(cell, p, training_set.store(p).channels)
     except SslsegError:  # `check` tells it
         yield 1
 
@@ -96,7 +97,8 @@ def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: s
     if cell.stage == names.IMPORT:
         return Handed(_imported(p), p.channels)
     store, rows, labelled = training_set.divided(p)
-    if before and (fault := outside.misfit(before.channels, store.channels, before.called)):
+    channels, called = _reads(cell, p, store.channels), tuple(store.channel_names)
+    if before and (fault := outside.misfit(before.channels, channels, before.called)):
         raise EncoderError(fault)
     architecture = _architecture(p, before)
     kept: tuple[int, ...] = ()
@@ -104,9 +106,18 @@ def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: s
         _check_subset(p, store, rows, labelled)
         _check_epoch(p, before)
     else:
-        kept = _kept(p, training_set.share(rows["train"], p.fraction, p.seed))
-    _check_network(cell, replace(p, architecture=architecture), store, tried)
-    return Handed(architecture, store.channels, tuple(store.channel_names), kept)
+        share = training_set.share(rows["train"], p.fraction, p.seed)
+        wanted = plugins.load("methods", cell.method).Method.wanted(p)
+        if fault := outside.unsuited(cell.method, wanted, store, share):
+            raise DataError(f"{p.dataset}: {fault}")
+        kept = _kept(p, share)
+    _check_network(cell, replace(p, architecture=architecture), store, channels, tried)
+    return Handed(architecture, channels, called if channels == store.channels else (), kept)
+
+
+def _reads(cell: Cell, p: Any, channels: int) -> int:
+    """How many channels the encoder of a stage reads of images that have so many."""
+    return plugins.load("methods", cell.method).Method.wanted(p).reads(channels) if cell.method else channels
 
 
 def _imported(p: Any) -> str:
@@ -175,7 +186,7 @@ def _kept(p: Any, rows: Any) -> tuple[int, ...]:
     return tuple(p.save_epochs)
 
 
-def _check_network(cell: Cell, p: Any, store: Slices, tried: set[tuple]) -> None:
+def _check_network(cell: Cell, p: Any, store: Slices, channels: int, tried: set[tuple]) -> None:
     """Build the network of a cell, unless its knobs are those of presets and its network was not imported.
 
     Raises:
@@ -190,8 +201,8 @@ def _check_network(cell: Cell, p: Any, store: Slices, tried: set[tuple]) -> None
     from sslseg.models import encoder, sizes, unet
 
     if cell.stage == names.PRETRAIN:
-        net = encoder.build(p.architecture, store.channels, p.seed)
-        sizes.check(net, p.architecture, store.channels, [(p.image_size, p.image_size)])
+        net = encoder.build(p.architecture, channels, p.seed)
+        sizes.check(net, p.architecture, channels, [(p.image_size, p.image_size)])
         plugins.load("methods", cell.method).Method(net, p, seed=p.seed)
         return
     net, _ = unet.scratch(p.architecture, store.channels, len(store.classes), p.decoder, seed=p.seed)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from sslseg.config import flags, names, params
+from sslseg.config.wanted import Wanted
 from sslseg.data import outside, training_set
 from sslseg.models import encoder
 from sslseg.tracking import lineage
@@ -91,11 +92,14 @@ def identity_of(resolved: Resolved | None) -> str:
     return f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
 
 
-def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
+def fetch(p: params.Pretrain | params.Finetune, wanted: Wanted | None = None) -> Upstream:
     """Resolve and read the weights, for the channels of the data; their sha256 and their ancestors' are checked.
 
     The first layer of an encoder of RGB pictures is summed for grey slices, which it then sees as it saw their
     replicas in three channels.
+
+    Args:
+        wanted: what the method of a pretraining asks for, which may read less of the data.
 
     Raises:
         EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network; or it cannot be
@@ -110,6 +114,7 @@ def fetch(p: params.Pretrain | params.Finetune) -> Upstream:
     except names.EncoderError as error:
         raise names.EncoderError(f"run {resolved.run_id}: {error}") from None
     channels, theirs = training_set.store(p).channels, encoder.channels_of(config)
+    channels = wanted.reads(channels) if wanted else channels
     if fault := outside.misfit(theirs, channels, config.get("sslseg", {}).get("channel_names") or ()):
         raise names.EncoderError(f"run {resolved.run_id}: {fault}")
     state, config = encoder.adapt(state, config, channels)

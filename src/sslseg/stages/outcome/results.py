@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sslseg.config import names
+from sslseg.data.slices.intensity import GREY
 from sslseg.data.training_set import Inputs
 from sslseg.models import body, unet
 from sslseg.models import encoder as encoders
@@ -127,18 +128,22 @@ def save_encoder(
 
 
 def save_pretrained(
-    encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run, decoder: Sequence[int] = ()
-) -> str:
+    encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run, decoder: Sequence[int] = (),
+    grey: bool = False,
+) -> str:  # fmt: skip
     """Write an encoder of a method as a timm folder; returns its sha256.
 
     Args:
         decoder: channels of the decoder that is handed on beside it.
+        grey: it reads the lightness of the data's colours.
     """
     own = {"decoder": list(decoder)} if decoder else {}
-    return _save(encoder.state_dict(), folder, source, data, run, own)
+    return _save(encoder.state_dict(), folder, source, data, run, own, grey)
 
 
-def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, own: Mapping) -> str:
+def _save(
+    state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, own: Mapping, grey: bool = False
+) -> str:
     extra = dict(own) | {
         "run_id": run.id,
         **likeness.facts(data.store),
@@ -149,6 +154,6 @@ def _save(state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, o
     }
     cpu = {key: tensor.detach().cpu().contiguous() for key, tensor in state.items()}
     return encoders.save(
-        cpu, folder, architecture=source.architecture, channels=data.store.channels,
-        normalisation=data.intensity.to_json(), extra=extra,
+        cpu, folder, architecture=source.architecture, channels=1 if grey else data.store.channels,
+        normalisation=(GREY if grey else data.intensity).to_json(), extra=extra,
     )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Natural photographs in colour, of three channels: those that scikit-image and scikit-learn ship, or a folder.
+
+As `photos`, which reads the same pictures as grey ones. The seven bundled pictures in colour give 218 slices.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.source import Source, Volume
+from sslseg.datasets import photos
+from sslseg.datasets.photos import CLASSES, DOMAIN, LICENCE, PHYSICAL, SPLIT, find, pairing, scan  # noqa: F401
+
+BUNDLED = {
+    "skimage": ("data", "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg"),
+    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+}
+
+
+def default_root(cache: Path) -> Path:
+    """Folder of the bundled pictures in colour, copied there from the installed packages if absent.
+
+    Raises:
+        DataError: an installed package lacks one of its pictures.
+    """
+    return photos.bundled(BUNDLED, Path(cache) / "data" / "colour_photos")
+
+
+def read(source: Source) -> Volume:
+    """Tiles [3, Z, TILE, TILE] of a picture, red first; [3, 1, H, W] if it is not larger than one tile.
+
+    Raises:
+        DataError: the file is damaged, is not a picture, or has no colours.
+    """
+    image = photos.decoded(source.image)
+    if (
+        image.ndim == 2
+        or np.array_equal(image[..., 0], image[..., 1])
+        and np.array_equal(image[..., 1], image[..., 2])
+    ):
+        raise DataError(
+            f"{source.image}: wanted a picture in colour, this one is grey; dataset=photos reads it"
+        )
+    return Volume(photos.tiles(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)), None, (1.0, 1.0, 1.0))
