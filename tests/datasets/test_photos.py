@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.datasets import photos
+from sslseg.datasets import colour_photos, photos
 from tests.fixtures.layout_trees import COLOUR, TREES, boxes, write
 
 
@@ -31,3 +31,22 @@ def test_what_looks_like_a_mask_is_refused(tmp_path):
     for source in masks:
         with pytest.raises(DataError, match=r"png: looks like a mask"):
             photos.read(source)
+
+
+def test_colours_arrive_red_first_and_grey_pictures_are_refused(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 200, (40, 36, 3)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    cv2.imwrite(str(tmp_path / "b.png"), picture[..., :1].repeat(3, 2))
+    a, b = colour_photos.find(tmp_path)
+    assert np.array_equal(colour_photos.read(a).image[:, 0], picture[..., ::-1].transpose(2, 0, 1))
+    assert photos.read(b).image.shape == (1, 1, 40, 36)
+    with pytest.raises(
+        DataError, match=r"b\.png: wanted a picture in colour, this one is grey; dataset=photos reads it"
+    ):
+        colour_photos.read(b)
+
+
+def test_tiles_of_colours_are_those_of_each_channel():
+    picture = np.random.default_rng(0).integers(0, 255, (400, 230, 3)).astype(np.uint8)
+    each = np.concatenate([photos.tiles(picture[..., c]) for c in range(3)])
+    assert np.array_equal(photos.tiles(picture), each)

@@ -1,6 +1,6 @@
 """Natural photographs in colour, of three channels: those that scikit-image and scikit-learn ship, or a folder.
 
-As `photos`, which reads the same pictures as grey ones. The seven bundled pictures in colour give 218 slices.
+As `photos`, which reads the same pictures as grey ones. The seven bundled pictures in colour give 202 slices.
 """
 
 from __future__ import annotations

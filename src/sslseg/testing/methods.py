@@ -22,11 +22,12 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.data.training_set import view_ranges
 from sslseg.data.views import batches, colour
 from sslseg.models import audit, canary, encoder, segmenter, unet
-from sslseg.testing.slices import TinySlices, scene
+from sslseg.testing.slices import TinySlices, hearts, scenes
 from sslseg.training import loop, vitals
 
 ARCHITECTURE = "test_efficientnet"  # has head tensors that a U-Net drops
-SIZE, BATCH, VOLUMES, SLICES = 32, 8, 6, 4
+SIZE, BATCH, SIDE, VOLUMES, SLICES = 32, 8, 64, 6, 4
+VOLUME = np.repeat(np.arange(VOLUMES), SLICES)  # of each slice
 WITHOUT = "import sys; sys.modules.update(torch=None, numpy=None, mlflow=None, timm=None)\n"
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "test_exports_are_the_upstream_before_the_first_step_and_move_in_training",
     "test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform",
     "test_equal_seeds_give_equal_weights_whatever_was_drawn_before",
+    "test_slices_that_it_is_not_given_change_nothing",
     "test_modules_hold_all_of_the_state",
     "test_exported_encoders_load_into_a_unet",
     "test_a_collapsed_encoder_is_noticed",
@@ -68,13 +70,9 @@ def reads(name: str) -> int:
 
 @functools.cache
 def slices(channels: int) -> TinySlices:
-    """Stacks of textured scenes: two volumes a patient."""
-    rng = streams.stream(0, "scenes")
-    images = []
-    for _ in range(VOLUMES * SLICES):
-        parts = [scene(rng, 60, 64)[0] for _ in range(channels)]
-        images.append(np.concatenate(parts))
-    return TinySlices(images, volume=np.repeat(np.arange(VOLUMES), SLICES))
+    """Two volumes each of three patients: simulated hearts, or textured scenes where several channels are wanted."""
+    images = hearts(VOLUMES // 2, SLICES, SIDE) if channels == 1 else scenes(len(VOLUME), SIDE, channels)
+    return TinySlices(images, volume=VOLUME)
 
 
 def batch(name: str, step: int = 0, **knobs: Any) -> batches.PretrainBatch:
@@ -82,12 +80,14 @@ def batch(name: str, step: int = 0, **knobs: Any) -> batches.PretrainBatch:
     return made(name, settings(name, **knobs), step)
 
 
-def made(name: str, p: Any, step: int = 0, batch_size: int = BATCH) -> batches.PretrainBatch:
-    """The same, for parameters that are resolved."""
+def made(
+    name: str, p: Any, step: int = 0, batch_size: int = BATCH, store: Any = None, rows: Any = None
+) -> batches.PretrainBatch:
+    """The same, for parameters that are resolved; `rows` of `store`, if not all of `slices`."""
     wanted = plugins.load("methods", name).Method.wanted(p)
-    store = slices(wanted.channels or 1)
+    store = store or slices(wanted.channels or 1)
     given = batches.pretrain_batch(
-        store, range(len(store.index)), view_ranges(p), Intensity("dataset", (0.4,), (0.25,)),
+        store, range(len(store.index)) if rows is None else rows, view_ranges(p), Intensity("dataset", (0.4,), (0.25,)),
         seed=0, step=step, batch_size=batch_size, wanted=wanted, steps=100, known=batches.places(store),
     )  # fmt: skip
     return loop.on(given, torch.device("cpu"))
@@ -99,10 +99,11 @@ def loss(method: Any, given: batches.PretrainBatch, step: int = 0) -> tuple[torc
         return method.loss(given)
 
 
-def train(method: Any, name: str, steps: int) -> list[float]:
-    """Losses of some steps of Adam on the batches of one epoch, in turn."""
+def train(method: Any, name: str, steps: int, **of: Any) -> list[float]:
+    """Losses of some steps of Adam on the batches of one epoch, in turn; `of`: as in `made`."""
     optimiser = torch.optim.Adam([p for _, p in method.trainable()], lr=1e-3)
-    given, found = [batch(name, step) for step in range(VOLUMES * SLICES // BATCH)], []
+    count, found = min(steps, VOLUMES * SLICES // BATCH), []
+    given = [made(name, settings(name), step, **of) for step in range(count)]
     for step in range(steps):
         value, _ = loss(method, given[step % len(given)])
         optimiser.zero_grad()
@@ -219,6 +220,21 @@ def test_equal_seeds_give_equal_weights_whatever_was_drawn_before(name):
     train(first, name, 2)
     train(second, name, 2)
     audit.check_equal(tensors(first), tensors(second), "equal seeds")
+
+
+def test_slices_that_it_is_not_given_change_nothing(name):
+    """Those of a test patient are other ones: the weights after two steps are the same to the bit."""
+    wanted = plugins.load("methods", name).Method.wanted(settings(name))
+    store, trained = slices(wanted.channels or 1), []
+    kept = [row for row in range(len(VOLUME)) if VOLUME[row] < VOLUMES - 2]
+    images = [
+        store.codes(row) if row in kept else store.codes(row)[:, ::-1] * 3 + 7 for row in range(len(VOLUME))
+    ]
+    for one in (store, TinySlices(images, volume=VOLUME)):
+        method = create(name)
+        train(method, name, 2, store=one, rows=kept)
+        trained.append(tensors(method))
+    audit.check_equal(*trained, "another test patient")
 
 
 def test_modules_hold_all_of_the_state(name):

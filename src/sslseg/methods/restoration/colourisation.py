@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sslseg.data.views.batches import PretrainBatch
 
 SHRINK = 4  # the colours' resolution against the picture's (Zhang et al., fig. 2)
-GRID = 52  # steps of red, green and blue by which the bins are found that there are
+GRID = 64  # steps of red, green and blue by which the bins are found that there are
 SMALL = {"decoder": (16, 8, 8, 8, 8), "bin_side": 40}
 
 

@@ -1,0 +1,74 @@
+"""Data that a method cannot learn from are refused before anything is trained, with the method's reason."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from sslseg import execute
+from sslseg.config import flags, names, plugins
+from sslseg.config.names import FINETUNE, PRETRAIN, DataError
+from sslseg.methods.restoration import colourisation
+from sslseg.models import encoder as encoders
+from sslseg.stages.intake import inputs
+from sslseg.testing import methods
+from sslseg.tracking.registry import resolve
+from tests.fixtures.tiny_runs import Tiny, get
+
+
+def asked(name: str, channels: int, rows) -> None:
+    wanted = plugins.load("methods", name).Method.wanted(methods.settings(name))
+    inputs.suits("pictures", name, wanted, SimpleNamespace(store=methods.slices(channels)), np.asarray(rows))
+
+
+def test_colourisation_wants_colours():
+    asked("colourisation", 3, range(8))
+    with pytest.raises(
+        DataError,
+        match="colourisation learns from images of 3 channels, these have 1: colours are what",
+    ):
+        asked("colourisation", 1, range(8))
+
+
+def test_classification_wants_folders():
+    asked("classification", 1, range(8))
+    with pytest.raises(
+        DataError, match="at least 2 groups, there are 1 among those to train on: classes are the folders"
+    ):
+        asked("classification", 1, range(4))
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in plugins.own("methods") if n not in ("colourisation", "classification")]
+)
+def test_the_others_learn_from_any(name: str):
+    asked(name, 1, range(4))
+
+
+def colours(tiny: Tiny, **changed: object) -> str:
+    """A pretraining by colourisation; its run ID."""
+    texts = tiny.texts(PRETRAIN, steps=2, decoder=(8,) * 5, bin_side=40, **changed)
+    own = flags.knobs(colourisation.Params)
+    p = flags.from_mapping(colourisation.Params, {key: text for key, text in texts.items() if key in own})
+    return execute.execute(PRETRAIN, flags.resolve(p), method="colourisation")
+
+
+def test_grey_slices_end_a_pretraining_before_its_first_step(tiny: Tiny):
+    with pytest.raises(DataError, match="acdc: colourisation learns from images of 3 channels, these have 1"):
+        colours(tiny)
+
+
+def test_an_encoder_that_learned_from_colours_is_fine_tuned_on_grey_slices(tiny: Tiny, tmp_path):
+    rng = np.random.default_rng(0)
+    for n in range(6):
+        cv2.imwrite(
+            str(tmp_path / f"{n}.png"), cv2.resize(rng.integers(0, 255, (9, 9, 3)).astype(np.uint8), (48, 48))
+        )
+    run_id = colours(tiny, dataset="colour_photos", data_root=tmp_path, fraction=1.0)
+    found = resolve.resolve(run_id)
+    assert encoders.read_state(found.path)[1]["model_args"]["in_chans"] == 1
+    tuned = get(tiny.run(FINETUNE, encoder=run_id, steps=1, eval_every=1))
+    assert tuned.data.tags[names.TAG_PIPELINE] == "colourisation@natural"
