@@ -16,8 +16,11 @@ from sslseg.datasets import photos
 from sslseg.datasets.photos import CLASSES, DOMAIN, LICENCE, PHYSICAL, SPLIT, find, pairing, scan  # noqa: F401
 
 BUNDLED = {
-    "skimage": ("data", "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg"),
-    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+    "skimage": (
+        photos.BUNDLED["skimage"][0],
+        "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg",
+    ),
+    "sklearn": photos.BUNDLED["sklearn"],
 }
 
 
