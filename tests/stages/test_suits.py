@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 
 from sslseg import execute
 from sslseg.config import flags, names, plugins
-from sslseg.config.names import FINETUNE, PRETRAIN, DataError
+from sslseg.config.names import FINETUNE, PRETRAIN, DataError, ParamError
+from sslseg.data import outside
 from sslseg.methods.restoration import colourisation
 from sslseg.models import encoder as encoders
-from sslseg.stages.intake import inputs
+from sslseg.plans.cells import Cell
+from sslseg.stages.forecast import feasible
 from sslseg.testing import methods
 from sslseg.tracking.registry import resolve
 from tests.fixtures.tiny_runs import Tiny, get
 
 
-def asked(name: str, channels: int, rows) -> None:
+def fault(name: str, channels: int, rows) -> str:
     wanted = plugins.load("methods", name).Method.wanted(methods.settings(name))
-    inputs.suits("pictures", name, wanted, SimpleNamespace(store=methods.slices(channels)), np.asarray(rows))
+    return outside.unsuited(name, wanted, methods.slices(channels), rows)
 
 
 def test_colourisation_wants_colours():
-    asked("colourisation", 3, range(8))
-    with pytest.raises(
-        DataError,
-        match="colourisation learns from images of 3 channels, these have 1: colours are what",
-    ):
-        asked("colourisation", 1, range(8))
+    assert not fault("colourisation", 3, range(8))
+    assert fault("colourisation", 1, range(8)).startswith(
+        "colourisation learns from images of 3 channels, these have 1: colours are what it learns to tell"
+    )
 
 
 def test_classification_wants_folders():
-    asked("classification", 1, range(8))
+    assert not fault("classification", 1, range(8))
+    assert "at least 2 groups, there are 1 among those to train on: classes" in fault(
+        "classification", 1, range(4)
+    )
+
+
+def test_the_others_learn_from_any():
+    others = set(plugins.own("methods")) - {"colourisation", "classification"}
+    assert not [name for name in others if fault(name, 1, range(4))]
+
+
+def test_a_sweep_refuses_it_before_its_first_cell(tiny: Tiny):
+    texts = tiny.texts(PRETRAIN) | {"encoder": "scratch"}
+    own = flags.knobs(colourisation.Params)
+    cell = Cell(
+        "x",
+        PRETRAIN,
+        {k: v for k, v in texts.items() if k in own and k not in ("cache", "threads")},
+        "colourisation",
+    )
     with pytest.raises(
-        DataError, match="at least 2 groups, there are 1 among those to train on: classes are the folders"
+        ParamError, match="x: acdc: colourisation learns from images of 3 channels, these have 1"
     ):
-        asked("classification", 1, range(4))
-
-
-@pytest.mark.parametrize(
-    "name", [n for n in plugins.own("methods") if n not in ("colourisation", "classification")]
-)
-def test_the_others_learn_from_any(name: str):
-    asked(name, 1, range(4))
+        feasible.check([cell], {"cache": str(tiny.cache), "threads": 1, "device": "cpu"})
 
 
 def colours(tiny: Tiny, **changed: object) -> str:
