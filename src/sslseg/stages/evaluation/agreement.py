@@ -10,6 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWN = r"[LR]V (EF|EDV|ESV)|.* mass"  # of what the table lists, which has more
 POINT, WORST, LINE = "#4477aa", "#ee6677", "#555555"
 
 
@@ -26,8 +27,10 @@ def draw(measured: pd.DataFrame, found: pd.DataFrame) -> Figure:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
+    shown = found[found["quantity"].str.fullmatch(SHOWN)]
+    found = shown if len(shown) else found
     figure, axes = plt.subplots(
-        len(found), 2, figsize=(8, 3 * len(found)), squeeze=False, layout="constrained"
+        len(found), 2, figsize=(8, 2.5 * len(found)), squeeze=False, layout="constrained"
     )
     for (left, right), row in zip(axes, found.itertuples(), strict=True):
         part = measured[measured["quantity"] == row.quantity].dropna(subset=["error"])

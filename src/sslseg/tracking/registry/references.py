@@ -53,8 +53,9 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     tags = model.tags
     if tags.get(names.MODEL_KIND) != wanted.kind:
         raise EncoderError(
-            f"{reference}: wanted an {wanted.kind}, run {model.source_run_id} logged it as "
-            f"{tags.get(names.MODEL_KIND, 'something else')}"
+            f"{reference}: wanted {'an' if wanted.kind == names.KIND_ENCODER else 'a'} {wanted.kind}, run "
+            f"{model.source_run_id} logged it as {tags.get(names.MODEL_KIND, 'something else')}; "
+            f"`sslseg encoders --kind {wanted.kind}` lists them"
         )
     if wanted.epoch is not None and tags.get(names.MODEL_EPOCH) != str(wanted.epoch):
         raise EncoderError(
