@@ -87,15 +87,15 @@ def fetch(
 
 
 def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Collection[str]) -> Fetched:
-    if not origin.strip():
-        raise ParamError(
-            "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
-        )
     try:
         path.stat()
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         reason = getattr(error, "strerror", None) or error
         raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
+    if not origin.strip():
+        raise ParamError(
+            "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
+        )
     read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
     known = {
         "file": path.name, "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,

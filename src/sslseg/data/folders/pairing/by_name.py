@@ -69,10 +69,8 @@ def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple
         _several(image, own, told)
     for file, found in masks.items():
         if not found:
-            told(
-                file,
-                f"wanted the image of this mask, {_wanted(file, suffix)} is not there (mask_suffix in sslseg.json says how masks end)",
-            )
+            hint = "mask_suffix in sslseg.json says how masks end"
+            told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there ({hint})")
         elif len(found) > 1:
             told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
