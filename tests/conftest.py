@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+# Before numpy and torch are imported, which read it once: the suite has a worker a core, and threads that wait for
+# each other take the time of the other worker.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import hypothesis
 import numpy as np
@@ -15,12 +22,52 @@ import pytest
 from filelock import FileLock
 from safetensors.numpy import save_file
 
+HERE = Path(__file__).parent
 hypothesis.settings.register_profile(
     "suite", deadline=None
 )  # how long an example takes is no matter of tests
 hypothesis.settings.load_profile("suite")
 
 
+# ---------------------------------------------------------------- who runs what, and when
+# folders of long files
+FIRST = ("reliability", "executors", "stages", "tracking", "project", "models", "data", "commands")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that in the end no worker is left alone with one."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(file: Path) -> int:
+    inside = file.relative_to(HERE).parts[0] if file.is_relative_to(HERE) else ""
+    if _asks_the_team_s_server(file):
+        return -1
+    return FIRST.index(inside) if inside in FIRST else len(FIRST)
+
+
+@functools.cache
+def _asks_the_team_s_server(file: Path) -> bool:
+    return bool(re.search(r"\bteam_(server|as)\b", file.read_text(encoding="utf-8")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """`--dist loadfile` in the order of collection; files that ask the team's server go to one worker: it starts once."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "team" if _asks_the_team_s_server(config.rootpath / file) else file
+
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+# ---------------------------------------------------------------- stores
 @pytest.fixture(scope="session")
 def store_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty store, shared by the workers of pytest-xdist."""
