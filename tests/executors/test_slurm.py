@@ -67,8 +67,8 @@ def test_what_sbatch_is_told(slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert lines[-1].startswith("srun ")
     assert lines[-1].endswith(f"{sys.executable} -u -m submitit.core._submit {tmp_path}")
 
-    short = asked(slurm, tmp_path, monkeypatch, 2, device="cpu", slurm_minutes=1)
-    assert "#SBATCH --signal=USR2@30" in short
+    short = asked(slurm, tmp_path, monkeypatch, 2, device="cpu", slurm_minutes=3)
+    assert "#SBATCH --signal=USR2@90" in short
     assert not [line for line in short if "gpu" in line]
 
 
@@ -83,7 +83,7 @@ def test_what_is_refused(slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_sqlite_is_for_one_machine(slurm):
     desk = slurm._tasks.Desk(only_here=True)
-    crew = slurm._Crew(None, desk, print, "sqlite:////x/mlflow.db", Path())
+    crew = slurm.Crew(None, desk, print, "sqlite:////x/mlflow.db", Path())
     try:
         desk.workers["a line"] = slurm._tasks.Worker(0, slurm._tasks.ownership.owner())
         crew.check_store()

@@ -212,7 +212,7 @@ from sslseg.executors import local
 from sslseg.stages import sweep
 from sslseg.training import devices
 p = flags.resolve(params.Sweep(device="cpu", workers=1))
-print(local.places(p), local._devices(p), devices.name(p))
+print(local.places(p), local.devices(p), devices.name(p))
 """
     done = _python(WITHOUT.format(refused=LEARNING) + code)
     assert done.returncode == 0, done.stderr

@@ -319,7 +319,8 @@ class Workers(Machine):
 
     workers: int = knob(
         0,
-        "warm worker processes; 0 = one per core or device, or what fits the cluster; 8 tasks of slurm",
+        "warm worker processes; 0 = one per core, as many per CUDA device as a measured step leaves room for, what fits "
+        "the Ray cluster, or 8 tasks of Slurm",
         low=0,
         runtime=True,
     )
@@ -343,7 +344,7 @@ class Workers(Machine):
     slurm_cpus: int = knob(4, "executor=slurm: cores of each task", low=1, high=1024, runtime=True)
     slurm_minutes: int = knob(
         240, "executor=slurm: time of each task; then it is queued again, and its cell goes on from its checkpoint",
-        low=1, high=100000, runtime=True,
+        low=3, high=100000, runtime=True,
     )  # fmt: skip
     slurm_options: str = knob(
         "", "executor=slurm: further options of sbatch, as 'partition=gpu,account=lab,mem=32G'", runtime=True

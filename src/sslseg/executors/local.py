@@ -11,18 +11,19 @@ from typing import Any
 
 from sslseg import execute
 from sslseg.config.params import Workers
-from sslseg.executors import RETRIES
+from sslseg.executors import RETRIES, _mps
 from sslseg.plans.jobs import Graph, Job, Outcome, reason
 
 
 def places(p: Workers) -> tuple[int, int]:
     """One worker per device, else per core, unless the user said how many; the cores are shared out."""
     cores = os.cpu_count() or 1
-    workers = p.workers or _devices(p) or cores
+    workers = p.workers or devices(p) or cores
     return workers, p.threads or max(1, cores // workers)
 
 
-def _devices(p: Workers) -> int:
+def devices(p: Workers) -> int:
+    """CUDA devices that workers may have."""
     if p.device == "cpu":
         return 0
     import torch  # two seconds that a sweep on CPUs has no use for
@@ -30,15 +31,16 @@ def _devices(p: Workers) -> int:
     return torch.cuda.device_count()
 
 
-def _start(counter: Any, devices: int) -> None:
+def _start(counter: Any, cards: int, shared: dict[str, str]) -> None:
     """Once per worker: it watches its parent, has no progress bars of its own, one CUDA device of its own."""
     execute.guard_worker()
     os.environ["TQDM_DISABLE"] = "1"
     with counter.get_lock():
         index = counter.value
         counter.value += 1
-    if devices:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(index % devices)
+    if cards:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(index % cards)
+    os.environ.update(shared)
 
 
 def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
@@ -47,12 +49,19 @@ def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcom
     A job whose upstream failed is not run; a job whose worker process died is tried again, alone, so that
     the jobs that ran beside a killer are not taken for one.
     """
-    workers, devices = places(p)[0], _devices(p)
+    workers, cards = places(p)[0], devices(p)
+    with _mps.served(workers, cards) as shared:
+        yield from _run(graph, work, workers, cards, shared)
+
+
+def _run(
+    graph: Graph, work: Callable[[Job], Any], workers: int, cards: int, shared: dict[str, str]
+) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
     lost: dict[str, int] = {}
     while not graph.done():
         counter = context.Value("i", 0)
-        pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(counter, devices))
+        pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(counter, cards, shared))
         try:
             yield from _drain(graph, work, pool, workers, lost)
             pool.shutdown()

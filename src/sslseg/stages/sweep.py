@@ -21,7 +21,7 @@ from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
-from sslseg.stages.forecast import feasible
+from sslseg.stages.forecast import card, feasible
 from sslseg.stages.intake import likeness
 from sslseg.stages.outcome import endings, overview
 from sslseg.tracking import identity, resuming, session, store
@@ -74,6 +74,9 @@ def run(p: Sweep, run: session.Run) -> None:
     places, context["threads"] = backend.places(p)
     cells = feasible.fitted(cells, context)
     feasible.check(cells, context)
+    if not p.dry_run:
+        p = card.settle(p, cells, context, backend)
+        places, context["threads"] = backend.places(p)
     if p.dry_run:
         _show(run, cells, context, places)
         return
