@@ -74,12 +74,12 @@ def run(p: Sweep, run: session.Run) -> None:
     places, context["threads"] = backend.places(p)
     cells = feasible.fitted(cells, context)
     feasible.check(cells, context)
-    if not p.dry_run:
-        p = card.settle(p, cells, context, backend)
-        places, context["threads"] = backend.places(p)
     if p.dry_run:
         _show(run, cells, context, places)
         return
+    settled = card.settle(p, cells, context, backend)
+    if settled != p:
+        p, (places, context["threads"]) = settled, backend.places(settled)
     outcomes = execute(p, run, Graph(cells, context), backend, places)
     failed = {o.job.name: o.error for o in outcomes if o.error}
     runs = frames.runs(sweep=run.id, uri=run.uri)
