@@ -186,5 +186,5 @@ def test_links_of_the_ui_page_ask_for_the_right_mode():
     links = re.findall(
         r"http://127\.0\.0\.1:5000/#\S+?(?=`)", (ROOT / "docs" / "how-to" / "ui.md").read_text()
     )
-    assert len(links) == 3
+    assert len(links) == 4
     assert all("workflowType=machine_learning" in link for link in links)

@@ -68,21 +68,19 @@ def test_a_sweep_s_description_links_its_cells_as_far_as_a_tag_can_hold(pipeline
                 Outcome(Job(Cell("b|c", "finetune", {})), error="out of memory")]  # fmt: skip
     text = overview.text(outcomes, runs, "demo")
     assert len(text) < 8000
-    assert text.startswith("**2 cells**, 1 of them failed")
+    assert text.startswith("| pipeline | 30 slices |")
     if pipelines == 60:
         assert text.endswith(names.CELLS)
         return
     links = [f"(#/experiments/7/runs/{run_id})" for run_id in runs["run_id"][:-1]]
     assert [link in text for link in links] == [linked] * len(links)
     assert "[s1 0.51](#/experiments/7/runs/" in text or not linked
-    assert "| pipeline | 30 slices |" in text
-    assert "| byol@d0 | **0.510** " in text or not linked
+    assert "\n2 cells, 1 of them failed\n" in text
+    assert "| byol@d0&emsp; | **0.510**: [s0 0.50](" in text or not linked
     assert ("[byol@d1](#/experiments/7/runs?searchFilter=tags" in text) != linked
     assert f"[pre](#/experiments/8/runs/{'f' * 32})" in text
     assert "Failed: b\\|c: out of memory" in text
 
 
 def test_a_sweep_without_a_result_is_described_too():
-    assert (
-        overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "**0 cells**"
-    )
+    assert overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "0 cells"

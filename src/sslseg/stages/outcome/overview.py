@@ -12,6 +12,7 @@ from sslseg.plans.jobs import Outcome
 from sslseg.stages.outcome.cards import word
 
 MODE = "workflowType=machine_learning"  # else the UI opens for language models
+GAP = "&emsp;"  # the UI's tables have none between columns
 MOST = 7950  # characters; MLflow refuses a tag of more than 8,000
 
 
@@ -28,13 +29,13 @@ def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
     mine = (runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)
     tuned = runs[mine & runs[names.TEST_IOU].notna()] if names.TEST_IOU in runs else runs.iloc[:0]
     others = runs[~runs["run_id"].isin(tuned["run_id"])]
-    head = f"**{len(outcomes)} cells**" + (f", {len(failed)} of them failed" if failed else "")
+    counted = f"{len(outcomes)} cells" + (f", {len(failed)} of them failed" if failed else "")
     tail = ["Before them: " + ", ".join(_run(run, run["name"]) for _, run in others.iterrows())]
     tail = tail * (not others.empty) + [f"Failed: {word(f'{o.job.name}: {o.error[:300]}')}" for o in failed]
-    wide = "\n\n".join([head, *_table(tuned, dataset, _seeds), *tail])
+    wide = "\n\n".join([*_table(tuned, dataset, _seeds), counted, *tail])
     if len(wide) <= MOST:
         return wide
-    kept = "\n\n".join([head, *_table(tuned, dataset, _mean), *tail])
+    kept = "\n\n".join([*_table(tuned, dataset, _mean), counted, *tail])
     if len(kept) <= MOST:
         return kept
     return "\n".join([kept[: MOST - 50].rpartition("\n")[0], "", f"… the rest is in {names.CELLS}"])
@@ -50,9 +51,12 @@ def _table(tuned: pd.DataFrame, dataset: str, cell: Callable[[pd.DataFrame], str
     ]
     for pipeline, rows in tuned.groupby("pipeline", sort=False):
         said = [cell(rows[rows["budget"] == n].sort_values("seed")) for n in budgets]
-        lines.append(f"| {_name(pipeline, rows, linked=cell is _mean)} | {' | '.join(said)} |")
+        lines.append(f"| {_name(pipeline, rows, linked=cell is _mean)}{GAP} | {' | '.join(said)} |")
     how = "the mean, then each seed with a link to its run" if cell is _seeds else "means over the seeds"
-    return [f"Test IoU on {word(dataset)}: {how}.", "\n".join(lines)]
+    return [
+        "\n".join(lines),
+        f"Test IoU on {word(dataset)}: {how}.",
+    ]  # the UI folds all but the first lines away
 
 
 def _name(pipeline: str, rows: pd.DataFrame, *, linked: bool) -> str:
@@ -68,7 +72,7 @@ def _name(pipeline: str, rows: pd.DataFrame, *, linked: bool) -> str:
 
 def _seeds(rows: pd.DataFrame) -> str:
     each = [_run(run, f"s{run['seed']:.0f} {run[names.TEST_IOU]:.2f}") for _, run in rows.iterrows()]
-    return " ".join([_mean(rows), *each])
+    return f"{_mean(rows)}: {', '.join(each)}{GAP}" if each else _mean(rows)
 
 
 def _mean(rows: pd.DataFrame) -> str:
