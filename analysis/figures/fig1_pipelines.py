@@ -139,7 +139,7 @@ def _draw_box(axis: Axes, box: Box, left: float, width: float) -> None:
     letters = int(width / labels.LETTER)
     words = [*textwrap.wrap(box.title, letters)[:1], *textwrap.wrap(box.detail, letters)[:2]]
     for line, text in enumerate(words):
-        height = middle + (0.5 * (len(words) - 1) - line) * labels.LINE
+        height = middle + (0.5 * (len(words) - 1) - line) * style.LINE
         axis.text(left + width / 2, height, text, ha="center", va="center", zorder=4)
 
 

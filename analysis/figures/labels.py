@@ -14,7 +14,6 @@ from analysis.comparison.arms import Arm
 from analysis.figures import style
 
 LETTER = 0.078  # inches of one at style.SIZE, in the mean
-LINE = 0.17  # inches from one line of text to the next
 SHARE = 0.37  # of the width that names at the ends of lines may take
 MOVED = 0.3  # of the height that a name may be away from its line's end
 
@@ -31,7 +30,7 @@ def at_ends(axis: Axes, names: Sequence[Name], height: float) -> None:
     axis.get_ylim()  # the limits follow from the data only when they are asked for
     down = axis.transData + axis.transAxes.inverted()
     at = sorted(((down.transform((1.0, end))[1], arm, text) for arm, text, end in names), key=lambda n: n[0])
-    places = apart([end for end, *_ in at], LINE / height)
+    places = apart([end for end, *_ in at], style.LINE / height)
     widest = max((len(text) for _, text, _ in names), default=0) * LETTER
     far = max((abs(place - end) for place, (end, *_) in zip(places, at, strict=True)), default=0.0)
     if widest > SHARE * style.WIDTH or far > MOVED or places.max(initial=0) > 1.05:
@@ -58,6 +57,7 @@ def legend(figure: Figure, names: Sequence[tuple[Arm, str]]) -> None:
     widest = max((len(text) for _, text in names), default=0)
     columns = max(1, int(style.WIDTH / (widest * LETTER + 0.5)))
     if marks:
+        style.grow(figure, -(-len(marks) // columns))
         figure.legend(
             handles=marks, loc="outside upper left", ncols=min(columns, len(marks)), columnspacing=1.2
         )

@@ -16,6 +16,9 @@ from matplotlib.figure import Figure
 
 WIDTH = 7.16  # inches: the text of a two-column paper (IEEE), where nothing is scaled and 9 pt stay 9 pt
 SIZE = 9.0  # points, of every letter
+LINE = 0.17  # inches from one line of text to the next
+ENTRY = 0.2  # inches from one line of a legend to the next
+LINES = 5  # of a legend, and of small print, that a figure has room for
 LETTERS = 100  # of SIZE that stand in one line of WIDTH
 STYLES = ("page", "paper")
 LOOK = {
@@ -73,7 +76,13 @@ def footnote(figure: Figure, lines: Iterable[str]) -> None:
     """Small print below a figure: how many runs, what is missing, what is mixed; a paper has it in the caption."""
     text = "\n".join(textwrap.fill(line, LETTERS) for line in lines if line)
     if text and not in_paper():
+        grow(figure, text.count("\n") + 1)
         figure.supxlabel(wrapped(text), fontsize=SIZE, color="#444444", x=0.01, ha="left", parse_math=True)
+
+
+def grow(figure: Figure, lines: int) -> None:
+    """Make a figure higher by the lines of a legend or of small print that it has no room for: its axes stay as they are."""
+    figure.set_figheight(figure.get_figheight() + ENTRY * max(0, lines - LINES))
 
 
 def nothing(axis: Axes, why: str) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from analysis.comparison import cells
-from analysis.figures import fig3a_convergence, fig4_scaling, labels
+from analysis.comparison.arms import Arm
+from analysis.figures import fig3a_convergence, fig4_scaling, labels, style
 from analysis.statistics.laws.interpolate import Joined
 from analysis.statistics.laws.scaling import Scaling
 from analysis.statistics.records import Refusal, generator
@@ -68,3 +71,19 @@ def test_the_thick_line_of_fig3a_is_the_median_of_the_seeds() -> None:
     )
     thick = max(fig3a_convergence.draw(drawn).axes[0].lines, key=lambda line: line.get_linewidth())
     assert np.allclose(thick.get_ydata(), seeds.median(axis=1))
+
+
+def test_axes_keep_their_height_however_many_lines_stand_around_them() -> None:
+    """Eighteen pipelines, and a page of small print."""
+    heights = []
+    for count in (2, 18):
+        with style.look():
+            figure = Figure(figsize=(style.WIDTH, 4.4))
+            axis = figure.subplots()
+            labels.legend(
+                figure, [(Arm(f"a{k}", f"a{k}", "own", "#000000", "o", "-"), "x" * 60) for k in range(count)]
+            )
+            style.footnote(figure, ["a note"] * (count // 2))
+            FigureCanvasAgg(figure).draw()
+            heights.append(axis.get_window_extent().height / figure.dpi)
+    assert min(heights) > 2.2
