@@ -23,9 +23,9 @@ $(VENV)/.installed: conda.yaml pyproject.toml
 demo: setup ## the whole job on the built-in phantom; prints where the figures are
 	$(RUN) -e demo
 
-try: setup ## DATA=/my/folder [ENCODER=/my/encoder.pth [TRAINED_ON=imagenet]] [MINUTES=60]: what is pretraining worth on your data?
-	@test -n "$(DATA)" || { echo 'make try DATA=/my/folder [ENCODER=/my/encoder.pth] [MINUTES=60]'; exit 2; }
-	$(RUN) -e tryout -P data_root="$(DATA)" -P encoder="$(ENCODER)" -P trained_on="$(TRAINED_ON)" -P minutes=$(or $(MINUTES),60)
+try: setup ## DATA=/my/folder [ENCODER=/my/encoder.pth [TRAINED_ON=imagenet]] [PIPELINES=moco@target,…] [MINUTES=60]: what is pretraining worth on your data?
+	@test -n "$(DATA)" || { echo 'make try DATA=/my/folder [ENCODER=/my/encoder.pth] [PIPELINES=moco@target,...] [MINUTES=60]'; exit 2; }
+	$(RUN) -e tryout -P data_root="$(DATA)" -P encoder="$(ENCODER)" -P trained_on="$(TRAINED_ON)" -P pipelines="$(PIPELINES)" -P minutes=$(or $(MINUTES),60)
 
 team-demo: setup ## PostgreSQL and mlflow server with passwords on loopback: tried, left up until Enter; docs/how-to/team.md
 	$(BIN)/python -m team

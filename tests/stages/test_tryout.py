@@ -116,6 +116,19 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     assert len(frames.runs(uri=store)) == before + 1  # the trial itself; all that it needed was there
 
 
+PRE = "architecture=test_resnet;image_size=32;batch_size=2;steps=1;fraction=0.2;decoder=8,8,8,8,8;patch=8"
+
+
+def test_further_pipelines_are_pretrained_first_and_compared(tiny: Tiny, store: str, here, capsys):
+    asked = ("masked@target", "masked@target+decoder", "scratch")
+    tried(tiny, dry_run=True, pipelines=asked, pretrain=PRE)
+    said = capsys.readouterr().out
+    assert said.count("masked@acdc: before its fine-tunings") == 1
+    assert "plan: scratch, supervised, masked@acdc, masked@acdc+decoder; 3 annotated slices" in said
+    with pytest.raises(ParamError, match="'msked@target': .* the nearest is masked@target"):
+        tried(tiny, pipelines=("msked@target",))
+
+
 def test_an_encoder_that_is_nowhere(tiny: Tiny, store: str):
     with pytest.raises(ParamError, match=r"none\.pth is no file, and no run ID, runs:/"):
         tried(tiny, encoder="none.pth")

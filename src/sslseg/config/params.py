@@ -555,6 +555,14 @@ class Tryout(Workers):
     minutes: float = knob(60.0, "how long it may take, all in all", low=0.1, high=100000.0)
     budgets: tuple[int, ...] = knob((), "annotated slices to fine-tune on; none = chosen by the time", low=1)
     imagenet: str = knob("bundled:efficientnet_lite0", "source of the supervised ImageNet encoder")
+    pipelines: tuple[str, ...] = knob(
+        (),
+        "further ones to compare, as moco@target,supervised+masked@target; pretrained first, within the minutes",
+    )
+    pretrain_preset: str = knob(
+        "cpu", "settings of their pretrainings", choices=("paper", "paper-400", "cpu", "demo")
+    )
+    pretrain: str = knob("", "further knobs of their pretrainings, as 'steps=100,batch_size=16'")
     preset: str = knob(
         "cpu", "settings of the fine-tunings", choices=("paper-text", "paper-code", "cpu", "demo")
     )

@@ -22,13 +22,15 @@ from analysis.statistics.records import Refusal
 from sslseg.config import caches, flags, names, plugins
 from sslseg.config.commands import typed
 from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
-from sslseg.config.params import Analyse, Data, Tryout
+from sslseg.config.params import Analyse, Data, Sweep, Tryout
 from sslseg.data import training_set
 from sslseg.data.folders import detect
 from sslseg.models.importers import checkpoint
+from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell, overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.stages import analyse, sweep
+from sslseg.stages.forecast import feasible
 from sslseg.stages.forecast.arms import Arm
 from sslseg.stages.forecast.costs import measure
 from sslseg.stages.forecast.words import ahead, behind
@@ -115,19 +117,51 @@ def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
 
 
 def _arms(p: Tryout, dataset: str, channels: int, context: dict) -> list[Arm]:
-    """Scratch, ImageNet, and the user's encoder; scratch has the network of the latter, if given.
+    """Scratch, ImageNet, the user's encoder, whose network scratch has, if given; and the further pipelines.
 
     Raises:
         EncoderError: it cannot be read or found.
-        ParamError: its lineage is that of another one, so that they could not be told apart.
+        ParamError: its lineage is that of another one, so that they could not be told apart; or see `_pretrained`.
     """
     found = [_arm(dataset, _import({"source": p.imagenet}, channels, context))]
     if p.encoder:
         found.append(_arm(dataset, _own(p, channels, context)))
     arms = [Arm(names.SCRATCH, names.SCRATCH, found[-1].architecture), *found]
-    if len({arm.name for arm in arms}) < len(arms):
+    if len({arm.name for arm in arms}) == len(arms):
+        arms += [arm for arm in _pretrained(p, dataset, context) if arm.name not in {a.name for a in arms}]
+    else:
         raise ParamError(f"encoder: its lineage is {found[-1].name}, which is compared anyway; leave it out")
     return arms
+
+
+def _pretrained(p: Tryout, dataset: str, context: dict) -> list[Arm]:
+    """The further pipelines, after all that comes before their fine-tunings has run.
+
+    Raises:
+        ParamError: a sentence means none, or cannot work on these data.
+    """
+    asked = Sweep(
+        dataset=dataset, data_root=p.data_root, pipelines=p.pipelines, budgets=(0,), seeds=(0,), pretrain_seeds=(0,),
+        preset=p.preset, pretrain_preset=p.pretrain_preset, imagenet=p.imagenet, finetune=p.finetune, pretrain=p.pretrain,
+    )  # fmt: skip
+    cells = [_tolerant(p, cell) for cell in grid.cells(asked)] if p.pipelines else []
+    feasible.check(cells, context)
+    done, arms = {"": names.SCRATCH}, []
+    for cell in feasible.fitted(cells, context):
+        encoder = done[cell.upstream]
+        if not cell.pipeline:
+            print(f"{cell.name}: before its fine-tunings", flush=True)
+            done[cell.name] = sweep.work(Job(cell, encoder if cell.upstream else "", context))
+        elif cell.upstream:
+            taken = cell.texts.get("decoder_from", "")
+            arms.append(dataclasses.replace(_arm(dataset, encoder), name=cell.pipeline, decoder_from=taken))
+    return arms
+
+
+def _tolerant(p: Tryout, cell: Cell) -> Cell:
+    """The cell, told what to do with bad files of the user's folder."""
+    own = cell.texts.get("data_root") == p.data_root
+    return dataclasses.replace(cell, texts=cell.texts | {"on_bad_file": p.on_bad_file}) if own else cell
 
 
 def _own(p: Tryout, channels: int, context: dict) -> str:

@@ -14,9 +14,11 @@ class Arm:
     name: str
     encoder: str
     architecture: str
+    decoder_from: str = ""  # "upstream": its fine-tunings take the decoder over, too
 
     @property
     def texts(self) -> dict[str, str]:
         """Knobs of a fine-tuning of this arm, as texts."""
         own = {"architecture": self.architecture} if self.encoder == names.SCRATCH else {}
+        own |= {"decoder_from": self.decoder_from} if self.decoder_from else {}
         return {"encoder": self.encoder} | own
