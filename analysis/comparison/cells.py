@@ -48,6 +48,7 @@ class Study:
     query: Mapping[str, Any] = field(default_factory=dict)
     uri: str | None = None  # of the store that artifacts are in
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
+    probes: pd.DataFrame = field(default_factory=pd.DataFrame)  # of the encoders of `runs`; see `probes`
     marks: Mapping[str, str] = field(default_factory=dict)  # arm -> the search whose settings its runs have
     tuned: Study | None = None  # the same cells at found settings, where there are such runs
 
@@ -121,6 +122,7 @@ def study(
         query=dict(query or {}),
         uri=uri,
         evaluations=evaluations(newest, runs if scored is None else scored),
+        probes=probes(newest, runs if scored is None else scored),
         marks={arm: mark for arm, mark in zip(newest["arm"], newest["mark"], strict=True) if mark},
         tuned=_beside(main, beside, runs, allow_mixed) if len(beside) else None,
     )
@@ -159,6 +161,13 @@ def evaluations(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     known = tuned.set_index("run_id").loc[found["upstream_run_id"]]
     columns = ("arm", "pipeline", "budget", "seed")
     return found.assign(**{c: known[c].to_numpy() for c in columns}).reset_index(drop=True)
+
+
+def probes(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """The newest probe, on the same data, of each encoder that fine-tunings started from: rows of `runs`."""
+    same = (runs["stage"] == names.PROBE) & runs["data_digest"].isin(tuned["data_digest"])
+    found = runs[same & runs["upstream_sha256"].isin(tuned["upstream_sha256"])]
+    return found.drop_duplicates("upstream_sha256", keep="last").reset_index(drop=True)
 
 
 def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:

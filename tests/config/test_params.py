@@ -86,4 +86,6 @@ def test_the_code_s_fine_tuning_differs_where_its_flaws_are():
 
 def test_what_a_run_is_and_where_it_runs():
     runtime = {n for n, (_, meta, _) in flags.knobs(BYOL).items() if meta.runtime}
-    assert runtime == {"threads", "device", "compile", "cache", "verify", "checkpoint_every"}
+    assert runtime == {
+        "threads", "device", "compile", "cache", "verify", "checkpoint_every", "probe_every",
+    }  # fmt: skip

@@ -22,6 +22,7 @@ DEMO = "demo"
 TUNE = "tune"
 TRIAL = "trial"  # a child of a tuning: a fine-tuning that is never tested; readers of results skip it
 WORKLIST = "worklist"
+PROBE = "probe"
 EXPORT = "export"
 
 STORE_ID = "sslseg.store_id"  # tag of the default experiment: a random number, see `claims`
@@ -101,6 +102,7 @@ SWEEP_CELLS = "sweep/cells"  # of a sweep: how many it has
 SWEEP_ENDED = "sweep/ended"
 SWEEP_FAILED = "sweep/failed"
 SWEEP_LEFT = "sweep/seconds_left"  # as last estimated; NaN: nothing tells yet
+FEATURES = "features/"  # the group of an encoder's probe
 EVALUATED = "evaluate/"  # the group that an evaluation writes
 DETAIL = "z-detail/"  # the UI sorts by name, so what is stored under this comes last; `tracking/history` takes it off
 _DETAILS = re.compile(

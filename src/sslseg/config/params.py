@@ -239,6 +239,8 @@ class Pretrain(Machine, Compiled, Data, Views, Upstream):
         (), "keep an encoder after these epochs, 0 = before the first step", low=0
     )
     save_steps: tuple[int, ...] = knob((), "keep an encoder after these steps", low=0)
+    probe_every: int = knob(0, "steps between probes of the encoder's features on train and val, as a curve; 0 = none",
+                            low=0, runtime=True)  # fmt: skip
     fraction: float = knob(1.0, "share of the unlabelled train slices used", low=0.0001, high=1.0)
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
     tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")
@@ -495,6 +497,18 @@ class Worklist(Machine, Data, Upstream):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Probe(Machine, Data, Views, Upstream):
+    """What an encoder is worth in a minute: its frozen features, without fine-tuning. Never on test."""
+
+    preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
+    architecture: str = knob(
+        help="timm name of the network; only read for encoder=scratch",
+        presets={"paper-text": "resnet50", "paper-code": "resnet50", "cpu": "tf_efficientnet_lite0",
+                 "demo": "tf_efficientnet_lite0"}, source="[P] 3.4 ResNet-50",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
 class Analyse:
     """Draw the figures and tables from the tracking store."""
 
@@ -625,6 +639,7 @@ STAGES: dict[str, type] = {
     "export": Export,
     "evaluate": Evaluate,
     "worklist": Worklist,
+    "probe": Probe,
     "analyse": Analyse,
     "demo": Demo,
 }

@@ -22,6 +22,7 @@ from sslseg.plans import titles
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import cards, curves, endings, results
+from sslseg.stages.probe import features
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import checkpoint, devices, loop, optim, vitals
@@ -146,13 +147,23 @@ def _train(
             seed=p.seed, step=step, batch_size=p.batch_size, wanted=wanted, known=known, steps=p.steps,
         )  # fmt: skip
 
+    parent = _parent(source, training.device) if p.probe_every else None
+
+    def probe(step: int) -> None:
+        encoder = method.exports()[method.DEFAULT_ROLE]
+        run.log(features.measure(encoder, p, data, parent, run.beat), step)
+
     clock = curves.Clock(training.done, p.batch_size)
+    if training.done == 0 and p.probe_every:
+        probe(0)
     if training.done == 0 and 0 in kept:
         _keep(p, run, method, 0, kept[0], data, rows, source, register)
     for step, metrics in run.progress(training.run(batch_at), "pretraining", p.steps - training.done):
         if metrics:
             epoch = optim.epochs_of_steps(step, len(rows), p.batch_size)
             run.log(metrics | {"train/epoch": epoch, "train/images_seen": step * p.batch_size}, step)
+        if p.probe_every and (step % p.probe_every == 0 or step == p.steps):
+            probe(step)
         if step in kept:
             _keep(p, run, method, step, kept[step], data, rows, source, register)
         if step % p.checkpoint_every == 0 and step < p.steps:
@@ -171,6 +182,11 @@ def _vitals(
         devices.of(p)
     )
     return vitals.of_encoder(encoder, colour.lightness(images) if grey else images)
+
+
+def _parent(source: Upstream, device: torch.device) -> torch.nn.Module | None:
+    """The encoder that a pretraining starts from, as it came; None of random weights."""
+    return None if source.state is None else encoders.from_state(source.state, source.config).to(device)
 
 
 def _keep(

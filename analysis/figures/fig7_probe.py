@@ -1,0 +1,128 @@
+"""Fig. 7: did the probe of an encoder tell how well its fine-tunings would do?"""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from analysis.comparison.cells import Study
+from analysis.figures import outputs, style
+from analysis.figures.outputs import Content
+from analysis.statistics import ranks
+from analysis.statistics.records import Estimate, plural
+from sslseg.config.commands import command
+from sslseg.config.names import FEATURES, SCRATCH, TEST_IOU
+from sslseg.plans import pipelines
+
+TITLE = "What a probe of the frozen encoder foretells of the fine-tuned test IoU"
+KEYS = ()
+# numbers of a probe, and whether more is better
+PROBES = {"linear_iou": 1, "position_error": -1, "alignment": -1, "uniformity": -1}
+MAIN = "linear_iou"
+WORDS = {"linear_iou": "val IoU of the linear probe", "position_error": "error of the position",
+         "alignment": "distance of views", "uniformity": "uniformity"}  # fmt: skip
+COLUMNS = ["arm", "upstream_sha256", "budget", "probe", "value", "iou", "runs", "probe_run_id"]
+
+
+def wanted(study: Study) -> tuple[str, str]:
+    """Why there may be nothing to draw, and the command that mends it."""
+    left = study.runs[~study.runs["upstream_sha256"].isin(["", SCRATCH])]
+    encoder = left["upstream_run_id"].iloc[0] if len(left) else SCRATCH
+    return "no encoder of these fine-tunings was probed", command(
+        "probe", dataset=study.dataset, encoder=encoder
+    )
+
+
+def data(study: Study, curves: pd.DataFrame) -> Content:
+    """For each probed encoder and budget the mean test IoU of its fine-tunings; rank correlations over encoders.
+
+    The encoder is the unit: its seeds are averaged. Variants of the fine-tuning are left out, as they are no property
+    of an encoder, and so are random weights, which differ from seed to seed.
+    """
+    plain = {arm.label for arm in study.arms if not pipelines.split(arm.pipeline).variants}
+    runs = study.runs[study.runs["arm"].isin(plain) & (study.runs["upstream_sha256"] != SCRATCH)]
+    known = study.probes.set_index("upstream_sha256") if len(study.probes) else pd.DataFrame()
+    runs = runs[runs["upstream_sha256"].isin(known.index)]
+    runs = runs[runs[TEST_IOU].notna()] if TEST_IOU in runs else runs[:0]
+    rows = []
+    for (arm, sha, budget), part in runs.groupby(["arm", "upstream_sha256", "budget"]):
+        found, iou = known.loc[sha], part[TEST_IOU].mean()
+        told = [(name, found.get(FEATURES + name)) for name in PROBES]
+        rows += [
+            [arm, sha, budget, name, value, iou, len(part), found["run_id"]]
+            for name, value in told
+            if pd.notna(value)
+        ]
+    table = pd.DataFrame(rows, columns=COLUMNS).sort_values(["probe", "budget", "arm", "upstream_sha256"])
+    ranked = correlations(table)
+    main = [_sentence(*one) for one in ranked if one[0] == MAIN]  # the others are in the sidecar
+    notes = (
+        *outputs.face(study, runs),
+        *main,
+        *(["darker: larger budgets"] if table["budget"].nunique() > 1 else []),
+    )
+    facts = {
+        "correlations": [
+            {"probe": a, "budget": b, "encoders": n, "rank_correlation": e} for a, b, n, e in ranked
+        ]
+    }
+    arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
+    return Content("fig7", TITLE, table, runs, notes, facts, arms)
+
+
+def correlations(table: pd.DataFrame) -> list[tuple]:
+    """(probe, budget, encoders, rank correlation or why there is none); the sign is such that 1 is a perfect probe."""
+    return [
+        (
+            name,
+            int(budget),
+            len(part),
+            ranks.spearman(PROBES[name] * part["value"].to_numpy(), part["iou"].to_numpy()),
+        )
+        for (name, budget), part in table.groupby(["probe", "budget"])
+    ]
+
+
+def _sentence(name: str, budget: int, encoders: int, found: Estimate | ranks.Refusal) -> str:
+    if isinstance(found, Estimate):
+        said = f"rank correlation {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    else:
+        said = "no rank correlation"
+    return f"{name} at {budget:,}: {said} over {plural(encoders, 'encoder')}"
+
+
+def draw(content: Content) -> Figure:
+    """Ink: a panel for each number of the probe, colours by pipeline, darker where the budget is larger."""
+    with style.look():
+        shown = [name for name in PROBES if name in set(content.table["probe"])]
+        figure = Figure(figsize=(style.WIDTH, 2.8 + 2.4 * (max(len(shown) - 1, 0) // 2)))
+        if not shown:
+            axis = figure.subplots()
+            axis.axis("off")
+            style.nothing(axis, "no encoder of these fine-tunings was probed")
+        else:
+            _panels(figure, content, shown)
+        style.title(figure, content.title)
+        style.footnote(figure, content.notes)
+    return figure
+
+
+def _panels(figure: Figure, content: Content, shown: list[str]) -> None:
+    table, budgets = content.table, sorted(set(content.table["budget"]))
+    axes = figure.subplots(-(-len(shown) // 2), 2 if len(shown) > 1 else 1, squeeze=False).flat
+    for axis, name in zip(axes, shown, strict=False):
+        for arm in content.parts:
+            rows = table[(table["probe"] == name) & (table["arm"] == arm.label)]
+            depth = np.interp(
+                [budgets.index(b) for b in rows["budget"]], [0, max(len(budgets) - 1, 1)], [0.35, 1.0]
+            )
+            colours = [mpl.colors.to_rgba(arm.colour, a) for a in depth]
+            axis.scatter(rows["value"], rows["iou"], c=colours, marker=arm.marker, s=22)
+        axis.set(xlabel=WORDS[name], ylabel="test IoU")
+    for axis in list(axes)[len(shown) :]:
+        axis.axis("off")
+    inks = [Line2D([], [], color=arm.colour, marker=arm.marker, ls="", ms=5) for arm in content.parts]
+    figure.legend(inks, [arm.label for arm in content.parts], loc="outside center right")

@@ -1,0 +1,6 @@
+"""mlflow run . -e probe --env-manager local -P …"""
+
+from sslseg.launch import main
+
+if __name__ == "__main__":
+    main("probe")

@@ -1,0 +1,58 @@
+"""What an encoder is worth, in a minute and without a fine-tuning. Test is never read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from sslseg.config import names
+from sslseg.config.names import EncoderError
+from sslseg.config.params import Probe
+from sslseg.data import training_set
+from sslseg.models import encoder as encoders
+from sslseg.stages.intake import inputs, leaks, likeness, upstream
+from sslseg.stages.intake.upstream import fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.probe import features
+from sslseg.tracking import lineage, session
+from sslseg.tracking.registry import resolve
+from sslseg.training import devices
+
+
+def run(p: Probe, run: session.Run) -> None:
+    """Log and print the numbers of the encoder's frozen features.
+
+    Raises:
+        EncoderError: none given, or see `upstream.fetch`.
+    """
+    devices.use(p)
+    source = upstream.fetch(p)
+    data = training_set.load(p, source.normalisation)
+    upstream.check_channels(source, data.store.channels)
+    upstream.tag(run, source)
+    likeness.check(run, source, data.store)
+    inputs.record(p, data, run)
+    leaks.gate(run, source.resolved, data, allow=True)
+    hops = lineage.walk(source.resolved.run_id, model_id=source.resolved.model_id) if source.resolved else []
+    run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
+    device = devices.of(p)
+    parent = _parent(p, hops)
+    if source.state is None:
+        net = encoders.build(source.architecture, data.store.channels, p.seed).to(device)
+    else:
+        net = encoders.from_state(source.state, source.config).to(device)
+    found = features.measure(net, p, data, parent.to(device) if parent else None, run.beat)
+    run.log(found)
+    print("\n".join(f"{name}: {value:.4f}" for name, value in found.items()))
+
+
+def _parent(p: Probe, hops: Sequence[lineage.Hop]) -> nn.Module | None:
+    """The encoder that this one was trained from; None of random or imported weights, or where it is gone."""
+    if len(hops) < 2 or not hops[-2].model_id:
+        return None
+    try:
+        found = resolve.resolve(f"models:/{hops[-2].model_id}", cache=p.cache)
+    except EncoderError as error:
+        print(f"warning: not compared with its parent: {error}")
+        return None
+    return encoders.load(found.path)
