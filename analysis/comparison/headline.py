@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 
 SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
            "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
+VARIANTS = {"strong": "fine-tuned with strong augmentation", "mean_teacher": "fine-tuned with a mean teacher",
+          "frozen": "with the encoder frozen"}  # fmt: skip
 SURE = "with 95 % confidence"
 
 
 # ---------------------------------------------------------------- words
 def spoken(label: str) -> str:
     """A pipeline in words: `supervised+byol@acdc` is "supervised ImageNet weights followed by BYOL on acdc"."""
-    hops = [_hop(hop) for hop in pipelines.split(label).hops]
-    return " followed by ".join(hops) or "random weights"
+    said = pipelines.split(label)
+    words = " followed by ".join(map(_hop, said.hops)) or "random weights"
+    return words + "".join(f", {VARIANTS[word]}" for word in said.variants)
 
 
 def _hop(hop: pipelines.Hop) -> str:

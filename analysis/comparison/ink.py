@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-from sslseg.plans.pipelines import KINDS, Pipeline
+from sslseg.plans.pipelines import KINDS, VARIANTS, Pipeline
 
 BLACK, ROUND = "#000000", "o"  # of random weights alone
 # Okabe and Ito's colours without yellow, and six between them: any two differ by at least 12 (CIEDE2000) for
@@ -23,18 +23,20 @@ HOWS = ("supervised", "byol", "moco", "simclr", "swav", "barlow", "vicreg", "den
 STARTS = {"generalist": (1, 2), "specialist": (4, 12), "hierarchical": (8, 11), "own": (5, 7)}
 STRIDE = (3, 10)  # on the two rings, a place of the way that the first of several hops learns
 WITH_DECODER = 6  # markers further
+WITH_VARIANT = 5  # markers further for the first of its words, and one more for each other
 
 
 def of(pipeline: Pipeline) -> tuple[str, str]:
     """(colour, matplotlib's letter of the marker)."""
+    further = sum(WITH_VARIANT + list(VARIANTS).index(word) for word in pipeline.variants)
     if not pipeline.hops:
-        return BLACK, ROUND
+        return BLACK, MARKERS[further % len(MARKERS)] if further else ROUND
     places = [place(hop.how) for hop in pipeline.hops]
     colour, marker = STARTS[pipeline.kind]
     before = places[0] if len(places) > 1 else 0
     data = zlib.crc32(pipeline.hops[-1].data.encode()) if pipeline.kind == "own" else 0
     colour += places[-1] + STRIDE[0] * before + data
-    marker += places[-1] + STRIDE[1] * before + data + WITH_DECODER * pipeline.hops[-1].decoder
+    marker += places[-1] + STRIDE[1] * before + data + WITH_DECODER * pipeline.hops[-1].decoder + further
     return COLOURS[colour % len(COLOURS)], MARKERS[marker % len(MARKERS)]
 
 

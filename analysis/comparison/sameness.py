@@ -10,11 +10,16 @@ import pandas as pd
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.params import FOLD
-from sslseg.plans import searchspace
+from sslseg.plans import pipelines, searchspace
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
         "probe", "on_bad_file", "tuned"}  # fmt: skip
+_KNOBS = flags.knobs(params.Finetune)
+# what the variants of a pipeline set: arms of other variants may differ in it, those of the same may not
+OF_VARIANTS = {name for knobs in pipelines.VARIANTS.values() for name in knobs} | {
+    name for name, (_, knob, _) in _KNOBS.items() if knob.by == "augment"
+}
 SPLIT = f"{CFG}split"
 MARK = f"{CFG}tuned"  # of a run whose settings a search has found: study:trials
 # what a search may vary: at tuned settings pipelines may differ in it, runs of one pipeline may not
@@ -63,23 +68,41 @@ def trials_of(mark: str) -> str:
 
 def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) -> list[str]:
     """What the compared runs do not have in common but for `free` knobs, one sentence each."""
-    knobs = flags.knobs(params.Finetune)
     columns = {"data_digest": "data"} | {
-        CFG + name: name for name, (_, knob, _) in knobs.items() if not knob.runtime and name not in free
+        CFG + name: name for name, (_, knob, _) in _KNOBS.items() if not knob.runtime and name not in free
     }
-    compared = tuned.assign(**{SPLIT: tuned[SPLIT].map(division)}) if SPLIT in tuned else tuned
-    found = [
-        f"they differ in {name}: {_counts(compared[column])}"
-        for column, name in columns.items()
-        if column in compared and len(set(compared[column].map(flags.to_text))) > 1
-    ]
+    compared = _as_of_today(tuned)
+    compared = compared.assign(**{SPLIT: compared[SPLIT].map(division)}) if SPLIT in compared else compared
+    all_variants = compared["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants))
+    found = []
+    for column, name in columns.items():
+        if column in compared:
+            parts = compared.groupby(all_variants) if name in OF_VARIANTS else [("", compared)]
+            found += [_difference(part[column], name, variants) for variants, part in parts]
     subsets = tuned.groupby(["budget", "seed", "fold"])["subset_sha256"].nunique()
     if (several := subsets[subsets > 1]).size:
         budget, seed, _ = several.index[0]
         found.append(
             f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
         )
-    return found + _specialists(tuned, runs)
+    return [*filter(None, found), *_specialists(tuned, runs)]
+
+
+def _difference(values: pd.Series, name: str, variants: str) -> str:
+    """In a sentence; '' where there is none."""
+    if len(set(values.map(flags.to_text))) == 1:
+        return ""
+    return f"{f'those with {variants}' if variants else 'they'} differ in {name}: {_counts(values)}"
+
+
+def _as_of_today(runs: pd.DataFrame) -> pd.DataFrame:
+    """Runs that are older than a knob, beside newer ones, are as its default says."""
+    filled = {}
+    for name, (field, knob, _) in _KNOBS.items():
+        usual = (knob.presets or {}).get("none", field.default)
+        if (column := CFG + name) in runs and usual is not None:
+            filled[column] = [usual if v is None or v != v else v for v in runs[column]]
+    return runs.assign(**filled)
 
 
 def searched_differences(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:

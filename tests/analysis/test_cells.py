@@ -79,6 +79,32 @@ def test_runs_of_another_law_are_refused_unless_told(planted, change, words) -> 
     assert len(cells.study(runs_of([*planted, odd]), allow_mixed=True).mixed) == 1
 
 
+def test_other_variants_are_an_arm_of_their_own_and_within_it_nothing_may_differ(planted) -> None:
+    """`scratch` with a mean teacher, or strong augmentation, is never joined with plain `scratch`."""
+
+    def taught(seed: int, **cfg: str) -> Planted:
+        run = finetune("scratch", 3, seed, 0.6)
+        tags = run.tags | {names.TAG_PIPELINE: "scratch+strong+mean_teacher"}
+        cfg = {"semi": "mean_teacher", "augment": "strong", "rotation": "180.0"} | cfg
+        return replace(run, name=f"{run.name}+{cfg}", cfg={**run.cfg, **cfg}, tags=tags)
+
+    found = cells.study(runs_of([*planted, taught(0), taught(1)]))  # older runs have no such knobs at all
+    assert [arm.label for arm in found.arms] == [
+        "scratch",
+        "scratch+strong+mean_teacher",
+        "byol@photos+byol@acdc",
+    ]
+    assert len(found.of(found.arms[0])) == 6
+    assert found.mixed == ()
+    with pytest.raises(
+        SslsegError, match=r"those with strong\+mean_teacher differ in rotation: 15.0 in 1 runs"
+    ):
+        cells.study(runs_of([*planted, taught(0), taught(1, rotation="15.0")]))
+    plain = finetune("scratch", 3, 7, 0.5)
+    with pytest.raises(SslsegError, match="they differ in rotation: 0.0 in 12 runs, 30.0 in 1 runs"):
+        cells.study(runs_of([*planted, replace(plain, cfg={**plain.cfg, "rotation": "30.0"})]))
+
+
 def test_other_subsets_in_one_cell_are_refused(planted) -> None:
     odd = [
         replace(r, tags={**r.tags, names.TAG_SUBSET: "x"}) if r.name == "scratch/n=3/seed=0" else r

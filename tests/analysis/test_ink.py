@@ -54,6 +54,13 @@ def test_every_pipeline_of_one_hop_or_of_imagenet_and_one_has_ink_of_its_own():
     assert len({ink.of(split(sentence)) for sentence in sentences}) == len(sentences)
 
 
+def test_ways_to_fine_tune_have_markers_of_their_own_in_the_colour_of_their_pipeline():
+    for pipeline in ("scratch", "supervised", "byol@target"):
+        found = [ink.of(split(pipeline + more)) for more in ("", "+strong", "+mean_teacher", "+frozen")]
+        assert len({colour for colour, _ in found}) == 1
+        assert len({marker for _, marker in found}) == 4
+
+
 def test_ink_follows_from_the_pipeline_alone():
     assert ink.of(split("byol@target")) == ("#009E73", "^")
     assert ink.of(split("phantom")) == ("#CC79A7", "v")

@@ -49,6 +49,20 @@ def test_hierarchical_pipelines_share_their_upstream_stages():
     assert found["scratch/n=all/seed=1"].params().budget is None
 
 
+def test_the_variants_are_of_the_fine_tunings_alone_and_win():
+    found = grid(
+        pipelines=("scratch", "scratch+strong", "byol@target+mean_teacher"), budgets=(3,), seeds=(0,), dataset="demo",
+        finetune="steps=7,augment=none",
+    )  # fmt: skip
+    plain, strong = found["scratch/n=3/seed=0"].params(), found["scratch+strong/n=3/seed=0"].params()
+    assert (plain.augment, plain.rotation, strong.augment, strong.rotation) == ("none", 0.0, "strong", 180.0)
+    taught = found["byol@demo+mean_teacher/n=3/seed=0"]
+    assert (taught.params("0" * 32).semi, taught.upstream, taught.row) == (
+        "mean_teacher", "byol@demo", "byol@target+mean_teacher",
+    )  # fmt: skip
+    assert (found["byol@demo"].row, plain.steps, strong.steps) == ("byol@target", 7, 7)
+
+
 def test_each_cell_comes_after_its_upstream():
     seen = set()
     for name, cell in grid(study="paper-cpu", encoder_epochs=(0, 1)).items():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sslseg.config import plugins
+from sslseg.config import flags, params, plugins
 from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, ParamError
 from sslseg.plans import pipelines
 from sslseg.plans.pipelines import ALIASES, Hop, parse
@@ -29,6 +29,9 @@ SENTENCES = {  # sentence -> kind, stages
     "supervised@mnms+byol@target": ("own", [FINETUNE, PRETRAIN]),
     "phantom+decoder": ("own", [FINETUNE]),
     "byol@target+byol@natural": ("own", [PRETRAIN, PRETRAIN]),
+    "scratch+strong": ("control", []),
+    "supervised+byol@target+strong+mean_teacher": ("hierarchical", [IMPORT, PRETRAIN]),
+    "phantom+decoder+frozen": ("own", [FINETUNE]),
 }
 
 
@@ -36,7 +39,7 @@ def in_words(sentence: str, target: str) -> str:
     """The sentence by names of data, run, and recognised again from what its hops were."""
     named = parse(sentence).named(target, "photos")
     hops = [(hop.how, hop.data, DATA.get(hop.data, "cardiac-mri"), hop.decoder) for hop in named.hops]
-    return str(pipelines.of(hops, target))
+    return str(pipelines.of(hops, target, named.variants))
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
@@ -92,6 +95,13 @@ def test_what_has_run_is_written_by_the_names_of_its_data():
         ("byol@target+decoder", "byol@target trains no decoder; the nearest is byol@target"),
         ("phantom+decoder+byol@target", "byol@target takes no decoder over"),
         ("byol-acdc", "the nearest is byol@acdc"),
+        ("strong", "a hop is missing; the nearest is scratch+strong"),
+        (
+            "strong+byol@target",
+            "strong is of the fine-tuning, so it stands once and after the hops; the nearest is byol@target+strong",
+        ),
+        ("scratch+strong+strong", "stands once"),
+        ("scratch+mean-teacher", "the nearest is scratch+mean_teacher"),
     ],
 )
 def test_what_is_no_sentence_gets_one_with_the_nearest(written: str, said: str):
@@ -153,10 +163,20 @@ def test_lineage_tags_are_read_those_of_older_stores_too(tag: str, read: list):
         ("supervised-imagenet > simclr-acdc@3", "supervised+simclr@target"),
         ("newer@target", "newer@target"),  # a method that is not installed here
         ("scratch", "scratch"),
+        ("scratch+mean_teacher", "scratch+mean_teacher"),
+        ("supervised+byol@target+strong+frozen", "supervised+byol@target+strong+frozen"),
     ],
 )
 def test_pipeline_tags_of_older_stores(tag: str, read: str):
     assert pipelines.read_tag(tag, "acdc") == read
+
+
+def test_the_variants_of_a_fine_tuning_are_read_from_its_knobs():
+    for word, knobs in pipelines.VARIANTS.items():
+        p = flags.resolve(flags.from_mapping(params.Finetune, {"encoder": "scratch"} | knobs))
+        assert pipelines.variants_of(p) == (word,)
+        assert parse(f"scratch+{word}").knobs == knobs
+    assert pipelines.variants_of(flags.resolve(params.Finetune(rotation=30.0))) == ()
 
 
 def test_sentences_need_neither_mlflow_nor_torch():

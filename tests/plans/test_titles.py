@@ -32,6 +32,8 @@ def test_twenty_characters_tell_every_cell_of_the_paper_s_study_from_the_others(
         ("scratch", None, "scratch all s2 acdc"),
         ("byol@target", 30, "byol@target n30 s2 acdc"),
         ("supervised+byol@target", 30, "sup+byol@tgt n30 s2 acdc"),
+        ("scratch+mean_teacher", 30, "scratch+mt n30 s2 acdc"),
+        ("supervised+frozen", 30, "sup+frozen n30 s2 acdc"),
         ("byol@natural+byol@target", 30, "byol@nat+tgt n30 s2 acdc"),
         ("byol@natural+moco@target", 30, "byol@n+moco@t n30 s2 acdc"),
         ("phantom+decoder", 30, "phantom+dec n30 s2 acdc"),

@@ -143,6 +143,7 @@ def test_absent_and_empty_stores(tmp_path, store: str) -> None:
 
 def test_labels_and_numbers() -> None:
     assert label_of("supervised@acdc", "finetune") == label_of("", "finetune") == "scratch"
+    assert label_of("byol@x > supervised@acdc", "finetune", "byol@x+mean_teacher") == "byol@x+mean_teacher"
     assert label_of("byol@photos:3 > byol@acdc:25", "pretrain") == "byol@photos+byol@acdc"
     assert as_logged(-1.7976931348623157e308) == -math.inf
     assert math.isnan(as_logged(0.0, True))

@@ -271,6 +271,16 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
     )  # fmt: skip
     decoder_from: str = knob("fresh", "the decoder's first weights: drawn anew, or taken over with the encoder",
                              choices=("fresh", "upstream"))  # fmt: skip
+    freeze: str = knob("none", "what is not trained: nothing, or the encoder, batch-norm statistics included",
+                       choices=("none", "encoder"))  # fmt: skip
+    semi: str = knob("none", "what is learned from train slices outside of the budget, without their masks",
+                     choices=("none", "mean_teacher"))  # fmt: skip
+    consistency: float = knob(0.1, "mean_teacher: largest weight of agreeing with the teacher", low=0.0, high=1e4,
+                              source="UA-MT (Yu 2019) and SSL4MIS: 0.1")  # fmt: skip
+    consistency_ramp: float = knob(1.0, "mean_teacher: share of the steps over which that weight rises", low=0.0, high=1.0,
+                                   source="SSL4MIS: over the whole training")  # fmt: skip
+    ema: float = knob(0.99, "mean_teacher: share of the teacher that is kept at a step", low=0.0, high=0.9999,
+                      source="UA-MT and SSL4MIS: 0.99")  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     subset: str = knob(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,6 +140,21 @@ def extremes(source: Slices) -> list[tuple[int, int]]:
     sides = [-(-annotated[side].to_numpy() // MULTIPLE) * MULTIPLE for side in ("height", "width")]
     shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)
     return [shapes[0], shapes[-1]] if shapes else []
+
+
+def beside(inputs: Inputs, rows: Iterable[int]) -> np.ndarray:
+    """Train slices other than `rows`, annotated or not: what a fine-tuning may see without their masks.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = np.setdiff1d(inputs.rows["train"], np.asarray(list(rows), np.int64))
+    if not len(found):
+        raise names.DataError(
+            "semi: wanted train slices beside the annotated ones to learn from without masks, got none: all "
+            f"{len(inputs.rows['train'])} train slices are in the budget. Give a smaller budget, or semi=none"
+        )
+    return found
 
 
 def frame_of(source: Slices, rows: np.ndarray) -> pd.DataFrame:

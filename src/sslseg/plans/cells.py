@@ -196,5 +196,5 @@ def _finetunes(p: params.Sweep, pipeline: Pipeline, upstream: str) -> Iterator[C
                     label += f"/epoch={epoch}"
                 if p.split[0] != AUTO:
                     label += f"{SPLIT}{p.split[0]}"
-                texts |= overrides(p.finetune, "finetune")
+                texts |= overrides(p.finetune, "finetune") | pipeline.knobs
                 yield Cell(label, names.FINETUNE, texts, "", upstream, str(pipeline))

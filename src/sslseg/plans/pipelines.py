@@ -7,6 +7,9 @@ alone, ImageNet weights that are imported), or a file of `methods/`. Data: `targ
 task; what is meant where none is named), `natural`, or a dataset. `phantom` is `supervised@phantom`. A hop of a
 whole U-Net may end in `+decoder`: the fine-tuning takes its decoder over, too.
 
+Behind the hops may stand how the fine-tuning itself is done, other than usual: `scratch+strong`,
+`supervised+byol@target+mean_teacher`, `scratch+strong+mean_teacher` (VARIANTS).
+
 What has run is written the same way, with the names of its data: `byol@photos+byol@acdc`. A pipeline is recognised
 from the lineage of what is there, never from what a run calls itself.
 """
@@ -17,6 +20,7 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sslseg.config import plugins
 from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, SCRATCH, ParamError, quoted
@@ -26,6 +30,12 @@ TARGET = "target"  # the data of the downstream task
 IMAGENET = "imagenet"  # comes as weights, never as images
 SUPERVISED, PHANTOM, DECODER = "supervised", "phantom", "decoder"
 ALIASES = {"byol-natural": "byol@natural", "byol-target": "byol@target", "phantom-supervised": PHANTOM}
+# words for how a fine-tuning is done, in the order that they are written in, and the knobs that each sets
+VARIANTS = {
+    "strong": {"augment": "strong"},
+    "mean_teacher": {"semi": "mean_teacher"},
+    "frozen": {"freeze": "encoder"},
+}
 MOST = 40  # characters of a word that the nearest one is looked for by
 KINDS = ("control", "generalist", "specialist", "hierarchical", "own")
 _OLDER = re.compile(r"(?P<how>[^@-]+)-(?P<data>[^@]+)(?:@(?P<epoch>\d+))?")  # byol-acdc@25, in older stores
@@ -55,12 +65,18 @@ class Hop:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """Hops, root first; none = random weights."""
+    """Hops, root first; none = random weights. `variants`: words of VARIANTS, how the fine-tuning after them is done."""
 
     hops: tuple[Hop, ...] = ()
+    variants: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return "+".join(map(str, self.hops)) or SCRATCH
+        return "+".join([*(map(str, self.hops) if self.hops else [SCRATCH]), *self.variants])
+
+    @property
+    def knobs(self) -> dict[str, str]:
+        """What the variants set of a fine-tuning."""
+        return {knob: value for word in self.variants for knob, value in VARIANTS[word].items()}
 
     @property
     def kind(self) -> str:
@@ -80,17 +96,25 @@ class Pipeline:
                 replace(hop, data=IMAGENET if hop.how in weights and hop.data == NATURAL else
                         {TARGET: target, NATURAL: natural}.get(hop.data, hop.data))
                 for hop in self.hops
-            )
+            ),
+            self.variants,
         )  # fmt: skip
 
 
 Facts = tuple[str, str, str, bool]  # of a hop that has run: method, dataset, domain, decoder handed on
 
 
-def of(hops: Iterable[Facts], target: str) -> Pipeline:
+def of(hops: Iterable[Facts], target: str, variants: tuple[str, ...] = ()) -> Pipeline:
     """The pipeline that hops make for the downstream data `target`."""
     return Pipeline(
-        tuple(Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops)
+        tuple(Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops), variants
+    )
+
+
+def variants_of(p: Any) -> tuple[str, ...]:
+    """The words for how a fine-tuning with parameters `p` is done; () = as usual."""
+    return tuple(
+        word for word, knobs in VARIANTS.items() if all(getattr(p, k) == value for k, value in knobs.items())
     )
 
 
@@ -124,13 +148,15 @@ def parse(text: str) -> Pipeline:
 def split(text: str) -> Pipeline:
     """The hops that a sentence has, whether or not there are such methods and data here."""
     words = [word.strip() for word in text.split("+")]
+    variants = tuple(word for word in VARIANTS if word in words)
+    words = [word for word in words if word not in VARIANTS] or [""]
     hops: list[Hop] = []
     for word in words if words != [SCRATCH] else ():
         if word == DECODER and hops:
             hops[-1] = replace(hops[-1], decoder=True)
         else:
             hops.append(_split(ALIASES.get(word, word)))
-    return Pipeline(tuple(hops))
+    return Pipeline(tuple(hops), variants)
 
 
 def _split(word: str) -> Hop:
@@ -145,6 +171,10 @@ def _parse(text: str) -> Pipeline:
     for hop in found.hops:
         _check_hop(hop)
     _check_order(found.hops)
+    words = [word.strip() for word in text.split("+")]
+    said = [word for word in words if word in VARIANTS]
+    if len(said) != len(found.variants) or words[len(words) - len(said) :] != said:
+        raise ParamError(f"{said[0]} is of the fine-tuning, so it stands once and after the hops")
     return found
 
 
@@ -186,13 +216,15 @@ def _has_decoder(hop: Hop) -> bool:
 
 def _nearest(text: str) -> str:
     """A sentence that `parse` takes, hop by hop as near as there is; hops that fit nowhere are left out."""
-    found, words = "", [word.strip()[:MOST] for word in text.split("+")]
-    for word in words:
-        near = difflib.get_close_matches(word, _words(), n=3, cutoff=0.0)
-        if near[0] == SCRATCH and len(words) > 1:
+    words = [word.strip()[:MOST] for word in text.split("+")]
+    nears = [difflib.get_close_matches(word, _words(), n=3, cutoff=0.0) for word in words]
+    found, others = "", [near for near in nears if near[0] not in (SCRATCH, *VARIANTS)]
+    for near in sorted(nears, key=lambda near: near[0] in VARIANTS):
+        if near[0] == SCRATCH and others:
             continue
         for one in near:
-            longer = f"{found}+{one}" if found else one
+            before = found or (SCRATCH if one in VARIANTS else "")
+            longer = f"{before}+{one}" if before else one
             try:
                 found = str(_parse(longer))
                 break
@@ -204,7 +236,7 @@ def _nearest(text: str) -> str:
 def _words() -> list[str]:
     data = (TARGET, NATURAL, *plugins.names("datasets"))
     methods = [word for how in plugins.names("methods") for word in (how, *(f"{how}@{d}" for d in data))]
-    return [SCRATCH, SUPERVISED, PHANTOM, DECODER, *methods, *ALIASES]
+    return [SCRATCH, SUPERVISED, PHANTOM, DECODER, *VARIANTS, *methods, *ALIASES]
 
 
 # ---------------------------------------------------------------- what is written on runs
@@ -230,4 +262,4 @@ def read_tag(text: str, target: str) -> str:
     """The pipeline tag of a fine-tuning on `target`, in today's words; what is no pipeline stays as it is."""
     words = "+".join(hop for hop, _ in read(text)) if " > " in text or _OLDER.fullmatch(text) else text
     found = split(text if text in ALIASES else words)
-    return str(of([(hop.how, hop.data, "", hop.decoder) for hop in found.hops], target))
+    return str(of([(hop.how, hop.data, "", hop.decoder) for hop in found.hops], target, found.variants))

@@ -61,7 +61,7 @@ SPACES: dict[str, dict[str, Range]] = {
 SETTLED = frozenset({
     "dataset", "data_root", "split", "seed", "budget", "budget_unit", "subset", "steps", "eval_every",
     "val_slices", "absent", "encoder", "encoder_epoch", "encoder_role", "allow_transductive", "preset",
-    "augment", "fraction", "save_epochs", "save_steps", "on_bad_file", "probe", "tuned",
+    "augment", "semi", "freeze", "fraction", "save_epochs", "save_steps", "on_bad_file", "probe", "tuned",
 })  # fmt: skip
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sslseg.config.names import SCRATCH
 from sslseg.config.params import Finetune
 from sslseg.plans import pipelines
 from sslseg.plans.pipelines import Hop
 
 WIDTH = 20  # characters that a list shows
 USUAL = 13  # of them a pipeline has: the same at every budget and seed
-WORDS = {pipelines.SUPERVISED: "sup", pipelines.NATURAL: "nat", pipelines.TARGET: "tgt"}
+WORDS = {pipelines.SUPERVISED: "sup", pipelines.NATURAL: "nat", pipelines.TARGET: "tgt", "mean_teacher": "mt"}
 CUTS = (
     (40, 40),
     (4, 4),
@@ -49,14 +50,16 @@ def title(pipeline: str, *words: str, behind: str = "") -> str:
 def _forms(pipeline: str) -> Iterator[str]:
     """Ways to write it, each mostly shorter than the one before."""
     yield pipeline
-    hops = pipelines.split(pipeline).hops
+    read = pipelines.split(pipeline)
+    hops = read.hops
     for how, data in CUTS:
-        parts: list[str] = []
+        parts = [SCRATCH[:how]] if read.variants and not hops else []
         for hop, before in zip(hops, (None, *hops), strict=False):
             method, on = _words(hop, how, data)
             same = before is not None and on and before.how == hop.how and not before.decoder
             parts.append(on if same else f"{method}@{on}" if on else method)
             parts += ["dec"] if hop.decoder else []
+        parts += [WORDS.get(word, word)[:how] for word in read.variants]
         yield "+".join(parts) or pipeline
 
 

@@ -21,7 +21,7 @@ from sslseg.data.subsets import Manifest
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
 from sslseg.models import segmenter, sizes, unet
-from sslseg.plans import titles
+from sslseg.plans import pipelines, titles
 from sslseg.scoring import segmentation
 from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream
@@ -96,7 +96,7 @@ def train(
     inputs.examine(p, data, rows, run, labelled=True)
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     with curves.batch_on_record(run, data.store.index, folder):
-        progress = _fit(p, run, net, rows, data, report)
+        net, progress = _fit(p, run, net, rows, data, report)
     data.store.check_read()
     return net, carried, progress
 
@@ -127,7 +127,7 @@ def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, man
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)
     hops = lineage.walk(run.id)
-    pipeline = lineage.pipeline(hops, p.dataset)
+    pipeline = lineage.pipeline(hops, p.dataset, pipelines.variants_of(p))
     patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
     run.tags(
         {
@@ -137,12 +137,21 @@ def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, man
             names.TAG_PIPELINE: pipeline,
         }
     )
-    run.params({"slices": len(manifest.rows), "patients": len(set(patients))})
+    run.params({"slices": len(manifest.rows), "patients": len(set(patients))} | _beside(p, data, manifest))
     used = len(manifest.rows) if p.budget_unit == "slice" else len(set(patients))
     run.by({names.BY_PIPELINE: pipeline, names.BY_BUDGET: used, names.BY_SEED: p.seed})
     if run.stage == names.FINETUNE:
         run.rename(titles.finetuning(p, pipeline))
     run.text(subsets.to_csv(manifest, data.store.index), "subset.csv")
+
+
+def _beside(p: Finetune, data: Inputs, manifest: Manifest) -> dict[str, int]:
+    """What a run learns from without masks, as logged."""
+    if p.semi == "none":
+        return {}
+    rows = training_set.beside(data, manifest.rows)
+    patients = data.store.index["patient"].to_numpy()[rows]
+    return {"unlabelled_slices": len(rows), "unlabelled_patients": len(set(patients))}
 
 
 def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Module, dict]:
@@ -171,13 +180,17 @@ def _fit(
     rows: np.ndarray,
     data: Inputs,
     report: Callable[[int, float], None] | None,
-) -> curves.Progress:
-    """Run the loop; returns the validation curve with {"step", "iou", "state"} of the best."""
+) -> tuple[nn.Module, curves.Progress]:
+    """Run the loop; returns the network to be used and its validation curve, with {"step", "iou", "state"} of the best.
+
+    It is chosen by the masks of val alone, with unlabelled slices as without; these are train slices.
+    """
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
     held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
     folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     training = loop.finetuning(net, p, device=device)
+    net = training.modules.get("teacher", net)
     progress = curves.Progress.start(folder, training, run)
 
     def validate(step: int) -> None:
@@ -191,16 +204,14 @@ def _fit(
 
     there = render_device.place(data.store, device, labels=True)
 
+    ranges = training_set.view_ranges(p)
+    others = training_set.beside(data, rows) if p.semi != "none" else rows[:0]
+
     def batch_at(step: int) -> batches.FinetuneBatch:
-        return batches.finetune_batch(
-            there,
-            rows,
-            training_set.view_ranges(p),
-            data.intensity,
-            seed=p.seed,
-            step=step,
-            batch_size=p.batch_size,
-        )
+        at = {"seed": p.seed, "step": step, "batch_size": p.batch_size}
+        batch = batches.finetune_batch(there, rows, ranges, data.intensity, **at)
+        pair = batches.unlabelled_pair(there, others, ranges, data.intensity, **at) if len(others) else ()
+        return batch._replace(unlabelled=pair, progress=step / p.steps)
 
     clock = curves.Clock(training.done, p.batch_size)
     if training.done == 0:
@@ -213,7 +224,7 @@ def _fit(
             run.flush()  # a resumed run does not make the numbers before its checkpoint again
             progress.save(folder, training, run)
     run.log(progress.summary() | clock.metrics(p.steps), p.steps)
-    return progress
+    return net, progress
 
 
 def _finish(
@@ -268,7 +279,10 @@ def _register(
         classes=data.store.classes, decoder_channels=p.decoder, normalisation=data.intensity, spacing=data.store.spacing,
         extra={"run_id": run.id, **likeness.facts(data.store)},
     )  # fmt: skip
-    seen = np.union1d(_subset(p, data).rows, data.labelled["val"])  # val has chosen the network
+    annotated = _subset(p, data).rows
+    seen = np.union1d(annotated, data.labelled["val"])  # val has chosen the network
+    if p.semi != "none":
+        seen = np.union1d(seen, training_set.beside(data, annotated))
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
     resolve.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
                            role=names.ROLE_FINE_TUNED, sha256=sha, metrics=SHOWN, **common)  # fmt: skip

@@ -177,13 +177,14 @@ def before(hops: Sequence[Hop], dataset: str) -> Sequence[Hop]:
     return hops[:-1] if own else hops
 
 
-def pipeline(hops: Sequence[Hop], dataset: str) -> str:
+def pipeline(hops: Sequence[Hop], dataset: str, variants: tuple[str, ...] = ()) -> str:
     """`supervised+byol@target`: the pipeline that a downstream run on `dataset` belongs to, the same on all data.
 
     Args:
         hops: `walk` of the downstream run (which is left out), or of its upstream.
+        variants: how the downstream run is done; see `pipelines.variants_of`.
     """
-    return str(pipelines.of(map(facts, before(hops, dataset)), dataset))
+    return str(pipelines.of(map(facts, before(hops, dataset)), dataset, variants))
 
 
 def facts(hop: Hop) -> pipelines.Facts:

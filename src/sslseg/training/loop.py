@@ -21,6 +21,7 @@ from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.models import modes
 from sslseg.training import checkpoint, devices, losses, optim
+from sslseg.training.mean_teacher import MeanTeacher
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
@@ -183,26 +184,42 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
 
 
 def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cpu") -> Training:
-    """A whole U-Net, encoder included, under Adam and the Jaccard loss (paper section 4).
+    """A U-Net under Adam and the Jaccard loss (paper section 4): all of it, or all but a frozen encoder.
 
     Convolutions run channels-last: with the decoder of `models/cpu/decoder.py` a tenth to a fifth faster on a CPU
-    (`python -m benchmarks P4`). Batches are `FinetuneBatch`.
+    (`python -m benchmarks P4`). Batches are `FinetuneBatch`. The network to be used is the module `unet`, or
+    `teacher` where there is one.
     """
     device = _placed([unet], device)
-    if devices.compiles(p):
-        modes.compiled([unet], devices.BACKEND)
+    if p.freeze == "encoder":
+        unet.encoder.requires_grad_(False).eval()  # in eval mode batch-norm statistics stay
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
+    modules, loss, after = {"unet": unet}, _supervised(unet), _nothing
+    if p.semi == "mean_teacher":
+        pair = MeanTeacher(unet, p)
+        modules, loss, after = modules | {"teacher": pair.teacher}, pair.loss, pair.after_step
+    if devices.compiles(p):
+        modes.compiled(modules.values(), devices.BACKEND)
     return Training(
-        {"unet": unet},
+        modules,
         named,
         optim.adam(named, lr=p.lr),
-        loss=lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {}),
+        loss=loss,
+        after=after,
         lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr, p.period),
         clip=p.clip,
         steps=p.steps,
         seed=p.seed,
         device=device,
     )
+
+
+def _supervised(unet: nn.Module) -> Callable[[FinetuneBatch], tuple[Tensor, Metrics]]:
+    return lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {})
+
+
+def _nothing(progress: float) -> Metrics:
+    return {}
 
 
 def _placed(modules: Iterable[nn.Module], device: torch.device | str) -> torch.device:

@@ -59,15 +59,24 @@ class PretrainBatch(NamedTuple):
 
 
 class FinetuneBatch(NamedTuple):
-    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors."""
+    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors.
+
+    `unlabelled`: two views of the same places of other slices, float32 [B, C, S, S] each, where they are asked for;
+    `progress`: share of the training's steps that are over.
+    """
 
     images: np.ndarray | Tensor
     labels: np.ndarray | Tensor
     rows: np.ndarray
+    unlabelled: tuple[np.ndarray, ...] | tuple[Tensor, ...] = ()
+    progress: float = 0.0
 
 
-def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int) -> np.ndarray:
+def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int, name: str = "order") -> np.ndarray:
     """Rows [B] of step `step` (0 is the first): a piece of the endless sequence of permuted epochs.
+
+    Args:
+        name: of the stream of random numbers.
 
     Raises:
         DataError: `rows` is empty.
@@ -80,15 +89,16 @@ def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int) -> np.n
     out = np.empty(batch_size, np.int64)
     for e in range(epoch[0], epoch[-1] + 1):
         here = epoch == e
-        out[here] = rows[stream(seed, "order", e).permutation(len(rows))[within[here]]]
+        out[here] = rows[stream(seed, name, e).permutation(len(rows))[within[here]]]
     return out
 
 
 def draw_views(
-    slices: Any, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR
-) -> list[ViewParams]:
-    """The choices for every view of the batch `rows` at `step`, from stream "views"."""
-    rng = stream(seed, "views", step)
+    slices: Any, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR,
+    name: str = "views",
+) -> list[ViewParams]:  # fmt: skip
+    """The choices for every view of the batch `rows` at `step`, from the stream `name`."""
+    rng = stream(seed, name, step)
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     drawn: list[ViewParams] = []
     for kind in wanted.kinds():
@@ -172,6 +182,24 @@ def finetune_batch(
         images = render_device.render(slices, chosen, p, intensity)
         return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)
     return FinetuneBatch(render(slices, chosen, p, intensity), render_labels(slices, chosen, p), chosen)
+
+
+def unlabelled_pair(
+    slices: Any,
+    rows: Sequence[int],
+    ranges: ViewRanges,
+    intensity: Any,
+    *,
+    seed: int,
+    step: int,
+    batch_size: int,
+) -> tuple[np.ndarray, ...] | tuple[Tensor, ...]:
+    """Two views of each slice of step `step`, of one place in two shades, from streams of their own; as above."""
+    chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
+    drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=TWIN, name="unlabelled views")
+    if isinstance(slices, render_device.DeviceSlices):
+        return tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
+    return tuple(render(slices, chosen, p, intensity) for p in drawn)
 
 
 def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:

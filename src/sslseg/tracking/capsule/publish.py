@@ -47,7 +47,7 @@ def vocabulary() -> frozenset[str]:
     words |= {str(v) for k, v in vars(names).items() if k.isupper() and isinstance(v, str)}
     for folder in ("datasets", "methods", "executors"):
         words |= set(plugins.names(folder))
-    words |= {name for table in (studies.STUDIES, pipelines.ALIASES) for name in table}
+    words |= {name for table in (studies.STUDIES, pipelines.ALIASES, pipelines.VARIANTS) for name in table}
     for entry, _, cls in mlproject.entry_points():
         words.add(entry)
         for knob, (field, meta, _) in flags.knobs(cls).items():

@@ -76,7 +76,7 @@ def _row(r: Record) -> dict[str, Any]:
         "dataset": tags.get(names.TAG_DATASET, ""),
         "pipeline": pipelines.read_tag(tags.get(names.TAG_PIPELINE, ""), tags.get(names.TAG_DATASET, "")),
         "lineage": lineage,
-        "label": label_of(lineage, stage),
+        "label": label_of(lineage, stage, tags.get(names.TAG_PIPELINE, "")),
         "parent": tags.get(PARENT, ""),
         "seed": cfg.get(f"{CFG}seed"),
         "budget": cfg.get(f"{CFG}budget") if used is None else used,
@@ -106,9 +106,15 @@ def pretraining_of(lineage: str, stage: str) -> list[tuple[str, int | None]]:
     return hops[:-1] if stage == names.FINETUNE else hops
 
 
-def label_of(lineage: str, stage: str) -> str:
-    """`byol@photos+byol@acdc`: the pretraining by the names of its data, from the tag; see `lineage.label`."""
-    return "+".join(hop for hop, _ in pretraining_of(lineage, stage)) or names.SCRATCH
+def label_of(lineage: str, stage: str, pipeline: str = "") -> str:
+    """`byol@photos+byol@acdc+strong`: the pretraining by the names of its data, and how the fine-tuning is done.
+
+    Args:
+        lineage, pipeline: the tags.
+    """
+    hops = [hop for hop, _ in pretraining_of(lineage, stage)] or [names.SCRATCH]
+    variants = pipelines.split(pipeline).variants if stage == names.FINETUNE else ()
+    return "+".join([*hops, *variants])
 
 
 def _encoder_epoch(cfg: Mapping[str, Any], lineage: str, stage: str) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslseg.config import names
-from sslseg.config.names import EncoderError
+from sslseg.config.names import EncoderError, ParamError
 from sslseg.plans import pipelines
 from sslseg.tracking import lineage
 from sslseg.tracking.history import frames
@@ -23,6 +23,11 @@ def newest(sentence: str, dataset: str, uri: str | None = None) -> str:
         EncoderError: there is no such encoder.
     """
     wanted = pipelines.parse(sentence)
+    if wanted.variants:
+        raise ParamError(
+            f"{sentence}: {wanted.variants[0]} says how a fine-tuning is done, and an encoder is wanted here; leave it "
+            f"out, and give {' '.join(f'{k}={v}' for k, v in wanted.knobs.items())} to the fine-tuning"
+        )
     if not wanted.hops:
         return names.SCRATCH
     runs = frames.runs(uri=uri)
