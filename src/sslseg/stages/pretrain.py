@@ -65,6 +65,11 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     if fault := outside.unsuited(method_of(p), wanted, data.store, rows):
         raise names.DataError(f"{p.dataset}: {fault}")
+    if p.probe_every and wanted.grey:
+        raise names.ParamError(
+            f"probe_every: {method_of(p)} makes an encoder of grey images out of colours, which cannot be looked at with it; "
+            "probe it on grey slices, with -e probe"
+        )
     _describe(p, run, source, data, rows)
     leaks.copies(run, data, across=True)
     method = plugins.load("methods", method_of(p)).Method(

@@ -28,7 +28,6 @@ def run(p: Probe, run: session.Run) -> None:
     devices.use(p)
     source = upstream.fetch(p)
     data = training_set.load(p, source.normalisation)
-    upstream.check_channels(source, data.store.channels)
     upstream.tag(run, source)
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)
@@ -36,7 +35,7 @@ def run(p: Probe, run: session.Run) -> None:
     hops = lineage.walk(source.resolved.run_id, model_id=source.resolved.model_id) if source.resolved else []
     run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
     device = devices.of(p)
-    parent = _parent(p, hops)
+    parent = _parent(p, hops, data.store.channels)
     if source.state is None:
         net = encoders.build(source.architecture, data.store.channels, p.seed).to(device)
     else:
@@ -46,7 +45,7 @@ def run(p: Probe, run: session.Run) -> None:
     print("\n".join(f"{name}: {value:.4f}" for name, value in found.items()))
 
 
-def _parent(p: Probe, hops: Sequence[lineage.Hop]) -> nn.Module | None:
+def _parent(p: Probe, hops: Sequence[lineage.Hop], channels: int) -> nn.Module | None:
     """The encoder that this one was trained from; None of random or imported weights, or where it is gone."""
     if len(hops) < 2 or not hops[-2].model_id:
         return None
@@ -55,4 +54,4 @@ def _parent(p: Probe, hops: Sequence[lineage.Hop]) -> nn.Module | None:
     except EncoderError as error:
         print(f"warning: not compared with its parent: {error}")
         return None
-    return encoders.load(found.path)
+    return encoders.from_state(*encoders.adapt(*encoders.read_state(found.path), channels))
