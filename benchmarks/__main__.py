@@ -13,9 +13,9 @@ from benchmarks.compare import PeerMissingError, Question
 
 
 def questions() -> dict[str, list[Question]]:
-    """Id -> the questions of all files `b*.py` and `p*.py` whose second character is a digit, by name."""
+    """Id -> the questions of all files `b*.py`, `g*.py` and `p*.py` whose second character is a digit, by name."""
     found: dict[str, list[Question]] = {}
-    for path in sorted(Path(__file__).parent.glob("[bp][0-9]*.py")):
+    for path in sorted(Path(__file__).parent.glob("[bgp][0-9]*.py")):
         for question in importlib.import_module(f"benchmarks.{path.stem}").QUESTIONS:
             found.setdefault(question.id, []).append(question)
     return found
@@ -53,6 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     else:
         done = [subprocess.run([sys.executable, "-m", "benchmarks", i]).returncode == 0 for i in ids]
     table.write()
+    table.write_card([question for id, asked in known.items() if id[0] == "G" for question in asked])
     return 0 if all(done) else 1
 
 
