@@ -2,7 +2,11 @@
 
 import sys
 
-from sslseg.launch import main
+from sslseg.config import early
+
+early.keep()  # what is imported takes tenths of a second
+
+from sslseg.launch import main  # noqa: E402
 
 if __name__ == "__main__":
     first, *rest = sys.argv[1:] or ["--help"]

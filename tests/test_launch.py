@@ -97,6 +97,24 @@ def test_signals_kill_the_run_and_its_children(api: MlflowClient, number: int, c
         os.kill(int(child), 0)
 
 
+@pytest.mark.parametrize(
+    ("number", "code", "reason"), [(signal.SIGINT, 130, "Ctrl-C"), (signal.SIGTERM, 143, "SIGTERM")]
+)
+def test_a_signal_of_the_first_moment_is_kept_until_the_run_can_be_ended(
+    api: MlflowClient, number, code, reason
+):
+    """Before anything but the first line of an entry script was imported."""
+    given = api.create_run("0").info.run_id
+    first = f"import os; from sslseg.config import early; early.keep(); os.kill(os.getpid(), {int(number)}); "
+    done = _start(first + WAITING, MLFLOW_RUN_ID=given)
+    _, said = done.communicate(timeout=60)
+    assert (done.returncode, said) == (code, f"sslseg predict: {reason}\n")
+    run = api.get_run(given)
+    assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", reason)
+    scripts = [path.read_text() for path in Path("entrypoints").glob("*.py")]
+    assert all(text.index("early.keep()") < text.index("sslseg.launch") for text in scripts)
+
+
 def test_the_launcher_dies_alone(api: MlflowClient):
     """As `mlflow run` does it: launcher -> bash -c -> entry script; SIGKILL to the launcher alone."""
     given = api.create_run("0").info.run_id

@@ -76,6 +76,7 @@ def _stand_with(launcher: psutil.Process) -> None:
 def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | None) -> int:
     """Run the stage; returns the exit code. Every error is one clear line on stderr."""
     try:
+        processes.raise_early()
         entry = stage
         if stage == OVERVIEW:
             flags.parse(Overview, argv, f"sslseg {OVERVIEW}")

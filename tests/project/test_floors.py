@@ -88,7 +88,8 @@ def test_machine_learning_does_not_know_that_it_is_tracked(path: Path):
 def test_who_may_import_stages():
     """Only who runs stages does, so that mlflow and torch meet nowhere else; entry points reach them by launch."""
     for path in ROOT.glob("entrypoints/*.py"):
-        assert {n for n in imports(path) if n.startswith("sslseg")} == {"sslseg.launch", "sslseg.launch.main"}
+        own = {n for n in imports(path) if n.startswith("sslseg")}
+        assert own == {"sslseg.launch", "sslseg.launch.main", "sslseg.config", "sslseg.config.early"}
     for path in FILES:
         assert "entrypoints" not in tops(imports(path)), path
 

@@ -20,6 +20,8 @@ from typing import Any
 
 import psutil
 
+from sslseg.config import early
+
 WATCH_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 RAY = re.compile(r"/ray/(core|dashboard|_private|autoscaler)/")
@@ -101,6 +103,12 @@ def held() -> Iterator[None]:
         _holding -= 1
         if _waiting and not _holding:
             _raise(_waiting.pop())
+
+
+def raise_early() -> None:
+    """Raise a signal that came before `raise_on_signals`."""
+    if early.kept:
+        _raise(early.kept.pop())
 
 
 def _raise(number: int) -> None:

@@ -1,0 +1,18 @@
+"""Signals of a process's first moment, before anything else can be imported: kept until somebody can end the run for them.
+
+Entry scripts call it in front of their other imports. A process that dies in these leaves a run that nobody ends.
+"""
+
+from __future__ import annotations
+
+import signal
+
+kept: list[int] = []  # numbers of the signals that have arrived
+
+
+def keep() -> None:
+    """Keep SIGINT, SIGTERM and SIGHUP; a SIGHUP that is ignored already, as under nohup, stays so."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: kept.append(number))
