@@ -92,6 +92,7 @@ def test_any_value_comes_back_from_its_text(toy: Toy):
         (["--cuont", "3"], "unknown parameter 'cuont'; did you mean 'count'? (known: preset, count,"),
         (["--zzz=3"], "unknown parameter 'zzz' (known:"),
         (["3"], "unknown parameter '3'"),
+        (["-height=3"], "unknown parameter 'height'"),
         (["--count", "3.5"], "count: wanted a whole number, got '3.5'"),
         (["--share", "half"], "share: wanted a finite number, got 'half'"),
         (["--on", "maybe"], "on: wanted true or false, got 'maybe'"),

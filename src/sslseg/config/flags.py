@@ -208,7 +208,10 @@ def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
         ParamError: unknown name, wrong type or out of range.
     """
     table = knobs(cls)
-    got, rest = parser(cls, prog).parse_known_args(argv)
+    rest = [word for word in argv if word.startswith("-h") and word != "-h"]  # argparse would show the help
+    got = argparse.Namespace()
+    if not rest:
+        got, rest = parser(cls, prog).parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
         raise ParamError(

@@ -24,7 +24,11 @@ def _fetches(folder: Path, source: str, **declared: object) -> Callable[[], str]
     def call() -> str:
         found = imports.fetch(source, **told)
         extra = {"origin": found.origin, "dataset": found.dataset, "provenance": found.provenance}
-        known = {"architecture": found.architecture, "channels": found.channels, "law": found.normalisation}
+        known = {
+            "architecture": found.architecture,
+            "channels": found.channels,
+            "normalisation": found.normalisation,
+        }
         encoder.save(found.state, folder / "encoder", **known, extra=extra)
         state, _ = encoder.read_state(folder / "encoder")
         if not all(torch.isfinite(t).all() for t in state.values() if t.is_floating_point()):

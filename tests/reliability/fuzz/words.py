@@ -84,7 +84,8 @@ def unknown(rng, folder):
         f"--steps{word(rng)}=3",
         f"--{word(rng)}={word(rng)}",
     )
-    return _resolves(cls, [shapes[i] for i in rng.integers(len(shapes), size=int(rng.integers(1, 4)))])
+    argv = [shapes[i] for i in rng.integers(len(shapes), size=int(rng.integers(1, 4)))]
+    return _resolves(cls, [text for text in argv if text not in ("-h", "--help")])  # the two that there are
 
 
 # ---------------------------------------------------------------- names
