@@ -14,5 +14,5 @@ def keep() -> None:
     """Keep SIGINT, SIGTERM and SIGHUP; a SIGHUP that is ignored already, as under nohup, stays so."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+        if number is not None and (name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN):
             signal.signal(number, lambda number, frame: kept.append(number))
