@@ -1,6 +1,10 @@
 """mlflow run . -e probe --env-manager local -P …"""
 
-from sslseg.launch import main
+from sslseg.config import early
+
+early.keep()  # what is imported takes tenths of a second
+
+from sslseg.launch import main  # noqa: E402
 
 if __name__ == "__main__":
     main("probe")

@@ -171,7 +171,8 @@ def test_a_dry_run_lists_the_cells_and_runs_nothing(first: str, tiny: Tiny, here
     before = set(tiny_runs.all_runs())
     dry = swept(tiny, dry_run=True, seeds=(0, 1))
     assert set(tiny_runs.all_runs()) - before == {dry}
-    lines = capsys.readouterr().out.splitlines()
+    opening, *lines = capsys.readouterr().out.splitlines()
+    assert opening.startswith("sweep ")
     assert lines[5] == "5 cells, 2 missing"
     said = {line.split()[1]: line.split()[0] for line in lines[:5]}
     assert {cell for cell, state in said.items() if state == "done"} == CELLS
