@@ -89,3 +89,23 @@ def test_what_a_run_is_and_where_it_runs():
     assert runtime == {
         "threads", "device", "compile", "cache", "verify", "checkpoint_every", "probe_every",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gpu", "device", "finetune", "pretrain"),
+    [(True, "auto", "paper-text", "paper"), (True, "cpu", "cpu", "cpu"), (False, "auto", "cpu", "cpu")],
+)
+def test_the_preset_auto_suits_the_machine(gpu: bool, device: str, finetune: str, pretrain: str, monkeypatch):
+    monkeypatch.setattr(flags, "has_gpu", lambda: gpu)
+    tuned, learned = (
+        flags.resolve(cls(encoder="scratch", dataset="acdc", device=device))
+        for cls in (params.Finetune, params.Pretrain)
+    )
+    assert (tuned.preset, learned.preset) == (finetune, pretrain)
+    assert tuned.steps == flags.knobs(params.Finetune)["steps"][1].presets[finetune]
+    assert flags.texts(tuned)["preset"] == finetune  # what is logged, and what a run is known by
+
+
+def test_a_card_that_is_hidden_is_none(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert not flags.has_gpu()

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 import typing
 from dataclasses import MISSING, dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sslseg.config.names import ParamError, quoted
 from sslseg.config.texts import from_text, strip_optional, to_text
 
 T = TypeVar("T")
+AUTO = "auto"  # the preset that suits the machine, see `preset_here`
+PAPERS = ("paper-text", "paper")  # presets of fine-tuning and of pretraining that want a GPU
 FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
 
 
@@ -118,6 +122,18 @@ def presets_of(cls: type) -> tuple[str, ...]:
     return tuple(seen)
 
 
+def has_gpu() -> bool:
+    """Whether NVIDIA's driver has a card here that is not hidden; what torch says would cost seconds to ask."""
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
+    return not hidden and any(Path("/proc/driver/nvidia/gpus").glob("*"))
+
+
+def preset_here(names: typing.Sequence[str], device: str = "auto") -> str:
+    """What `auto` means: the paper's settings where there is a GPU, those for a CPU elsewhere."""
+    wanted = PAPERS if device != "cpu" and has_gpu() else ("cpu",)
+    return next((name for name in wanted if name in names), AUTO)
+
+
 def resolve(params: T) -> T:
     """Fill every knob that was left to the preset; an explicit value wins.
 
@@ -126,6 +142,10 @@ def resolve(params: T) -> T:
     """
     check(params)
     names = presets_of(type(params))
+    if names and params.preset == AUTO:
+        own = knobs(type(params))["preset"][1].choices or names
+        here = preset_here(own, getattr(params, "device", "auto"))
+        params = dataclasses.replace(typing.cast(Any, params), preset=here)
     if names and params.preset not in names:
         raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(params.preset)}")
     filled = {}

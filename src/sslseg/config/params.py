@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sslseg.config import plugins
-from sslseg.config.flags import knob, left_open
+from sslseg.config.flags import AUTO, knob, left_open
 
 SPLITS = ("auto", "kalapos2022", "stratified", "official", "file", "fold:1/5")
 FOLD = r"fold:(\d{1,3})/(\d{1,3})"  # one of the folds of a cross-validation over patients
@@ -24,6 +24,7 @@ SCHEDULES = ("cosine", "warmup-cosine", "cosine-restarts", "constant")
 BUDGET_UNITS = ("slice", "patient")
 # what files that hold two networks call them
 NETWORKS = ("target", "online", "teacher", "student", "key", "query", "ema", "raw", "momentum")
+START = "settings to start from; auto = the paper's where there is a GPU, else cpu"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,7 @@ class Upstream:
 class Prepare(Machine, Data):
     """Read a dataset into a slice store with index, fingerprint and contact sheet."""
 
-    preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
+    preset: str = knob(AUTO, START, choices=("paper-text", "paper-code", "cpu", "demo"), pattern=AUTO)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +204,7 @@ class ImportEncoder(Machine):
 class Pretrain(Machine, Compiled, Data, Views, Upstream):
     """Self-supervised pretraining of an encoder. Methods add their own knobs."""
 
-    preset: str = knob("cpu", "settings to start from", choices=("paper", "paper-400", "cpu", "demo"))
+    preset: str = knob(AUTO, START, choices=("paper", "paper-400", "cpu", "demo"), pattern=AUTO)
     architecture: str = knob(
         help="timm name of the network; only read for encoder=scratch",
         presets={"paper": "resnet50", "paper-400": "resnet50", "cpu": "tf_efficientnet_lite0",
@@ -257,7 +258,7 @@ AnyMethod = left_open(
 class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
     """Fine-tune a U-Net around an encoder on n annotated slices."""
 
-    preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
+    preset: str = knob(AUTO, START, choices=("paper-text", "paper-code", "cpu", "demo"), pattern=AUTO)
     architecture: str = knob(
         help="timm name of the network; only read for encoder=scratch",
         presets={"paper-text": "resnet50", "paper-code": "resnet50", "cpu": "tf_efficientnet_lite0",
@@ -477,7 +478,7 @@ class Evaluate(Inference):
 class Worklist(Machine, Data, Upstream):
     """Which slices to annotate next, by what an encoder sees in them. Never val or test."""
 
-    preset: str = knob("cpu", "settings to start from", choices=("paper-text", "paper-code", "cpu", "demo"))
+    preset: str = knob(AUTO, START, choices=("paper-text", "paper-code", "cpu", "demo"), pattern=AUTO)
     slices: int = knob(20, "slices to annotate next", low=1)
     choice: str = knob(
         "k-median",
