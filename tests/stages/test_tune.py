@@ -82,7 +82,7 @@ def test_the_first_trial_has_the_preset_s_settings(tuned: str, tiny: Tiny):
 
 
 def test_plots_and_tables_are_artifacts(tuned: str, tmp_path):
-    files = {f.path.rpartition("/")[2] for f in client().list_artifacts(tuned, "study/scratch")}
+    files = {f.path.rpartition("/")[2] for f in client().list_artifacts(tuned, "search/scratch")}
     assert files == {"trials.csv", "history.png", "importance.png", "parallel.png"}
     assert get(tuned).data.metrics["tune/scratch/best"] == max(
         run.data.metrics["trial/value"] for run in children(tuned)
