@@ -112,6 +112,7 @@ class Worker:
     owner: str
     job: Job | None = None
     free_since: float = 0.0
+    evicted: bool = False  # its time is over: it ends, and its task is queued again
 
     @property
     def host(self) -> str:

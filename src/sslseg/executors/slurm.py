@@ -117,7 +117,7 @@ def _drain(graph: Graph, crew: Crew, most: int) -> Iterator[Outcome]:
     desk = crew.desk
     while not graph.done():
         ready = sorted(ready + graph.ready(), key=graph.urgency)
-        for line in [line for line, worker in desk.workers.items() if not worker.job]:
+        for line in [line for line, w in desk.workers.items() if not (w.job or w.evicted)]:
             if ready:
                 desk.give(line, ready.pop(0))
         for skipped in graph.unreachable():
@@ -152,26 +152,25 @@ def _heard(
         crew.stillborn = 0
         crew.check_store()
         return
+    if said and said[0] == _tasks.EVICTED:
+        worker.evicted = True  # it closes its run; when it is gone, its cell is free
+        return
     job, worker.job, worker.free_since = worker.job, None, time.monotonic()
     if said and said[0] == _tasks.DONE:
         yield graph.close(Outcome(job, *said[1:]))
         return
     crew.desk.workers.pop(line)
-    if not said:
+    if not worker.evicted:
         crew.tasks.pop(worker.number, None)
-    crew.close_runs(
-        worker.owner, "FAILED", "its time in the queue was over" if said else "its worker process was lost"
-    )
+    crew.close_runs(worker.owner, "FAILED", "its worker process was lost")
     if job is None:
         return
-    counts, most = (evicted, EVICTIONS) if said else (lost, RETRIES)
+    counts, most = (evicted, EVICTIONS) if worker.evicted else (lost, RETRIES)
     counts[job.name] = times = counts.get(job.name, 0) + 1
     if times <= most:
         ready.append(job)
         return
-    why = (
-        f"its task ran out of time {times} times; slurm_minutes= gives it more"
-        if said
-        else (f"its worker process died {times} times")
+    ran_out = f"its task ran out of time {times} times; slurm_minutes= gives it more"
+    yield graph.close(
+        Outcome(job, error=ran_out if worker.evicted else f"its worker process died {times} times")
     )
-    yield graph.close(Outcome(job, error=why))
