@@ -11,6 +11,7 @@ from sslseg.config import names
 from sslseg.tracking import ownership, session, store
 
 LOSS = "train/loss"  # logged each few steps by every stage that trains
+STAGES = (names.SWEEP, names.DEMO, "tryout")  # that hand out cells
 POINTS = 12  # the last of them, that a rate is taken over
 SHOWN = 20  # running or failed cells that are listed
 
@@ -46,7 +47,7 @@ class Progress:
 
 def open_ones(uri: str | None = None) -> list[str]:
     """Run IDs of the sweeps that say RUNNING, newest first."""
-    found = [run for stage in (names.SWEEP, names.DEMO) for run in _stage(stage, uri)]
+    found = [run for stage in STAGES for run in _stage(stage, uri)]
     return [run.info.run_id for run in sorted(found, key=lambda run: -run.info.start_time)]
 
 
