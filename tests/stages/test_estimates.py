@@ -20,6 +20,8 @@ LITE0 = "tf_efficientnet_lite0"
 def plant(uri: str, folder: Path, stage: str, seconds: float, size: int, **facts: str) -> None:
     """A FINISHED run that took `seconds` and left `size` bytes."""
     tags = {names.TAG_DEVICE: facts.pop("device", "cpu")}
+    if pipeline := facts.pop("pipeline", ""):
+        tags[names.TAG_PIPELINE] = pipeline
     if method := facts.pop("method", ""):
         tags[names.TAG_METHOD] = method
     file = folder / "file.bin"
@@ -41,6 +43,7 @@ def planted(store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", device="cuda: fast", **fine)
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", **fine | {"architecture": "resnet50"})
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", **fine | {"preset": "paper-text"})
+    plant(store, folder, names.FINETUNE, 400.0, 9000, steps="100", pipeline="scratch+mean_teacher", **fine)
     byol = {"preset": "cpu", "architecture": LITE0, "batch_size": "32", "steps": "10", "method": "byol"}
     plant(store, folder, names.PRETRAIN, 16.0, 700, **byol)
     plant(store, folder, names.PRETRAIN, 1.0, 1, **byol | {"method": "simclr"})
@@ -68,6 +71,18 @@ def test_known_numbers(planted: str):
     assert {kind.architecture for kind in kinds.values()} == {LITE0}
     assert costs["scratch/n=3/seed=0"] == estimates.Cost(pytest.approx(160.0), 3000, 3)
     assert costs["byol@demo"] == estimates.Cost(pytest.approx(160.0), 700, 1)
+    _, _, costs = estimated(
+        planted,
+        pipelines=("scratch", "scratch+mean_teacher", "scratch+frozen"),
+        budgets=(3,),
+        finetune="steps=100",
+    )
+    known = {name.partition("/")[0]: cost.seconds for name, cost in costs.items()}
+    assert known == {
+        "scratch": pytest.approx(160.0),
+        "scratch+mean_teacher": pytest.approx(400.0),
+        "scratch+frozen": None,
+    }
     total = estimates.total(found, costs, places=4)
     assert total == estimates.Total(pytest.approx(1440.0), 8 * 3000 + 700, 0, 0, pytest.approx(360.0))
     many = estimates.total(found, costs, places=100)

@@ -12,6 +12,7 @@ import pandas as pd
 
 from sslseg.config import names
 from sslseg.models.importers import bundled
+from sslseg.plans import pipelines
 from sslseg.plans.cells import Cell
 from sslseg.tracking import store
 from sslseg.tracking.registry import references
@@ -28,9 +29,12 @@ class Kind:
     method: str
     preset: str
     architecture: str
+    variants: str = ""  # of a fine-tuning: mean_teacher takes more than twice the time
 
     def __str__(self) -> str:
-        return " ".join(filter(None, [self.stage, self.method, self.preset, self.architecture]))
+        return " ".join(
+            filter(None, [self.stage, self.method, self.preset, self.architecture, self.variants])
+        )
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def kinds(cells: Iterable[Cell], parameters: Mapping[str, Any]) -> dict[str, Kin
         p = parameters[cell.name]
         before = found[cell.upstream].architecture if cell.upstream else ""
         architecture = _imported(p) if cell.stage == names.IMPORT else before or p.architecture
-        found[cell.name] = Kind(cell.stage, cell.method, getattr(p, "preset", ""), architecture)
+        preset = getattr(p, "preset", "")
+        found[cell.name] = Kind(cell.stage, cell.method, preset, architecture, variants(cell.stage, p))
     return found
 
 
@@ -100,6 +105,11 @@ def costs(
     return found
 
 
+def variants(stage: str, p: Any) -> str:
+    """How a fine-tuning is done, other than usual."""
+    return "+".join(pipelines.variants_of(p)) if stage == names.FINETUNE else ""
+
+
 def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     """Rows of a kind, oldest first, with a column `per_slice`: seconds for each slice trained on."""
 
@@ -113,6 +123,8 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     same &= (column("cfg.preset") == kind.preset) & (column("cfg.architecture") == kind.architecture)
     if kind.method:
         same &= runs["method"] == kind.method
+    if kind.stage == names.FINETUNE:
+        same &= runs["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants)) == kind.variants
     slices = pd.to_numeric(column("cfg.steps")) * pd.to_numeric(column("cfg.batch_size"))
     took = pd.to_numeric(column(names.SECONDS)) / slices
     return runs.assign(per_slice=took)[same & took.notna()]

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sslseg.config import names
-from sslseg.stages.forecast.estimates import Cost, Kind, costs
+from sslseg.stages.forecast.estimates import Cost, Kind, costs, variants
 from sslseg.tracking.history import frames
 
 LEARNING = (names.FINETUNE, names.PRETRAIN)
@@ -45,7 +45,7 @@ def _words(stage: str, p: Any) -> list[str]:
 def _minutes(stage: str, method: str, p: Any, device: str, runs: pd.DataFrame) -> str:
     if runs.empty:
         return "no earlier run tells how long"
-    kind = Kind(stage, method, p.preset, p.architecture)
+    kind = Kind(stage, method, p.preset, p.architecture, variants(stage, p))
     cost: Cost = costs({"": kind}, {"": p}, runs, device, lambda run_id: None)[""]
     if cost.seconds is None:
         return "no earlier run tells how long"
