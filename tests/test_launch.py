@@ -198,7 +198,7 @@ def test_a_run_of_another_process_stays_its_own(api: MlflowClient, argv: list[st
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, store: str) -> SimpleNamespace:
     """A stage of this test's own in the place of `predict`."""
-    module = SimpleNamespace(run=lambda p, run: None)
+    module = SimpleNamespace(run=lambda p, run: None, TOLD=())
     monkeypatch.setattr(execute, "stage_module", lambda name: module)
     return module
 

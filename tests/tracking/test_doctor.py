@@ -226,7 +226,7 @@ def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, ca
             (folder / "step").touch()
             raise MemoryError("killed here")
 
-    module = SimpleNamespace(run=run, identify=lambda p: "one identity", fill=lambda p: p)
+    module = SimpleNamespace(run=run, identify=lambda p: "one identity", fill=lambda p: p, TOLD=())
     monkeypatch.setattr(execute, "stage_module", lambda name: module)
     argv = ["--model", "m", "--input", "i", "--output", "o", "--cache", str(tmp_cache)]
     with pytest.raises(MemoryError):
