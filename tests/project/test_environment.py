@@ -29,6 +29,7 @@ MODULES = {  # import name -> distribution, where they differ
     "cv2": "opencv-python-headless",
     "re2": "google-re2",
     "segmentation_models_pytorch": "segmentation-models-pytorch",
+    "xdist": "pytest-xdist",
     "yaml": "pyyaml",
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
