@@ -32,3 +32,15 @@ def test_and_at_least_each_half_minute(clock: list[float], capsys: pytest.Captur
         "cells: 31 of 1000, 30 s, byol",
         "cells: 61 of 1000, 60 s, byol",
     ]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_worker_of_a_sweep_has_no_bar_even_in_a_terminal(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr(progress.sys.stderr, "isatty", lambda: terminal, raising=False)
+    with progress.bar(3, "cells") as bar:
+        bar.update(3)
+    said = capsys.readouterr()
+    assert said.out + said.err == ""

@@ -46,6 +46,7 @@ def bar(total: int | None, description: str) -> Any:
     """A bar to update by hand; silent in a worker, whose progress is its sweep's."""
     from tqdm import tqdm
 
-    if sys.stderr.isatty() or os.environ.get("TQDM_DISABLE") == "1":
-        return tqdm(total=total, desc=description, disable=None)
+    silent = os.environ.get("TQDM_DISABLE") == "1"
+    if sys.stderr.isatty() or silent:
+        return tqdm(total=total, desc=description, disable=silent or None)
     return Lines(total, description)
