@@ -71,13 +71,13 @@ def test_known_numbers(planted: str):
     assert {kind.architecture for kind in kinds.values()} == {LITE0}
     assert costs["scratch/n=3/seed=0"] == estimates.Cost(pytest.approx(160.0), 3000, 3)
     assert costs["byol@demo"] == estimates.Cost(pytest.approx(160.0), 700, 1)
-    _, _, costs = estimated(
+    _, _, others = estimated(
         planted,
         pipelines=("scratch", "scratch+mean_teacher", "scratch+frozen"),
         budgets=(3,),
         finetune="steps=100",
     )
-    known = {name.partition("/")[0]: cost.seconds for name, cost in costs.items()}
+    known = {name.partition("/")[0]: cost.seconds for name, cost in others.items()}
     assert known == {
         "scratch": pytest.approx(160.0),
         "scratch+mean_teacher": pytest.approx(400.0),

@@ -124,7 +124,8 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     if kind.method:
         same &= runs["method"] == kind.method
     if kind.stage == names.FINETUNE:
-        same &= runs["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants)) == kind.variants
+        ways = column("pipeline").fillna("").map(lambda text: "+".join(pipelines.split(text).variants))
+        same &= ways == kind.variants
     slices = pd.to_numeric(column("cfg.steps")) * pd.to_numeric(column("cfg.batch_size"))
     took = pd.to_numeric(column(names.SECONDS)) / slices
     return runs.assign(per_slice=took)[same & took.notna()]
