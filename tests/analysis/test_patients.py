@@ -144,7 +144,9 @@ def page_of(runs: list[Planted]) -> str:
     scores = measures.measure(study, curves)
     scored = patients.measure(study, curves, families.family(study))
     found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30, tested=scored.tested)
-    return report.render(report.Page(study, found, (), (), {}, ("verdict", "scores"), "python", "", scored))
+    return report.render(
+        report.Page(study, found, (), (), {}, ("verdict", "scores"), "python", "", patients=scored)
+    )
 
 
 def test_the_page_says_what_varied_and_shows_what_holds_for_others():
