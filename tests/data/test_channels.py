@@ -90,12 +90,12 @@ def test_two_channels_from_prepare_to_evaluate(tmp_path, tmp_cache, store):
     assert get(scored).data.tags[names.TAG_APART] == "no"
     classes = ["whole", "whole-and-core"]
     assert table(scored, "evaluate/cases.csv")["class"].unique().tolist() == [*classes, "region whole"]
-    dice = {c: get(scored).data.metrics[f"evaluate/slice_dice/{c}"] for c in classes}
+    dice = {c: get(scored).data.metrics[names.stored(f"evaluate/slice_dice/{c}")] for c in classes}
     assert min(dice.values()) > 0.3
 
     sslseg_execute.execute(PREDICT, Predict(model=(tuned,), input=str(scans), output=str(out), threads=1))
     by_masks = sslseg_execute.execute(EVALUATE, Evaluate(predictions=str(out), part="test", **common))
-    keys = [f"evaluate/{score}/{c}" for score in ("dice", "hd95_mm") for c in classes]
+    keys = [names.stored(f"evaluate/{score}/{c}") for score in ("dice", "hd95_mm") for c in classes]
     assert [get(by_masks).data.metrics[k] for k in keys] == [get(scored).data.metrics[k] for k in keys]
 
     again = get(execute(FINETUNE, root, encoder=tuned, budget="2", steps="2", image_size="32", batch_size="2",

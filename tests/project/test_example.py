@@ -65,7 +65,7 @@ def test_its_method_keeps_the_contract(installed):
         ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, str(EXAMPLE)], installed
     )
     assert done.returncode == 0, done.stdout
-    assert re.search(r"\b11 passed", done.stdout)
+    assert re.search(r"\b12 passed", done.stdout)
 
 
 def test_the_page_shows_what_is_there():

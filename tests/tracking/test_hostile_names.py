@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -86,13 +87,16 @@ def _make(words: Sequence[str], uri: str, folder: Path, monkeypatch: pytest.Monk
 def test_the_page_has_the_elements_that_it_has_with_tame_names(
     store: str, tmp_path: Path, monkeypatch, tmp_cache
 ) -> None:
-    pages = [
-        Elements(_make(words, store, tmp_path / name, monkeypatch))
+    written = [
+        _make(words, store, tmp_path / name, monkeypatch)
         for name, words in (("hostile", HOSTILE), ("tame", TAME))
     ]
-    hostile, tame = pages
+    hostile, tame = map(Elements, written)
     assert hostile.found == tame.found
-    assert not {tag for tag, _ in hostile.found} & {"script", "iframe", "object", "embed", "form", "link"}
+    assert not {tag for tag, _ in hostile.found} & {"iframe", "object", "embed", "form", "link"}
+    scripts = [re.findall(r"<script.*?</script>", page, re.DOTALL) for page in written]
+    assert len(scripts[0]) == 1  # the page's own
+    assert scripts[0] == scripts[1]
     shown = " ".join(hostile.text.getvalue().split())
     for word in HOSTILE:
         assert " ".join(word.split()) in shown

@@ -179,7 +179,9 @@ def test_voxels_are_copied_to_a_cuda_device_with_room(slices, monkeypatch):
 
 
 def test_one_slice_fills_a_batch_with_different_views(slices):
-    images, labels, rows = batches.finetune_batch(slices, [4], LAW, INTENSITY, seed=0, step=0, batch_size=2)
+    images, labels, rows, *_ = batches.finetune_batch(
+        slices, [4], LAW, INTENSITY, seed=0, step=0, batch_size=2
+    )
     assert rows.tolist() == [4, 4]
     assert (images.shape, labels.shape, labels.dtype) == ((2, 1, 32, 32), (2, 32, 32), np.uint8)
     assert not np.array_equal(images[0], images[1])
@@ -196,7 +198,7 @@ def test_batches_of_a_store_on_disk_agree_between_the_back_ends(tmp_path):
     slices = prepare.prepare("acdc", tree, tmp_path / "cache", spacing=0.0, progress=False)
     rows = np.flatnonzero(slices.index["labelled"])
     law = intensity.fit(slices, rows)
-    images, labels, chosen = batches.finetune_batch(slices, rows, LAW, law, seed=0, step=2, batch_size=9)
+    images, labels, chosen, *_ = batches.finetune_batch(slices, rows, LAW, law, seed=0, step=2, batch_size=9)
     (p,) = batches.draw_views(slices, chosen, LAW, seed=0, step=2, wanted=batches.ONE)
     device = render_device.upload(slices, "cpu", labels=True)
     assert np.allclose(render_device.render(device, chosen, p, law).numpy(), images, atol=1e-4)

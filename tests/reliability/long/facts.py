@@ -35,7 +35,10 @@ def _facts(uri: str) -> dict[str, Any]:
         run.info.run_id: f"the run {run.info.run_name}" for run in everything
     }  # an ID is another each time
     for run in everything:
-        tags, keys = run.data.tags, [k for k in run.data.metrics if not k.startswith(("cost/", "system/"))]
+        tags = run.data.tags
+        keys = [
+            k for k in run.data.metrics if not k.removeprefix(names.DETAIL).startswith(("cost/", "system/"))
+        ]
         curves = frames.curves([run.info.run_id], keys, uri)
         if curves.duplicated(["key", "step"]).any():
             raise AssertionError("a step is read twice")
@@ -72,7 +75,7 @@ def _facts(uri: str) -> dict[str, Any]:
 def _rows(uri: str, run_id: str) -> int:
     """Values in the store, those that were logged twice counted twice."""
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
-        question = "select count(*) from metrics where run_uuid = ? and key not like 'cost/%'"
+        question = "select count(*) from metrics where run_uuid = ? and key not like '%cost/%'"
         (count,) = connection.execute(question, (run_id,)).fetchone()
     connection.close()
     return count
@@ -105,7 +108,7 @@ def finished_early(wanted: dict[str, Any], place: Place) -> list[str]:
         return []
     question = """select t.value || ' ' || r.name, count(distinct m.key || ' ' || m.step) from runs r
         join tags t on t.run_uuid = r.run_uuid and t.key = 'sslseg.stage'
-        left join metrics m on m.run_uuid = r.run_uuid and m.key not like 'cost/%'
+        left join metrics m on m.run_uuid = r.run_uuid and m.key not like '%cost/%'
         where r.status = 'FINISHED' and r.run_uuid not in
         (select run_uuid from tags where key = 'sslseg.resumed_as') group by r.run_uuid"""
     with sqlite3.connect(place.folder / "mlflow.db") as connection:
