@@ -74,10 +74,12 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     compared = _as_of_today(tuned)
     compared = compared.assign(**{SPLIT: compared[SPLIT].map(division)}) if SPLIT in compared else compared
     all_variants = compared["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants))
+    handed = compared["pipeline"].map(lambda text: "+".join({*text.split("+")} & {pipelines.DECODER}))
+    groups = dict.fromkeys(OF_VARIANTS, all_variants) | {"decoder_from": handed}
     found = []
     for column, name in columns.items():
         if column in compared:
-            parts = compared.groupby(all_variants) if name in OF_VARIANTS else [("", compared)]
+            parts = compared.groupby(groups[name]) if name in groups else [("", compared)]
             found += [_difference(part[column], name, variants) for variants, part in parts]
     subsets = tuned.groupby(["budget", "seed", "fold"])["subset_sha256"].nunique()
     if (several := subsets[subsets > 1]).size:

@@ -79,6 +79,17 @@ def test_runs_of_another_law_are_refused_unless_told(planted, change, words) -> 
     assert len(cells.study(runs_of([*planted, odd]), allow_mixed=True).mixed) == 1
 
 
+def test_a_decoder_that_is_handed_over_is_an_arm_beside_those_without(planted) -> None:
+    def handed(seed: int, decoder: str) -> Planted:
+        run = finetune("scratch", 3, seed, 0.6)
+        tags = run.tags | {names.TAG_PIPELINE: "supervised@phantom+decoder"}
+        return replace(run, name=f"{run.name}+decoder", cfg={**run.cfg, "decoder_from": decoder}, tags=tags)
+
+    assert cells.study(runs_of([*planted, handed(0, "upstream"), handed(1, "upstream")])).mixed == ()
+    with pytest.raises(SslsegError, match="those with decoder differ in decoder_from"):
+        cells.study(runs_of([*planted, handed(0, "upstream"), handed(1, "fresh")]))
+
+
 def test_other_variants_are_an_arm_of_their_own_and_within_it_nothing_may_differ(planted) -> None:
     """`scratch` with a mean teacher, or strong augmentation, is never joined with plain `scratch`."""
 

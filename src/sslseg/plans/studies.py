@@ -46,7 +46,7 @@ STUDIES: dict[str, dict] = {
     "methods": {
         "dataset": "acdc", "pipelines": METHODS, "budgets": (15, 75), "seeds": (0, 1, 2),
         "preset": "cpu", "pretrain_preset": "cpu", "imagenet": "bundled:efficientnet_lite0",
-        "pretrain": "steps=30,batch_size=16", "finetune": "steps=40,eval_every=20",
+        "pretrain": "steps=60,batch_size=16", "finetune": "steps=60,eval_every=30",
     },
     # Minutes on two cores, no data and no network wanted.
     "demo": {
