@@ -74,7 +74,9 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     compared = _as_of_today(tuned)
     compared = compared.assign(**{SPLIT: compared[SPLIT].map(division)}) if SPLIT in compared else compared
     all_variants = compared["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants))
-    handed = compared["pipeline"].map(lambda text: "+".join({*text.split("+")} & {pipelines.DECODER}))
+    handed = compared["pipeline"].map(
+        lambda text: pipelines.DECODER if pipelines.DECODER in text.split("+") else ""
+    )
     groups = dict.fromkeys(OF_VARIANTS, all_variants) | {"decoder_from": handed}
     found = []
     for column, name in columns.items():

@@ -151,12 +151,16 @@ def pretrain_batch(
         "progress": step / steps if steps else 0.0,
     }
     intensity = UNIT if wanted.grey else intensity
-    if isinstance(slices, render_device.DeviceSlices):
-        views = tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
-        return PretrainBatch(views, chosen, **rest)
     targets: Sequence[Any] = out or (None,) * len(drawn)
-    views = tuple(render(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
+    views = tuple(_pixels(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
     return PretrainBatch(views, chosen, **rest)
+
+
+def _pixels(slices: Any, rows: np.ndarray, p: ViewParams, intensity: Any, out: Any = None) -> Any:
+    """The views [B, C, S, S] where the slices are; `out` is memory of the CPU to be filled."""
+    if isinstance(slices, render_device.DeviceSlices):
+        return render_device.render(slices, rows, p, intensity)
+    return render(slices, rows, p, intensity, out)
 
 
 def _boxes(slices: Any, rows: np.ndarray, p: ViewParams) -> np.ndarray:
@@ -178,10 +182,8 @@ def finetune_batch(
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
-    if isinstance(slices, render_device.DeviceSlices):
-        images = render_device.render(slices, chosen, p, intensity)
-        return FinetuneBatch(images, render_device.render_labels(slices, chosen, p), chosen)
-    return FinetuneBatch(render(slices, chosen, p, intensity), render_labels(slices, chosen, p), chosen)
+    own = render_device.render_labels if isinstance(slices, render_device.DeviceSlices) else render_labels
+    return FinetuneBatch(_pixels(slices, chosen, p, intensity), own(slices, chosen, p), chosen)
 
 
 def unlabelled_pair(
@@ -197,9 +199,7 @@ def unlabelled_pair(
     """Two views of each slice of step `step`, of one place in two shades, from streams of their own; as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
     drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=TWIN, name="unlabelled views")
-    if isinstance(slices, render_device.DeviceSlices):
-        return tuple(render_device.render(slices, chosen, p, intensity) for p in drawn)
-    return tuple(render(slices, chosen, p, intensity) for p in drawn)
+    return tuple(_pixels(slices, chosen, p, intensity) for p in drawn)
 
 
 def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:
