@@ -26,6 +26,9 @@ METHODS = (
         "masked@target", "masked@target+decoder", "denoising@target", "denoising@target+decoder",
         "classification@target", "colourisation@colour_photos",
     )),
+    # and what one may do instead of a further pretraining, or beside it
+    *(f"{start}+{rival}" for rival in ("strong", "mean_teacher") for start in ("scratch", "supervised")),
+    "supervised+byol@target+strong",
 )  # fmt: skip
 
 STUDIES: dict[str, dict] = {
