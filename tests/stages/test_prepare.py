@@ -7,10 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from sslseg import execute
 from sslseg.config import flags, names
 from sslseg.config.params import Finetune, Prepare
+from sslseg.data.readers import pictures
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees
 from tests.fixtures.layout_trees import COLOUR, TREES, write
@@ -90,6 +92,24 @@ def test_every_file_is_accounted_for_and_what_was_skipped_is_said(tmp_path, caps
     assert "@eaDir\tskipped\t1\tof the operating system" in table
     metrics = client().get_run(run_id).data.metrics
     assert [metrics[f"data/files_{state}"] for state in ("read", "skipped", "unknown")] == [12, 2, 1]
+
+
+def test_what_is_assumed_and_what_is_in_no_mask_is_said(tmp_path, capsys):
+    """In the terminal, in the run's description and in the table of files."""
+    root, exif = foreign_trees.images(tmp_path / "own"), Image.Exif()
+    exif[pictures.ORIENTATION] = 3
+    with Image.open(root / "p0_0.png") as image:
+        image.save(root / "p0_0.png", exif=exif)
+    (root / "sslseg.json").write_text('{"classes": {"liver": [1, 255], "lesion": 7}}')
+    run_id, lines = prepared(root, capsys)
+    said = "EXIF turns p0_0.png and not this mask; taken as drawn on what a viewer shows"
+    assert "warning: of 1 masks something had to be assumed:" in lines
+    assert any(said in line for line in lines)
+    assert any(line.startswith("warning: no mask has a voxel of lesion: ") for line in lines)
+    page = client().get_run(run_id).data.tags["mlflow.note.content"]
+    assert said in page
+    assert "no mask has a voxel of lesion" in page
+    assert said in Path(client().download_artifacts(run_id, "files.tsv")).read_text()
 
 
 def test_an_image_that_is_not_read_is_named(tmp_path, capsys):

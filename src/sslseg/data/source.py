@@ -78,11 +78,13 @@ class Volume:
         image: [C, Z, Y, X], any integer type or float32.
         label: [Z, Y, X] uint8 of class numbers, `IGNORE` where unknown, or None.
         spacing: (z, y, x) in mm.
+        notes: what had to be assumed of its files, each a sentence.
     """
 
     image: np.ndarray
     label: np.ndarray | None
     spacing: tuple[float, float, float]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from sslseg.data.readers import formats, pictures
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 2  # colours of palettes, orientation and geometry of masks are read as their files say
+VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format((*formats.NIFTI, *pictures.SUFFIXES))
 describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing

@@ -32,7 +32,7 @@ from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, colle
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 2  # colours of palettes, orientation and geometry of masks are read as their files say
+VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 PATIENT = r"^(.+?)_frame_?\d+$"
 SPLITS = "splits_final.json"
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # <case>_0000, <case>_0001 …
@@ -89,14 +89,16 @@ def read(source: Source) -> Volume:
         raise DataError(
             f"{source.image}: wanted {len(told['channel_names'])} channels, as dataset.json, got {len(image)}"
         )
-    label = None
+    label, notes = None, list[str]()
     if source.label is not None:
         names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         grid = formats.grid(source.image) if s.placed else None
-        values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid)
+        own = {"image": source.image, "exif": s.exif, "note": notes.append}
+        values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid, **own)
         label = mask_values.numbered(source.label, values, numbers)
-    return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
+    spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
+    return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
 
 
 def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) -> None:

@@ -57,7 +57,8 @@ def run(p: Evaluate, run: session.Run) -> None:
     sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p.model, p, run)
-    predict = _from_model(p, model, about) if model else _from_folder(p, module, root, about)
+    notes: list[str] = []
+    predict = _from_model(p, model, about) if model else _from_folder(p, module, root, about, notes)
     regions = about.settings.get("regions", {})
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
@@ -71,6 +72,7 @@ def run(p: Evaluate, run: session.Run) -> None:
                 raise
             skipped.append({"file": str(source.image), "reason": str(error)})
             continue
+        notes += volume.notes
         prediction = predict(source, volume)  # a mask that is not there is never skipped
         place = {
             "patient": source.patient,
@@ -90,6 +92,8 @@ def run(p: Evaluate, run: session.Run) -> None:
         per_slice += [place | row for row in volumes.slice_scores(volume.label, prediction, classes)]
     if skipped:
         inputs.tell_skipped(skipped)
+    if notes:
+        print(f"warning: {inputs.assumed(notes)}")
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
@@ -164,7 +168,9 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(p: Evaluate, module: ModuleType, root: Path, about: Description) -> Predictor:
+def _from_folder(
+    p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[str]
+) -> Predictor:
     folder = Path(p.predictions).expanduser()
     if not folder.is_dir():
         raise ParamError(f"predictions: {folder} is no folder")
@@ -174,6 +180,6 @@ def _from_folder(p: Evaluate, module: ModuleType, root: Path, about: Description
         print(f"warning: {len(unused)} masks in {folder} are of no image of these data: {some}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        return mask_folder.read(masks.of(source.image), source, about, volume.label.shape)
+        return mask_folder.read(masks.of(source.image), source, about, volume.label.shape, notes.append)
 
     return read

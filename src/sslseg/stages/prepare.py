@@ -9,6 +9,7 @@ from pathlib import Path
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
 from sslseg.data import training_set
+from sslseg.data.folders import settings
 from sslseg.data.slices import account, copies, prepare
 from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
@@ -56,7 +57,7 @@ def run(p: Prepare, run: session.Run) -> None:
 
 
 def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
-    """What was understood, in a few lines; the files that were not read go into a table."""
+    """What was understood, in a few lines; what to look at is in the run's description, too."""
     index, volumes = store.index, store.volume_table
     annotated, patients = int(index["labelled"].sum()), index["patient"].nunique()
     print(
@@ -71,8 +72,12 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
         run.tag(names.TAG_LAYOUT, known.layout)
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
     _account(root, store, aside, run)
-    for note in module.notes(root) if hasattr(module, "notes") else ():
-        print(f"warning: {note}")
+    warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *_nowhere(store)]
+    for warning in warnings:
+        print(f"warning: {warning}")
+    warnings += [one["note"] for one in store.notes]
+    if warnings:
+        run.note("\n".join(f"- {warning}" for warning in warnings))
     if known:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
@@ -81,10 +86,23 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
     print(f"look at it: {store.path / prepare.SHEET}")
 
 
+def _nowhere(store: Slices) -> list[str]:
+    """That classes are in no mask, as where a folder has the layout of a data set with more classes."""
+    held = store.fingerprint["class_voxels"]
+    empty = [name for name in store.classes[1:] if not held[name]]
+    if not empty or not store.index["labelled"].any():
+        return []
+    return [
+        f"no mask has a voxel of {', '.join(empty)}: it would be learned from nothing and never scored; classes in "
+        f"{settings.FILE} without it leaves it out"
+    ]
+
+
 def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> None:
     """What became of every file of the folder, in a table and in one line."""
     entries = account.account(root, store.fingerprint["files"], store.skipped, aside)
-    rows = "".join(f"{e.file}\t{e.state}\t{e.count}\t{e.reason}\n" for e in entries)
+    notes = {one["file"]: one["note"] for one in store.notes}
+    rows = "".join(f"{e.file}\t{e.state}\t{e.count}\t{e.reason or notes.get(e.file, '')}\n" for e in entries)
     run.text("file\tstate\tfiles\treason\n" + rows, names.FILES)
     counts = account.counts(entries)
     run.log({f"data/files_{state}": many for state, many in counts.items()})

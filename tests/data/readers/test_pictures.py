@@ -204,6 +204,35 @@ def test_image_and_mask_meet_as_they_are_shown(tmp_path, turn, own):
     assert np.abs(image.astype(int) - pictures.shown(IMAGE, turn)).max() <= 3
 
 
+@pytest.mark.parametrize("turn", [5, 6, 7, 8])
+@pytest.mark.parametrize("of", ["image", "mask"])
+def test_the_shape_tells_how_a_mask_without_a_tag_was_drawn(tmp_path, turn, of):
+    """Drawn on the pixels as they are stored: by a program that knows nothing of EXIF, or on such a picture."""
+    tagged(tmp_path / "a.png", IMAGE, turn if of == "image" else 1)
+    tagged(tmp_path / "a_mask.tif", TRUTH, turn if of == "mask" else 1)
+    volume = images.read(images.find(tmp_path)[0])
+    np.testing.assert_array_equal(volume.label[0], pictures.shown(TRUTH, turn if of == "image" else 1))
+    assert volume.notes == ()
+
+
+@pytest.mark.parametrize(("turn", "square"), [(2, False), (3, False), (6, True)])
+def test_where_the_shape_does_not_tell_a_word_is_said(tmp_path, turn, square):
+    image, mask = (a[:, :5] if square else a for a in (IMAGE, TRUTH))
+    tagged(tmp_path / "a.jpg", image, turn)
+    Image.fromarray(mask).save(tmp_path / "a_mask.png")
+    wanted = {"": mask, "shown": mask, "stored": pictures.shown(mask, turn)}
+    for exif, drawn in wanted.items():
+        told(tmp_path, **({"exif": exif} if exif else {}))
+        volume = images.read(images.find(tmp_path)[0])
+        np.testing.assert_array_equal(volume.label[0], drawn)
+        assert [note.split(": EXIF turns a.jpg and not this mask; taken as")[0] for note in volume.notes] == (
+            [] if exif else [str(tmp_path / "a_mask.png")]
+        )
+    told(tmp_path, exif="upright")
+    with pytest.raises(DataError, match="exif: wanted shown or stored, got 'upright'"):
+        images.find(tmp_path)
+
+
 @pytest.mark.parametrize("ending", [".png", ".tif", ".jpg"])
 @pytest.mark.parametrize("turn", range(1, 9))
 def test_a_mask_that_predict_writes_lies_on_its_image_for_every_reader(tmp_path, ending, turn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -123,13 +123,20 @@ def grid_of(source: Source) -> Grid | None:
     return dicom_series.grid((source.image, *(p for p in source.more if not dicom_masks.described(p))))
 
 
-def read(path: Path, source: Source, about: Description, shape: tuple[int, int, int]) -> np.ndarray:
+def read(
+    path: Path,
+    source: Source,
+    about: Description,
+    shape: tuple[int, int, int],
+    note: Callable[[str], None] = lambda text: None,
+) -> np.ndarray:
     """A mask as the class numbers of `about`, uint8 of `shape`, on the image's grid and sliced as `about` says.
 
     Its values are class numbers, or those of the dataset's own masks (`classes` of sslseg.json).
 
     Args:
         shape: of the label as the dataset's reader gives it.
+        note: told of what has to be assumed, see `picture_masks.onto`.
 
     Raises:
         DataError: a damaged file, another shape or grid than the image's, or a value that is no class.
@@ -144,7 +151,9 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
             f"one volume"
         )
     index, (numbers, own) = source.index if timed else None, _values(about)
-    array = formats.read_labels(path, native, known=own | numbers, like=like, index=index)
+    exif = str(about.settings.get("exif", ""))
+    image = source.image if formats.stem(source.image.name, pictures.SUFFIXES) else None
+    array = formats.read_labels(path, native, False, own | numbers, like, index, image, exif, note)
     found = set(np.unique(array).tolist())
     theirs = found <= set(own) and not found <= set(
         numbers

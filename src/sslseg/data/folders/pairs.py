@@ -140,16 +140,17 @@ def read(source: Source) -> Volume:
         known = roles.pairing(source.root, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
     image, spacing = _image(source, case, s)
-    label = None
+    label, notes = None, list[str]()
     if source.label is not None:
-        label = _label(source, known, case, image.shape[1:])
+        label = _label(source, known, case, image.shape[1:], notes)
     elif not known.told and (found := mask_values.like_mask(image)):
         values = ", ".join(mask_values.shown(v) for v in found[:8])
         raise DataError(
             f"{source.image}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
             f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
         )
-    return settings.along(Volume(image, label, spacing or s.spacing or (1.0, 1.0, 1.0)), s.axis)
+    spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
+    return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
 
 
 def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[float, float, float] | None]:
@@ -162,13 +163,16 @@ def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[f
     return image, spacing
 
 
-def _label(source: Source, known: Pairing, case: Case, shape: tuple[int, ...]) -> np.ndarray:
-    """The masks of a case as class numbers, uint8 [Z, Y, X]."""
+def _label(
+    source: Source, known: Pairing, case: Case, shape: tuple[int, ...], notes: list[str]
+) -> np.ndarray:
+    """The masks of a case as class numbers, uint8 [Z, Y, X]; what is assumed goes to `notes`."""
     s, classes = known.settings, known.classes
     paths = [source.root / file for file, _ in case.masks]
     values = mask_values.told(s)
     grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
-    arrays = [formats.read_labels(path, shape, soft, values, grid, source.index) for path in paths]
+    how = (shape, soft, values, grid, source.index, source.image, s.exif, notes.append)
+    arrays = [formats.read_labels(path, *how) for path in paths]
     if any(name for _, name in case.masks):
         plain = replace(s, classes=(), values=(), also=())
         parts = [mask_values.one(path, a, plain) for path, a in zip(paths, arrays, strict=True)]

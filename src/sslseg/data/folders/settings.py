@@ -13,6 +13,7 @@ mask_suffix    end of a mask's name, before the extension: "_mask"
 spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
 frames         "time": the fourth axis of NIfTI files counts time frames, not channels
 axis           volumes are sliced along z (0), y (1) or x (2)
+exif           "shown" or "stored": how masks lie on pictures that EXIF turns, where their own files do not say it
 geometry       "ignore": masks and channels lie voxel by voxel on their image, whatever their headers say
 colour         "keep" the channels of colour pictures, or make them "grey"
 split          how patients are divided by default
@@ -24,7 +25,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from sslseg.config.names import DataError, quoted
 from sslseg.data.files import text
 from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
+from sslseg.data.readers import picture_masks
 from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import IGNORE, Description, Volume
 
@@ -45,6 +47,7 @@ LATER = (
     "threshold",
     "frames",
     "geometry",
+    "exif",
 )  # the same, where they are used: folders without keep their recipe
 MADE = (
     "classes",
@@ -74,6 +77,7 @@ class Settings:
     spacing: tuple[float, float, float] | None = None
     axis: int = 0
     geometry: str = ""
+    exif: str = ""
     colour: str = "keep"
     split: str = ""
     domain: str = ""
@@ -195,6 +199,8 @@ def _check(path: Path | str, s: Settings) -> None:
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
     if s.geometry not in ("", "ignore"):
         faults.append(f"geometry: wanted ignore, got {s.geometry!r}")
+    if s.exif not in ("", picture_masks.SHOWN, picture_masks.STORED):
+        faults.append(f"exif: wanted shown or stored, got {s.exif!r}")
     if s.colour not in ("keep", "grey"):
         faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
     if not all(keys.HEX.fullmatch(str(c).lower()) for c in s.colours):
@@ -242,4 +248,4 @@ def along(volume: Volume, axis: int) -> Volume:
         return volume
     spacing = (volume.spacing[axis], *(v for i, v in enumerate(volume.spacing) if i != axis))
     label = None if volume.label is None else np.moveaxis(volume.label, axis, 0)
-    return Volume(np.moveaxis(volume.image, axis + 1, 1), label, spacing)
+    return replace(volume, image=np.moveaxis(volume.image, axis + 1, 1), label=label, spacing=spacing)

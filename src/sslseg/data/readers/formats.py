@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -71,9 +71,6 @@ def read_channels(
     Args:
         placed: bring every channel onto the grid of the first; False takes voxel by voxel.
 
-    Args:
-        soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
-
     Raises:
         DataError: a damaged file, a mask that sslseg has written, or channels of different shape or grid.
     """
@@ -102,6 +99,9 @@ def read_labels(
     known: Collection[int] = (),
     like: Grid | None = None,
     index: int | None = None,
+    image: Path | None = None,
+    exif: str = "",
+    note: Callable[[str], None] = lambda text: None,
 ) -> np.ndarray:
     """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
 
@@ -110,6 +110,7 @@ def read_labels(
         known: values that stand for a class, see `picture_masks.read`.
         like: grid of the image, onto which the mask is brought; None takes voxel by voxel.
         index: frame of a 4D NIfTI mask.
+        image, exif, note: of masks that are pictures, see `picture_masks.onto`; None takes them as shown.
 
     Raises:
         DataError: a damaged file, another shape or grid, several channels or fractions.
@@ -117,6 +118,8 @@ def read_labels(
     kind = _kind(path)
     if kind is pictures:
         array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
+        if image and _kind(image) is pictures:
+            array = picture_masks.onto(path, array, image, shape, exif, note)
     elif kind is nifti:
         array = onto(nifti.read_volume(path, index)[0], like and nifti.grid(path), like)
     else:

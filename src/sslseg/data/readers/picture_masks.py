@@ -6,7 +6,7 @@ has. Only where the colours are no values of classes (VOC's, a viewer's) the num
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,7 @@ TIFF = (".tif", ".tiff")
 BLACK = 0
 OPAQUE = 255
 SOFTWARE = 305  # TIFF's tag of the program that wrote a file
+SHOWN, STORED = "shown", "stored"  # what `exif` of sslseg.json may say of masks
 MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
 
 
@@ -121,6 +122,33 @@ def _decided(path: Path, colours: np.ndarray, entries: np.ndarray, known: set[in
             "palette, or name the colours of the classes in sslseg.json"
         )
     return entries
+
+
+def onto(
+    path: Path, mask: np.ndarray, image: Path, shape: tuple[int, ...], told: str, note: Callable[[str], None]
+) -> np.ndarray:
+    """A mask [Z, Y, X] as shown, laid on its image as shown, of `shape`.
+
+    Where EXIF turns one of both files otherwise than the other, the mask was drawn on what a viewer shows, or on
+    the pixels as they are stored: whoever made it read the tag, or did not. The shape tells, or else `told`.
+
+    Args:
+        told: SHOWN, STORED, or "" for what nobody has said.
+        note: told of a mask of which neither its shape nor anybody tells.
+    """
+    theirs, ours = pictures.orientation(path), pictures.orientation(image)
+    if theirs == ours or told == SHOWN:
+        return mask
+    kept = np.stack([pictures.shown(pictures.stored(plane, theirs), ours) for plane in mask])
+    if told == STORED or mask.shape != shape:
+        return kept
+    if kept.shape == shape and not np.array_equal(kept, mask):
+        note(
+            f"{path}: EXIF turns {image.name if ours > 1 else 'this mask'} and not "
+            f"{'this mask' if ours > 1 else image.name}; taken as drawn on what a viewer shows. exif in sslseg.json "
+            f'says otherwise ("{STORED}": pixel by pixel) or that it is so ("{SHOWN}")'
+        )
+    return mask
 
 
 def write(path: Path, mask: np.ndarray, note: str = "", like: Path | None = None) -> None:

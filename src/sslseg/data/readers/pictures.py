@@ -39,6 +39,9 @@ BYTES = {
 }  # others: 4 a pixel
 BITS = 28  # byte of a BMP that says how many bits a pixel has
 ORIENTATION = 274  # tag of TIFF and EXIF
+MENTION = re.compile(
+    b"Exif|eXIf|exif|Raw profile|rientation|adobe"
+)  # of all that can hold it in PNG and JPEG
 DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of it
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
           Image.DecompressionBombError, UserWarning)  # fmt: skip
@@ -159,7 +162,9 @@ def transparent(page: Image.Image) -> bool:
 
 def orientation(path: Path) -> int:
     """How a picture has to be turned to be shown, as EXIF counts it: 1 to 8. Raises DataError as `each_page`."""
-    return each_page(path, _stored)[0]
+    check(path)
+    told = _is_tiff(path) or MENTION.search(path.read_bytes())  # a PNG is decoded to its end for its tags
+    return each_page(path, _stored)[0] if told else 1
 
 
 def decoded_orientation(page: Image.Image) -> int:

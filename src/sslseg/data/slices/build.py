@@ -19,7 +19,7 @@ from sslseg.data.slices import fingerprint
 from sslseg.data.slices.encode import Encoded, encode, histogram
 from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES, seal
 from sslseg.data.slices.sources import Inputs, digest, workers
-from sslseg.data.source import IGNORE, Source
+from sslseg.data.source import IGNORE, Source, Volume
 
 
 def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, progress: bool) -> None:
@@ -51,6 +51,7 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
             "domain": inputs.about.domain or inputs.module.DOMAIN,
             "licence": inputs.about.licence or inputs.module.LICENCE,
             "skipped": skipped,
+            "notes": writer.notes,
             "parts": writer.digests() | {name: digests.of_file(part / name) for name in (INDEX, VOLUMES)},
             "fingerprint": fingerprint.compute(index, volumes, recipe["classes"], writer.voxels, contents),
         }
@@ -101,7 +102,7 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
     return skipped
 
 
-_Encoding = tuple[Encoded, tuple[int, ...], tuple[float, ...]]  # with shape and spacing as they were read
+_Encoding = tuple[Encoded, Volume]  # as it is stored, and as it was read
 
 
 def _begun(pool: ThreadPoolExecutor, inputs: Inputs, source: Source) -> Future[_Encoding]:
@@ -118,7 +119,7 @@ def _begun(pool: ThreadPoolExecutor, inputs: Inputs, source: Source) -> Future[_
             encoded = encode(volume, inputs.recipe["spacing"], len(inputs.recipe["classes"]))
         except DataError as error:
             raise DataError(f"{source.image}: {error}") from None
-        return encoded, volume.image.shape, volume.spacing
+        return encoded, volume
 
     return pool.submit(encoding)
 
@@ -137,9 +138,10 @@ class _Writer:
         self.seen: Counter[int] = Counter()  # channels -> images
         self.first: Path | None = None
         self.groups: dict[str, str] = {}
+        self.notes: list[dict[str, str]] = []  # {file, note} of what had to be assumed
         self._offset = self._label_offset = 0
 
-    def add(self, source: Source, e: Encoded, shape: tuple[int, ...], native: tuple[float, ...]) -> None:
+    def add(self, source: Source, e: Encoded, volume: Volume) -> None:
         """One volume. Raises DataError before anything is written."""
         channels, group = e.codes.shape[1], self.groups.get(source.patient, source.group)
         self.seen[channels] += 1
@@ -154,6 +156,7 @@ class _Writer:
             )
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
+        self.notes += [{"file": self.relative(source.label), "note": note} for note in volume.notes]
         self._rows(source, e)
         self.codes.write(np.ascontiguousarray(e.codes, "<i2"))
         if e.label is not None:
@@ -165,9 +168,9 @@ class _Writer:
             "phase": source.phase,
             "labelled": e.label is not None and bool(known(e.label).any()),
             "slices": len(e.codes),
-            "native_height": shape[2],
-            "native_width": shape[3],
-            **{f"native_spacing_{axis}": mm for axis, mm in zip("zyx", native, strict=True)},
+            "native_height": volume.image.shape[2],
+            "native_width": volume.image.shape[3],
+            **{f"native_spacing_{axis}": mm for axis, mm in zip("zyx", volume.spacing, strict=True)},
             "image": self.relative(source.image),
             "label": self.relative(source.label),
             "position": -1 if source.index is None else source.index,

@@ -39,6 +39,7 @@ class Slices:
             (within a 4D file, -1 if none), sha256 (of the decoded voxels), minimum, maximum,
             mean, sd.
         skipped: what `on_bad_file=skip` left out, {file, reason} each.
+        notes: what had to be assumed of a file, {file, note} each.
         fingerprint: see `fingerprint.compute`.
         codes_flat, labels_flat: the shards, memory-mapped.
         split, sides, channel_names, settings, physical: what the data say of themselves
@@ -61,6 +62,7 @@ class Slices:
     volumes: dict[str, np.ndarray]
     volume_table: pd.DataFrame
     skipped: list[dict[str, str]]
+    notes: list[dict[str, str]]
     codes_flat: np.ndarray
     labels_flat: np.ndarray
     split: str = ""
@@ -144,6 +146,7 @@ def open_store(path: Path) -> Slices:
         volumes={key: volumes[columns].to_numpy(np.float64) for key, columns in names.items()},
         volume_table=volumes.drop(columns=[c for columns in names.values() for c in columns]),
         skipped=meta["skipped"],
+        notes=meta.get("notes", []),
         codes_flat=codes,
         labels_flat=labels,
         channel_names=tuple(about.get("channels", ())),

@@ -34,8 +34,11 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
         }
     )
     run.log({"cost/check_seconds": inputs.store.seconds})
-    if inputs.store.skipped and (run.stage == names.PREPARE or not run.parent):
-        tell_skipped(inputs.store.skipped)
+    if run.stage == names.PREPARE or not run.parent:
+        if inputs.store.skipped:
+            tell_skipped(inputs.store.skipped)
+        if inputs.store.notes:
+            print(f"warning: {assumed([one['note'] for one in inputs.store.notes])}")
     for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
         damage.mark(one, why, run.uri)
         print(f"warning: run {one}: {why}. It is marked, and used for nothing any more")
@@ -49,9 +52,19 @@ def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
 
 def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
     """Say what on_bad_file=skip has left out: the first few files, each with its reason."""
-    shown = "".join(f"\n  {one['reason']}" for one in skipped[:SHOWN])
-    more = f"\n  and {len(skipped) - SHOWN} more" if len(skipped) > SHOWN else ""
-    print(f"warning: {len(skipped)} files were left out, on_bad_file=skip:{shown}{more}")
+    print(
+        f"warning: {len(skipped)} files were left out, on_bad_file=skip:{_few([s['reason'] for s in skipped])}"
+    )
+
+
+def assumed(notes: Sequence[str]) -> str:
+    """What had to be assumed of masks: the first few sentences."""
+    return f"of {len(notes)} masks something had to be assumed:{_few(notes)}"
+
+
+def _few(sentences: Sequence[str]) -> str:
+    more = f"\n  and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
+    return "".join(f"\n  {one}" for one in sentences[:SHOWN]) + more
 
 
 def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool) -> None:
