@@ -67,6 +67,8 @@ class Features(nn.Module):
     [
         (torch.randn(64, 32, generator=torch.Generator().manual_seed(1)), False),
         (torch.relu(torch.randn(64, 32, generator=torch.Generator().manual_seed(1)) + 2), False),
+        (torch.eye(64)[torch.arange(64) % 2], True),  # two directions of equal strength
+        (torch.eye(64)[torch.arange(64) % 4], False),
         (1 + 1e-4 * torch.randn(64, 32, generator=torch.Generator().manual_seed(1)), True),
         (torch.ones(64, 1) * torch.linspace(1, 2, 32), True),
         (torch.zeros(64, 32), True),

@@ -27,6 +27,7 @@ from sslseg.training import loop, vitals
 
 ARCHITECTURE = "test_efficientnet"  # has head tensors that a U-Net drops
 SIZE, BATCH, SIDE, VOLUMES, SLICES = 32, 8, 64, 6, 4
+VIEWS = 64
 VOLUME = np.repeat(np.arange(VOLUMES), SLICES)  # of each slice
 WITHOUT = "import sys; sys.modules.update(torch=None, numpy=None, mlflow=None, timm=None)\n"
 
@@ -114,6 +115,25 @@ def train(method: Any, name: str, steps: int, **of: Any) -> list[float]:
     return found
 
 
+def seen(name: str) -> torch.Tensor:
+    """As many views as a stage reads an encoder's signs of life from, as the encoder gets them."""
+    p = settings(name)
+    view = made(name, p, batch_size=VIEWS).views[0]
+    return colour.lightness(view) if plugins.load("methods", name).Method.wanted(p).grey else view
+
+
+class TwoDirections(torch.nn.Module):
+    """An encoder whose features [N, F] keep two directions of those of `encoder`: the dimensions have collapsed."""
+
+    def __init__(self, encoder: torch.nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = self.encoder(images)
+        return torch.nn.functional.pad(features[:, :2], (0, features.shape[1] - 2))
+
+
 def tensors(method: Any) -> dict[str, torch.Tensor]:
     """All of the state."""
     return {
@@ -158,6 +178,7 @@ def test_loss_falls_and_metrics_are_scalars(name):
     method = create(name)
     found = train(method, name, 12)
     assert sum(found[-3:]) < sum(found[:3])
+    assert not vitals.collapsed(vitals.of_encoder(method.exports()[method.DEFAULT_ROLE], seen(name)))
     metrics = loss(method, batch(name))[1] | method.after_step(1.0)
     values = {k: value() if callable(value) else value for k, value in metrics.items()}  # as the loop does
     assert all(math.isfinite(float(value)) and "/" not in key for key, value in values.items())
@@ -258,9 +279,13 @@ def test_exported_encoders_load_into_a_unet(name, tmp_path):
 
 
 def test_a_collapsed_encoder_is_noticed(name):
-    """An encoder of zeros gives every slice the same features: the training's own signs, and the stage's, say so."""
+    """Features of two directions alone, however far apart; and an encoder of zeros, by the training's own signs, too."""
     method = create(name)
     exported = method.exports()
+    found = vitals.of_encoder(TwoDirections(exported[method.DEFAULT_ROLE]), seen(name))
+    assert found["spread"] > vitals.LEAST_SPREAD
+    assert found["effective_rank"] > 1.8
+    assert vitals.collapsed(found)
     with torch.no_grad():
         for parameter in [p for net in exported.values() for p in net.parameters()]:
             parameter.zero_()
@@ -268,9 +293,7 @@ def test_a_collapsed_encoder_is_noticed(name):
     learning = {id(p) for net in method.modules.values() for p in net.parameters()}
     if learning >= set(map(id, encoder_of.parameters())):  # a copy says nothing of the network that trains
         assert float(loss(method, batch(name))[1]["representation_std"]) < 1e-3
-    view = batch(name).views[0]
-    seen = colour.lightness(view) if method.wanted(settings(name)).grey else view
-    assert vitals.collapsed(vitals.of_encoder(encoder_of, seen))
+    assert vitals.collapsed(vitals.of_encoder(encoder_of, seen(name)))
 
 
 def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name, tmp_path):

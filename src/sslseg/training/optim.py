@@ -43,14 +43,14 @@ def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust
 def of(p: Pretrain, named: Named) -> torch.optim.Optimizer:
     """The optimiser that a pretraining asks for.
 
-    SGD and AdamW leave biases and norms undecayed, as LARS does; AdamW's betas are (0.9, 0.999).
+    SGD and AdamW leave biases and norms undecayed, as LARS does; AdamW's betas are (`momentum`, 0.999).
     """
     if p.optimizer == "lars":
         return lars(named, lr=p.lr, momentum=p.momentum, weight_decay=p.weight_decay, trust=p.trust)
     groups = _decayed(named, p.weight_decay)
     if p.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=p.lr, momentum=p.momentum, foreach=True)
-    return torch.optim.AdamW(groups, lr=p.lr, foreach=True)
+    return torch.optim.AdamW(groups, lr=p.lr, betas=(p.momentum, 0.999), foreach=True)
 
 
 def _decayed(named: Named, weight_decay: float) -> list[dict]:

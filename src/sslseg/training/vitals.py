@@ -14,10 +14,13 @@ from torch.nn import functional
 
 from sslseg.models.modes import evaluating
 
-# Measured on 64 ACDC slices: fresh ResNet-18, ResNet-50 and EfficientNet-lite0 spread 0.13 to 0.15 and
-# have ranks of 11 to 19, so what falls below these is far poorer than no training at all.
+# Measured on 64 ACDC slices: fresh ResNet-18, ResNet-50 and EfficientNet-lite0 spread 0.13 to 0.15 and have ranks of
+# 11 to 19, encoders of sixteen methods after 60 steps ranks of 17 to 58 (docs/results/methods-acdc.md), those of Barlow
+# Twins whose fine-tunings ended at random weights' scores 1.0 and 2.4. So what falls below these is far poorer than
+# no training at all. RankMe (Garrido et al. 2023) compares ranks of equal numbers of images; hence the share.
 LEAST_SPREAD = 0.01  # all features within about half a degree of one direction
 LEAST_RANK = 1.2  # 1 = one direction only, 2 = two of equal strength
+LEAST_SHARE = 0.05  # of the largest rank that so many features can have: 3.2 of 64 images
 ROWS = 32  # of a batch that its rank is read from: a bounded cost, comparable across batch sizes
 
 
@@ -67,16 +70,26 @@ def of_encoder(encoder: nn.Module, images: Tensor) -> dict[str, float]:
     """Vital signs of an encoder on images [N, C, H, W] it is given; its modes are left as they were.
 
     Returns:
-        `representation_std`, `effective_rank`, and `spread`, which is the std over its ideal
-        1/sqrt(F): comparable between architectures, 0 at collapse, at most 1.
+        `representation_std`, `effective_rank`, `rank_share`, which is the rank over the largest that there can be,
+        min(N, F), and `spread`, which is the std over its ideal 1/sqrt(F): comparable between architectures, 0 at
+        collapse, at most 1.
     """
     with evaluating(encoder):
         features = encoder(images)
     std = float(representation_std(features))
     rank = float(effective_rank(features))
-    return {"representation_std": std, "spread": std * features.shape[1] ** 0.5, "effective_rank": rank}
+    return {
+        "representation_std": std,
+        "spread": std * features.shape[1] ** 0.5,
+        "effective_rank": rank,
+        "rank_share": rank / min(features.shape),
+    }
 
 
 def collapsed(signs: dict[str, float]) -> bool:
-    """Whether `of_encoder`'s signs say that the encoder tells slices apart no more; NaN says so too."""
-    return not (signs["spread"] > LEAST_SPREAD and signs["effective_rank"] > LEAST_RANK)
+    """Whether `of_encoder`'s signs say that the encoder tells slices apart no more, or by next to no feature; NaN says so too."""
+    return not (
+        signs["spread"] > LEAST_SPREAD
+        and signs["effective_rank"] > LEAST_RANK
+        and signs["rank_share"] > LEAST_SHARE
+    )

@@ -10,7 +10,7 @@ import torch
 from sslseg.config.names import ParamError
 from sslseg.methods.pretext._rows import Rows
 from sslseg.testing import methods
-from sslseg.training import agreement
+from sslseg.training import agreement, optim
 
 SIZES = (5, 4, 3)  # features, width, guesses
 
@@ -76,3 +76,9 @@ def test_directions_are_the_grid_turned():
 def test_rows_that_are_not_there_are_refused():
     with pytest.raises(ParamError, match=r"ahead: wanted numbers of rows below grid=3; got \(3,\)"):
         methods.create("cpc", ahead=(3,))
+
+
+def test_adam_has_the_papers_first_beta():
+    cpc = methods.create("cpc")
+    (group, *_) = optim.of(methods.settings("cpc"), cpc.trainable()).param_groups
+    assert group["betas"] == (0.8, 0.999)

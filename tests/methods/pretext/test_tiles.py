@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sslseg.config import flags, plugins
 from sslseg.config.names import ParamError
 from sslseg.methods.pretext import _tiles
 from sslseg.testing import methods
@@ -88,3 +89,18 @@ def test_tiles_that_would_overlap_are_refused():
         ParamError, match=r"offset: must be at most half of gap \(4\), or tiles overlap; not 5"
     ):
         methods.create("position", offset=5)
+
+
+def test_preset_paper_has_the_constants_of_the_authors_code():
+    """deepcontext/train.py, JigsawPuzzleSolver/solver_cfn_jps.prototxt, and 225 of 256 pixels (Noroozi 3.2)."""
+    position, jigsaw = (plugins.load("methods", name) for name in ("position", "jigsaw"))
+    p, q = (flags.resolve(module.Params(preset="paper")) for module in (position, jigsaw))
+    assert (p.tile, p.gap, p.offset, p.optimizer, p.momentum, p.weight_decay) == (96, 48, 7, "sgd", 0.0, 0.0)
+    assert position.Method.wanted(p).views[0].size == 3 * (96 + 48)
+    head = methods.create("position", hidden_size=5).modules["head"]
+    assert [m.out_features for m in head if isinstance(m, torch.nn.Linear)] == [5, 5, 8]
+    assert (q.tile, q.permutations, q.optimizer, q.lr, q.momentum, q.weight_decay) == (
+        64, 1000, "sgd", 0.01, 0.9, 0.0005,
+    )  # fmt: skip
+    (view,) = jigsaw.Method.wanted(q).views
+    assert (view.size, view.scale) == (225, pytest.approx((225**2 / 256**2,) * 2))

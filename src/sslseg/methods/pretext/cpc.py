@@ -5,6 +5,10 @@
 
 From above, from below and from both sides, each with a context network of its own. The paper's encoder has layer
 norms; timm's networks have batch norms, by which patches of one batch know of each other.
+
+The authors published no code. The context network, the scale of the guesses, their 64 numbers and the three rows are
+those of the paper's algorithms 1 and 2. Not as there: patches are mirrored, but their colours are not dropped; the
+weights that are handed on are not averaged over the steps.
 """
 
 from __future__ import annotations
@@ -51,6 +55,8 @@ class Params(params.Pretrain):
                              source="CPC v2 3.1: horizontal flips of single patches; 0.5 is [H]")  # fmt: skip
     optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
                           source="CPC v2 A: Adam")  # fmt: skip
+    momentum: float = knob(0.8, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999,
+                           source="CPC v2 A: 0.8")  # fmt: skip
     lr: float = knob(help="peak learning rate", low=0.0,
                      presets={"paper": 4e-4, "paper-400": 4e-4, "cpu": 1e-3, "demo": 1e-3},
                      source="CPC v2 A: 4e-4; cpu, demo: [H] few steps need a higher one")  # fmt: skip

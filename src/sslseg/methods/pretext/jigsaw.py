@@ -1,4 +1,10 @@
-"""Jigsaw (Noroozi and Favaro 2016): nine tiles of a view in another order; which one of some permutations was it?"""
+"""Jigsaw (Noroozi and Favaro 2016): nine tiles of a view in another order; which one of some permutations was it?
+
+Constants were checked against the authors' code, github.com/MehdiNoroozi/JigsawPuzzleSolver, files
+solver_cfn_jps.prototxt and train_val_cfn_jps.prototxt. Not as there: the rate falls along this project's schedule
+instead of tenfold every 100,000 steps, the encoder's own last features stand for the 1,024 of fc6, and colours
+are not jittered channel by channel.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +22,7 @@ if TYPE_CHECKING:
     from sslseg.data.views.batches import PretrainBatch
 
 CELL = 75 / 64  # side of a cell over that of its tile
+SHOWN = (225 / 256) ** 2  # area of the view over that of the image (Noroozi 3.2: 225 of 256 pixels)
 SMALL = {"tile": 16, "permutations": 8}
 
 
@@ -37,6 +44,9 @@ class Params(params.Pretrain):
     lr: float = knob(help="peak learning rate", low=0.0,
                      presets={"paper": 0.01, "paper-400": 0.01, "cpu": 0.02, "demo": 0.02},
                      source="Noroozi 3.3: 0.01; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = knob(
+        5e-4, "weight decay; biases and norms are excluded", low=0.0, source="Noroozi's solver: 0.0005"
+    )
 
 
 class Method:
@@ -47,7 +57,8 @@ class Method:
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each slice, as large as nine cells, never mirrored."""
-        return Wanted((Crops(1, size=_tiles.GRID * round(CELL * p.tile), flip=False),))
+        size = _tiles.GRID * round(CELL * p.tile)
+        return Wanted((Crops(1, size=size, scale=(SHOWN, SHOWN), flip=False),))
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""

@@ -1,4 +1,9 @@
-"""Relative position (Doersch et al. 2015): in which of eight directions from the middle tile does this tile lie?"""
+"""Relative position (Doersch et al. 2015): in which of eight directions from the middle tile does this tile lie?
+
+Constants were checked against the authors' code, github.com/cdoersch/deepcontext, files train.py and
+solver_mko.prototxt. Not as there: one pair of each view instead of all neighbours of a grid, tiles are standardised
+one by one, and neither are colours dropped nor some tiles made coarse.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 
     from sslseg.data.views.batches import PretrainBatch
 
+SHOWN = (0.41, 1.0)  # area of the view over that of the image: Doersch 3.1, 432² of 150,000 to 450,000 pixels
 MIDDLE, AROUND = 4, (0, 1, 2, 3, 5, 6, 7, 8)  # places of a grid of three by three
 SMALL = {"tile": 16, "gap": 8, "offset": 2}
 
@@ -30,14 +36,21 @@ class Params(params.Pretrain):
     offset: int = knob(help="largest shift of a tile from its place, pixels", low=0,
                        presets={"paper": 7, "paper-400": 7, "cpu": 3, "demo": 3},
                        source="Doersch 3.1: 7; cpu, demo: [H]")  # fmt: skip
-    hidden_size: int = knob(help="hidden width of the head", low=1,
+    hidden_size: int = knob(help="width of the head's two hidden layers", low=1,
                             presets={"paper": 4096, "paper-400": 4096, "cpu": 512, "demo": 256},
-                            source="Doersch fig. 3: 4,096; cpu, demo: [H]")  # fmt: skip
+                            source="Doersch fig. 3, fc7 and fc8: 4,096; cpu, demo: [H]")  # fmt: skip
     optimizer: str = knob(
         "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="Doersch 3.2: SGD"
     )
     lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.01, "paper-400": 0.01, "cpu": 0.02, "demo": 0.02}, source="[H]")  # fmt: skip
+                     presets={"paper": 0.025, "paper-400": 0.025, "cpu": 0.02, "demo": 0.02},
+                     source="deepcontext: 1e-5 of the sum over some 2,500 pairs; cpu, demo: [H]")  # fmt: skip
+    momentum: float = knob(help="momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999,
+                           presets={"paper": 0.0, "paper-400": 0.0, "cpu": 0.9, "demo": 0.9},
+                           source="deepcontext: none; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = knob(
+        0.0, "weight decay; biases and norms are excluded", low=0.0, source="deepcontext: 0"
+    )
 
 
 class Method:
@@ -48,7 +61,7 @@ class Method:
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each slice, as large as nine tiles and their gaps, never mirrored."""
-        return Wanted((Crops(1, size=_tiles.GRID * (p.tile + p.gap), flip=False),))
+        return Wanted((Crops(1, size=_tiles.GRID * (p.tile + p.gap), scale=SHOWN, flip=False),))
 
     def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh.
@@ -65,7 +78,7 @@ class Method:
                 f"offset: must be at most half of gap ({p.gap // 2}), or tiles overlap; not {p.offset}"
             )
         self.tile, self.low, self.high = p.tile, p.gap // 2 - p.offset, p.gap // 2 + p.offset
-        sizes = (2 * feature_size(encoder), p.hidden_size, len(AROUND))
+        sizes = (2 * feature_size(encoder), p.hidden_size, p.hidden_size, len(AROUND))  # fc7, fc8, fc9
         self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
 
     def trainable(self) -> list[tuple[str, nn.Parameter]]:
