@@ -223,7 +223,9 @@ class Pretrain(Machine, Compiled, Data, Views, Upstream):
         1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5"
     )
     optimizer: str = knob("lars", "what moves the weights", choices=OPTIMIZERS, source="[C] LARS")
-    momentum: float = knob(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999, source="[C] 0.9")
+    momentum: float = knob(
+        0.9, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999, source="[C] 0.9"
+    )
     trust: float = knob(0.02, "trust coefficient of LARS", low=0.0, source="[C] eta 0.02")
     schedule: str = knob(
         "warmup-cosine", "course of the learning rate", choices=("warmup-cosine", "cosine", "constant"),
