@@ -56,7 +56,7 @@ show: setup ## the committed ACDC study: its figures made again, then its runs i
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
 
-mlproject: setup ## MLproject and the pages of knobs and commands, from the dataclasses in params.py and methods/
+mlproject: setup ## MLproject and the pages of knobs and commands, from the dataclasses in config/params/ and methods/
 	$(BIN)/python -m sslseg.config.mlproject > MLproject.new && mv MLproject.new MLproject
 	$(BIN)/python docs/generate.py
 

@@ -19,15 +19,15 @@ def _cell(text: str) -> str:
 def stages() -> Iterator[str]:
     """A section for each entry point, a row for each knob."""
     yield "# Entry points and knobs\n"
-    yield "Made from the dataclasses of `src/sslseg/config/params.py` and of the methods by `make mlproject`.\n"
+    yield "Made from the dataclasses of `src/sslseg/config/params/` and of the methods by `make mlproject`.\n"
     yield "`mlflow run . -e <entry point> --env-manager local -P name=value`, or `sslseg <entry point> --name value`.\n"
     for name, _, cls in mlproject.entry_points():
         if name == "main":
             continue
         yield f"## {name}\n\n{flags.first_line(cls)}\n\n| knob | default | meaning |\n|---|---|---|"
         for knob, (field, meta, _) in flags.knobs(cls).items():
-            required = field.default is flags.MISSING and meta.presets is None
-            default = "required" if required else flags.mlproject_default(field, meta) or "''"
+            required = field.default is flags.MISSING
+            default = "required" if required else flags.mlproject_default(field) or "''"
             yield f"| `{knob}` | `{_cell(default)}` | {_cell(meta.help)} |"
         yield ""
 

@@ -144,7 +144,7 @@ def test_an_explicit_value_beats_the_preset():
 def test_readings_of_one_line():
     assert "threads" not in flags.texts(Toy(), identity_only=True)
     assert flags.presets_of(Toy) == ("small", "large")
-    defaults = {n: flags.mlproject_default(f, m) for n, (f, m, _) in flags.knobs(Toy).items()}
+    defaults = {n: flags.mlproject_default(f) for n, (f, m, _) in flags.knobs(Toy).items()}
     assert defaults == {f.name: "" for f in dataclasses.fields(Toy)} | {
         "preset": "small", "count": "3", "share": "0.5", "on": "false", "shares": "0.08,1.0", "threads": "0",
     }  # fmt: skip

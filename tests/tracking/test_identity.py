@@ -215,7 +215,7 @@ def test_a_comment_in_every_file_changes_no_identity(copied: Path):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [("stages/outcome/cards.py", "def ", "SIZE = 7\n\n\ndef "), ("stages/outcome/overlays.py", "def ", "X = 1\n\n\ndef "),
-     ("stages/evaluation/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params.py", "peak learning rate", "highest rate"),
+     ("stages/evaluation/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params/finetune.py", "peak learning rate", "top rate"),
      ("tracking/session.py", "def ", "SIZE = 7\n\n\ndef "), ("methods/agreement/byol.py", "hidden width", "width")],
 )  # fmt: skip
 def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(

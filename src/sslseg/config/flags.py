@@ -11,6 +11,7 @@ import dataclasses
 import os
 import re
 import typing
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -24,49 +25,31 @@ PAPERS = ("paper-text", "paper")  # presets of fine-tuning and of pretraining th
 FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Knob:
     """What a `knob(...)` line says beyond name, type and default."""
 
     help: str
-    presets: dict[str, Any] | None
-    choices: tuple | None
-    low: float | None
-    high: float | None
-    runtime: bool  # changes where or how fast a run happens, not what it is
-    source: str
-    pattern: str = ""
-    by: str = "preset"  # the knob that names which of `presets` is meant
+    presets: Mapping[str, Any] | None = None  # preset name -> value; the default is then "from the preset"
+    by: str = "preset"  # the knob that chooses among `presets`
+    choices: tuple[str, ...] | None = None
+    pattern: str = ""  # regular expression of what is taken besides `choices`, which show an example of it
+    low: float | None = None  # inclusive bounds, checked for numbers and for each item of a tuple
+    high: float | None = None
+    runtime: bool = False  # changes where or how fast a run happens, not what it is: no part of its identity
+    source: str = ""  # where the constant comes from (paper section, original file and line)
 
 
-def knob(
-    default: Any = MISSING,
-    help: str = "",
-    *,
-    presets: dict[str, Any] | None = None,
-    choices: tuple | None = None,
-    low: float | None = None,
-    high: float | None = None,
-    runtime: bool = False,
-    source: str = "",
-    pattern: str = "",
-    by: str = "preset",
-) -> Any:
+def knob(default: Any = MISSING, help: str = "", **more: Any) -> Any:
     """Declare one parameter.
 
     Args:
-        default: value when nothing is given. Leave out for a knob governed by `presets`.
-        presets: preset name -> value. The knob's default is then "from the preset".
-        by: the knob that chooses among `presets`.
-        low, high: inclusive bounds, checked for numbers and for each item of a tuple.
-        runtime: True keeps the knob out of a run's identity.
-        source: where the constant comes from (paper section, original file and line).
-        pattern: regular expression of what is taken besides `choices`, which show an example of it.
+        default: value when nothing is given. Leave out for a knob that is required, or governed by `presets`.
+        help: what it does, in a line.
+        more: the other fields of `Knob`.
     """
-    meta = Knob(help, presets, choices, low, high, runtime, source, pattern, by)
-    if presets is not None:
-        default = None
-    return field(default=default, metadata={"knob": meta})
+    meta = Knob(help=help, **more)
+    return field(default=default if meta.presets is None else None, metadata={"knob": meta})
 
 
 def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
@@ -75,7 +58,6 @@ def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
     return {f.name: (f, f.metadata["knob"], hints[f.name]) for f in dataclasses.fields(cls)}
 
 
-# ---------------------------------------------------------------- checks
 PASSWORD = re.compile(r"\w://[^/@:\s]*:[^/@\s]+@")  # scheme://user:password@host
 
 
@@ -88,9 +70,8 @@ def check(params: Any) -> None:
     faults = []
     for name, (_, meta, hint) in knobs(type(params)).items():
         value = getattr(params, name)
-        kind, optional = strip_optional(hint)
         if value is None:
-            if not optional and meta.presets is None:
+            if not strip_optional(hint)[1] and meta.presets is None:
                 faults.append(f"{name}: a value is required ({meta.help})")
             continue
         for item in value if isinstance(value, tuple) else (value,):
@@ -99,36 +80,30 @@ def check(params: Any) -> None:
                               "it where the database's own client looks for it (PGPASSWORD, ~/.pgpass)")  # fmt: skip
             other = meta.pattern and re.fullmatch(meta.pattern, str(item))
             if meta.choices and item not in meta.choices and not other:
-                faults.append(
-                    f"{name}: must be one of {', '.join(map(str, meta.choices))}; not {quoted(item)}"
-                )
-            if isinstance(item, int | float) and not isinstance(item, bool):
-                if item != item:
-                    faults.append(f"{name}: must be a number; not NaN")
-                elif meta.low is not None and item < meta.low:
-                    faults.append(f"{name}: must be at least {meta.low:g}; not {quoted(item)}")
-                elif meta.high is not None and item > meta.high:
-                    faults.append(f"{name}: must be at most {meta.high:g}; not {quoted(item)}")
+                faults.append(f"{name}: must be one of {', '.join(meta.choices)}; not {quoted(item)}")
+            if item != item:
+                faults.append(f"{name}: must be a number; not NaN")
+            elif meta.low is not None and item < meta.low:
+                faults.append(f"{name}: must be at least {meta.low:g}; not {quoted(item)}")
+            elif meta.high is not None and item > meta.high:
+                faults.append(f"{name}: must be at most {meta.high:g}; not {quoted(item)}")
     if faults:
         raise ParamError("; ".join(faults))
 
 
 def presets_of(cls: type) -> tuple[str, ...]:
     """Names of the presets that govern at least one knob of `cls`, in order of appearance."""
-    seen: dict[str, None] = {}
-    for _, meta, _ in knobs(cls).values():
-        for name in (meta.presets or {}) if meta.by == "preset" else ():
-            seen.setdefault(name)
-    return tuple(seen)
+    governed = (meta.presets or {} for _, meta, _ in knobs(cls).values() if meta.by == "preset")
+    return tuple(dict.fromkeys(name for presets in governed for name in presets))
 
 
 def has_gpu() -> bool:
     """Whether NVIDIA's driver has a card here that is not hidden; what torch says would cost seconds to ask."""
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
-    return not hidden and any(Path("/proc/driver/nvidia/gpus").glob("*"))
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() not in ("", "-1")
+    return shown and any(Path("/proc/driver/nvidia/gpus").glob("*"))
 
 
-def preset_here(names: typing.Sequence[str], device: str = "auto") -> str:
+def preset_here(names: Sequence[str], device: str = "auto") -> str:
     """What `auto` means: the paper's settings where there is a GPU, those for a CPU elsewhere."""
     wanted = PAPERS if device != "cpu" and has_gpu() else ("cpu",)
     return next((name for name in wanted if name in names), AUTO)
@@ -141,35 +116,34 @@ def resolve(params: T) -> T:
         ParamError: unknown preset, a preset without a value for a knob, or a failed check.
     """
     check(params)
-    names = presets_of(type(params))
-    if names and params.preset == AUTO:
-        own = knobs(type(params))["preset"][1].choices or names
-        here = preset_here(own, getattr(params, "device", "auto"))
-        params = dataclasses.replace(typing.cast(Any, params), preset=here)
-    if names and params.preset not in names:
-        raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(params.preset)}")
+    p: Any = params
+    names = presets_of(type(p))
+    if names and p.preset == AUTO:
+        own = knobs(type(p))["preset"][1].choices or names
+        p = dataclasses.replace(p, preset=preset_here(own, getattr(p, "device", "auto")))
+    if names and p.preset not in names:
+        raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(p.preset)}")
     filled = {}
-    for name, (_, meta, _) in knobs(type(params)).items():
-        if meta.presets and getattr(params, name) is None:
-            if (chosen := getattr(params, meta.by)) not in meta.presets:
+    for name, (_, meta, _) in knobs(type(p)).items():
+        if meta.presets and getattr(p, name) is None:
+            if (chosen := getattr(p, meta.by)) not in meta.presets:
                 raise ParamError(f"{name}: {meta.by} {quoted(chosen)} has no value for it, give one")
             filled[name] = meta.presets[chosen]
-    params = dataclasses.replace(typing.cast(Any, params), **filled)
-    check(params)
-    return params
+    p = dataclasses.replace(p, **filled)
+    check(p)
+    return p
 
 
-# ---------------------------------------------------------------- readings
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:  # one sentence, no usage dump
         raise ParamError(message)
 
 
-def _nearest(name: str, names: typing.Iterable[str]) -> str:
+def _unknown(name: str, known: Iterable[str]) -> str:
     import difflib
 
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"unknown parameter {quoted(name)}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def first_line(cls: type) -> str:
@@ -184,9 +158,8 @@ def _meaning(f: dataclasses.Field, meta: Knob) -> str:
     words += [f"at least {meta.low:g}"] if meta.low is not None else []
     words += [f"at most {meta.high:g}"] if meta.high is not None else []
     if meta.presets is not None:
-        words.append(
-            f"default by {meta.by}: " + ", ".join(f"{k} {to_text(v)}" for k, v in meta.presets.items())
-        )
+        named = ", ".join(f"{name} {to_text(value)}" for name, value in meta.presets.items())
+        words.append(f"default by {meta.by}: {named}")
     elif f.default is MISSING:
         words.append("required")
     else:
@@ -196,8 +169,7 @@ def _meaning(f: dataclasses.Field, meta: Knob) -> str:
 
 def _form(hint: Any) -> str:
     """What a value of that type looks like."""
-    kind, _ = strip_optional(hint)
-    if typing.get_origin(kind) is tuple:
+    if typing.get_origin(kind := strip_optional(hint)[0]) is tuple:
         return f"{_form(typing.get_args(kind)[0])},…"
     return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
 
@@ -234,9 +206,7 @@ def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
         got, rest = parser(cls, prog).parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
-        raise ParamError(
-            f"unknown parameter {quoted(name)}{_nearest(name, table)} (known: {', '.join(table)})"
-        )
+        raise ParamError(f"{_unknown(name, table)} (known: {', '.join(table)})")
     return from_mapping(cls, {k: v for k, v in vars(got).items() if v is not None})
 
 
@@ -250,22 +220,17 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
     values: dict[str, Any] = {}
     faults: list[str] = []
     for name, text in texts.items():
-        if name not in table:
-            faults.append(f"unknown parameter {quoted(name)}{_nearest(name, table)}")
-            continue
-        f, meta, hint = table[name]
-        if meta.presets is not None and text.strip() == FROM_PRESET:
-            values[name] = None
-            continue
         try:
-            value = from_text(text, hint, name)
+            f, meta, hint = table[name]
+            given = meta.presets is None or text.strip() != FROM_PRESET
+            value = from_text(text, hint, name) if given else None
+            values[name] = f.default if value is None and f.default is not MISSING else value
+        except KeyError:
+            faults.append(_unknown(name, table))
         except ParamError as error:
             faults.append(str(error))
-            continue
-        values[name] = f.default if value is None and f.default is not MISSING else value
-    for name, (f, meta, _) in table.items():
-        if name not in values and f.default is MISSING:
-            faults.append(f"{name}: a value is required ({meta.help})")
+    missing = [name for name, (f, *_) in table.items() if name not in values and f.default is MISSING]
+    faults += [f"{name}: a value is required ({table[name][1].help})" for name in missing]
     if faults:
         raise ParamError("; ".join(faults))
     params = cls(**values)
@@ -275,27 +240,10 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
 
 def texts(params: Any, *, identity_only: bool = False) -> dict[str, str]:
     """name -> canonical text. `identity_only` leaves runtime knobs out."""
-    return {
-        name: to_text(getattr(params, name))
-        for name, (_, meta, _) in knobs(type(params)).items()
-        if not (identity_only and meta.runtime)
-    }
+    table = knobs(type(params)).items()
+    return {n: to_text(getattr(params, n)) for n, (_, k, _) in table if not (identity_only and k.runtime)}
 
 
-def left_open(name: str, cls: type, doc: str, **own: Any) -> type:
-    """A class with the knobs `own` and those of `cls`, the latter without values: whoever reads them fills them."""
-    given = [(key, str, line) for key, line in own.items()]
-    rest = [
-        (key, hint, field(default=None, metadata={"knob": dataclasses.replace(meta, presets={})}))
-        for key, (_, meta, hint) in knobs(cls).items()
-    ]
-    made = dataclasses.make_dataclass(name, given + rest, frozen=True, kw_only=True)
-    made.__doc__ = doc
-    return made
-
-
-def mlproject_default(f: dataclasses.Field, meta: Knob) -> str:
+def mlproject_default(f: dataclasses.Field) -> str:
     """The text MLproject holds for a knob: '' means "from the preset" or "none"."""
-    if meta.presets is not None or f.default is MISSING:
-        return FROM_PRESET
-    return to_text(f.default)
+    return "" if f.default is MISSING else to_text(f.default)

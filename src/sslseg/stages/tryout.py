@@ -230,7 +230,7 @@ def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs)
 def _again(p: Tryout, plan: Design) -> str:
     """The command that goes on with the same budgets; minutes are to be added."""
     given = flags.texts(dataclasses.replace(p, budgets=plan.budgets))
-    declared = {f.name: flags.mlproject_default(f, meta) for f, meta, _ in flags.knobs(Tryout).values()}
+    declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(Tryout).values()}
     changed = {name: text for name, text in given.items() if text != declared[name] and name != "minutes"}
     return typed("tryout", **changed)
 

@@ -44,8 +44,9 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str, numerics
     texts = {k: v for k, v in flags.texts(p, identity_only=True).items() if k not in REFERENCES}
     if getattr(p, "encoder", None) == SCRATCH:
         texts["encoder"] = SCRATCH
+    module = type(p).__module__
     parts = {
-        "stage": f"{type(p).__module__.rpartition('.')[2]}.{type(p).__qualname__}",
+        "stage": f"{'params' if '.config.params.' in module else module.rpartition('.')[2]}.{type(p).__qualname__}",
         "params": texts,
         "upstream": upstream_sha,
         "data": data,
