@@ -34,7 +34,7 @@ EXAMPLES: dict[str, Callable[[Path], Path]] = {
     "decathlon": foreign_trees.decathlon,
     "mnms": foreign_trees.mnms,
     "nrrd": foreign_trees.nrrd,
-    "dicom": foreign_trees.dicom,
+    "dicom": foreign_trees.chaos,
     "mnms2": lambda root: layout_trees.TREES["M&Ms-2"].write(root),
     "camus": lambda root: layout_trees.TREES["CAMUS"].write(root),
     "cmrxmotion": lambda root: layout_trees.TREES["CMRxMotion"].write(root),

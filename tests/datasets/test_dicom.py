@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import dicom_series
+from sslseg.data.readers import dicom_volume
 from sslseg.data.slices import prepare
 from sslseg.datasets import dicom
 from tests.fixtures import foreign_trees
@@ -119,7 +119,7 @@ def test_damaged_and_compressed_files(tmp_path):
     data["PixelData"].is_undefined_length = True
     data.save_as(path)
     with pytest.raises(DataError, match=r"a.dcm: cannot be decoded"):
-        dicom_series.read((path,))
+        dicom_volume.read((path,))
     path.write_bytes(b"x" * 300)
     with pytest.raises(DataError, match=r"a.dcm: wanted a DICOM file"):
         dicom.find(tmp_path)

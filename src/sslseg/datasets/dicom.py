@@ -4,8 +4,9 @@ Grouped by PatientID and SeriesInstanceUID, slices in order along the normal, re
 applied. Compressed transfer syntaxes need the decoders that pydicom names; multi-frame and colour objects
 are refused. The patient's ID is kept in the slice store's index: de-identify the series first.
 
-Masks: a SEG belongs to the volume whose images it names. Its segments are the classes, by their labels.
-RTSTRUCT contours and masks in other objects are not read.
+Masks: a SEG belongs to the volume whose images it names. Its segments are the classes, by their labels. Masks in NIfTI,
+NRRD, MetaImage, or in one picture a slice, are found as in `images`, a series standing for its folder
+(data/folders/series.py). RTSTRUCT contours are not read.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, walk
-from sslseg.data.folders import patients, settings, tables
-from sslseg.data.readers import dicom_file, dicom_masks, dicom_series
+from sslseg.data.folders import mask_values, patients, series, settings, tables
+from sslseg.data.folders.series import Beside
+from sslseg.data.readers import dicom_file, dicom_masks, dicom_series, dicom_volume, formats
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Description, Fault, Source, Volume, collect, ignore, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 2  # copies are left out, segments that differ in case are one class
+VERSION = 3  # masks in other formats beside the series are read
 # what stands in PatientID when it names nobody, as `tables.fold` has it
 NOBODY = {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified", "unknown",
           "none", "n/a", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip
 STUDIES = 3  # of one PatientID that is everybody's: with fewer there is nothing to divide
 NOTES: dict[Path, str] = {}  # root -> what `_patients` has to say of it
+BESIDE: dict[Path, Beside] = {}  # root -> what `find` found last: `read` has to know whose masks are whose
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 
 
 def describe(root: Path) -> Description:
-    """Classes from the SEG objects; the rest from `sslseg.json`, see docs/reference/data.md."""
+    """Classes from the SEG objects or the masks beside; the rest from `sslseg.json`, see docs/reference/data.md."""
     found = dicom_masks.find(walk(root).files, ignore)
-    return settings.settings(root).describe(dicom_masks.classes(found))
+    if found or not (known := _beside(root, dicom_series.frames(root, ignore), ignore)):
+        return settings.settings(root).describe(dicom_masks.classes(found))
+    return known.pairing.settings.describe(known.pairing.classes)
 
 
 def find(root: Path) -> list[Source]:
@@ -57,25 +62,40 @@ def read(source: Source) -> Volume:
     """Image [1, Z, Y, X], and its mask.
 
     Raises:
-        DataError: a damaged or compressed file, a missing slice, or see `dicomseg.read`.
+        DataError: a damaged or compressed file, a missing slice, an image that looks like a mask, or see
+            `dicom_masks.read` and `Beside.label`.
     """
-    masks = [p for p in source.more if source.label is not None and dicom_masks.described(p)]
-    images = (source.image, *(p for p in source.more if p not in masks))
-    image, spacing = dicom_series.read(images)
-    label = None
-    if source.label is not None:
-        label = dicom_masks.read((source.label, *masks), images, image.shape, describe(source.root).classes)
+    images, root, label = dicom_masks.slices(source), source.root, None
+    image, spacing = dicom_volume.read(images)
+    if source.label is None:
+        mask_values.check_image(source.image, image[None])
+    elif formats.stem(source.label.name) is not None:
+        known = BESIDE.get(root) or _beside(root, dicom_series.frames(root, ignore), ignore)
+        label = known.label(images, image.shape)
+    else:
+        masks = [source.label, *(p for p in source.more if p not in images)]
+        label = dicom_masks.read(masks, images, image.shape, describe(root).classes)
     return settings.along(Volume(image[None], label, spacing), settings.settings(source.root).axis)
 
 
 def aside(root: Path) -> dict[str, str]:
-    """Path from the root -> why a DICOM file is neither image nor mask, of what `find` has met."""
-    return {p.relative_to(root).as_posix(): w for p, w in dicom_file.ASIDE.items() if p.is_relative_to(root)}
+    """Path from the root -> why a file is neither image nor mask, of what `find` has met."""
+    beside = BESIDE[root].aside() if root in BESIDE else {}
+    found = dicom_file.ASIDE | beside
+    return {p.relative_to(root).as_posix(): w for p, w in found.items() if p.is_relative_to(root)}
 
 
 def notes(root: Path) -> list[str]:
     """Who counts as a patient, where PatientID does not say."""
     return [NOTES[root]] if NOTES.get(root) else []
+
+
+def _beside(root: Path, frames: Sequence[Frame], fault: Fault) -> Beside | None:
+    BESIDE.pop(root, None)
+    found = series.beside(root, frames, below(root, ignore), fault)
+    if found:
+        BESIDE[root] = found
+    return found
 
 
 def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
@@ -115,14 +135,23 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     used: set[Path | None] = set()
     masks = dicom_masks.find(below(root, ignore), fault)
     frames = dicom_series.frames(root, fault)
-    who = _patients(root, frames)
+    known = _beside(root, frames, fault)
+    who = _patients(root, frames) | (known.patients(frames) if known else {})
     for frame in frames:
+        if known and known.leaves_out(frame):
+            continue
         patient = who[frame]
         number = numbers[patient] = numbers.get(patient, 0) + 1  # one count over all series
-        shown = {dicom_masks.instance(p) for p in frame.files} if masks else set()
-        label, *others = [one.file for one in masks if one.instances & shown] or (None,)
-        used |= {label, *others}
+        shown = {dicom_file.tag(p, dicom_masks.INSTANCE) for p in frame.files} if masks else set()
+        drawn = [one.file for one in masks if one.instances & shown]
+        used |= set(drawn)
         first, *rest = frame.files
+        beside = known.masks(first) if known else []
+        if masks and beside:
+            both = f"masks in {masks[0].file.name} and in {beside[0].name}: wanted SEG objects or other files, not both"
+            fault(beside[0], DataError(f"{root}: {both}"))
+            continue
+        label, *others = drawn or beside or (None,)
         found.append(Source(patient, "", number, "", first, label, None, (*rest, *others), root))
     for one in masks:
         if one.file not in used:

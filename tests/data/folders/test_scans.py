@@ -11,7 +11,7 @@ import pytest
 
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.folders import scans
-from sslseg.data.readers import dicom_series, formats
+from sslseg.data.readers import dicom_volume, formats
 from tests.fixtures import foreign_trees, trees
 from tests.fixtures.layout_trees import TREES
 from tests.fixtures.trained_models import disc
@@ -166,7 +166,7 @@ def test_a_tilted_gantry_is_kept_in_the_sform(tmp_path):
     opened = sitk.ReadImage(str(scan.target))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(opened), image[0] > 0)
     assert opened.GetSpacing() == pytest.approx(spacing[::-1])
-    back = formats.read_labels(scan.target, image.shape[1:], like=dicom_series.grid(scan.files))
+    back = formats.read_labels(scan.target, image.shape[1:], like=dicom_volume.grid(scan.files))
     np.testing.assert_array_equal(back, image[0] > 0)
 
 
@@ -182,7 +182,7 @@ def test_frames_of_a_cine_and_a_picture_without_a_place(tmp_path):
     data = pydicom.dcmread(path)
     del data.ImagePositionPatient
     data.save_as(path)
-    assert dicom_series.affine((path,)) is None
+    assert dicom_volume.affine((path,)) is None
     (scan,) = scans.find(path, tmp_path / "out")
     ((_, image, spacing),) = scans.volumes(scan, 1)
     scans.write(scan, [image[0] > 0], spacing, "")

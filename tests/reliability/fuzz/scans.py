@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import dicom_series, formats
+from sslseg.data.readers import dicom_series, dicom_volume, formats
 from tests.fixtures.foreign_trees import dicom_slice
 from tests.reliability.fuzz.runner import Mutation, Wrong
 
@@ -144,10 +144,10 @@ def _volumes(folder: Path, exact: bool = False) -> Callable[[], str]:
             sorted((folder / "s").iterdir()), lambda file, error: faults.append(error)
         )
         for frame in found:
-            array, spacing = dicom_series.read(frame.files)
+            array, spacing = dicom_volume.read(frame.files)
             if array.ndim != 3 or not np.isfinite(array).all() or not all(1e-4 < v < 1e3 for v in spacing):
                 raise Wrong(f"a volume of shape {array.shape}, spacing {spacing}")
-            matrix = dicom_series.affine(frame.files)
+            matrix = dicom_volume.affine(frame.files)
             if matrix is not None and not np.isfinite(matrix).all():
                 raise Wrong(f"an affine of {matrix.tolist()}")
         if exact and [len(frame.files) for frame in found] != [3]:

@@ -14,7 +14,15 @@ from sslseg.data import files
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values
 from sslseg.data.geometry import Grid
-from sslseg.data.readers import dicom_masks, dicom_series, formats, nifti_header, pictures
+from sslseg.data.readers import (
+    dicom_file,
+    dicom_masks,
+    dicom_series,
+    dicom_volume,
+    formats,
+    nifti_header,
+    pictures,
+)
 from sslseg.data.source import Description, Source, stop
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
@@ -108,7 +116,7 @@ def _series_names(images: Sequence[Path]) -> dict[Path, str]:
     held: dict[str, list[Path]] = defaultdict(list)
     for image in images:
         if formats.stem(image.name) is None:
-            held[dicom_series.uid(image)].append(image)
+            held[dicom_file.tag(image, "SeriesInstanceUID")].append(image)
     return {
         image: dicom_series.mask_name(uid, number if len(several) > 1 else None)
         for uid, several in held.items()
@@ -120,7 +128,7 @@ def grid_of(source: Source) -> Grid | None:
     """Where the voxels of a source's image lie; None of a picture."""
     if formats.stem(source.image.name) is not None:
         return formats.grid(source.image)
-    return dicom_series.grid((source.image, *(p for p in source.more if not dicom_masks.described(p))))
+    return dicom_volume.grid(dicom_masks.slices(source))
 
 
 def read(

@@ -145,6 +145,16 @@ def layered(
     return out
 
 
+def check_image(path: Path, image: np.ndarray) -> None:
+    """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
+    if found := like_mask(image):
+        values = ", ".join(shown(v) for v in found[:8])
+        raise DataError(
+            f"{path}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
+            f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
+        )
+
+
 def like_mask(image: np.ndarray) -> list[int]:
     """The few whole values of an image [C, Z, Y, X] that looks like a mask; [] of one that does not."""
     first = image[0] if len(image) == 1 else None

@@ -15,13 +15,12 @@ from sslseg.data.folders import mask_values, patients, roles, settings
 from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
-from sslseg.data.folders.settings import FILE, Settings
+from sslseg.data.folders.settings import Settings
 from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, ignore, stop
 
 TIME = "time"  # of the key `frames`
 SUBJECT = r"(?:^|/)sub-([A-Za-z0-9]+)(?=[_/]|$)"  # BIDS
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 SIDES = {"train", "val", "test"}
 
 
@@ -143,12 +142,8 @@ def read(source: Source) -> Volume:
     label, notes = None, list[str]()
     if source.label is not None:
         label = _label(source, known, case, image.shape[1:], notes)
-    elif not known.told and (found := mask_values.like_mask(image)):
-        values = ", ".join(mask_values.shown(v) for v in found[:8])
-        raise DataError(
-            f"{source.image}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
-            f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
-        )
+    elif not known.told:
+        mask_values.check_image(source.image, image)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
     return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
 
@@ -158,30 +153,37 @@ def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[f
         array, spacing = nifti.read_volume(source.image, source.index)
         return array[None], spacing
     image, spacing = formats.read_channels([source.root / file for file in case.images], s.placed)
-    if s.colour == "grey" and len(image) == 3:
-        image = np.tensordot(LUMA, image, 1)[None].astype(np.float32)
-    return image, spacing
+    return pictures.as_grey(image) if s.colour == "grey" else image, spacing
 
 
 def _label(
     source: Source, known: Pairing, case: Case, shape: tuple[int, ...], notes: list[str]
 ) -> np.ndarray:
     """The masks of a case as class numbers, uint8 [Z, Y, X]; what is assumed goes to `notes`."""
-    s, classes = known.settings, known.classes
+    s = known.settings
     paths = [source.root / file for file, _ in case.masks]
     values = mask_values.told(s)
     grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
     how = (shape, soft, values, grid, source.index, source.image, s.exif, notes.append)
     arrays = [formats.read_labels(path, *how) for path in paths]
+    label = drawn(known, case, paths, arrays)
+    if source.index is not None and not label.any():
+        label[:] = IGNORE  # a frame of a cine whose mask is empty is not annotated
+    return label
+
+
+def drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Class numbers, uint8, of the masks of a case as they were read.
+
+    Raises:
+        DataError: a value that is no class, or two classes in a voxel of which nobody says what lies on top.
+    """
+    s, classes = known.settings, known.classes
     if any(name for _, name in case.masks):
         plain = replace(s, classes=(), values=(), also=())
         parts = [mask_values.one(path, a, plain) for path, a in zip(paths, arrays, strict=True)]
         named = [(name, part) for (_, name), part in zip(case.masks, parts, strict=True)]
         ordered = bool(s.classes) or all(m.name for t in s.pairs for m in patterns.rule(t).masks)
-        label = mask_values.layered(named, classes, paths, ordered)
-    else:
-        parts = [mask_values.one(path, a, s) for path, a in zip(paths, arrays, strict=True)]
-        label = mask_values.united(parts, paths)
-    if source.index is not None and not label.any():
-        label[:] = IGNORE  # a frame of a cine whose mask is empty is not annotated
-    return label
+        return mask_values.layered(named, classes, paths, ordered)
+    parts = [mask_values.one(path, a, s) for path, a in zip(paths, arrays, strict=True)]
+    return mask_values.united(parts, paths)

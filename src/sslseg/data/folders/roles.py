@@ -79,10 +79,28 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     Raises:
         DataError: there is no image, several layouts fit, or masks cannot be told from images.
     """
+    own = _files(root, formats.SUFFIXES if settings.settings(root).pairs else suffixes, fault)
+    LAST[root] = paired(root, own, suffixes, fault, layout)
+    return LAST[root]
+
+
+def paired(
+    root: Path,
+    own: Mapping[str, str],
+    suffixes: Sequence[str],
+    fault: Fault,
+    layout: str = "",
+    shared: bool = False,
+) -> Pairing:
+    """As `pairing`, of these files.
+
+    Args:
+        own: paths from the root, sorted: as they are compared -> as they are written.
+        suffixes: of files that may be images, for the message.
+        shared: several images may have one mask.
+    """
     s = settings.settings(root)
-    told = bool(s.pairs)
-    own = _files(root, formats.SUFFIXES if told else suffixes, fault)
-    files = list(own)
+    told, files = bool(s.pairs), list(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
     known = [name for name in known if layout or _explains(name, files)]
     if len(known) > 1:
@@ -100,7 +118,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     if name:
         s = _with(s, name)
     if s.pairs:
-        found = matching.cases([patterns.rule(same(t)) for t in s.pairs], files, note, shared=told)
+        found = matching.cases([patterns.rule(same(t)) for t in s.pairs], files, note, shared=shared or told)
     else:
         found = by_name.cases(files, note, s.mask_suffix)
     if name == "VOC" and found and not s.classes:
@@ -115,8 +133,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}
     left = f"not of the layout {name}" if name else "fits no pattern of pairs"
     aside |= {file: aside.get(file, left) for file in own.values() if file not in used}
-    LAST[root] = Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
-    return LAST[root]
+    return Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
 
 
 def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,17 @@ import numpy as np
 
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
-from sslseg.data.folders import roles, settings
-from sslseg.data.readers import dicom_series, formats, itk, nifti, nifti_masks, picture_masks, pictures
+from sslseg.data.folders import roles, series, settings
+from sslseg.data.readers import (
+    dicom_series,
+    dicom_volume,
+    formats,
+    itk,
+    nifti,
+    nifti_masks,
+    picture_masks,
+    pictures,
+)
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, stop
 
@@ -25,7 +34,6 @@ CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … a
 WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
            ".gif": ".png"}  # fmt: skip
 NIFTI, ITK, PICTURE, DICOM = "nifti", "itk", "picture", "dicom"
-LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601, as `cases.read` makes grey of colours
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,10 @@ def find(
     files = _files(source, channels, fault)
     files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]
     named = [f for f in files if formats.stem(f.name) is not None]
-    masks, joined = _roles(home, named, channels) if source.is_dir() else ([], [])
+    faults: list[Path] = []
+    slices = [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]
+    frames = dicom_series.volumes(slices, lambda f, e: (faults.append(f), fault(f, e))) if slices else []
+    masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
     if masks and len(masks) == len(files):
         raise ParamError(
             f"input: all files of {source} that match {pattern!r} are masks by their names, like {masks[0].name}; "
@@ -99,9 +110,7 @@ def find(
     taken = {file for paths, _ in joined for file in paths} | set(masks)
     found = _named([f for f in named if f not in taken], home, output, channels, fault)
     found += [_scan(paths, name, home, output) for paths, name in joined]
-    faults: list[Path] = []
-    if series := [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]:
-        found += _series(series, home, output, lambda f, e: (faults.append(f), fault(f, e)))
+    found += _series(frames, home, output)
     if not found and not faults and not named:
         raise ParamError(
             f"input: {source} holds no image that matches {pattern!r} ({', '.join(formats.SUFFIXES)} or DICOM)"
@@ -117,13 +126,15 @@ def find(
 
 
 def _roles(
-    home: Path, named: list[Path], channels: int
+    home: Path, named: list[Path], channels: int, frames: Sequence[Frame]
 ) -> tuple[list[Path], list[tuple[tuple[Path, ...], str]]]:
     """Masks, and every image whose channels a pattern joins, named as its first: evaluate looks for that."""
-    masks, cases = roles.known(home, sorted(f.relative_to(home).as_posix() for f in named))
-    whole = [case for case in cases if len(case.images) == channels]
+    stacked, held = series.named(home, frames, named) if frames else ({}, {})
+    own = {f.relative_to(home).as_posix(): (f,) for f in named}
+    masks, cases = roles.known(home, sorted(own | held | stacked))
+    whole = [case for case in cases if len(case.images) == channels and own.keys() >= set(case.images)]
     joined = [(tuple(home / f for f in c.images), formats.stem(Path(c.images[0]).name) or "") for c in whole]
-    return sorted(home / file for file in masks), joined
+    return sorted({file for name in masks for file in (held | own).get(name, ())}), joined
 
 
 def _files(source: Path, channels: int, fault: Fault) -> list[Path]:
@@ -174,9 +185,8 @@ def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
     return Scan(kind, files, place / (case + WRITTEN.get(ending.lower(), ending)), home)
 
 
-def _series(files: Iterable[Path], home: Path, output: Path, fault: Fault) -> list[Scan]:
+def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
     """A DICOM series is named by its SeriesInstanceUID, which names no person."""
-    frames = dicom_series.volumes(files, fault)
     several = {f.series for f in frames if f.number > 1}
 
     def name(frame: Frame) -> str:
@@ -208,12 +218,11 @@ def volumes(
             yield index, array[None], spacing
         return
     if scan.kind == DICOM:
-        array, spacing = dicom_series.read(scan.files)
+        array, spacing = dicom_volume.read(scan.files)
         yield None, array[None], spacing
         return
     image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed)
-    if grey and scan.kind == PICTURE and len(image) == 3:
-        image = np.tensordot(LUMA, image, 1)[None].astype(np.float32)
+    image = pictures.as_grey(image) if grey and scan.kind == PICTURE else image
     yield None, image, spacing or _told(scan)
 
 
@@ -241,4 +250,4 @@ def write(scan: Scan, masks: list[np.ndarray], spacing: tuple[float, float, floa
     elif scan.kind == PICTURE:
         picture_masks.write(target, masks[0], note, like=first)
     else:
-        nifti_masks.write_new(target, masks[0], spacing, dicom_series.affine(scan.files), note)
+        nifti_masks.write_new(target, masks[0], spacing, dicom_volume.affine(scan.files), note)

@@ -41,14 +41,8 @@ from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import IGNORE, Description, Volume
 
 FILE = "sslseg.json"
-LATER = (
-    "also",
-    "pairs",
-    "threshold",
-    "frames",
-    "geometry",
-    "exif",
-)  # the same, where they are used: folders without keep their recipe
+# the same, where they are used: folders without keep their recipe
+LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
 MADE = (
     "classes",
     "colours",

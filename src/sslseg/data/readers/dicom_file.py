@@ -146,6 +146,11 @@ def value(path: Path, data: Any, tag: str) -> Any:
         raise DataError(f"{path}: {tag} cannot be read ({line(error)})") from None
 
 
+def tag(path: Path, name: str) -> str:
+    """A tag of a file as text, "" where it has none. Raises DataError as `opened`, and of a tag that is damaged."""
+    return str(value(path, opened(path, stop_before_pixels=True, specific_tags=[name]), name) or "")
+
+
 def numbers(path: Path, data: Any, tag: str, count: int) -> np.ndarray | None:
     """`count` finite numbers of a tag; None where it is absent or empty.
 

@@ -17,10 +17,11 @@ import numpy as np
 from sslseg.config import plugins
 from sslseg.config.files import sha256
 from sslseg.config.names import DataError
-from sslseg.data.readers import dicom_file
-from sslseg.data.source import BACKGROUND, Fault, class_name
+from sslseg.data.readers import dicom_file, formats, itk
+from sslseg.data.source import BACKGROUND, Fault, Source, class_name
 
 MODALITY = "SEG"
+INSTANCE = "SOPInstanceUID"
 TAGS = [
     "Modality",
     "SOPInstanceUID",
@@ -126,10 +127,11 @@ def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
     return (BACKGROUND, *(name for _, name in sorted(first.values())))
 
 
-def instance(path: Path) -> str:
-    """SOPInstanceUID of an image."""
-    data = dicom_file.opened(path, stop_before_pixels=True, specific_tags=["SOPInstanceUID"])
-    return str(dicom_file.value(path, data, "SOPInstanceUID") or "")
+def slices(source: Source) -> tuple[Path, ...]:
+    """The images of a volume along the normal, without its masks."""
+    named = [p for p in (source.label, *source.more) if p and formats.stem(p.name) is not None]
+    masks = {*named, *(voxels for p in named for voxels in itk.beside(p))}
+    return source.image, *(p for p in source.more if p not in masks and not described(p))
 
 
 def read(
@@ -141,7 +143,7 @@ def read(
         DataError: highdicom is not installed, a SEG is damaged, of another grid than its images, has a
             segment that is no class, or segments overlap.
     """
-    instances = [instance(path) for path in images]
+    instances = [dicom_file.tag(path, INSTANCE) for path in images]
     mask = np.zeros(shape, np.uint8)
     for path in files:
         drawn = _read(path, instances, shape, list(names))

@@ -16,7 +16,6 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead
-from sslseg.data.geometry import Grid, near
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault
 
@@ -26,7 +25,6 @@ TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatien
         "StudyInstanceUID"]  # fmt: skip
 SAME = 1e-3  # direction cosines that differ less are equal
 PLACE = 1e-2  # mm between slices that lie at one place
-GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
 
 
 @dataclass(frozen=True)
@@ -179,53 +177,9 @@ def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
     return [tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())]
 
 
-def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float]]:
-    """[Z, Y, X] in the units of the rescale slope (Hounsfield for CT), and spacing (z, y, x) in mm.
-
-    Whole numbers stay int32, others are float32. MONOCHROME1, where small is bright, is negated.
-
-    Raises:
-        DataError: a damaged or compressed file, slices of different kinds, or a missing slice.
-    """
-    slices = [_slice(path) for path in files]
-    planes, spacings, places = zip(*slices, strict=True)
-    if not all(near(s, spacings[0]) for s in spacings) or len({p.shape for p in planes}) > 1:
-        raise DataError(
-            f"{files[0]}: wanted slices of one size and PixelSpacing, got {sorted(set(spacings))}"
-        )
-    volume = np.stack(planes)
-    whole = bool((volume == np.rint(volume)).all() and np.abs(volume).max() < 2**31)
-    y, x, thickness = spacings[0]
-    return volume.astype(np.int32 if whole else np.float32), (_step(files, places, thickness), y, x)
-
-
-def _slice(path: Path) -> tuple[np.ndarray, tuple[float, float, float], float]:
-    """Plane float64 [Y, X]; spacing y, x and slice thickness in mm; place along the normal."""
-    data, plane = dicom_file.image(path)
-    placing = dicom_file.placing(path, data)
-    along = float(placing[0] @ dicom_file.normal(placing[1])) if placing else 0.0
-    return plane, dicom_file.spacing(path, data), along
-
-
-def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) -> float:
-    """mm between slices."""
-    if len(places) == 1:
-        return thickness
-    steps = np.diff(places)
-    middle = float(np.median(steps))
-    if (np.abs(steps - middle) > GAP * middle).any():
-        worst = int(np.abs(steps - middle).argmax())
-        raise DataError(
-            f"{files[worst + 1]}: wanted slices {middle:.3g} mm apart, got {steps[worst]:.3g} mm; "
-            "is a slice missing?"
-        )
-    return middle
-
-
-def uid(path: Path) -> str:
-    """SeriesInstanceUID of an image."""
-    header = dicom_file.opened(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
-    return str(dicom_file.value(path, header, "SeriesInstanceUID") or "")
+def stem(path: Path) -> str:
+    """The name of a file without its ending, if that is one of SUFFIXES: others are parts of names."""
+    return path.name[: -len(path.suffix)] if path.suffix.lower() in SUFFIXES else path.name
 
 
 def mask_name(series: str, frame: int | None) -> str:
@@ -235,40 +189,3 @@ def mask_name(series: str, frame: int | None) -> str:
         frame: from 1, where the series has several.
     """
     return re.sub(r"[^\w.-]", "_", series) + ("" if frame is None else f"_frame{frame:02d}")
-
-
-def affine(files: tuple[Path, ...]) -> np.ndarray | None:
-    """4 x 4, voxel (x, y, z) of `read`'s volume to mm, right-anterior-superior as NIfTI has it.
-
-    The third axis runs from the first slice's place to the last's, so that a tilted gantry is kept.
-    None where the files do not say where the slices lie.
-    """
-    ends = _ends(files)
-    placings = [dicom_file.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True)]
-    if None in placings:
-        return None
-    (first, (row, column)), (last, _) = placings
-    y, x, thickness = dicom_file.spacing(files[0], ends[0])
-    step = (last - first) / (len(files) - 1) if len(files) > 1 else np.cross(row, column) * thickness
-    found = np.eye(4)
-    found[:3] = np.column_stack([row * x, column * y, step, first])
-    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ found  # DICOM counts to the left and to the back
-
-
-def grid(files: tuple[Path, ...]) -> Grid:
-    """Where the voxels of a series lie."""
-    header, place = _ends(files)[0], affine(files)
-    shape = (int(header.Columns), int(header.Rows), len(files))
-    if place is None:
-        z, y, x = 1.0, *dicom_file.spacing(files[0], header)[:2]
-        return Grid(files[0], shape, (x, y, z))
-    x, y = np.linalg.norm(place[:3, :2], axis=0).tolist()
-    normal = np.cross(place[:3, 0] / x, place[:3, 1] / y)
-    z = float(abs(place[:3, 2] @ normal))  # of a tilted gantry, between planes, as `read` has it
-    return Grid(files[0], shape, (x, y, z), {"header": (place,)})
-
-
-def _ends(files: tuple[Path, ...]) -> list[Any]:
-    """Headers of the first and the last file."""
-    tags = [*TAGS, "PixelSpacing", "ImagerPixelSpacing", "SliceThickness"]
-    return [dicom_file.opened(f, stop_before_pixels=True, specific_tags=tags) for f in (files[0], files[-1])]

@@ -49,6 +49,7 @@ STREAM = re.compile(r" ?<_io\.BytesIO object at 0x[0-9a-f]+>")
 # EXIF's orientation: are rows and columns exchanged, and then rows and columns reversed, to show the picture?
 SHOWN = {1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
          5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False)}  # fmt: skip
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 T = TypeVar("T")
 
 
@@ -72,6 +73,11 @@ def colour_value(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.nda
     """One number a colour: a grey one is its grey value, others are 0x1RRGGBB, which is no grey value."""
     grey = (red == green) & (red == blue)
     return np.where(grey, red, COLOUR | (red << 16) | (green << 8) | blue)
+
+
+def as_grey(image: np.ndarray) -> np.ndarray:
+    """[3, Z, Y, X] of colours as one channel of float32; other images as they are."""
+    return np.tensordot(LUMA, image, 1)[None].astype(np.float32) if len(image) == 3 else image
 
 
 def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:

@@ -67,6 +67,13 @@ LAYOUTS: dict[str, dict[str, Any]] = {
         "classes": {"RV": 600, "MYO": 200, "LV": 500, "edema": 1220, "scar": 2221},
         "domain": "cardiac-mri"},
     # ---- CT and MR
+    "CHAOS CT": {  # folders of DICOM series and of one mask a slice
+        "pairs": "{above}{number}/DICOM_anon -> {above}{number}/Ground", "classes": _one("liver")},
+    "CHAOS MR": {
+        "pairs": ["{above}{number}/T1DUAL/DICOM_anon/InPhase -> {above}{number}/T1DUAL/Ground",
+                  "{above}{number}/T1DUAL/DICOM_anon/OutPhase -> {above}{number}/T1DUAL/Ground",
+                  "{above}{number}/T2SPIR/DICOM_anon -> {above}{number}/T2SPIR/Ground"],
+        "classes": {"liver": 63, "right kidney": 126, "left kidney": 189, "spleen": 252}},
     "KiTS": {
         "pairs": ["{above}{patient}/imaging -> {above}{patient}/segmentation",
                   "{above}{patient}/imaging -> {above}{patient}/aggregated_MAJ_seg"],

@@ -15,7 +15,7 @@ MASK = re.compile(
     "|()(?:msks?|maske|masken|masques?|segs?|segm|dseg|probseg|lbls?|gts?|truths?|annos?|manual|contours?|delineations?)"
 )
 IMAGE = re.compile(
-    "(.*?)(?:images?|imgs?)|()(?:imaging|scans?|vols?|volumes?|orig|originals?|inputs?|jpeg|photos?|pictures?|raw|data)"
+    "(.*?)(?:images?|imgs?)|()(?:imaging|dicoms?|dcms?|scans?|vols?|volumes?|orig|originals?|inputs?|jpeg|photos?|pictures?|raw|data)"
 )
 SILENT = frozenset({"image", "images", "img", "imgs", "original", "originals", "jpeg", "ground", "class"})
 FILLING = frozenset({"ground", "class"})  # of "ground truth" and "SegmentationClass"; says nothing alone

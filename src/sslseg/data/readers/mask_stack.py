@@ -1,0 +1,81 @@
+"""The mask of a DICOM series in files of other formats: one volume, or one picture a slice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sslseg.config.names import DataError
+from sslseg.data.geometry import Grid
+from sslseg.data.readers import dicom_file, dicom_series, formats, pictures
+
+
+def read(
+    files: Sequence[Path],
+    images: Sequence[Path],
+    shape: tuple[int, int, int],
+    soft: bool,
+    known: Collection[int],
+    like: Grid | None,
+) -> np.ndarray:
+    """Whole numbers [Z, Y, X] of the mask of a series.
+
+    Args:
+        images: the slices along the normal, as `dicom_volume.read` takes them; `shape` is (Z, Y, X).
+        soft, known, like: as of `formats.read_labels`.
+
+    Raises:
+        DataError: see there; or the pictures cannot be told apart, slice by slice.
+    """
+    if formats.stem(files[0].name, pictures.SUFFIXES) is None:
+        return formats.read_labels(files[0], shape, soft, known, like)
+    plane = (1, *shape[1:])
+    return np.concatenate([formats.read_labels(path, plane, soft, known) for path in in_order(files, images)])
+
+
+def in_order(files: Sequence[Path], images: Sequence[Path]) -> list[Path]:
+    """One picture a slice, in the order of the slices: by their names where these are equal, else by counting.
+
+    Counted are the pictures by their names, and the slices by theirs or by InstanceNumber: by what runs along the
+    series.
+
+    Raises:
+        DataError: there are more or fewer pictures than slices, nothing runs along the series, or names and numbers
+            run against each other.
+    """
+    place = files[0].parent
+    if len(files) != len(images):
+        raise DataError(
+            f"{place}: wanted a mask for each of the {len(images)} slices in {images[0].parent}, got {len(files)}"
+        )
+    of = {str(formats.stem(path.name)).casefold(): path for path in files}
+    stems = [dicom_series.stem(path).casefold() for path in images]
+    if set(of) == set(stems) and len(of) == len(files):
+        return [of[stem] for stem in stems]
+    counts = [sorted(range(len(images)), key=lambda k: _natural(stems[k])), _by_number(images)]
+    upwards = list(range(len(images)))
+    along = [order for order in counts if order in (upwards, upwards[::-1])]
+    if not along or along.count(along[0]) < len(along):
+        why = "run against each other" if along else "do not follow the slices"
+        raise DataError(
+            f"{place}: which mask is of which slice? Neither has the other's name, and the names and InstanceNumbers "
+            f"of {images[0].parent} {why}; name every mask as its slice"
+        )
+    drawn = sorted(files, key=lambda path: _natural(path.name))
+    return drawn if along[0] == upwards else drawn[::-1]
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Numbers in a name are compared as numbers: 2 before 10."""
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"([0-9]+)", name)]
+
+
+def _by_number(images: Sequence[Path]) -> list[int]:
+    """The slices as InstanceNumber counts them; [] where it does not."""
+    found = [dicom_file.tag(path, "InstanceNumber") for path in images]
+    if not all(text.isdecimal() for text in found) or len(set(found)) < len(found):
+        return []
+    return sorted(range(len(found)), key=lambda k: int(found[k]))
