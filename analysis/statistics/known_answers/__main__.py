@@ -43,9 +43,15 @@ PARTS: dict[str, Part] = {
     ),
     "unseen": (
         "Equal means, one pipeline collapsing: families with a false “different”, %",
-        ("collapses", "seeds", "stores without one", *(f"{p} pipelines" for p in PIPELINES)),
+        ("collapses", "seeds", "stores without one", *(f"{p} pipelines" for p in PIPELINES), "7 pipelines, 4 budgets"),
         verdicts.unseen,
         AT_ONCE,
+    ),
+    "added": (
+        "An eighth pipeline: pairs of the others whose call changes, and that turn from better to worse, %",
+        ("it", *(f"{s} seeds" for s in SEEDS)),
+        verdicts.added,
+        4,
     ),
     "overall": (
         "Five further seeds at one budget: false “different” overall at 5 %, %",

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import _MAD, CLEAR, FAR
+from analysis.statistics.verdicts.collapse import _MAD, CLEAR, FAR, open_rate
 from analysis.statistics.verdicts.interval import reach_of, rest_variance
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -59,6 +59,8 @@ NOISES: dict[str, Noise] = {
     "unequal s.d., 5 to 1": _unequal(_normal),
     "skewed, unequal s.d., 5 to 1": _unequal(_skewed),
     "seeds correlate by 0.9": lambda rng, shape: _normal(rng, shape, 0.9),
+    "rounded to two s.d.": lambda rng, shape: 2 * np.round(_normal(rng, shape) / 2),
+    "in two clumps": lambda rng, shape: rng.choice([-1.0, 1.0], shape) + 0.15 * rng.standard_normal(shape),
     "scores near 0 (mean 0.02)": lambda rng, shape: _beta(0.02, rng, shape),
     "scores near 1 (mean 0.98)": lambda rng, shape: _beta(0.98, rng, shape),
     "one pipeline collapses in 10 %": _collapsing(0.1),
@@ -89,7 +91,9 @@ class Read:
         return sign.any(axis=1)
 
 
-def read(values: np.ndarray, margin: float = 1.0, alpha: float = looks.ALPHA) -> Read:
+def read(
+    values: np.ndarray, margin: float = 1.0, alpha: float = looks.ALPHA, worst: float | None = None
+) -> Read:
     """Calls on runs [N, P, S, B] at the first budget, by the rule of `compare`, of which a test holds that it is the same."""
     seeds = looks.look(values.shape[2])
     a, b = family(values.shape[1])
@@ -104,7 +108,19 @@ def read(values: np.ndarray, margin: float = 1.0, alpha: float = looks.ALPHA) ->
     else:
         fell = fallen(values).any(axis=(2, 3))
         same &= ~(fell[:, a] | fell[:, b])
-    return Read(np.where(same, 0, (low > 0) * 1 - (high < 0)), same)
+    sign = np.where(same, 0, (low > 0) * 1 - (high < 0))
+    if worst is not None:
+        better, least = np.where(sign > 0, a, b), np.minimum(np.abs(low), np.abs(high))
+        sign = np.where(least < np.take_along_axis(_wanted(values, worst), better, axis=1), 0, sign)
+    return Read(sign, same)
+
+
+def _wanted(values: np.ndarray, worst: float) -> np.ndarray:
+    """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B]."""
+    above, runs = values - worst, values.shape[2] * values.shape[3]
+    sunk = (fallen(values) & (above < np.median(above, axis=2, keepdims=True) / 2)).sum(axis=(2, 3))
+    rates = np.array([0.0, *(open_rate(runs, k) for k in range(1, runs + 1))])
+    return rates[sunk] * np.abs(above[..., 0].mean(axis=2))
 
 
 def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarray:

@@ -45,8 +45,11 @@ def candidates(stores: int) -> Iterator[Row]:
             worst = np.maximum(worst, [100 * c.any(axis=1).mean() for c in called])
         yield (name, *(f"{w:.1f}" for w in worst))
     for seeds, shift in ((3, 6.0), *SHIFTS, (10, 2.0)):
-        called = candidate_calls(moved(stores, 7, seeds, shift)[..., 0])
-        yield (f"power: {seeds} seeds, 7 pipelines, {shift:g} s.d.", *(percent(c[:, 5]) for c in called))
+        for noisy in ("", ", one of the others scatters 10 times as much"):
+            values = moved(stores, 7, seeds, shift)[..., 0]
+            values[:, 4] *= 10 if noisy else 1
+            told = (percent(c[:, 5]) for c in candidate_calls(values))
+            yield (f"power: {seeds} seeds, 7 pipelines, {shift:g} s.d.{noisy}", *told)
 
 
 CANDIDATES = (
@@ -64,19 +67,23 @@ def candidate_calls(values: np.ndarray) -> list[np.ndarray]:
     d = values[:, a] - values[:, b]
     own, rest, each = d.var(axis=2, ddof=1), rest_variance(values, a, b), values.var(axis=2, ddof=1)
     free, few = (pipelines - 2) * (seeds - 1), seeds - 1
+    left = values - values.mean(axis=2, keepdims=True)
+    left = left - left.mean(axis=1, keepdims=True)
+    pooled, of_all = 2 * (left**2).sum(axis=(1, 2)) / (few * (pipelines - 1)), few * (pipelines - 1)
     apart = each[:, a] + each[:, b]
     error_rate = looks.ALPHA / len(a)
 
     def reach(variance: np.ndarray, freedom: np.ndarray | int) -> np.ndarray:
         return stats.t.ppf(1 - error_rate / 2, freedom) * np.sqrt(variance / seeds)
 
-    lengths = (
-        reach((own * few + rest * free) / (few + free), few + free),
-        reach(apart, apart**2 / (each[:, a] ** 2 + each[:, b] ** 2) * few),
-        reach(own, few),
-        reach(own + rest, (own + rest) ** 2 / (own**2 / few + rest**2 / free)),
-        half(d, rest, error_rate),
-    )
+    with np.errstate(invalid="ignore"):  # runs that do not vary at all
+        lengths = (
+            reach(pooled[:, None], of_all),
+            reach(apart, apart**2 / (each[:, a] ** 2 + each[:, b] ** 2) * few),
+            reach(own, few),
+            reach(own + rest, (own + rest) ** 2 / (own**2 / few + rest**2 / free)),
+            half(d, rest, error_rate),
+        )
     return [np.abs(d.mean(axis=2)) > length for length in lengths]
 
 
@@ -138,8 +145,8 @@ def unseen(stores: int) -> Iterator[Row]:
     for rate, noise in EQUAL_MEANS.items():
         for seeds in SEEDS:
             called = [
-                read(noise(generator(0, f"unseen {rate} {seeds} {p}"), (stores, p, seeds, 1)))
-                for p in PIPELINES
+                read(noise(generator(0, f"unseen {rate} {seeds} {p}"), (stores, p, seeds, n)), worst=-DEPTH)
+                for p, n in (*((p, 1) for p in PIPELINES), (7, 4))
             ]
             yield (
                 f"{rate:.0%} of runs, {DEPTH:g} s.d. deep",
@@ -147,6 +154,20 @@ def unseen(stores: int) -> Iterator[Row]:
                 f"{100 * (1 - rate) ** seeds:.1f}",
                 *(percent(c.sign.any(axis=1)) for c in called),
             )
+
+
+def added(stores: int) -> Iterator[Row]:
+    """Pairs of seven pipelines, 0 to 7 s.d. apart, whose call an eighth pipeline changes."""
+    kept = np.isin(np.stack(family(8)), np.arange(7)).all(axis=0)
+    for name, spread in (("scatters as the others", 1.0), ("scatters 10 times as much", 10.0)):
+        row = []
+        for seeds in SEEDS:
+            values = NOISES["normal"](generator(0, f"added {seeds}"), (stores, 8, seeds, 1))
+            values[:, 7] *= spread
+            values[:, :7] += np.arange(7)[:, None, None]
+            before, after = read(values[:, :7]).sign, read(values).sign[:, kept]
+            row.append(f"{percent(before != after)}, {percent(before * after < 0)}")
+        yield (name, *row)
 
 
 def overall(stores: int) -> Iterator[Row]:
@@ -200,7 +221,7 @@ def arrival(time: float, end: float, grid: float) -> Steps:
 def spreads(stores: int) -> Iterator[Row]:
     """Coverage of the ratio of spreads of two pipelines of one distribution, the first twice as wide."""
     for name, noise in NOISES.items():
-        if "collapses" in name or "unequal" in name:
+        if any(word in name for word in ("collapses", "unequal", "rounded")):
             continue
         row = []
         for seeds in (3, 5, 10, 20):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import ceil, log
 
 import numpy as np
+from scipy import stats
 
 from analysis.statistics.records import MIN_SEEDS, Score, ordered
 
@@ -13,6 +15,15 @@ FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and b
 _MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution
 RARE, BELIEF = 0.1, 0.95  # "equivalent" excludes a collapse in one of ten runs with this confidence
 CLEAR = ceil(log(1 - BELIEF) / log(1 - RARE))  # runs without one that do so: 29
+
+
+@dataclass(frozen=True)
+class Sinking:
+    """What a collapse costs a pipeline at a budget, and how many of its runs, at all budgets, have collapsed."""
+
+    depth: float
+    fallen: int
+    runs: int
 
 
 def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score, ...]:
@@ -48,6 +59,6 @@ def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
     return tuple(s for s in found if abs(s.value - worst) < np.median(cells[s.pipeline, s.budget]) / 2)
 
 
-def open_rate(runs: int) -> float:
-    """Share of collapsing runs that so many runs without one do not exclude (95 %)."""
-    return float(1 - (1 - BELIEF) ** (1 / runs))
+def open_rate(runs: int, fallen: int = 0) -> float:
+    """Share of collapsing runs that so many runs, of which some collapsed, do not exclude (95 %; Clopper and Pearson 1934)."""
+    return float(stats.beta.ppf(BELIEF, fallen + 1, runs - fallen)) if fallen < runs else 1.0

@@ -16,7 +16,7 @@ import numpy as np
 
 from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, pipelines, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import far_below
+from analysis.statistics.verdicts.collapse import Sinking, collapsed, far_below
 from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import Pair, Verdict, judge
 
@@ -87,8 +87,9 @@ def compare(
     names = sorted({name for pair in wanted for name in pair} & set(runs))
     cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
     fallen = far_below(rows, higher_is_better=higher_is_better)
+    sunk = () if worst is None else collapsed(rows, worst)
     found = [
-        _pair(a, b, names, runs, cells, budget, fallen, worst, units(a, b) if units else None)
+        _pair(a, b, names, runs, cells, budget, fallen, sunk, worst, units(a, b) if units else None)
         for a, b in wanted
     ]
     return judge(found, margin=margin, budget=budget, alpha=alpha)
@@ -102,6 +103,7 @@ def _pair(
     cells: Mapping[tuple[str, str], Cells],
     budget: int | None,
     fallen: Sequence[Score],
+    sunk: Sequence[Score],
     worst: float | None,
     units: Mapping[int, int] | None,
 ) -> Pair | Refusal:
@@ -122,14 +124,16 @@ def _pair(
     others = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
     others = [[c[s][0] for s in read] for c in others if set(read) <= set(c)]
     first = [[0.0] * len(read), [-bounds[s][0] for s in read]]
-    depths = None
-    if worst is not None:
-        here = [[s.value for s in runs[name] if budget in (None, s.budget)] for name in (a, b)]
-        depths = tuple(abs(float(np.mean(values)) - worst) for values in here)
+    sinking = None if worst is None else tuple(_sinking(runs[name], budget, sunk, worst) for name in (a, b))
     return Pair(
         a, b, list(bounds), *np.array(list(bounds.values())).T, min(len(runs[a]), len(runs[b])),
-        tuple(s for s in fallen if s.pipeline in (a, b)), depths, rest_of(np.array(first + others)),
+        tuple(s for s in fallen if s.pipeline in (a, b)), sinking, rest_of(np.array(first + others)),
     )  # fmt: skip
+
+
+def _sinking(runs: Sequence[Score], budget: int | None, sunk: Sequence[Score], worst: float) -> Sinking:
+    here = fmean(s.value for s in runs if budget in (None, s.budget))
+    return Sinking(abs(here - worst), sum(s in sunk for s in runs), len(runs))
 
 
 def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from analysis.statistics.records import Estimate
 _SIGMAS = np.exp(np.linspace(np.log(0.005), np.log(100.0), 190))
 _NARROW = 1e-9  # bounds that are as near as this are one number
 _FAR = 14.0  # from zero: beyond any logarithm of a ratio of steps
+LEAST = 0.05  # of the rest's variance that a pair's own is taken for: three differences can agree by chance, or by rounding
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Rest:
 def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | None = None) -> Estimate:
     """Mean of what lies between `low` [S] and `high` [S] in each seed, with Student's t interval.
 
-    With `rest` it is the shorter of two: Student's, and that of the sum of both variances with the degrees of freedom
-    of Welch 1947 (*Biometrika* 34, 28) and Satterthwaite. The sum is too large rather than too small wherever variances
-    differ, so it can be trusted; with three seeds its t quantile is a fifth of Student's.
+    With `rest` it is the shorter of two: Student's, of a variance that is at least `LEAST` of the rest's, and that of
+    the sum of both variances with the degrees of freedom of Welch 1947 (*Biometrika* 34, 28) and Satterthwaite. The
+    sum is too large rather than too small wherever variances differ, so it can be trusted; with three seeds its t
+    quantile is a fifth of Student's.
     Measured in docs/explanation/statistics.md.
 
     Where bounds differ (steps between two evaluations) or are infinite (a run that never got there), the values are
@@ -46,6 +48,9 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
         reach = float(
             reach_of(own, count, rest.variance, rest.freedom, level) if rest else t * (own / count) ** 0.5
         )
+        reach = (
+            np.inf if reach == 0 != mean else reach
+        )  # equal differences do not say how far others would be
         return Estimate(mean, mean - reach, mean + reach)
     likelihood, finite = _profile(low, high), np.concatenate([low, high])
     finite = finite[np.isfinite(finite)]
@@ -64,30 +69,32 @@ def reach_of(own: ArrayLike, count: int, rest: ArrayLike, freedom: int, level: f
     own, both = np.asarray(own, float), np.asarray(own, float) + rest
     satterthwaite = both**2 / np.maximum(own**2 / (count - 1) + np.square(rest) / freedom, 1e-300)
     quantile = 0.5 + level / 2
-    lone = stats.t.ppf(quantile, count - 1) * np.sqrt(own / count)
+    lone = stats.t.ppf(quantile, count - 1) * np.sqrt(np.maximum(own, LEAST * np.asarray(rest)) / count)
     return np.minimum(lone, stats.t.ppf(quantile, np.maximum(satterthwaite, 1)) * np.sqrt(both / count))
 
 
 def rest_of(values: np.ndarray) -> Rest | None:
-    """What runs [P, S] say about the variance of the difference of the first two but that difference; None of two.
-
-    Seeds are blocks: the residuals of pipeline and seed, without the part that is the difference's own.
-    """
+    """What runs [P, S] say about the variance of the difference of the first two but that difference; None of two."""
     pipelines, seeds = values.shape
     if pipelines < 3:
         return None
-    freedom = (pipelines - 2) * (seeds - 1)
-    return Rest(float(rest_variance(values, np.array([0]), np.array([1]))[0]), freedom)
+    return Rest(float(rest_variance(values, [0], [1])[0]), (pipelines - 2) * (seeds - 1))
 
 
-def rest_variance(values: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """`Rest.variance` [..., K] of the pairs `a` [K], `b` [K] of runs [..., P, S]."""
-    pipelines, seeds = values.shape[-2:]
-    left = values - values.mean(axis=-1, keepdims=True)
-    left = left - left.mean(axis=-2, keepdims=True)
-    own = np.take(left, a, axis=-2) - np.take(left, b, axis=-2)
-    total = (left**2).sum(axis=(-1, -2))[..., None] - (own**2).sum(axis=-1) / 2
-    return np.maximum(2 * total / ((pipelines - 2) * (seeds - 1)), 0.0)
+def rest_variance(values: np.ndarray, a: Iterable[int], b: Iterable[int]) -> np.ndarray:
+    """`Rest.variance` [..., K] of the pairs `a` [K], `b` [K] of runs [..., P, S].
+
+    Where all scatter alike, the difference of a pipeline to the mean of a pair varies three quarters as much as the
+    difference of the pair, and independently of it. The median over the others is taken, so one more pipeline that is noisy
+    or collapses lengthens no interval of the rest.
+    """
+    found = []
+    for pair in zip(a, b, strict=True):
+        others = np.delete(values, pair, axis=-2) - np.take(values, pair, axis=-2).mean(
+            axis=-2, keepdims=True
+        )
+        found.append(4 / 3 * np.median(others.var(axis=-1, ddof=1), axis=-1))
+    return np.stack(found, axis=-1)
 
 
 def _point(low: np.ndarray, high: np.ndarray, centre: float) -> float:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis.statistics.records import Estimate, Refusal, Score, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CLEAR, open_rate
+from analysis.statistics.verdicts.collapse import CLEAR, Sinking, open_rate
 from analysis.statistics.verdicts.interval import Rest, mean_interval
 from analysis.statistics.verdicts.power import MoreSeeds, more_seeds
 
@@ -47,9 +47,8 @@ class Pair:
     """Differences of two pipelines at `seeds` [S], known to lie between `low` [S] and `high` [S].
 
     `runs` is the smaller number of runs of the two, at all budgets; `fallen` are those of them that lie far below the
-    others;
-    `depths` are what a collapsed run of `a` and of `b` would lose, where that is known; `rest` is what the
-    other pipelines say about the variance.
+    others; `sinking` is what is known of collapses of `a` and of `b`; `rest` is what the other pipelines say about the
+    variance.
     """
 
     a: str
@@ -59,7 +58,7 @@ class Pair:
     high: np.ndarray
     runs: int
     fallen: tuple[Score, ...] = ()
-    depths: tuple[float, float] | None = None
+    sinking: tuple[Sinking, Sinking] | None = None
     rest: Rest | None = None
 
 
@@ -89,6 +88,7 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         call = "equivalent"
     elif differ:
         call = "better" if effect.low > 0 else "worse"
+    call, stands = _stands(p, effect, call)
     middles = np.where(
         np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(np.isfinite(low), low, high)
     )
@@ -98,7 +98,9 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         *_waiting(len(p.low), seeds),
         *_fallen(p, budget, seeds),
         *_alike(p, alike, differ, call),
-        *_unseen(p, effect, call),
+        *(["all differences are equal, which does not say how far others would be"]
+          if np.isinf([effect.low, effect.high]).all() and np.ptp(middles) == 0 else []),
+        *stands,
         *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
           if call in CALLS[:2] and permuted > alpha else []),
         *([more.text] if more else []),
@@ -137,16 +139,22 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
     return ["a real difference, smaller than the margin"] if differ else []
 
 
-def _unseen(p: Pair, effect: Estimate, call: str) -> list[str]:
-    """How often the better one may collapse before the call is wrong, where its runs cannot exclude as much."""
-    if call not in CALLS[:2] or p.depths is None:
-        return []
-    name, depth = (p.a, p.depths[0]) if call == "better" else (p.b, p.depths[1])
-    left = open_rate(len(p.low))
-    stands = min(abs(effect.low), abs(effect.high)) / max(depth, 1e-9)
+def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
+    """The call, and how often the better one may collapse before it is wrong, where its runs cannot exclude as much.
+
+    Of a pipeline that has been seen to collapse, at whatever budget, nothing is called that its collapses could undo.
+    """
+    if call not in CALLS[:2] or p.sinking is None:
+        return call, []
+    name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
+    stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
+    left = open_rate(sinking.runs, sinking.fallen) if sinking.fallen else open_rate(len(p.low))
     if stands >= left:
-        return []
-    return [
+        return call, []
+    if sinking.fallen:
+        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} collapsed, which leaves up to {left:.0%} open"
+        return "undecided", [f"{told}; from {stands:.0%} on {name} would not be the better one"]
+    return call, [
         f"stands if {name} collapses in fewer than {stands:.0%} of runs; these leave up to {left:.0%} open"
     ]
 
