@@ -129,7 +129,7 @@ def pretrain(place: Path, settings: dict, seed: int) -> None:
             if (step + 1) % loop.LOG_EVERY == 0:
                 for name, value in metrics.items():
                     mlflow.log_metric(name, value, step)
-    torch.save(method.exports()["target"].state_dict(), place / "encoder.pt")
+    torch.save(method.modules["target"].state_dict(), place / "encoder.pt")
 
 
 def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bool) -> None:

@@ -21,7 +21,7 @@ from sslseg.models import encoder as encoders
 from sslseg.stages.outcome import results
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
-from sslseg.training import checkpoint, loop
+from sslseg.training import checkpoint, contract, loop
 from tests.fixtures.tiny_runs import (
     ARCHITECTURE,
     ROOT,
@@ -139,7 +139,7 @@ def test_pretraining_goes_on_from_an_upstream_to_the_bit(
     real = loop.pretraining
 
     def watched(method, p, **rest):
-        begun.append({k: v.clone() for k, v in method.exports()["online"].state_dict().items()})
+        begun.append({k: v.clone() for k, v in contract.exports(method)["online"].state_dict().items()})
         return real(method, p, **rest)
 
     monkeypatch.setattr(loop, "pretraining", watched)

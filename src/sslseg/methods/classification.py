@@ -41,8 +41,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder and a linear head."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each image, and its folder."""
@@ -56,12 +54,6 @@ class Method:
 
         size, self.classes = feature_size(encoder), p.classes
         self.modules = heads.beside(encoder, seed, head=lambda draw: heads.linear(size, p.classes, draw))
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Cross entropy of the folder.
@@ -89,11 +81,3 @@ class Method:
         told = self.modules["head"](features).float()
         right = (told.detach().argmax(1) == which).float().mean()
         return functional.cross_entropy(told, which), {"accuracy": right} | vitals.of_batch(features)
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

@@ -101,11 +101,6 @@ def target_of(part: str) -> str:
     return "target" if part == "online" else f"target_{part}"
 
 
-def named(modules: Mapping[str, nn.Module], *parts: str) -> list[tuple[str, nn.Parameter]]:
-    """(name, parameter) of all modules, or of `parts`: what a method calls trainable."""
-    return [(f"{part}.{n}", p) for part in parts or modules for n, p in modules[part].named_parameters()]
-
-
 @torch.no_grad()
 def kaiming_uniform(module: nn.Module, generator: torch.Generator) -> None:
     """Draw all weights of a fresh module (paper, 3.1): U(-b, b), b = sqrt(6 / fan_in); biases are zero."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.stages.probe import features
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
-from sslseg.training import checkpoint, devices, loop, optim, vitals
+from sslseg.training import checkpoint, contract, devices, loop, optim, vitals
 
 VITAL_SLICES = 64  # fixed slices that the encoder's vital signs are read on
 
@@ -110,7 +109,7 @@ def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
     return encoder
 
 
-def _check_arrival(source: Upstream, method: Any) -> None:
+def _check_arrival(source: Upstream, method: contract.Method) -> None:
     """Prove that every network which the method would hand on begins as the upstream: its features, before a step.
 
     Raises:
@@ -119,7 +118,7 @@ def _check_arrival(source: Upstream, method: Any) -> None:
     if source.state is None:
         return
     donor, channels = encoders.from_state(source.state, source.config), encoders.channels_of(source.config)
-    for role, encoder in method.exports().items():
+    for role, encoder in contract.exports(method).items():
         context = f"run {source.resolved.run_id}, {role} of {type(method).__module__.rpartition('.')[2]}"
         canary.same_features(donor, encoder, channels, context=context)
 
@@ -127,7 +126,7 @@ def _check_arrival(source: Upstream, method: Any) -> None:
 def _train(
     p: Pretrain,
     run: session.Run,
-    method: Any,
+    method: contract.Method,
     rows: np.ndarray,
     data: Inputs,
     source: Upstream,
@@ -155,7 +154,7 @@ def _train(
     parent = _parent(source, training.device) if p.probe_every else None
 
     def probe(step: int) -> None:
-        encoder = method.exports()[method.DEFAULT_ROLE]
+        encoder = contract.exports(method)[contract.role(method)]
         run.log(features.measure(encoder, p, data, parent, run.beat), step)
 
     clock = curves.Clock(training.done, p.batch_size)
@@ -197,7 +196,7 @@ def _parent(source: Upstream, device: torch.device) -> torch.nn.Module | None:
 def _keep(
     p: Pretrain,
     run: session.Run,
-    method: Any,
+    method: contract.Method,
     step: int,
     epoch: int | None,
     data: Inputs,
@@ -207,8 +206,8 @@ def _keep(
 ) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
     data.store.check_read()
-    hops, grey = lineage.walk(run.id, epoch=epoch), method.wanted(p).grey
-    for role, encoder in method.exports().items():
+    hops, grey, first = lineage.walk(run.id, epoch=epoch), method.wanted(p).grey, contract.role(method)
+    for role, encoder in contract.exports(method).items():
         signs = _vitals(p, encoder, grey, data, rows)
         collapsed = vitals.collapsed(signs)
         run.log(
@@ -216,7 +215,7 @@ def _keep(
             | {f"vitals/{role}/collapsed": float(collapsed)},
             step,
         )
-        if role == method.DEFAULT_ROLE:
+        if role == first:
             run.tag(names.TAG_COLLAPSED, str(collapsed).lower())
             if collapsed:
                 endings.tell(
@@ -224,17 +223,17 @@ def _keep(
                 )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
-            whole = method if role == method.DEFAULT_ROLE and getattr(method, "DECODER", False) else None
+            decoder = contract.decoder(method) if role == first else None
             results.save_pretrained(
-                encoder, folder, source, data, run, decoder=p.decoder if whole else (), grey=grey
+                encoder, folder, source, data, run, decoder=p.decoder if decoder else (), grey=grey
             )
-            if whole:
-                segmenter.write_decoder(folder, method.decoder())
+            if decoder:
+                segmenter.write_decoder(folder, decoder)
             leaks.write(folder, run, source.resolved, data, rows)
             resolve.log_encoder(
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),
                 card=cards.encoder(p, run, data, source.architecture, hops, signs),
-                register=register and role == method.DEFAULT_ROLE, promote=not collapsed and step == p.steps,
+                register=register and role == first, promote=not collapsed and step == p.steps,
                 metrics=[f"vitals/{role}/{key}" for key in ("spread", "effective_rank")],
             )  # fmt: skip

@@ -23,7 +23,7 @@ from sslseg.data.training_set import view_ranges
 from sslseg.data.views import batches, colour
 from sslseg.models import audit, canary, encoder, segmenter, unet
 from sslseg.testing.slices import TinySlices, hearts, scenes
-from sslseg.training import loop, vitals
+from sslseg.training import contract, loop, vitals
 
 ARCHITECTURE = "test_efficientnet"  # has head tensors that a U-Net drops
 SIZE, BATCH, SIDE, VOLUMES, SLICES = 32, 8, 64, 6, 4
@@ -102,7 +102,7 @@ def loss(method: Any, given: batches.PretrainBatch, step: int = 0) -> tuple[torc
 
 def train(method: Any, name: str, steps: int, **of: Any) -> list[float]:
     """Losses of some steps of Adam on the batches of one epoch, in turn; `of`: as in `made`."""
-    optimiser = torch.optim.Adam([p for _, p in method.trainable()], lr=1e-3)
+    optimiser = torch.optim.Adam([p for _, p in contract.trainable(method)], lr=1e-3)
     count, found = min(steps, VOLUMES * SLICES // BATCH), []
     given = [made(name, settings(name), step, **of) for step in range(count)]
     for step in range(steps):
@@ -110,7 +110,7 @@ def train(method: Any, name: str, steps: int, **of: Any) -> list[float]:
         optimiser.zero_grad()
         value.backward()
         optimiser.step()
-        method.after_step(step / steps)
+        contract.after_step(method, step / steps)
         found.append(value.item())
     return found
 
@@ -178,8 +178,10 @@ def test_loss_falls_and_metrics_are_scalars(name):
     method = create(name)
     found = train(method, name, 12)
     assert sum(found[-3:]) < sum(found[:3])
-    assert not vitals.collapsed(vitals.of_encoder(method.exports()[method.DEFAULT_ROLE], seen(name)))
-    metrics = loss(method, batch(name))[1] | method.after_step(1.0)
+    assert not vitals.collapsed(
+        vitals.of_encoder(contract.exports(method)[contract.role(method)], seen(name))
+    )
+    metrics = loss(method, batch(name))[1] | contract.after_step(method, 1.0)
     values = {k: value() if callable(value) else value for k, value in metrics.items()}  # as the loop does
     assert all(math.isfinite(float(value)) and "/" not in key for key, value in values.items())
     assert {"representation_std", "effective_rank"} <= metrics.keys()
@@ -188,33 +190,33 @@ def test_loss_falls_and_metrics_are_scalars(name):
 def test_only_what_is_trainable_gets_a_gradient(name):
     method = create(name)
     loss(method, batch(name))[0].backward()
-    trained = {id(p): key for key, p in method.trainable()}
+    trained = {id(p): key for key, p in contract.trainable(method)}
     everything = [p for net in method.modules.values() for p in net.parameters()]
-    assert len(trained) == len({key for key, _ in method.trainable()})
+    assert len(trained) == len({key for key, _ in contract.trainable(method)})
     assert trained.keys() <= {id(p) for p in everything}
     for p in everything:
         assert p.requires_grad == (id(p) in trained)
         assert (p.grad is not None) == (id(p) in trained), trained.get(id(p))
-    assert all(torch.isfinite(p.grad).all() for _, p in method.trainable())
+    assert all(torch.isfinite(p.grad).all() for _, p in contract.trainable(method))
 
 
 def test_exports_are_the_upstream_before_the_first_step_and_move_in_training(name):
     method = create(name, upstream=7)
     channels = reads(name)
     upstream = encoder.build(ARCHITECTURE, channels, 7)
-    assert method.DEFAULT_ROLE in method.exports()
-    assert set(method.exports()) <= {names.ROLE_TARGET, names.ROLE_ONLINE}
-    for role, exported in method.exports().items():
+    assert contract.role(method) in contract.exports(method)
+    assert set(contract.exports(method)) <= {names.ROLE_TARGET, names.ROLE_ONLINE}
+    for role, exported in contract.exports(method).items():
         audit.check_equal(upstream.state_dict(), exported.state_dict(), role)
         canary.same_features(upstream, exported, channels, context=role)
     train(method, name, 2)
-    for role, exported in method.exports().items():
+    for role, exported in contract.exports(method).items():
         assert not torch.equal(next(upstream.parameters()), next(exported.parameters())), role
 
 
 def test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform(name):
     method, other = create(name, seed=3), create(name, seed=4)
-    handed = _prints(next(iter(method.exports().values())).state_dict().values())
+    handed = _prints(next(iter(contract.exports(method).values())).state_dict().values())
     for part, net in method.modules.items():
         for key, layer in net.named_modules():
             if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) and not _prints([layer.weight]) <= handed:
@@ -271,7 +273,7 @@ def test_exported_encoders_load_into_a_unet(name, tmp_path):
     method = create(name)
     channels = reads(name)
     train(method, name, 1)
-    for role, exported in method.exports().items():
+    for role, exported in contract.exports(method).items():
         encoder.save(exported, tmp_path / role, architecture=ARCHITECTURE, channels=channels)
         state, config = encoder.read_state(tmp_path / role)
         net, carried = unet.build(state, config, classes=4, decoder_channels=(8,) * 5, seed=0)
@@ -281,15 +283,15 @@ def test_exported_encoders_load_into_a_unet(name, tmp_path):
 def test_a_collapsed_encoder_is_noticed(name):
     """Features of two directions alone, however far apart; and an encoder of zeros, by the training's own signs, too."""
     method = create(name)
-    exported = method.exports()
-    found = vitals.of_encoder(TwoDirections(exported[method.DEFAULT_ROLE]), seen(name))
+    exported = contract.exports(method)
+    found = vitals.of_encoder(TwoDirections(exported[contract.role(method)]), seen(name))
     assert found["spread"] > vitals.LEAST_SPREAD
     assert found["effective_rank"] > 1.8
     assert vitals.collapsed(found)
     with torch.no_grad():
         for parameter in [p for net in exported.values() for p in net.parameters()]:
             parameter.zero_()
-    encoder_of = exported[method.DEFAULT_ROLE]
+    encoder_of = exported[contract.role(method)]
     learning = {id(p) for net in method.modules.values() for p in net.parameters()}
     if learning >= set(map(id, encoder_of.parameters())):  # a copy says nothing of the network that trains
         assert float(loss(method, batch(name))[1]["representation_std"]) < 1e-3
@@ -299,14 +301,14 @@ def test_a_collapsed_encoder_is_noticed(name):
 def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name, tmp_path):
     """Encoder and decoder of the method, put into a U-Net, give what the method's own network gives."""
     method, p = create(name), settings(name)
-    if not getattr(method, "DECODER", False):
+    if (decoder := contract.decoder(method)) is None:
         return
     channels = reads(name)
     train(method, name, 1)
-    segmenter.write_decoder(tmp_path, method.decoder())
+    segmenter.write_decoder(tmp_path, decoder)
     state = segmenter.read_decoder(tmp_path / names.DECODER_FILE, ARCHITECTURE, channels, p.decoder)
     config = encoder.config_of(ARCHITECTURE, channels)
-    exported = method.exports()[method.DEFAULT_ROLE]
+    exported = contract.exports(method)[contract.role(method)]
     net, _ = unet.build(exported.state_dict(), config, classes=2, decoder_channels=p.decoder, seed=0)
     net.decoder.load_state_dict(state, strict=True)
-    audit.check_equal(method.decoder().state_dict(), net.decoder.state_dict(), "decoder")
+    audit.check_equal(decoder.state_dict(), net.decoder.state_dict(), "decoder")

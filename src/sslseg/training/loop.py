@@ -7,6 +7,7 @@ number of the step are the whole state of a training.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -20,12 +21,12 @@ from sslseg.config.params import Finetune, Pretrain
 from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.models import modes
-from sslseg.training import checkpoint, devices, losses, optim
+from sslseg.training import checkpoint, contract, devices, losses, optim
+from sslseg.training.contract import Metrics
 from sslseg.training.mean_teacher import MeanTeacher
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
-Metrics = dict[str, Any]
 
 
 class Step(NamedTuple):
@@ -160,7 +161,7 @@ class Training:
                 raise error
 
 
-def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu") -> Training:
+def pretraining(method: contract.Method, p: Pretrain, *, device: torch.device | str = "cpu") -> Training:
     """Any method of `sslseg.methods` under its optimiser and schedule; moves its networks to `device`.
 
     Convolutions run channels-last. Batches are `PretrainBatch`.
@@ -168,13 +169,13 @@ def pretraining(method: Any, p: Pretrain, *, device: torch.device | str = "cpu")
     device = _placed(method.modules.values(), device)
     if devices.compiles(p):
         modes.compiled(method.modules.values(), devices.BACKEND)
-    named = list(method.trainable())
+    named = contract.trainable(method)
     return Training(
-        dict(method.modules),
+        method.modules,
         named,
         optim.of(p, named),
         loss=method.loss,
-        after=method.after_step,
+        after=functools.partial(contract.after_step, method),
         lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr),
         clip=p.clip,
         steps=p.steps,
@@ -256,10 +257,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def _fetched(metrics: Metrics) -> dict[str, float]:
-    """Floats of numbers, of scalars on the device (in one transfer), and of what callables return.
-
-    A method hands over a callable for what is too dear to compute at every step.
-    """
+    """Floats of numbers, of scalars on the device (in one transfer), and of what callables return."""
     known = {name: value() if callable(value) else value for name, value in metrics.items()}
     held = {name: value.detach().float() for name, value in known.items() if isinstance(value, Tensor)}
     numbers = torch.stack(list(held.values())).tolist() if held else []

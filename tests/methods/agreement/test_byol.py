@@ -8,6 +8,7 @@ import torch
 from sslseg.config.flags import resolve
 from sslseg.methods.agreement import byol
 from sslseg.models import encoder
+from sslseg.training import contract
 from tests.fixtures.view_batches import pair
 
 SMALL = {"projector_hidden": 32, "projection_size": 16, "predictor_hidden": 24}
@@ -70,7 +71,7 @@ def test_target_starts_as_a_copy_buffers_included():
 def test_average_moves_the_target_and_the_optimiser_does_not():
     byols = method(tau=0.9)
     before = {name: p.detach().clone() for name, p in byols.modules["target"].named_parameters()}
-    optimiser = torch.optim.SGD([p for _, p in byols.trainable()], lr=0.1)
+    optimiser = torch.optim.SGD([p for _, p in contract.trainable(byols)], lr=0.1)
     byols.loss(pair(*views()))[0].backward()
     optimiser.step()
     assert all(torch.equal(before[n], p) for n, p in byols.modules["target"].named_parameters())

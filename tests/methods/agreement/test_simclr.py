@@ -8,6 +8,7 @@ import torch
 from sslseg.config.flags import resolve
 from sslseg.methods.agreement import simclr
 from sslseg.models import encoder
+from sslseg.training import contract
 from tests.fixtures.view_batches import pair
 
 
@@ -49,6 +50,6 @@ def test_pairs_that_agree_cost_less_than_pairs_that_do_not():
 
 def test_every_parameter_is_trained_and_after_step_has_nothing_to_do():
     simclrs = method()
-    trained = dict(simclrs.trainable())
+    trained = dict(contract.trainable(simclrs))
     assert len(trained) == sum(1 for net in simclrs.modules.values() for _ in net.parameters())
-    assert simclrs.after_step(0.5) == {}
+    assert contract.after_step(simclrs, 0.5) == {}

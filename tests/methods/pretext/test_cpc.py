@@ -10,7 +10,7 @@ import torch
 from sslseg.config.names import ParamError
 from sslseg.methods.pretext._rows import Rows
 from sslseg.testing import methods
-from sslseg.training import agreement, optim
+from sslseg.training import agreement, contract, optim
 
 SIZES = (5, 4, 3)  # features, width, guesses
 
@@ -80,5 +80,5 @@ def test_rows_that_are_not_there_are_refused():
 
 def test_adam_has_the_papers_first_beta():
     cpc = methods.create("cpc")
-    (group, *_) = optim.of(methods.settings("cpc"), cpc.trainable()).param_groups
+    (group, *_) = optim.of(methods.settings("cpc"), contract.trainable(cpc)).param_groups
     assert group["betas"] == (0.8, 0.999)

@@ -12,8 +12,6 @@ class Params(params.Pretrain):
 
 
 class Method:
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p):
         return Wanted((Crops(1),))
@@ -27,9 +25,6 @@ class Method:
         head = heads.linear(encoders.feature_size(encoder), 4, drawn)
         self.modules = {"online": encoder.train(), "head": head.train()}
 
-    def trainable(self):
-        return [(f"{m}.{n}", p) for m, net in self.modules.items() for n, p in net.named_parameters()]
-
     def loss(self, batch):
         import torch
 
@@ -41,9 +36,3 @@ class Method:
         encoder, head = self.modules.values()
         features = encoder(turned)
         return torch.nn.functional.cross_entropy(head(features), turns), vitals.of_batch(features)
-
-    def after_step(self, progress):
-        return {}
-
-    def exports(self):
-        return {"online": self.modules["online"]}

@@ -75,12 +75,6 @@ class Method:
         )
         self.modules = nets | heads.targets(nets, "projector")
 
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: those of the online branch."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules, "online", "projector", "predictor")
-
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
 
@@ -111,7 +105,3 @@ class Method:
         from sslseg.training import optim
 
         return optim.follow(self.modules, optim.tau_at(progress, self.tau))
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"target": self.modules["target"], "online": self.modules["online"]}

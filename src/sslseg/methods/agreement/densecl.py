@@ -33,8 +33,6 @@ class Params(moco.Params):
 class Method:
     """Two encoders, each with a projector for slices and one for places, and two queues."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two views of each slice."""
@@ -58,12 +56,6 @@ class Method:
             dense_queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector", "dense")
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: the query's."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules, "online", "projector", "dense")
 
     def _seen(self, view: Tensor, encoder: str, prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pooled features [B,F]; projection [B,D]; places [B,P,F']; dense projections [B,P,D]."""
@@ -109,7 +101,3 @@ class Method:
         from sslseg.training import optim
 
         return optim.follow(self.modules, self.tau)
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"], "target": self.modules["target"]}

@@ -84,12 +84,6 @@ class Method:
         )
         self.modules = nets | heads.targets(nets, "head", "last")
 
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: the student's."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules, "online", "head", "last")
-
     def told(self, features: Tensor, prefix: str = "") -> Tensor:
         """Features [N,F] -> outputs [N,K]: cosines with the last layer's rows (DINO appendix C)."""
         from torch.nn import functional
@@ -127,7 +121,3 @@ class Method:
         from sslseg.training import optim
 
         return optim.follow(self.modules, optim.tau_at(progress, self.constants.tau))
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"target": self.modules["target"], "online": self.modules["online"]}

@@ -60,8 +60,6 @@ class Params(params.Pretrain):
 class Method:
     """Two encoders with their projectors, and the queue."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two views of each slice."""
@@ -81,12 +79,6 @@ class Method:
             queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector")
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: the query's."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules, "online", "projector")
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue.
@@ -115,7 +107,3 @@ class Method:
         from sslseg.training import optim
 
         return optim.follow(self.modules, self.tau)
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"], "target": self.modules["target"]}

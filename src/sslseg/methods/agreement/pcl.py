@@ -42,8 +42,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder and a projector."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two views of each slice, and how high it lies."""
@@ -59,12 +57,6 @@ class Method:
         self.modules = heads.beside(
             encoder, seed, projector=lambda draw: heads.stack(sizes, draw, norm=False)
         )
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def mates(self, batch: PretrainBatch) -> Tensor:
         """Bool [2B,2B]: views of one slice, and of slices of different volumes that lie within `reach` in height."""
@@ -91,11 +83,3 @@ class Method:
         features = [self.modules["online"](view) for view in batch.views]
         z = torch.cat([self.modules["projector"](feature) for feature in features])
         return agreement.positives(z, self.mates(batch), self.temperature), vitals.of_batch(features[0])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

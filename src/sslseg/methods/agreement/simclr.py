@@ -31,8 +31,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder and a projector."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two views of each slice."""
@@ -46,12 +44,6 @@ class Method:
         sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.temperature = p.temperature
         self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.mlp(*sizes, draw))
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """NT-Xent over the 2B projections (SimCLR eq. 1).
@@ -67,11 +59,3 @@ class Method:
         features = [self.modules["online"](view) for view in batch.views]
         one, other = (self.modules["projector"](feature) for feature in features)
         return losses.nt_xent(one, other, self.temperature), vitals.of_batch(features[0])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

@@ -52,8 +52,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder, a projector and prototypes."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two large views and some small ones of each slice."""
@@ -72,12 +70,6 @@ class Method:
             projector=lambda draw: heads.mlp(*sizes, draw),
             prototypes=lambda draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
         )
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The swapped prediction (SwAV eq. 2 and 6). Views of one size go through the networks together.
@@ -101,11 +93,3 @@ class Method:
         scores = self.modules["prototypes"](z).split(size)
         value = agreement.swapped(list(scores), targets=_multicrop.LARGE, **self.constants)
         return value, vitals.of_batch(features[:size])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

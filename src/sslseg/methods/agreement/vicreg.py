@@ -34,8 +34,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder and an expander."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """Two views of each slice."""
@@ -49,12 +47,6 @@ class Method:
         sizes = (feature_size(encoder), *[p.projection_size] * 3)
         self.weights = (p.similar, p.vary, p.decorrelate)
         self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Invariance, variance and covariance, weighed (VICReg eq. 6).
@@ -70,11 +62,3 @@ class Method:
         features = [self.modules["online"](view) for view in batch.views]
         one, other = (self.modules["projector"](feature) for feature in features)
         return agreement.vicreg(one, other, *self.weights), vitals.of_batch(features[0])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

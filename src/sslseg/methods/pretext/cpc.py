@@ -65,8 +65,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder of patches, and a context network with its guesses for each direction."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each slice, as large as the grid of patches."""
@@ -89,12 +87,6 @@ class Method:
         self.modules = heads.beside(
             encoder, seed, **{f"direction_{k}": lambda draw: Rows(*sizes, draw) for k in range(p.directions)}
         )
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def patches(self, view: Tensor) -> Tensor:
         """[B,C,S,S] -> [B,grid²,C,p,p], row by row, some of them mirrored, as torch's generator says."""
@@ -128,11 +120,3 @@ class Method:
             guesses, targets = self.modules[f"direction_{k}"](turned)
             value = value + agreement.rows_below(guesses, targets, self.constants.ahead)
         return value, vitals.of_batch(features)
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

@@ -52,8 +52,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder that sees tile by tile, and a head over all nine."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each slice, as large as nine cells, never mirrored."""
@@ -68,12 +66,6 @@ class Method:
         sizes = (_tiles.GRID**2 * feature_size(encoder), p.hidden_size, p.permutations)
         self.tile, self.count = p.tile, p.permutations
         self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def puzzle(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Shuffled tiles [B,9,C,t,t] and the number [B] of each one's permutation, drawn from torch's generator."""
@@ -94,11 +86,3 @@ class Method:
             the loss, and signs of life of the tiles' features.
         """
         return _tiles.told(self.modules, *self.puzzle(batch.views[0]))
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

@@ -56,8 +56,6 @@ class Params(params.Pretrain):
 class Method:
     """An encoder that sees two tiles, and a head over both."""
 
-    DEFAULT_ROLE = "online"
-
     @staticmethod
     def wanted(p: Params) -> Wanted:
         """One view of each slice, as large as nine tiles and their gaps, never mirrored."""
@@ -81,12 +79,6 @@ class Method:
         sizes = (2 * feature_size(encoder), p.hidden_size, p.hidden_size, len(AROUND))  # fc7, fc8, fc9
         self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
 
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
-
     def pairs(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Middle tile and another, [B,2,C,t,t], and the number [B] of its direction, drawn from torch's generator."""
         import torch
@@ -107,11 +99,3 @@ class Method:
             the loss, and signs of life of the tiles' features.
         """
         return _tiles.told(self.modules, *self.pairs(batch.views[0]))
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.modules["online"]}

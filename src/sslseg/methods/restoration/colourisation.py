@@ -67,7 +67,6 @@ def bins(side: int) -> Tensor:
 class Method:
     """A U-Net that tells colours, and how often they occur."""
 
-    DEFAULT_ROLE = "online"
     DECODER = True  # handed on beside the encoder
 
     @staticmethod
@@ -85,12 +84,6 @@ class Method:
         occurs = heads.Centre(count)
         occurs.value.fill_(1 / count)
         self.modules: dict[str, nn.Module] = self.unet.modules | {"occurs": occurs}
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def codes(self, rgb: Tensor) -> Tensor:
         """Shares of bins [B·h·w,Q] of a picture [B,3,S,S], at its quarter."""
@@ -128,14 +121,6 @@ class Method:
         told = self.modules["head"](small).movedim(1, 3).flatten(0, 2)
         return losses.coloured(told, codes, weights), vitals.of_batch(maps[-1].mean((2, 3)))
 
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""
         return {"online": self.unet.encoder()}
-
-    def decoder(self) -> nn.Module:
-        """What is handed on beside it."""
-        return self.modules["decoder"]

@@ -42,7 +42,6 @@ class Params(params.Pretrain):
 class Method:
     """A U-Net that names noise."""
 
-    DEFAULT_ROLE = "online"
     DECODER = True  # handed on beside the encoder
 
     @staticmethod
@@ -54,12 +53,6 @@ class Method:
         """Build a U-Net around a copy of `encoder` (headless timm network, [B,C,S,S] -> [B,F])."""
         self.unet = Restorer(encoder, p.decoder, seed=seed)
         self.modules, self.sigma = self.unet.modules, p.sigma
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean squared error of the noise (Brempong et al. eq. 2 and 4).
@@ -80,14 +73,6 @@ class Method:
         found = self.unet.restored(maps)
         return (found.float() - noise).square().mean(), vitals.of_batch(maps[-1].mean((2, 3)))
 
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""
         return {"online": self.unet.encoder()}
-
-    def decoder(self) -> nn.Module:
-        """What is handed on beside it."""
-        return self.modules["decoder"]

@@ -52,7 +52,6 @@ class Params(params.Pretrain):
 class Method:
     """A U-Net that restores what it does not see."""
 
-    DEFAULT_ROLE = "online"
     DECODER = True  # handed on beside the encoder
 
     @staticmethod
@@ -83,12 +82,6 @@ class Method:
             0.02 * torch.randn(1, c, 1, 1, generator=draw) for c in self.unet.net.encoder.out_channels[1:]
         ]
         self.modules: dict[str, nn.Module] = self.unet.modules | {"tokens": torch.nn.ParameterList(tokens)}
-
-    def trainable(self) -> list[tuple[str, nn.Parameter]]:
-        """Named parameters that the optimiser moves: all of them."""
-        from sslseg.models import heads
-
-        return heads.named(self.modules)
 
     def mask(self, view: Tensor) -> Tensor:
         """Float [B,1,S,S], 1 where visible: as many patches hidden in each view, which ones torch's generator says."""
@@ -127,14 +120,6 @@ class Method:
         value = losses.hidden_patches(self.unet.restored(filled), view, mask, self.patch)
         return value, vitals.of_batch(seen[-1].mean((2, 3)))
 
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Nothing is left to do after the optimiser's step."""
-        return {}
-
     def exports(self) -> dict[str, nn.Module]:
         """role -> encoder."""
         return {"online": self.unet.encoder()}
-
-    def decoder(self) -> nn.Module:
-        """What is handed on beside it."""
-        return self.modules["decoder"]
