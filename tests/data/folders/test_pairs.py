@@ -294,6 +294,26 @@ def test_frames_where_the_user_says_so(tmp_path):
         images.read(images.find(tmp_path)[0])
 
 
+def test_phases_of_frames_stand_in_the_table(tmp_path):
+    for name in ("p0_rest", "p0_stress", "p1_rest"):
+        trees.nifti(tmp_path / f"{name}.nii.gz", np.zeros((20, 24, 3, 4), np.int16))
+    told(tmp_path, frames="time", csv="t.csv")
+    table, head = tmp_path / "t.csv", "case,patient,ED,ES\n"
+    table.write_text(head + "p0_rest,p0,1,3\np0_stress,p0,2.0,4\np1_rest,p1,,\n")
+    found = images.find(tmp_path)
+    assert [(s.patient, s.visit, s.phase, s.frame, s.index) for s in found if s.phase] == [
+        ("p0", "p0_rest", "ED", 1, 0), ("p0", "p0_rest", "ES", 3, 2),
+        ("p0", "p0_stress", "ED", 6, 1), ("p0", "p0_stress", "ES", 8, 3),
+    ]  # fmt: skip
+    for cells, why in {
+        "0,3": "ED: wanted a frame of 1 to 4, got '0'",
+        "2,2": "wanted different frames for ED and ES",
+    }.items():
+        table.write_text(head + f"p0_rest,p0,1,3\np0_stress,p0,,\np1_rest,p1,{cells}\n")
+        with pytest.raises(DataError, match=f"t.csv: p1_rest: {why}"):
+            images.find(tmp_path)
+
+
 @pytest.mark.parametrize(
     "pairs", ["", "images/{case}.png -> masks/{case}.png", "images/é{n}.png -> masks/é{n}.png"]
 )
@@ -311,3 +331,46 @@ def test_two_forms_of_an_accent_are_one_name(tmp_path, pairs, form):
     assert [s.label is not None for s in found] == [True] * 3
     assert all(images.read(s).label.any() for s in found)
     assert images.pairing(tmp_path).aside == {}
+
+
+def numbered(root: Path, names: str) -> Path:
+    for k, file in enumerate(names.split()):
+        write(root / file, (0, 1) if "mask" in file else IMAGE, k)
+    return root
+
+
+def test_channels_in_files_of_their_own_are_one_image(tmp_path):
+    """Masks without the number say that it counts channels."""
+    root = numbered(
+        tmp_path, "images/a_0000.png images/a_0001.png masks/a.png images/b_0001.png images/b_0000.png"
+    )
+    first, second = images.find(root)
+    assert [p.name for p in (first.image, *first.more)] == ["a_0000.png", "a_0001.png"]
+    assert (first.label.name, second.label) == ("a.png", None)
+    assert images.read(first).image.shape[0] == images.read(second).image.shape[0] == 2
+    (root / "images" / "b_0001.png").unlink()
+    with pytest.raises(
+        DataError, match="b_0000.png: wanted 2 channels _0000 …, as of other images here, got 1"
+    ):
+        images.find(root)
+    assert [s.patient for s in images.scan(root)[0]] == [first.patient]
+
+
+def test_numbers_that_count_slices_are_images_of_their_own(tmp_path):
+    """Each with its mask, or too many to be channels."""
+    held = [f"p_{k:04d}" for k in range(3)]
+    root = numbered(tmp_path / "a", " ".join(f"{name}.png {name}_mask.png" for name in held))
+    assert len(images.find(root)) == 3
+    root = numbered(tmp_path / "b", " ".join(f"p_{k:04d}.png" for k in range(12)))
+    assert len(images.find(root)) == 12
+
+
+def test_numbers_of_which_nothing_says_what_they_count_are_refused(tmp_path):
+    root = numbered(tmp_path, "a_0000.nii.gz a_0001.nii.gz b_0000.nii.gz b_0001.nii.gz")
+    with pytest.raises(
+        DataError, match="a_0000.nii.gz: and a_0001.nii.gz: channels of one image, or images of their own"
+    ):
+        images.find(root)
+    for text, wanted in (('"{id}_0000 + {id}_0001"', 2), ('"{id}"', 4)):
+        (tmp_path / "sslseg.json").write_text(f'{{"pairs": {text}}}')
+        assert len(images.find(root)) == wanted

@@ -58,17 +58,22 @@ class Format:
         who = people(known)
         found: list[Source] = []
         numbers: dict[str, int] = {}
+        files = Counter(who[case.name][0] for case in known.cases.values())
         for image, case in known.cases.items():
             try:
                 indices = _indices(image, known)
+                timed = indices[0] is not None
+                phases = patients.phases(root, case.name, known.settings, len(indices)) if timed else {}
             except DataError as error:
                 fault(image, error)
                 continue
             patient, group, frame = who[case.name]
-            for index in indices:
+            visit = case.name if phases and files[patient] > 1 else ""
+            for k, index in enumerate(indices, 1):
                 if known.settings.frames == TIME:
                     frame = numbers[patient] = numbers.get(patient, 0) + 1
-                found.append(_source(known, image, case, (patient, group, frame), index))
+                one = _source(known, image, case, (patient, group, frame), index)
+                found.append(replace(one, phase=phases.get(k, one.phase), visit=visit or one.visit))
         return found
 
     def describe(self, root: Path, **more: Any) -> Description:

@@ -10,6 +10,8 @@ from sslseg.config.names import DataError
 from sslseg.data.folders import settings, tables
 from sslseg.data.folders.settings import FILE, Settings
 
+PHASES = ("ED", "ES")
+
 
 def people(
     root: Path,
@@ -48,6 +50,23 @@ def people(
         for (case, group), number in zip(own, numbers, strict=True):
             placed[case] = (patient, group if s.csv or len(groups) == 1 else "", number)
     return placed
+
+
+def phases(root: Path, case: str, s: Settings, count: int) -> dict[int, str]:
+    """Frame, from 1 -> ED or ES, of a case of `count` frames, as columns of the table name them; {} without these.
+
+    Raises:
+        DataError: a cell is no frame of the case, or both are the same.
+    """
+    if not s.csv:
+        return {}
+    path = root / s.csv
+    row = tables.read(path, ("case", "patient"), "case", optional=PHASES).get(tables.fold(case), {})
+    named = [phase for phase in PHASES if row.get(phase)]
+    found = {tables.frame(path, case, row, phase, 1, count): phase for phase in named}
+    if len(found) < len(named):
+        raise DataError(f"{path}: {case}: wanted different frames for ED and ES, got {list(found)[0]} twice")
+    return found
 
 
 def _told(

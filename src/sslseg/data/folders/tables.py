@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError, quoted
 from sslseg.data.files import same, text
 
 SEPARATORS = ",;\t"
+DIGITS = re.compile("[0-9]{1,6}")
 
 
 def fold(name: str) -> str:
@@ -56,6 +58,19 @@ def read(
         if found.setdefault(fold(row[key]), row) is not row:
             raise DataError(f"{path}: row {number}: wanted one row a case, got {row[key]} twice")
     return found
+
+
+def frame(path: Path, name: str, row: Mapping[str, str], column: str, first: int, count: int) -> int:
+    """The frame of a row's cell, among `count` from `first` on; spreadsheets make 7.0 of 7.
+
+    Raises:
+        DataError: the cell holds something else.
+    """
+    text = row[column].removesuffix(".0")
+    if not DIGITS.fullmatch(text) or not first <= int(text) < first + count:
+        wanted = f"a frame of {first} to {first + count - 1}"
+        raise DataError(f"{path}: {name}: {column}: wanted {wanted}, got {row[column]!r}")
+    return int(text)
 
 
 def _lines(path: Path) -> list[list[str]]:

@@ -8,7 +8,6 @@ read are ACDC's classes, so that an encoder, a figure and a score mean the same 
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,6 @@ TO_ACDC = np.array([0, 3, 2, 1], np.uint8)  # the files' LV 1, MYO 2, RV 3
 SIDES = {"training": "train", "validation": "val", "testing": "test"}  # by folder
 CODE = "External code"
 COLUMNS = (CODE, "ED", "ES", "Vendor")
-DIGITS = re.compile("[0-9]{1,6}")
 IMAGE, MASK = "_sa", "_sa_gt"
 
 
@@ -95,7 +93,7 @@ def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -
         raise DataError(
             f"{image.parent / code}{MASK}.nii.gz: wanted the mask of {image.name}, it is not there"
         )
-    phases = {} if hidden else {_frame(path, code, row, key, frames): key for key in ("ED", "ES")}
+    phases = {} if hidden else {tables.frame(path, code, row, key, 0, frames): key for key in ("ED", "ES")}
     if len(phases) == 1:
         raise DataError(f"{path}: {code}: wanted different frames for ED and ES, got {list(phases)[0]} twice")
     group = row["Vendor"]
@@ -103,13 +101,6 @@ def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -
         Source(code, group, t, phases.get(t, ""), image, label if t in phases else None, t, (), root)
         for t in range(frames)
     ]
-
-
-def _frame(path: Path, code: str, row: dict[str, str], key: str, frames: int) -> int:
-    text = row[key].removesuffix(".0")
-    if not DIGITS.fullmatch(text) or int(text) >= frames:
-        raise DataError(f"{path}: {code}: {key}: wanted a frame of 0 to {frames - 1}, got {row[key]!r}")
-    return int(text)
 
 
 def _images(root: Path, fault: Fault) -> dict[str, Path]:

@@ -9,7 +9,7 @@ images, and an image with two masks, are told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from sslseg.data.folders.pairing.matching import Case, Told, named
@@ -20,9 +20,12 @@ DESCRIPTORS = frozenset(
     {"label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"}
 )
 CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not have
+MOST_CHANNELS = 8  # of what may be one image; more numbers count slices or frames
 _TRIM = re.compile(
     r"^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+", re.IGNORECASE
 )
+_CHANNEL = re.compile(r"(.+)_(\d{4})")
+_EITHER = 'say so in pairs of sslseg.json, "{id}_0000 + {id}_0001 -> {id}" with a mask or without, or "{id}" of single images'
 _NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
 
 
@@ -74,8 +77,52 @@ def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple
         elif len(found) > 1:
             told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
-    found = _called([Case("", (i,), ((owned[i][0], ""),) if i in owned else ()) for i in clear])
+    joined = _joined({image: owned.get(image, ()) for image in clear}, told)
+    found = _called([Case("", i, ((owned[i[0]][0], ""),) if i[0] in owned else ()) for i in joined])
     return tuple(found), tuple(faults)
+
+
+def _joined(masks: Mapping[str, Sequence[str]], told: Told) -> list[tuple[str, ...]]:
+    """The files of each image: several where masks are named as nnU-Net's, without the numbers of channels.
+
+    Args:
+        masks: image -> its masks.
+        told: of channels that are missing, and of files of which nothing says whether they are channels.
+    """
+    groups: dict[str, dict[int, str]] = {}
+    for file in masks:
+        match = _CHANNEL.fullmatch(bare(file))
+        groups.setdefault(match[1] if match else file, {})[int(match[2]) if match else -1] = file
+    several = {n for n, held in groups.items() if 1 < len(held) <= MOST_CHANNELS and 0 in held}
+    several -= {
+        name for name in several if any(_numbered(file, masks[file]) for file in groups[name].values())
+    }
+    of_masks = {name for name in several if masks[groups[name][0]]}
+    wanted = list(range(max((len(groups[name]) for name in of_masks), default=0)))
+    found: list[tuple[str, ...]] = []
+    for stem, held in groups.items():
+        files = tuple(held[n] for n in sorted(held))
+        if stem in several and not of_masks:
+            told(files[0], f"and {', '.join(f.rsplit('/', 1)[-1] for f in files[1:])}: channels of one image, or images "
+                           f"of their own? {_EITHER}")  # fmt: skip
+        elif (
+            wanted and 0 in held and sorted(held) != wanted and not any(_numbered(f, masks[f]) for f in files)
+        ):
+            told(
+                files[0],
+                f"wanted {len(wanted)} channels _0000 …, as of other images here, got {len(held)}; {_EITHER}",
+            )
+        elif stem in several:
+            found.append(files)
+        else:
+            found += [(file,) for file in files]
+    return found
+
+
+def _numbered(image: str, masks: Sequence[str]) -> bool:
+    """Whether an image has a mask that bears its whole name: its number counts frames or slices, not channels."""
+    own = name(image).stem
+    return any(name(mask).stem[: len(own)] == own for mask in masks)
 
 
 def _several(image: str, masks: Sequence[str], told: Told) -> None:
