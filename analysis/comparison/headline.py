@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
            "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
 VARIANTS = {"strong": "fine-tuned with strong augmentation", "mean_teacher": "fine-tuned with a mean teacher",
-          "frozen": "with the encoder frozen"}  # fmt: skip
+          "frozen": "with the encoder frozen", "unimatch": "fine-tuned with UniMatch"}  # fmt: skip
 SURE = "with 95 % confidence"
 
 

@@ -42,8 +42,11 @@ def test_the_run_says_what_it_learned_from_and_is_a_pipeline_of_its_own(tiny: Ti
     assert run.data.tags[names.TAG_PIPELINE] == "scratch+mean_teacher"
     assert run.data.params["cfg.unlabelled_slices"] == str(len(data.rows["train"]) - 3)
     assert {"train/consistency", "train/supervised", "train/consistency_weight"} <= set(run.data.metrics)
-    ways = {finetune.identify(tiny.params(FINETUNE, semi=way, seed=3)) for way in ("none", "mean_teacher")}
-    assert len(ways) == 2
+    ways = {
+        finetune.identify(tiny.params(FINETUNE, semi=way, seed=3))
+        for way in ("none", "mean_teacher", "unimatch")
+    }
+    assert len(ways) == 3
 
 
 def test_the_model_has_seen_the_unlabelled_patients_too(tiny: Tiny, taught: str):
@@ -53,6 +56,14 @@ def test_the_model_has_seen_the_unlabelled_patients_too(tiny: Tiny, taught: str)
     want = exposure.of(data.store, rows, run_id=taught, stage=names.FINETUNE)
     assert (set(seen.patients), set(seen.images)) == (set(want.patients), set(want.images))
     assert not exposure.overlap([seen], data.store, data.rows["test"]).patients
+
+
+def test_unimatch_is_a_pipeline_of_its_own_at_equal_steps(tiny: Tiny, taught: str, store: str):
+    other = get(tiny.run(FINETUNE, semi="unimatch", seed=3))
+    assert other.data.tags[names.TAG_PIPELINE] == "scratch+unimatch"
+    assert {"train/consistency", "train/supervised", "train/sure"} <= set(other.data.metrics)
+    for same in ("cfg.steps", "cfg.unlabelled_slices", "cfg.batch_size"):
+        assert other.data.params[same] == get(taught).data.params[same]
 
 
 def test_a_frozen_encoder_is_handed_on_as_it_came(tiny: Tiny, store: str):

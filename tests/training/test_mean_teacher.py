@@ -94,13 +94,15 @@ def test_the_teacher_is_the_average_of_the_students_and_goes_on_from_a_checkpoin
         assert torch.equal(tensor, again.state()[key]), key
 
 
-@pytest.mark.parametrize("semi", ["none", "mean_teacher"])
+@pytest.mark.parametrize("semi", ["none", "mean_teacher", "unimatch"])
 def test_a_frozen_encoder_keeps_every_bit_and_the_decoder_learns(semi: str):
     training = loop.finetuning(unet(), params(freeze="encoder", semi=semi))
     nets = training.modules
     before = {name: copy.deepcopy(net.state_dict()) for name, net in nets.items()}
     for n in range(3):
-        training.step(n, batch_at(n))
+        batch = batch_at(n)
+        views = batch.unlabelled if semi != "unimatch" else (*batch.unlabelled, batch.images)
+        training.step(n, batch._replace(unlabelled=views))
     for name, net in nets.items():
         for key, tensor in net.state_dict().items():
             if key.startswith("encoder."):

@@ -35,6 +35,7 @@ VARIANTS = {
     "strong": {"augment": "strong"},
     "mean_teacher": {"semi": "mean_teacher"},
     "frozen": {"freeze": "encoder"},
+    "unimatch": {"semi": "unimatch"},
 }
 MOST = 40  # characters of a word that the nearest one is looked for by
 KINDS = ("control", "generalist", "specialist", "hierarchical", "own")

@@ -27,7 +27,7 @@ METHODS = (
         "classification@target", "colourisation@colour_photos",
     )),
     # and what one may do instead of a further pretraining, or beside it
-    *(f"{start}+{rival}" for rival in ("strong", "mean_teacher") for start in ("scratch", "supervised")),
+    *(f"{start}+{rival}" for rival in ("strong", "mean_teacher", "unimatch") for start in ("scratch", "supervised")),
     "supervised+byol@target+strong",
 )  # fmt: skip
 

@@ -15,7 +15,13 @@ from sslseg.plans.pipelines import Hop
 
 WIDTH = 20  # characters that a list shows
 USUAL = 13  # of them a pipeline has: the same at every budget and seed
-WORDS = {pipelines.SUPERVISED: "sup", pipelines.NATURAL: "nat", pipelines.TARGET: "tgt", "mean_teacher": "mt"}
+WORDS = {
+    pipelines.SUPERVISED: "sup",
+    pipelines.NATURAL: "nat",
+    pipelines.TARGET: "tgt",
+    "mean_teacher": "mt",
+    "unimatch": "um",
+}
 CUTS = (
     (40, 40),
     (4, 4),

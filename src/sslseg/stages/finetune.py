@@ -28,7 +28,7 @@ from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import resolve
-from sslseg.training import devices, loop
+from sslseg.training import devices, loop, unimatch
 
 SHOWN = (names.TEST_IOU, names.TEST_LOSS, names.BEST_VAL_IOU)  # of a run's metrics, on its models too
 
@@ -206,12 +206,15 @@ def _fit(
 
     ranges = training_set.view_ranges(p)
     others = training_set.beside(data, rows) if p.semi != "none" else rows[:0]
+    shades = unimatch.shades(ranges) if p.semi == "unimatch" else (ranges, ranges)
 
     def batch_at(step: int) -> batches.FinetuneBatch:
         at = {"seed": p.seed, "step": step, "batch_size": p.batch_size}
         batch = batches.finetune_batch(there, rows, ranges, data.intensity, **at)
-        pair = batches.unlabelled_pair(there, others, ranges, data.intensity, **at) if len(others) else ()
-        return batch._replace(unlabelled=pair, progress=step / p.steps)
+        if p.semi != "none":
+            beside = batches.unlabelled_views(there, others, shades, data.intensity, **at)
+            batch = batch._replace(unlabelled=beside)
+        return batch._replace(progress=step / p.steps)
 
     clock = curves.Clock(training.done, p.batch_size)
     if training.done == 0:

@@ -24,6 +24,7 @@ from sslseg.models import modes
 from sslseg.training import checkpoint, contract, devices, losses, optim
 from sslseg.training.contract import Metrics
 from sslseg.training.mean_teacher import MeanTeacher
+from sslseg.training.unimatch import UniMatch
 
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
@@ -199,6 +200,8 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     if p.semi == "mean_teacher":
         pair = MeanTeacher(unet, p)
         modules, loss, after = modules | {"teacher": pair.teacher}, pair.loss, pair.after_step
+    if p.semi == "unimatch":
+        loss = UniMatch(unet, p).loss
     if devices.compiles(p):
         modes.compiled(modules.values(), devices.BACKEND)
     return Training(

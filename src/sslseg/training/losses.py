@@ -96,6 +96,20 @@ def coloured(logits: Tensor, codes: Tensor, weights: Tensor) -> Tensor:
     return (weights[codes.argmax(1)] * told).mean()
 
 
+def sure_dice(logits: Tensor, labels: Tensor, sure: Tensor) -> Tensor:
+    """Dice loss of the pixels that are `sure`, batch as a whole, mean over the classes; 0 where there are none.
+
+    Args:
+        logits: [B, K, H, W]; labels: integer [B, H, W]; sure: bool [B, H, W].
+
+    Source: UniMatch's DiceLoss for ACDC (squares in the denominator, 1e-5 above and below).
+    """
+    told = logits.float().softmax(1) * sure[:, None]
+    hot = functional.one_hot(labels, logits.shape[1]).movedim(-1, 1) * sure[:, None]
+    overlap, size = ((told * hot).sum((0, 2, 3)), (told.square() + hot).sum((0, 2, 3)))
+    return (1 - (2 * overlap + 1e-5) / (size + 1e-5)).mean()
+
+
 def jaccard(logits: Tensor, truth: Tensor) -> Tensor:
     """smp's soft Jaccard loss of the batch as a whole (paper 3.4), background included.
 

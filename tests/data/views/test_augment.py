@@ -10,6 +10,7 @@ from scipy import ndimage, stats
 from sslseg.config import flags
 from sslseg.config.names import ParamError
 from sslseg.config.params import Finetune
+from sslseg.config.wanted import Crops, Wanted
 from sslseg.data import training_set
 from sslseg.data.slices.intensity import Intensity
 from sslseg.data.streams import stream
@@ -155,7 +156,8 @@ def test_pairs_of_one_place_share_the_geometry_and_not_the_grey_levels():
     images, labels = zip(*(scene(rng, 80, 80) for _ in range(12)), strict=True)
     slices = TinySlices(list(images), list(labels))
     law = ViewRanges(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8, augmentation=STRONG)
-    one, other = batches.draw_views(slices, np.arange(12), law, seed=0, step=3, wanted=batches.TWIN)
+    twin = Wanted((Crops(1), Crops(1, like=0)))
+    one, other = batches.draw_views(slices, np.arange(12), law, seed=0, step=3, wanted=twin)
     for p in (one, other):
         assert p.moved.any()
     assert np.array_equal(

@@ -30,13 +30,15 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
     freeze: str = knob("none", "what is not trained: nothing, or the encoder, batch-norm statistics included",
                        choices=("none", "encoder"))  # fmt: skip
     semi: str = knob("none", "what is learned from train slices outside of the budget, without their masks",
-                     choices=("none", "mean_teacher"))  # fmt: skip
+                     choices=("none", "mean_teacher", "unimatch"))  # fmt: skip
     consistency: float = knob(0.1, "mean_teacher: largest weight of agreeing with the teacher", low=0.0, high=1e4,
                               source="UA-MT (Yu 2019) and SSL4MIS: 0.1")  # fmt: skip
     consistency_ramp: float = knob(1.0, "mean_teacher: share of the steps over which that weight rises", low=0.0, high=1.0,
                                    source="SSL4MIS: over the whole training")  # fmt: skip
     ema: float = knob(0.99, "mean_teacher: share of the teacher that is kept at a step", low=0.0, high=0.9999,
                       source="UA-MT and SSL4MIS: 0.99")  # fmt: skip
+    confidence: float = knob(0.95, "unimatch: least probability of an answer that is learned from", low=0.0, high=1.0,
+                             source="UniMatch (Yang 2023), its acdc.yaml: 0.95")  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
     subset: str = knob(

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ONE = Wanted((Crops(1),))
-TWIN = Wanted((Crops(1), Crops(1, like=0)))  # one place in two shades
 AHEAD = 2  # batches that wait for the network
 
 
@@ -61,7 +60,7 @@ class PretrainBatch(NamedTuple):
 class FinetuneBatch(NamedTuple):
     """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors.
 
-    `unlabelled`: two views of the same places of other slices, float32 [B, C, S, S] each, where they are asked for;
+    `unlabelled`: views of the same places of other slices, float32 [B, C, S, S] each, where they are asked for;
     `progress`: share of the training's steps that are over.
     """
 
@@ -186,20 +185,24 @@ def finetune_batch(
     return FinetuneBatch(_pixels(slices, chosen, p, intensity), own(slices, chosen, p), chosen)
 
 
-def unlabelled_pair(
+def unlabelled_views(
     slices: Any,
     rows: Sequence[int],
-    ranges: ViewRanges,
+    shades: Sequence[ViewRanges],
     intensity: Any,
     *,
     seed: int,
     step: int,
     batch_size: int,
 ) -> tuple[np.ndarray, ...] | tuple[Tensor, ...]:
-    """Two views of each slice of step `step`, of one place in two shades, from streams of their own; as above."""
+    """A view of each slice of step `step` for each of `shades`, all of the first one's place; streams of their own."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
-    drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=TWIN, name="unlabelled views")
-    return tuple(_pixels(slices, chosen, p, intensity) for p in drawn)
+    rng = stream(seed, "unlabelled views", step)
+    height, width = (slices.index[name].to_numpy()[chosen] for name in ("height", "width"))
+    first, *others = (draw(ranges, height, width, rng) for ranges in shades)
+    return tuple(
+        _pixels(slices, chosen, p, intensity) for p in (first, *(one.placed(first) for one in others))
+    )
 
 
 def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:

@@ -89,9 +89,13 @@ class ViewParams:
         return len(self.top)
 
     def placed(self, other: ViewParams) -> ViewParams:
-        """The crop, flip and geometry of `other`, with the grey levels and the size of these."""
+        """The crop, flip and geometry of `other`, with the grey levels and the size of these.
+
+        Where `other` has no changes at all, these have moved nothing either.
+        """
         place = {name: getattr(other, name) for name in ("top", "left", "height", "width", "flip")}
-        changes = self.changes and self.changes.placed(other.changes)
+        both = self.changes and other.changes
+        changes = self.changes.placed(other.changes) if both else self.changes
         return replace(self, **place, changes=changes)
 
     def at(self, places: np.ndarray) -> ViewParams:

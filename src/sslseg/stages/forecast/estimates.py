@@ -29,7 +29,7 @@ class Kind:
     method: str
     preset: str
     architecture: str
-    variants: str = ""  # of a fine-tuning: mean_teacher takes more than twice the time
+    variants: str = ""  # of a fine-tuning: mean_teacher takes more than twice the time, unimatch four times
 
     def __str__(self) -> str:
         return " ".join(
