@@ -23,7 +23,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslseg.config.names import DataError, quoted
+from sslseg.config.names import DataError
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
@@ -34,7 +34,7 @@ LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 PATIENT = r"^(.+?)_frame_?\d+$"
-SPLITS = "splits_final.json"
+DESCRIPTION, SPLITS = "dataset.json", "splits_final.json"
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # <case>_0000, <case>_0001 …
 
 
@@ -44,8 +44,8 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: either is missing a key or contradicts itself.
     """
-    told, s = _dataset(root), settings.settings(root)
-    names, ignore, regions = nnunet_labels.classes(root / "dataset.json", told["labels"])
+    told, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
+    names, ignore, regions = nnunet_labels.classes(root / DESCRIPTION, told["labels"])
     sides = _sides(root)
     known = {"regions": regions, "ignore_label": ignore, "file_ending": told["file_ending"]}
     return s.describe(
@@ -80,24 +80,23 @@ def read(source: Source) -> Volume:
         DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
     """
     root = source.root
-    told = _dataset(root)
+    told = nnunet_labels.dataset(root / DESCRIPTION)
     paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
     s = settings.settings(root)
     image, spacing = formats.read_channels(paths, s.placed)
-    spacing = spacing or _sidecar(source.image)
     if len(image) != len(told["channel_names"]):
         raise DataError(
             f"{source.image}: wanted {len(told['channel_names'])} channels, as dataset.json, got {len(image)}"
         )
     label, notes = None, list[str]()
     if source.label is not None:
-        names, ignore, _ = nnunet_labels.classes(root / "dataset.json", told["labels"])
+        names, ignore, _ = nnunet_labels.classes(root / DESCRIPTION, told["labels"])
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         grid = formats.grid(source.image) if s.placed else None
         own = {"image": source.image, "exif": s.exif, "note": notes.append}
         values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid, **own)
         label = mask_values.numbered(source.label, values, numbers)
-    spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
+    spacing = spacing or _sidecar(source.image) or s.spacing or (1.0, 1.0, 1.0)
     return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
 
 
@@ -115,39 +114,22 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
         DataError: two annotated images of one name.
     """
     of: dict[str, list[str]] = {side: [] for side in ("train", "val", "test")}
-    case_of = _names(sources)
-    names = [case_of[s.image] for s in sources if s.label is not None]
+    case_of, annotated = _names(sources), [s for s in sources if s.label is not None]
+    names = [case_of[s.image] for s in annotated]
     if twice := sorted({n for n in names if names.count(n) > 1}):
         raise DataError(f"{path}: wanted a name of its own for each case, got {twice[:8]} more than once")
-    for source in sources:
-        if source.label is not None:
-            of[assigned[source.patient]].append(case_of[source.image])
+    for source, name in zip(annotated, names, strict=True):
+        of[assigned[source.patient]].append(name)
     folds = [{"train": sorted(of["train"]), "val": sorted(of[held])} for held in ("val", "test")]
     path.write_text(json.dumps(folds, indent=4), encoding="utf-8")
-
-
-def _dataset(root: Path) -> dict:
-    path = root / "dataset.json"
-    told = settings.read_json(path)
-    if "modality" in told and "channel_names" not in told:
-        if not nnunet_labels.first_version(root, told):
-            raise DataError(f"{path}: this is the Decathlon's form, use dataset=decathlon")
-        told = nnunet_labels.renewed(path, told)
-    for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
-        if not isinstance(told.get(key), kind) or not told[key]:
-            raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {quoted(told.get(key))}")
-    if told["file_ending"].lower() not in formats.SUFFIXES:
-        raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
-    return told
 
 
 def _names(sources: list[Source]) -> dict[Path, str]:
     """Image -> name of its case."""
     named = {source.image: _case(source.image) for source in sources}
-    for root in {s.root for s in sources if s.root and (s.root / "dataset.json").is_file()}:
-        path = root / "dataset.json"
-        told = settings.read_json(path)
-        listed = nnunet_labels.listed(path, told["dataset"]) if "dataset" in told else {}
+    for root in {s.root for s in sources if s.root and (s.root / DESCRIPTION).is_file()}:
+        told = settings.read_json(root / DESCRIPTION)
+        listed = nnunet_labels.listed(root / DESCRIPTION, told["dataset"]) if "dataset" in told else {}
         named |= {images[0]: case for case, (images, _) in listed.items() if images[0] in named}
     return named
 
@@ -158,13 +140,13 @@ def _case(image: Path) -> str:
 
 def notes(root: Path) -> list[str]:
     """That there are fewer cases than dataset.json says, as after a download that broke off."""
-    told = _dataset(root)
     held = sum(s.label is not None and s.image.parent.name == "imagesTr" for s in scan(root)[0])
-    return nnunet_labels.fewer(root / "dataset.json", told, held)
+    return nnunet_labels.fewer(root / DESCRIPTION, nnunet_labels.dataset(root / DESCRIPTION), held)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    told, ending = _dataset(root), _dataset(root)["file_ending"]
+    told = nnunet_labels.dataset(root / DESCRIPTION)
+    ending = told["file_ending"]
     found, folders = {}, (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs"))
     faults: list[DataError] = []
 
@@ -173,7 +155,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         fault(path, error)
 
     if "dataset" in told:
-        found, folders = nnunet_labels.complete(root / "dataset.json", told, tell), folders[1:]
+        found, folders = nnunet_labels.complete(root / DESCRIPTION, told, tell), folders[1:]
     for place, labels in folders:
         images, drawn = _images(root / place, ending), formats.stems(root / labels, (ending.lower(),))
         for case, channels in images.items():
@@ -183,25 +165,15 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
             except DataError as error:
                 tell(next(iter(channels.values()))[0], error)
         for case in sorted(set(drawn) - set(images)):
-            wanted = root / place / f"{case}_0000{ending}"
-            tell(
-                drawn[case][0],
-                DataError(f"{wanted}: wanted the image of {drawn[case][0].name}, it is not there"),
-            )
+            wanted, label = root / place / f"{case}_0000{ending}", drawn[case][0]
+            tell(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
     if not found:
-        raise faults[0] if faults else _nothing(root / "imagesTr", ending)
+        raise faults[0] if faults else nnunet_labels.nothing(root / "imagesTr", ending)
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
-        Source(who[c][0], who[c][1], who[c][2], "", paths[0], label, None, _more(paths, label), root)
+        Source(*who[c], "", paths[0], label, None, _more(paths, label), root)
         for c, (paths, label) in sorted(found.items())
     ]
-
-
-def _nothing(place: Path, ending: str) -> DataError:
-    """That no file of a folder is a case, with what lies there instead."""
-    held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")] if place.is_dir() else []
-    got = f"{len(held)} others: {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else "none"
-    return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
 
 
 def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:

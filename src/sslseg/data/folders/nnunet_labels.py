@@ -1,4 +1,4 @@
-"""The inner languages of an nnU-Net dataset: `labels` with regions, lists of folds and of files."""
+"""The inner languages of an nnU-Net dataset: dataset.json, `labels` with regions, lists of folds and of files."""
 
 from __future__ import annotations
 
@@ -9,10 +9,30 @@ from typing import Any
 
 from sslseg.config.names import DataError, quoted
 from sslseg.data.files import same, text
+from sslseg.data.folders import settings
 from sslseg.data.readers import formats, pictures
 from sslseg.data.source import IGNORE, Fault, class_name
 
 UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
+
+
+def dataset(path: Path) -> dict[str, Any]:
+    """A dataset.json in the words of nnU-Net v2, its keys checked.
+
+    Raises:
+        DataError: it is in another form, or lacks a key.
+    """
+    told = settings.read_json(path)
+    if "modality" in told and "channel_names" not in told:
+        if not first_version(path.parent, told):
+            raise DataError(f"{path}: this is the Decathlon's form, use dataset=decathlon")
+        told = renewed(path, told)
+    for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
+        if not isinstance(told.get(key), kind) or not told[key]:
+            raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {quoted(told.get(key))}")
+    if told["file_ending"].lower() not in formats.SUFFIXES:
+        raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
+    return told
 
 
 def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
@@ -88,6 +108,13 @@ def fewer(path: Path, told: dict[str, Any], held: int) -> list[str]:
     return [
         f"{path}: numTraining says {wanted} annotated cases, {held} are here: is a part of the data missing?"
     ]
+
+
+def nothing(place: Path, ending: str) -> DataError:
+    """That no file of a folder is a case, with what lies there instead."""
+    held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")] if place.is_dir() else []
+    got = f"{len(held)} others: {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else "none"
+    return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
 
 
 def read_list(path: Path) -> list[Any]:

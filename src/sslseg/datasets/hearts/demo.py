@@ -9,14 +9,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.data.phantom import tree
-from sslseg.datasets.hearts import acdc
-
-CLASSES = acdc.CLASSES
-COLOURS = acdc.COLOURS
-DOMAIN = acdc.DOMAIN
-LICENCE = "made by this project; CC0"
-SPLIT = "stratified"
-find, scan, read = acdc.find, acdc.scan, acdc.read
+from sslseg.datasets.hearts.phantom import (  # noqa: F401 of a dataset
+    CLASSES,
+    COLOURS,
+    DOMAIN,
+    LICENCE,
+    SPLIT,
+    find,
+    read,
+    scan,
+)
 
 POPULATION = {"patients": 40, "seed": 7, "scanner": "3T", "first": 701}
 

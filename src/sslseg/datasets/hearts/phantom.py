@@ -9,15 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from sslseg.data.phantom import tree
-from sslseg.datasets.hearts import acdc
+from sslseg.datasets.hearts.acdc import CLASSES, COLOURS, DOMAIN, find, read, scan  # noqa: F401 of a dataset
 
-CLASSES = acdc.CLASSES
-COLOURS = acdc.COLOURS
-DOMAIN = acdc.DOMAIN
 LICENCE = "made by this project; CC0"
 SPLIT = "stratified"
-find, scan, read = acdc.find, acdc.scan, acdc.read
-
 POPULATION = {"patients": 60, "seed": 1, "scanner": "1.5T", "first": 501}
 
 
