@@ -104,13 +104,15 @@ def decided(
         sizes = ", ".join(f"{n:,}" for n in study.budgets)
         return f"{text}, by the curve between the sizes that were run, which are {sizes}."
     for reference, found in worths:
-        against = f"that saves {unit}s against {spoken(reference)}"
-        if isinstance(found, Refusal):
-            return f"{text}, by {seeds}; whether {against} is open, since {_reason(found)}{may}."
+        if isinstance(found, Refusal):  # the reason is on the second card
+            may = f", and {spoken(rival)} may be as good" if rival else ""
+            return f"{text}, over {seeds}; how many {unit}s that saves against {spoken(reference)} is not known yet{may}."
         if said := saves(found, reference, unit):
             return f"{text} and {said}, {SURE} from {seeds}{may}."
-        return f"{text}; whether {against} is not settled by {seeds}{may}."
-    return f"{text}, by {seeds}{may}."
+        return (
+            f"{text}; whether that saves {unit}s against {spoken(reference)} is not settled by {seeds}{may}."
+        )
+    return f"{text}, over {seeds}{may}."
 
 
 def _reason(found: Refusal) -> str:

@@ -96,7 +96,7 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
             f"that wants {MIN_SIZES} sizes with {MIN_SEEDS} seeds each, and this has {len(study.budgets)}:"
         ]
         more = again(study, study.seeds, sizes=_with_more(study.budgets))
-    elif len(reasons) == len(rows):
+    elif reasons:
         lines.append(reasons[0].removeprefix("insufficient evidence: "))
     return Card(question, answer, tuple(lines), more, choice.pipeline)
 

@@ -41,7 +41,12 @@ RUN_COLUMNS = (
     names.AREA_VAL_IOU,
     names.SECONDS,
 )
-SPELLED = {"worth": "Worth", "verdict": "Verdicts", "advice": "How many", "claims": "The paper's claims"}
+SPELLED = {
+    "worth": "Worth",
+    "verdict": "Verdicts",
+    "advice": "How many to annotate",
+    "claims": "The paper's claims",
+}
 
 
 @dataclass(frozen=True)
@@ -130,13 +135,16 @@ def verdict_tables(found: Decisions) -> list[tuple[int | None, list[Table]]]:
 
 
 def refused(rows: Iterable[object]) -> list[str]:
-    """Each reason once, with how often it is given; many that differ in a name alone are one."""
-    reasons = [row.reason.removeprefix("insufficient evidence: ") for row in rows if isinstance(row, Refusal)]
+    """Each reason once; of those that differ in a pipeline's name alone the first, and how many more there are."""
+    reasons = dict.fromkeys(
+        row.reason.removeprefix("insufficient evidence: ") for row in rows if isinstance(row, Refusal)
+    )
     kinds: dict[str, list[str]] = {}
     for reason in reasons:
         kinds.setdefault(re.sub(r"\S*@\S*|\b(scratch|supervised|phantom)\b", "", reason), []).append(reason)
     return [
-        f"{all_[0]} (so it is {len(all_)} times)" if len(all_) > 1 else all_[0] for all_ in kinds.values()
+        all_[0] + (f" (the same holds for {len(all_) - 1} more)" if len(all_) > 1 else "")
+        for all_ in kinds.values()
     ]
 
 

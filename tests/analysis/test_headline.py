@@ -81,7 +81,7 @@ def test_budgets_that_were_not_run_and_runs_without_a_test() -> None:
     assert between.endswith("by the curve between the sizes that were run, which are 3, 10, 30, 100, 300.")
     few = of(make(tuple(FAR), (3, 30), 5, FAR), budget=30).headline
     assert "reaches a mean test IoU of" in few
-    assert few.endswith("supervised has 2 sizes with 3 seeds or more, at least 4 are wanted.")
+    assert few.endswith("over 5 seeds; how many slices that saves against random weights is not known yet.")
     bare = [
         replace(r, metrics={k: v for k, v in r.metrics.items() if not k.startswith("test/")}) for r in planted
     ]

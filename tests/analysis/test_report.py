@@ -211,8 +211,8 @@ def test_a_matrix_says_of_both_sides_what_one_verdict_says() -> None:
 
 def test_the_same_refusal_is_said_once() -> None:
     reasons = [f"insufficient evidence: {name} has 3 sizes" for name in ("scratch", "a@b+c@d", "supervised")]
-    assert report.refused([*map(Refusal, reasons), Refusal("other"), 5]) == [
-        "scratch has 3 sizes (so it is 3 times)",
+    assert report.refused([*map(Refusal, reasons), Refusal("other"), Refusal("other"), 5]) == [
+        "scratch has 3 sizes (the same holds for 2 more)",
         "other",
     ]
 

@@ -30,15 +30,21 @@ def prepared(root: Path, capsys, **texts: str) -> tuple[str, list[str]]:
 
 def test_a_layout_and_what_is_not_of_it(tmp_path, capsys):
     run_id, lines = prepared(TREES["ISIC 2018"].write(tmp_path / "isic"), capsys)
-    first, layout, aside, *_, sheet = lines[-5:]
+    first, measures, layout, aside, patients, sheet, following = lines[-7:]
     assert first == "prepared 3 slices of 3 patients, 3 annotated: lesion"
+    assert re.match(
+        r"\d+ x \d+ pixels of 1 x 1 mm \(assumed, for pictures do not say it; spacing in sslseg.json does\); "
+        r"train 1 patient with 1 annotated, val 1 patient",
+        measures,
+    )
+    assert following.endswith("-P pipelines=scratch,supervised -P budgets=1 -P seeds=0,1,2")
     assert layout == "the folder has the layout of ISIC"
     assert re.fullmatch(
         r"of the files in \S+, 6 read, 3 skipped \(not of the layout ISIC: 3\), 0 unknown: see files.tsv of the run",
         aside,
     )
     assert (
-        lines[-2] == "every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise"
+        patients == "every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise"
     )
     assert Path(sheet.removeprefix("look at it: ")).is_file()
     assert client().get_run(run_id).data.tags[names.TAG_LAYOUT] == "ISIC"

@@ -1,4 +1,4 @@
-"""Show where an encoder comes from, stage by stage, and hash its stored weights again."""
+"""Show where an encoder or a U-Net comes from, stage by stage, and hash its stored weights again."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--kind",
         choices=(names.KIND_ENCODER, names.KIND_SEGMENTER),
-        default=names.KIND_ENCODER,
-        help="which of a run's models; default: %(default)s",
+        default="",
+        help=f"which of a run's models; default: {names.KIND_ENCODER}",
     )
 
 

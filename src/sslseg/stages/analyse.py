@@ -8,6 +8,7 @@ from pathlib import Path
 
 from analysis.page import make
 from sslseg.config.params import Analyse
+from sslseg.stages.outcome import endings
 from sslseg.tracking import session
 from sslseg.tracking.registry import worth
 
@@ -15,6 +16,16 @@ FOLDER = "analysis"
 
 
 def run(p: Analyse, run: session.Run) -> None:
+    """Make the page, and say where it is.
+
+    Raises:
+        ParamError, SslsegError: see `analysis.make`.
+    """
+    draw(p, run)
+    endings.drawn(p.out, run)
+
+
+def draw(p: Analyse, run: session.Run) -> None:
     """Make what was asked for and log it: report.html at the top, the rest under analysis/.
 
     Raises:
@@ -27,8 +38,6 @@ def run(p: Analyse, run: session.Run) -> None:
             run.beat()
             if path.name == make.RECORD:
                 _describe(path, run)
-    if p.out:
-        print(f"figures and tables: {folder}")
 
 
 def _describe(record: Path, run: session.Run) -> None:

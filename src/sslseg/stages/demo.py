@@ -8,7 +8,8 @@ from sslseg.config import names, params
 from sslseg.config.params import Demo
 from sslseg.plans import studies
 from sslseg.stages import analyse, sweep
-from sslseg.tracking import session, store
+from sslseg.stages.outcome import endings
+from sslseg.tracking import session
 from sslseg.tracking.history import frames
 
 WANTED_IOU = 0.5  # mean foreground IoU on test that the demo must reach
@@ -23,13 +24,9 @@ def run(p: Demo, run: session.Run) -> None:
     grid = params.Sweep(study="demo", workers=p.workers, cache=p.cache, seed=p.seed, device=p.device)
     sweep.run(studies.fill(grid), run)
     folder = Path(p.out).resolve()
-    analyse.run(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
+    analyse.draw(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
     _check_learned(run)
-    print(
-        f"\nfigures: {folder}\npage: {folder / names.REPORT}\nto compare the runs: make ui, or\n"
-        f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(run.uri)}\n"
-        f"  http://127.0.0.1:5000/#/experiments/{run.experiment_id}/runs?workflowType=machine_learning"
-    )
+    endings.drawn(str(folder), run)
 
 
 def _check_learned(run: session.Run) -> None:

@@ -15,7 +15,7 @@ from sslseg.models import body, encoder
 from sslseg.models.importers import checkpoint, imports, roles
 from sslseg.models.importers.imports import Fetched
 from sslseg.stages.intake import leaks
-from sslseg.stages.outcome import cards
+from sslseg.stages.outcome import cards, endings
 from sslseg.tracking import identity, lineage, session
 from sslseg.tracking.registry import known, resolve
 from sslseg.tracking.registry.resolve import Resolved
@@ -82,9 +82,10 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             card=_card(found, run, exposure.standing(seen)), sha256=sha,
             tags={names.MODEL_NETWORK: found.network},
         )  # fmt: skip
-    for line in _said(found):
-        print(line)
-    print(f"imported {found.architecture} ({found.origin}); use it with -P encoder={run.id}")
+    endings.tell(
+        *_said(found), f"imported {found.architecture} ({found.origin}) as the encoder of run {run.id}"
+    )
+    endings.following("finetune", encoder=run.id, dataset="DATASET", data_root="FOLDER")
 
 
 def _said(found: Fetched) -> list[str]:

@@ -18,10 +18,11 @@ from sslseg.config.params import Predict
 from sslseg.data import source
 from sslseg.data.folders import scans, settings
 from sslseg.data.folders.scans import Scan
+from sslseg.data.readers import pictures
 from sslseg.data.slices.sources import sha256
 from sslseg.stages.intake import inputs, segmenters
 from sslseg.stages.intake.segmenters import Trained
-from sslseg.stages.outcome import overlays
+from sslseg.stages.outcome import endings, overlays
 from sslseg.stages.outcome.overlays import Picture
 from sslseg.tracking import session
 from sslseg.training import devices
@@ -174,8 +175,15 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     )
     run.tag(names.TAG_FINGERPRINT, "compared" if known else "unknown")
     print(f"{len(found.pictures)} masks in {Path(p.output).resolve()}; {empty} of {len(table)} volumes empty")
+    if any(Path(mask).suffix in pictures.SUFFIXES for mask in table.get("mask", ())):
+        print(
+            f"their pixels are class numbers, 0 to {len(model.classes) - 1}, nearly black in a viewer: {names.OVERLAY} of "
+            f"run {run.id} shows them in colour"
+        )
     if known is None:
         print("warning: the data this model was trained on is not at hand, so nothing could be compared")
     for file in sorted(flagged):
         words = sorted({f"{f['part']} {f['name']}" for f in found.flagged if f["file"] == file})
         print(f"warning: {file}: outside the training data: {', '.join(words)}")
+    truth = {"dataset": "DATASET", "data_root": "FOLDER"}
+    endings.following("evaluate", "next, where true masks exist", predictions=p.output, **truth)

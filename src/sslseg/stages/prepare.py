@@ -6,13 +6,18 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
+
+from analysis.statistics.records import plural
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
 from sslseg.data import training_set
 from sslseg.data.folders import settings
+from sslseg.data.readers import pictures
 from sslseg.data.slices import account, copies, prepare
 from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
+from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
 
 SHOWN = 3  # files that a line names
@@ -53,17 +58,19 @@ def run(p: Prepare, run: session.Run) -> None:
         }
     )
     run.tag(names.TAG_LINEAGE, p.dataset)
-    _tell(p, data.store, run)
+    _tell(p, data, run)
 
 
-def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
+def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     """What was understood, in a few lines; what to look at is in the run's description, too."""
+    store = data.store
     index, volumes = store.index, store.volume_table
     annotated, patients = int(index["labelled"].sum()), index["patient"].nunique()
     print(
         f"prepared {len(index)} slices of {patients} patients, {annotated or 'none'} annotated: "
         f"{', '.join(store.classes[1:]) or 'no class'}"
     )
+    print(_measures(data))
     module = plugins.load("datasets", p.dataset)
     root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache)).resolve()
     known = module.pairing(root) if hasattr(module, "pairing") else None
@@ -84,6 +91,39 @@ def _tell(p: Prepare, store: Slices, run: session.Run) -> None:
         elif annotated and 1 < patients == len(volumes) and not known.names_patients:
             print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
     print(f"look at it: {store.path / prepare.SHEET}")
+    _go_on(p, data)
+
+
+def _measures(data: training_set.Inputs) -> str:
+    """Sizes, spacing, and how patients and annotated slices are divided."""
+    table, index = data.store.volume_table, data.store.index
+    sides = [_range(table[f"native_{side}"], "") for side in ("height", "width")]
+    spacing = [_range(table[f"native_spacing_{axis}"], ".3g") for axis in "yx"]
+    parts = [
+        f"{part} {plural(index.iloc[rows]['patient'].nunique(), 'patient')} with {len(data.labelled[part])} annotated"
+        for part, rows in data.rows.items()
+    ]
+    guessed = spacing == ["1", "1"] and all(
+        Path(image).suffix.lower() in pictures.SUFFIXES for image in table["image"]
+    )
+    said = f" (assumed, for pictures do not say it; spacing in {settings.FILE} does)" if guessed else ""
+    return f"{' x '.join(sides)} pixels of {' x '.join(spacing)} mm{said}; {', '.join(parts)}"
+
+
+def _range(values: pd.Series, form: str) -> str:
+    return " to ".join(dict.fromkeys(format(end, form) for end in (values.min(), values.max())))
+
+
+def _go_on(p: Prepare, data: training_set.Inputs) -> None:
+    """Compare pretrainings on a third and on all of what is annotated; pretrain where nothing is."""
+    place = {"dataset": p.dataset, "data_root": p.data_root}
+    if many := len(data.labelled["train"]):
+        budgets = ",".join(map(str, sorted({max(1, many // 3), many})))
+        endings.following(
+            names.SWEEP, **place, pipelines="scratch,supervised", budgets=budgets, seeds="0,1,2"
+        )
+    else:
+        endings.following("pretrain_byol", **place)
 
 
 def _nowhere(store: Slices) -> list[str]:

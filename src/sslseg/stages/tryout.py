@@ -35,6 +35,7 @@ from sslseg.stages.forecast.arms import Arm
 from sslseg.stages.forecast.costs import measure
 from sslseg.stages.forecast.words import ahead, behind
 from sslseg.stages.intake import leaks, upstream
+from sslseg.stages.outcome import endings
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 
@@ -219,12 +220,11 @@ def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, 
 def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs) -> None:
     """The page, its verdicts in words, and how to go on."""
     folder = Path(p.out).resolve()
-    analyse.run(Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places), run)
-    page = folder / make.PAGE
+    analyse.draw(Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places), run)
     print(*behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
-    print(f"page: {page}", flush=True)
+    endings.drawn(str(folder), run)
     if _has_display():
-        webbrowser.open(page.as_uri())
+        webbrowser.open((folder / make.PAGE).as_uri())
 
 
 def _again(p: Tryout, plan: Design) -> str:

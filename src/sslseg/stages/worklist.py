@@ -18,6 +18,7 @@ from sslseg.data import streams, training_set
 from sslseg.data.slices import contact_sheet
 from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs, likeness, upstream
+from sslseg.stages.outcome import endings
 from sslseg.stages.worklists import gain, pools
 from sslseg.tracking import lineage, session
 from sslseg.training import devices
@@ -116,4 +117,11 @@ def _log(
     print(
         f"a train slice's distance from the nearest annotated one: mean {mean:.3f} with this list and "
         f"{at_random[0]:.3f} with as many at random; largest {radius:.3f} and {at_random[1]:.3f}"
+    )
+    endings.following(
+        "finetune",
+        "next, when they are annotated",
+        encoder=p.encoder,
+        dataset=p.dataset,
+        data_root=p.data_root,
     )

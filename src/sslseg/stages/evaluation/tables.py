@@ -18,6 +18,7 @@ from sslseg.scoring import clinical, volumes
 from sslseg.scoring import patients as by_patient
 from sslseg.stages.evaluation import agreement
 from sslseg.stages.evaluation import page as evaluate_page
+from sslseg.stages.outcome import endings
 from sslseg.tracking import session
 
 HEADLINE = (
@@ -77,6 +78,12 @@ def log(
     for frame in shown.values():
         text = frame.drop(columns="source", errors="ignore")
         print(text.to_string(index=False, float_format=lambda v: f"{v:.3f}"))
+    where = f"{Path(p.out).expanduser().resolve() / PAGE}, and " if p.out else ""
+    endings.tell(f"page: {where}evaluate/{PAGE} of run {run.id}")
+    if any(p.model):
+        endings.following("predict", model=",".join(p.model), input="FOLDER", output="out/masks")
+    else:
+        endings.compare(run.experiment_id, run.uri)
 
 
 def _log_patients(

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from sslseg.config import names
 from sslseg.config.commands import typed
+from sslseg.tracking import session, store
 
 
 def tell(*lines: str) -> None:
     """Print lines for the user; a worker of a sweep says nothing, its sweep does."""
     if multiprocessing.parent_process() is None:
         print(*filter(None, lines), sep="\n", flush=True)
+
+
+def following(stage: str, words: str = "next", **given: object) -> None:
+    """The last line of a stage: the command that goes on; capitals stand for what the user has to fill in."""
+    tell(f"{words}: {typed(stage, **given)}")
 
 
 def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, float]) -> None:
@@ -28,16 +35,41 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
     tell(
         f"test IoU {summary['iou']:.3f} on {dataset} ({classes})",
         f"registered as {registered}, run {run_id}",
-        f"next: {typed('predict', model=run_id, input='FOLDER', output='out/masks')}",
     )
+    following("predict", model=run_id, input="FOLDER", output="out/masks")
 
 
 def pretrained(run_id: str, registered: str, dataset: str) -> None:
     """The end of a pretraining."""
-    tell(
-        f"registered as {registered}, run {run_id}",
-        f"next: {typed('finetune', encoder=run_id, dataset=dataset)}",
-    )
+    tell(f"registered as {registered}, run {run_id}")
+    following("finetune", encoder=run_id, dataset=dataset)
+
+
+def drawn(out: str, run: session.Run) -> None:
+    """The end of an analysis: the page, the UI, and what a network is used with.
+
+    Args:
+        out: folder of figures and page; '' = they are in the run alone.
+    """
+    folder = Path(out).resolve()
+    where = [f"figures and tables: {folder}", f"page: {folder / names.REPORT}"]
+    tell(*(where if out else [f"page: {names.REPORT} of run {run.id}"]))
+    compare(run.experiment_id, run.uri)
+    words = "next, MODEL from `sslseg encoders --kind segmenter`"
+    following("predict", words, model="MODEL", input="FOLDER", output="out/masks")
+
+
+def compare(experiment_id: str, uri: str) -> None:
+    """How the runs are seen in MLflow's UI."""
+    runs = f"#/experiments/{experiment_id}/runs?workflowType=machine_learning"
+    if uri.startswith("http"):
+        tell(f"to compare the runs: {store.shown(uri)}/{runs}")
+    else:
+        tell(
+            "to compare the runs: make ui, or",
+            f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(uri)}",
+            f"  http://127.0.0.1:5000/{runs}",
+        )
 
 
 def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
@@ -54,4 +86,5 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
     for pipeline, rows in found.groupby(level=0, sort=False):
         cells = [f"{budget:.0f}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
         lines.append(f"  {pipeline:28} {'   '.join(cells)}")
-    tell(*lines, f"next: {typed('analyse', dataset=dataset, sweep=sweep, out=f'out/{dataset}')}")
+    tell(*lines)
+    following("analyse", dataset=dataset, sweep=sweep, out=f"out/{dataset}")

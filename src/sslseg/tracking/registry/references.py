@@ -7,7 +7,7 @@ models:/<name>/latest, models:/m-<ID>. Files and web addresses are not: they wou
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mlflow.entities import LifecycleStage, LoggedModelStatus
@@ -36,7 +36,7 @@ class Wanted:
 
     role: str = names.ROLE_TARGET
     epoch: int | None = None  # None = the last
-    kind: str = names.KIND_ENCODER
+    kind: str = names.KIND_ENCODER  # '' = whatever a registered one is, and of a run its encoder
 
 
 def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, Any | None]:
@@ -47,11 +47,12 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     """
     form, parts = _parse(reference)
     if form == "run":
-        return _sound(_of_run(parts["run"], parts["model"] or "", wanted, uri)), None
+        kind = wanted.kind or names.KIND_ENCODER
+        return _sound(_of_run(parts["run"], parts["model"] or "", replace(wanted, kind=kind), uri)), None
     version = None if form == "model" else _version(reference, parts, uri)
     model = _model(reference, parts["model"] if form == "model" else model_id_of(version), uri)
     tags = model.tags
-    if tags.get(names.MODEL_KIND) != wanted.kind:
+    if wanted.kind and tags.get(names.MODEL_KIND) != wanted.kind:
         raise EncoderError(
             f"{reference}: wanted {'an' if wanted.kind == names.KIND_ENCODER else 'a'} {wanted.kind}, run "
             f"{model.source_run_id} logged it as {tags.get(names.MODEL_KIND, 'something else')}; "
