@@ -112,3 +112,14 @@ def test_faults():
         splits.assign(cohort(1), "kalapos2022", 0)
     with pytest.raises(DataError, match="two groups"):
         splits.assign(pd.concat([ACDC, ACDC.assign(group="x")]), "stratified", 0)
+
+
+@pytest.mark.parametrize("split", ["stratified", *(f"fold:{k}/5" for k in range(1, 6))])
+def test_a_patient_that_acdc_has_twice_lies_on_one_side(split: str):
+    """Drawn by themselves, patients 074 and 076 of the real training set would be test and train in two folds of five."""
+    names = [f"patient{i:03d}" for i in range(1, 101)]
+    index = pd.DataFrame({"patient": names, "group": [n[-1] for n in names], "labelled": True})
+    found = splits.divide(splits.Listed(index, "", {}), "acdc", split)
+    sides = {names[row]: side for side, rows in found.items() for row in rows}
+    assert len(sides) == 100
+    assert sides["patient074"] == sides["patient076"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -145,12 +146,20 @@ def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.nd
     own = source.sides.get if source.sides or kind == "file" else getattr(module, "official", None)
     if own is not None:
         patients = patients.assign(official=[own(p) for p in patients["patient"]])
-    side = assign(patients[patients["labelled"]], kind)
+    twins = {} if kind in ("official", "file") else _twins(module, set(patients["patient"]))
+    side = assign(patients[patients["labelled"] & ~patients["patient"].isin(twins)], kind)
+    side |= {twin: side[first] for twin, first in twins.items() if first in side}
     bare = patients[~patients["labelled"]]
     held = kind in ("official", "file") and own is not None
     side |= {p: (own(p) if held else None) or "train" for p in bare["patient"]}
     assigned = index["patient"].map(side)
     return {name: np.flatnonzero(assigned == name) for name in SPLITS}
+
+
+def _twins(module: ModuleType, there: set[str]) -> dict[str, str]:
+    """Patients that a published dataset is known to have twice, by name -> the first of their names: one side for both."""
+    known = getattr(module, "TWICE", ())
+    return {twin: first for first, *others in known for twin in others if {first, twin} <= there}
 
 
 @dataclass(frozen=True)
