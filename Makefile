@@ -49,9 +49,9 @@ lint: setup ## format in place, then check style and types
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 
-show: setup ## the committed ACDC study: its figures made again, then its runs in the UI
+show: setup ## the committed ACDC studies: their figures made again, then the runs of the first in the UI
 	-$(BIN)/python -m analysis.page.show
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/acdc-cpu/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.claims.common import (
     BEST,
@@ -28,7 +27,7 @@ from analysis.comparison.decisions import interval
 from analysis.comparison.encoders import chain, hop_name
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import Estimate, Refusal, students_t
 from analysis.statistics.verdicts.judge import Verdict
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
@@ -112,9 +111,8 @@ def minutes(c: Context) -> Outcome:
         return Outcome(
             INCONCLUSIVE, f"insufficient evidence: {len(values)} timed runs", run_ids=c.runs((BEST,))
         )
-    logs = np.sort(np.log(values))
-    reach = stats.t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))
-    found = Estimate(*(float(np.exp(v)) for v in (logs.mean(), logs.mean() - reach, logs.mean() + reach)))
+    logs = students_t(np.log(values))
+    found = Estimate(*(float(np.exp(v)) for v in (logs.value, logs.low, logs.high)))
     slack = (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
     text = f"{interval(found)} minutes a fine-tuning, n = {len(values)}"
     return Outcome(inside(found, slack, slack), text, found, c.runs((BEST,)))
@@ -135,11 +133,10 @@ def other_machine(c: Context) -> list[str]:
 
 def segments(c: Context) -> Outcome:
     """C12: test IoU after specialist pretraining, with its t interval over seeds."""
-    values = np.sort([s.value for s in c.scores("test_iou", (SPECIALIST,))])
+    values = [s.value for s in c.scores("test_iou", (SPECIALIST,))]
     ids = c.runs((SPECIALIST,))
     if len(values) < 3:
         return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} tested runs", run_ids=ids)
-    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    found = Estimate(*(float(values.mean() + r) for r in (0.0, -reach, reach)))
+    found = students_t(values)
     call = REPRODUCED if found.low > GOOD_IOU else CONTRADICTED if found.high < GOOD_IOU else INCONCLUSIVE
     return Outcome(call, f"test IoU {interval(found)}, n = {len(values)}", found, ids)

@@ -20,7 +20,19 @@ from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
 SHOWN = ("jaccard_loss", "iou")  # in this order on the page; every class is in the file
-COLUMNS = ("arm", "budget", "metric", "mean", "low", "high", "seeds", "encoders", "patients")
+COLUMNS = (
+    "arm",
+    "budget",
+    "metric",
+    "mean",
+    "low",
+    "high",
+    "low_seeds",
+    "high_seeds",
+    "seeds",
+    "encoders",
+    "patients",
+)
 
 
 @dataclass(frozen=True)
@@ -161,7 +173,8 @@ def frame(study: Study, found: Iterable[Level]) -> pd.DataFrame:
     """A row a level."""
     rows = [
         (one.arm, one.budget, one.metric, one.crossed.estimate.value, one.crossed.estimate.low,
-         one.crossed.estimate.high, one.crossed.seeds, scope.count(study, one.arm), one.crossed.patients)
+         one.crossed.estimate.high, one.crossed.on_these.low, one.crossed.on_these.high, one.crossed.seeds,
+         scope.count(study, one.arm), one.crossed.patients)
         for one in found
     ]  # fmt: skip
     return pd.DataFrame(rows, columns=list(COLUMNS))

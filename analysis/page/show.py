@@ -1,4 +1,4 @@
-"""`make show`: the committed study in a store of its own, and every committed figure made again from it."""
+"""`make show`: the committed studies, each in a store of its own, and every committed figure made again from it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sslseg.config.names import SslsegError
 from sslseg.tracking import store
 from sslseg.tracking.capsule import unpack
 
-COMMITTED = Path(__file__).parents[2] / "docs" / "results" / "acdc-cpu"
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 STUDY = "study.tar.gz"
 TOLERANCE = 1e-6  # relative; two processors differed by 1.4e-7 under an optimiser
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.])")
@@ -93,22 +93,18 @@ def show(committed: Path, folder: Path, out: Path, dataset: str) -> int:
 def main(argv: Iterable[str] | None = None) -> int:
     """Returns the exit code: 1 when something comes out otherwise than it was committed."""
     parser = argparse.ArgumentParser(prog="python -m analysis.page.show", description=__doc__)
-    parser.add_argument(
-        "--committed", type=Path, default=COMMITTED, help="folder of a packed study and its tables"
-    )
-    parser.add_argument(
-        "--folder",
-        type=Path,
-        default=Path(".sslseg/show"),
-        help="for the store; made anew; default: %(default)s",
-    )
-    parser.add_argument(
-        "--out", type=Path, default=Path("out/show"), help="for the figures; made anew; default: %(default)s"
-    )
+    told = {
+        "--committed": (None, "folder of a packed study and its tables; default: every one in docs/results"),
+        "--folder": (Path(".sslseg/show"), "for the stores; made anew; default: %(default)s"),
+        "--out": (Path("out/show"), "for the figures; made anew; default: %(default)s"),
+    }
+    for name, (usual, text) in told.items():
+        parser.add_argument(name, type=Path, default=usual, help=text)
     parser.add_argument("--dataset", default="acdc", help="downstream dataset; default: %(default)s")
     asked = parser.parse_args(None if argv is None else list(argv))
+    studies = [asked.committed] if asked.committed else sorted(p.parent for p in RESULTS.glob(f"*/{STUDY}"))
     try:
-        return show(asked.committed, asked.folder, asked.out, asked.dataset)
+        return max(show(one, asked.folder / one.name, asked.out / one.name, asked.dataset) for one in studies)
     except SslsegError as error:
         print(f"analysis.page.show: {error}", file=sys.stderr)
         return error.exit_code

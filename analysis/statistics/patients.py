@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.statistics.records import Estimate
+from analysis.statistics.records import Estimate, students_t
 
 LEVEL = 0.95
 FEWEST_DRAWN = 5  # with fewer patients most resamples repeat one of them, and Student's t is taken
@@ -15,11 +15,12 @@ FEWEST_DRAWN = 5  # with fewer patients most resamples repeat one of them, and S
 
 @dataclass(frozen=True)
 class Crossed:
-    """Mean over seeds and patients. The interval is for new seeds and new patients."""
+    """Mean over seeds and patients. The interval is for new seeds and new patients, `on_these` for new seeds alone."""
 
     estimate: Estimate
     seeds: int
     patients: int
+    on_these: Estimate
 
 
 def mean(
@@ -46,14 +47,11 @@ def mean(
     kept = np.asarray(values, float)
     kept = kept[~np.isnan(kept)]
     n = len(kept)
-    if n < 2:
-        return Estimate(float(kept.mean()) if n else np.nan, np.nan, np.nan)
-    middle, error = float(kept.mean()), float(kept.std(ddof=1)) / np.sqrt(n)
-    tail = (1 - level) / 2
-    reach = float(stats.t.ppf(1 - tail, n - 1)) * error
-    low, high = middle - reach, middle + reach
-    if n >= FEWEST_DRAWN and error > 0:
-        deep, far = _studentised(kept, rng, resamples, tail)
+    found = students_t(kept, level)
+    middle, low, high = found.value, found.low, found.high
+    error = float(kept.std(ddof=1)) / np.sqrt(n) if n >= FEWEST_DRAWN else 0.0
+    if error > 0:
+        deep, far = _studentised(kept, rng, resamples, (1 - level) / 2)
         low = middle - far * error if np.isfinite(far) else low
         high = middle - deep * error if np.isfinite(deep) else high
     return Estimate(middle, max(low, bounds[0]), min(high, bounds[1]))
@@ -104,15 +102,13 @@ def crossed(
     table = np.asarray(table, float)
     table = table[:, ~np.isnan(table).any(axis=0)]
     seeds, patients = table.shape
-    if not table.size:
-        return Crossed(Estimate(np.nan, np.nan, np.nan), seeds, patients)
-    middle = float(table.mean())
-    variance, freedom = _spread(table)
+    on_these = students_t(table.mean(axis=1) if table.size else [], level)
+    variance, freedom = _spread(table) if table.size else (0.0, 0)
     if not freedom:
-        return Crossed(Estimate(middle, np.nan, np.nan), seeds, patients)
-    reach = float(stats.t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
+        return Crossed(Estimate(on_these.value, np.nan, np.nan), seeds, patients, on_these)
+    middle, reach = float(table.mean()), float(stats.t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
     ends = (max(middle - reach, bounds[0]), min(middle + reach, bounds[1]))
-    return Crossed(Estimate(middle, *map(float, ends)), seeds, patients)
+    return Crossed(Estimate(middle, *map(float, ends)), seeds, patients, on_these)
 
 
 def _spread(table: np.ndarray) -> tuple[float, float]:

@@ -11,6 +11,8 @@ from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
 
 WIDE = "wide, indicative"
 MIN_SIZES = 4
@@ -65,6 +67,16 @@ class Estimate:
     low: float
     high: float
     note: str = ""
+
+
+def students_t(values: ArrayLike, level: float = 0.95) -> Estimate:
+    """Mean of [N] with Student's interval; of fewer than two its ends are NaN."""
+    values = np.sort(np.asarray(values, float))  # so that no order of runs moves the last digit
+    mean = float(values.mean()) if len(values) else np.nan
+    if len(values) < 2:
+        return Estimate(mean, np.nan, np.nan)
+    reach = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    return Estimate(mean, mean - reach, mean + reach)
 
 
 @dataclass(frozen=True)

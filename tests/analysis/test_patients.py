@@ -131,7 +131,7 @@ def test_stores_without_scores_of_patients_give_none(tmp_path):
     assert patients.levels(study, curves) == ()
     assert patients.differences(study, curves, [("scratch", label_of(study, False))]) == ()
     text = patients.write(study, (), tmp_path).read_text()
-    assert text == "arm,budget,metric,mean,low,high,seeds,encoders,patients\n"
+    assert text == "arm,budget,metric,mean,low,high,low_seeds,high_seeds,seeds,encoders,patients\n"
     runs, _ = made(seeds=2)
     study, curves = study_of(runs)
     table = patients.frame(study, patients.levels(study, curves))

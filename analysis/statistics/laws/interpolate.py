@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from analysis.statistics.laws.scaling import usable
 from analysis.statistics.records import (
@@ -23,6 +22,7 @@ from analysis.statistics.records import (
     Score,
     cells,
     internal,
+    students_t,
 )
 
 
@@ -68,5 +68,4 @@ def mean_difference(a: dict[int, float], b: dict[int, float], factor: float, lev
     d = np.array([factor * a[s] - b[s] for s in both])
     if len(d) < MIN_SEEDS:
         return Estimate(float(d.mean()) if len(d) else 0.0, -np.inf, np.inf)
-    reach = stats.t.ppf(0.5 + level / 2, len(d) - 1) * d.std(ddof=1) / len(d) ** 0.5
-    return Estimate(*(float(d.mean() + r) for r in (0.0, -reach, reach)))
+    return students_t(d, level)
