@@ -1,7 +1,8 @@
 """A step of every method beside one of BYOL: `python -m benchmarks.methods`, into docs/reference/methods.md.
 
 Preset cpu on simulated scenes, one thread, the training loop's own step and none of the making of views; methods take
-turns, so that what else the machine does slows all of them. The number is the median of a method's turns over BYOL's.
+turns, and CPU time is counted, so that what else the machine does counts little. The number is the median of a
+method's turns over BYOL's.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import process_time
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "methods.md"
 TURNS, WARM = 5, 1
@@ -42,10 +43,10 @@ def measured() -> dict[str, float]:
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(WARM + TURNS):
         for name, call in calls.items():
-            begun = perf_counter()
+            begun = process_time()
             call()
             if turn >= WARM:
-                seconds[name].append(perf_counter() - begun)
+                seconds[name].append(process_time() - begun)
     return {name: median(times) / median(seconds["byol"]) for name, times in seconds.items()}
 
 
