@@ -56,9 +56,12 @@ def test_every_pipeline_of_one_hop_or_of_imagenet_and_one_has_ink_of_its_own():
 
 def test_ways_to_fine_tune_have_markers_of_their_own_in_the_colour_of_their_pipeline():
     for pipeline in ("scratch", "supervised", "byol@target"):
-        found = [ink.of(split(pipeline + more)) for more in ("", "+strong", "+mean_teacher", "+frozen")]
+        found = [
+            ink.of(split(pipeline + more))
+            for more in ("", "+strong", "+mean_teacher", "+frozen", "+unimatch")
+        ]
         assert len({colour for colour, _ in found}) == 1
-        assert len({marker for _, marker in found}) == 4
+        assert len({marker for _, marker in found}) == 5
 
 
 def test_ink_follows_from_the_pipeline_alone():

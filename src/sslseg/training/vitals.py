@@ -15,9 +15,9 @@ from torch.nn import functional
 from sslseg.models.modes import evaluating
 
 # Measured on 64 ACDC slices: fresh ResNet-18, ResNet-50 and EfficientNet-lite0 spread 0.13 to 0.15 and have ranks of
-# 11 to 19, encoders of sixteen methods after 60 steps ranks of 17 to 58 (docs/results/methods-acdc.md), those of Barlow
-# Twins whose fine-tunings ended at random weights' scores 1.0 and 2.4. So what falls below these is far poorer than
-# no training at all. RankMe (Garrido et al. 2023) compares ranks of equal numbers of images; hence the share.
+# 11 to 19, encoders of eleven methods after 60 steps ranks of 17 to 58, that of Barlow Twins, whose fine-tunings ended at
+# random weights' scores, 1.0 (docs/results/methods-acdc.md). So what falls below these is far poorer than no training
+# at all. RankMe (Garrido et al. 2023) compares ranks of equal numbers of images; hence the share.
 LEAST_SPREAD = 0.01  # all features within about half a degree of one direction
 LEAST_RANK = 1.2  # 1 = one direction only, 2 = two of equal strength
 LEAST_SHARE = 0.05  # of the largest rank that so many features can have: 3.2 of 64 images
