@@ -115,6 +115,7 @@ def train(method: Any, name: str, steps: int, **of: Any) -> list[float]:
     return found
 
 
+@functools.cache
 def seen(name: str) -> torch.Tensor:
     """As many views as a stage reads an encoder's signs of life from, as the encoder gets them."""
     p = settings(name)
