@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from analysis.claims.records import UNTESTED, Claim, Context, Judged
 from analysis.claims.table import CLAIMS
+from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Curves
 from analysis.comparison.measures import Measures
@@ -41,7 +42,17 @@ def _judge(c: Context, claim: Claim) -> Judged:
     instead = substitutes(c, claim)
     call, analogue = (UNTESTED, found.call) if instead else (found.call, "")
     why = f"analogue: {'; '.join(instead)}" if instead else ""
-    return Judged(*fixed, call, analogue, why, found.text, found.effect, found.run_ids)
+    said = found.text if found.effect is None else f"{found.text}; {varied(c, claim)}"
+    return Judged(*fixed, call, analogue, why, said, found.effect, found.run_ids)
+
+
+def varied(c: Context, claim: Claim) -> str:
+    """What the runs behind a number differ in: of a pretraining nothing is known that one of it has not shown."""
+    labels = [c.labels[row] for row in claim.rows]
+    several = [label for label in labels if scope.count(c.study, label) > 1]
+    if several:
+        return f"the pretraining varied, too, of {', '.join(several)}"
+    return f"only the fine-tuning varied, from one encoder{' of each' if len(labels) > 1 else ''}"
 
 
 def substitutes(c: Context, claim: Claim) -> list[str]:

@@ -44,7 +44,7 @@ def lineages(c: Context) -> Outcome:
     """C0: every pipeline's lineage, walked in the store, is the one it is called by."""
     gaps, wrong = [], []
     for row in FIVE:
-        runs = c.study.runs[c.study.runs["arm"] == c.labels[row]]
+        runs = c.study.of(c.labels[row])
         for start in sorted(set(runs["upstream_run_id"])):
             hops = list(chain(start, c.study.others))[::-1]
             walked = "+".join(map(hop_name, hops))
@@ -120,7 +120,7 @@ def minutes(c: Context) -> Outcome:
 
 def other_machine(c: Context) -> list[str]:
     """What the timings were taken on instead of the paper's machine and length."""
-    runs = c.study.runs[c.study.runs["arm"] == c.labels[BEST]]
+    runs = c.study.of(c.labels[BEST])
     devices = sorted(set(runs["device"]))
     found = (
         []

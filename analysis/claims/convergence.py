@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
 from scipy.stats import gmean
 
 from analysis.claims.common import (
@@ -46,7 +47,7 @@ def hierarchical_faster(c: Context) -> Outcome:
 
 
 def most_stable(c: Context) -> Outcome:
-    """C1s: spread of the area over seeds, every other pipeline over BYOL natural + BYOL target."""
+    """C1s: spread of the area over seeds or pretrainings, every other pipeline over BYOL natural + BYOL target."""
     calls, words, effects = [], [], []
     for row in FIVE[:-1]:
         found = _spread_ratio(c, row)
@@ -63,11 +64,17 @@ def most_stable(c: Context) -> Outcome:
 
 
 def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
-    mine = {(s.seed, s.subset): s.value for s in c.scores("area", (BEST,))}
-    theirs = {(s.seed, s.subset): s.value for s in c.scores("area", (row,))}
-    both = sorted(set(mine) & set(theirs))
+    """Over pretrainings where there are several, each the mean of the fine-tunings from it."""
+    units, sides = (
+        c.units((row, BEST)),
+        [{(s.seed, s.subset): s.value for s in c.scores("area", (side,))} for side in (row, BEST)],
+    )
+    pairs: dict[int, list[tuple[float, float]]] = {}
+    for key in sorted(set(sides[0]) & set(sides[1])):
+        pairs.setdefault(units[key[0]], []).append((sides[0][key], sides[1][key]))
+    theirs, mine = np.array([np.mean(some, axis=0) for some in pairs.values()]).reshape(-1, 2).T
     level = 1 - 0.05 / len(FIVE[:-1])  # Bonferroni over the four
-    return stability.ratio_of_spread([theirs[k] for k in both], [mine[k] for k in both], level=level)
+    return stability.ratio_of_spread(theirs, mine, level=level)
 
 
 def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:

@@ -62,9 +62,9 @@ class Study:
         """Seeds that any run has, ascending."""
         return tuple(sorted(set(self.runs["seed"])))
 
-    def of(self, arm: Arm, budget: int | None = None) -> pd.DataFrame:
-        """Runs of one arm, by seed; at one budget if given."""
-        rows = self.runs[self.runs["arm"] == arm.label]
+    def of(self, arm: Arm | str, budget: int | None = None) -> pd.DataFrame:
+        """Runs of one arm, or of that of a label, by seed; at one budget if given."""
+        rows = self.runs[self.runs["arm"] == (arm if isinstance(arm, str) else arm.label)]
         return rows if budget is None else rows[rows["budget"] == budget]
 
     def patients(self, budget: int) -> float:

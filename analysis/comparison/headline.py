@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf, isinf
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,9 +13,6 @@ from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, Refusal, plural
 from sslseg.config.names import CFG, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines
-
-if TYPE_CHECKING:
-    from analysis.comparison.arms import Arm
 
 SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
            "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
@@ -91,7 +87,7 @@ def decided(
         rival: a pipeline that may be as good; '' = the best is better than every other.
         tested: test patients; 0 = not known.
     """
-    unit, runs = study.unit, study.of(_arm(study, best), budget)
+    unit, runs = study.unit, study.of(best, budget)
     seeds = plural(len(set(scope.units(study, best).values())), "seed")
     if scope.count(study, best) > 1:
         seeds = f"{scope.count(study, best)} pretrainings"
@@ -138,10 +134,6 @@ def so_far(study: Study, budget: int, tested: int) -> str:
         f"{spoken(best)}, with a mean test IoU of {means.iloc[-1]:.2f} {_patients(tested)}{_steps(runs)}; {what} wants "
         f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
     )
-
-
-def _arm(study: Study, label: str) -> Arm:
-    return next(arm for arm in study.arms if arm.label == label)
 
 
 # ---------------------------------------------------------------- an encoder's card

@@ -112,7 +112,8 @@ def steps_pair(
     return Pair(a, b, told, *bounds.T, min(len(mine), len(other)), fallen)
 
 
-def _scored(study: Study, column: str) -> tuple[Score, ...]:
+def scored(study: Study, column: str) -> tuple[Score, ...]:
+    """One metric of the store, of every compared run that has it."""
     if column not in study.runs:
         return ()
     rows = study.runs[np.isfinite(pd.to_numeric(study.runs[column]))]
@@ -131,7 +132,7 @@ def measure(study: Study, curves: pd.DataFrame) -> Measures:
         runs = study.runs[study.runs["budget"] == budget]
         _measure_budget(runs, clean(runs, curves), scores, times)
     found = {key: tuple(values) for key, values in scores.items()}
-    found |= {key: _scored(study, column) for key, column in COLUMNS.items()}
+    found |= {key: scored(study, column) for key, column in COLUMNS.items()}
     found["minutes"] = tuple(replace(s, value=s.value / 60) for s in found["minutes"])
     return Measures(found, tuple(times), tuple(_epochs(study, curves)))
 

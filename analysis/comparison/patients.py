@@ -90,7 +90,7 @@ def table(
     Args:
         beside: a pipeline that it will be compared with, which may have several pretrainings, too.
     """
-    runs = study.runs[(study.runs["arm"] == label) & (study.runs["budget"] == budget)]
+    runs = study.of(label, budget)
     units = scope.units(study, *filter(None, (label, beside)))
     return _by_unit(runs, units, curves[curves["key"] == f"{TEST_PATIENTS}/{metric}"])
 

@@ -19,7 +19,7 @@ def encoders(study: Study, label: str) -> Mapping[int, str]:
     Imports of one file on two machines are one encoder. Of a cross-validation, whose folds have an encoder each,
     the first fold is looked at.
     """
-    runs = study.runs[study.runs["arm"] == label]
+    runs = study.of(label)
     runs = runs[runs["fold"] == runs["fold"].min()]
     pairs = zip(runs["seed"], runs["upstream_sha256"], strict=True)
     return {int(seed): sha for seed, sha in pairs if sha not in ("", SCRATCH)}

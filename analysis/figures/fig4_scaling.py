@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from analysis.comparison import measures
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
@@ -42,13 +42,7 @@ class Law:
 
 def scores(study: Study) -> list[Score]:
     """1 − IoU of the runs; a run without it gives none. Named by the pipeline's label."""
-    if METRIC not in study.runs:
-        return []
-    rows = study.runs[study.runs[METRIC].notna()]
-    return [
-        Score(r["arm"], int(r["budget"]), int(r["seed"]), r["subset_sha256"], 1 - float(r[METRIC]))
-        for _, r in rows.iterrows()
-    ]
+    return [replace(s, value=1 - s.value) for s in measures.scored(study, METRIC)]
 
 
 def laws(study: Study) -> tuple[Law, ...]:
@@ -67,17 +61,7 @@ def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Joined | Re
 def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """Test IoU of every run, with the law of each pipeline's error, 1 − IoU, where it can be fitted."""
     runs = study.runs
-    table = pd.DataFrame(
-        {
-            "arm": runs["arm"],
-            "pipeline": runs["pipeline"],
-            "budget": runs["budget"],
-            "patients": pd.to_numeric(runs["patients"]),
-            "seed": runs["seed"],
-            "run_id": runs["run_id"],
-            "value": runs.get(METRIC, np.nan),
-        }
-    )
+    table = runs.assign(patients=pd.to_numeric(runs["patients"]), value=runs.get(METRIC, np.nan))[COLUMNS]
     table = table[np.isfinite(table["value"])]
     fits = laws(study)
     unfitted = [law.fit.reason for law in fits if isinstance(law.fit, Refusal)]
@@ -88,7 +72,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
         "knees": {law.arm.label: law.knee for law in fits},
     }
     notes = outputs.face(study, runs) + _notes(fits, unfitted)
-    return Content("fig4", TITLE, table[COLUMNS].reset_index(drop=True), runs, notes, facts,
+    return Content("fig4", TITLE, table.reset_index(drop=True), runs, notes, facts,
                  (fits, study.unit, {n: study.patients(n) for n in study.budgets}))  # fmt: skip
 
 
@@ -186,13 +170,9 @@ def _curve(axis: Axes, law: Law, rows: pd.DataFrame) -> None:
 
 
 def _ticks(axis: Axes, budgets: list[int], unit: str, patients: dict[int, float]) -> None:
-    axis.xaxis.set_major_locator(FixedLocator(budgets))
-    axis.xaxis.set_minor_locator(FixedLocator([]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    style.ticks(axis, budgets, "{:,.0f}".format)
     if unit == "patient" or not all(np.isfinite(patients.get(n, np.nan)) for n in budgets):
         return
     top = axis.secondary_xaxis("top")
-    top.xaxis.set_major_locator(FixedLocator(budgets))
-    top.xaxis.set_minor_locator(FixedLocator([]))
-    top.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{patients.get(round(n), np.nan):.0f}"))
+    style.ticks(top, budgets, lambda n: f"{patients.get(round(n), np.nan):.0f}")
     top.set_xlabel("patients they come from (median over seeds)")

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from analysis.comparison import patients, sameness, scope
 from analysis.comparison.arms import Arm
@@ -24,22 +23,8 @@ from sslseg.config.names import CFG
 
 TITLE = "Clinical error against annotated data"
 KEYS: tuple[str, ...] = ()
-COLUMNS = [
-    "measure",
-    "unit",
-    "arm",
-    "pipeline",
-    "budget",
-    "seed",
-    "run_id",
-    "evaluation",
-    "patients",
-    "value",
-    "low",
-    "high",
-    "mean_low",
-    "mean_high",
-]
+COLUMNS = ["measure", "unit", "arm", "pipeline", "budget", "seed", "run_id", "evaluation", "patients", "value",
+           "low", "high", "mean_low", "mean_high"]  # fmt: skip
 PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
 SPREAD = 0.04  # decades between the pipelines of one budget
@@ -211,6 +196,4 @@ def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, .
                 axis.plot([budget * shift] * 2, ends, color=arm.colour, lw=0.9, alpha=0.5)
     axis.set_ylim(0, None if table["value"].max() > 0 else 1.0)
     budgets = sorted(set(table["budget"]))
-    axis.xaxis.set_major_locator(FixedLocator(budgets))
-    axis.xaxis.set_minor_locator(FixedLocator([]))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: f"{n:,.0f}"))
+    style.ticks(axis, budgets, "{:,.0f}".format)

@@ -6,13 +6,15 @@ Nothing of pyplot is used, so no figure is registered anywhere and none has to b
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axes._secondary_axes import SecondaryAxis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
 
 WIDTH = 7.16  # inches: the text of a two-column paper (IEEE), where nothing is scaled and 9 pt stay 9 pt
 SIZE = 9.0  # points, of every letter
@@ -78,6 +80,13 @@ def footnote(figure: Figure, lines: Iterable[str]) -> None:
     if text and not in_paper():
         grow(figure, text.count("\n") + 1)
         figure.supxlabel(wrapped(text), fontsize=SIZE, color="#444444", x=0.01, ha="left", parse_math=True)
+
+
+def ticks(axis: Axes | SecondaryAxis, budgets: Sequence[int], text: Callable[[float], str]) -> None:
+    """A tick and its text at each of the sizes that were run, and nowhere else."""
+    axis.xaxis.set_major_locator(FixedLocator(budgets))
+    axis.xaxis.set_minor_locator(FixedLocator([]))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: text(n)))
 
 
 def grow(figure: Figure, lines: int) -> None:

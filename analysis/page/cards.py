@@ -10,7 +10,6 @@ from math import inf
 import pandas as pd
 
 from analysis.comparison import scope
-from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
 from analysis.comparison.headline import spoken
@@ -129,7 +128,7 @@ def _saved(found: Worth | Refusal) -> str:
 
 def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     """By the verdicts on the best one at the reader's budget; the next command is for what they leave open."""
-    seeds = sorted(set(study.of(_arm(study, choice.pipeline), _nearest(study, found))["seed"]))
+    seeds = sorted(set(study.of(choice.pipeline, _nearest(study, found))["seed"]))
     about = [scope.about(study, choice.pipeline), f"on {'these' if found.tested else 'the'} test patients"]
     what = ", ".join(filter(None, [f"95 % confidence, {plural(len(seeds), 'seed')}", *about]))
     if choice.certain or not choice.runner_up:
@@ -177,10 +176,6 @@ def _learned(label: str) -> bool:
 
 def _nearest(study: Study, found: Decisions) -> int:
     return min(study.budgets, key=lambda n: abs(n - found.budget))
-
-
-def _arm(study: Study, label: str) -> Arm:
-    return next(arm for arm in study.arms if arm.label == label)
 
 
 def _capital(text: str) -> str:

@@ -212,3 +212,4 @@ def test_pretrainings_are_counted_where_there_are_several() -> None:
     assert "n = 3" in found["C2"].outcome
     assert "n = 3" in found["C4"].outcome
     assert "n = 3" in found["C1"].outcome
+    assert "the pretraining varied, too, of supervised" in found["C1s"].outcome

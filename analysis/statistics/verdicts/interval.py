@@ -48,9 +48,6 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
         reach = float(
             reach_of(own, count, rest.variance, rest.freedom, level) if rest else t * (own / count) ** 0.5
         )
-        reach = (
-            np.inf if reach == 0 != mean else reach
-        )  # equal differences do not say how far others would be
         return Estimate(mean, mean - reach, mean + reach)
     likelihood, finite = _profile(low, high), np.concatenate([low, high])
     finite = finite[np.isfinite(finite)]

@@ -98,8 +98,6 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         *_waiting(len(p.low), seeds),
         *_fallen(p, budget, seeds),
         *_alike(p, alike, differ, call),
-        *(["all differences are equal, which does not say how far others would be"]
-          if np.isinf([effect.low, effect.high]).all() and np.ptp(middles) == 0 else []),
         *stands,
         *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
           if call in CALLS[:2] and permuted > alpha else []),

@@ -196,18 +196,11 @@ def test_a_pipeline_that_has_collapsed_leads_by_what_its_collapses_leave_open() 
     assert call(rows(values, (30, 100)), budget=30, worst=0.0).call == "worse"  # which collapses cannot undo
 
 
-def test_differences_that_agree_by_rounding_are_not_sure() -> None:
-    """Three equal differences: of two pipelines they have no interval, beside others one of what these scatter."""
-    equal = np.zeros((2, 3, 1)) + np.array([0.61, 0.60])[:, None, None]
-    found = call(rows(equal), budget=30)
-    assert (found.call, found.effect.low, "all differences are equal" in found.note) == (
-        "undecided",
-        -np.inf,
-        True,
+def test_differences_that_agree_by_rounding_are_not_sure_beside_others() -> None:
+    rest, equal = Rest(0.02**2, 2), np.full(3, 0.01)
+    assert mean_interval(equal, equal, 0.99, rest).high - 0.01 == pytest.approx(
+        stats.t.ppf(0.995, 2) * 0.02 * (LEAST / 3) ** 0.5
     )
-    rest = Rest(0.02**2, 2)
-    reach = mean_interval(*[equal[0, :, 0] - equal[1, :, 0]] * 2, 0.99, rest).high - 0.01
-    assert reach == pytest.approx(stats.t.ppf(0.995, 2) * 0.02 * (LEAST / 3) ** 0.5)
 
 
 def test_the_permutation_p_is_scipys_exact_one_and_warns() -> None:
