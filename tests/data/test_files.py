@@ -12,9 +12,10 @@ import pytest
 from sslseg.config import caches, plugins
 from sslseg.config.names import DataError
 from sslseg.data import files
-from sslseg.data.folders import scans
+from sslseg.data.folders import scans, settings
 from sslseg.data.slices import prepare
 from sslseg.data.source import stop
+from sslseg.datasets import nnunet
 from tests.fixtures import foreign_trees, trees
 
 JUNK = (".ipynb_checkpoints", ".Trash-1000", "@eaDir", "#recycle", "$RECYCLE.BIN", "__MACOSX", "a/.hidden",
@@ -163,3 +164,28 @@ def test_values_that_are_no_class_are_shown_as_they_are(tmp_path, values, said):
     module = plugins.load("datasets", "images")
     with pytest.raises(DataError, match=f"a_mask.nii.gz: .*{said}"):
         module.read(module.find(tmp_path)[0])
+
+
+@pytest.mark.parametrize("name", ["sslseg.json.txt", "sslseg.yaml"])
+def test_settings_under_another_name_are_not_passed_over(tmp_path, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match=f"{name}: wanted sslseg.json as the name of this file"):
+        settings.settings(tmp_path)
+
+
+def test_where_a_description_lies_is_said(tmp_path):
+    foreign_trees.nnunet(tmp_path / "Dataset001_A")
+    with pytest.raises(DataError, match="it is not there but in Dataset001_A: give one of these"):
+        nnunet.find(tmp_path)
+    (tmp_path / "Dataset001_A" / "imagesTr").rename(tmp_path / "Dataset001_A" / "ImagesTr")
+    with pytest.raises(DataError, match="wanted this folder of files .*, there is ImagesTr, labelsTr"):
+        nnunet.find(tmp_path / "Dataset001_A")
+
+
+def test_a_python_environment_is_no_data(tmp_path):
+    (tmp_path / "venv" / "lib").mkdir(parents=True)
+    for file in ("venv/pyvenv.cfg", "venv/lib/logo.png", "a.png"):
+        (tmp_path / file).write_text("x")
+    found = files.walk(tmp_path)
+    assert [p.name for p in found.files] == ["a.png"]
+    assert found.passed == {tmp_path / "venv": "a Python environment"}

@@ -216,3 +216,34 @@ def test_other_objects_are_aside(tmp_path):
     data.save_as(tmp_path / "rt.dcm")
     assert len(dicom.find(tmp_path)) == 1
     assert dicom.aside(tmp_path) == {"rt.dcm": "DICOM without an image (RTSTRUCT)"}
+
+
+def test_patients_whose_names_differ_in_case_are_one(tmp_path):
+    for n, name in enumerate(("Anna^K", "ANNA^K", "anna^k ")):
+        dicom_slice(tmp_path / f"{n}.dcm", PLANE + n, PatientID=name, SeriesInstanceUID=f"1.{n}")
+    assert len({s.patient for s in dicom.find(tmp_path)}) == 1
+
+
+def test_a_number_of_zeros_names_nobody(tmp_path):
+    for n in range(3):
+        tags = {"StudyInstanceUID": f"9.{n}", "SeriesInstanceUID": f"1.{n}"}
+        dicom_slice(tmp_path / f"{n}.dcm", PLANE + n, PatientID="0000" if n else "real", **tags)
+    assert sorted(s.patient for s in dicom.find(tmp_path)) == ["9.1", "9.2", "real"]
+
+
+def test_a_series_copied_under_new_names_of_its_images_is_read_once(tmp_path):
+    for z in range(3):
+        for copy in "ab":
+            dicom_slice(tmp_path / f"{copy}{z}.dcm", PLANE + z, 4.0 * z, InstanceNumber=z)
+    (source,) = dicom.find(tmp_path)
+    assert [p.name for p in (source.image, *source.more)] == ["a0.dcm", "a1.dcm", "a2.dcm"]
+    assert dicom.aside(tmp_path)["b1.dcm"] == "the same pixels as a1.dcm"
+
+
+def test_metres_are_refused_and_uneven_steps_have_their_mean(tmp_path):
+    dicom_slice(tmp_path / "m" / "a.dcm", PLANE, PixelSpacing=[0.0007, 0.0007])
+    with pytest.raises(DataError, match="wanted PixelSpacing and SliceThickness in mm"):
+        dicom.read(dicom.find(tmp_path / "m")[0])
+    for z, place in enumerate((0.0, 5.2, 10.0, 15.2, 20.0, 25.2)):
+        dicom_slice(tmp_path / "s" / f"{z}.dcm", PLANE, place)
+    assert dicom.read(dicom.find(tmp_path / "s")[0]).spacing[0] == pytest.approx(25.2 / 5)

@@ -19,11 +19,12 @@ from sslseg.config.names import DataError
 from sslseg.data.slices.slice_store import CODES, META
 from sslseg.data.source import Fault
 
-# left behind by Synology, QNAP, NetApp, Windows, macOS, ext4, Python; compared in lower case
+# left behind by Synology, QNAP, NetApp, Windows, macOS, ext4, Python, npm; compared in lower case
 SYSTEM = {"@eadir", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "$recycle.bin", "recycler",
           "system volume information", "__macosx", "lost+found", "__pycache__", "thumbs.db", "ehthumbs.db",
-          "desktop.ini"}  # fmt: skip
+          "desktop.ini", "~snapshot", "network trash folder", "temporary items", "node_modules"}  # fmt: skip
 LOCK = "~$"  # begins the lock files of office programs
+PYTHON = "pyvenv.cfg"  # lies in every virtual environment, whose packages bring pictures
 STORE = {CODES, META}  # files of a slice store
 TRACKED = {"mlruns", "mlartifacts"}  # MLflow's own names
 RUN = re.compile(r"(m-)?[0-9a-f]{32}")  # … and those of its runs and models, whose files are in "artifacts"
@@ -83,6 +84,8 @@ def _entries(folder: Path) -> tuple[list[os.DirEntry], str]:
     names = {entry.name for entry in found}
     if MADE_HERE in names or names >= STORE:
         return found, "written by sslseg"
+    if PYTHON in names:
+        return found, "a Python environment"
     if folder.name.lower() in TRACKED or (RUN.fullmatch(folder.name) and "artifacts" in names):
         return found, "written by MLflow"
     return found, ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,14 @@ class Volume:
     label: np.ndarray | None
     spacing: tuple[float, float, float]
     notes: tuple[str, ...] = ()
+
+    def along(self, axis: int) -> Volume:
+        """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
+        if axis == 0:
+            return self
+        spacing = (self.spacing[axis], *(v for i, v in enumerate(self.spacing) if i != axis))
+        label = None if self.label is None else np.moveaxis(self.label, axis, 0)
+        return replace(self, image=np.moveaxis(self.image, axis + 1, 1), label=label, spacing=spacing)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def read(source: Source) -> Volume:
     if source.label is not None:
         grid = nifti.grid(source.image) if s.placed else None
         label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:], like=grid)
-    return settings.along(Volume(image, label, spacing), s.axis)
+    return Volume(image, label, spacing).along(s.axis)
 
 
 def _dataset(root: Path) -> dict:

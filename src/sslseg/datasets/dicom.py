@@ -75,7 +75,7 @@ def read(source: Source) -> Volume:
     else:
         masks = [source.label, *(p for p in source.more if p not in images)]
         label = dicom_masks.read(masks, images, image.shape, describe(root).classes)
-    return settings.along(Volume(image[None], label, spacing), settings.settings(source.root).axis)
+    return Volume(image[None], label, spacing).along(settings.settings(source.root).axis)
 
 
 def aside(root: Path) -> dict[str, str]:
@@ -115,9 +115,13 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
         return {frame: who[folder[frame]][0] for frame in frames}
     ids = {frame.patient for frame in frames}
     shared = len(ids) == 1 and len({frame.study for frame in frames}) >= STUDIES
-    nobody = [f for f in frames if shared or tables.fold(f.patient) in NOBODY]
+    nobody = [
+        f for f in frames if shared or tables.fold(f.patient) in NOBODY or set(f.patient) in ({"0"}, {"X"})
+    ]
+    written: dict[str, str] = {}
+    spelled = {f: written.setdefault(tables.fold(f.patient), f.patient) for f in frames}
     if not nobody:
-        return {frame: frame.patient for frame in frames}
+        return spelled
     studies, folders = {f.study for f in nobody}, {folder[f] for f in nobody}
     by_study = "" not in studies and (len(studies) > 1 or len(folders) == 1)
     what = "study" if by_study else "folder"
@@ -126,7 +130,7 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
         f"{len(frames)} volumes: each {what} counts as a patient; patient_regex or csv in {settings.FILE} of the "
         "folders of the series says otherwise"
     )
-    return {f: (f.study if by_study else folder[f]) if f in nobody else f.patient for f in frames}
+    return {f: (f.study if by_study else folder[f]) if f in nobody else spelled[f] for f in frames}
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:

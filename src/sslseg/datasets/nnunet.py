@@ -47,6 +47,8 @@ def describe(root: Path) -> Description:
     told, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
     names, ignore, regions = nnunet_labels.classes(root / DESCRIPTION, told["labels"])
     sides = _sides(root)
+    # of pictures, a .json beside them says the voxel size
+    physical = told["file_ending"] not in pictures.SUFFIXES or any((root / "imagesTr").glob("*.json"))
     known = {"regions": regions, "ignore_label": ignore, "file_ending": told["file_ending"]}
     return s.describe(
         names,
@@ -54,7 +56,7 @@ def describe(root: Path) -> Description:
         licence=str(told.get("licence", "")),
         split="file" if _splits_file(root) else "official" if sides else "",
         sides=sides,
-        physical=_millimetres(root, told["file_ending"]) or s.spacing is not None,
+        physical=physical or s.spacing is not None,
         settings=known,
     )
 
@@ -97,7 +99,7 @@ def read(source: Source) -> Volume:
         values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid, **own)
         label = mask_values.numbered(source.label, values, numbers)
     spacing = spacing or _sidecar(source.image) or s.spacing or (1.0, 1.0, 1.0)
-    return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
+    return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
 
 def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) -> None:
@@ -156,6 +158,8 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
 
     if "dataset" in told:
         found, folders = nnunet_labels.complete(root / DESCRIPTION, told, tell), folders[1:]
+    elif (root / "labelsTr").is_dir() and not (root / "imagesTr").is_dir():
+        raise nnunet_labels.nothing(root / "imagesTr", ending)
     for place, labels in folders:
         images, drawn = _images(root / place, ending), formats.stems(root / labels, (ending.lower(),))
         for case, channels in images.items():
@@ -224,11 +228,6 @@ def _sidecar(image: Path) -> tuple[float, float, float] | None:
     """nnU-Net keeps a TIFF's voxel size, in the order of its axes, in <case>.json beside it."""
     path = image.with_name(f"{_case(image)}.json")
     return settings.sidecar(path) if path.is_file() else None
-
-
-def _millimetres(root: Path, ending: str) -> bool:
-    """Whether the files say their voxel size; of pictures, the .json beside them does."""
-    return ending not in pictures.SUFFIXES or any((root / "imagesTr").glob("*.json"))
 
 
 def _splits_file(root: Path) -> Path | None:

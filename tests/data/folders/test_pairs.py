@@ -181,7 +181,7 @@ BAD = {
     '{"threshold": "high"}': "threshold: wanted a number or",
     '{"threshold": true}': "threshold: wanted a number or",
     '{"threshold": 1, "classes": ["background", "a", "b"]}': "threshold: it makes two classes",
-    '{"frames": "yes"}': "frames: wanted time",
+    '{"frames": "yes"}': "frames: wanted time or channels",
     '{"classes": {"a": [1, 2], "b": 2}}': "a value of its own",
     '{"classes": {"a": []}}': "a value of its own",
 }  # fmt: skip
@@ -374,3 +374,40 @@ def test_numbers_of_which_nothing_says_what_they_count_are_refused(tmp_path):
     for text, wanted in (('"{id}_0000 + {id}_0001"', 2), ('"{id}"', 4)):
         (tmp_path / "sslseg.json").write_text(f'{{"pairs": {text}}}')
         assert len(images.find(root)) == wanted
+
+
+def test_the_fourth_axis_is_asked_after_where_it_is_long(tmp_path):
+    trees.nifti(tmp_path / "a.nii.gz", np.arange(20 * 24 * 3 * 9, dtype=np.int32).reshape(20, 24, 3, 9))
+    with pytest.raises(DataError, match="are the 9 volumes along its fourth axis moments or channels"):
+        images.read(images.find(tmp_path)[0])
+    for frames, shape in {"channels": (9, 3, 24, 20), "time": (1, 3, 24, 20)}.items():
+        told(tmp_path, frames=frames)
+        assert images.read(images.find(tmp_path)[0]).image.shape == shape
+
+
+def test_atlases_of_many_structures_are_masks(tmp_path):
+    """FreeSurfer's: more labels than a mask of a pathology has, and far larger numbers."""
+    rng = np.random.default_rng(0)
+    trees.nifti(tmp_path / "p" / "orig.nii.gz", rng.integers(0, 255, (40, 40, 8)).astype(np.uint8))
+    labels = np.kron(rng.integers(0, 60, (5, 5, 1)) * 37, np.ones((8, 8, 8))).astype(np.int16)
+    trees.nifti(tmp_path / "p" / "structures.nii.gz", labels)
+    with pytest.raises(DataError, match="structures.nii.gz: looks like a mask"):
+        [images.read(s) for s in images.find(tmp_path)]
+    (tmp_path / "p" / "structures.nii.gz").rename(tmp_path / "p" / "aseg.nii.gz")
+    assert images.find(tmp_path)[0].label.name == "aseg.nii.gz"
+
+
+def test_overlays_and_thumbnails_of_images_are_no_images(tmp_path):
+    held = ["images/{n}.png", "masks/{n}.png", "overlays/{n}.png", "thumbs/{n}.png", "images/{n}_preview.png"]
+    fill(tmp_path, {file: (0, 255) if "masks" in file else COLOUR for file in held})
+    write(tmp_path / "overlay.png", COLOUR, 9)  # of nothing else here
+    assert [s.image.name for s in images.find(tmp_path)] == ["0.png", "1.png", "2.png", "overlay.png"]
+    aside = images.pairing(tmp_path).aside
+    assert len(aside) == 9
+    assert aside["thumbs/1.png"] == "shows another image once more, by its name"
+
+
+def test_masks_of_16_bit_need_no_word(tmp_path):
+    write(tmp_path / "a.png", IMAGE, 0)
+    cv2.imwrite(str(tmp_path / "a_mask.png"), boxes(PLANE, (0, 1)).astype(np.uint16) * 65535)
+    assert images.read(images.find(tmp_path)[0]).label.max() == 1

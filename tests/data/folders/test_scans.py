@@ -174,7 +174,7 @@ def test_frames_of_a_cine_and_a_picture_without_a_place(tmp_path):
     for t in range(2):
         for z in range(2):
             tags = {"InstanceNumber": 1 + z + 2 * t}
-            foreign_trees.dicom_slice(tmp_path / "in" / f"{t}{z}.dcm", PLANE, 4.0 * z, **tags)
+            foreign_trees.dicom_slice(tmp_path / "in" / f"{t}{z}.dcm", PLANE + t, 4.0 * z, **tags)
     names = [s.target.name for s in scans.find(tmp_path / "in", tmp_path / "out")]
     assert names == ["1.2.3_frame01.nii.gz", "1.2.3_frame02.nii.gz"]
     path = foreign_trees.dicom_slice(tmp_path / "x.dcm", PLANE)

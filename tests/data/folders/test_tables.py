@@ -14,6 +14,7 @@ from sslseg.data.folders import patients, settings, tables
 from sslseg.data.source import Description
 from sslseg.datasets import images
 from tests.fixtures import foreign_trees
+from tests.fixtures.layout_trees import IMAGE, write
 
 CASES = ("a", "b", "c", "d")
 
@@ -108,3 +109,33 @@ def test_an_expression_of_the_user_cannot_hang(tmp_path):
     (tmp_path / "sslseg.json").write_text(json.dumps({"patient_regex": r"(a)\1"}))
     with pytest.raises(DataError, match="without look-around and back references"):
         settings.settings(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("p1\u00a0", "p1"), ("\u200bp1", "p1"), ("p\u20131", "p-1"), ("P\uff11", "p1"), ("anna  k", "Anna K")],
+)
+def test_what_cannot_be_seen_makes_no_second_patient(one, other):
+    assert tables.fold(one) == tables.fold(other)
+
+
+@pytest.mark.parametrize("pair", [("007", "7"), ("7.0", "7"), ("00", "0")])
+def test_numbers_that_a_spreadsheet_has_written_are_asked_after(tmp_path, pair):
+    with pytest.raises(DataError, match="t.csv: patient: are .* the same"):
+        tables.check_numbers(tmp_path / "t.csv", "patient", pair)
+    tables.check_numbers(tmp_path / "t.csv", "patient", ["7", "7 ", "70", "p07", "p7", "7.5"])
+
+
+def test_cases_may_be_files_and_nan_is_no_patient(tmp_path):
+    for n in range(2):
+        write(tmp_path / f"s{n}.png", IMAGE, n)
+    (tmp_path / "sslseg.json").write_text('{"csv": "t.csv"}')
+    (tmp_path / "t.csv").write_text("case,patient\ns0.png,a\ns1.PNG,a\n")
+    assert {s.patient for s in images.find(tmp_path)} == {"a"}
+    for row in ("s1,nan", "s1,N/A", "s1,"):
+        (tmp_path / "t.csv").write_text(f"case,patient\ns0,a\n{row}\n")
+        with pytest.raises(DataError, match="wanted a row with a patient for case s1, got none"):
+            images.find(tmp_path)
+    (tmp_path / "t.csv").write_text("case,patient\ns0,a\ns0.png,b\ns1,c\n")
+    with pytest.raises(DataError, match="got s0.png twice, with its ending and without"):
+        images.find(tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.data.readers import nifti
+from sslseg.data.readers import formats, nifti
 from tests.fixtures import trees
 
 ARRAY = np.random.default_rng(0).integers(-300, 4000, (5, 6, 4)).astype(np.int16)
@@ -128,3 +128,17 @@ def test_masks_are_held_to_shape_and_labels(tmp_path):
         nifti.read_mask(path, range(3), (4, 6, 5))
     with pytest.raises(DataError, match=r"got also \[1.5\]"):
         nifti.read_mask(trees.nifti(path, np.where(mask == 1, 1.5, mask)), range(4), (4, 6, 5))
+
+
+def test_labels_of_a_slope_are_whole_but_for_rounding(tmp_path):
+    path = trees.nifti(
+        tmp_path / "m.nii.gz", np.where(ARRAY % 2, np.float32(0.9999999), 0).astype(np.float32)
+    )
+    np.testing.assert_array_equal(nifti.read_mask(path, range(2), (4, 6, 5)), (ARRAY % 2).T)
+    assert set(np.unique(formats.read_labels(path, (4, 6, 5)))) == {0, 1}
+
+
+def test_axes_of_length_one_at_the_end_are_none(tmp_path):
+    path = tmp_path / "a.nii.gz"
+    nib.save(nib.Nifti1Image(ARRAY.astype(np.int16)[..., None, None], np.eye(4)), path)
+    np.testing.assert_array_equal(nifti.read_channels(path)[0], ARRAY.T[None])

@@ -78,3 +78,11 @@ def test_upper_case_endings_are_read(tmp_path):
             path.rename(path.with_name(f"{stem}.{ending.upper()}"))
         entries = accounted(name, root, tmp_path / "cache")
         assert {e.state for e in entries} == {READ}
+
+
+def test_endings_that_nobody_reads_may_be_images(tmp_path):
+    root = foreign_trees.images(tmp_path / "raw")
+    (root / "p0_0_mask.MGZ").write_text("x")
+    entries = {e.file: e for e in accounted("images", root, tmp_path / "cache")}
+    lost = entries["p0_0_mask.MGZ"]
+    assert (lost.state, lost.reason, lost.image) == (UNKNOWN, ".mgz is not read", True)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sslseg.config.names import DataError
 from sslseg.data.slices import encode
 from sslseg.data.slices.encode import (
     CODE_MAX,
@@ -110,3 +111,9 @@ def test_mean_and_deviation_are_numpys(kind, channels):
         image.mean(dtype=float),
     )
     assert got["sd"] == pytest.approx(image.std(dtype=float), rel=1e-13)
+
+
+@pytest.mark.parametrize(("shape", "mm"), [((100, 100), 0.0007), ((10, 10), 30.0)])
+def test_a_unit_that_leaves_nothing_or_makes_too_much_is_refused(shape, mm):
+    with pytest.raises(DataError, match=r"pixels of .* mm are .* at spacing=1.5: is the unit mm\?"):
+        encode.encode(Volume(np.zeros((1, 1, *shape), np.int16), None, (1.0, mm, mm)), 1.5, 1)

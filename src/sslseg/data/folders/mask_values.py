@@ -9,15 +9,17 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.folders.settings import FILE, Settings
+from sslseg.data.readers import formats, pictures
 from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import BACKGROUND, IGNORE
 
 BINARY = (BACKGROUND, "foreground")
-FOREGROUND = {0: 0, 1: 1, 255: 1}  # masks that name no class
+FOREGROUND = {0: 0, 1: 1, 255: 1, 65535: 1}  # masks that name no class, with 65535 in 16 bit
 MOST = 32  # different values that an image has to have more of, not to look like a mask …
 SMALL = 64  # … all of them below this one, or
 FEWEST = 4  # no more than so many of any size
 PIXELS = 16  # … and fewer pixels for each of them
+MOST_STRUCTURES = 1024  # of an atlas in a volume: FreeSurfer's has some 200
 ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made of areas, noise is not
 
 
@@ -80,7 +82,7 @@ def one(path: Path, array: np.ndarray, s: Settings) -> np.ndarray:
 def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
     """Masks of a folder that names no classes: 0 and 1, or 0 and 255."""
     found = set(np.unique(array).tolist())
-    if not (found <= {0, 1} or found <= {0, 255}):
+    if not any(found <= {0, value} for value in FOREGROUND):
         values = sorted(found - {0, IGNORE}) or [IGNORE]
         example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
         raise DataError(
@@ -147,12 +149,37 @@ def layered(
 
 def check_image(path: Path, image: np.ndarray) -> None:
     """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
-    if found := like_mask(image):
+    volume = formats.stem(path.name, pictures.SUFFIXES) is None
+    if found := like_mask(image) or (_atlas(image) if volume else []):
         values = ", ".join(shown(v) for v in found[:8])
         raise DataError(
             f"{path}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
             f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
         )
+
+
+def _atlas(image: np.ndarray) -> list[int]:
+    """The values of a volume that holds many structures, as atlases do; [] of an image.
+
+    Of the voxels that differ from the commonest value, nearly all are as their neighbour.
+    """
+    if (
+        len(image) != 1
+        or image.dtype.kind not in "iuf"
+        or (image[..., ::4, ::4] != np.rint(image[..., ::4, ::4])).any()
+    ):
+        return []
+    found, times = np.unique(image, return_counts=True)
+    inside = image != found[times.argmax()]
+    pairs = inside[..., 1:] | inside[..., :-1]
+    if (
+        not 2 <= len(found) <= MOST_STRUCTURES
+        or pairs.sum() < PIXELS * len(found)
+        or (found != np.rint(found)).any()
+    ):
+        return []
+    alike = (image[..., 1:] == image[..., :-1])[pairs].mean()
+    return found.astype(np.int64).tolist() if alike >= ALIKE else []
 
 
 def like_mask(image: np.ndarray) -> list[int]:

@@ -112,7 +112,12 @@ def fewer(path: Path, told: dict[str, Any], held: int) -> list[str]:
 
 def nothing(place: Path, ending: str) -> DataError:
     """That no file of a folder is a case, with what lies there instead."""
-    held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")] if place.is_dir() else []
+    if not place.is_dir():
+        beside = ", ".join(p.name for p in sorted(place.parent.iterdir()) if p.is_dir()) or "no folder"
+        return DataError(
+            f"{place}: wanted this folder of files <case>_0000{ending}, there is {beside} in its place"
+        )
+    held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")]
     got = f"{len(held)} others: {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else "none"
     return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
 

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import mask_values, patients, roles, settings
+from sslseg.data.folders import mask_values, patients, roles
 from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
-from sslseg.data.folders.settings import Settings
+from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
 from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, ignore, stop
 
 TIME = "time"  # of the key `frames`
+MOST_CHANNELS = 8  # that are believed unasked
 SUBJECT = r"(?:^|/)sub-([A-Za-z0-9]+)(?=[_/]|$)"  # BIDS
 SIDES = {"train", "val", "test"}
 
@@ -150,7 +151,7 @@ def read(source: Source) -> Volume:
     elif not known.told:
         mask_values.check_image(source.image, image)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
-    return settings.along(Volume(image, label, spacing, tuple(notes)), s.axis)
+    return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
 
 def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[float, float, float] | None]:
@@ -158,6 +159,11 @@ def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[f
         array, spacing = nifti.read_volume(source.image, source.index)
         return array[None], spacing
     image, spacing = formats.read_channels([source.root / file for file in case.images], s.placed)
+    if len(image) > MOST_CHANNELS and len(case.images) == 1 and not s.frames:
+        raise DataError(
+            f"{source.image}: are the {len(image)} volumes along its fourth axis moments or channels? Write "
+            f'{{"frames": "time"}} into {FILE}, or {{"frames": "channels"}}'
+        )
     return pictures.as_grey(image) if s.colour == "grey" else image, spacing
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from sslseg.config.names import DataError
 from sslseg.data.folders import settings, tables
 from sslseg.data.folders.settings import FILE, Settings
+from sslseg.data.readers import formats
 
 PHASES = ("ED", "ES")
 
@@ -61,11 +62,22 @@ def phases(root: Path, case: str, s: Settings, count: int) -> dict[int, str]:
     if not s.csv:
         return {}
     path = root / s.csv
-    row = tables.read(path, ("case", "patient"), "case", optional=PHASES).get(tables.fold(case), {})
+    row = _table(path, PHASES).get(tables.fold(case), {})
     named = [phase for phase in PHASES if row.get(phase)]
     found = {tables.frame(path, case, row, phase, 1, count): phase for phase in named}
     if len(found) < len(named):
         raise DataError(f"{path}: {case}: wanted different frames for ED and ES, got {list(found)[0]} twice")
+    return found
+
+
+def _table(path: Path, optional: tuple[str, ...]) -> dict[str, dict[str, str]]:
+    """Rows by their cases, which may be names of files with their endings."""
+    found: dict[str, dict[str, str]] = {}
+    for name, row in tables.read(path, ("case", "patient"), "case", optional).items():
+        if found.setdefault(formats.stem(name) or name, row) is not row:
+            raise DataError(
+                f"{path}: wanted one row a case, got {row['case']} twice, with its ending and without"
+            )
     return found
 
 
@@ -79,7 +91,8 @@ def _told(
             case: (own.get(case) or _patient(root, case, s, pattern), group) for case, group in cases.items()
         }
     path = root / s.csv
-    table = tables.read(path, ("case", "patient"), "case", optional=("group",))
+    table = _table(path, ("group",))
+    tables.check_numbers(path, "patient", (row["patient"] for row in table.values()))
     found: dict[str, tuple[str, str]] = {}
     known: dict[str, str] = {}
     for case in sorted(cases):

@@ -132,6 +132,7 @@ def paired(
         found = [_of_classes(case, s, root) for case in found]
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}
     left = f"not of the layout {name}" if name else "fits no pattern of pairs"
+    left = left if s.pairs else "shows another image once more, by its name"
     aside |= {file: aside.get(file, left) for file in own.values() if file not in used}
     return Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
 

@@ -11,7 +11,7 @@ patient_regex  of a case name, its first group (or all it matches) is the patien
 csv            table with columns case, patient and perhaps group
 mask_suffix    end of a mask's name, before the extension: "_mask"
 spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
-frames         "time": the fourth axis of NIfTI files counts time frames, not channels
+frames         "time": the fourth axis of NIfTI files counts time frames, not channels; "channels": many of them
 axis           volumes are sliced along z (0), y (1) or x (2)
 exif           "shown" or "stored": how masks lie on pictures that EXIF turns, where their own files do not say it
 geometry       "ignore": masks and channels lie voxel by voxel on their image, whatever their headers say
@@ -25,11 +25,10 @@ from __future__ import annotations
 import functools
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import re2
 
 from sslseg.config.names import DataError, quoted
@@ -38,9 +37,10 @@ from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
 from sslseg.data.readers import picture_masks
 from sslseg.data.readers.pictures import COLOUR
-from sslseg.data.source import IGNORE, Description, Volume
+from sslseg.data.source import IGNORE, Description
 
 FILE = "sslseg.json"
+OTHERS = ("sslseg.json.txt", "SSLSEG.json", "Sslseg.json", "sslseg.JSON", "sslseg.yaml", "sslseg.yml")
 # the same, where they are used: folders without keep their recipe
 LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
 MADE = (
@@ -119,6 +119,8 @@ def settings(root: Path | None) -> Settings:
     """
     path = Path(root or ".") / FILE
     if root is None or not path.exists():
+        if other := next((p for name in OTHERS if root and (p := Path(root) / name).exists()), None):
+            raise DataError(f"{other}: wanted {FILE} as the name of this file, in small letters, JSON")
         return Settings()
     return parsed(read_json(path), path)
 
@@ -183,8 +185,8 @@ def _check(path: Path | str, s: Settings) -> None:
         faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
     if s.axis not in (0, 1, 2):
         faults.append(f"axis: wanted 0, 1 or 2, got {s.axis!r}")
-    if s.frames not in ("", "time"):
-        faults.append(f"frames: wanted time, got {s.frames!r}")
+    if s.frames not in ("", "time", "channels"):
+        faults.append(f"frames: wanted time or channels, got {s.frames!r}")
     if s.threshold is not None and s.values not in ((), (0, 1)):
         faults.append('threshold: it makes two classes, wanted classes like ["background", "lesion"]')
     if s.pairs and s.mask_suffix:
@@ -212,6 +214,10 @@ def _inside(root: Path, name: str) -> bool:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DataError when the file is not one."""
+    if not path.exists() and (inner := sorted(p.parent.name for p in path.parent.glob(f"*/{path.name}"))):
+        raise DataError(
+            f"{path}: wanted a JSON file, it is not there but in {', '.join(inner[:4])}: give one of these"
+        )
     try:
         told = json.loads(text(path, "a JSON file"))
     except (ValueError, RecursionError) as error:
@@ -234,12 +240,3 @@ def sidecar(path: Path) -> tuple[float, float, float]:
         return keys.spacing(spacing)
     except (TypeError, ValueError) as error:
         raise DataError(f"{path}: {error}") from None
-
-
-def along(volume: Volume, axis: int) -> Volume:
-    """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
-    if axis == 0:
-        return volume
-    spacing = (volume.spacing[axis], *(v for i, v in enumerate(volume.spacing) if i != axis))
-    label = None if volume.label is None else np.moveaxis(volume.label, axis, 0)
-    return replace(volume, image=np.moveaxis(volume.image, axis + 1, 1), label=label, spacing=spacing)

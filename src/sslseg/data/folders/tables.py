@@ -1,7 +1,8 @@
 """CSV tables that people keep beside their images: one reader for all of them.
 
-What a spreadsheet leaves in a cell (blanks at its ends, another case, another form of an accent) makes no
-second patient: cells are stripped, and names are compared as `fold` has them.
+What a spreadsheet leaves in a cell (blanks at its ends, another case, another form of an accent or a dash) makes no
+second patient: cells are stripped, and names are compared as `fold` has them. Of numbers it drops zeros in front, and
+writes 7.0 for 7; two ids of one table that differ in nothing else are refused.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError, quoted
 from sslseg.data.files import same, text
 
 SEPARATORS = ",;\t"
+NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
+NOTHING = {"nan", "n/a", "#n/a", "null"}  # what programs write of an empty cell
 DIGITS = re.compile("[0-9]{1,6}")
 
 
 def fold(name: str) -> str:
-    """A name as names are compared."""
-    return same(name.strip()).casefold()
+    """A name as names are compared: widths of letters, dashes, blanks and what cannot be seen make no other name."""
+    kinds = ((letter, unicodedata.category(letter)) for letter in unicodedata.normalize("NFKC", same(name)))
+    seen = "".join("-" if kind == "Pd" else letter for letter, kind in kinds if kind != "Cf")
+    return " ".join(seen.split()).casefold()
 
 
 def read(
@@ -53,11 +59,23 @@ def read(
                 f"{path}: row {number}: wanted {len(head)} cells, as the first line, got {len(line)}"
             )
         row = {name: line[place].strip() for name, place in places.items()}
+        row = {name: "" if fold(cell) in NOTHING else cell for name, cell in row.items()}
         if not row[key]:
             raise DataError(f"{path}: row {number}: wanted a {key}, got an empty cell")
         if found.setdefault(fold(row[key]), row) is not row:
             raise DataError(f"{path}: row {number}: wanted one row a case, got {row[key]} twice")
     return found
+
+
+def check_numbers(path: Path, column: str, cells: Iterable[str]) -> None:
+    """Raises DataError where two numbers of a column are one but for zeros, as 007, 7 and 7.0."""
+    known: dict[int, str] = {}
+    for cell in cells:
+        match = NUMBER.fullmatch(fold(cell))
+        if match and fold(other := known.setdefault(int(match[1]), cell)) != fold(cell):
+            raise DataError(
+                f"{path}: {column}: are {other} and {cell} the same? A spreadsheet writes numbers so; write them alike"
+            )
 
 
 def frame(path: Path, name: str, row: Mapping[str, str], column: str, first: int, count: int) -> int:

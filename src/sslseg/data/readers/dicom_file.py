@@ -24,7 +24,7 @@ from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
 
 ASIDE: dict[Path, str] = {}  # files that this process has met and not read as images or masks, and why
-SANE = 1e-4, 1e3  # mm, sane voxel sizes
+SANE = 2e-3, 1e3  # mm, sane voxel sizes; a header in metres says 0.0007
 MAGIC, FIRST = b"DICM", b"\x02\x00\x00\x00UL"  # behind the preamble; tag and type of the length of group 2
 START = 2048  # bytes in which a header says how the rest is packed
 DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"  # transfer syntaxes

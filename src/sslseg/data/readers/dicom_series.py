@@ -138,7 +138,7 @@ def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
         other = first.setdefault(key, path) if uid else path
         if other == path:
             kept.append((path, header))
-        elif np.array_equal(dicom_file.image(path)[1], dicom_file.image(other)[1]):
+        elif _same_pixels([path], [other]):
             dicom_file.ASIDE[path] = f"a copy of {other.name}: one SOPInstanceUID, the same pixels"
         else:
             raise DataError(
@@ -174,7 +174,24 @@ def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
     if len(counts) > 1:
         raise DataError(f"{first}: wanted every slice position as often, got {sorted(counts)} times")
     ordered = [sorted((number, path) for _, number, path in place) for place in places]
-    return [tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())]
+    return _different([tuple(stack[t][1] for stack in ordered) for t in range(counts.pop())])
+
+
+def _different(stacks: list[tuple[Path, ...]]) -> list[tuple[Path, ...]]:
+    """The frames without those that repeat another, pixel by pixel: a series that was copied beside itself."""
+    kept: dict[bytes, list[tuple[Path, ...]]] = {}
+    for stack in stacks if len(stacks) > 1 else ():
+        twins = kept.setdefault(dicom_file.image(stack[len(stack) // 2])[1].tobytes(), [])
+        if twin := next((other for other in twins if _same_pixels(stack, other)), None):
+            dicom_file.ASIDE |= {a: f"the same pixels as {b.name}" for a, b in zip(stack, twin, strict=True)}
+        else:
+            twins.append(stack)
+    return [stack for twins in kept.values() for stack in twins] or stacks
+
+
+def _same_pixels(one: Iterable[Path], other: Iterable[Path]) -> bool:
+    pairs = zip(one, other, strict=True)
+    return all(np.array_equal(dicom_file.image(a)[1], dicom_file.image(b)[1]) for a, b in pairs)
 
 
 def stem(path: Path) -> str:

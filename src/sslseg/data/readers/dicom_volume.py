@@ -56,7 +56,7 @@ def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) 
             f"{files[worst + 1]}: wanted slices {middle:.3g} mm apart, got {steps[worst]:.3g} mm; "
             "is a slice missing?"
         )
-    return middle
+    return (places[-1] - places[0]) / (len(places) - 1)  # as `affine` has it
 
 
 def affine(files: tuple[Path, ...]) -> np.ndarray | None:

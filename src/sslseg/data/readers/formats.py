@@ -129,6 +129,7 @@ def read_labels(
         array = onto(array[0], like and itk.grid(path), like)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
+    array = array if soft else nifti.nearly_whole(array)
     if not soft and array.dtype.kind == "f" and (array != np.rint(array)).any():
         raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
     return array

@@ -27,6 +27,7 @@ from sslseg.data.readers.nifti_header import (
 LONGEST = 8192  # voxels along one axis; more is a damaged header
 LARGEST = 2**33  # voxels of one file
 MOST_PACKED = 1032  # deflate makes a byte of at most so many
+ROUNDED = 1e-4  # by which a label may miss its whole number
 SLACK = 1 << 20  # bytes that may follow the voxels
 
 
@@ -81,12 +82,18 @@ def read_mask(
         array = onto(array, grid(path), like)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
-    wanted = sorted(allowed)
+    array, wanted = nearly_whole(array), sorted(allowed)
     usual = array.dtype == np.uint8 and wanted == list(range(len(wanted))) and array.max() < len(wanted)
     found = [] if usual else np.unique(array).tolist()  # which takes as long as unpacking
     if strange := [v for v in found if v not in wanted]:
         raise DataError(f"{path}: wanted labels {wanted}, got also {strange[:8]}")
     return array.astype(np.uint8)
+
+
+def nearly_whole(array: np.ndarray) -> np.ndarray:
+    """The numbers of a mask, rounded if all are whole but for rounding: a slope makes 0.9999999 of 1."""
+    near = np.rint(array) if array.dtype.kind == "f" else array
+    return near if near is array or np.abs(array - near).max() <= ROUNDED else array
 
 
 # One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
@@ -120,6 +127,8 @@ def _understood(
     """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
     try:
         shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
+        while len(shape) > 4 and shape[-1] == 1:
+            shape = shape[:-1]
         return shape, voxel, offset, voxel_size(path, header, len(shape)), header.get_slope_inter()
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None

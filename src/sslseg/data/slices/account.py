@@ -11,6 +11,10 @@ from sslseg.data import files
 from sslseg.data.readers import dicom_series, formats
 
 READ, SKIPPED, UNKNOWN = "read", "skipped", "unknown"
+# endings of images and archives that no reader here takes
+OTHERS = (".mgz", ".mgh", ".img", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".webp", ".heic", ".avif", ".jp2", ".j2k", ".jfif",
+          ".jpe", ".pgm", ".ppm", ".svs", ".ndpi", ".czi", ".lif", ".par", ".mnc", ".gipl", ".vtk", ".zip", ".tar",
+          ".tgz", ".7z", ".rar")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ def _entry(
     root: Path, path: Path, held: set[str], faults: Mapping[str, str], left: Mapping[str, str]
 ) -> Entry:
     name, place = _name(root, path), str(path)
-    image = formats.stem(path.name) is not None or path.suffix.lower() in dicom_series.SUFFIXES
+    ending = path.suffix.lower()
+    image = formats.stem(path.name) is not None or ending in (*dicom_series.SUFFIXES, *OTHERS)
     why = faults.get(place) or next((faults[str(p)] for p in path.parents if str(p) in faults), "")
     if why or place in left:
         return Entry(name, SKIPPED, why.removeprefix(f"{place}: ") or left[place], image=image)
     if place in held:
         return Entry(name, READ, image=image)
-    return Entry(name, UNKNOWN, _guess(path, held) if image else "", image=image)
+    why = f"{ending} is not read" if ending in OTHERS else _guess(path, held) if image else ""
+    return Entry(name, UNKNOWN, why, image=image)
 
 
 def _guess(path: Path, held: set[str]) -> str:

@@ -19,6 +19,7 @@ from sslseg.data.source import IGNORE, Volume
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
 CODE_MIN, CODE_MAX = -32768, 32767
 EXACT = 2**24  # float32 holds every whole number up to it
+MOST_TIMES, FEWEST_LEFT = 16, 4  # pixels made of one, pixels left of sixty-four: the unit is another
 CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisation
 
 
@@ -89,7 +90,14 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
 def _new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float) -> tuple[int, int]:
     if spacing == 0:
         return shape[0], shape[1]
-    return tuple(max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
+    size = tuple(max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
+    times = np.array(size) / shape
+    if (times > MOST_TIMES).any() or ((times < 1 / MOST_TIMES) & (np.array(size) < FEWEST_LEFT)).any():
+        now, then = (f"{y} x {x}" for y, x in (size, shape))
+        raise DataError(
+            f"{then} pixels of {native[0]:g} x {native[1]:g} mm are {now} at spacing={spacing:g}: is the unit mm?"
+        )
+    return size
 
 
 def _interpolation(shape: tuple[int, int], size: tuple[int, int]) -> int:

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from sslseg.data.folders.pairing.matching import Case, Told, named
 from sslseg.data.folders.pairing.patterns import bare
-from sslseg.data.folders.pairing.words import Name, ends_in_role, name, of_roles, stem_of, subject
+from sslseg.data.folders.pairing.words import Name, ends_in_role, name, of_roles, shows, stem_of, subject
 
 DESCRIPTORS = frozenset(
     {"label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"}
@@ -51,6 +51,8 @@ def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple
     def told(file: str, fault: str) -> None:
         faults.append((file, fault))
 
+    once = {" ".join((*own.folders, *own.stem)) for file in files if not (own := name(file, suffix)).mask}
+    files = tuple(file for file in files if not ((again := shows(file)) and again in once))
     known = {file: name(file, suffix) for file in files}
     images: dict[str, str] = {}  # path without ending -> file
     for file in (f for f in files if not known[f].mask):

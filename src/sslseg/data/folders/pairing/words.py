@@ -12,12 +12,14 @@ from sslseg.data.folders.pairing.patterns import SIDES, bare
 # Words that say what a file is; what stands before the longer ones is kept: "trainmasks" is of train.
 MASK = re.compile(
     "(.*?)(?:masks?|labels?|labelmaps?|annot|annotations?|segmentations?|groundtruths?)"
-    "|()(?:msks?|maske|masken|masques?|segs?|segm|dseg|probseg|lbls?|gts?|truths?|annos?|manual|contours?|delineations?)"
+    "|()(?:msks?|maske|masken|masques?|segs?|aseg|segm|dseg|probseg|lbls?|gts?|truths?|annos?|manual|contours?|delineations?)"
 )
 IMAGE = re.compile(
     "(.*?)(?:images?|imgs?)|()(?:imaging|dicoms?|dcms?|scans?|vols?|volumes?|orig|originals?|inputs?|jpeg|photos?|pictures?|raw|data)"
 )
 SILENT = frozenset({"image", "images", "img", "imgs", "original", "originals", "jpeg", "ground", "class"})
+# files that show another image once more
+SHOWING = re.compile("overlays?|overlaid|thumbs?|thumbnails?|previews?|visuali[sz]ations?")
 FILLING = frozenset({"ground", "class"})  # of "ground truth" and "SegmentationClass"; says nothing alone
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _LAST_WORD = re.compile(r"(.+?)[-_. ]+([A-Za-z]+)")
@@ -109,6 +111,12 @@ def ends_in_role(text: str) -> bool:
     """Whether a name ends in a word of masks."""
     own = words(text.rsplit("/", 1)[-1])
     return bool(own) and _role(own[-1]) == "mask"
+
+
+def shows(path: str) -> str:
+    """The name of the image that a file shows once more, as an overlay or a thumbnail; "" of others."""
+    kept = [word for word in words(bare(path)) if not SHOWING.fullmatch(word)]
+    return " ".join(_bare(kept)) if len(kept) < len(words(bare(path))) else ""
 
 
 def stem_of(path: str) -> str:
