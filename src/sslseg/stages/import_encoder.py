@@ -83,12 +83,13 @@ def run(p: ImportEncoder, run: session.Run) -> None:
             tags={names.MODEL_NETWORK: found.network},
         )  # fmt: skip
     endings.tell(
-        *_said(found), f"imported {found.architecture} ({found.origin}) as the encoder of run {run.id}"
+        *_said(found, declared=bool(p.trained_by)),
+        f"imported {found.architecture} ({found.origin}) as the encoder of run {run.id}",
     )
     endings.following("finetune", encoder=run.id, dataset="DATASET", data_root="FOLDER")
 
 
-def _said(found: Fetched) -> list[str]:
+def _said(found: Fetched, *, declared: bool) -> list[str]:
     """What was taken out of a file, what was left in it, and what nobody knows of it."""
     known = found.provenance
     if "prefix" not in known:  # no file
@@ -106,6 +107,11 @@ def _said(found: Fetched) -> list[str]:
         )
     if found.method == roles.UNKNOWN:
         lines.append("the file does not say how it was trained: -P trained_by= does")
+    else:
+        why = "as declared" if declared else "as what is in the file suggests: -P trained_by= says otherwise"
+        lines.append(f"trained by {found.method}, {why}")
+    if known["files"]:
+        lines.append(f"read of the folder: {', '.join(known['files'])}")
     return lines
 
 

@@ -301,7 +301,7 @@ RESNETS = (
 def test_resnets_and_convnexts_are_told_by_their_blocks(name):
     with torch.device("meta"):
         shapes = {k: tuple(v.shape) for k, v in timm.create_model(name).state_dict().items()}
-    assert name in naming.guesses(list(shapes), shapes)
+    assert any(name in names for names in naming.guesses(shapes))
 
 
 def test_shapes_tell_networks_of_the_same_blocks_apart(tmp_path):

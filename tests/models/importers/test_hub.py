@@ -89,6 +89,38 @@ def test_weights_in_several_files(state, tmp_path):
         checkpoint.read(tmp_path)
 
 
+def test_parts_without_an_index_and_two_networks(state, tmp_path):
+    """All parts are one network; accelerate's second network is another."""
+    names, folder = sorted(state), tmp_path / "parts"
+    write(folder, timm_config())
+    for i in (0, 1):
+        save_file({n: state[n] for n in names[i::2]}, folder / f"model-0000{i + 1}-of-00002.safetensors")
+    assert same(checkpoint.read(folder), state)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+    save_file(state, folder / "other.safetensors")
+    with pytest.raises(EncoderError, match=r"wanted all parts of model-\*-of-00002"):
+        checkpoint.read(folder)
+    write(tmp_path, timm_config())
+    with pytest.raises(EncoderError, match="found none; folders in it are not entered: parts"):
+        checkpoint.read(tmp_path)
+    save_file(state, tmp_path / "model.safetensors")
+    assert checkpoint.read(tmp_path).files == ("model.safetensors",)
+    save_file(state, tmp_path / "model_1.safetensors")
+    with pytest.raises(
+        EncoderError, match=r"several networks are in it, model\.safetensors, model_1\.safetensors"
+    ):
+        checkpoint.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "method"), [("a1_in1k", "supervised"), ("fb_swsl_ig1b_ft_in1k", "unknown"), ("dino", "unknown")]
+)
+def test_the_tag_of_a_folder_says_how_it_was_trained(tag, method, state, tmp_path):
+    write(tmp_path, timm_config(pretrained_cfg={"tag": tag, "mean": MEAN, "std": STD}))
+    save_file(state, tmp_path / "model.safetensors")
+    assert checkpoint.read(tmp_path).method == method
+
+
 def test_pytorch_model_bin_and_a_wrapper_of_timm(state, tmp_path):
     """transformers' TimmWrapperModel."""
     write(

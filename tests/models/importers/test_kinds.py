@@ -46,6 +46,9 @@ def files():
     keras = io.BytesIO()
     with zipfile.ZipFile(keras, "w") as archive:
         archive.writestr("model.weights.h5", b"")
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("release/model.safetensors", b"x")
     state = io.BytesIO()
     torch.save(net.state_dict(), state)
     return {
@@ -64,6 +67,8 @@ def files():
         "tar": (tar.getvalue(), "a tar archive"),
         "npz": (numpy.getvalue(), "arrays of NumPy"),
         "keras": (keras.getvalue(), "a Keras file"),
+        "zip": (packed.getvalue(), r"a zip archive \(release/model\.safetensors\); unpack it first"),
+        "pickled without torch": (pickle.dumps({"w": torch.ones(3)}), "holds another pickle, which may be hostile"),
         "empty": (b"", "an empty file"),
         "cut short": (state.getvalue()[:5000], "its end is missing"),
     }  # fmt: skip
@@ -113,9 +118,37 @@ def test_a_hostile_pickle_is_called_hostile(call, protocol, tmp_path):
     ("name", "hostile"),
     [("posix.system", True), ("builtins.exec.__call__", True), ("torch.serialization.os.system", True), ("builtins.eval", True),
      ("io.open", True), ("importlib.import_module", True), ("builtins.set", False), ("builtins.getattr", False),
+     ("pickle.loads", True), ("torch.hub.load", True), ("torch.load", True), ("numpy.testing._private.utils.runstring", True),
+     ("types.FunctionType", True), ("operator.attrgetter", True), ("__main__.__builtins__.eval", True), ("joblib.load", True),
+     ("numpy.core.multiarray._reconstruct", False), ("torch.storage.UntypedStorage", False),
      ("pathlib.PosixPath", False), ("argparse.Namespace", False), ("omegaconf.dictconfig.DictConfig", False),
      ("functools.partial", False), ("numpy.core.multiarray.scalar", False), ("_codecs.encode", False),
      ("mmengine.evaluator.Evaluator", False), ("codecs.encode", False), ("project.eval.Meter", False)],
 )  # fmt: skip
 def test_what_is_hostile(name, hostile):
     assert unpickle.is_hostile(name) == hostile
+
+
+@pytest.mark.parametrize(
+    "program",
+    [b"(S'true'\nios\nsystem\n.", b"(cos\nsystem\nS'true'\no.",
+     b"\x80\x04\x8c\x04junk0\x8c\x02os\x8c\x06system\x93\x8c\x04true\x85R.",
+     b"\x80\x02cbuiltins\ngetattr\nc__main__\n__builtins__\nX\x04\x00\x00\x00eval\x86R.",
+     b"(lp0\nI01\naF1.5\na(dp1\nVk\nL5L\nsacposix\nsystem\n."],
+    ids=["INST", "OBJ", "something dropped before", "by getattr", "among protocol 0's literals"],
+)  # fmt: skip
+def test_a_detour_to_a_command_is_called_hostile(program, tmp_path):
+    (tmp_path / "a.pth").write_bytes(program)
+    with pytest.raises(EncoderError, match="a hostile pickle"):
+        checkpoint.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize("protocol", [1, 5])
+def test_other_protocols_and_tensors_with_attributes(protocol, tmp_path):
+    state = {name: tensor.clone() for name, tensor in timm.create_model("test_resnet").state_dict().items()}
+    for tensor in state.values():
+        tensor.note = "x"  # torch pickles it with the tensor
+    content = {"model": state, "yes": True, "large": 10**20, "text": [b"x", 1.5, (1, 2, 3, 4)]}
+    torch.save(content, tmp_path / "a.pth", pickle_protocol=protocol)
+    got = checkpoint.read(tmp_path / "a.pth", architecture="test_resnet")
+    assert all(torch.equal(tensor, state[name]) for name, tensor in got.state.items())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from sslseg.models.importers.roles import Network
 from sslseg.models.importers.unpickle import Foreign
 
 State = dict[str, torch.Tensor]
+# torch's names for a weight that is computed
+FACTORS = re.compile(r"(?<!last_layer)\.(weight_(g|v|orig|mask|u)|parametrizations\.\w+\.original\d?)$")
 SHOWN = 6  # readings that a refusal lists
 
 
@@ -40,6 +44,7 @@ class Imported:
     others: tuple[str, ...]  # further networks of the file
     method: str  # "byol", "supervised", …; "unknown" where the file does not say
     normalisation: dict[str, Any] | None = None  # mean and std, where a config says them
+    files: tuple[str, ...] = ()  # which of a folder were read
     dropped: tuple[str, ...] = ()  # tensors of the file that were not taken: heads, other networks
     filled: tuple[str, ...] = ()  # batch counters that an old file lacks, set to 0
     drawn: tuple[str, ...] = ()  # what a U-Net's encoder lacks behind its deepest map: drawn at random
@@ -68,16 +73,21 @@ def read(
     tensors = matching.flat(content)
     if not tensors:
         raise EncoderError(f"{path}: {_without_tensors(content)}")
-    readings: list[Reading] = []
-    for name in _candidates(architecture, told, content, tensors):
-        found = matching.stripped(tensors, strip, name) if strip else matching.readings(tensors, name)
-        readings += found
-        if any(reading.fits for reading in found):
-            break
+    tried: dict[str, list[Reading]] = {}
+    for names, count in _candidates(architecture, told, content, tensors).items():
+        fitting: set[str] = set()  # prefixes
+        for name in names:
+            if name not in tried:
+                found = matching.stripped(tensors, strip, name) if strip else matching.readings(tensors, name)
+                tried[name] = found
+            fitting |= {reading.prefix for reading in tried[name] if reading.fits}
+            if len(fitting) >= count:
+                break
+    readings = [reading for found in tried.values() for reading in found]
     whole = [reading for reading in readings if reading.fits]
     if not whole:
         raise EncoderError(_refusal(path, readings, tensors, architecture, told))
-    there = roles.networks(whole)
+    there = roles.networks(whole, tensors)
     return _take(roles.choose(there, role, path), there, tensors, content, told, path)
 
 
@@ -95,7 +105,7 @@ def load(path: Path | str) -> tuple[object, Described]:
         if len(contents) > 1 and not all(isinstance(content, Mapping) for content in contents):
             raise EncoderError(f"{path}: wanted a table of tensors in each of its {len(parts)} parts")
         whole = contents[0] if len(contents) == 1 else {k: v for part in contents for k, v in part.items()}
-        return whole, hub.describe(path)
+        return whole, dataclasses.replace(hub.describe(path), files=tuple(part.name for part in parts))
     if not path.is_file():
         raise EncoderError(f"{path}: wanted a checkpoint file or a folder with one, there is none")
     return _load(path), Described()
@@ -127,6 +137,12 @@ def digest(path: Path) -> str:
 def _without_tensors(content: object) -> str:
     if isinstance(content, Foreign):
         return _whole(content.name)
+    first = next(iter(content.values()), None) if isinstance(content, Mapping) else None
+    for value in (first, next(iter(first.values()), None) if isinstance(first, Mapping) else None):
+        if isinstance(value, Foreign) and value.name.startswith("numpy."):
+            return (
+                "its weights are arrays of NumPy; save them as tensors (torch.from_numpy) by the same names"
+            )
     objects = (
         [f"{k} ({v.name})" for k, v in content.items() if isinstance(v, Foreign)]
         if isinstance(content, Mapping)
@@ -143,17 +159,15 @@ def _whole(name: str) -> str:
 
 
 # ---------------------------------------------------------------- which network
-def _candidates(architecture: str, told: Described, content: object, tensors: State) -> list[str]:
-    if architecture:
-        return [architecture]
-    if told.architectures:
-        return list(told.architectures)
-    named = (
-        content.get("arch") if isinstance(content, Mapping) else None
-    )  # timm's and MoCo's training scripts
-    known = [named] if isinstance(named, str) and timm.is_model(named) else []
-    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    return list(dict.fromkeys(known + naming.guesses(list(tensors), shapes)))
+def _candidates(
+    architecture: str, told: Described, content: object, tensors: State
+) -> Mapping[tuple[str, ...], int]:
+    """timm names that a network of the file could have -> how many such networks there are, as far as is known."""
+    if architecture or told.architectures:
+        return {(architecture,) if architecture else told.architectures: 1}
+    named = content.get("arch") if isinstance(content, Mapping) else None  # timm's and MoCo's scripts
+    known = {(named,): 1} if isinstance(named, str) and timm.is_model(named) else {}
+    return known | naming.guesses({name: tuple(tensor.shape) for name, tensor in tensors.items()})
 
 
 def _take(
@@ -165,15 +179,27 @@ def _take(
     taken = {name: reading.tensors[name] for name in target if name in reading.tensors}
     memory = {tensor.data_ptr() for tensor in taken.values()}
     lacking = [name for name in target if name not in taken]
+    state = {name: _own(name, like, taken.get(name, fresh.get(name)), path) for name, like in target.items()}
+    if said := _dead(state):
+        raise EncoderError(f"{path}: {said}; the file is damaged, or its network was never trained")
     return Imported(
-        state={name: _own(name, like, taken.get(name, fresh.get(name)), path) for name, like in target.items()},
+        state=state,
         architecture=reading.architecture, channels=reading.channels, prefix=reading.prefix, library=reading.library,
         role=network.role, network=network.word, others=tuple(str(n) for n in there if n is not network),
-        method=roles.method(network, content, tensors), normalisation=told.normalisation,
+        method=roles.method(network, content, tensors, told.tag), normalisation=told.normalisation, files=told.files,
         dropped=tuple(name for name, tensor in tensors.items() if tensor.data_ptr() not in memory),
         filled=tuple(name for name in lacking if name.endswith(COUNTER)),
         drawn=tuple(name for name in lacking if not name.endswith(COUNTER)),
     )  # fmt: skip
+
+
+def _dead(state: State) -> str:
+    """What makes a network useless whatever it is shown; "" for a sound one."""
+    floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
+    if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
+        return f"{len(bad)} tensors hold NaN or infinity ({', '.join(bad[:4])})"
+    kernels = [tensor for tensor in floats.values() if tensor.ndim > 1]
+    return "all weights of its kernels are zero" if not any(tensor.any() for tensor in kernels) else ""
 
 
 def _own(name: str, like: torch.Tensor, tensor: torch.Tensor | None, path: Path | str) -> torch.Tensor:
@@ -194,6 +220,13 @@ def _refusal(
     some = ", ".join(list(tensors)[:4])
     if "_flat_param" in " ".join(tensors):
         return f"{path}: FSDP's flattened shards ({some}, …); save a full state dict (StateDictType.FULL_STATE_DICT)"
+    if solid := next((f"{name} {list(t.shape)}" for name, t in tensors.items() if t.ndim == 5), ""):
+        return f"{path}: the weights of a 3D network ({solid}); wanted one that reads slices, which has kernels of two sides"
+    if factor := next(filter(FACTORS.search, tensors), ""):
+        return (
+            f"{path}: some of its weights are kept in factors ({factor}), as by weight norm, spectral norm or pruning; make "
+            "plain weights of them where its code is at home (torch.nn.utils.parametrize.remove_parametrizations, prune.remove)"
+        )
     if not any(tensor.numel() for tensor in tensors.values()):
         return f"{path}: all its tensors are empty, as DeepSpeed's ZeRO-3 leaves them; zero_to_fp32.py makes one file of them"
     if not readings and not architecture and not told.architectures:

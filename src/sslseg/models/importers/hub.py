@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from sslseg.models.importers.naming import CONVNEXTS, RESNETS
 PREPROCESSOR = "preprocessor_config.json"
 WHOLE = (WEIGHTS_FILE, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
+PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")  # of a checkpoint in several files
 IGNORED = {
     "in_chans",
     "num_classes",
@@ -37,6 +39,8 @@ class Described:
     architectures: tuple[str, ...] = ()  # timm names; shapes tell them apart
     normalisation: dict[str, Any] | None = None  # mean and std on [0, 1]
     unknown: str = ""  # a kind of network whose names are not known
+    tag: str = ""  # timm's of the weights: a1_in1k
+    files: tuple[str, ...] = ()  # what was read of the folder
 
 
 def files(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -51,18 +55,35 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
         if index.is_file():
             return _parts(index), [*texts, index]
         if (folder / name).is_file():
+            stem, dot, suffix = name.partition(".")
+            more = sorted(folder.glob(f"{stem}_[0-9]*{dot}{suffix}"))  # accelerate's second network
+            if more:
+                both = ", ".join([name, *(file.name for file in more)])
+                raise EncoderError(
+                    f"{folder}: several networks are in it, {both}: name the file that is meant"
+                )
             return [folder / name], texts
     found = sorted(f for f in folder.iterdir() if f.suffix in SUFFIXES and f.is_file())
-    if len(found) == 1:
+    matches = [PART.fullmatch(file.name) for file in found]
+    parts = {match.groups()[::2] for match in matches if match}  # name, number of parts
+    whole = len(parts) == 1 and all(matches) and len(found) == int(next(iter(parts))[1])
+    if whole or (len(found) == 1 and not parts):
         return found, texts
+    if parts:
+        raise EncoderError(
+            f"{folder}: wanted all parts of {', '.join(f'{s}-*-of-{n}' for s, n in sorted(parts))}, or their "
+            f"index; found {', '.join(file.name for file in found[:6])}"
+        )
     if (folder / ".metadata").is_file() or list(folder.glob("*.distcp")):
         raise EncoderError(
             f"{folder}: a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils "
             "dcp_to_torch` makes one file of it"
         )
+    inside = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     raise EncoderError(
         f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found "
         + (", ".join(f.name for f in found) + ": name one of them" if found else "none")
+        + ("" if found or not inside else f"; folders in it are not entered: {', '.join(inside[:4])}")
     )
 
 
@@ -114,9 +135,10 @@ def describe(folder: Path) -> Described:
     )
     architectures = _architectures(config, folder)
     kind = config.get("model_type")
-    return Described(
-        architectures, normalisation, kind if isinstance(kind, str) and not architectures else ""
-    )
+    name = config.get("architecture")
+    tag = cfg.get("tag") or (name.partition(".")[2] if isinstance(name, str) else "")
+    unknown = kind if isinstance(kind, str) and not architectures else ""
+    return Described(architectures, normalisation, unknown, tag if isinstance(tag, str) else "")
 
 
 def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:

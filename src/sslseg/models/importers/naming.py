@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -15,35 +17,54 @@ from sslseg.models import encoder, unet
 from sslseg.models.exporters import twins
 
 State = dict[str, torch.Tensor]
-# Children of a torchvision ResNet as `nn.Sequential(*net.children())` numbers them, or with a stem of their own.
-RESNET = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
-CHILDREN = {
-    "numbered children": dict(zip(RESNET, ("0", "1", "4", "5", "6", "7"), strict=True)),
-    "a stem layer0": {"conv1": "layer0.0", "bn1": "layer0.1"},
-}
+Rules = tuple[tuple[str, str | Callable[[re.Match], str]], ...]
 # (blocks of layer1 to 4, bottleneck) -> timm names; shapes tell them apart (He et al. 2016, table 1)
 RESNETS = {
-    ((2, 2, 2, 2), False): ("resnet18",),
-    ((3, 4, 6, 3), False): ("resnet34",),
-    ((3, 4, 6, 3), True): ("resnet50", "resnext50_32x4d", "wide_resnet50_2"),
-    ((3, 4, 23, 3), True): ("resnet101", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2"),
-    ((3, 8, 36, 3), True): ("resnet152",),
-}
+    ((2, 2, 2, 2), False): ("resnet18", "resnet18d"),
+    ((3, 4, 6, 3), False): ("resnet34", "resnet34d"),
+    ((3, 4, 6, 3), True): ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "resnet50_clip"),
+    ((3, 4, 23, 3), True): ("resnet101", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2", "resnet101d"),
+    ((3, 8, 36, 3), True): ("resnet152", "resnet152d"),
+}  # fmt: skip
 # (blocks of the four stages, width of the first) -> size (Liu et al. 2022, 2023)
 CONVNEXTS = {
     ((2, 2, 6, 2), 40): "atto", ((2, 2, 6, 2), 48): "femto", ((2, 2, 6, 2), 64): "pico", ((2, 2, 8, 2), 80): "nano",
     ((3, 3, 9, 3), 96): "tiny", ((3, 3, 27, 3), 96): "small", ((3, 3, 27, 3), 128): "base",
     ((3, 3, 27, 3), 192): "large", ((3, 3, 27, 3), 256): "xlarge",
 }  # fmt: skip
-# timm's beginning of a name -> that of transformers' ResNetModel and ConvNextModel
-TRANSFORMERS = {
-    "conv1.": "embedder.embedder.convolution.", "bn1.": "embedder.embedder.normalization.",
-    "stem.0.": "embeddings.patch_embeddings.", "stem.1.": "embeddings.layernorm.", "head.norm.": "layernorm.",
-}  # fmt: skip
+# layers of the four dense blocks -> timm name (Huang et al. 2017, table 1)
+DENSENETS = {(6, 12, 24, 16): "densenet121", (6, 12, 36, 24): "densenet161", (6, 12, 32, 32): "densenet169",
+             (6, 12, 48, 32): "densenet201"}  # fmt: skip
 KINDS = {"conv": "convolution", "bn": "normalization", "0": "convolution", "1": "normalization"}
-IN_A_STAGE = {
-    ".blocks.": ".layers.", ".downsample.": ".downsampling_layer.", ".conv_dw.": ".dwconv.", ".norm.": ".layernorm.",
-    ".mlp.fc1.": ".pwconv1.", ".mlp.fc2.": ".pwconv2.", ".mlp.grn.": ".grn.", ".gamma": ".layer_scale_parameter",
+OFFICIAL = ((r"^stem\.", "downsample_layers.0."), (r"^stages\.(\d)\.downsample\.", r"downsample_layers.\1."),
+            (r"^(stages\.\d)\.blocks\.", r"\1."))  # fmt: skip
+# what all of timm's names of a network begin with -> library -> what makes its names of them, one after the other
+RENAMED: dict[str, dict[str, Rules]] = {
+    r"(conv1|bn1|layer\d)\.": {
+        "numbered children": (  # of `nn.Sequential(*net.children())`
+            ("^conv1", "0"), ("^bn1", "1"), (r"^layer(\d)", lambda m: str(int(m[1]) + 3)),
+        ),
+        "a stem layer0": (("^conv1", "layer0.0"), ("^bn1", "layer0.1")),
+        "transformers": (
+            (r"^(conv|bn)1\.", lambda m: f"embedder.embedder.{KINDS[m[1]]}."),
+            (r"\.(conv|bn)(\d)\.", lambda m: f".layer.{int(m[2]) - 1}.{KINDS[m[1]]}."),
+            (r"\.downsample\.([01])\.", lambda m: f".shortcut.{KINDS[m[1]]}."),
+            (r"^layer(\d)\.", lambda m: f"encoder.stages.{int(m[1]) - 1}.layers."),
+        ),
+    },
+    r"(stem|stages|head)\.": {
+        "transformers": (
+            (r"^stem\.0\.", "embeddings.patch_embeddings."), (r"^stem\.1\.", "embeddings.layernorm."),
+            (r"^head\.norm\.", "layernorm."), (r"^stages\.", "encoder.stages."), (r"\.blocks\.", ".layers."),
+            (r"\.downsample\.", ".downsampling_layer."), (r"\.conv_dw\.", ".dwconv."), (r"\.norm\.", ".layernorm."),
+            (r"\.mlp\.fc(\d)\.", r".pwconv\1."), (r"\.mlp\.grn\.", ".grn."), (r"\.gamma", ".layer_scale_parameter"),
+        ),
+        "mmpretrain": (
+            *OFFICIAL, (r"\.conv_dw\.", ".depthwise_conv."), (r"\.mlp\.fc(\d)\.", r".pointwise_conv\1."),
+            (r"\.mlp\.grn\.weight", ".grn.gamma"), (r"\.mlp\.grn\.bias", ".grn.beta"), (r"^head\.norm\.", "norm3."),
+        ),
+    },
+    r"features\.": {"older torchvision": ((r"(denselayer\d+\.(?:norm|conv))(\d)\.", r"\1.\2."),)},
 }  # fmt: skip
 
 
@@ -58,19 +79,25 @@ class Naming:
 
 @functools.lru_cache(maxsize=8)
 def namings(architecture: str) -> tuple[Naming, ...]:
-    """Every one that is known for a timm network, timm's own first."""
-    return tuple(_namings(architecture))
+    """Every one that is known for a timm network, timm's own first; without a word that all names begin with last."""
+    known = list(_namings(architecture))
+    for each in tuple(known):
+        tops = {theirs.partition(".")[0] for theirs in each.names}
+        if len(tops) == 1:  # `net.features` alone
+            cut = len(tops.pop()) + 1
+            known.append(
+                dataclasses.replace(each, names={theirs[cut:]: ours for theirs, ours in each.names.items()})
+            )
+    return tuple(known)
 
 
 def _namings(architecture: str) -> Iterator[Naming]:
     own = tuple(encoder.skeleton(architecture, 3).state_dict())
     yield Naming("timm", {name: name for name in own})
-    if {name.partition(".")[0] for name in own} == set(RESNET):
-        for library, children in CHILDREN.items():
-            yield Naming(library, {_child(name, children): name for name in own})
-    theirs = {_transformers(name): name for name in own}
-    if len(theirs) == len(own) and None not in theirs:
-        yield Naming("transformers", theirs)
+    for pattern, libraries in RENAMED.items():
+        if all(re.match(pattern, name) for name in own):
+            for library, rules in libraries.items():
+                yield Naming(library, {_renamed(name, rules): name for name in own})
     for library, found in twins.names(architecture).items():
         yield Naming(library, found)
     try:
@@ -83,24 +110,10 @@ def _namings(architecture: str) -> Iterator[Naming]:
         yield Naming("smp", trunk, partial=True)
 
 
-def _child(name: str, children: Mapping[str, str]) -> str:
-    first, dot, rest = name.partition(".")
-    return children.get(first, first) + dot + rest
-
-
-def _transformers(name: str) -> str | None:
-    for ours, theirs in TRANSFORMERS.items():
-        if name.startswith(ours):
-            return theirs + name.removeprefix(ours)
-    if match := re.fullmatch(r"layer(\d)\.(\d+)\.(?:(conv|bn)(\d)|downsample\.([01]))\.(\w+)", name):
-        stage, block, kind, number, shortcut, last = match.groups()
-        place = f"layer.{int(number) - 1}" if kind else "shortcut"
-        return f"encoder.stages.{int(stage) - 1}.layers.{block}.{place}.{KINDS[kind or shortcut]}.{last}"
-    if name.startswith("stages."):
-        for ours, theirs in IN_A_STAGE.items():
-            name = name.replace(ours, theirs)
-        return f"encoder.{name}"
-    return None
+def _renamed(name: str, rules: Rules) -> str:
+    for pattern, theirs in rules:
+        name = re.sub(pattern, theirs, name)
+    return name
 
 
 def published(table: State, architecture: str) -> Naming | None:
@@ -130,36 +143,35 @@ def published(table: State, architecture: str) -> Naming | None:
 
 
 # ---------------------------------------------------------------- which network
-def guesses(names: Iterable[str], shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """timm names of the ResNets and ConvNeXts that these tensors could be, by the blocks of their stages."""
-    found: dict[str, None] = {}
-    for blocks, deep in _stages(
-        names, r"(?:^|\.)layer([1-4])\.(\d{1,3})\.conv1\.weight$", "layer1.0.conv3.weight", 1
-    ):
-        found |= dict.fromkeys(RESNETS.get((blocks, deep), ()))
-    for blocks, deep in _stages(names, r"(?:^|\.)([4-7])\.(\d{1,3})\.conv1\.weight$", "4.0.conv3.weight", 4):
-        found |= dict.fromkeys(RESNETS.get((blocks, deep), ()))
-    pattern = r"(?:^|\.)stages\.([0-3])\.(?:blocks\.)?(\d{1,3})\.(?:conv_dw|dwconv)\.weight$"
-    for blocks, _ in _stages(names, pattern, "", 0):
-        widths = {
-            shapes[name][0]
-            for name in names
-            if re.search(pattern, name) and re.search(pattern, name)[1] == "0"
-        }
-        new = "v2" if any(name.endswith(("mlp.grn.weight", ".grn.gamma")) for name in names) else ""
-        found |= {f"convnext{new}_{CONVNEXTS[blocks, w]}": None for w in widths if (blocks, w) in CONVNEXTS}
-    return list(found)
+def guesses(shapes: Mapping[str, tuple[int, ...]]) -> Counter[tuple[str, ...]]:
+    """timm names of the networks that these tensors could be, by the blocks of their stages.
+
+    Returns:
+        the names that a network could have (ResNets, ConvNeXts, DenseNets) -> how many networks of the file.
+    """
+    found: Counter[tuple[str, ...]] = Counter()
+    for pattern in (r"layer([1-4])\.(\d{1,3})\.conv1\.weight$", r"([4-7])\.(\d{1,3})\.conv1\.weight$"):
+        for blocks, first in _stages(shapes, pattern):
+            found[RESNETS.get((blocks, first.replace("conv1", "conv3") in shapes), ())] += 1
+    new = "v2" if any(name.endswith(("mlp.grn.weight", ".grn.gamma")) for name in shapes) else ""
+    depthwise = r"stages\.([0-3])\.(?:blocks\.)?(\d{1,3})\.(?:conv_dw|dwconv|depthwise_conv)\.weight$"
+    for blocks, first in _stages(shapes, depthwise):
+        size = CONVNEXTS.get((blocks, shapes[first][0]))
+        found[(f"convnext{new}_{size}",) if size else ()] += 1
+    for blocks, _ in _stages(shapes, r"denseblock([1-4])\.denselayer(\d{1,3})\.conv\.?1\.weight$"):
+        found[(DENSENETS[blocks],) if blocks in DENSENETS else ()] += 1
+    del found[()]
+    return found
 
 
-def _stages(
-    names: Collection[str], pattern: str, deep: str, first: int
-) -> Iterator[tuple[tuple[int, ...], bool]]:
-    """Blocks of the four stages under each prefix that has such names; and whether a name ends with `deep`."""
-    stages: dict[str, list[set[str]]] = {}
+def _stages(names: Iterable[str], pattern: str) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Blocks of the stages under each prefix that has such names, and the first of the names."""
+    stages: dict[str, dict[str, set[str]]] = {}
+    first: dict[str, str] = {}
     for name in names:
-        if match := re.search(pattern, name):
+        if match := re.search(rf"(?:^|\.){pattern}", name):
             prefix = name[: match.start()]
-            stages.setdefault(prefix, [set(), set(), set(), set()])[int(match[1]) - first].add(match[2])
-    names = set(names)
+            first.setdefault(prefix, name)
+            stages.setdefault(prefix, {}).setdefault(match[1], set()).add(match[2])
     for prefix, blocks in stages.items():
-        yield tuple(map(len, blocks)), bool(deep) and f"{prefix}.{deep}".lstrip(".") in names
+        yield tuple(len(blocks[stage]) for stage in sorted(blocks)), first[prefix]

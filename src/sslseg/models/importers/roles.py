@@ -15,33 +15,40 @@ UNKNOWN = "unknown"
 SUPERVISED = "supervised"
 # a word in front of a network's names -> what the network is called here, and its role
 WORDS = {
-    "teacher": "teacher", "momentum": "momentum", "target": "target", "ema": "ema", "averaged": "ema", "swa": "ema",
-    "k": "key", "key": "key", "student": "student", "online": "online", "q": "query", "query": "query",
+    "teacher": "teacher", "momentum": "momentum", "target": "target", "ema": "ema", "average": "ema", "averaged": "ema",
+    "swa": "ema", "shadow": "ema", "k": "key", "key": "key", "student": "student", "online": "online", "q": "query",
+    "query": "query",
 }  # fmt: skip
 # the network that follows the other one slowly -> the other one
 COUNTERPARTS = {"teacher": "student", "key": "query", "ema": "raw", "momentum": "online", "target": "online"}
 AVERAGED = "n_averaged"  # torch.optim.swa_utils.AveragedModel counts in it
-# method -> names that its files have, all of them
+# Two libraries store the average as the model, and the model aside: Lightning's WeightAveraging, MMEngine's EMAHook.
+ASIDE = re.compile(r"current_model_state\.|ema_state_dict\.")
+MMENGINE = "ema_state_dict.steps"
+# method -> ends of names that its files have, all of them
 SIGNS = {
-    "byol": (
-        ("target_backbone",),
-        ("online_backbone",),
-        ("online_encoder", "target_encoder", "online_predictor"),
-    ),
+    "byol": (("target_backbone",), ("online_backbone",), ("online_encoder", "target_encoder", "online_predictor")),
     "pixpro": (("encoder_k", "value_transform"),),
-    "swav": (("projection_head", "prototypes"),),
+    "swav": (("projection_head", "prototypes.weight"),),  # DeepCluster-v2 and SeLa-v2 have several tables of prototypes
     "dino": (("teacher", "student", "dino_loss"),),
     "moco": (("encoder_q", "encoder_k"),),
-}
+}  # fmt: skip
 MOCO = {"encoder_q", "encoder_k", "queue", "queue_ptr"}  # nothing else: DenseCL and others have more
+# what the settings in a file may call its method: solo-learn's and lightly's words, and ours
+METHODS = {
+    "supervised", "supcon", "barlow", "barlow_twins", "byol", "cpc", "deepclusterv2", "densecl", "dino", "dinov2", "mae", "moco",
+    "mocov2", "mocov2plus", "mocov3", "nnbyol", "nnclr", "nnsiam", "pcl", "pixpro", "ressl", "simclr", "simmim", "simsiam",
+    "swav", "vibcreg", "vicreg", "wmse",
+}  # fmt: skip
+# timm's tags of ImageNet-1k weights that were trained by labels alone: in1k, a1_in1k, tv2_in1k … but
+# not fb_swsl_ig1b_ft_in1k. A tag that this does not match leaves the training to be declared.
+SUPERVISED_TAG = re.compile(r"([a-z]+\d*[a-z]?_)?in1k")
+# in a tag, or in the name of a network whose published weights began without labels
+NOT_SUPERVISED = ("dino", "mae", "moco", "simclr", "byol", "swav", "ssl", "swsl", "convnextv2", "clip", "beit", "eva", "hiera",
+                  "openai", "laion", "ig1b", "yfcc", "swag")  # fmt: skip
 PLAIN = {"state_dict", "model_state_dict", "model", "net", "network", "weights", "params", "ema", "raw"}
-PUBLISHED = {
-    1000,
-    11221,
-    11821,
-    21841,
-    21843,
-}  # classes of ImageNet-1k and -21k: a classifier, and no projection
+# classes of ImageNet-1k and -21k: a classifier, and no projection
+PUBLISHED = {1000, 11221, 11821, 21841, 21843}
 
 
 @dataclass(frozen=True)
@@ -56,16 +63,20 @@ class Network:
         return f"{self.word or 'network'} under {self.reading}"
 
 
-def networks(readings: Iterable[Reading]) -> list[Network]:
-    """The different networks among complete readings, and what each is to the others."""
+def networks(readings: Iterable[Reading], names: Collection[str]) -> list[Network]:
+    """The different networks among complete readings, and what each is to the others; `names` are all the file's."""
     distinct: list[tuple[Reading, str]] = []
-    for reading in sorted(readings, key=lambda r: (-len(r.audit.matched), not _word(r))):
-        if not any(_same(reading, other, word) for other, word in distinct):
-            distinct.append((reading, _word(reading)))
-    slow = [word for _, word in distinct if word in COUNTERPARTS]
+    said = [(reading, _word(reading, names)) for reading in readings]
+    for reading, word in sorted(said, key=lambda pair: (-len(pair[0].audit.matched), not pair[1])):
+        if not any(_same(reading, word, *other) for other in distinct):
+            distinct.append((reading, word))
+    words = [word for _, word in distinct]
+    other = next(
+        (COUNTERPARTS[word] for word in words if word in COUNTERPARTS), "ema" if "raw" in words else ""
+    )
     found = []
     for reading, word in distinct:
-        word = word or (COUNTERPARTS[slow[0]] if slow else "")
+        word = word or other
         role = ROLE_TARGET if word in COUNTERPARTS else ROLE_ONLINE if word else ROLE_IMPORTED
         found.append(Network(reading, role, word))
     return found
@@ -90,19 +101,23 @@ def choose(found: list[Network], role: str, path: object) -> Network:
     return chosen[0]
 
 
-def _word(reading: Reading) -> str:
-    for part in re.split(r"[^a-z]+", reading.prefix.lower()):
+def _word(reading: Reading, names: Collection[str]) -> str:
+    prefix = reading.prefix
+    if (aside := ASIDE.match(prefix)) and (aside[0] != "ema_state_dict." or MMENGINE in names):
+        return "raw"
+    for part in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", prefix).lower()):
         if part in WORDS:
             return WORDS[part]
-    return "ema" if AVERAGED in reading.audit.carried else ""
+    above = {prefix[: dot.start() + 1] for dot in re.finditer(r"\.", prefix)} | {""}
+    return "ema" if any(place + AVERAGED in names for place in above) else ""
 
 
-def _same(reading: Reading, other: Reading, word: str) -> bool:
+def _same(reading: Reading, word: str, other: Reading, its: str) -> bool:
     """Read from the same tensors, or from equal ones that have not two roles."""
     ids = {id(tensor) for tensor in other.tensors.values()}
     if all(id(tensor) in ids for tensor in reading.tensors.values()):
         return True
-    if _word(reading) and word and _word(reading) != word:
+    if word and its and word != its:
         return False
     return all(
         name in other.tensors and torch.equal(tensor, other.tensors[name])
@@ -111,19 +126,41 @@ def _same(reading: Reading, other: Reading, word: str) -> bool:
 
 
 # ---------------------------------------------------------------- method
-def method(network: Network, content: object, names: Collection[str]) -> str:
-    """How it was trained, where the file says so; `names` are all its tensors'."""
-    if isinstance(content, Mapping):
-        for settings in (content, content.get("hyper_parameters")):
-            if isinstance(settings, Mapping) and isinstance(settings.get("method"), str):
-                return settings["method"]
-    parts = {part for name in names for part in name.split(".")}
+def by_labels(tag: str) -> bool:
+    """Whether timm's tag of weights says that they were trained by labels alone."""
+    return bool(SUPERVISED_TAG.fullmatch(tag)) and not any(word in tag for word in NOT_SUPERVISED)
+
+
+def method(network: Network, content: object, names: Collection[str], tag: str = "") -> str:
+    """How it was trained, where the file says so; `names` are all its tensors', `tag` is timm's of the weights."""
+    settings = content
+    for key in ("", "hyper_parameters", "cfg"):  # solo-learn has its settings in two places, by release
+        settings = settings.get(key, settings) if isinstance(settings, Mapping) else None
+        said = settings.get("method") if isinstance(settings, Mapping) else None
+        if isinstance(said, str) and said.lower() in METHODS:
+            return said.lower()
+    parts = {part for name in names for part in (*name.split("."), ".".join(name.split(".")[-2:]))}
     place = network.reading.prefix.partition("encoder_")[0]
     beside = {name.removeprefix(place).partition(".")[0] for name in names if name.startswith(place)}
     for found, signs in SIGNS.items():
         if any(set(sign) <= parts for sign in signs) and (found != "moco" or beside <= MOCO):
             return found
-    return SUPERVISED if _classifies(network) else UNKNOWN
+    labels = (
+        _classifies(network)
+        and not _probed(network, content)
+        and not any(word in tag for word in NOT_SUPERVISED)
+    )
+    return SUPERVISED if labels else UNKNOWN
+
+
+def _probed(network: Network, content: object) -> bool:
+    """Whether the optimiser beside a network has its classifier alone: MoCo's main_lincls, on frozen features."""
+    for optimizer in content.values() if isinstance(content, Mapping) else ():
+        groups = optimizer.get("param_groups") if isinstance(optimizer, Mapping) else None
+        if isinstance(groups, list) and all(isinstance(group, Mapping) for group in groups):
+            trained = sum(len(group["params"]) for group in groups if isinstance(group.get("params"), list))
+            return trained == len(set(network.reading.audit.carried) - {AVERAGED})
+    return False
 
 
 def _classifies(network: Network) -> bool:
@@ -134,23 +171,23 @@ def _classifies(network: Network) -> bool:
     reading = network.reading
     prefix = set(filter(None, re.split(r"[._]+", reading.prefix))) | ({network.word} - {""})
     heads = {name.rpartition(".")[0] for name in reading.audit.carried if name != AVERAGED}
-    weights = reading.left.get(f"{next(iter(heads), '')}.weight")
+    head = next(iter(heads), "")
+    weight, bias = (reading.left.get(f"{head}.{name}") for name in ("weight", "bias"))
     if (
         len(heads) != 1
-        or next(iter(heads)).partition(".")[0] not in HEADS
-        or weights is None
-        or weights.ndim != 2
+        or head.partition(".")[0] not in HEADS
+        or weight is None
+        or weight.ndim != 2
+        or any(word in reading.architecture for word in NOT_SUPERVISED)
     ):
         return False
     words = {part for word in PLAIN for part in word.split("_")}
-    return prefix <= words and weights.shape[0] in PUBLISHED and not _untouched(weights, reading.left.get(
-        f"{next(iter(heads))}.bias"
-    ))  # fmt: skip
+    return prefix <= words and weight.shape[0] in PUBLISHED and not _untouched(weight, bias)
 
 
 def _untouched(weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
     """Whether a linear layer is as torch or timm draws it: uniform between bounds of its width, or with a bias of 0."""
-    if bias is not None and not bias.any():
+    if (bias is not None and not bias.any()) or not torch.isfinite(weight).all():
         return True
     weight = weight.double()
     for width in weight.shape:  # torch draws by the inputs, timm's EfficientNets by the outputs

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import torch
 
 from sslseg.config.names import EncoderError
-from sslseg.models.importers.unpickle import PICKLE_LIMIT, HostileError, Machine, RefusedError, Storages
+from sslseg.models.importers.unpickle import LONG, PICKLE_LIMIT, HostileError, Machine, RefusedError, Storages
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
 LEGACY_PROTOCOL = 1001  # ibid., PROTOCOL_VERSION
@@ -70,12 +70,14 @@ def _read_zip(file: BinaryIO) -> Any:
         entries = {entry.filename: entry for entry in archive.infolist()}
         if said := _other_archive(entries):
             raise RefusedError(said)
+        programs = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
+        if not programs:
+            raise RefusedError(f"a zip archive ({', '.join(entries)}); unpack it first")
+        if len(programs) > 1:
+            raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
         stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values())
         if not stored or sum(entry.file_size for entry in entries.values()) > size:
             raise RefusedError("compressed or overlapping entries")
-        programs = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
-        if len(programs) != 1:
-            raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
         root = programs[0].removesuffix("data.pkl")
         if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != b"little":
             raise RefusedError("big-endian numbers")
@@ -89,7 +91,7 @@ def _read_zip(file: BinaryIO) -> Any:
             return _flat(dtype, bytearray(archive.read(entry)))
 
         if entries[programs[0]].file_size > PICKLE_LIMIT:
-            raise RefusedError(f"a pickle of more than {PICKLE_LIMIT:,} bytes")
+            raise RefusedError(LONG)
         return Machine(Storages(allocate, size)).run(io.BytesIO(archive.read(programs[0])))
 
 

@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 import torch
 
 PICKLE_LIMIT = 16 << 20  # bytes of program; a ResNet-50 with optimiser takes 0.1 MB
+LONG = f"a pickle of more than {PICKLE_LIMIT:,} bytes (are its weights arrays of NumPy? save them as tensors)"
 TENSOR_LIMIT = 4  # tensors may name at most this many times the bytes of the file (tied weights: 2)
 SLACK = 1 << 20  # bytes, for small files
 MAX_DIMENSIONS = 16  # convolution weights have 4
@@ -56,35 +57,23 @@ class HostileError(RefusedError):
 
 
 # Known means of running something. Nothing here rests on the list being whole: no name is ever looked up.
-RUNNERS = re.compile(
+HOSTILE = re.compile(
+    # whatever is called of these
     r"(os|posix|nt|subprocess|sys|socket|pty|shutil|ctypes|runpy|importlib|webbrowser|pip|code|codeop|pdb|bdb|timeit|profile|"
     r"cProfile|trace|asyncio|multiprocessing|commands|popen2|marshal|pydoc|ensurepip|venv|http|urllib|ftplib|requests|"
-    r"smtplib|telnetlib)\."
+    r"smtplib|telnetlib|pkgutil|cgitb|doctest|distutils|setuptools)\."
+    r"|(builtins|__builtins?__|io|_io)\.(eval|exec|execfile|compile|open|__import__|input|breakpoint)$"
+    # a module that another one has imported
+    r"|.+\.(os|posix|nt|subprocess|sys|builtins|__builtins?__|ctypes|importlib)\."
+    # what opens another pickle, or makes a function of bytes
+    r"|(pickle|_pickle|cloudpickle|dill(\._dill)?|joblib(\.\w+)?|torch(\.\w+)?|numpy(\.\w+)*|pandas(\.\w+)*)\.(_?loads?|read_pickle)$"
+    r"|types\.(Function|Code|Lambda)Type$|operator\.(attrgetter|methodcaller)$|(numpy|torch|test)\..*\.(runstring|run_command|myeval)$"
 )
-CALLS = {
-    "eval",
-    "exec",
-    "execfile",
-    "compile",
-    "open",
-    "__import__",
-    "input",
-    "breakpoint",
-    "system",
-    "popen",
-    "Popen",
-}
-DEEPER = {"os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "ctypes", "importlib"}
 
 
 def is_hostile(name: str) -> bool:
     """Whether a global, as `posix.system`, runs commands or code when it is called."""
-    parts = [part for part in name.split(".") if part not in ("__call__", "__func__", "__wrapped__")]
-    return bool(parts) and (
-        bool(RUNNERS.match(name))
-        or (len(parts) > 1 and parts[0] in DEEPER | {"io", "_io"} and parts[-1] in CALLS)
-        or bool(set(parts[1:-1]) & DEEPER)
-    )
+    return bool(HOSTILE.match(re.sub(r"\.(__call__|__func__|__wrapped__)(?=\.|$)", "", name)))
 
 
 # ---------------------------------------------------------------- tensors from flat storages
@@ -105,7 +94,9 @@ class Storages:
         kind, key, numel = pid[1], pid[2], pid[4]
         dtype = STORAGES.get(kind.name) if isinstance(kind, Foreign) else None
         if dtype is None or not isinstance(key, str) or not _is_count(numel) or (len(pid) == 6 and pid[5]):
-            raise RefusedError(f"a storage of type {getattr(kind, 'name', '?')} with {numel!r:.40} elements")
+            raise RefusedError(
+                f"a storage of type {getattr(kind, 'name', '?')} with {numel!r:.40} elements (quantised weights?)"
+            )
         if key not in self.flat:
             self.flat[key] = self._allocate(key, dtype, numel)
         return self.flat[key]
@@ -132,9 +123,28 @@ class Storages:
             return self.rebuild(args[0].view(dtype), *args[1:4]) if dtype else Foreign(name)
         if name in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"):
             return args[0]
+        if (
+            name == "torch._tensor._rebuild_from_type_v2"
+        ):  # a tensor with attributes: (function, type, arguments, state)
+            return self.call(args[0].name, args[2])
+        if name == "torch.storage._load_from_bytes":
+            raise RefusedError("it holds another pickle, which may be hostile (pickled without torch.save)")
         if name == "collections.OrderedDict":
             return {}
+        if name == "builtins.getattr" and isinstance(args[0], Foreign) and isinstance(args[1], str):
+            return named(f"{args[0].name}.{args[1]}")
         return tuple(args[0]) if name == "torch.Size" else Foreign(name)
+
+
+def named(name: str) -> Foreign:
+    """A global that is none of the known means of running something.
+
+    Raises:
+        HostileError: it is one.
+    """
+    if is_hostile(name):
+        raise HostileError(name)
+    return Foreign(name)
 
 
 def _is_count(value: Any) -> bool:
@@ -155,15 +165,11 @@ class Machine:
         start = stream.tell()
         for opcode, arg, position in pickletools.genops(stream):
             if position - start > PICKLE_LIMIT:
-                raise RefusedError(f"a pickle of more than {PICKLE_LIMIT:,} bytes")
-            step = OPCODES.get(opcode.name)
-            if step is None:
-                self.refuse(opcode.name)
-            step(self, arg)
+                raise RefusedError(LONG)
+            if opcode.name not in OPCODES:
+                raise RefusedError(f"opcode {opcode.name}")
+            OPCODES[opcode.name](self, arg)
         return self.stack.pop()
-
-    def refuse(self, opcode: str) -> None:
-        raise RefusedError(f"opcode {opcode}")
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -179,9 +185,12 @@ class Machine:
     def last(self, count: int) -> list[Any]:
         if len(self.stack) < count:
             raise IndexError
-        items = self.stack[len(self.stack) - count :]
-        del self.stack[len(self.stack) - count :]
-        return items
+        return [self.stack.pop() for _ in range(count)][::-1]
+
+    def table(self, _: Any) -> None:
+        items = self.since_mark()
+        self.push({})
+        self.update(items)
 
     def put(self, key: int) -> None:
         self.memo[key] = self.stack[-1]
@@ -189,9 +198,11 @@ class Machine:
     def name(self, module: Any, name: Any) -> None:
         if not isinstance(module, str) or not isinstance(name, str):
             raise RefusedError("a global whose name is not text")
-        if is_hostile(f"{module}.{name}"):
-            raise HostileError(f"{module}.{name}")
-        self.push(Foreign(f"{module}.{name}"))
+        self.push(named(f"{module}.{name}"))
+
+    def instance(self, arguments: list[Any]) -> None:
+        self.stack += [arguments[0], tuple(arguments[1:])]
+        self.reduce(None)
 
     def reduce(self, _: Any) -> None:
         function, args = self.last(2)
@@ -209,15 +220,16 @@ class Machine:
             self.stack[-1].update((key, value) for key, value in pairs if isinstance(key, KEYS))
 
 
-def _tuple(count: int) -> Callable[[Machine, Any], None]:
-    return lambda m, _: m.push(tuple(m.last(count)))
-
-
-_LITERALS = ("BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
-             "SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8")  # fmt: skip
+_LITERALS = ("INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 STRING "
+             "SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8")  # fmt: skip
 OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     **dict.fromkeys(_LITERALS.split(), Machine.push),
     **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda m, _: None),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), Machine.put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda m, key: m.push(m.memo[key])),
+    "POP": lambda m, _: m.last(1),
+    "POP_MARK": lambda m, _: m.since_mark(),
+    "DUP": lambda m, _: m.push(m.stack[-1]),
     "NONE": lambda m, _: m.push(None),
     "NEWTRUE": lambda m, _: m.push(True),
     "NEWFALSE": lambda m, _: m.push(False),
@@ -229,20 +241,19 @@ OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     "FROZENSET": lambda m, _: (m.since_mark(), m.push(Foreign("builtins.frozenset"))),
     "MARK": Machine.mark,
     "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
-    "TUPLE1": _tuple(1),
-    "TUPLE2": _tuple(2),
-    "TUPLE3": _tuple(3),
+    "TUPLE1": lambda m, _: m.push(tuple(m.last(1))),
+    "TUPLE2": lambda m, _: m.push(tuple(m.last(2))),
+    "TUPLE3": lambda m, _: m.push(tuple(m.last(3))),
+    "LIST": lambda m, _: m.push(m.since_mark()),
+    "DICT": Machine.table,
     "APPEND": lambda m, _: m.extend(m.last(1)),
     "APPENDS": lambda m, _: m.extend(m.since_mark()),
     "SETITEM": lambda m, _: m.update(m.last(2)),
     "SETITEMS": lambda m, _: m.update(m.since_mark()),
-    "BINPUT": Machine.put,
-    "LONG_BINPUT": Machine.put,
     "MEMOIZE": lambda m, _: m.put(len(m.memo)),
-    "BINGET": lambda m, key: m.push(m.memo[key]),
-    "LONG_BINGET": lambda m, key: m.push(m.memo[key]),
     "GLOBAL": lambda m, text: m.name(*text.split(" ", 1)),
-    "INST": lambda m, text: (m.name(*text.split(" ", 1)), m.refuse("INST")),
+    "INST": lambda m, text: m.instance([named(text.replace(" ", ".", 1)), *m.since_mark()]),
+    "OBJ": lambda m, _: m.instance(m.since_mark()),
     "STACK_GLOBAL": lambda m, _: m.name(*m.last(2)),
     "BINPERSID": lambda m, _: m.push(m.storages.find(m.last(1)[0])),
     "REDUCE": Machine.reduce,
