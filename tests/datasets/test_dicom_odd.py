@@ -247,3 +247,9 @@ def test_metres_are_refused_and_uneven_steps_have_their_mean(tmp_path):
     for z, place in enumerate((0.0, 5.2, 10.0, 15.2, 20.0, 25.2)):
         dicom_slice(tmp_path / "s" / f"{z}.dcm", PLANE, place)
     assert dicom.read(dicom.find(tmp_path / "s")[0]).spacing[0] == pytest.approx(25.2 / 5)
+
+
+def test_a_palette_is_no_grey_value(tmp_path):
+    dicom_slice(tmp_path / "a.dcm", PLANE, PhotometricInterpretation="PALETTE COLOR")
+    with pytest.raises(DataError, match="a.dcm: wanted grey values .*, got PALETTE COLOR"):
+        dicom.read(dicom.find(tmp_path)[0])

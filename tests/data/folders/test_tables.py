@@ -139,3 +139,10 @@ def test_cases_may_be_files_and_nan_is_no_patient(tmp_path):
     (tmp_path / "t.csv").write_text("case,patient\ns0,a\ns0.png,b\ns1,c\n")
     with pytest.raises(DataError, match="got s0.png twice, with its ending and without"):
         images.find(tmp_path)
+
+
+def test_what_spreadsheets_write_around_a_cell(tmp_path):
+    found = people(tmp_path, 'sep=;\r\ncase;patient\r\na;"=""007"""\r\nb;\'007\r\nc;007\r\nd;8\r\n')
+    assert [found[case][0] for case in CASES] == ["007", "007", "007", "8"]
+    with pytest.raises(DataError, match=r"a spreadsheet has rounded 1.23457E\+11"):
+        people(tmp_path, "case,patient\na,1.23457E+11\nb,1\nc,2\nd,3\n")

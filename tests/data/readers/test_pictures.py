@@ -309,3 +309,25 @@ def test_what_a_mask_holds_stays_small_in_memory(tmp_path):
     assert picture_masks.read(tmp_path / "a.png").itemsize == 1
     rgba(np.dstack([TRUTH * 255, TRUTH, TRUTH]), np.full((5, 7), 255)).save(tmp_path / "b.png")
     assert picture_masks.read(tmp_path / "b.png").itemsize == 4
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("ImageJ=1.53\nimages=4\nchannels=2\nslices=2\n", "channels=2"),
+        ("ImageJ=1.53\nimages=4\nframes=4\n", "frames=4"),
+        ('<OME><Pixels SizeZ="1" SizeC="4" SizeT="1"/></OME>', 'SizeC="4"'),
+        ("ImageJ=1.53\nimages=4\nslices=4\n", ""),
+    ],
+)
+def test_pages_that_are_channels_or_moments_are_no_slices(tmp_path, told, says):
+    pages = [Image.fromarray(IMAGE + k) for k in range(4)]
+    path = tmp_path / "a.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:], tiffinfo={270: told})
+    if not says:
+        assert pictures.read(path).shape == (1, 4, 5, 7)
+        return
+    with pytest.raises(DataError, match=f"a.tif: .*pages are no slices alone, it says {says}"):
+        pictures.read(path)
+    Image.fromarray(np.dstack([IMAGE] * 3)).save(path, tiffinfo={270: told})  # one page of colours
+    assert pictures.read(path).shape == (3, 1, 5, 7)

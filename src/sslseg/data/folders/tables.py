@@ -19,6 +19,8 @@ from sslseg.data.files import same, text
 
 SEPARATORS = ",;\t"
 NUMBER = re.compile(r"([0-9]+)(?:\.0+)?")
+FORMULA = re.compile('="(.*)"')
+ROUNDED = re.compile(r"[0-9][.,][0-9]+[eE]\+[0-9]+")
 NOTHING = {"nan", "n/a", "#n/a", "null"}  # what programs write of an empty cell
 DIGITS = re.compile("[0-9]{1,6}")
 
@@ -58,8 +60,7 @@ def read(
             raise DataError(
                 f"{path}: row {number}: wanted {len(head)} cells, as the first line, got {len(line)}"
             )
-        row = {name: line[place].strip() for name, place in places.items()}
-        row = {name: "" if fold(cell) in NOTHING else cell for name, cell in row.items()}
+        row = {name: _cell(line[place]) for name, place in places.items()}
         if not row[key]:
             raise DataError(f"{path}: row {number}: wanted a {key}, got an empty cell")
         if found.setdefault(fold(row[key]), row) is not row:
@@ -67,10 +68,21 @@ def read(
     return found
 
 
+def _cell(text: str) -> str:
+    """A cell without what makes a text of it in a spreadsheet (="007", '007); "" of what programs write of nothing."""
+    text = text.strip()
+    text = match[1] if (match := FORMULA.fullmatch(text)) else text.removeprefix("'")
+    return "" if fold(text) in NOTHING else text.strip()
+
+
 def check_numbers(path: Path, column: str, cells: Iterable[str]) -> None:
-    """Raises DataError where two numbers of a column are one but for zeros, as 007, 7 and 7.0."""
+    """Raises DataError where two numbers of a column are one but for zeros, as 007, 7 and 7.0, or were rounded."""
     known: dict[int, str] = {}
     for cell in cells:
+        if ROUNDED.fullmatch(cell):
+            raise DataError(
+                f"{path}: {column}: a spreadsheet has rounded {cell}; wanted whole ids, columns as text"
+            )
         match = NUMBER.fullmatch(fold(cell))
         if match and fold(other := known.setdefault(int(match[1]), cell)) != fold(cell):
             raise DataError(
@@ -93,8 +105,10 @@ def frame(path: Path, name: str, row: Mapping[str, str], column: str, first: int
 
 def _lines(path: Path) -> list[list[str]]:
     lines = io.StringIO(text(path, "a CSV table"), newline="")
-    first = lines.readline()
-    lines.seek(0)
+    start, first = 0, lines.readline()
+    if said := re.fullmatch("sep=(.)\\s*", first):  # a spreadsheet's own word on the separator
+        start, first = lines.tell(), said[1]
+    lines.seek(start)
     try:
         found = list(csv.reader(lines, delimiter=max(SEPARATORS, key=first.count)))
     except csv.Error as error:

@@ -217,12 +217,17 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
         raise DataError(f"{path}: cannot be decoded ({line(error)}); decompress the series first") from None
     except (package.errors.InvalidDicomError, *STRANGE) as error:
         raise DataError(f"{path}: damaged DICOM file ({line(error)})") from None
+    kind = value(path, data, "PhotometricInterpretation")
+    if kind not in (None, "MONOCHROME1", "MONOCHROME2"):
+        raise DataError(
+            f"{path}: wanted grey values (MONOCHROME1 or 2), got {kind}; convert colours to PNG or NIfTI"
+        )
     slope, shift = (numbers(path, data, tag, 1) for tag in ("RescaleSlope", "RescaleIntercept"))
     plane = plane * (slope[0] if slope is not None and slope[0] else 1.0)
     plane = plane + (shift[0] if shift is not None else 0.0)
     if plane.ndim != 2 or not (np.abs(plane) < HUGE).all():
         raise DataError(f"{path}: wanted a plane of finite grey values, got {plane.ndim}D")
-    return data, -plane if value(path, data, "PhotometricInterpretation") == "MONOCHROME1" else plane
+    return data, -plane if kind == "MONOCHROME1" else plane
 
 
 def spacing(path: Path, data: Any) -> tuple[float, float, float]:

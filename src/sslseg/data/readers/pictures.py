@@ -38,6 +38,10 @@ BYTES = {
     "PA": 2,
 }  # others: 4 a pixel
 BITS = 28  # byte of a BMP that says how many bits a pixel has
+DESCRIPTION = 270  # tag of TIFF, in which ImageJ and OME say what pages are
+STACKED = re.compile(
+    r"^ImageJ=[^\0]*?\b((?:channels|frames)=(?:[2-9]|1\d))|\b(Size[CT]=\"(?:[2-9]|1\d)\d*\")", re.DOTALL
+)
 ORIENTATION = 274  # tag of TIFF and EXIF
 MENTION = re.compile(
     b"Exif|eXIf|exif|Raw profile|rientation|adobe"
@@ -101,6 +105,10 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
                     raise ValueError(
                         "a BMP of two colours and 8 bits a pixel, which Pillow misreads; save it as PNG"
                     )
+                if several := _stacked(picture):
+                    raise ValueError(
+                        f"pages are no slices alone, it says {several}; save each in a file of its own"
+                    )
                 if picture.format == "MPO":  # a JPEG with a preview or a second view behind it
                     return [of(picture)]
                 return [of(page) for page in ImageSequence.Iterator(picture)]
@@ -110,6 +118,13 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
         ) from None
     except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a picture ({STREAM.sub('', str(error))})") from None
+
+
+def _stacked(picture: Image.Image) -> str:
+    """What ImageJ or OME say of a TIFF whose pages count channels or moments; "" of others."""
+    told = str(getattr(picture, "tag_v2", {}).get(DESCRIPTION, ""))
+    match = STACKED.search(told) if picture.mode in GREY and getattr(picture, "n_frames", 1) > 1 else None
+    return (match[1] or match[2]) if match else ""
 
 
 def stacked(path: Path, pages: list[np.ndarray]) -> np.ndarray:
