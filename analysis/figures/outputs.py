@@ -120,6 +120,6 @@ def latex(content: Content) -> str:
     )
 
 
-def number(value: float, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
     """A number for a reader; '–' for none."""
-    return "–" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+    return f"{value:.{digits}g}" if isinstance(value, int | float) and not math.isnan(value) else "–"

@@ -20,6 +20,7 @@ from analysis.comparison.decisions import Decisions, Table, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
 from analysis.comparison.patients import Measured
+from analysis.figures import outputs
 from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores, varied
 from analysis.page.matrices import SYMBOL
@@ -80,7 +81,7 @@ def render(page: Page) -> str:
     environment.filters |= {
         "gained": gained,
         "image": _image,
-        "number": _number,
+        "number": outputs.number,
         "slices": lambda e: slices(e, page.study),
         "effect": matrices.effect,
         "plural": plural,
@@ -212,9 +213,3 @@ def spelled(part: str) -> str:
 
 def _image(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    if value is None or not isinstance(value, int | float) or math.isnan(value):
-        return "–"
-    return f"{value:.{digits}g}"

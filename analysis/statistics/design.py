@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from scipy.optimize import brentq
+
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
@@ -170,13 +172,10 @@ def _worth(design: Design, costs: Costs, sizes: Sequence[int], can: list[str], c
 
 def _smallest(power: Callable[[float], float]) -> float:
     """Smallest d with enough power, which grows with it."""
-    low = high = FAINT
+    high = FAINT
     while power(high) < POWER:
-        low, high = high, 2 * high
-    while high / low > 1.001:
-        middle = (low * high) ** 0.5
-        low, high = (low, middle) if power(middle) >= POWER else (middle, high)
-    return high
+        high *= 2
+    return float(brentq(lambda d: power(d) - POWER, high / 2, high)) if high > FAINT else high
 
 
 def _minutes(costs: Costs, planned: float) -> int:

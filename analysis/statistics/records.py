@@ -126,11 +126,6 @@ def cells(scores: Iterable[Score], pipeline: str) -> Cells:
     return Cells(pipeline, np.asarray(sizes, float), tuple(seeds), values)
 
 
-def pipelines(scores: Iterable[Score]) -> tuple[str, ...]:
-    """Names of the pipelines present, sorted."""
-    return tuple(sorted({s.pipeline for s in scores}))
-
-
 def generator(seed: int, name: str) -> np.random.Generator:
     """Named random stream of a resampling, so that no resampling depends on which ran before it."""
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))

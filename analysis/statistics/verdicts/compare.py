@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, pipelines, plural
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plural
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import Sinking, collapsed, far_below
 from analysis.statistics.verdicts.interval import rest_of
@@ -82,7 +82,7 @@ def compare(
         ValueError: when the margin is not positive.
     """
     rows = ordered(scores)
-    runs = {name: [s for s in rows if s.pipeline == name] for name in pipelines(rows)}
+    runs = {name: [s for s in rows if s.pipeline == name] for name in sorted({s.pipeline for s in rows})}
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
     names = sorted({name for pair in wanted for name in pair} & set(runs))
     cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
