@@ -70,7 +70,7 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
         signs=tuple(
             (key.removeprefix(VITALS), float(value))
             for key, value in sorted(last.items())
-            if key.startswith(VITALS) and pd.notna(value)
+            if key.startswith(VITALS) and key != f"{VITALS}collapsed" and pd.notna(value)
         ),
         hours=_hours(hops),
     )

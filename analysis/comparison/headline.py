@@ -156,7 +156,7 @@ def worth_sentence(
         return f"{place}, starting here {' and '.join(settled)}, {SURE}{tail}: {about}."
     if left:
         return f"{place}, whether starting here saves {unit}s against {' and '.join(left)} is not settled: {about}."
-    return f"{place}, what starting here saves is open, since {refused[0]}."
+    return f"{place}, what starting here saves is not known yet: {refused[0]}."
 
 
 def span(value: float, low: float, high: float, least: int, most: int) -> str:

@@ -31,7 +31,7 @@ def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_p
 def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
     rows = [("scratch", 3.0, 0.1), ("scratch", 3, 0.3), ("scratch", 30, 0.5), ("supervised", 3, 0.7)]
     runs = pd.DataFrame(
-        [{"stage": "finetune", "dataset": "demo", "pipeline": p, "budget": n, "unit": "slice", names.TEST_IOU: v}
+        [{"stage": "finetune", "dataset": "demo", "label": p, "budget": n, "unit": "slice", names.TEST_IOU: v}
          for p, n, v in rows]
     )  # fmt: skip
     endings.swept("s", runs, "demo")

@@ -113,7 +113,7 @@ def _log(
         before = coreset.reach(pool, [])
         reached |= {"worklist/reach_before": before[0], "worklist/radius_before": before[1]}
     run.log(reached)
-    print(listed.drop(columns=["reason", "time"]).to_string(index=False))
+    print(listed.drop(columns=["reason", "time"]).to_string(index=False, na_rep="–"))
     print(
         f"a train slice's distance from the nearest annotated one: mean {mean:.3f} with this list and "
         f"{at_random[0]:.3f} with as many at random; largest {radius:.3f} and {at_random[1]:.3f}"

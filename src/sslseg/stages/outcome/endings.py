@@ -66,7 +66,7 @@ def compare(experiment_id: str, uri: str) -> None:
         tell(f"to compare the runs: {store.shown(uri)}/{runs}")
     else:
         tell(
-            "to compare the runs: make ui, or",
+            f"to compare the runs:{' make ui, or' if Path('MLproject').is_file() else ''}",
             f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(uri)}",
             f"  http://127.0.0.1:5000/{runs}",
         )
@@ -81,10 +81,10 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)]
     if tuned.empty or names.TEST_IOU not in tuned:
         return
-    found = tuned.groupby(["pipeline", "budget"], sort=True)[names.TEST_IOU].agg(["mean", "count"])
+    found = tuned.groupby(["label", "budget"], sort=True)[names.TEST_IOU].agg(["mean", "count"])
     lines = [f"mean test IoU on {dataset} (seeds), by annotated {tuned['unit'].iloc[0].removesuffix('s')}s:"]
-    for pipeline, rows in found.groupby(level=0, sort=False):
+    for label, rows in found.groupby(level=0, sort=False):
         cells = [f"{budget:.0f}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
-        lines.append(f"  {pipeline:28} {'   '.join(cells)}")
+        lines.append(f"  {label:28} {'   '.join(cells)}")
     tell(*lines)
     following("analyse", dataset=dataset, sweep=sweep, out=f"out/{dataset}")
