@@ -86,7 +86,8 @@ def run(p: ImportEncoder, run: session.Run) -> None:
         *_said(found, declared=bool(p.trained_by)),
         f"imported {found.architecture} ({found.origin}) as the encoder of run {run.id}",
     )
-    endings.following("finetune", encoder=run.id, dataset="DATASET", data_root="FOLDER")
+    if not run.parent:
+        endings.following("finetune", encoder=run.id, dataset="DATASET", data_root="FOLDER")
 
 
 def _said(found: Fetched, *, declared: bool) -> list[str]:

@@ -91,7 +91,8 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         elif annotated and 1 < patients == len(volumes) and not known.names_patients:
             print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
     print(f"look at it: {store.path / prepare.SHEET}")
-    _go_on(p, data)
+    if not run.parent:
+        _go_on(p, data)
 
 
 def _measures(data: training_set.Inputs) -> str:

@@ -70,7 +70,7 @@ def run(p: Tryout, run: session.Run) -> None:
     sizes = tuple(sorted(p.budgets)) or design.ladder(len(data.labelled["train"]))
     plan = design.plan(p.minutes * 60 - costs.spent, costs, sizes, fixed=bool(p.budgets))
     if isinstance(plan, Refusal):
-        raise ParamError(f"minutes: {plan.reason}; fewer steps make it shorter, too: finetune=steps=…")
+        raise ParamError(f"minutes: {plan.reason}. Shorter trainings fit: {_typed(p, finetune='steps=20')}")
     told = ahead(plan, costs, design.foresee(plan, costs, sizes), arms)
     print(told, flush=True)
     run.text(told, PLAN)
@@ -229,10 +229,14 @@ def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs)
 
 def _again(p: Tryout, plan: Design) -> str:
     """The command that goes on with the same budgets; minutes are to be added."""
-    given = flags.texts(dataclasses.replace(p, budgets=plan.budgets))
+    return _typed(p, budgets=plan.budgets, minutes=Tryout.minutes)
+
+
+def _typed(p: Tryout, **other: Any) -> str:
+    """The command of these parameters with some others."""
+    given = flags.texts(dataclasses.replace(p, **other))
     declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(Tryout).values()}
-    changed = {name: text for name, text in given.items() if text != declared[name] and name != "minutes"}
-    return typed("tryout", **changed)
+    return typed("tryout", **{name: text for name, text in given.items() if text != declared[name]})
 
 
 def _has_display() -> bool:
