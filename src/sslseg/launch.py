@@ -43,7 +43,7 @@ def main(stage: str, argv: list[str] | None = None, method: str | None = None) -
         _stand_with(launcher)
     code = _guarded(stage, sys.argv[1:] if argv is None else argv, method, adopted)
     processes.end_children()
-    if launcher and launcher.is_running() and code > 128:
+    if adopted and launcher and launcher.is_running() and code > 128:
         _say_again(adopted, launcher.pid)
     sys.exit(code)  # outside the run's block
 
@@ -113,7 +113,7 @@ def _of_a_method(method: str | None, argv: list[str]) -> tuple[str, str, list[st
     words = iter(argv)
     pairs = [(w.partition("=") if "=" in w else (w, "=", next(words, ""))) for w in words]
     given = {flag: value for flag, _, value in pairs if value}
-    method = given.pop("--method", flags.knobs(AnyMethod)["method"][0].default)
+    method = given.pop("--method", str(flags.knobs(AnyMethod)["method"][0].default))
     return names.PRETRAIN, method, [f"{flag}={value}" for flag, value in given.items()]
 
 

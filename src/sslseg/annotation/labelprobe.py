@@ -35,9 +35,10 @@ def see(net: nn.Module, images: Tensor) -> np.ndarray:
     Raises:
         EncoderError: timm cannot show the stages of this network.
     """
-    if not hasattr(net, "forward_intermediates"):
+    maps_of = getattr(net, "forward_intermediates", None)
+    if maps_of is None:
         raise EncoderError(f"{type(net).__name__}: timm does not show its stages; simulate_with=finetune")
-    stages = net.forward_intermediates(images, intermediates_only=True)
+    stages = maps_of(images, intermediates_only=True)
     deep = [stage for stage in stages if stage.shape[-1] <= images.shape[-1] // 4] or stages[-1:]
     maps = [
         functional.interpolate(s.float(), (GRID, GRID), mode="bilinear", align_corners=False, antialias=True)

@@ -8,6 +8,7 @@ This file must not import anything but the standard library.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 # --- stages (an MLflow entry point leaves a run with exactly one of these) ---
 PREPARE = "prepare"
@@ -231,4 +232,4 @@ class NonFiniteLoss(SslsegError):  # noqa: N818 the loss is what is not finite
     """The loss became NaN or infinite: at which step, in a batch of which rows."""
 
     step: int = -1
-    rows: tuple[int, ...] | list[int] = ()
+    rows: Sequence[int] = ()

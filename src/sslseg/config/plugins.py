@@ -85,7 +85,7 @@ def path(folder: str, name: str) -> Path:
     Raises:
         ParamError: see `load`.
     """
-    return _files(folder).get(name) or Path(load(folder, name).__file__)
+    return _files(folder).get(name) or Path(load(folder, name).__file__ or "")
 
 
 def package(name: str, otherwise: str) -> ModuleType:

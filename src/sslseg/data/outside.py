@@ -10,7 +10,7 @@ import numpy as np
 from sslseg.config.names import VAGUE
 from sslseg.config.wanted import Wanted
 from sslseg.data.slices.encode import percentiles
-from sslseg.data.slices.slice_store import Slices
+from sslseg.data.slices.slice_store import Rows, Slices
 
 # [H] room around the training range: a tenth of its width, and 5 % of its larger end for sets whose
 # volumes are all alike
@@ -115,7 +115,7 @@ def apart(
     return found
 
 
-def unsuited(method: str, wanted: Wanted, store: Slices, rows: Sequence[int]) -> str:
+def unsuited(method: str, wanted: Wanted, store: Slices, rows: Rows) -> str:
     """Why a method cannot learn from these slices of a store, with its own reason; "" if it can."""
     groups = store.index["group"].iloc[list(rows)].nunique()
     if wanted.channels not in (0, store.channels):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -36,14 +36,14 @@ class Task:
 
     def __init__(self, number: int, addresses: Sequence[Address], key: bytes, work: Callable[[Job], Any]):
         self.number, self.addresses, self.key, self.work = number, tuple(addresses), key, work
-        self._line: Connection | None = None
+        self._line: Connection  # to the desk, once it is called
         self._busy, self._lock = False, threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"number": self.number, "addresses": self.addresses, "key": self.key, "work": self.work}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)
+        Task.__init__(self, **state)
 
     def __call__(self) -> None:
         """Work until there is nothing more to do; ends at once when the desk is gone."""
@@ -94,7 +94,7 @@ def _call(addresses: Sequence[Address], key: bytes) -> Connection:
         SslsegError: none does.
     """
     for address in addresses:
-        with suppress(OSError, EOFError, connection.AuthenticationError):
+        with suppress(OSError, EOFError, AuthenticationError):
             socket.create_connection(address, REACH_SECONDS).close()
             return connection.Client(address, authkey=key)
     tried = ", ".join(f"{host}:{port}" for host, port in addresses)
@@ -144,15 +144,17 @@ class Desk:
         try:
             connection.deliver_challenge(line, self.key)
             connection.answer_challenge(line, self.key)
-        except (EOFError, OSError, connection.AuthenticationError):
+        except (EOFError, OSError, AuthenticationError):
             line.close()
             return
         self._new.append(line)
 
     def next(self, seconds: float) -> list[tuple[Connection, tuple | None]]:
         """What workers have said within so many seconds; None = the line is dead."""
-        found = []
-        for line in connection.wait([*self._new, *self.workers], seconds):
+        found, lines = [], [*self._new, *self.workers]
+        heard = connection.wait(lines, seconds)
+        for line in filter(heard.__contains__, lines):
+            said: tuple | None
             try:
                 said = line.recv()
             except (EOFError, OSError):

@@ -156,7 +156,7 @@ def _heard(
         worker.evicted = True  # it closes its run; when it is gone, its cell is free
         return
     job, worker.job, worker.free_since = worker.job, None, time.monotonic()
-    if said and said[0] == _tasks.DONE:
+    if job and said and said[0] == _tasks.DONE:
         yield graph.close(Outcome(job, *said[1:]))
         return
     crew.desk.workers.pop(line)

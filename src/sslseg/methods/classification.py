@@ -15,9 +15,10 @@ from sslseg.config.names import DataError
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Method:
         why = "classes are the folders that the images lie in, one folder a class"
         return Wanted((Crops(1),), places=True, groups=2, why=why)
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -55,7 +56,7 @@ class Method:
         size, self.classes = feature_size(encoder), p.classes
         self.modules = heads.beside(encoder, seed, head=lambda draw: heads.linear(size, p.classes, draw))
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the folder.
 
         Args:
@@ -71,6 +72,7 @@ class Method:
 
         from sslseg.training import vitals
 
+        assert batch.places is not None  # `wanted` asks for them
         which = batch.places.group
         if int(which.max()) >= self.classes:
             raise DataError(

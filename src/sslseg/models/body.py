@@ -22,5 +22,5 @@ def sha256(state: Mapping[str, torch.Tensor], architecture: str) -> str:
     for name, tensor in sorted(state.items()):
         if tensor.is_floating_point() and tensor.ndim > 1 and name not in without:
             digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
-            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy())
+            digest.update(tensor.detach().to("cpu", torch.float32).contiguous().numpy().data)
     return digest.hexdigest()

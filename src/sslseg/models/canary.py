@@ -10,13 +10,16 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from sslseg.config.names import EncoderError
 from sslseg.data import streams
+
+if TYPE_CHECKING:
+    from sslseg.models.encoder import Encoder
 
 KEY = "canary"  # of "sslseg" in config.json
 TOLERANCE = 1e-3  # of their scale: other machines and releases add up in another order
@@ -144,23 +147,23 @@ def canary(
 
 def _deepest(model: nn.Module, batch: torch.Tensor, width: int = 0) -> torch.Tensor:
     """Of the trunk's last map; of the last that is `width` channels wide where a network has some behind it."""
-    if hasattr(model, "encoder"):
-        return model.encoder(batch)[-1].mean(dim=(2, 3))
-    if not hasattr(model, "forward_intermediates"):
+    if trunk := getattr(model, "encoder", None):
+        return trunk(batch)[-1].mean(dim=(2, 3))
+    maps_of = getattr(model, "forward_intermediates", None)
+    if maps_of is None:
         raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
-    maps = model.forward_intermediates(batch, intermediates_only=True)
+    maps = maps_of(batch, intermediates_only=True)
     return [m for m in maps if width in (0, m.shape[1])][-1].mean(dim=(2, 3))
 
 
-def same_features(
-    donor: nn.Module, consumer: nn.Module, channels: int, *, context: str, seed: int = 0
-) -> None:
+def same_features(donor: Encoder, consumer: nn.Module, channels: int, *, context: str, seed: int = 0) -> None:
     """Prove that both networks compute the same.
 
     Raises:
         EncoderError: features of the canary batch differ by more than 1e-6 of their scale.
     """
-    width = consumer.encoder.out_channels[-1] if hasattr(consumer, "encoder") else 0
+    trunk = getattr(consumer, "encoder", None)
+    width = trunk.out_channels[-1] if trunk else 0
     features = functools.partial(_deepest, width=width)
     size = _size(donor, channels)
     sent = canary(donor, channels, seed, features, size)
@@ -174,7 +177,7 @@ def same_features(
         )
 
 
-def _size(model: nn.Module, channels: int) -> int:
+def _size(model: Encoder, channels: int) -> int:
     """Side of an image that the network reads: the canary's, or the one it is made for."""
     try:
         canary(model, channels)

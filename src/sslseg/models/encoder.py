@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 import timm
 import torch
@@ -29,7 +30,17 @@ CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "firs
 State = dict[str, torch.Tensor]
 
 
-def build(architecture: str, channels: int, seed: int) -> nn.Module:
+class Encoder(nn.Module):
+    """What is read of a timm network beside its features: a name for the type checker, nothing is made of it."""
+
+    num_features: int
+    pretrained_cfg: dict[str, Any]
+    forward_features: Callable[[torch.Tensor], torch.Tensor]
+    forward_head: Callable[[torch.Tensor], torch.Tensor]
+    forward_intermediates: Callable[..., list[torch.Tensor]]
+
+
+def build(architecture: str, channels: int, seed: int) -> Encoder:
     """A headless timm network [B,C,S,S] -> [B,F] with weights drawn from stream "initialisation".
 
     Raises:
@@ -41,13 +52,13 @@ def build(architecture: str, channels: int, seed: int) -> nn.Module:
 
 
 @functools.lru_cache(maxsize=8)
-def skeleton(architecture: str, channels: int) -> nn.Module:
+def skeleton(architecture: str, channels: int) -> Encoder:
     """The same network without storage (meta tensors): names, shapes and timm's description of it. Only to be read."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return _create(architecture, channels)
 
 
-def _create(architecture: str, channels: int) -> nn.Module:
+def _create(architecture: str, channels: int) -> Encoder:
     # `is_model` keeps "hf-hub:…" and "local-dir:…" out: a config.json must not name another source.
     if not timm.is_model(architecture):
         close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
@@ -62,10 +73,10 @@ def _create(architecture: str, channels: int) -> nn.Module:
             f"architecture: timm cannot build {architecture!r} without head for {channels} channels: {error}"
         ) from error
     cpu.lighten(net)
-    return net
+    return cast(Encoder, net)
 
 
-def feature_size(encoder: nn.Module) -> int:
+def feature_size(encoder: Encoder) -> int:
     """F of the pooled features [B,F]; some networks widen them after the last stage."""
     return int(getattr(encoder, "head_hidden_size", None) or encoder.num_features)
 
@@ -100,7 +111,7 @@ def config_of(
     return {
         "architecture": architecture,
         "num_classes": CLASSIFIER,
-        "num_features": int(model.num_features),
+        "num_features": model.num_features,
         # Without in_chans the folder opens as a three-channel network with a converted first layer.
         "model_args": {"in_chans": channels},
         "pretrained_cfg": described | norm | {"input_size": [channels, *size], "num_classes": CLASSIFIER},
@@ -153,7 +164,7 @@ def read_state(folder: Path | str) -> tuple[State, dict]:
     return state, config
 
 
-def load(folder: Path | str, channels: int | None = None) -> nn.Module:
+def load(folder: Path | str, channels: int | None = None) -> Encoder:
     """The encoder of a folder, for `channels` input channels (None: as it is).
 
     Raises:
@@ -163,7 +174,7 @@ def load(folder: Path | str, channels: int | None = None) -> nn.Module:
     return from_state(*(adapt(state, config, channels) if channels else (state, config)))
 
 
-def from_state(state: State, config: dict) -> nn.Module:
+def from_state(state: State, config: dict) -> Encoder:
     """The network of `config` holding exactly `state`.
 
     Raises:

@@ -47,10 +47,11 @@ class Queue(nn.Module):
         self.register_buffer("keys", nn.functional.normalize(keys, dim=1))
 
     @torch.no_grad()
-    def add(self, keys: torch.Tensor) -> None:
-        """Put keys [B, D] in front, as unit vectors; as many fall out behind."""
-        new = nn.functional.normalize(keys.float(), dim=1)
-        self.keys.copy_(torch.cat([new, self.keys])[: len(self.keys)])
+    def forward(self, keys: torch.Tensor) -> torch.Tensor:
+        """What was held so far; then keys [B, D] come in front, as unit vectors, and as many fall out behind."""
+        held, new = self.keys.clone(), nn.functional.normalize(keys.float(), dim=1)
+        self.keys.copy_(torch.cat([new, held])[: len(held)])
+        return held
 
 
 class Centre(nn.Module):
@@ -58,12 +59,15 @@ class Centre(nn.Module):
 
     def __init__(self, size: int):
         super().__init__()
+        self.value: torch.Tensor
         self.register_buffer("value", torch.zeros(size))
 
     @torch.no_grad()
-    def follow(self, outputs: torch.Tensor, momentum: float) -> None:
-        """Move towards the mean of outputs [N, K]."""
+    def forward(self, outputs: torch.Tensor, momentum: float) -> torch.Tensor:
+        """Where it was; then it moves towards the mean of outputs [N, K]."""
+        before = self.value.clone()
         self.value.lerp_(outputs.float().mean(0), 1 - momentum)
+        return before
 
 
 def linear(size: int, out: int, generator: torch.Generator, *, bias: bool = True) -> nn.Linear:

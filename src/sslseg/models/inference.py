@@ -95,17 +95,18 @@ def segment(
     _check(models, len(image))
     order = turn(sliced, models[0].axis)
     image = image.transpose(0, *(1 + k for k in order))
-    spacing = tuple(spacing[k] for k in order)
-    inputs = [network_input(model, image, spacing) for model in models]
+    z, y, x = (spacing[k] for k in order)
+    inputs = [network_input(model, image, (z, y, x)) for model in models]
     depth, grid = image.shape[1], image.shape[2:]
     mask = np.empty((depth, *grid), np.uint8)
     with evaluating(*(model.net for model in models)):
         for start in range(0, depth, batch_size):
             part = slice(start, start + batch_size)
-            total = sum(
-                _logits(model.net, torch.from_numpy(x[part]).to(device), grid, mirror, tile)
-                for model, x in zip(models, inputs, strict=True)
+            first, *rest = (
+                _logits(model.net, torch.from_numpy(given[part]).to(device), grid, mirror, tile)
+                for model, given in zip(models, inputs, strict=True)
             )
+            total = sum(rest, first)
             mask[part] = total.argmax(1).to(torch.uint8).cpu().numpy()
     return mask.transpose(np.argsort(order))
 
@@ -113,7 +114,8 @@ def segment(
 def turn(first: int, wanted: int) -> tuple[int, int, int]:
     """Order in which axes of a volume sliced along `first` are taken to have it sliced along `wanted`."""
     now, then = ([axis, *(a for a in range(3) if a != axis)] for axis in (first, wanted))
-    return tuple(now.index(axis) for axis in then)
+    z, y, x = (now.index(axis) for axis in then)
+    return z, y, x
 
 
 def _check(models: Sequence[Model], channels: int) -> None:

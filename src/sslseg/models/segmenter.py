@@ -47,15 +47,14 @@ def save(
     Raises:
         EncoderError: the network is not what the arguments describe, or its weights are not finite.
     """
-    normalisation = (
-        dataclasses.asdict(normalisation) if dataclasses.is_dataclass(normalisation) else dict(normalisation)
-    )
-    config = {
+    config: dict[str, Any] = {
         "architecture": architecture,
         "model_args": {"in_chans": channels},
         "classes": list(classes),
         "decoder_channels": list(decoder_channels),
-        "law": normalisation,
+        "law": dict(normalisation)
+        if isinstance(normalisation, Mapping)
+        else dataclasses.asdict(normalisation),
         "spacing": float(spacing),
         "sslseg": {"format": 1, **(extra or {})},
     }

@@ -29,16 +29,15 @@ def apply(net: Callable[[Tensor], Tensor], x: Tensor, tile: int) -> Tensor:
     height, width = x.shape[2:]
     if not side or max(height, width) <= side:
         return net(x).float()
-    total = weight = None
+    total, weight = x.new_zeros(()), x.new_zeros((height, width), dtype=torch.float32)
     for top in starts(height, side):
         for left in starts(width, side):
             part = x[:, :, top : top + side, left : left + side]
             found = net(part).float()
             mask = _ramp(top, part.shape[2], height, side)[:, None] * _ramp(left, part.shape[3], width, side)
             mask = mask.to(found)
-            if total is None:
+            if not total.ndim:
                 total = found.new_zeros((*found.shape[:2], height, width))
-                weight = found.new_zeros((height, width))
             total[:, :, top : top + side, left : left + side] += found * mask
             weight[top : top + side, left : left + side] += mask
     return total / weight

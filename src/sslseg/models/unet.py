@@ -55,7 +55,7 @@ def build(
 
 
 def around(
-    net: nn.Module, *, classes: int, decoder_channels: Sequence[int], seed: int
+    net: encoder.Encoder, *, classes: int, decoder_channels: Sequence[int], seed: int
 ) -> tuple[smp.Unet, State]:
     """`build` around a timm encoder that is there already, as a copy.
 

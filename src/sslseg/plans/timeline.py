@@ -64,7 +64,7 @@ def seconds_left(
 ) -> float | None:
     """Until the last of them has ended; None while nothing tells how long one of them takes."""
     left = remaining(cells, ended)
-    known = {cell.name: seconds(cell) for cell in left}
-    if None in known.values():
+    known = {cell.name: found for cell in left if (found := seconds(cell)) is not None}
+    if len(known) < len(left):
         return None
     return max((span.end for span in simulate(left, lambda c: known[c.name], workers)), default=0.0)

@@ -25,7 +25,7 @@ from sslseg.training.losses import IGNORE
 
 if TYPE_CHECKING:
     from sslseg.data.slices.intensity import Intensity
-    from sslseg.data.slices.slice_store import Slices
+    from sslseg.data.slices.slice_store import Rows, Slices
 
 COLUMNS = ("volume", "patient", "frame", "phase", "z")  # of the store's index, kept in the tables
 Sizes = tuple[tuple[int, int], ...]
@@ -106,17 +106,17 @@ def _padded(
     return image, label
 
 
-def _lazy(slices: Slices, rows: Sequence[int], intensity: Intensity, batch_size: int, device: Any) -> Whole:
-    rows = np.asarray(rows, np.int64)
-    if not len(rows):
+def _lazy(slices: Slices, rows: Rows, intensity: Intensity, batch_size: int, device: Any) -> Whole:
+    chosen = np.asarray(rows, np.int64)
+    if not len(chosen):
         raise DataError("wanted annotated slices to evaluate on, got none: look at the split")
-    table = {"row": rows} | {c: slices.index[c].to_numpy()[rows] for c in COLUMNS}
+    table = {"row": chosen} | {c: slices.index[c].to_numpy()[chosen] for c in COLUMNS}
     sizes = sizes_of(slices) if torch.device(device).type == "cuda" else ()
-    return Whole(_batches(slices, rows, intensity, batch_size, device, sizes), table)
+    return Whole(_batches(slices, chosen, intensity, batch_size, device, sizes), table)
 
 
 def prepare(
-    slices: Slices, rows: Sequence[int], intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
+    slices: Slices, rows: Rows, intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
 ) -> Whole:
     """Pad and normalise `rows` once, for many evaluations: a validation set, kept on `device`.
 
@@ -153,7 +153,7 @@ class Evaluation:
 def evaluate(
     unet: nn.Module,
     slices: Slices,
-    rows: Sequence[int],
+    rows: Rows,
     intensity: Intensity,
     classes: Sequence[str],
     *,
@@ -214,7 +214,7 @@ def _evaluation(
     summary = {key: mean(per_slice[key]) for key in foreground}
     summary |= {f"patient_{key}": mean(per_volume[key]) for key in foreground}
     summary = {key: value for key, value in summary.items() if not np.isnan(value)}
-    summary["iou"] = mean([summary.get(f"iou/{name}", np.nan) for name in classes[1:]])
+    summary["iou"] = mean(np.array([summary.get(f"iou/{name}", np.nan) for name in classes[1:]]))
     return Evaluation(per_slice, per_volume, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
 
 

@@ -80,10 +80,11 @@ def millilitres(planes: Sequence[Plane | None]) -> float:
 
     The two are cut into the same number of discs, and the longer one is the height.
     """
-    if any(p is None for p in planes):
+    shown = [plane for plane in planes if plane is not None]
+    if len(shown) < len(planes):
         return 0.0
-    first, last = planes[0], planes[-1]
-    height = max(p.length for p in planes) / DISCS
+    first, last = shown[0], shown[-1]
+    height = max(plane.length for plane in shown) / DISCS
     return float(np.pi / 4 * (first.widths * last.widths).sum() * height) * ML_PER_MM3
 
 
@@ -99,7 +100,7 @@ class Ventricles:
         spacing: tuple[float, float, float],
     ) -> None:  # fmt: skip
         """One view: class numbers [1, Y, X] of truth and prediction."""
-        found = tuple(self._plane(numbers[0], spacing[1:]) for numbers in (label, prediction))
+        found = self._plane(label[0], spacing[1:]), self._plane(prediction[0], spacing[1:])
         self.seen.setdefault((patient, phase), {})[view] = found
 
     def _plane(self, numbers: np.ndarray, spacing: tuple[float, float]) -> Plane | None:

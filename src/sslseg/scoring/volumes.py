@@ -87,7 +87,7 @@ def _one(
     if a and b:
         hit = int((truth & prediction).sum())
         between = surface.distances(truth, prediction, spacing, in_plane=in_plane)
-        values = (2 * hit / (a + b), hit / (a + b - hit), *between)
+        values: tuple[float, ...] = (2 * hit / (a + b), hit / (a + b - hit), *between)
         status = "found"
     else:
         values = (0.0, 0.0, *[surface.diagonal(truth.shape, spacing)] * 3)

@@ -129,6 +129,7 @@ class Board:
             return whole * max(0.0, 1 - now.step / now.steps)
 
         if len(self.cells) > MOST:
-            rest = [seconds(cell) for cell in timeline.remaining(self.cells.values(), self.ended)]
-            return None if None in rest else sum(rest) / self.workers
+            left = timeline.remaining(self.cells.values(), self.ended)
+            rest = [found for cell in left if (found := seconds(cell)) is not None]
+            return sum(rest) / self.workers if len(rest) == len(left) else None
         return timeline.seconds_left(list(self.cells.values()), set(self.ended), seconds, self.workers)

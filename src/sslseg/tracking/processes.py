@@ -53,6 +53,8 @@ def launcher() -> psutil.Process | None:
 
 def watch_launcher(started_by: psutil.Process | None) -> None:
     """Send SIGTERM to this process once `started_by` is gone (a daemon thread looks twice a second)."""
+    if started_by is None:
+        return
 
     def gone() -> bool:
         try:
@@ -65,13 +67,14 @@ def watch_launcher(started_by: psutil.Process | None) -> None:
             time.sleep(WATCH_SECONDS)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    if started_by is not None:
-        threading.Thread(target=watch, name="watch-launcher", daemon=True).start()
+    threading.Thread(target=watch, name="watch-launcher", daemon=True).start()
 
 
 def watch_parent() -> None:
     """In a process of a pool: end with the process that made the pool, at once if that is gone already."""
     parent = multiprocessing.parent_process()
+    if parent is None:
+        return  # no pool made this process
     if connection.wait([parent.sentinel], 0):
         os._exit(128 + signal.SIGTERM)
 

@@ -167,9 +167,9 @@ class Run:
         if not 0 <= self._clock() - self._checked < CHECK_SECONDS:
             self.check()
 
-    def _batch(self, **entities: list) -> None:
+    def _batch(self, **entities: list[Any]) -> None:
         self._mine()
-        self.client.log_batch(self.id, **entities)
+        self.client.log_batch(self.id, **entities)  # type: ignore[arg-type] # metrics, params or tags, by keyword
 
     def tag(self, key: str, value: Any) -> None:
         """Write one tag now."""

@@ -41,13 +41,13 @@ def swapped(
     Args:
         scores: per view [B, K], similarities to the prototypes.
     """
-    total = 0.0
+    parts = []
     for i in range(targets):
         q = sinkhorn(scores[i].detach(), epsilon, iterations)
         others = [s for j, s in enumerate(scores) if j != i]
         told = [-(q * (s.float() / temperature).log_softmax(1)).sum(1).mean() for s in others]
-        total = total + sum(told) / len(others)
-    return total / targets
+        parts.append(sum(told[1:], told[0]) / len(others))
+    return sum(parts[1:], parts[0]) / targets
 
 
 def barlow(one: Tensor, other: Tensor, trade: float) -> Tensor:
@@ -97,7 +97,7 @@ def distilled(
             for j, s in enumerate(student)
             if j != i
         ]
-    return sum(parts) / len(parts)
+    return sum(parts[1:], parts[0]) / len(parts)
 
 
 def positives(z: Tensor, same: Tensor, temperature: float) -> Tensor:

@@ -32,7 +32,7 @@ class Checkpoint(NamedTuple):
 
 
 # ---------------------------------------------------------------- files
-def _replace(path: Path, write: Callable[[Path], None]) -> None:
+def _replace(path: Path, write: Callable[[Path], object]) -> None:
     """Write beside `path`, force to disk, rename: `path` is old or new, never half."""
     with aside(path, durable=True) as part:
         write(part)

@@ -14,6 +14,7 @@ from sslseg.config.names import ROLE_ONLINE, ROLE_TARGET
 from sslseg.config.wanted import Wanted
 from sslseg.data.views.batches import PretrainBatch
 
+Batch = PretrainBatch[Tensor]
 Metrics = dict[
     str, Any
 ]  # numbers, scalars on the device, or callables for what is too dear to compute at every step
@@ -33,7 +34,7 @@ class Method(Protocol):
         """What the loss gets to see; `p` of the class `Params` beside the method."""
         ...
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, Metrics]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """A scalar, and metrics."""
         ...
 

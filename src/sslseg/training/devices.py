@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
 from sslseg.config.names import ParamError
-from sslseg.config.params import COMPILE_FROM, Compiled, Machine
+from sslseg.config.params import COMPILE_FROM, Finetune, Machine, Pretrain
 from sslseg.models import cpu
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def of(p: Machine) -> torch.device:
 def name(p: object) -> str:
     """What the manifest calls the device; a stage without the knob uses the CPU."""
     how = ", compiled" if isinstance(p, Machine) and compiles(p) else ""
-    if getattr(p, "device", "cpu") == "cpu" or of(p).type == "cpu":
+    if not isinstance(p, Machine) or of(p).type == "cpu":
         return ("cpu" if cpu.active() else "cpu, plain kernels") + how
     import torch
 
@@ -64,7 +64,11 @@ def compiles(p: Machine) -> bool:
     Raises:
         ParamError: compile=on, and what the compiler needs is not there.
     """
-    if not isinstance(p, Compiled) or p.compile == "off" or (p.compile == "auto" and p.steps < COMPILE_FROM):
+    if (
+        not isinstance(p, Pretrain | Finetune)
+        or p.compile == "off"
+        or (p.compile == "auto" and p.steps < COMPILE_FROM)
+    ):
         return False
     kind = of(p).type
     lacking = _lacking(kind)

@@ -81,7 +81,7 @@ class Training:
             yield Step(step + 1, self.step(step, batch, fetch=fetch))
 
     def step(
-        self, step: int, batch: PretrainBatch | FinetuneBatch, *, fetch: bool = True
+        self, step: int, batch: PretrainBatch[Any] | FinetuneBatch[Any], *, fetch: bool = True
     ) -> dict[str, float]:
         """Do step number `step` (0 is the first) and return its `train/…` metrics, if `fetch`.
 
@@ -141,9 +141,8 @@ class Training:
                 {k.removeprefix(prefix): left.pop(k) for k in tensors if k.startswith(prefix)}, strict=True
             )
         checkpoint.restore_optimizer(self.optimizer, self.named, left)
-        left = [key for key in left if not key.startswith(checkpoint.OPTIMIZER)]
-        if left:
-            raise ValueError(f"checkpoint holds tensors of no module: {', '.join(left[:3])} …")
+        if strange := [key for key in left if not key.startswith(checkpoint.OPTIMIZER)]:
+            raise ValueError(f"checkpoint holds tensors of no module: {', '.join(strange[:3])} …")
         self.done = done
 
     def _look(self) -> None:
@@ -158,7 +157,7 @@ class Training:
                     "Lower lr, or look at the slices of that batch; the last checkpoint is from before. "
                     f"Rows: {', '.join(map(str, rows))}"
                 )
-                error.step, error.rows = step, rows
+                error.step, error.rows = step, rows.tolist()
                 raise error
 
 
@@ -194,7 +193,7 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     """
     device = _placed([unet], device)
     if p.freeze == "encoder":
-        unet.encoder.requires_grad_(False).eval()  # in eval mode batch-norm statistics stay
+        unet.get_submodule("encoder").requires_grad_(False).eval()  # in eval mode batch-norm statistics stay
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
     modules, loss, after = {"unet": unet}, _supervised(unet), _nothing
     if p.semi == "mean_teacher":
@@ -218,7 +217,7 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     )
 
 
-def _supervised(unet: nn.Module) -> Callable[[FinetuneBatch], tuple[Tensor, Metrics]]:
+def _supervised(unet: nn.Module) -> Callable[[FinetuneBatch[Tensor]], tuple[Tensor, Metrics]]:
     return lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {})
 
 
@@ -230,7 +229,7 @@ def _placed(modules: Iterable[nn.Module], device: torch.device | str) -> torch.d
     device = torch.device(device)
     for module in modules:
         module.train()
-        module.to(device, memory_format=torch.channels_last)
+        module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload] # not in torch's stubs
     return device
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from sslseg.config.params import Finetune
 from sslseg.data.views.batches import FinetuneBatch
 from sslseg.training import losses, optim
+from sslseg.training.contract import Metrics
 
 NOISE, MOST = (
     0.1,
@@ -52,7 +52,7 @@ class MeanTeacher:
         self.student, self.p = student, p
         self.teacher = copy.deepcopy(student).requires_grad_(False)
 
-    def loss(self, batch: FinetuneBatch) -> tuple[Tensor, dict[str, Any]]:
+    def loss(self, batch: FinetuneBatch[Tensor]) -> tuple[Tensor, Metrics]:
         """The Jaccard loss, plus weight times the mean squared difference of both networks' probabilities."""
         supervised = losses.jaccard(self.student(batch.images), batch.labels)
         seen, shown = batch.unlabelled

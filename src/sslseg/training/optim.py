@@ -134,13 +134,13 @@ def ema(target: nn.Module, online: nn.Module, tau: float) -> None:
     """
     average = get_ema_multi_avg_fn(tau)
     buffers = list(zip(target.buffers(), online.buffers(), strict=True))
-    averaged = list(zip(target.parameters(), online.parameters(), strict=True))
+    averaged: list[tuple[Tensor, Tensor]] = [*zip(target.parameters(), online.parameters(), strict=True)]
     averaged += [pair for pair in buffers if pair[0].is_floating_point()]
     copied = [pair for pair in buffers if not pair[0].is_floating_point()]
     if averaged:
         average(*map(list, zip(*averaged, strict=True)), None)
     if copied:
-        torch._foreach_copy_(*map(list, zip(*copied, strict=True)))
+        torch._foreach_copy_([pair[0] for pair in copied], [pair[1] for pair in copied])
 
 
 def follow(modules: Mapping[str, nn.Module], tau: float) -> dict[str, float]:
@@ -178,8 +178,8 @@ def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:
     Raises:
         ParamError: an epoch or a step lies beyond the end of the run.
     """
-    kept = {steps_of_epochs(e, slices, p.batch_size): e for e in p.save_epochs}
-    kept |= {s: None for s in p.save_steps if s not in kept}
+    kept: dict[int, int | None] = dict.fromkeys(p.save_steps)
+    kept |= {steps_of_epochs(e, slices, p.batch_size): e for e in p.save_epochs}
     late = [str(kept[s] if kept[s] is not None else s) for s in sorted(kept) if s > p.steps]
     if late:
         total = epochs_of_steps(p.steps, slices, p.batch_size)

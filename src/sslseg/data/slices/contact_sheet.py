@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +12,14 @@ import pandas as pd
 from sslseg.config.names import DataError
 
 if TYPE_CHECKING:
-    from sslseg.data.slices.slice_store import Slices
+    from sslseg.data.slices.slice_store import Rows, Slices
 
 
 TILE, COLUMNS, ROWS = 160, 8, 5  # of the contact sheet
 FALLBACK = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # of classes without a colour
 
 
-def contact_sheet(slices: Slices, path: Path, rows: Sequence[int] | None = None) -> None:
+def contact_sheet(slices: Slices, path: Path, rows: Rows | None = None) -> None:
     """Write a PNG: slices from all over the dataset, [p1, p99] as black to white, classes outlined.
 
     Every channel of a slice has a tile of its own, one beside the other.

@@ -8,7 +8,6 @@ paper-code  (v - mean * 255) / (sd * 255), no clip: the original's double scalin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.slices.encode import CODE_MAX, CODE_MIN
-from sslseg.data.slices.slice_store import Slices
+from sslseg.data.slices.slice_store import Rows, Slices
 
 # SSL-MedSeg DATASET_MEAN and DATASET_STD, from all labelled frames of ACDC; × 255 because
 # albumentations multiplies both by max_pixel_value.
@@ -48,9 +47,7 @@ class Intensity:
                 f"normalisation: wanted finite means and positive sds, got {self.mean}, {self.std}"
             )
 
-    def affine(
-        self, slices: Slices, rows: Sequence[int] | np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    def affine(self, slices: Slices, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """low, high, scale, offset, float32 [B, C] each, in units of the codes.
 
         The network's input is `clip(code, low, high) * scale + offset`. A volume of one single
@@ -100,7 +97,7 @@ GREY = Intensity(
 )  # of lightness from 0 to 1; [H] its range is two s.d. to both sides
 
 
-def fit(slices: Slices, train_rows: Sequence[int] | np.ndarray) -> Intensity:
+def fit(slices: Slices, train_rows: Rows) -> Intensity:
     """The "dataset" normalisation: mean and sd per channel of the clipped, [0, 1]-mapped train pixels.
 
     Raises:

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ import pandas as pd
 from sslseg.config import caches, files, plugins
 from sslseg.config.names import DataError
 from sslseg.data import digests
+
+Rows = Sequence[int] | np.ndarray  # numbers of slices
 
 
 @dataclass(frozen=True, eq=False)

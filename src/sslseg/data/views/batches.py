@@ -10,13 +10,14 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.config.wanted import PAIR, Crops, Wanted
 from sslseg.data.slices.intensity import UNIT
+from sslseg.data.slices.slice_store import Rows
 from sslseg.data.streams import stream
 from sslseg.data.views import render_device
 from sslseg.data.views.draw import ViewParams, ViewRanges, draw
@@ -26,52 +27,53 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
+A = TypeVar("A", bound="np.ndarray | Tensor")  # arrays from a slice store, tensors from its copy on a device
 ONE = Wanted((Crops(1),))
 AHEAD = 2  # batches that wait for the network
 
 
-class Places(NamedTuple):
+class Places(NamedTuple, Generic[A]):
     """Whose slices they are: int64 [N] codes of `patient`, `group` and `volume`; `height`: float32 [N], 0 to 1.
 
     `height` is where a slice lies in its volume: 0 the first, 1 the last, 0.5 where there is no other.
     """
 
-    patient: np.ndarray | Tensor
-    group: np.ndarray | Tensor
-    volume: np.ndarray | Tensor
-    height: np.ndarray | Tensor
+    patient: A
+    group: A
+    volume: A
+    height: A
 
 
-class PretrainBatch(NamedTuple):
-    """What `Method.loss` gets. Arrays from a slice store, tensors from its copy on a device (`render_device`).
+class PretrainBatch(NamedTuple, Generic[A]):
+    """What `Method.loss` gets, as tensors.
 
     `views`: one float32 [B, C, S, S] per view; `rows`: int64 [B], the batch's manifest; `boxes`: one float32
     [B, 5] per view, where the method wants them: top, left, height and width as shares of the slice, and 1 where
     it is mirrored; `places`: `Places` [B], likewise; `progress`: share of the training's steps that are over.
     """
 
-    views: tuple[np.ndarray, ...] | tuple[Tensor, ...]
+    views: tuple[A, ...]
     rows: np.ndarray
-    boxes: tuple[np.ndarray, ...] | tuple[Tensor, ...] = ()
-    places: Places | None = None
+    boxes: tuple[A, ...] = ()
+    places: Places[A] | None = None
     progress: float = 0.0
 
 
-class FinetuneBatch(NamedTuple):
-    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B]. Arrays or tensors.
+class FinetuneBatch(NamedTuple, Generic[A]):
+    """`images`: float32 [B, C, S, S]; `labels`: uint8 [B, S, S]; `rows`: int64 [B].
 
     `unlabelled`: views of the same places of other slices, float32 [B, C, S, S] each, where they are asked for;
     `progress`: share of the training's steps that are over.
     """
 
-    images: np.ndarray | Tensor
-    labels: np.ndarray | Tensor
+    images: A
+    labels: A
     rows: np.ndarray
-    unlabelled: tuple[np.ndarray, ...] | tuple[Tensor, ...] = ()
+    unlabelled: tuple[A, ...] = ()
     progress: float = 0.0
 
 
-def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int, name: str = "order") -> np.ndarray:
+def order(rows: Rows, *, seed: int, step: int, batch_size: int, name: str = "order") -> np.ndarray:
     """Rows [B] of step `step` (0 is the first): a piece of the endless sequence of permuted epochs.
 
     Args:
@@ -80,15 +82,15 @@ def order(rows: Sequence[int], *, seed: int, step: int, batch_size: int, name: s
     Raises:
         DataError: `rows` is empty.
     """
-    rows = np.asarray(rows, np.int64)
-    if not len(rows):
+    all_rows = np.asarray(rows, np.int64)
+    if not len(all_rows):
         raise DataError("wanted slices to train on, got none: look at the split and the subset manifest")
     place = np.arange(step * batch_size, (step + 1) * batch_size)
-    epoch, within = np.divmod(place, len(rows))
+    epoch, within = np.divmod(place, len(all_rows))
     out = np.empty(batch_size, np.int64)
     for e in range(epoch[0], epoch[-1] + 1):
         here = epoch == e
-        out[here] = rows[stream(seed, name, e).permutation(len(rows))[within[here]]]
+        out[here] = all_rows[stream(seed, name, e).permutation(len(all_rows))[within[here]]]
     return out
 
 
@@ -117,23 +119,24 @@ def memory(batch_size: int, channels: int, sizes: Sequence[int]) -> list[list[np
     return [[np.empty((batch_size, channels, s, s), np.float32) for s in sizes] for _ in range(AHEAD + 2)]
 
 
-def places(slices: Any) -> Places:
+def places(slices: Any) -> Places[np.ndarray]:
     """Of every slice of a store."""
     index = slices.index
-    codes = [
-        np.unique(index[name].to_numpy(), return_inverse=True)[1] for name in ("patient", "group", "volume")
-    ]
+    patient, group, code = (
+        np.unique(index[name].to_numpy(), return_inverse=True)[1].astype(np.int64)
+        for name in ("patient", "group", "volume")
+    )
     z, volume = index["z"].to_numpy(np.float32), index["volume"]
     low, high = (index.groupby(volume)["z"].transform(end).to_numpy(np.float32) for end in ("min", "max"))
     height = np.divide(z - low, high - low, out=np.full_like(z, 0.5), where=high > low)
-    return Places(*(code.astype(np.int64) for code in codes), height)
+    return Places(patient, group, code, height)
 
 
 def pretrain_batch(
-    slices: Any, rows: Sequence[int], ranges: ViewRanges, intensity: Any, *,
-    seed: int, step: int, batch_size: int, wanted: Wanted = PAIR, known: Places | None = None,
+    slices: Any, rows: Rows, ranges: ViewRanges, intensity: Any, *,
+    seed: int, step: int, batch_size: int, wanted: Wanted = PAIR, known: Places[np.ndarray] | None = None,
     steps: int = 0, out: Sequence[np.ndarray] | None = None,
-) -> PretrainBatch:  # fmt: skip
+) -> PretrainBatch[Any]:  # fmt: skip
     """The views of each slice of step `step` that a method wants, drawn one after the other.
 
     Args:
@@ -144,15 +147,12 @@ def pretrain_batch(
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=wanted)
-    rest = {
-        "boxes": tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else (),
-        "places": Places(*(of[chosen] for of in known)) if wanted.places else None,
-        "progress": step / steps if steps else 0.0,
-    }
+    boxes = tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else ()
+    there = Places(*(of[chosen] for of in known)) if known and wanted.places else None
     intensity = UNIT if wanted.grey else intensity
     targets: Sequence[Any] = out or (None,) * len(drawn)
     views = tuple(_pixels(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
-    return PretrainBatch(views, chosen, **rest)
+    return PretrainBatch(views, chosen, boxes, there, step / steps if steps else 0.0)
 
 
 def _pixels(slices: Any, rows: np.ndarray, p: ViewParams, intensity: Any, out: Any = None) -> Any:
@@ -170,14 +170,14 @@ def _boxes(slices: Any, rows: np.ndarray, p: ViewParams) -> np.ndarray:
 
 def finetune_batch(
     slices: Any,
-    rows: Sequence[int],
+    rows: Rows,
     ranges: ViewRanges,
     intensity: Any,
     *,
     seed: int,
     step: int,
     batch_size: int,
-) -> FinetuneBatch:
+) -> FinetuneBatch[Any]:
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
@@ -187,14 +187,14 @@ def finetune_batch(
 
 def unlabelled_views(
     slices: Any,
-    rows: Sequence[int],
+    rows: Rows,
     shades: Sequence[ViewRanges],
     intensity: Any,
     *,
     seed: int,
     step: int,
     batch_size: int,
-) -> tuple[np.ndarray, ...] | tuple[Tensor, ...]:
+) -> tuple[Any, ...]:
     """A view of each slice of step `step` for each of `shades`, all of the first one's place; streams of their own."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
     rng = stream(seed, "unlabelled views", step)
@@ -205,16 +205,16 @@ def unlabelled_views(
     )
 
 
-def whole_batch(slices: Any, rows: Sequence[int], intensity: Any, size: int) -> np.ndarray:
+def whole_batch(slices: Any, rows: Rows, intensity: Any, size: int) -> np.ndarray:
     """Whole slices squeezed to `size` x `size`, nothing drawn: float32 [B, C, S, S], for vital signs."""
-    rows = np.asarray(rows, np.int64)
-    return render(slices, rows, _whole(slices, rows, size), intensity)
+    chosen = np.asarray(rows, np.int64)
+    return render(slices, chosen, _whole(slices, chosen, size), intensity)
 
 
-def whole_labels(slices: Any, rows: Sequence[int], size: int) -> np.ndarray:
+def whole_labels(slices: Any, rows: Rows, size: int) -> np.ndarray:
     """The masks of `whole_batch`: uint8 [B, S, S]."""
-    rows = np.asarray(rows, np.int64)
-    return render_labels(slices, rows, _whole(slices, rows, size))
+    chosen = np.asarray(rows, np.int64)
+    return render_labels(slices, chosen, _whole(slices, chosen, size))
 
 
 def _whole(slices: Any, rows: np.ndarray, size: int) -> ViewParams:

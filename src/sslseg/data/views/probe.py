@@ -6,11 +6,11 @@ without a word; each has a number here, and a limit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from sslseg.data.slices.slice_store import Rows
 from sslseg.data.source import IGNORE
 from sslseg.data.streams import stream
 from sslseg.data.views.batches import order
@@ -81,7 +81,7 @@ def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, floa
 
 
 def probe(
-    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Any, rows: Sequence[int], intensity: Any
+    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Any, rows: Rows, intensity: Any
 ) -> dict[str, float]:
     """Metrics of a batch as the network gets it, and of the voxels it was made from.
 
@@ -106,7 +106,7 @@ def probe(
 
 
 def examine(
-    slices: Any, rows: Sequence[int], ranges: ViewRanges, intensity: Any, *, seed: int,
+    slices: Any, rows: Rows, ranges: ViewRanges, intensity: Any, *, seed: int,
     crops: int = CROPS, labelled: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """`probe` of `crops` views drawn for the purpose (stream "probe"): a batch is too small to tell.

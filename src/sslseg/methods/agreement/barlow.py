@@ -10,9 +10,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 WIDTH = {"paper": 8192, "paper-400": 8192, "cpu": 512, "demo": 256}
 
@@ -45,7 +46,7 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -54,7 +55,7 @@ class Method:
         self.trade = p.trade
         self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Distance of the cross-correlation from the identity (Barlow Twins eq. 1).
 
         Args:

@@ -17,9 +17,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the online one.
 
         Projector and predictor are fresh. The target starts as a copy with all of its buffers: the
@@ -75,7 +76,7 @@ class Method:
         )
         self.modules = nets | heads.targets(nets, "projector")
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
 
         Views go through the networks one by one, so that each has its own batch statistics, as in [C].

@@ -9,16 +9,17 @@ Key weights are a moving average of the query's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 from sslseg.methods.agreement import moco
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SMALL = {"queue": 16, "image_size": 64}
 
@@ -38,12 +39,12 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        maps = int(encoder.num_features)  # of the last map; pooled features may be wider
+        maps = encoder.num_features  # of the last map; pooled features may be wider
         behind = (p.projector_hidden, p.projection_size)
         whole, places = (feature_size(encoder), *behind), (maps, *behind)
         self.temperature, self.tau, self.share = p.temperature, p.tau, p.dense
@@ -59,14 +60,14 @@ class Method:
 
     def _seen(self, view: Tensor, encoder: str, prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pooled features [B,F]; projection [B,D]; places [B,P,F']; dense projections [B,P,D]."""
-        net = self.modules[encoder]
+        net = cast("Encoder", self.modules[encoder])
         maps = net.forward_features(view)
         pooled = net.forward_head(maps)
         places = maps.flatten(2).mT
         dense = self.modules[f"{prefix}dense"](places.flatten(0, 1)).unflatten(0, places.shape[:2])
         return pooled, self.modules[f"{prefix}projector"](pooled), places, dense
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """InfoNCE of slices and of places, weighed (DenseCL eq. 1-4); then the keys enter their queues.
 
         Args:
@@ -88,12 +89,11 @@ class Method:
                 functional.normalize(places.float(), dim=2) @ functional.normalize(others.float(), dim=2).mT
             )
             chosen = dense_keys.gather(1, like.argmax(2)[..., None].expand(-1, -1, dense_keys.shape[2]))
-        whole = agreement.info_nce(query, key, nets["queue"].keys.clone(), self.temperature)
+        whole = agreement.info_nce(query, key, nets["queue"](key), self.temperature)
+        seen = functional.normalize(dense_keys.float(), dim=2).mean(1)
         by_place = agreement.info_nce(
-            dense.flatten(0, 1), chosen.flatten(0, 1), nets["dense_queue"].keys.clone(), self.temperature
+            dense.flatten(0, 1), chosen.flatten(0, 1), nets["dense_queue"](seen), self.temperature
         )
-        nets["queue"].add(key)
-        nets["dense_queue"].add(functional.normalize(dense_keys.float(), dim=2).mean(1))
         return (1 - self.share) * whole + self.share * by_place, vitals.of_batch(pooled)
 
     def after_step(self, progress: float) -> dict[str, float]:

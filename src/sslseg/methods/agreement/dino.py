@@ -17,10 +17,11 @@ from sslseg.config.flags import knob
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sslseg.config.wanted import Wanted
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 # as the centre moves, the teacher's entropy and with it the loss rise at first: not so in the contract's few steps
 SMALL = {"small_size": 32, "small_views": 2, "outputs": 64, "centre_momentum": 0.999}
@@ -66,7 +67,7 @@ class Method:
         """Two large views and some small ones of each slice."""
         return _multicrop.wanted(p)
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the student's; the teacher's is a copy."""
         from torch import nn
 
@@ -89,9 +90,11 @@ class Method:
         from torch.nn import functional
 
         z = functional.normalize(self.modules[f"{prefix}head"](features).float(), dim=1)
-        return z @ functional.normalize(self.modules[f"{prefix}last"].weight.float(), dim=1).T
+        return (
+            z @ functional.normalize(self.modules[f"{prefix}last"].get_parameter("weight").float(), dim=1).T
+        )
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the teacher's outputs as told by the student (DINO eq. 3); then the centre moves.
 
         Args:
@@ -109,11 +112,8 @@ class Method:
         student = self.told(features).split(size)
         with torch.no_grad():
             teacher = self.told(self.modules["target"](torch.cat(batch.views[: _multicrop.LARGE])), "target_")
-        centre = self.modules["centre"]
-        value = agreement.distilled(
-            list(student), list(teacher.split(size)), centre.value.clone(), self.temperatures
-        )
-        centre.follow(teacher, self.constants.centre_momentum)
+        centre = self.modules["centre"](teacher, self.constants.centre_momentum)
+        value = agreement.distilled(list(student), list(teacher.split(size)), centre, self.temperatures)
         return value, vitals.of_batch(features[:size])
 
     def after_step(self, progress: float) -> dict[str, float]:

@@ -17,9 +17,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SMALL = {"queue": 16}
 
@@ -65,7 +66,7 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -80,7 +81,7 @@ class Method:
         )
         self.modules = nets | heads.targets(nets, "projector")
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue.
 
         Args:
@@ -98,8 +99,7 @@ class Method:
         query = nets["projector"](features)
         with torch.no_grad():
             key = nets["target_projector"](nets["target"](batch.views[1]))
-        value = agreement.info_nce(query, key, nets["queue"].keys.clone(), self.temperature)
-        nets["queue"].add(key)
+        value = agreement.info_nce(query, key, nets["queue"](key), self.temperature)
         return value, vitals.of_batch(features)
 
     def after_step(self, progress: float) -> dict[str, float]:

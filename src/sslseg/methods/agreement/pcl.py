@@ -14,9 +14,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +48,7 @@ class Method:
         """Two views of each slice, and how high it lies."""
         return Wanted((Crops(2),), places=True)
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -58,16 +59,17 @@ class Method:
             encoder, seed, projector=lambda draw: heads.stack(sizes, draw, norm=False)
         )
 
-    def mates(self, batch: PretrainBatch) -> Tensor:
+    def mates(self, batch: Batch) -> Tensor:
         """Bool [2B,2B]: views of one slice, and of slices of different volumes that lie within `reach` in height."""
         import torch
 
+        assert batch.places is not None  # `wanted` asks for them
         height, volume = batch.places.height, batch.places.volume
         near = (height[:, None] - height[None]).abs() < self.reach
         own = torch.eye(len(height), dtype=torch.bool, device=height.device)
         return (own | near & (volume[:, None] != volume[None])).repeat(2, 2)
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Contrast with several positives (PCL eq. 1).
 
         Args:

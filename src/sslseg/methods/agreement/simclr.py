@@ -10,9 +10,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +37,7 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -45,7 +46,7 @@ class Method:
         self.temperature = p.temperature
         self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.mlp(*sizes, draw))
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """NT-Xent over the 2B projections (SimCLR eq. 1).
 
         Args:

@@ -16,10 +16,11 @@ from sslseg.config.flags import knob
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sslseg.config.wanted import Wanted
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SMALL = {"small_size": 32, "small_views": 2, "prototypes": 8}
 
@@ -57,12 +58,12 @@ class Method:
         """Two large views and some small ones of each slice."""
         return _multicrop.wanted(p)
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); projector and prototypes are fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
 
-        self.constants = {"temperature": p.temperature, "epsilon": p.epsilon, "iterations": p.iterations}
+        self.constants = p
         sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.modules = heads.beside(
             encoder,
@@ -71,7 +72,7 @@ class Method:
             prototypes=lambda draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
         )
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """The swapped prediction (SwAV eq. 2 and 6). Views of one size go through the networks together.
 
         Args:
@@ -86,10 +87,13 @@ class Method:
         from sslseg.training import agreement, vitals
 
         with torch.no_grad():
-            weight = self.modules["prototypes"].weight
+            weight = self.modules["prototypes"].get_parameter("weight")
             weight.copy_(functional.normalize(weight, dim=1))
         size, features = len(batch.views[0]), _multicrop.features(self.modules["online"], batch.views)
         z = functional.normalize(self.modules["projector"](features).float(), dim=1)
         scores = self.modules["prototypes"](z).split(size)
-        value = agreement.swapped(list(scores), targets=_multicrop.LARGE, **self.constants)
+        value = agreement.swapped(
+            list(scores), targets=_multicrop.LARGE, temperature=self.constants.temperature,
+            epsilon=self.constants.epsilon, iterations=self.constants.iterations,
+        )  # fmt: skip
         return value, vitals.of_batch(features[:size])

@@ -10,9 +10,10 @@ from sslseg.config.flags import knob
 from sslseg.config.wanted import PAIR, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 WIDTH = {"paper": 8192, "paper-400": 8192, "cpu": 512, "demo": 256}
 
@@ -39,7 +40,7 @@ class Method:
         """Two views of each slice."""
         return PAIR
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the expander is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -48,7 +49,7 @@ class Method:
         self.weights = (p.similar, p.vary, p.decorrelate)
         self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Invariance, variance and covariance, weighed (VICReg eq. 6).
 
         Args:

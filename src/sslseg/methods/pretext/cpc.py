@@ -22,9 +22,10 @@ from sslseg.config.names import ParamError
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 DIRECTIONS = 4
 SMALL = {"patch": 16, "stride": 8, "grid": 3, "ahead": (1, 2), "context": 8, "out": 8}
@@ -70,7 +71,7 @@ class Method:
         """One view of each slice, as large as the grid of patches."""
         return Wanted((Crops(1, size=p.patch + p.stride * (p.grid - 1)),))
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the rest is fresh.
 
         Raises:
@@ -98,7 +99,7 @@ class Method:
         mirrored = torch.rand(found.shape[:2], device=view.device) < self.constants.patch_flip
         return torch.where(mirrored[:, :, None, None, None], found.flip(4), found)
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """InfoNCE of the patches below, summed over rows ahead and directions (CPC v2 algorithm 2).
 
         Args:

@@ -17,9 +17,10 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 CELL = 75 / 64  # side of a cell over that of its tile
 SHOWN = (225 / 256) ** 2  # area of the view over that of the image (Noroozi 3.2: 225 of 256 pixels)
@@ -58,7 +59,7 @@ class Method:
         size = _tiles.GRID * round(CELL * p.tile)
         return Wanted((Crops(1, size=size, scale=(SHOWN, SHOWN), flip=False),))
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
         from sslseg.models import heads
         from sslseg.models.encoder import feature_size
@@ -76,7 +77,7 @@ class Method:
         orders = torch.from_numpy(_tiles.permutations(self.count)).to(view.device)[which]
         return tiles[torch.arange(len(view), device=view.device)[:, None], orders], which
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the permutation.
 
         Args:

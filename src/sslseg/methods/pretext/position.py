@@ -16,9 +16,10 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SHOWN = (0.41, 1.0)  # area of the view over that of the image: Doersch 3.1, 432² of 150,000 to 450,000 pixels
 MIDDLE, AROUND = 4, (0, 1, 2, 3, 5, 6, 7, 8)  # places of a grid of three by three
@@ -61,7 +62,7 @@ class Method:
         """One view of each slice, as large as nine tiles and their gaps, never mirrored."""
         return Wanted((Crops(1, size=_tiles.GRID * (p.tile + p.gap), scale=SHOWN, flip=False),))
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh.
 
         Raises:
@@ -89,7 +90,7 @@ class Method:
         other = tiles[torch.arange(len(view), device=view.device), there]
         return torch.stack([tiles[:, MIDDLE], other], 1), which
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the direction.
 
         Args:

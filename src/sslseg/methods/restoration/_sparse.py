@@ -36,7 +36,7 @@ def visible_only(net: nn.Module, mask: Tensor) -> Iterator[None]:
     ]
     try:
         for part in norms:
-            part.forward = functools.partial(_normed, part, mask)
+            part.forward = functools.partial(_normed, part, mask)  # type: ignore[method-assign] # for now
         yield
     finally:
         for hook in hooks:
@@ -47,16 +47,16 @@ def visible_only(net: nn.Module, mask: Tensor) -> Iterator[None]:
 
 def _normed(norm: nn.BatchNorm2d, mask: Tensor, x: Tensor) -> Tensor:
     """Batch norm over visible places, and what timm does in the same layer: dropout and activation."""
-    shown = at(mask, x)
-    mean, var = norm.running_mean, norm.running_var
+    shown, held = at(mask, x), dict(norm.named_buffers())
+    mean, var = held["running_mean"], held["running_var"]
     if norm.training:
         n = shown.sum()
         mean = (x.float() * shown).sum((0, 2, 3)) / n
         var = ((x.float() - mean[:, None, None]).square() * shown).sum((0, 2, 3)) / n
         with torch.no_grad():
-            norm.num_batches_tracked += 1
-            norm.running_mean.lerp_(mean.detach(), norm.momentum)
-            norm.running_var.lerp_(var.detach() * n / (n - 1), norm.momentum)
+            held["num_batches_tracked"] += 1
+            held["running_mean"].lerp_(mean.detach(), norm.momentum or 0.0)
+            held["running_var"].lerp_(var.detach() * n / (n - 1), norm.momentum or 0.0)
     scale = norm.weight * (var + norm.eps).rsqrt()
     y = x * scale[:, None, None] + (norm.bias - mean * scale)[:, None, None]
     for name in ("drop", "act"):

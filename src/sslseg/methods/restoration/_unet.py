@@ -9,6 +9,8 @@ from sslseg.config.flags import knob
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from sslseg.models.encoder import Encoder
+
 DECODER = {
     "paper": (256, 128, 64, 32, 16), "paper-400": (256, 128, 64, 32, 16),
     "cpu": (128, 64, 32, 16, 16), "demo": (128, 64, 32, 16, 16),
@@ -27,7 +29,7 @@ def decoder_knob() -> Any:
 class Restorer:
     """A U-Net around a copy of a timm encoder, and the tensors of it that a U-Net has no place for."""
 
-    def __init__(self, encoder: nn.Module, channels: tuple[int, ...], *, seed: int, values: int = 0):
+    def __init__(self, encoder: Encoder, channels: tuple[int, ...], *, seed: int, values: int = 0):
         """Build it. `values`: of the head, for each pixel; 0 = one for each channel of the encoder's images."""
         from sslseg.models import encoder as encoders
         from sslseg.models import unet

@@ -21,7 +21,8 @@ from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SHRINK = 4  # the colours' resolution against the picture's (Zhang et al., fig. 2)
 GRID = 64  # steps of red, green and blue by which the bins are found that there are
@@ -75,7 +76,7 @@ class Method:
         why = "colours are what it learns to tell, and grey images have none; dataset=colour_photos has them"
         return Wanted((Crops(1, jitter=False),), channels=3, grey=True, why=why)
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Build a U-Net around a copy of `encoder` (headless timm network, [B,1,S,S] -> [B,F])."""
         from sslseg.models import heads
 
@@ -96,7 +97,7 @@ class Method:
         middles = bins(self.constants.bin_side).to(ab.device)
         return losses.colour_codes(ab, middles, self.constants.softness * self.constants.bin_side)
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the colours, rare ones weighing more (Zhang et al. eq. 2-4); then they are counted.
 
         Args:
@@ -113,9 +114,9 @@ class Method:
 
         (view,) = batch.views
         with torch.no_grad():
-            codes, occurs = self.codes(view), self.modules["occurs"]
-            weights = losses.rebalancing(occurs.value, self.constants.mixed)
-            occurs.follow(codes, self.constants.memory)
+            codes = self.codes(view)
+            occurs = self.modules["occurs"](codes, self.constants.memory)
+            weights = losses.rebalancing(occurs, self.constants.mixed)
         maps = self.unet.maps(colour.lightness(view))
         small = functional.avg_pool2d(self.modules["decoder"](maps), SHRINK)
         told = self.modules["head"](small).movedim(1, 3).flatten(0, 2)

@@ -20,7 +20,8 @@ from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SMALL = {"decoder": (16, 8, 8, 8, 8)}
 
@@ -49,12 +50,12 @@ class Method:
         """One view of each slice."""
         return Wanted((Crops(1),))
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Build a U-Net around a copy of `encoder` (headless timm network, [B,C,S,S] -> [B,F])."""
         self.unet = Restorer(encoder, p.decoder, seed=seed)
         self.modules, self.sigma = self.unet.modules, p.sigma
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Mean squared error of the noise (Brempong et al. eq. 2 and 4).
 
         Args:

@@ -20,7 +20,8 @@ from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from sslseg.data.views.batches import PretrainBatch
+    from sslseg.models.encoder import Encoder
+    from sslseg.training.contract import Batch, Metrics
 
 SMALL = {"decoder": (16, 8, 8, 8, 8), "patch": 8}
 
@@ -59,7 +60,7 @@ class Method:
         """One view of each slice, its brightness as it is."""
         return Wanted((Crops(1, jitter=False),))
 
-    def __init__(self, encoder: nn.Module, p: Params, *, seed: int):
+    def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Build a U-Net around a copy of `encoder` (headless timm network, [B,C,S,S] -> [B,F]).
 
         Raises:
@@ -98,7 +99,7 @@ class Method:
         with _sparse.visible_only(self.modules["online"], mask):
             return self.unet.maps(view * mask)
 
-    def loss(self, batch: PretrainBatch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Mean squared error over the hidden patches, each standardised (SparK 3.4).
 
         Args:
@@ -115,7 +116,7 @@ class Method:
         seen = self.maps(view, mask)
         filled = [seen[0]] + [
             m + (1 - _sparse.at(mask, m)) * token
-            for m, token in zip(seen[1:], self.modules["tokens"], strict=True)
+            for m, token in zip(seen[1:], self.modules["tokens"].parameters(), strict=True)
         ]
         value = losses.hidden_patches(self.unet.restored(filled), view, mask, self.patch)
         return value, vitals.of_batch(seen[-1].mean((2, 3)))

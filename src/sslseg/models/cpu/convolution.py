@@ -24,8 +24,9 @@ class Convolution(nn.Conv2d):
 
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D, H', W']."""
-        if pays(images, self.weight, self.stride[0], self.padding[0]) and not _recorded():
-            return Product.apply(images, self.weight, self.bias, self.stride[0], self.padding[0])
+        edge = int(self.padding[0])
+        if pays(images, self.weight, self.stride[0], edge) and not _recorded():
+            return Product.apply(images, self.weight, self.bias, self.stride[0], edge)
         return functional.conv2d(images, self.weight, self.bias, self.stride, self.padding)
 
 

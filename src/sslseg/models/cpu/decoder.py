@@ -21,25 +21,26 @@ class Block(nn.Module):
 
     def __init__(self, block: nn.Module):
         super().__init__()
-        self.conv1, self.conv2 = block.conv1, block.conv2
-        self.attention1, self.attention2 = block.attention1, block.attention2  # nothing: smp's default
+        for name, part in block.named_children():  # conv1, conv2, and attentions: nothing, smp's default
+            self.add_module(name, part)
 
     def forward(
         self, feature_map: Tensor, height: int, width: int, skip_connection: Tensor | None = None
     ) -> Tensor:
         """[B, C, H, W] and skip [B, C', height, width] -> [B, D, height, width]."""
+        conv, *rest = self.get_submodule("conv1").children()
         doubled = (height, width) == (2 * feature_map.shape[2], 2 * feature_map.shape[3])
         if (
             doubled and min(height, width) >= LEAST and feature_map.device.type == "cpu"
         ):  # measured nowhere else
-            first = doubled_and_convolved(feature_map, skip_connection, self.conv1[0].weight)
+            first = doubled_and_convolved(feature_map, skip_connection, conv.get_parameter("weight"))
         else:
             wide = functional.interpolate(feature_map, (height, width), mode="nearest")
             wide = wide if skip_connection is None else torch.cat([wide, skip_connection], 1)
-            first = self.conv1[0](wide)
-        for layer in list(self.conv1)[1:]:
+            first = conv(wide)
+        for layer in rest:
             first = layer(first)
-        return self.conv2(first)
+        return self.get_submodule("conv2")(first)
 
 
 def doubled_and_convolved(small: Tensor, skip: Tensor | None, weight: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import functools
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import cast
 
 import segmentation_models_pytorch as smp
 import timm
@@ -124,7 +125,7 @@ def _smp_encoder(given: Source, name: str, place: Path) -> Written:
     theirs.load_state_dict(torch.load(file, weights_only=True))
     opens = f'torch.load("smp/{file.name}", weights_only=True)  # a state dict of smp.Unet("tu-{given.architecture}").encoder'
     width = theirs.out_channels[-1]
-    maps = functools.partial(given.net.forward_intermediates, intermediates_only=True)
+    maps = functools.partial(cast(encoder.Encoder, given.net).forward_intermediates, intermediates_only=True)
     own = answering(lambda images: [m for m in maps(images) if m.shape[1] == width][-1])
     return compared(given, name, file, opens, _deepest(theirs), own)
 

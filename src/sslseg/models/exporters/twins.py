@@ -102,12 +102,10 @@ def _headless(net: nn.Module, architecture: str, channels: int) -> nn.Module:
     ]
     for name in heads:
         net.set_submodule(name, nn.Identity())
-    first = next(n for n, part in net.named_modules() if isinstance(part, nn.Conv2d))
-    old = net.get_submodule(first)
+    old = next(part for part in net.modules() if isinstance(part, nn.Conv2d))
     if old.in_channels != channels:
-        net.set_submodule(first, nn.Conv2d(
-            channels, old.out_channels, old.kernel_size, old.stride, old.padding, bias=old.bias is not None
-        ))  # fmt: skip
+        old.in_channels = channels
+        old.weight = nn.Parameter(old.weight.detach()[:, :1].repeat(1, channels, 1, 1))
     return net
 
 

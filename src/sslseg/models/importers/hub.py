@@ -126,12 +126,11 @@ def describe(folder: Path) -> Described:
     """
     config = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
     seen = read_json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
-    cfg = config.get("pretrained_cfg") if isinstance(config.get("pretrained_cfg"), dict) else config
-    own = config.get("law") if isinstance(config.get("law"), dict) else {}
+    cfg, own = config.get("pretrained_cfg"), config.get("law")
     normalisation = (
-        _normalisation(cfg, "mean", "std")
+        _normalisation(cfg if isinstance(cfg, dict) else config, "mean", "std")
         or _normalisation(seen, "image_mean", "image_std")
-        or _normalisation(own, "mean", "std")
+        or _normalisation(own if isinstance(own, dict) else {}, "mean", "std")
     )
     architectures = _architectures(config, folder)
     kind = config.get("model_type")
@@ -142,7 +141,7 @@ def describe(folder: Path) -> Described:
 
 
 def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
-    values = [table.get(mean), table.get(std)]
+    values: list[Any] = [table.get(mean), table.get(std)]
     sound = all(
         isinstance(v, list)
         and 1 <= len(v) <= 64
@@ -179,7 +178,7 @@ def _architectures(config: Mapping, folder: Path) -> tuple[str, ...]:
     ):
         return RESNETS.get((tuple(depths), config.get("layer_type", "bottleneck") == "bottleneck"), ())
     if kind in ("convnext", "convnextv2") and isinstance(widths, list) and widths:
-        size = CONVNEXTS.get((tuple(depths), widths[0]) if type(widths[0]) is int else None)
+        size = CONVNEXTS.get((tuple(depths), widths[0])) if type(widths[0]) is int else None
         return (f"{kind}_{size}",) if size else ()
     return ()
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import timm
 import torch
@@ -140,7 +140,7 @@ def _from_timm(name: str, origin: str) -> Fetched:
         )
     try:
         with torch.random.fork_rng(devices=[]):
-            model = timm.create_model(name, pretrained=True, num_classes=0)
+            model = cast(encoder.Encoder, timm.create_model(name, pretrained=True, num_classes=0))
     except Exception as error:  # whatever the download stack raises: five libraries take part in it
         raise EncoderError(
             f"timm:{name}: its hub cannot be reached or did not deliver ({type(error).__name__}: {error}); "

@@ -98,8 +98,8 @@ def readings(tensors: State, architecture: str) -> list[Reading]:
     if not any(reading.fits for reading in found):
         for prefix in _roots(tensors, len(_target(architecture, 3))):
             table = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
-            if known := naming.published(table, architecture):
-                found.append(_read(tensors, prefix, known, architecture))
+            if told := naming.published(table, architecture):
+                found.append(_read(tensors, prefix, told, architecture))
     return sorted(found, key=lambda reading: (not reading.fits, -len(reading.audit.matched)))
 
 

@@ -11,7 +11,7 @@ import struct
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import torch
 
@@ -122,13 +122,13 @@ def _read_legacy(file: mmap.mmap) -> Any:
         buffers[key] = (bytearray(numel * dtype.itemsize), numel)
         return _flat(dtype, buffers[key][0])
 
-    storages = Storages(allocate, size)
-    if (Machine(storages).run(file), Machine(storages).run(file)) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
+    storages, pickles = Storages(allocate, size), cast(BinaryIO, file)  # it reads as one
+    if (Machine(storages).run(pickles), Machine(storages).run(pickles)) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
         raise RefusedError("no magic number in front")
-    if not Machine(storages).run(file).get("little_endian", True):
+    if not Machine(storages).run(pickles).get("little_endian", True):
         raise RefusedError("big-endian numbers")
-    content = Machine(storages).run(file)
-    for key in Machine(storages).run(file):
+    content = Machine(storages).run(pickles)
+    for key in Machine(storages).run(pickles):
         buffer, numel = buffers.pop(key)
         declared = int.from_bytes(file.read(8), "little")
         if declared != numel or len(buffer) > size - file.tell():

@@ -16,7 +16,7 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import psutil
 
@@ -132,7 +132,7 @@ def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any
         raise SslsegError(
             f"archive: {ROWS} has {member.size:,} bytes and wants {IN_MEMORY} times that in memory, {free:,} are free"
         )
-    with tar.extractfile(member) as source, io.BytesIO() as text:
+    with _content(tar, member) as source, io.BytesIO() as text:
         shutil.copyfileobj(source, text, CHUNK)
         content = json.loads(text.getbuffer().tobytes())
     if content["format"] != FORMAT:
@@ -171,11 +171,17 @@ def check_name(name: str) -> None:
         )
 
 
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+    if content := tar.extractfile(member):
+        return content
+    raise SslsegError(f"archive: {member.name} is refused: wanted a file")
+
+
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, wanted: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if member.size > (free := shutil.disk_usage(target.parent).free):
         raise SslsegError(f"archive: {member.name} has {member.size:,} bytes, {free:,} are free")
-    with tar.extractfile(member) as source, target.open("xb") as sink:
+    with _content(tar, member) as source, target.open("xb") as sink:
         shutil.copyfileobj(source, sink, CHUNK)
     actual = sha256(target)
     if actual != wanted:

@@ -88,8 +88,8 @@ def _shared(connection: Connection, tables: Mapping[str, Table], found: Rows) ->
                 )
     models = {r["model_id"]: r["source_run_id"] for r in found["logged_models"]}
     stray = _there(connection, tables["logged_models"].c.model_id) & models.keys()
-    if stray := sorted(m for m in stray if models[m] not in here):
-        raise SslsegError(f"model {stray[0]} is in this store, and its run {models[stray[0]]} is not")
+    if alone := sorted(model for model in stray if models[model] not in here):
+        raise SslsegError(f"model {alone[0]} is in this store, and its run {models[alone[0]]} is not")
     return here
 
 
@@ -114,12 +114,14 @@ def _numbers(
     table = tables["model_versions"]
     columns = (table.c.name, table.c.version, table.c.source)
     taken = {(name, version): source for name, version, source in connection.execute(select(*columns))}
-    known = {(name, source): version for (name, version), source in taken.items()}
-    shared, new = {}, []
+    known: dict[tuple[str, str], int] = {(name, source): version for (name, version), source in taken.items()}
+    shared: dict[tuple[str, int], int] = {}
+    new: list[tuple[str, int]] = []
     for row in found["model_versions"]:
         key = (row["name"], row["version"])
         if row["run_id"] in here:
-            shared[key] = known.get((row["name"], row["source"]), row["version"])
+            own: int = row["version"]
+            shared[key] = known.get((row["name"], row["source"]), own)
         else:
             new.append(key)
     clashing = {name for name, version in new if (name, version) in taken}

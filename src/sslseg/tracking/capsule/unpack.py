@@ -29,6 +29,7 @@ from sslseg.tracking.upkeep import claims
 SHARED = frozenset(
     {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
 )
+INSERT: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]
 INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
@@ -66,9 +67,11 @@ def unpack(
             f"{store.shown(uri)}: a server gives runs new IDs, which would cut every lineage. On the server's machine, "
             "MLFLOW_TRACKING_URI=postgresql+psycopg://… and --artifacts take an archive with its IDs"
         )
-    if (database is None) == (artifacts is None):
+    beside = database.parent / "mlruns" if database else None
+    root = beside or artifacts
+    if root is None or (beside and artifacts):
         raise SslsegError("--artifacts goes with a PostgreSQL: the server's --artifacts-destination")
-    root = database.parent / "mlruns" if database else artifacts.resolve()
+    root = root.resolve()
     (root.parent if database else root).mkdir(parents=True, exist_ok=True)
     claims.identity(uri)  # before this process holds the database
     with tempfile.TemporaryDirectory(dir=root.parent if database else root, prefix=".unpack-") as scratch:
@@ -144,13 +147,15 @@ def _experiments(target: Target, wanted: Sequence[dict[str, Any]]) -> list[tuple
     table, connection = target.tables["experiments"], target.connection
     places = []
     for row in wanted:
-        there = connection.execute(select(table).where(table.c.name == row["name"])).mappings().first()
-        if there is None:
-            number = _number(target, row)
-            place = target.location(row["name"], number)
-            there = {**row, "experiment_id": number, "artifact_location": place}
-            connection.execute(insert(table), there)
-        places.append((there["experiment_id"], there["artifact_location"]))
+        known = select(table.c.experiment_id, table.c.artifact_location).where(table.c.name == row["name"])
+        if there := connection.execute(known).first():
+            places.append((there[0], there[1]))
+            continue
+        number = _number(target, row)
+        places.append((number, target.location(row["name"], number)))
+        connection.execute(
+            insert(table), {**row, "experiment_id": number, "artifact_location": places[-1][1]}
+        )
     return places
 
 
@@ -159,10 +164,10 @@ def _number(target: Target, row: dict[str, Any]) -> int:
     table, connection = target.tables["experiments"], target.connection
     if connection.dialect.name == "postgresql":  # the ID has to be taken from the database's own counter
         counter = func.pg_get_serial_sequence("experiments", "experiment_id")
-        return connection.execute(select(func.nextval(counter))).scalar()
+        return connection.execute(select(func.nextval(counter))).scalar_one()
     if not connection.execute(select(table).where(table.c.experiment_id == row["experiment_id"])).first():
         return row["experiment_id"]
-    return connection.execute(select(func.max(table.c.experiment_id))).scalar() + 1
+    return connection.execute(select(func.max(table.c.experiment_id))).scalar_one() + 1
 
 
 def _same_datasets(connection: Connection, table: Table, found: rows.Rows) -> None:

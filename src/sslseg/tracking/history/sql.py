@@ -62,7 +62,7 @@ def _rows(connection: Connection, query: str, **lists: Sequence) -> list[tuple]:
     """All rows, as the driver's plain tuples; `lists` are expanded into IN (…)."""
     bound = text(query).bindparams(*(bindparam(name, expanding=True) for name in lists))
     with connection.execute(bound, {name: list(values) for name, values in lists.items()}) as result:
-        return result.cursor.fetchall()
+        return [*result.cursor.fetchall()]
 
 
 def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:

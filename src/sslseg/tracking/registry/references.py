@@ -48,7 +48,7 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     form, parts = _parse(reference)
     if form == "run":
         kind = wanted.kind or names.KIND_ENCODER
-        return _sound(_of_run(parts["run"], parts["model"] or "", replace(wanted, kind=kind), uri)), None
+        return _sound(_of_run(parts["run"], parts["model"], replace(wanted, kind=kind), uri)), None
     version = None if form == "model" else _version(reference, parts, uri)
     model = _model(reference, parts["model"] if form == "model" else model_id_of(version), uri)
     tags = model.tags
@@ -77,10 +77,10 @@ def is_one(text: str) -> bool:
     return any(pattern.fullmatch(text.strip()) for pattern in _FORMS.values())
 
 
-def _parse(reference: str) -> tuple[str, dict[str, str | None]]:
+def _parse(reference: str) -> tuple[str, dict[str, str]]:
     for form, pattern in _FORMS.items():
         if found := pattern.fullmatch(reference.strip()):
-            return form, found.groupdict()
+            return form, found.groupdict("")
     raise EncoderError(
         f"{reference!r} is not a reference to a model: wanted a run ID (32 hex digits), "
         "runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>, models:/<name>/latest or models:/m-<ID>. "
@@ -216,7 +216,7 @@ def _model(reference: str, model_id: str, uri: str | None) -> Any:
         ) from None
 
 
-def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> Any:
+def _version(reference: str, parts: dict[str, str], uri: str | None) -> Any:
     api, name = store.client(uri), parts["name"]
     try:
         if parts.get("alias"):
@@ -231,11 +231,11 @@ def _version(reference: str, parts: dict[str, str | None], uri: str | None) -> A
     raise EncoderError(f"{reference}: {_why_no_version(name, parts, uri)}")
 
 
-def _why_no_version(name: str, parts: dict[str, str | None], uri: str | None) -> str:
+def _why_no_version(name: str, parts: dict[str, str], uri: str | None) -> str:
     """What is there instead of the version or alias that was asked for."""
     api = store.client(uri)
     found = api.search_model_versions(f"name = '{name}'")
-    gone = _deleted(name, parts["version"], uri) if parts.get("version") not in (None, LATEST) else None
+    gone = _deleted(name, parts["version"], uri) if parts.get("version", LATEST) != LATEST else None
     if not found and (now := _renamed(name, uri)):
         return f"{name!r} was renamed: it is {now!r} now, with the same versions and aliases"
     if not found and not gone:

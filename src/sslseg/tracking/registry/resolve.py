@@ -116,7 +116,7 @@ def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str,
         aliases = [a for a, n in registered[version.name].aliases.items() if str(n) == str(version.version)]
         model_id = references.model_id_of(version)
         rows.append(
-            {"name": version.name, "version": str(version.version), "run_id": version.run_id, "model_id": model_id,
+            {"name": version.name, "version": str(version.version), "run_id": version.run_id or "", "model_id": model_id,
              "aliases": ", ".join(sorted(aliases)), **version.tags, **logged.get(model_id, {})}
         )  # fmt: skip
     return rows

@@ -94,7 +94,7 @@ def _started_from(uri: str) -> set[str]:
 def _doomed(model: LoggedModel, registered: tuple[tuple[str, str], ...]) -> Doomed:
     folder = doctor.folder_of(model)
     size = doctor.size_of(folder) if folder and folder.is_dir() else 0
-    return Doomed(model.model_id, model.name, model.source_run_id, registered, folder, size)
+    return Doomed(model.model_id, model.name, model.source_run_id or "", registered, folder, size)
 
 
 def check_quiet(uri: str | None = None) -> None:
