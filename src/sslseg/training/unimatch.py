@@ -83,6 +83,7 @@ class UniMatch:
 
     def _with_dropped_channels(self, views: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of views, and of their maps with some of the channels gone, in one pass of the decoder."""
-        maps = [torch.cat([m, functional.dropout2d(m, DROPPED)]) for m in self.unet.encoder(views)]
-        told, poorer = self.unet.segmentation_head(self.unet.decoder(maps)).chunk(2)
+        encoder, decoder, head = map(self.unet.get_submodule, ("encoder", "decoder", "segmentation_head"))
+        maps = [torch.cat([m, functional.dropout2d(m, DROPPED)]) for m in encoder(views)]
+        told, poorer = head(decoder(maps)).chunk(2)
         return told, poorer
