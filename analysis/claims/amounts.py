@@ -27,7 +27,7 @@ from analysis.comparison.decisions import interval
 from analysis.comparison.encoders import chain, hop_name
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import Estimate, Refusal, students_t
+from analysis.statistics.records import Refusal, students_t
 from analysis.statistics.verdicts.judge import Verdict
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
@@ -111,8 +111,7 @@ def minutes(c: Context) -> Outcome:
         return Outcome(
             INCONCLUSIVE, f"insufficient evidence: {len(values)} timed runs", run_ids=c.runs((BEST,))
         )
-    logs = students_t(np.log(values))
-    found = Estimate(*(float(np.exp(v)) for v in (logs.value, logs.low, logs.high)))
+    found = students_t(np.log(values)).mapped(np.exp)
     slack = (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
     text = f"{interval(found)} minutes a fine-tuning, n = {len(values)}"
     return Outcome(inside(found, slack, slack), text, found, c.runs((BEST,)))

@@ -24,7 +24,7 @@ METRIC = {metric.key: metric for metric in METRICS}
 
 def blend(scores: Sequence[Score], name: str, labels: Sequence[str]) -> list[Score]:
     """Mean over several pipelines, cell by cell; cells that one of them lacks are left out."""
-    cells: dict[tuple, dict[str, float]] = {}
+    cells: dict[tuple[int, int, str], dict[str, float]] = {}
     for s in scores:
         if s.pipeline in labels:
             cells.setdefault((s.budget, s.seed, s.subset), {})[s.pipeline] = s.value

@@ -95,7 +95,7 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
     validations). Pairs are seeds, or pretrainings where there are several.
     """
     units = c.units((*slow, *fast))
-    own: dict[tuple, dict[str, float]] = {}
+    own: dict[tuple[int, str], dict[str, Steps]] = {}
     for t in c.measures.times:
         if t.budget == c.full:
             own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
@@ -103,7 +103,10 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
     pairs: dict[int, list[tuple[Steps, Steps]]] = {}
     for (seed, _), found in sorted(own.items()):
         if {*sides[0], *sides[1]} <= set(found):
-            both = tuple(_middle([found[label] for label in side]) for side in sides)
+            both = (
+                _middle([found[label] for label in sides[0]]),
+                _middle([found[label] for label in sides[1]]),
+            )
             pairs.setdefault(units[seed], []).append(both)
     left, right = ([_middle([pair[k] for pair in some]) for some in pairs.values()] for k in (0, 1))
     return arrival.ratio_of_steps(left, right), len(pairs)

@@ -188,7 +188,7 @@ def decide(
         rows,
         verdicts(study, measures, budget, every_pair, at_a_time),
         advice,
-        collapsed(measures.of(PRIMARY.key), PRIMARY.worst),
+        collapsed(measures.of(PRIMARY.key), PRIMARY.worst or 0.0),
         tuned_verdicts(study, tuned, budget, every_pair),
         tested,
     )

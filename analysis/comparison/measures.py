@@ -109,7 +109,8 @@ def steps_pair(
         return bounds
     told = [s for s, ends in seeds.items() if np.isfinite(ends).any()]
     fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True)
-    return Pair(a, b, told, *bounds.T, min(len(mine), len(other)), fallen)
+    low, high = bounds.T
+    return Pair(a, b, told, low, high, min(len(mine), len(other)), fallen)
 
 
 def scored(study: Study, column: str) -> tuple[Score, ...]:

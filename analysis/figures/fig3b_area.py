@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from analysis.statistics import curves as learning
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import PolyCollection
 
 TITLE = "Area under the learning curve"
 KEYS = measures.KEYS
@@ -85,7 +86,9 @@ def draw(content: Content) -> Figure:
 def _violin(axis: Axes, place: float, arm: arms.Arm, values: np.ndarray) -> None:
     if len(values) >= VIOLIN_SEEDS and np.ptp(values) > 0:
         body = axis.violinplot([values], [place], orientation="horizontal", widths=0.8, showextrema=False)
-        body["bodies"][0].set(facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour)
+        cast("list[PolyCollection]", body["bodies"])[0].set(
+            facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour
+        )
     axis.plot(values, np.full(len(values), place), arm.marker, color=arm.colour, ms=4, alpha=0.8, mew=0)
     if len(values):
         median = np.median(values)

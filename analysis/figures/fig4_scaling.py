@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,7 +82,7 @@ def _notes(fits: tuple[Law, ...], unfitted: list[str]) -> tuple[str, ...]:
     lines = "lines: means, joined" if len(unfitted) == len(fits) else "lines: fitted laws, else means, joined"
     why = f"; no law is fitted: {unfitted[0].removeprefix('insufficient evidence: ')}" if unfitted else ""
     more = f", and so for {outputs.plural(len(unfitted) - 1, 'more pipeline')}" if len(unfitted) > 1 else ""
-    notes = (f"boxes: quartiles and median over seeds; {lines}{why}{more}",)
+    notes: tuple[str, ...] = (f"boxes: quartiles and median over seeds; {lines}{why}{more}",)
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
         notes += ("bar: where the error's line is bent once, 95 %; triangle: where it is known to a step",)
     return notes
@@ -153,7 +154,7 @@ def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -
 
 def _curve(axis: Axes, law: Law, rows: pd.DataFrame) -> None:
     """The law, else the joined means, over the sizes that were run; an evident knee's interval, a located one's mark."""
-    given = {"color": law.arm.colour, "ls": law.arm.dashes, "lw": 1.4}
+    given: dict[str, Any] = {"color": law.arm.colour, "ls": law.arm.dashes, "lw": 1.4}
     curve = law.fit or law.means
     if isinstance(curve, Refusal):
         means = rows.groupby("budget")["value"].mean()

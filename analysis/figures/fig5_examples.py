@@ -152,7 +152,7 @@ def draw(content: Content) -> Figure:
             figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
             axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
             for k, (word, i) in enumerate(cases.items()):
-                line = axes[k * lines : (k + 1) * lines].ravel()
+                line = list(axes[k * lines : (k + 1) * lines].flat)
                 _case(line, word, i, content.parts, named=k == 0 or lines > 1)
             _legend(figure, content.parts)
         style.title(figure, content.title)

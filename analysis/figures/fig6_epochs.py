@@ -109,7 +109,7 @@ def draw(content: Content) -> Figure:
                 rows = content.table[content.table["arm"] == arm.label]
                 _curves(figure, left, arm, rows)
                 _areas(right, arm, rows[rows["kind"] == "run"])
-            figure.get_layout_engine().set(wspace=0.06)
+            figure.set_layout_engine("constrained", wspace=0.06)
         style.title(figure, content.title)
         style.footnote(figure, content.notes)
     return figure

@@ -125,4 +125,4 @@ def _panels(figure: Figure, content: Content, shown: list[str]) -> None:
     for axis in list(axes)[len(shown) :]:
         axis.axis("off")
     inks = [Line2D([], [], color=arm.colour, marker=arm.marker, ls="", ms=5) for arm in content.parts]
-    figure.legend(inks, [arm.label for arm in content.parts], loc="outside center right")
+    figure.legend(handles=inks, labels=[arm.label for arm in content.parts], loc="outside right center")

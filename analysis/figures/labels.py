@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,10 +35,10 @@ def at_ends(axis: Axes, names: Sequence[Name], height: float) -> None:
     widest = max((len(text) for _, text, _ in names), default=0) * LETTER
     far = max((abs(place - end) for place, (end, *_) in zip(places, at, strict=True)), default=0.0)
     if widest > SHARE * style.WIDTH or far > MOVED or places.max(initial=0) > 1.05:
-        legend(axis.figure, [(arm, text) for arm, text, _ in names])
+        legend(cast("Figure", axis.figure), [(arm, text) for arm, text, _ in names])
         return
     for place, (end, arm, text) in zip(places, at, strict=True):
-        given = {"transform": axis.transAxes, "clip_on": False, "color": arm.colour}
+        given: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False, "color": arm.colour}
         axis.add_line(Line2D([1.0, 1.03], [end, place], lw=0.8, **given))
         axis.add_line(Line2D([1.03], [place], marker=arm.marker, ms=5, ls="", **given))
         axis.text(1.05, place, text, va="center", transform=axis.transAxes)

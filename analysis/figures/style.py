@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ ENTRY = 0.2  # inches from one line of a legend to the next
 LINES = 5  # of a legend, and of small print, that a figure has room for
 LETTERS = 100  # of SIZE that stand in one line of WIDTH
 STYLES = ("page", "paper")
-LOOK = {
+LOOK: dict[str, Any] = {
     "font.size": SIZE,
     "axes.titlesize": SIZE + 1,
     "figure.titlesize": SIZE + 1,
@@ -41,8 +42,8 @@ LOOK = {
     "figure.constrained_layout.use": True,
 }
 # letters like those of LaTeX's Times; what stands above and below the axes belongs into \caption
-PAPER = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "axes.titlesize": SIZE}
-WRAPPED = {"wrap": True, "parse_math": True}
+PAPER: dict[str, Any] = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "axes.titlesize": SIZE}
+WRAPPED: dict[str, Any] = {"wrap": True, "parse_math": True}
 _style: ContextVar[str] = ContextVar("style", default="page")
 
 
@@ -64,7 +65,7 @@ def in_paper() -> bool:
 @contextmanager
 def look() -> Iterator[None]:
     """The look of the style, for making and for saving a figure."""
-    with mpl.rc_context(LOOK | (PAPER if in_paper() else {})):
+    with mpl.rc_context(LOOK | (PAPER if in_paper() else {})):  # type: ignore[arg-type] # stubs: each key spelled out
         yield
 
 

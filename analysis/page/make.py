@@ -153,7 +153,7 @@ def _page(
     shown = {key: value for key, value in asked.items() if key in wanted}
     if "verdict" in wanted:
         shown["collapsed"] = found.collapsed
-    if found.tuned and "verdict" in wanted:
+    if found.tuned and study.tuned and "verdict" in wanted:
         shown |= {"verdict_tuned": found.tuned, "tuned_by": study.tuned.marks}
     if SCORES in wanted and scored.levels:
         shown["patients"] = scored

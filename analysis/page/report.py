@@ -149,7 +149,7 @@ def refused(rows: Iterable[object]) -> list[str]:
     ]
 
 
-def tuned_of(found: Decisions) -> dict[tuple, Verdict | Refusal]:
+def tuned_of(found: Decisions) -> dict[tuple, Verdict]:
     """(budget, metric, a, b) -> the verdict at tuned settings."""
     rows = [(t.budget, t.metric.key, v) for t in found.tuned for v in t.rows if isinstance(v, Verdict)]
     return {(budget, key, v.a, v.b): v for budget, key, v in rows}

@@ -107,8 +107,8 @@ def crossed(
     if not freedom:
         return Crossed(Estimate(on_these.value, np.nan, np.nan), seeds, patients, on_these)
     middle, reach = float(table.mean()), float(stats.t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
-    ends = (max(middle - reach, bounds[0]), min(middle + reach, bounds[1]))
-    return Crossed(Estimate(middle, *map(float, ends)), seeds, patients, on_these)
+    low, high = float(max(middle - reach, bounds[0])), float(min(middle + reach, bounds[1]))
+    return Crossed(Estimate(middle, low, high), seeds, patients, on_these)
 
 
 def _spread(table: np.ndarray) -> tuple[float, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import zlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from operator import attrgetter
 from typing import Any
 
@@ -68,6 +68,15 @@ class Estimate:
     high: float
     note: str = ""
 
+    @classmethod
+    def around(cls, value: float, reach: float, note: str = "") -> Estimate:
+        """A symmetric interval."""
+        return cls(float(value), float(value - reach), float(value + reach), note)
+
+    def mapped(self, by: Callable[[float], float]) -> Estimate:
+        """The same in another unit; `by` is increasing."""
+        return replace(self, value=float(by(self.value)), low=float(by(self.low)), high=float(by(self.high)))
+
 
 def students_t(values: ArrayLike, level: float = 0.95) -> Estimate:
     """Mean of [N] with Student's interval; of fewer than two its ends are NaN."""
@@ -76,7 +85,7 @@ def students_t(values: ArrayLike, level: float = 0.95) -> Estimate:
     if len(values) < 2:
         return Estimate(mean, np.nan, np.nan)
     reach = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
-    return Estimate(mean, mean - reach, mean + reach)
+    return Estimate.around(mean, reach)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import size_grid
 from analysis.statistics.laws.knee import Knee, knee, places
 from analysis.statistics.laws.scaling import Scaling, fit
-from analysis.statistics.laws.worth import worth
+from analysis.statistics.laws.worth import Worth, worth
 from analysis.statistics.records import Cells, Estimate, generator
 from analysis.statistics.simulate import PAPER_SIZES, Plant
 
@@ -104,8 +104,9 @@ def worths(stores: int) -> Iterator[Row]:
                 for store in tqdm(range(stores), desc=f"worth: {name}", disable=None):
                     a, b = (joined(table(v, sizes), "x")
                             for v in simulate.noisy(np.stack([mine(n), other(n)]), n, seeds, rng))  # fmt: skip
-                    assert isinstance(a, Joined)
-                    found = [worth(a, b, budget).match for budget in sizes]
+                    assert isinstance(a, Joined) and isinstance(b, Joined)  # noqa: PT018 simulated whole
+                    worths = [worth(a, b, budget) for budget in sizes]
+                    found = [one.match for one in worths if isinstance(one, Worth)]
                     held[store, :-1] = [covers(f, t, sizes) for f, t in zip(found, truth, strict=True)]
                     held[store, -1] = covers(near_full(a, 5.0).slices, near, sizes)
                 rates = 100 * held.mean(axis=0)
@@ -137,9 +138,10 @@ def knees(stores: int) -> Iterator[Row]:
             found = knee(table(simulate.errors((plant,), sizes, 10, rng)[0], sizes), "a")
             if not isinstance(found, Knee):
                 continue
-            near = abs(np.subtract(*at(np.array([found.size.value, truth])))) <= 1
-            held = found.size.low <= truth <= found.size.high
-            counts += [found.located, found.located and near, near, held, found.evident]
+            planted, told = at(np.array([found.size.value, truth]))
+            close = abs(planted - told) <= 1
+            inside = found.size.low <= truth <= found.size.high
+            counts += [found.located, found.located and close, close, inside, found.evident]
         named, right, near, held, evident = counts
         shares = [named, right * stores / max(named, 1), named - right, near, held, evident]
         texts = [f"{100 * v / stores:.1f}" for v in shares]

@@ -48,8 +48,8 @@ def _collapsing(rate: float, *, equal_means: bool = False) -> Noise:
 
 def _beta(mean: float, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Scores near an end of [0, 1], in s.d.: a beta distribution of weight 50."""
-    beta = stats.beta(50 * mean, 50 * (1 - mean))
-    return (rng.beta(*beta.args, shape) - mean) / beta.std()
+    a, b = 50 * mean, 50 * (1 - mean)
+    return (rng.beta(a, b, shape) - mean) / stats.beta(a, b).std()
 
 
 NOISES: dict[str, Noise] = {
@@ -88,7 +88,7 @@ class Read:
         if "collapses" in noise:
             last = family((sign.shape[1] + 3) // 2)[0] == sign.shape[1] // 2 + 1
             sign[:, last] = np.maximum(sign[:, last], 0)
-        return sign.any(axis=1)
+        return np.asarray(sign.any(axis=1))
 
 
 def read(
@@ -106,7 +106,7 @@ def read(
     if values.shape[2] * values.shape[3] < CLEAR:
         same[:] = False
     else:
-        fell = fallen(values).any(axis=(2, 3))
+        fell = np.asarray(fallen(values).any(axis=(2, 3)))
         same &= ~(fell[:, a] | fell[:, b])
     sign = np.where(same, 0, (low > 0) * 1 - (high < 0))
     if worst is not None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import numpy as np
+import numpy.typing as npt
 from scipy import stats
 
 from analysis.statistics.curves import Steps
@@ -31,9 +32,9 @@ CELLS = tuple(product(SEEDS, PIPELINES))
 SHIFTS = ((3, 20.0), (5, 6.0))  # seeds, and s.d. of the paired difference that are to be called in 95 of 100
 
 
-def percent(hits: np.ndarray) -> str:
+def percent(hits: npt.ArrayLike) -> str:
     """Share of hits, in per cent."""
-    return f"{100 * np.mean(hits != 0):.1f}"
+    return f"{100 * np.mean(np.asarray(hits) != 0):.1f}"
 
 
 def candidates(stores: int) -> Iterator[Row]:
@@ -109,7 +110,7 @@ def equivalent(stores: int) -> Iterator[Row]:
     margin = 3.0
     designs = [(s, 1) for s in SEEDS] + [(5, 7), (10, 4), (40, 1)]
     rates = {"one pipeline a margin worse by collapses in 10 %": 0.1, "by collapses in 20 %": 0.2}
-    for name, noise in (NOISES | dict.fromkeys(rates)).items():
+    for name in (*NOISES, *rates):
         rng, row = generator(0, f"equivalent {name}"), []
         for seeds, budgets in designs:
             if name in rates:
@@ -117,7 +118,7 @@ def equivalent(stores: int) -> Iterator[Row]:
                 hit = rng.random((stores, seeds, budgets)) < rates[name]
                 values[:, -1] -= margin / rates[name] * hit
             else:
-                values = noise(rng, (stores, 7, seeds, budgets))
+                values = NOISES[name](rng, (stores, 7, seeds, budgets))
                 values[:, 2:] += margin
             apart = read(values, margin).equivalent
             places = family(7)[0] >= 2

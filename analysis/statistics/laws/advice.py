@@ -69,9 +69,7 @@ def near_full(
 
 
 def _times(slices: Estimate, rate: float | None) -> Estimate | None:
-    if rate is None:
-        return None
-    return Estimate(*(v * rate for v in (slices.value, slices.low, slices.high)), slices.note)
+    return None if rate is None else slices.mapped(lambda value: value * rate)
 
 
 def next_slices(

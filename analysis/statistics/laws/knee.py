@@ -85,7 +85,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
     ends = bent.breaks[[best, low, high]]
     p = _bend_p(problem, ends[0], seeds - 1)
     line, note = bent.lines[best], WIDE if seeds < FIRM_SEEDS else ""
-    size = Estimate(*(float(e) for e in np.exp(ends)), note)
+    size = Estimate(ends[0], ends[1], ends[2], note).mapped(np.exp)
     width = float(np.subtract(*places(table.sizes, np.array([size.high, size.low]))))
     return Knee(
         pipeline, size, float(line[1]), float(line[1] + line[2]), p < 0.05, p,

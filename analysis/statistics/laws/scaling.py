@@ -178,7 +178,8 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) 
         found.append(Estimate(point, min(ends[0], point), max(ends[1], point), note))
     p, size = misfit(problem, theta)
     whole = tuple(int(n) for n in table.sizes)
-    return Scaling(pipeline, whole, seeds, *found, left_out(problem), p, whole[size], note, theta)
+    alpha, beta, gamma = found
+    return Scaling(pipeline, whole, seeds, alpha, beta, gamma, left_out(problem), p, whole[size], note, theta)
 
 
 def misfit(problem: Problem, theta: np.ndarray) -> tuple[float, int]:

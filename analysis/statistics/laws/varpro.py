@@ -162,9 +162,7 @@ def interval(
 
     if excess(at) > 0:  # only when the free estimate lies outside of the bounds
         return float(back(at)), float(back(at))
-    return tuple(
-        float(back(_walk(excess, at, sign * size, into(end)))) for sign, end in ((-1, low), (1, high))
-    )
+    return float(back(_walk(excess, at, -size, into(low)))), float(back(_walk(excess, at, size, into(high))))
 
 
 def _walk(excess: Callable[[float], float], at: float, step: float, end: float) -> float:

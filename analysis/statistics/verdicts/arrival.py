@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -63,4 +64,4 @@ def ratio_of_steps(
     log = mean_interval(found[:, 0], found[:, 1], level)
     censored = int(np.isinf(found).any(axis=1).sum())
     note = f"{censored} of {len(found)} censored" if censored else ""
-    return Estimate(*(float(np.exp(v)) for v in (log.value, log.low, log.high)), note)
+    return replace(log, note=note).mapped(np.exp)

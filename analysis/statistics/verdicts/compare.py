@@ -121,12 +121,15 @@ def _pair(
     shared = {
         c: {k: v for k, v in cells[c, a].items() if units is None or k[1] in units} for c in names if c != a
     }
-    others = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
-    others = [[c[s][0] for s in read] for c in others if set(read) <= set(c)]
+    known = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
+    others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
     first = [[0.0] * len(read), [-bounds[s][0] for s in read]]
-    sinking = None if worst is None else tuple(_sinking(runs[name], budget, sunk, worst) for name in (a, b))
+    sinking = None
+    if worst is not None:
+        sinking = _sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)
+    low, high = np.array(list(bounds.values())).T
     return Pair(
-        a, b, list(bounds), *np.array(list(bounds.values())).T, min(len(runs[a]), len(runs[b])),
+        a, b, list(bounds), low, high, min(len(runs[a]), len(runs[b])),
         tuple(s for s in fallen if s.pipeline in (a, b)), sinking, rest_of(np.array(first + others)),
     )  # fmt: skip
 

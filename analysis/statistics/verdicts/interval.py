@@ -57,16 +57,16 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
     around = (means[max(best - 1, 0)], means[min(best + 1, len(means) - 1)])
     centre = float(minimize_scalar(lambda m: -likelihood(m), bounds=around, method="bounded").x)
     cut = likelihood(centre) - count * np.log1p(t * t / (count - 1)) / 2
-    ends = [_end(lambda m: cut - likelihood(m), centre, sign) for sign in (-1, 1)]
-    return Estimate(float(np.clip(_point(low, high, centre), *ends)), *ends)
+    least, most = (_end(lambda m: cut - likelihood(m), centre, sign) for sign in (-1, 1))
+    return Estimate(float(np.clip(_point(low, high, centre), least, most)), least, most)
 
 
 def reach_of(own: ArrayLike, count: int, rest: ArrayLike, freedom: int, level: float) -> np.ndarray:
     """Half the length of the shorter interval, from the variances of `count` paired differences and of the rest."""
-    own, both = np.asarray(own, float), np.asarray(own, float) + rest
-    satterthwaite = both**2 / np.maximum(own**2 / (count - 1) + np.square(rest) / freedom, 1e-300)
+    alone, both = np.asarray(own, float), np.asarray(own, float) + np.asarray(rest, float)
+    satterthwaite = both**2 / np.maximum(alone**2 / (count - 1) + np.square(rest) / freedom, 1e-300)
     quantile = 0.5 + level / 2
-    lone = stats.t.ppf(quantile, count - 1) * np.sqrt(np.maximum(own, LEAST * np.asarray(rest)) / count)
+    lone = stats.t.ppf(quantile, count - 1) * np.sqrt(np.maximum(alone, LEAST * np.asarray(rest)) / count)
     return np.minimum(lone, stats.t.ppf(quantile, np.maximum(satterthwaite, 1)) * np.sqrt(both / count))
 
 

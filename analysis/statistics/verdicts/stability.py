@@ -30,7 +30,7 @@ def ratio_of_spread(a: Sequence[float], b: Sequence[float], *, level: float = 0.
     error = np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum())
     reach = float(stats.t.ppf(0.5 + level / 2, count - 1) * error)
     note = WIDE if count < FIRM_SEEDS else ""
-    return Estimate(*(float(np.exp(v)) for v in (middle, middle - reach, middle + reach)), note)
+    return Estimate.around(middle, reach, note).mapped(np.exp)
 
 
 def _log_ratio(pairs: np.ndarray) -> float:
