@@ -19,8 +19,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from sslseg.config import plugins
 from sslseg.config.names import EXPOSURE_FILE, VAGUE, EncoderError
@@ -89,7 +91,7 @@ def standing(seen: Iterable[Seen]) -> str:
     return "unknown" if "" in words else f"declared: {', '.join(sorted(set(words)))}"
 
 
-def _facts(store: Slices, rows: Iterable[int]) -> dict[str, set[str]]:
+def _facts(store: Tables, rows: Iterable[int]) -> dict[str, set[str]]:
     """patient -> digests of the images that `rows` are of."""
     volumes = np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
     table = store.volume_table.iloc[volumes]
@@ -103,7 +105,23 @@ def _hash(salt: str, text: str) -> str:
     return hashlib.sha256(f"{salt} {text}".encode()).hexdigest()[:DIGITS]
 
 
-def overlap(seen: Sequence[Seen], store: Slices, rows: Iterable[int]) -> Overlap:
+class Tables(Protocol):
+    """What is read of a slice store, or of volumes that are in none."""
+
+    @property
+    def dataset(self) -> str:
+        """Name of the data."""
+
+    @property
+    def index(self) -> pd.DataFrame:
+        """One row a slice: its volume."""
+
+    @property
+    def volume_table(self) -> pd.DataFrame:
+        """One row a volume: patient and sha256."""
+
+
+def overlap(seen: Sequence[Seen], store: Tables, rows: Iterable[int]) -> Overlap:
     """Patients among `rows` whose name or whose image is in `seen`; all of them where the data's name is declared."""
     facts = _facts(store, rows)
     met: dict[str, set[str]] = {}

@@ -40,7 +40,7 @@ class Inputs:
         return self.store.digest
 
 
-def store(p: params.Data) -> Slices:
+def store(p: params.Reader) -> Slices:
     """The prepared slice store of `p`; read from files only where it is not there yet.
 
     Raises:
@@ -61,7 +61,7 @@ def _store(dataset: str, root: str, cache: Path, spacing: float, on_bad_file: st
     return prepare.prepare(dataset, place, cache, spacing=spacing, on_bad_file=on_bad_file, verify=verify)
 
 
-def load(p: params.Data, normalisation: dict | None = None) -> Inputs:
+def load(p: params.Reader, normalisation: dict | None = None) -> Inputs:
     """Everything a stage reads.
 
     Args:
@@ -74,7 +74,7 @@ def load(p: params.Data, normalisation: dict | None = None) -> Inputs:
     return Inputs(source, rows, labelled, _intensity(p, source, normalisation), p.split)
 
 
-def divided(p: params.Data) -> tuple[Slices, dict[str, np.ndarray], dict[str, np.ndarray]]:
+def divided(p: params.Reader) -> tuple[Slices, dict[str, np.ndarray], dict[str, np.ndarray]]:
     """The slice store, and for each part of its patients all rows and those with a mask; reads no pixel.
 
     Raises:
@@ -85,7 +85,7 @@ def divided(p: params.Data) -> tuple[Slices, dict[str, np.ndarray], dict[str, np
     return source, rows, {name: r[source.index["labelled"].to_numpy()[r]] for name, r in rows.items()}
 
 
-def _intensity(p: params.Data, source: Slices, normalisation: dict | None) -> Intensity:
+def _intensity(p: params.Reader, source: Slices, normalisation: dict | None) -> Intensity:
     if p.norm == "dataset":
         return _fitted(source.path, source.dataset, p.split)
     if p.norm == "paper-code":
@@ -111,7 +111,7 @@ def view_ranges(p: params.Views) -> ViewRanges:
     asked = Augmentation(**{f.name: getattr(p, f.name) for f in own})
     return ViewRanges(
         size=p.image_size,
-        crop_scale=tuple(p.crop_scale),
+        crop_scale=(p.crop_scale[0], p.crop_scale[1]),
         flip=p.flip,
         brightness=p.brightness,
         contrast=p.contrast,

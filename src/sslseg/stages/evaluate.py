@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,8 @@ def run(p: Evaluate, run: session.Run) -> None:
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     planes = simpson.Ventricles(classes) if getattr(module, "PLANES", False) else None
-    table, per_slice, skipped = [], [], []
+    table: list[dict[str, Any]] = []
+    per_slice, skipped = [], []
     for source in run.progress(sources, "evaluating", len(sources)):
         try:
             volume = module.read(source)
@@ -180,6 +182,6 @@ def _from_folder(
         print(f"warning: {len(unused)} masks in {folder} are of no image of these data: {some}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        return mask_folder.read(masks.of(source.image), source, about, volume.label.shape, notes.append)
+        return mask_folder.read(masks.of(source.image), source, about, volume.image.shape[1:], notes.append)
 
     return read

@@ -158,7 +158,7 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
     """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
     classes, channels = len(data.store.classes), data.store.channels
     handed = decoder.of(p, source.resolved)
-    if source.state is None:
+    if source.resolved is None:
         net, carried = unet.scratch(source.architecture, channels, classes, p.decoder, seed=p.seed)
     else:
         net, carried = unet.build(

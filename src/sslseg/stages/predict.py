@@ -106,7 +106,7 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     scans.write(scan, masks, spacing, f"run {run_id}")
     found.predictions += rows
     found.flagged += flagged
-    found.pictures.append(best)
+    found.pictures += [best] if best else []
 
 
 def _without_millimetres(scan: Scan, model: Trained) -> tuple[float, float, float]:
@@ -142,7 +142,9 @@ def _row(
     voxels = np.bincount(mask.ravel(), minlength=len(classes))
     sizes = dict(zip(("slices", "height", "width"), mask.shape, strict=True))
     steps = dict(zip(("spacing_z", "spacing_y", "spacing_x"), spacing, strict=True))
-    held = {f"voxels/{name}": int(n) for name, n in zip(classes[1:], voxels[1:], strict=True)}
+    held: dict[str, float] = {
+        f"voxels/{name}": int(n) for name, n in zip(classes[1:], voxels[1:], strict=True)
+    }
     if physical:
         held |= {f"ml/{name}": float(n) * voxel for name, n in zip(classes[1:], voxels[1:], strict=True)}
     frame = "" if index is None else index + 1

@@ -100,7 +100,7 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
 
 def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
     """The encoder of images of so many channels, bit-equal to its upstream, or fresh from the initialisation stream."""
-    if source.state is None:
+    if source.resolved is None:
         encoder = encoders.build(source.architecture, channels, p.seed)
     else:
         encoder = encoders.from_state(source.state, source.config)
@@ -115,7 +115,7 @@ def _check_arrival(source: Upstream, method: contract.Method) -> None:
     Raises:
         EncoderError: they differ.
     """
-    if source.state is None:
+    if source.resolved is None:
         return
     donor, channels = encoders.from_state(source.state, source.config), encoders.channels_of(source.config)
     for role, encoder in contract.exports(method).items():
@@ -190,7 +190,7 @@ def _vitals(
 
 def _parent(source: Upstream, device: torch.device) -> torch.nn.Module | None:
     """The encoder that a pretraining starts from, as it came; None of random weights."""
-    return None if source.state is None else encoders.from_state(source.state, source.config).to(device)
+    return None if source.resolved is None else encoders.from_state(source.state, source.config).to(device)
 
 
 def _keep(
@@ -225,7 +225,13 @@ def _keep(
             folder = Path(scratch) / "encoder"
             decoder = contract.decoder(method) if role == first else None
             results.save_pretrained(
-                encoder, folder, source, data, run, decoder=p.decoder if decoder else (), grey=grey
+                encoder,
+                folder,
+                source,
+                data,
+                run,
+                decoder=getattr(p, "decoder", ()) if decoder else (),
+                grey=grey,
             )
             if decoder:
                 segmenter.write_decoder(folder, decoder)

@@ -36,9 +36,9 @@ def run(p: Worklist, run: session.Run) -> None:
         LeakError: see `worklist_gain.simulate`.
     """
     devices.use(p)
-    if p.encoder == names.SCRATCH:
-        raise EncoderError("encoder: wanted one that has learned something, got scratch")
     source = upstream.fetch(p)
+    if source.resolved is None:
+        raise EncoderError("encoder: wanted one that has learned something, got scratch")
     data = training_set.load(p, source.normalisation)
     upstream.tag(run, source)
     likeness.check(run, source, data.store)

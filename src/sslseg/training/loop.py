@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,7 +65,7 @@ class Training:
         self._loss, self._lr, self._after, self._clip = loss, lr, after, clip
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
 
-    def run(self, batch_at: Callable[[int], Any], *, log_every: int = LOG_EVERY) -> Iterator[Step]:
+    def run(self, batch_at: Callable[[int], Any], *, log_every: int = LOG_EVERY) -> Generator[Step]:
         """Go on to the last step; one `Step` after each, metrics with every `log_every`-th and the last.
 
         Batches are made ahead by one thread. The networks may be read between two steps.

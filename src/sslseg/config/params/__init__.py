@@ -24,8 +24,10 @@ from sslseg.config.params.views import Augment, Views
 __all__ = [
     "COMPILE_FROM", "FOLD", "NETWORKS", "OPTIMIZERS", "SPLITS", "STAGES", "Analyse", "AnyMethod", "Augment", "Compiled",
     "Data", "Demo", "Evaluate", "Export", "Finetune", "ImportEncoder", "Inference", "Machine", "Overview", "Predict",
-    "Prepare", "Pretrain", "Probe", "Sweep", "Tryout", "Tune", "Upstream", "Views", "Workers", "Worklist",
+    "Prepare", "Pretrain", "Probe", "Reader", "Sweep", "Tryout", "Tune", "Upstream", "Views", "Workers", "Worklist",
 ]  # fmt: skip
+
+Reader = Prepare | Pretrain | Finetune | Probe | Worklist  # stages that read a slice store
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -196,6 +196,7 @@ def size_of(run_id: str, uri: str | None = None) -> int | None:
     run = store.client(uri).get_run(run_id)
     folders = [store.local_path(run.info.artifact_uri)]
     folders += [doctor.folder_of(model) for model in references.logged_models(run, uri)]
-    if None in folders:
+    known = [folder for folder in folders if folder is not None]
+    if len(known) < len(folders):
         return None
-    return sum(doctor.size_of(folder) for folder in folders if folder.is_dir())
+    return sum(doctor.size_of(folder) for folder in known if folder.is_dir())

@@ -143,7 +143,7 @@ def _architecture(p: Any, before: Handed | None) -> str:
     """
     if before is None:
         return p.architecture
-    usual = flags.knobs(type(p))["architecture"][1].presets[p.preset]
+    usual = (flags.knobs(type(p))["architecture"][1].presets or {})[p.preset]
     if before.architecture and p.architecture not in (usual, before.architecture):
         raise EncoderError(
             f"its upstream's encoder is a {before.architecture}, architecture={p.architecture} was asked for; leave "
@@ -193,7 +193,7 @@ def _check_network(cell: Cell, p: Any, store: Slices, channels: int, tried: set[
         EncoderError, ParamError: it cannot be built, or cannot read images of the size.
     """
     table = flags.knobs(type(p))
-    usual = all(getattr(p, k) in table[k][1].presets.values() for k in SIZES if k in table)
+    usual = all(getattr(p, k) in (table[k][1].presets or {}).values() for k in SIZES if k in table)
     key = (cell.stage, cell.method, store.path, *(getattr(p, k, None) for k in SIZES))
     if usual or not p.architecture or key in tried:
         return

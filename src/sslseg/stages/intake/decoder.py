@@ -67,7 +67,8 @@ def settle(p: Finetune, handed: Handed | None) -> Finetune:
     """
     if handed is None:
         return p
-    if p.decoder not in (flags.knobs(Finetune)["decoder"][1].presets[p.preset], handed.channels):
+    usual = (flags.knobs(Finetune)["decoder"][1].presets or {})[p.preset]
+    if p.decoder not in (usual, handed.channels):
         raise EncoderError(
             f"decoder: the upstream's has {flags.to_text(handed.channels)} channels, decoder={flags.to_text(p.decoder)} "
             "was asked for; leave decoder out"

@@ -19,7 +19,7 @@ from sslseg.tracking.upkeep import damage
 SHOWN = 3  # files left out that are named
 
 
-def record(p: params.Data, inputs: Inputs, run: session.Run) -> None:
+def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
     """Tag the data, what was read of them and the run that prepared them, and log them as an MLflow dataset.
 
     Runs that read them while they were damaged are marked.
@@ -67,7 +67,9 @@ def _few(sentences: Sequence[str]) -> str:
     return "".join(f"\n  {one}" for one in sentences[:SHOWN]) + more
 
 
-def examine(p: params.Views, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool) -> None:
+def examine(
+    p: params.Pretrain | params.Finetune, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool
+) -> None:
     """Probe the input before the first step and log it; stop the run, or warn, when it is damaged.
 
     Raises:

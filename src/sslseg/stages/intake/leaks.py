@@ -57,7 +57,7 @@ def gate(
     seen = ancestry(resolved)
     note(run, seen)
     found = None if seen is None else _overlap(seen, data)
-    if found is not None and not found.patients:
+    if resolved is None or (found and not found.patients):
         return
     fault = _sentence(resolved, found, data) if found else _unknown(resolved)
     if not allow:
@@ -103,7 +103,7 @@ def check(resolved: Resolved | None, data: Inputs) -> None:
     """
     seen = ancestry(resolved)
     found = None if seen is None else _overlap(seen, data)
-    if found is None or found.patients:
+    if resolved and (found is None or found.patients):
         raise names.LeakError(_sentence(resolved, found, data) if found else _unknown(resolved))
 
 

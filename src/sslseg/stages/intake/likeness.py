@@ -35,7 +35,7 @@ def check(run: Run, source: Upstream, store: Slices) -> None:
 
     Nothing is tagged of random weights. A part of a sweep says nothing: the sweep does, see `Once`.
     """
-    if source.config is None:
+    if source.resolved is None:
         return
     own = source.config.get("sslseg", {})
     known, domain = own.get("fingerprint") or {}, own.get("domain") or ""

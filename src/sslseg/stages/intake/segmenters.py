@@ -104,7 +104,8 @@ def strange(
         return []
     order = inference.turn(sliced, trained.models[0].axis)  # as the slice store of the training data has it
     turned = image.transpose(0, *(1 + k for k in order))
-    return outside.compare(outside.measure(turned, tuple(spacing[k] for k in order)), known)
+    z, y, x = (spacing[k] for k in order)
+    return outside.compare(outside.measure(turned, (z, y, x)), known)
 
 
 def fingerprint(trained: Trained, cache: Path) -> dict | None:

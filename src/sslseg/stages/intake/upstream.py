@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
-
-import torch
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sslseg.config import flags, names, params
 from sslseg.config.wanted import Wanted
@@ -23,13 +21,16 @@ if TYPE_CHECKING:
 T = TypeVar("T", params.Pretrain, params.Finetune)
 
 
+Starting = params.Pretrain | params.Finetune | params.Probe | params.Worklist  # the stages with an upstream
+
+
 @dataclass(frozen=True)
 class Upstream:
     """The encoder a stage starts from."""
 
-    resolved: Resolved | None  # None: scratch
-    state: dict[str, torch.Tensor] | None
-    config: dict | None
+    resolved: Resolved | None  # None: scratch, whose state and config are empty
+    state: encoder.State
+    config: dict[str, Any]
     architecture: str
     summed: bool = False  # its first layer, made for RGB, was summed to read grey slices
 
@@ -44,7 +45,7 @@ class Upstream:
         return self.config["pretrained_cfg"] if self.config else None
 
 
-def resolve(p: params.Pretrain | params.Finetune) -> Resolved | None:
+def resolve(p: Starting) -> Resolved | None:
     """The upstream model of `p.encoder`, or None for scratch. Reads no weights.
 
     Raises:
@@ -71,7 +72,8 @@ def settle(p: T, resolved: Resolved | None) -> T:
     if resolved is None:
         return p
     theirs = resolved.tags[names.MODEL_ARCHITECTURE]
-    if p.architecture not in (flags.knobs(type(p))["architecture"][1].presets[p.preset], theirs):
+    usual = (flags.knobs(type(p))["architecture"][1].presets or {})[p.preset]
+    if p.architecture not in (usual, theirs):
         raise names.EncoderError(
             f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
             "leave architecture out, it is only read for encoder=scratch"
@@ -92,7 +94,7 @@ def identity_of(resolved: Resolved | None) -> str:
     return f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
 
 
-def fetch(p: params.Pretrain | params.Finetune, wanted: Wanted | None = None) -> Upstream:
+def fetch(p: Starting, wanted: Wanted | None = None) -> Upstream:
     """Resolve and read the weights, for the channels of the data; their sha256 and their ancestors' are checked.
 
     The first layer of an encoder of RGB pictures is summed for grey slices, which it then sees as it saw their
@@ -107,7 +109,7 @@ def fetch(p: params.Pretrain | params.Finetune, wanted: Wanted | None = None) ->
     """
     resolved = resolve(p)
     if resolved is None:
-        return Upstream(None, None, None, p.architecture)
+        return Upstream(None, {}, {}, "" if isinstance(p, params.Worklist) else p.architecture)
     ancestry(resolved, p.cache)
     try:
         state, config = encoder.read_state(resolved.path)

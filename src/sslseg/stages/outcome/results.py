@@ -113,11 +113,11 @@ def log(run: Run, tested: Evaluation, data: Inputs, net: nn.Module, device: torc
     run.text(by_patient.to_csv(), "test/patients.csv")
     with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / Path(names.CASES).name
-        np.savez_compressed(file, **kept(tested, data))
+        np.savez_compressed(file, **kept(tested, data))  # type: ignore[arg-type] # stubs: it could be allow_pickle
         run.artifact(file, str(Path(names.CASES).parent))
     if found := cases(tested, data.store.classes):
-        shown, file = pictures(net, data, found, device), f"test/{names.OVERLAY}"
-        overlays.log(run, shown, data.store.classes, file, data.store.colours)
+        shown = pictures(net, data, found, device)
+        overlays.log(run, shown, data.store.classes, f"test/{names.OVERLAY}", data.store.colours)
 
 
 def save_encoder(

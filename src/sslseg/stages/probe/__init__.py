@@ -36,7 +36,7 @@ def run(p: Probe, run: session.Run) -> None:
     run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
     device = devices.of(p)
     parent = _parent(p, hops, data.store.channels)
-    if source.state is None:
+    if source.resolved is None:
         net = encoders.build(source.architecture, data.store.channels, p.seed).to(device)
     else:
         net = encoders.from_state(source.state, source.config).to(device)

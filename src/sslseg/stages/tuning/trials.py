@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from mlflow.exceptions import MlflowException
@@ -15,7 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from sslseg import execute
 from sslseg.config import caches, flags, names
-from sslseg.config.params import Finetune, Pretrain, Tune
+from sslseg.config.params import Pretrain, Tune
 from sslseg.data import streams, training_set
 from sslseg.plans import cells, searchspace
 from sslseg.plans.jobs import Job
@@ -51,8 +52,8 @@ def texts(p: Tune, stage: str, encoder: str) -> dict[str, str]:
     return found | counted | {"preset": p.preset} | cells.overrides(p.finetune, "finetune")
 
 
-def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = None) -> Finetune | Pretrain:
-    """Resolved parameters of a stage of a trial.
+def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = None) -> Any:
+    """Resolved parameters of a stage of a trial, of its own class.
 
     Raises:
         ParamError: a text is not a valid value.
@@ -134,7 +135,7 @@ def _take(search: optuna.Study, p: Tune) -> Trial | None:
 
 def _alive(trial: FrozenTrial) -> bool:
     """Whether the process that asked for the trial works on it still."""
-    beat = trial.datetime_start.timestamp()
+    beat = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     if OWNER not in trial.user_attrs and time.time() - beat > PATIENCE:
         return False  # killed between asking and signing
     if run_id := trial.user_attrs.get(RUN):

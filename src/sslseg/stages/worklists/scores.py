@@ -109,7 +109,7 @@ class Tuning:
         return {name: progress.summary()[name] for name in self.scores}
 
 
-SCORERS = {"probe": Probe, "finetune": Tuning}
+SCORERS: dict[str, type[Probe] | type[Tuning]] = {"probe": Probe, "finetune": Tuning}
 
 
 def settings(p: Worklist, seed: int) -> Finetune:
