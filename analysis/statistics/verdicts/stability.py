@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, WIDE, Estimate, Refusal
 
 
-def ratio_of_spread(a: Sequence[float], b: Sequence[float], *, level: float = 0.95) -> Estimate | Refusal:
+def ratio_of_spread(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Estimate | Refusal:
     """Mean distance of `a` [S] from its median over that of `b` [S], paired by seed; above one, `a` scatters more.
 
     Of distributions of one shape this is the ratio of their s.d. The interval is Student's t with the jackknife error of its
