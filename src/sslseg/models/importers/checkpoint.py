@@ -102,9 +102,10 @@ def load(path: Path | str) -> tuple[object, Described]:
     if path.is_dir():
         parts, _ = hub.files(path)
         contents = [_load(part) for part in parts]
-        if len(contents) > 1 and not all(isinstance(content, Mapping) for content in contents):
+        tables = [content for content in contents if isinstance(content, Mapping)]
+        if len(tables) < len(contents) and len(contents) > 1:
             raise EncoderError(f"{path}: wanted a table of tensors in each of its {len(parts)} parts")
-        whole = contents[0] if len(contents) == 1 else {k: v for part in contents for k, v in part.items()}
+        whole = contents[0] if len(contents) == 1 else {k: v for part in tables for k, v in part.items()}
         return whole, dataclasses.replace(hub.describe(path), files=tuple(part.name for part in parts))
     if not path.is_file():
         raise EncoderError(f"{path}: wanted a checkpoint file or a folder with one, there is none")

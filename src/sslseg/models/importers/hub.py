@@ -126,9 +126,10 @@ def describe(folder: Path) -> Described:
     """
     config = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
     seen = read_json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
-    cfg, own = config.get("pretrained_cfg"), config.get("law")
+    given, own = config.get("pretrained_cfg"), config.get("law")
+    cfg = given if isinstance(given, dict) else config
     normalisation = (
-        _normalisation(cfg if isinstance(cfg, dict) else config, "mean", "std")
+        _normalisation(cfg, "mean", "std")
         or _normalisation(seen, "image_mean", "image_std")
         or _normalisation(own if isinstance(own, dict) else {}, "mean", "std")
     )

@@ -196,10 +196,9 @@ def _channels(found: State, architecture: str) -> int:
 
 def _shaped(tensor: torch.Tensor, like: torch.Tensor | None) -> torch.Tensor:
     """In the network's shape, where the file's differs by sides of one alone."""
-    same = (
-        like is not None and tensor.ndim <= 4 and twins.alike(tensor.shape, like.shape)
-    )  # five: a 3D kernel
-    return tensor.reshape(like.shape) if same else tensor
+    if like is None or tensor.ndim > 4 or not twins.alike(tensor.shape, like.shape):  # five: a 3D kernel
+        return tensor
+    return tensor.reshape(like.shape)
 
 
 def _parts(left: Iterable[str], names: Collection[str], tail: Iterable[str]) -> set[str]:

@@ -19,7 +19,7 @@ from sslseg.models.exporters import twins
 State = dict[str, torch.Tensor]
 Rules = tuple[tuple[str, str | Callable[[re.Match], str]], ...]
 # (blocks of layer1 to 4, bottleneck) -> timm names; shapes tell them apart (He et al. 2016, table 1)
-RESNETS = {
+RESNETS: dict[tuple[tuple[int, ...], bool], tuple[str, ...]] = {
     ((2, 2, 2, 2), False): ("resnet18", "resnet18d"),
     ((3, 4, 6, 3), False): ("resnet34", "resnet34d"),
     ((3, 4, 6, 3), True): ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "resnet50_clip"),
@@ -27,7 +27,7 @@ RESNETS = {
     ((3, 8, 36, 3), True): ("resnet152", "resnet152d"),
 }  # fmt: skip
 # (blocks of the four stages, width of the first) -> size (Liu et al. 2022, 2023)
-CONVNEXTS = {
+CONVNEXTS: dict[tuple[tuple[int, ...], int], str] = {
     ((2, 2, 6, 2), 40): "atto", ((2, 2, 6, 2), 48): "femto", ((2, 2, 6, 2), 64): "pico", ((2, 2, 8, 2), 80): "nano",
     ((3, 3, 9, 3), 96): "tiny", ((3, 3, 27, 3), 96): "small", ((3, 3, 27, 3), 128): "base",
     ((3, 3, 27, 3), 192): "large", ((3, 3, 27, 3), 256): "xlarge",

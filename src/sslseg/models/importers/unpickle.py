@@ -119,7 +119,7 @@ class Storages:
         if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
             return self.rebuild(*args[:4])
         if name == "torch._utils._rebuild_tensor_v3":  # (untyped storage, …, requires_grad, hooks, dtype)
-            dtype = DTYPES.get(getattr(args[6], "name", None))
+            dtype = DTYPES.get(getattr(args[6], "name", ""))
             return self.rebuild(args[0].view(dtype), *args[1:4]) if dtype else Foreign(name)
         if name in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"):
             return args[0]
@@ -164,7 +164,7 @@ class Machine:
     def run(self, stream: BinaryIO) -> Any:
         start = stream.tell()
         for opcode, arg, position in pickletools.genops(stream):
-            if position - start > PICKLE_LIMIT:
+            if (position or 0) - start > PICKLE_LIMIT:
                 raise RefusedError(LONG)
             if opcode.name not in OPCODES:
                 raise RefusedError(f"opcode {opcode.name}")
@@ -181,6 +181,10 @@ class Machine:
     def since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marks.pop()
         return items
+
+    def frozen(self, _: Any) -> None:
+        self.since_mark()
+        self.push(Foreign("builtins.frozenset"))
 
     def last(self, count: int) -> list[Any]:
         if len(self.stack) < count:
@@ -238,7 +242,7 @@ OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     "EMPTY_DICT": lambda m, _: m.push({}),
     "EMPTY_SET": lambda m, _: m.push(Foreign("builtins.set")),
     "ADDITEMS": lambda m, _: m.since_mark(),
-    "FROZENSET": lambda m, _: (m.since_mark(), m.push(Foreign("builtins.frozenset"))),
+    "FROZENSET": Machine.frozen,
     "MARK": Machine.mark,
     "TUPLE": lambda m, _: m.push(tuple(m.since_mark())),
     "TUPLE1": lambda m, _: m.push(tuple(m.last(1))),
@@ -258,6 +262,6 @@ OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     "BINPERSID": lambda m, _: m.push(m.storages.find(m.last(1)[0])),
     "REDUCE": Machine.reduce,
     "NEWOBJ": Machine.reduce,
-    "NEWOBJ_EX": lambda m, _: (m.last(1), m.reduce(None)),
+    "NEWOBJ_EX": lambda m, _: m.reduce(m.last(1)),  # without its keywords
     "BUILD": lambda m, _: m.last(1),  # the state of an object is left where it is
 }
