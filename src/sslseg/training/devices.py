@@ -51,7 +51,7 @@ def of(p: Machine) -> torch.device:
 def name(p: object) -> str:
     """What the manifest calls the device; a stage without the knob uses the CPU."""
     how = ", compiled" if isinstance(p, Machine) and compiles(p) else ""
-    if not isinstance(p, Machine) or of(p).type == "cpu":
+    if not isinstance(p, Machine) or p.device == "cpu" or of(p).type == "cpu":
         return ("cpu" if cpu.active() else "cpu, plain kernels") + how
     import torch
 
