@@ -177,9 +177,16 @@ def _from_folder(
     if not folder.is_dir():
         raise ParamError(f"predictions: {folder} is no folder")
     masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip"), root)
-    if unused := masks.unused():
-        some = ", ".join(str(path) for path in unused[:SHOWN]) + (", …" if len(unused) > SHOWN else "")
-        print(f"warning: {len(unused)} masks in {folder} are of no image of these data: {some}")
+    for found, why in (
+        (masks.unused(), "are of no image of these data"),
+        (
+            masks.passed_over(),
+            "could be an image's, and are not read, because another one lies nearer or has its ending",
+        ),
+    ):
+        if found:
+            some = ", ".join(str(path) for path in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
+            print(f"warning: {len(found)} masks in {folder} {why}: {some}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
         return mask_folder.read(masks.of(source.image), source, about, volume.image.shape[1:], notes.append)

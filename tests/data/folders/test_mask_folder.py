@@ -54,6 +54,7 @@ def test_the_nearest_name_wins_and_none_is_an_error(tmp_path):
     masks = masks_of(tmp_path, *places)
     for image, mask in places.items():
         assert masks.of(tmp_path / "in" / image) == tmp_path / "out" / mask
+    assert masks.passed_over() == [tmp_path / "out" / "case.nii.gz"]
     with pytest.raises(DataError, match="case_0001.nii.gz: wanted a mask named as the image"):
         masks.of(tmp_path / "in" / "case_0001.nii.gz")
 

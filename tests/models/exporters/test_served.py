@@ -102,7 +102,9 @@ def test_what_is_no_image_is_a_sentence(registered: Path):
     for images in (IMAGES[0], np.repeat(IMAGES, 2, 1)):
         with pytest.raises(DataError, match=r"wanted images \[B, 1, H, W\], got an array of shape"):
             model.predict(images)
-    for spacing in ([1.0], [1.0, -1.0], [float("nan"), 1.0]):
+    with pytest.raises(DataError, match=r"wanted images \[B, 1, H, W\]: .*inhomogeneous"):
+        model.predict([[[[1.0, 2.0], [3.0]]]])
+    for spacing in ([1.0], [1.0, -1.0], [float("nan"), 1.0], [float("inf"), 1.0], "wide", None):
         with pytest.raises(DataError, match=r"spacing: wanted \[y, x\] in mm"):
             model.predict(IMAGES, {"spacing": spacing})
     with pytest.raises(DataError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,6 +78,14 @@ class Masks:
     def unused(self) -> list[Path]:
         """Masks that are of no image of the dataset."""
         return sorted(f for key, held in self._files.items() if key not in self._owners for f in held)
+
+    def passed_over(self) -> list[Path]:
+        """Masks that could be an image's and are not taken, because one lies nearer or has the image's own ending."""
+        taken = set()
+        for image in self._images:
+            with contextlib.suppress(DataError):  # said when that image is scored
+                taken.add(self.of(image))
+        return sorted({f for key, held in self._files.items() if key in self._owners for f in held} - taken)
 
     def _keys(self, image: Path) -> Iterator[tuple[Key, bool]]:
         """Where its mask may lie, the nearest first, and whether that is the image's own place."""

@@ -19,6 +19,7 @@ from sslseg.models.inference import Model
 from sslseg.models.modes import evaluating
 
 BATCH = 16  # slices that go through the network at once
+WIDEST = 1000  # mm that a pixel may have
 TILE = 1024  # pixels of a side: longer slices go through in tiles, as `-e predict` has it
 
 
@@ -57,7 +58,11 @@ class _Served:
         Raises:
             DataError: another number of axes or channels.
         """
-        images, channels = np.asarray(images), self.model.channels
+        channels = self.model.channels
+        try:
+            images = np.asarray(images)
+        except ValueError as error:  # lists of unequal length
+            raise DataError(f"wanted images [B, {channels}, H, W]: {error}") from error
         if images.ndim != 4 or images.shape[1] != channels:
             raise DataError(
                 f"wanted images [B, {channels}, H, W], got an array of shape {list(images.shape)}"
@@ -79,9 +84,13 @@ class Masks(_Served):
         Raises:
             DataError: another shape, values that are not finite, or a spacing that is not two numbers.
         """
-        given = [float(v) for v in np.ravel((params or {}).get("spacing", (0.0, 0.0)))]
-        if len(given) != 2 or not all(v >= 0 for v in given):
-            raise DataError(f"spacing: wanted [y, x] in mm, or [0, 0], got {given}")
+        asked = (params or {}).get("spacing", (0.0, 0.0))
+        try:
+            given = np.ravel(np.asarray(asked, float)).tolist()
+        except (TypeError, ValueError):
+            given = []
+        if len(given) != 2 or not all(0 <= v < WIDEST for v in given):
+            raise DataError(f"spacing: wanted [y, x] in mm, below {WIDEST}, or [0, 0], got {str(asked)[:80]}")
         own = self.model.spacing or 1.0
         spacing = (1.0, given[0] or own, given[1] or own)
         return inference.segment(
