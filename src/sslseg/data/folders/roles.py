@@ -102,7 +102,7 @@ def paired(
     s = settings.settings(root)
     told, files = bool(s.pairs), list(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
-    known = [name for name in known if layout or _explains(name, files)]
+    known = [name for name in known if layout or _explains(name, files, shared)]
     if len(known) > 1:
         raise DataError(
             f"{root}: files of {' and of '.join(known)} lie here: wanted a folder for each, or pairs in {FILE}"
@@ -171,9 +171,9 @@ def _written(case: Case, own: Mapping[str, str]) -> Case:
     return replace(case, images=tuple(own[file] for file in case.images), masks=masks)
 
 
-def _explains(name: str, files: Sequence[str]) -> bool:
+def _explains(name: str, files: Sequence[str], shared: bool) -> bool:
     """Whether a layout is that of the folder, and not of a few files in it."""
-    found = matching.cases(layouts.rules(name), files, lambda file, fault: None)
+    found = matching.cases(layouts.rules(name), files, lambda file, fault: None, shared)
     held = sum(len(case.images) for case in found)
     return held >= LEAST * sum(not words.is_mask(file) for file in files)
 

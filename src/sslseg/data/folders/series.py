@@ -119,11 +119,8 @@ def named(
             continue
         if not single and formats.stem(path.name, pictures.SUFFIXES) is not None:
             folder = name.rpartition("/")[0]
-            name = (
-                folder
-                if folder and (not told or words.is_mask(f"{folder}/x"))
-                else f"{folder}/mask".lstrip("/")
-            )
+            own = told and not words.is_mask(f"{folder}/x")  # the pictures say it, not their folder
+            name = f"{folder}/mask".lstrip("/") if own else folder or name
         masks.setdefault(name, []).append(path)
     above = {str(folder) for name in masks for folder in PurePosixPath(name).parents}
     many = Counter(frame.files[0].parent for frame in frames)
