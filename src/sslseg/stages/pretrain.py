@@ -219,7 +219,9 @@ def _keep(
             run.tag(names.TAG_COLLAPSED, str(collapsed).lower())
             if collapsed:
                 endings.tell(
-                    f"WARNING: after {step} steps the encoder has collapsed: its features no longer differ"
+                    f"WARNING: after {step} steps the encoder has collapsed: its features differ no longer, "
+                    "or in next to no direction "
+                    f"(effective rank {signs['effective_rank']:.1f}, spread {signs['spread']:.3f})"
                 )
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
