@@ -15,7 +15,7 @@ from torch.nn import functional
 from sslseg.models.modes import evaluating
 
 # Measured on 64 ACDC slices: fresh ResNet-18, ResNet-50 and EfficientNet-lite0 spread 0.13 to 0.15 and have ranks of
-# 11 to 19, encoders of eleven methods after 60 steps ranks of 17 to 58, that of Barlow Twins, whose fine-tunings ended at
+# 11 to 19, encoders of fourteen methods after 60 steps ranks of 17 to 58, that of Barlow Twins, whose fine-tunings ended at
 # random weights' scores, 1.0 (docs/results/methods-acdc.md). So what falls below these is far poorer than no training
 # at all. RankMe (Garrido et al. 2023) compares ranks of equal numbers of images; hence the share.
 LEAST_SPREAD = 0.01  # all features within about half a degree of one direction
