@@ -393,6 +393,11 @@ def test_atlases_of_many_structures_are_masks(tmp_path):
     trees.nifti(tmp_path / "p" / "structures.nii.gz", labels)
     with pytest.raises(DataError, match="structures.nii.gz: looks like a mask"):
         [images.read(s) for s in images.find(tmp_path)]
+    organs = np.kron(rng.integers(0, 6, (5, 5)) * 50, np.ones((16, 16))).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "b.png"), organs)  # a picture of six classes
+    with pytest.raises(DataError, match="b.png: looks like a mask"):
+        images.read(images.find(tmp_path)[0])
+    (tmp_path / "b.png").unlink()
     (tmp_path / "p" / "structures.nii.gz").rename(tmp_path / "p" / "aseg.nii.gz")
     assert images.find(tmp_path)[0].label.name == "aseg.nii.gz"
 

@@ -67,6 +67,24 @@ def test_chaos(tmp_path):
     assert all(scan.kind == "dicom" for scan in scans.find(root, tmp_path / "out"))  # and no mask as an image
 
 
+def test_both_of_chaos_at_once_are_refused(tmp_path):
+    """CT marks the liver alone: kidneys would be background there."""
+    foreign_trees.chaos(tmp_path / "MR")
+    for n in range(2):
+        series(tmp_path / "CT" / f"{n}" / "DICOM_anon", SeriesInstanceUID=f"1.99{n}")
+        pictures(tmp_path / "CT" / f"{n}" / "Ground", "liver_GT_00{}.png")
+    for n in range(2, 5):
+        series(tmp_path / "CT" / f"{n}" / "DICOM_anon", SeriesInstanceUID=f"1.99{n}")
+    with pytest.raises(DataError, match="files of CHAOS CT and of CHAOS MR lie here"):
+        dicom.find(tmp_path)
+
+
+def test_pictures_beside_series_are_still_segmented(tmp_path):
+    series(tmp_path / "in" / "p")
+    pictures(tmp_path / "in", "x{}.png")
+    assert {scan.target.suffix for scan in scans.find(tmp_path / "in", tmp_path / "out")} == {".gz", ".png"}
+
+
 def test_chaos_ct_and_its_test_cases(tmp_path):
     for n in (1, 2):
         series(tmp_path / "CT" / f"{n}" / "DICOM_anon", "i000{},0000b.dcm")

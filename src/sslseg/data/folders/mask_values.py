@@ -149,8 +149,8 @@ def layered(
 
 def check_image(path: Path, image: np.ndarray) -> None:
     """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
-    volume = formats.stem(path.name, pictures.SUFFIXES) is None
-    if found := like_mask(image) or (_atlas(image) if volume else []):
+    most = MOST if formats.stem(path.name, pictures.SUFFIXES) else MOST_STRUCTURES
+    if found := like_mask(image) or _areas(image, most):
         values = ", ".join(shown(v) for v in found[:8])
         raise DataError(
             f"{path}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
@@ -158,8 +158,8 @@ def check_image(path: Path, image: np.ndarray) -> None:
         )
 
 
-def _atlas(image: np.ndarray) -> list[int]:
-    """The values of a volume that holds many structures, as atlases do; [] of an image.
+def _areas(image: np.ndarray, most: int) -> list[int]:
+    """The values of an image that holds nothing but areas of up to `most` values, as atlases do; [] of others.
 
     Of the voxels that differ from the commonest value, nearly all are as their neighbour.
     """
@@ -172,11 +172,7 @@ def _atlas(image: np.ndarray) -> list[int]:
     found, times = np.unique(image, return_counts=True)
     inside = image != found[times.argmax()]
     pairs = inside[..., 1:] | inside[..., :-1]
-    if (
-        not 2 <= len(found) <= MOST_STRUCTURES
-        or pairs.sum() < PIXELS * len(found)
-        or (found != np.rint(found)).any()
-    ):
+    if not 2 <= len(found) <= most or pairs.sum() < PIXELS * len(found) or (found != np.rint(found)).any():
         return []
     alike = (image[..., 1:] == image[..., :-1])[pairs].mean()
     return found.astype(np.int64).tolist() if alike >= ALIKE else []
