@@ -81,16 +81,7 @@ def fitting(demand: dict[str, float]) -> int:
 
 
 def check_store(uri: str) -> None:
-    """SQLite cannot be shared between machines.
-
-    Raises:
-        SslsegError: that is what was asked for.
-    """
+    """See `store.check_shared`."""
     from sslseg.tracking import store
 
-    addresses = {node["NodeManagerAddress"] for node in machines()}
-    if uri and store.sqlite_path(uri) and len(addresses) > 1:
-        raise SslsegError(
-            f"executor: the cluster has {len(addresses)} machines and the tracking store is a SQLite file, which "
-            "they cannot share; start a tracking server and set MLFLOW_TRACKING_URI to it"
-        )
+    store.check_shared(uri, len({node["NodeManagerAddress"] for node in machines()}))

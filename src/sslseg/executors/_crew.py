@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import submitit
+from submitit.core import utils
 
-from sslseg.config.names import TAG_PROCESS, SslsegError
+from sslseg.config.names import SslsegError
 from sslseg.executors import RETRIES, _tasks
 from sslseg.plans.jobs import Job
 
@@ -31,13 +32,8 @@ class Crew:
     """Tasks in the queue, and workers that have called in."""
 
     def __init__(
-        self,
-        executor: submitit.AutoExecutor,
-        desk: _tasks.Desk,
-        work: Callable[[Job], Any],
-        uri: str,
-        folder: Path,
-    ):
+        self, executor: submitit.AutoExecutor, desk: _tasks.Desk, work: Callable[[Job], Any], uri: str, folder: Path
+    ):  # fmt: skip
         self.executor, self.desk, self.work, self.uri, self.folder = executor, desk, work, uri, folder
         self.tasks: dict[int, submitit.Job] = {}  # number -> its place in the queue, until its worker is gone
         self.here: list[submitit.Job] = []  # all that this machine runs itself, without a queue
@@ -56,39 +52,24 @@ class Crew:
         self._hired += count
         tasks = [_tasks.Task(n, self.desk.addresses, self.desk.key, self.work) for n in numbers]
         try:
-            with _environment(PYTHONPATH=path()), self.executor.batch():
+            with _python_path(), self.executor.batch():
                 jobs = [self.executor.submit(task) for task in tasks]
-        except (
-            submitit.core.utils.FailedJobError,
-            submitit.core.utils.FailedSubmissionError,
-            OSError,
-        ) as error:
+        except (utils.FailedJobError, utils.FailedSubmissionError, OSError) as error:
             raise SslsegError(
                 f"executor: Slurm does not take the tasks: {' '.join(str(error).split())[:500]}"
             ) from None
         self.tasks |= dict(zip(numbers, jobs, strict=True))
         self.here += [job for job in jobs if not isinstance(job, submitit.SlurmJob)]
         array = str(jobs[0].job_id).partition("_")[0]
-        print(
-            f"sslseg: {count} tasks in the queue, job {array}; logs: {self.folder}",
-            file=sys.stderr,
-            flush=True,
-        )
+        said = f"sslseg: {count} tasks in the queue, job {array}; logs: {self.folder}"
+        print(said, file=sys.stderr, flush=True)
 
     def check_store(self) -> None:
-        """SQLite cannot be shared between machines.
-
-        Raises:
-            SslsegError: that is what was asked for.
-        """
+        """See `store.check_shared`."""
         from sslseg.tracking import store
 
         hosts = {worker.host for worker in self.desk.workers.values()} | {socket.gethostname()}
-        if self.uri and store.sqlite_path(self.uri) and len(hosts) > 1:
-            raise SslsegError(
-                f"executor: the sweep runs on {len(hosts)} machines and the tracking store is a SQLite file, which they "
-                "cannot share; start a tracking server and set MLFLOW_TRACKING_URI to it"
-            )
+        store.check_shared(self.uri, len(hosts))
 
     def look(self) -> None:
         """Strike off tasks that have left the queue without a word.
@@ -108,22 +89,18 @@ class Crew:
             self.tasks.pop(number)
             self.stillborn += 1
             if self.stillborn > RETRIES:
+                why = f"their logs: {self.folder}"
                 with suppress(Exception):
                     why = (job.stderr() or job.stdout() or "").strip().splitlines()[-1]
-                    raise SslsegError(
-                        f"executor: {self.stillborn} tasks in a row ended before they called in: {why}"
-                    )
                 raise SslsegError(
-                    f"executor: {self.stillborn} tasks in a row ended before they called in; their logs: {self.folder}"
+                    f"executor: {self.stillborn} tasks in a row ended before they called in; {why}"
                 )
 
     def close_runs(self, owner: str, status: str, why: str) -> None:
-        """End what a worker that is gone has left RUNNING: its work can be gone on with at once."""
-        from sslseg.tracking import ownership, session  # here, for a driver to start light
+        """See `session.close_all`."""
+        from sslseg.tracking import session  # here, for a driver to start light
 
-        if owner and self.uri:
-            for run in session.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
-                ownership.close(run.info.run_id, status, why, self.uri)
+        session.close_all(owner, status, why, self.uri)
 
     def dismiss(self) -> None:
         """End all: those without a job are told, the others are cancelled and close their runs."""
@@ -162,14 +139,11 @@ def _queued(jobs: list[submitit.Job]) -> set[str]:
 
 
 @contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
+def _python_path() -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = path()
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        del os.environ["PYTHONPATH"]
+        os.environ |= {} if before is None else {"PYTHONPATH": before}

@@ -54,12 +54,5 @@ def _begin(found: dict[str, str]) -> bool:
 
 
 def _run(command: list[str], environment: dict[str, str], seconds: int, said: str = "") -> None:
-    subprocess.run(
-        command,
-        env=os.environ | environment,
-        input=said,
-        text=True,
-        capture_output=True,
-        check=True,
-        timeout=seconds,
-    )
+    own = os.environ | environment
+    subprocess.run(command, env=own, input=said, text=True, capture_output=True, check=True, timeout=seconds)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from sslseg.config.names import TAG_PROCESS, ParamError, SslsegError
+from sslseg.config.names import ParamError, SslsegError
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
 from sslseg.plans.jobs import Graph, Job, Outcome, reason
@@ -94,17 +94,12 @@ class _Crew:
         return job, found, ""
 
     def end(self, worker: Any, status: str, why: str) -> None:
-        """End a worker for certain, then what it has left RUNNING: its work can be gone on with at once."""
-        from sslseg.tracking import (
-            session,  # here, for a worker to start as light as a local one
-        )
+        """End a worker for certain, then what it has left RUNNING."""
+        from sslseg.tracking import session  # here, for a worker to start as light as a local one
 
         with suppress(Exception):  # the cluster itself may be gone
             ray.kill(worker)
-        owner = self.owners.pop(worker, "")
-        if owner and self.uri:
-            for run in session.search({TAG_PROCESS: owner}, uri=self.uri, status="RUNNING"):
-                ownership.close(run.info.run_id, status, why, self.uri)
+        session.close_all(self.owners.pop(worker, ""), status, why, self.uri)
 
     def dismiss(self) -> None:
         """End all."""

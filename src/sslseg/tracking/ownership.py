@@ -45,9 +45,7 @@ class State(Enum):
 
     ALIVE = "alive"
     DEAD = "dead"
-    SILENT = (
-        "silent"  # on another machine, without a fresh heartbeat, and not yet long enough to be called dead
-    )
+    SILENT = "silent"  # on another machine, its heartbeat not fresh, and not old enough to be called dead
 
 
 def dead_after() -> float:
@@ -61,9 +59,7 @@ def dead_after() -> float:
         minutes = float(text)
     except ValueError:
         minutes = 0.0
-    if (
-        not 5 <= minutes < float("inf")
-    ):  # below, a store that is locked for two minutes would make a process dead
+    if not 5 <= minutes < float("inf"):  # below, a store locked for two minutes would make a process dead
         raise SslsegError(f"{DEAD_AFTER}: wanted minutes, at least 5, got {names.quoted(text)}")
     return 60 * minutes
 
@@ -90,16 +86,11 @@ def tags(token: str = "") -> dict[str, str]:
 def state(owner_text: str, heartbeat: float, now: float | None = None) -> State:
     """Of the process that wrote `owner_text` and `heartbeat` (s since the epoch)."""
     host, pid, start, boot, namespace = (owner_text.split(":") + [""] * 5)[:5]
-    here = (
-        (boot, namespace) == _table() if boot else host == socket.gethostname()
-    )  # no boot: an earlier version's
+    at_home = host == socket.gethostname()
+    here = (boot, namespace) == _table() if boot else at_home  # no boot: an earlier version's
     if here and pid.isdigit():
         return State.ALIVE if _runs(int(pid), start) else State.DEAD
-    if (
-        host == socket.gethostname()
-        and namespace == _table()[1] == FIRST_NAMESPACE
-        and heartbeat < psutil.boot_time()
-    ):
+    if at_home and namespace == _table()[1] == FIRST_NAMESPACE and heartbeat < psutil.boot_time():
         return State.DEAD  # this machine was started again since
     silent = (time.time() if now is None else now) - heartbeat
     return State.DEAD if silent >= dead_after() else State.ALIVE if silent < FRESH_SECONDS else State.SILENT
@@ -129,9 +120,8 @@ def _start(pid: int) -> str:
 def _runs(pid: int, start: str) -> bool:
     try:
         process = psutil.Process(pid)
-        same = (
-            start in ("", _start(pid)) or abs(process.create_time() - float(start)) < 2
-        )  # an earlier version's
+        # the second is how an earlier version wrote it
+        same = start in ("", _start(pid)) or abs(process.create_time() - float(start)) < 2
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

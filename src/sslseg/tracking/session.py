@@ -248,6 +248,13 @@ def close_abandoned(run_id: str, why: str, uri: str | None = None) -> None:
         close(run_id, "KILLED", why, uri)
 
 
+def close_all(owner: str, status: str, why: str, uri: str) -> None:
+    """End what a process that is gone has left RUNNING: its work can be gone on with at once."""
+    if owner and uri:
+        for run in search({names.TAG_PROCESS: owner}, uri=uri, status="RUNNING"):
+            close(run.info.run_id, status, why, uri)
+
+
 def follow(run_id: str, uri: str | None = None) -> Any:
     """The MLflow run of that ID, or the one that its pointer leads to.
 

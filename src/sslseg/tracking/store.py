@@ -85,6 +85,19 @@ def _umask() -> int:
     return mask
 
 
+def check_shared(uri: str, machines: int) -> None:
+    """SQLite cannot be shared between machines.
+
+    Raises:
+        SslsegError: that is what was asked for.
+    """
+    if uri and sqlite_path(uri) and machines > 1:
+        raise SslsegError(
+            f"executor: the workers are on {machines} machines and the tracking store is a SQLite file, which they "
+            "cannot share; start a tracking server and set MLFLOW_TRACKING_URI to it"
+        )
+
+
 def existing(uri: str | None = None) -> str:
     """The absolute URI of a store that is there: for readers, which make none.
 
