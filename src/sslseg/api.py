@@ -21,26 +21,30 @@ def encoders(uri: str | None = None) -> pd.DataFrame:
 
     Returns:
         One row per version: reference (for `load_encoder`), name, version, aliases, run_id, model_id, role,
-        method, dataset, epoch, step, architecture, lineage, sha256; '' where a model does not say.
+        method, dataset, epoch, step, architecture, lineage, sha256; '' where a model does not say. And budget, seed,
+        test_iou and `of` how many fine-tunings that is the mean, as `sslseg encoders` has them; None where unknown.
     """
     import pandas as pd
 
+    from sslseg.commands.encoders import tested
     from sslseg.config import names
     from sslseg.tracking import store
+    from sslseg.tracking.history import frames
     from sslseg.tracking.registry import resolve
 
+    uri = store.existing(uri)
+    runs = frames.runs(uri=uri)
     plain = ["name", "version", "aliases", "run_id", "model_id"]
     tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
+    named = {key: getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}") for key in tags}
     rows = [
         {"reference": f"models:/{row['name']}/{row['version']}"}
         | {key: row[key] for key in plain}
-        | {
-            key: row.get(getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}"), "")
-            for key in tags
-        }
-        for row in resolve.versions(uri=store.existing(uri))
+        | {key: row.get(tag, "") for key, tag in named.items()}
+        | tested(row["run_id"], row["model_id"], runs)
+        for row in resolve.versions(uri=uri)
     ]
-    return pd.DataFrame(rows, columns=["reference", *plain, *tags])
+    return pd.DataFrame(rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of"])
 
 
 def load_encoder(

@@ -82,5 +82,14 @@ def test_a_sweep_s_description_links_its_cells_as_far_as_a_tag_can_hold(pipeline
     assert "Failed: b\\|c: out of memory" in text
 
 
+def test_a_sweep_says_before_its_first_cell_what_it_is_to_run():
+    cells = [Cell("a", "pretrain", {})] + [Cell(f"b{i}", "finetune", {}, pipeline="byol@a|b") for i in (0, 1)]
+    head, _, rows = overview.begun(cells, "f" * 32).partition("\n\n")
+    assert head.startswith("3 cells: 1 of pretrain, 2 of finetune. `sslseg status ffff")
+    assert rows == "- byol@a\\|b"
+    many = [Cell(str(i), "finetune", {}, pipeline=f"byol@{i}") for i in range(5000)]
+    assert len(overview.begun(many, "f")) < 8000
+
+
 def test_a_sweep_without_a_result_is_described_too():
     assert overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "0 cells"

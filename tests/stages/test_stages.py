@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+import sslseg
 from sslseg import execute
 from sslseg.commands import encoders
 from sslseg.config import flags, names, params, plugins
@@ -154,6 +155,9 @@ def test_runs_are_compared_by_pipeline_budget_and_seed(first: str):
     ours = tuned.data.tags[names.TAG_UPSTREAM_MODEL]
     listed = encoders.scores(pretrained.run_id, ours, frames.runs())
     assert (listed["budget"], listed["seed"], listed["score"][:5]) == ("3", "0", f"{iou:.3f}")
+    told = sslseg.encoders().set_index("run_id").loc[pretrained.run_id]
+    assert (told["budget"], told["seed"], told["of"]) == (3, 0, 1)
+    assert told["test_iou"] == pytest.approx(iou)
 
 
 def test_finished_cells_are_used_again(first: str, tiny: Tiny, here):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sslseg.config import names
 
@@ -57,32 +57,42 @@ def run(options: argparse.Namespace) -> None:
 
 
 def scores(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, str]:
-    """Budget, seed and score of a model: those of its own test, else of the fine-tunings that started from it.
+    """What `tested` tells, as it is shown; '' where nothing is known."""
+    found = tested(run_id, model_id, runs)
+    said = "" if found["test_iou"] is None else f"{found['test_iou']:.3f}"
+    said += f", mean of {found['of']}" if found["of"] > 1 else ""
+    return {key: "" if found[key] is None else str(found[key]) for key in ("budget", "seed")} | {
+        "score": said
+    }
+
+
+def tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """Budget, seed and test IoU of a model: those of its own test, else of the fine-tunings that started from it.
 
     Args:
         runs: of the store, see `frames.runs`.
 
     Returns:
-        "budget", "seed", "score"; the score of a pretrained encoder is the mean of the fine-tunings on the most slices.
+        "budget", "seed", "test_iou", None where nothing is known; and "of" how many fine-tunings, those on the most
+        slices, a pretrained encoder's IoU is the mean.
     """
     own = runs[runs["run_id"] == run_id]
-    seed = _whole(own["seed"].iloc[0]) if len(own) else ""
-    iou = runs.get(names.TEST_IOU)
-    if iou is None:
-        return {"budget": "", "seed": seed, "score": ""}
-    if len(own) and not own[names.TEST_IOU].isna().all():
-        return {
-            "budget": _whole(own["budget"].iloc[0]),
-            "seed": seed,
-            "score": f"{own[names.TEST_IOU].iloc[0]:.3f}",
-        }
-    tuned = runs[(runs["upstream_model_id"] == model_id) & iou.notna() & (runs["stage"] == names.FINETUNE)]
-    if not model_id or tuned.empty:
-        return {"budget": "", "seed": seed, "score": ""}
-    most = tuned[tuned["budget"] == tuned["budget"].max()][names.TEST_IOU]
-    said = f"{most.mean():.3f}, mean of {len(most)}" if len(most) > 1 else f"{most.mean():.3f}"
-    return {"budget": _whole(tuned["budget"].max()), "seed": seed, "score": said}
+    found = {
+        "budget": None,
+        "seed": _whole(own["seed"].iloc[0]) if len(own) else None,
+        "test_iou": None,
+        "of": 0,
+    }
+    known = runs[runs[names.TEST_IOU].notna()] if names.TEST_IOU in runs else runs.iloc[:0]
+    mine = known[known["run_id"] == run_id]
+    if mine.empty and model_id:
+        mine = known[(known["upstream_model_id"] == model_id) & (known["stage"] == names.FINETUNE)]
+    most = mine[mine["budget"] == mine["budget"].max()]
+    if most.empty:
+        return found
+    iou = float(most[names.TEST_IOU].mean())
+    return found | {"budget": _whole(most["budget"].iloc[0]), "test_iou": iou, "of": len(most)}
 
 
-def _whole(value: object) -> str:
-    return "" if value is None or value != value else str(int(str(value).removesuffix(".0")))
+def _whole(value: Any) -> int | None:
+    return None if value is None or value != value else int(value)

@@ -80,6 +80,7 @@ def run(p: Sweep, run: session.Run) -> None:
     settled = card.settle(p, cells, context, backend)
     if settled != p:
         p, (places, context["threads"]) = settled, backend.places(settled)
+    run.note(overview.begun(cells, run.id))
     outcomes = execute(p, run, Graph(cells, context), backend, places)
     failed = {o.job.name: o.error for o in outcomes if o.error}
     runs = frames.runs(sweep=run.id, uri=run.uri)
@@ -129,10 +130,9 @@ def _list(run: session.Run, cells: Sequence[Cell], outcomes: Sequence[Outcome]) 
     ended = {outcome.job.name: outcome for outcome in outcomes}
     table = []
     for cell in sorted(cells, key=lambda cell: cell.name):
-        run_id, error = (
-            (ended[cell.name].value, ended[cell.name].error) if cell.name in ended else ("", NOT_YET)
-        )
-        table.append({"cell": cell.name, "pipeline": cell.pipeline, "run_id": run_id or "", "error": error})
+        one = ended.get(cell.name) or Outcome(Job(cell), error=NOT_YET)
+        row = {"cell": cell.name, "pipeline": cell.pipeline, "run_id": one.value or "", "error": one.error}
+        table.append(row)
     run.text(json.dumps(table, indent=1), names.CELLS)
 
 
@@ -170,12 +170,9 @@ def work(job: Job) -> str:
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
     p = _params(cell, job.upstream_run_id, context)
     found = _found(cell, p, context["experiment"])
-    tags = {names.TAG_CELL: cell.name, names.TAG_ROW: cell.row}
-    tags = {key: text for key, text in tags.items() if text}
+    tags = {names.TAG_CELL: cell.name} | ({names.TAG_ROW: cell.row} if cell.row else {})
     if found:
-        if (
-            cell.stage == names.PRETRAIN
-        ):  # it may have been started by hand, where nobody called its data natural
+        if cell.stage == names.PRETRAIN:  # it may have been started by hand, its data not called natural
             store.client(context["uri"]).set_tag(found, names.TAG_ROW, cell.row)
         resuming.borrow(
             found, cell.stage, cell.name, tags, context["parent"], context["experiment"], context["uri"]

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from urllib.parse import quote
 
 import pandas as pd
 
 from sslseg.config import names
+from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Outcome
 from sslseg.stages.outcome.cards import word
 
 MODE = "workflowType=machine_learning"  # else the UI opens for language models
 GAP = "&emsp;"  # the UI's tables have none between columns
 MOST = 7950  # characters; MLflow refuses a tag of more than 8,000
+
+
+def begun(cells: Sequence[Cell], run_id: str) -> str:
+    """Markdown on what a sweep is about to run: it stands until `text` takes its place, also where the sweep is killed."""
+    stages = Counter(cell.stage for cell in cells)
+    counted = ", ".join(f"{many} of {stage}" for stage, many in stages.items())
+    rows = "\n".join(
+        f"- {word(one)}" for one in dict.fromkeys(cell.pipeline for cell in cells if cell.pipeline)
+    )
+    head = f"{len(cells)} cells: {counted}. `sslseg status {run_id}` says how far they are; their scores come here at the end."
+    return f"{head}\n\n{rows}".strip()[:MOST]
 
 
 def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
