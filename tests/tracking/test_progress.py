@@ -24,13 +24,12 @@ def test_a_line_each_tenth(clock: list[float], capsys: pytest.CaptureFixture):
 
 def test_and_at_least_each_half_minute(clock: list[float], capsys: pytest.CaptureFixture):
     lines = progress.Lines(1000, "cells")
-    lines.set_postfix_str("byol")
     for second in range(61):
         clock[0] = float(second)
         lines.update()
     assert capsys.readouterr().out.splitlines() == [
-        "cells: 31 of 1000, 30 s, byol",
-        "cells: 61 of 1000, 60 s, byol",
+        "cells: 31 of 1000, 30 s",
+        "cells: 61 of 1000, 60 s",
     ]
 
 

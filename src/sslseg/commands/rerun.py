@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> None:
         SslsegError: there is no store, the run has no manifest, or a metric differs.
     """
     from sslseg import execute
-    from sslseg.tracking import manifest, store
+    from sslseg.tracking import manifest
 
     store.existing()
     written = manifest.read(options.run)

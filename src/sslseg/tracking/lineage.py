@@ -44,9 +44,7 @@ class Hop:
     @property
     def note(self) -> str:
         """How its weights were changed when they were handed on; '' = not at all."""
-        return (
-            f"handed on with its first layer summed from {self.summed} channels to 1" if self.summed else ""
-        )
+        return f"handed on with its first layer summed from {self.summed} channels to 1" * bool(self.summed)
 
 
 def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | None = None) -> list[Hop]:
@@ -94,19 +92,18 @@ def _gone(
     found = []
     for place, (text, epoch) in enumerate(reversed(told)):
         said = pipelines.split(text).hops[-1]
-        known = (run_id, sha, model_id) if not place else ("", "", "")
         data = model.get(names.MODEL_DATASET) or said.data
         found.append(
             Hop(
-                run_id=known[0],
+                run_id="" if place else run_id,
                 stage=said.stage,
                 method=model.get(names.MODEL_METHOD) or said.how,
                 dataset=data,
                 domain=model.get(names.MODEL_DOMAIN) or _known_domain(data),
                 origin=model.get(names.MODEL_ORIGIN, ""),
                 epoch=_number(model.get(names.MODEL_EPOCH, ""), epoch),
-                sha=known[1] or model.get(names.MODEL_SHA, ""),
-                model_id=known[2],
+                sha=("" if place else sha) or model.get(names.MODEL_SHA, ""),
+                model_id="" if place else model_id,
                 decoder=said.decoder,
                 gone=True,
             )  # fmt: skip
@@ -118,13 +115,11 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
     tags = run.data.tags
     stage = tags.get(names.TAG_STAGE, "")
     dataset = tags.get(names.TAG_DATASET) or model.get(names.MODEL_DATASET, "")
-    method = tags.get(names.TAG_METHOD) or model.get(names.MODEL_METHOD, "")
-    if stage in TUNED and not method:
-        method = "supervised"
+    usual = "supervised" if stage in TUNED else ""
     return Hop(
         run_id=run.info.run_id,
         stage=stage,
-        method=method,
+        method=tags.get(names.TAG_METHOD) or model.get(names.MODEL_METHOD) or usual,
         dataset=dataset,
         domain=_domain(tags, model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN, ""), dataset),
         origin=model.get(names.MODEL_ORIGIN) or tags.get(names.MODEL_ORIGIN, ""),

@@ -42,9 +42,8 @@ def launcher() -> psutil.Process | None:
     """The process that started this one, through the shells between; None when it is gone."""
     try:
         parent = psutil.Process().parent()
-        while (
-            parent and parent.name() in SHELLS and len(parent.cmdline()) > 1
-        ):  # `bash -c …`, not a terminal's
+        # `bash -c …`, not a terminal's
+        while parent and parent.name() in SHELLS and len(parent.cmdline()) > 1:
             parent = parent.parent()
         return parent
     except psutil.NoSuchProcess:

@@ -14,7 +14,7 @@ class Lines:
     """The part of tqdm's interface that is used here, for an output that is no terminal."""
 
     def __init__(self, total: int | None, description: str):
-        self.total, self.description, self.done, self.note = total or 0, description, 0, ""
+        self.total, self.description, self.done = total or 0, description, 0
         self._tenth, self._start = 0, time.monotonic()
         self._said = self._start
 
@@ -24,22 +24,14 @@ class Lines:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def set_postfix_str(self, note: str) -> None:
-        """What the next line ends with."""
-        self.note = note
-
     def update(self, n: int = 1) -> None:
         """Count `n` more; says a line if one is due."""
         self.done += n
         now, tenth = time.monotonic(), self.done * TENTHS // max(1, self.total)
         if tenth > self._tenth or now - self._said >= SECONDS:
             self._tenth, self._said = tenth, now
-            words = [
-                f"{self.description}: {self.done} of {self.total}",
-                f"{now - self._start:.0f} s",
-                self.note,
-            ]
-            print(", ".join(filter(None, words)), flush=True)
+            said = f"{self.description}: {self.done} of {self.total}, {now - self._start:.0f} s"
+            print(said, flush=True)
 
 
 def bar(total: int | None, description: str) -> Any:

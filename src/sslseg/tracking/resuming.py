@@ -65,9 +65,7 @@ def resume(
 
 
 def _works_elsewhere(run: Any) -> bool:
-    own = (
-        run.data.tags.get(names.TAG_PROCESS) == ownership.owner()
-    )  # a process that waits for itself waits long
+    own = run.data.tags.get(names.TAG_PROCESS) == ownership.owner()  # who waits for himself waits long
     return run.info.status == "RUNNING" and not own and session.state(run) == State.ALIVE
 
 
@@ -144,12 +142,5 @@ def borrow(
     if store.client(uri).search_runs([experiment_id], mine):
         return  # the sweep was interrupted and given again
     known = {names.TAG_STAGE: stage, PARENT: parent, names.TAG_SWEEP: parent, names.TAG_BORROWED: origin}
-    session.point(
-        found,
-        f"Run {found} of experiment {origin} had done this before.",
-        stage,
-        name,
-        experiment_id,
-        known | tags,
-        uri,
-    )
+    note = f"Run {found} of experiment {origin} had done this before."
+    session.point(found, note, stage, name, experiment_id, known | tags, uri)

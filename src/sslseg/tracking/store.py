@@ -13,6 +13,7 @@ import re
 import socket
 import sqlite3
 import tempfile
+from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import cast
@@ -34,9 +35,13 @@ _ready: set[str] = set()  # stores that this process has seen complete
 
 def tracking_uri(uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else mlflow.db in the working folder; SQLite paths made absolute."""
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    uri = _asked(uri)
     path, (_, mark, options) = sqlite_path(uri), uri.partition("?")
     return f"{SQLITE}{path}{mark}{options}" if path else uri
+
+
+def _asked(uri: str | None) -> str:
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
 
 
 def sqlite_path(uri: str) -> Path | None:
@@ -104,14 +109,13 @@ def existing(uri: str | None = None) -> str:
     Raises:
         SslsegError: there is no such SQLite file. Whether a server answers shows when it is asked.
     """
-    asked = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}mlflow.db"
+    asked = _asked(uri)
     uri = tracking_uri(uri)
     _check_kind(uri)
     path = sqlite_path(uri)
     if path is not None and not (path.is_file() and path.stat().st_size):
-        relative = (
-            "" if asked.startswith(f"{SQLITE}/") else f" ({asked} is read from the folder you stand in)"
-        )
+        here = not asked.startswith(f"{SQLITE}/")
+        relative = f" ({asked} is read from the folder you stand in)" if here else ""
         raise SslsegError(
             f"there is no tracking store {path}{relative}. The first stage makes it, say `mlflow run . -e prepare "
             "--env-manager local`; MLFLOW_TRACKING_URI names one that lies elsewhere"
@@ -176,15 +180,13 @@ def _check_answers(uri: str) -> None:
 def _check_schema(path: Path) -> None:
     if not path.is_file() or not path.stat().st_size:
         return
-    connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=20, uri=True)
-    try:
-        row = connection.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.OperationalError:  # no such table: being made, or busy
-        return
-    except sqlite3.DatabaseError as error:
-        raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
-    finally:
-        connection.close()
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=20, uri=True)) as connection:
+        try:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+        except sqlite3.OperationalError:  # no such table: being made, or busy
+            return
+        except sqlite3.DatabaseError as error:
+            raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
     if row and row[0] != _newest_schema():
         raise SslsegError(
             f"{path}: its tables are of schema {row[0]}, this MLflow ({version('mlflow')}) works with {_newest_schema()}. If the "
@@ -201,15 +203,10 @@ def _newest_schema() -> str:
 
 def _complete(path: Path) -> bool:
     """Whether the default experiment is there: the last row that MLflow's own set-up writes."""
-    if not path.exists():
-        return False
-    connection = sqlite3.connect(path, timeout=20)
-    try:
-        return bool(connection.execute("select 1 from experiments where experiment_id = 0").fetchone())
-    except sqlite3.OperationalError:  # no such table
-        return False
-    finally:
-        connection.close()
+    if path.exists():
+        with closing(sqlite3.connect(path, timeout=20)) as connection, suppress(sqlite3.OperationalError):
+            return bool(connection.execute("select 1 from experiments where experiment_id = 0").fetchone())
+    return False  # or no such table
 
 
 def _create(uri: str, path: Path) -> None:
@@ -222,14 +219,9 @@ def _create(uri: str, path: Path) -> None:
 
 
 def _set_wal(path: Path) -> None:
-    """Write-ahead log: a lasting property of the file. Best effort: needs a moment without readers."""
-    connection = sqlite3.connect(path, timeout=20)
-    try:
+    """Write-ahead log: a lasting property of the file. Where another process reads it, the store works without."""
+    with closing(sqlite3.connect(path, timeout=20)) as connection, suppress(sqlite3.OperationalError):
         connection.execute("pragma journal_mode=wal")
-    except sqlite3.OperationalError:
-        pass  # in use by a process that did not come through here; the store works without
-    finally:
-        connection.close()
 
 
 def client(uri: str | None = None) -> MlflowClient:

@@ -32,9 +32,7 @@ CHUNK = 1 << 20
 RATIO = 250  # `write` packs at gzip's lowest level, which makes 229 zeros to one byte, and of nothing more
 SLACK = 16 << 20  # bytes that any archive may unpack to
 IN_MEMORY = 8  # bytes of memory that a byte of store.json needs, as Python's objects
-READ_LIMIT = (
-    8 << 20
-)  # bytes at a time; tarfile reads a member's extended header, of whatever length, in one go
+READ_LIMIT = 8 << 20  # bytes at a time; tarfile reads a member's extended header, however long, in one go
 DAMAGE = (
     OSError, EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError,
     OverflowError,

@@ -18,9 +18,9 @@ from typing import Any
 from sslseg.config import flags, mlproject, names, plugins
 from sslseg.plans import pipelines, studies, titles
 from sslseg.tracking.capsule import archive, pack, rows
+from sslseg.tracking.registry.write import VERSIONS
 
 LEFT_OUT = "…"
-VERSIONS = "mlflow.modelVersions"  # tag of a model: its versions in the registry
 PERSONAL = {names.TAG_PROCESS, names.TAG_HEARTBEAT, names.TAG_REASON}
 # columns that hold words of people or places, and are emptied whatever they hold
 EMPTIED = {"user_id", "source_name", "source_version", "entry_point_name", "description", "dataset_source", "run_link",

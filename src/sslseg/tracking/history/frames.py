@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +51,11 @@ def runs(
     wanted = None
     if sweep:
         table = cells(sweep, uri)
-        wanted = (
-            sorted({row["run_id"] for row in table if row["run_id"]}) if table else list(_tagged(sweep, uri))
-        )
+        wanted = {row["run_id"] for row in table if row["run_id"]} if table else _tagged(sweep, uri)
     place = None if sweep or not experiment_id else experiment(experiment_id, uri)
-    found = _records(uri, place, wanted)
-    if place and (
-        linked := sorted({row["run_id"] for row in borrowed(place, uri)} - {r.run_id for r in found})
-    ):
+    found = _records(uri, place, None if wanted is None else sorted(wanted))
+    linked = {row["run_id"] for row in borrowed(place, uri)} if place else set()
+    if linked := sorted(linked - {r.run_id for r in found}):
         found += _records(uri, None, linked)
     while upstream and (more := _upstream_of(found)):
         added = _records(uri, None, more)
@@ -159,17 +157,10 @@ def borrowed(experiment_id: str | None, uri: str | None = None) -> list[dict[str
         experiment_id: None = of every experiment.
     """
     found = _search(store.existing(uri), experiment_id, f"tags.`{names.TAG_BORROWED}` LIKE '%'")
-    keys = {
-        "sweep": names.TAG_SWEEP,
-        "cell": names.TAG_CELL,
-        "run_id": names.TAG_RESUMED_AS,
-        "experiment": names.TAG_BORROWED,
-    }
-    return [
-        {k: run.data.tags.get(tag, "") for k, tag in keys.items()}
-        for run in found
-        if run.info.status == "FINISHED"
-    ]
+    keys = {"sweep": names.TAG_SWEEP, "cell": names.TAG_CELL, "run_id": names.TAG_RESUMED_AS,
+            "experiment": names.TAG_BORROWED}  # fmt: skip
+    done = [run.data.tags for run in found if run.info.status == "FINISHED"]
+    return [{k: tags.get(tag, "") for k, tag in keys.items()} for tags in done]
 
 
 def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
@@ -206,10 +197,8 @@ def experiment(given: str, uri: str) -> str:
     except MlflowException as error:
         raise names.SslsegError(f"experiment {given!r}: {error.message}") from None
     if found is None and given.isdigit():
-        try:
+        with suppress(MlflowException):
             found = api.get_experiment(given)
-        except MlflowException:
-            found = None
     if found and (gone := store.deleted_experiment(found.experiment_id, uri)):
         raise names.SslsegError(gone)
     if found is None:
@@ -220,10 +209,8 @@ def experiment(given: str, uri: str) -> str:
 
 def _records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
     if not uri.startswith(("http:", "https:")):
-        try:
+        with suppress(UnreadableError):
             return _fast(uri).records(uri, experiment_id, run_ids)
-        except UnreadableError:
-            pass
     return _records_by_client(uri, experiment_id, run_ids)
 
 

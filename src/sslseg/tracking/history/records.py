@@ -24,6 +24,10 @@ FIXED = ["run_id", "experiment_id", "name", "stage", "method", "dataset", "pipel
          "parent", "seed", "budget", "unit", "slices", "patients", "subset_sha256", "data_digest",
          "upstream_run_id", "upstream_model_id", "upstream_sha256", "encoder_epoch", "collapsed", "transductive", "exposure",
          "device", "start", "end"]  # fmt: skip
+TAGS = {"method": names.TAG_METHOD, "dataset": names.TAG_DATASET, "parent": PARENT, "subset_sha256": names.TAG_SUBSET,
+        "data_digest": names.TAG_DATA_DIGEST, "upstream_run_id": names.TAG_UPSTREAM_RUN,
+        "upstream_model_id": names.TAG_UPSTREAM_MODEL, "upstream_sha256": names.TAG_UPSTREAM_SHA,
+        "exposure": names.TAG_EXPOSURE, "device": names.TAG_DEVICE}  # fmt: skip
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -60,8 +64,7 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def _row(r: Record) -> dict[str, Any]:
-    tags = r.tags
-    stage = tags.get(names.TAG_STAGE, "")
+    tags, stage = r.tags, r.tags.get(names.TAG_STAGE, "")
     cfg = {key: _typed(stage, key, text) for key, text in r.params.items() if key.startswith(CFG)}
     lineage = tags.get(names.TAG_LINEAGE, "")
     unit = cfg.get(f"{CFG}budget_unit") or "slice"
@@ -72,27 +75,18 @@ def _row(r: Record) -> dict[str, Any]:
         "experiment_id": r.experiment_id,
         "name": r.name,
         "stage": stage,
-        "method": tags.get(names.TAG_METHOD, ""),
-        "dataset": tags.get(names.TAG_DATASET, ""),
+        **{column: tags.get(tag, "") for column, tag in TAGS.items()},
         "pipeline": pipelines.read_tag(tags.get(names.TAG_PIPELINE, ""), tags.get(names.TAG_DATASET, "")),
         "lineage": lineage,
         "label": label_of(lineage, stage, tags.get(names.TAG_PIPELINE, "")),
-        "parent": tags.get(PARENT, ""),
         "seed": cfg.get(f"{CFG}seed"),
         "budget": cfg.get(f"{CFG}budget") if used is None else used,
         "unit": unit,
         "slices": slices,
         "patients": patients,
-        "subset_sha256": tags.get(names.TAG_SUBSET, ""),
-        "data_digest": tags.get(names.TAG_DATA_DIGEST, ""),
-        "upstream_run_id": tags.get(names.TAG_UPSTREAM_RUN, ""),
-        "upstream_model_id": tags.get(names.TAG_UPSTREAM_MODEL, ""),
-        "upstream_sha256": tags.get(names.TAG_UPSTREAM_SHA, ""),
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
         "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true",
-        "exposure": tags.get(names.TAG_EXPOSURE, ""),
-        "device": tags.get(names.TAG_DEVICE, ""),
         "start": r.start,
         "end": r.end,
         **cfg,

@@ -47,12 +47,9 @@ class Progress:
 
 def open_ones(uri: str | None = None) -> list[str]:
     """Run IDs of the sweeps that say RUNNING, newest first."""
-    found = [run for stage in STAGES for run in _stage(stage, uri)]
+    asked = [session.search({names.TAG_STAGE: stage}, uri=uri, status="RUNNING") for stage in STAGES]
+    found = [run for some in asked for run in some]
     return [run.info.run_id for run in sorted(found, key=lambda run: -run.info.start_time)]
-
-
-def _stage(stage: str, uri: str | None) -> list:
-    return session.search({names.TAG_STAGE: stage}, uri=uri, status="RUNNING")
 
 
 def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progress:

@@ -19,9 +19,7 @@ def made_here(sha: str, body: str, uri: str | None = None) -> Any | None:
         sha: sha256 of a weights file; body: of its tensors, see `names.MODEL_BODY`.
     """
     api = store.client(uri)
-    places = [experiment.experiment_id for experiment in api.search_experiments()]
-    if not places:
-        return None
+    places = store.experiments(uri)
     found = [
         model
         for key, value in ((names.MODEL_SHA, sha), (names.MODEL_BODY, body))

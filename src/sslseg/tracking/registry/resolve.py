@@ -42,6 +42,12 @@ class Resolved:
     version: str = ""
 
     @property
+    def upstream_tags(self) -> dict[str, str]:
+        """What a run that starts from it has to say of it."""
+        return {names.TAG_UPSTREAM_RUN: self.run_id, names.TAG_UPSTREAM_MODEL: self.model_id,
+                names.TAG_UPSTREAM_SHA: self.sha256}  # fmt: skip
+
+    @property
     def kind(self) -> str:
         """`encoder` or `segmenter`."""
         return self.tags.get(names.MODEL_KIND, "")

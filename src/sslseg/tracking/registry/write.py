@@ -19,14 +19,7 @@ from mlflow.models import Model
 from sslseg.config import names
 from sslseg.config.files import known_sha256
 from sslseg.config.flags import to_text
-from sslseg.config.names import (
-    CARD_FILE,
-    EXPOSURE_FILE,
-    KIND_ENCODER,
-    KIND_SEGMENTER,
-    WEIGHTS_FILE,
-    EncoderError,
-)
+from sslseg.config.names import CARD_FILE, KIND_ENCODER, KIND_SEGMENTER, WEIGHTS_FILE, EncoderError
 from sslseg.plans import titles
 from sslseg.tracking import runs, store
 from sslseg.tracking.registry import flavor
@@ -104,9 +97,8 @@ def log_model(
     own = run.client.get_run(run.id).data
     facts[names.MODEL_UPSTREAM] = own.tags.get(names.TAG_UPSTREAM_RUN, "")
     by = {word: own.params[key] for word, key in BY.items() if key in own.params}
-    model = _logged(run, facts) or _log(
-        run, Path(folder), kind, facts, by, card, "-".join([kind, role, *_epoch_word(epoch)])
-    )
+    title = f"{kind}-{role}" + ("" if epoch is None else f"-epoch{epoch}")
+    model = _logged(run, facts) or _log(run, Path(folder), kind, facts, by, card, title)
     _link(run, model.model_id, step)
     scores = _measure(run, model.model_id, metrics, own.tags)
     if register and VERSIONS not in model.tags:
@@ -120,7 +112,7 @@ def _measure(run: Run, model_id: str, metrics: Iterable[str], tags: Mapping[str,
     run.flush()
     data = (tags.get(names.TAG_DATASET), tags.get(names.TAG_DATA_DIGEST, "")[: runs.DIGEST])
     stored = {key: run.client.get_metric_history(run.id, names.stored(key)) for key in metrics}
-    latest = {key: max(found, key=_age) for key, found in stored.items() if found}
+    latest = {key: max(found, key=lambda m: (m.step, m.timestamp)) for key, found in stored.items() if found}
     rows = [
         Metric(m.key, m.value, m.timestamp, m.step, model_id, *(data if all(data) else ()))
         for m in latest.values()
@@ -131,10 +123,6 @@ def _measure(run: Run, model_id: str, metrics: Iterable[str], tags: Mapping[str,
     return {key: m.value for key, m in latest.items()}
 
 
-def _age(metric: Metric) -> tuple[int, int]:
-    return metric.step, metric.timestamp
-
-
 def _shown(facts: Mapping[str, str], by: Mapping[str, str], scores: Mapping[str, float]) -> dict[str, str]:
     """Tags of a version: what its table has room for. All of them, digests too, are on the logged model."""
     told = {
@@ -143,9 +131,8 @@ def _shown(facts: Mapping[str, str], by: Mapping[str, str], scores: Mapping[str,
         names.MODEL_SEED: by.get("seed", ""),
         names.TAG_PIPELINE: titles.title(by["pipeline"]) if "pipeline" in by else facts[names.MODEL_LINEAGE],
         **{key: facts[key] for key in (names.MODEL_DATASET, names.MODEL_EPOCH)},
-        names.MODEL_ROLE: facts[names.MODEL_ROLE].removesuffix(
-            names.ROLE_FINE_TUNED
-        ),  # the model's name says that
+        # the model's name says that it is fine-tuned
+        names.MODEL_ROLE: facts[names.MODEL_ROLE].removesuffix(names.ROLE_FINE_TUNED),
     }
     return {key: text for key, text in told.items() if text}
 
@@ -158,10 +145,6 @@ def _check_name(name: str) -> None:
         )
 
 
-def _epoch_word(epoch: int | None) -> list[str]:
-    return [] if epoch is None else [f"epoch{epoch}"]
-
-
 def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     """Tags that the folder itself decides."""
     if not (folder / WEIGHTS_FILE).is_file():
@@ -172,10 +155,8 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     config = read_config(folder)
     own = config.get("sslseg", {})
     found = {names.MODEL_SHA: actual, names.MODEL_ARCHITECTURE: config.get("architecture", "")}
-    if (folder / EXPOSURE_FILE).is_file():
-        found[names.MODEL_EXPOSURE] = known_sha256(folder / EXPOSURE_FILE)
-    if (folder / names.DECODER_FILE).is_file():
-        found[names.MODEL_DECODER] = known_sha256(folder / names.DECODER_FILE)
+    beside = {names.MODEL_EXPOSURE: names.EXPOSURE_FILE, names.MODEL_DECODER: names.DECODER_FILE}
+    found |= {tag: known_sha256(folder / file) for tag, file in beside.items() if (folder / file).is_file()}
     told = {names.MODEL_DOMAIN: own.get("domain"), names.MODEL_ORIGIN: own.get("origin"),
             names.MODEL_BODY: own.get("body_sha256")}  # fmt: skip
     return found | {tag: str(value) for tag, value in told.items() if value}
@@ -184,10 +165,8 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
 def _logged(run: Run, facts: dict[str, str]) -> Any | None:
     """The model of `run` that is whole and of these facts."""
     same = (names.MODEL_KIND, names.MODEL_ROLE, names.MODEL_EPOCH, names.MODEL_STEP, names.MODEL_SHA)
-    clauses = [
-        f"source_run_id = '{run.id}'",
-        *(f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]),
-    ]
+    clauses = [f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]]
+    clauses.append(f"source_run_id = '{run.id}'")
     found = run.client.search_logged_models([run.experiment_id], " and ".join(clauses))
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 

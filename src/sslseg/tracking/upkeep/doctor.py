@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,16 +70,14 @@ def database(uri: str) -> Iterator[Finding]:
     path = store.sqlite_path(uri)
     if path is None:
         return
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)
     try:
-        (sound,) = connection.execute("pragma quick_check(1)").fetchone()
-        (journal,) = connection.execute("pragma journal_mode").fetchone()
-        schema = connection.execute("select version_num from alembic_version").fetchone()
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
+            (sound,) = connection.execute("pragma quick_check(1)").fetchone()
+            (journal,) = connection.execute("pragma journal_mode").fetchone()
+            schema = connection.execute("select version_num from alembic_version").fetchone()
     except sqlite3.DatabaseError as error:
         yield Finding(str(path), f"the database cannot be read: {error}", "restore it from a backup")
         return
-    finally:
-        connection.close()
     if sound != "ok":
         yield Finding(str(path), f"the database is damaged: {sound}", "restore it from a backup")
     if not schema or schema[0] not in sql.SCHEMAS:

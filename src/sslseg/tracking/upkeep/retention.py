@@ -64,10 +64,10 @@ def plan(keep: Iterable[str] = (), uri: str | None = None) -> list[Doomed]:
 def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
     runs, models = set(), set()
     for reference in keep:
+        found, _ = references.find(reference, references.Wanted(), uri)
         if reference.startswith("models:/"):
-            models.add(references.find(reference, references.Wanted(), uri)[0].model_id)
+            models.add(found.model_id)
         else:
-            found, _ = references.find(reference, references.Wanted(), uri)
             runs.add(found.source_run_id)
     return runs, models
 
@@ -75,13 +75,12 @@ def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
 def _last(encoders: list) -> set[str]:
     last: dict[tuple[str, str], int] = {}
     for model in encoders:
-        key = (model.source_run_id, model.tags.get(names.MODEL_ROLE, ""))
-        last[key] = max(last.get(key, 0), references.step_of(model))
-    return {
-        m.model_id
-        for m in encoders
-        if references.step_of(m) == last[m.source_run_id, m.tags.get(names.MODEL_ROLE, "")]
-    }
+        last[_line(model)] = max(last.get(_line(model), 0), references.step_of(model))
+    return {m.model_id for m in encoders if references.step_of(m) == last[_line(m)]}
+
+
+def _line(model: LoggedModel) -> tuple[str, str]:
+    return model.source_run_id, model.tags.get(names.MODEL_ROLE, "")
 
 
 def _started_from(uri: str) -> set[str]:
