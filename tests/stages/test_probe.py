@@ -84,11 +84,11 @@ def test_a_pretraining_has_a_curve_and_is_otherwise_as_without(tiny: Tiny, pretr
 def test_random_weights_can_be_probed_and_test_is_never_read(tiny: Tiny, store: str, monkeypatch):
     read: set[int] = set()
 
-    def batched(do, rows, inner=features._batched):
+    def batched(do, rows, inner=features.batched):
         read.update(int(row) for row in rows)
         return inner(do, rows)
 
-    monkeypatch.setattr(features, "_batched", batched)
+    monkeypatch.setattr(features, "batched", batched)
     found = told(probe(tiny, encoder="scratch", architecture="test_resnet"))
     assert set(found) == NUMBERS
     data = training_set.load(tiny.params(FINETUNE))

@@ -18,10 +18,9 @@ from sslseg.data.views import batches, draw
 from sslseg.methods.agreement import byol
 from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
-from sslseg.stages.outcome import results
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
-from sslseg.training import checkpoint, contract, loop
+from sslseg.training import checkpoint, contract, loop, vitals
 from tests.fixtures.tiny_runs import (
     ARCHITECTURE,
     ROOT,
@@ -336,13 +335,13 @@ def test_store_and_artifacts_are_enough(
 ):
     """Donor's features, computed before its weights touched a disk, and again in a clone elsewhere."""
     exported = []
-    real = results.save_pretrained
+    real = vitals.of_encoder
 
-    def watched(encoder, *rest, **more):
+    def watched(encoder, *rest):
         exported.append(canary.canary(copy.deepcopy(encoder), 1).numpy())
-        return real(encoder, *rest, **more)
+        return real(encoder, *rest)
 
-    monkeypatch.setattr(results, "save_pretrained", watched)
+    monkeypatch.setattr(vitals, "of_encoder", watched)
     given = tiny.run(PRETRAIN, seed=9, cache=tmp_path / "gone")
     shutil.rmtree(tmp_path / "gone")
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sslseg.data.streams import stream
+from sslseg.scoring.features import unit  # noqa: F401 of length one, their distance is that of their directions
 
 CHUNK = 256  # centres, or candidates, that are compared at a time
 SAMPLE = 4096  # slices that k-median measures its reach on; of more, so many are drawn: a table of N x SAMPLE
@@ -58,12 +59,6 @@ class Pick:
 def third(z: np.ndarray, slices: np.ndarray) -> np.ndarray:
     """0, 1 or 2 for slice `z` of `slices`, counted from 0."""
     return np.minimum(3 * np.asarray(z) // np.maximum(np.asarray(slices), 1), 2)
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """Features of length one: their Euclidean distance is then that of their directions, 0 to 2."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    return features / np.maximum(length, np.finfo(features.dtype).tiny)
 
 
 def distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:

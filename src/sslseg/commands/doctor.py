@@ -9,24 +9,20 @@ import argparse
 
 from sslseg.config import names
 
+FLAGS = {
+    "fix": "do what is proposed; without it nothing is changed",
+    "resume": "with --fix: go on with the dead runs that can be gone on with",
+    "download": "fetch the files that a server keeps too, and hash them",
+    "prune": "propose encoders of earlier epochs that nothing needs",
+}
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the subcommand takes."""
-    parser.add_argument(
-        "--fix", action="store_true", help="do what is proposed; without it nothing is changed"
-    )
-    parser.add_argument(
-        "--resume", action="store_true", help="with --fix: go on with the dead runs that can be gone on with"
-    )
-    parser.add_argument(
-        "--cache", default="", help="folder of checkpoints; default: SSLSEG_CACHE, else .sslseg"
-    )
-    parser.add_argument(
-        "--download", action="store_true", help="fetch the files that a server keeps too, and hash them"
-    )
-    parser.add_argument(
-        "--prune", action="store_true", help="propose encoders of earlier epochs that nothing needs"
-    )
+    place = "folder of checkpoints; default: SSLSEG_CACHE, else .sslseg"
+    for flag, said in FLAGS.items():
+        parser.add_argument(f"--{flag}", action="store_true", help=said)
+    parser.add_argument("--cache", default="", help=place)
     parser.add_argument(
         "--keep", nargs="*", default=(), help="run IDs and models:/… that --prune leaves alone"
     )

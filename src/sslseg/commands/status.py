@@ -50,9 +50,5 @@ def _show(asked: list[str], uri: str) -> None:
             found = sweeps.read(run_id, uri)
         except MlflowException:
             raise SslsegError(f"run {run_id}: {store.shown(uri)} has no such run") from None
-        print(
-            f"run {run_id}",
-            *sweeps.lines(found, shutil.get_terminal_size((160, 24)).columns),
-            sep="\n",
-            flush=True,
-        )
+        table = sweeps.lines(found, shutil.get_terminal_size((160, 24)).columns)
+        print(f"run {run_id}", *table, sep="\n", flush=True)

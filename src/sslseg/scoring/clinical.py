@@ -14,6 +14,8 @@ from sslseg.scoring.volumes import Interval
 
 CAVITIES, MUSCLE = ("LV", "RV"), "MYO"  # class names of acdc, mnms and phantom
 DENSITY = 1.05  # g/ml of heart muscle, ACDC challenge
+BESIDE = ["quantity", "unit", "who", "data", "patients", "r", "bias", "sd", "mae", "mae_low", "mae_high",
+          "source"]  # fmt: skip
 LIMITS = 1.96  # standard deviations around the bias: Bland and Altman's limits of agreement
 OFFICIAL_ORDER = ("LV", "RV", "MYO")  # ACDC's own script: labels 3, 1, 2
 
@@ -45,13 +47,8 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
         rows += [{"patient": patient, **row} for row in _visit(part.set_index(["class", "phase"]))]
     found = pd.DataFrame(rows)
     if rows and found.duplicated(["patient", "quantity"]).any():
-        merged = {
-            "unit": "first",
-            "truth": "mean",
-            "prediction": "mean",
-            "error": "mean",
-            "worst_case": "any",
-        }
+        numbers = dict.fromkeys(("truth", "prediction", "error"), "mean")
+        merged = {"unit": "first"} | numbers | {"worst_case": "any"}
         found = found.groupby(["patient", "quantity"], sort=False).agg(merged).reset_index()
     return found
 
@@ -104,9 +101,8 @@ def _cavity(name: str, ed: pd.Series, es: pd.Series) -> list[dict]:
 
 def errors(measured: pd.DataFrame) -> pd.DataFrame:
     """Absolute errors: a row a patient, a column `mae/<quantity>` (LV_EF …), NaN where it has no such quantity."""
-    by = measured.assign(error=measured["error"].abs()).pivot(
-        index="patient", columns="quantity", values="error"
-    )
+    positive = measured.assign(error=measured["error"].abs())
+    by = positive.pivot(index="patient", columns="quantity", values="error")
     return by.rename(columns=lambda quantity: f"mae/{quantity.replace(' ', '_')}").rename_axis(columns=None)
 
 
@@ -158,16 +154,13 @@ def beside(found: pd.DataFrame, published: Sequence[Published]) -> pd.DataFrame:
         theirs = [p for p in published if p.quantity == ours["quantity"]]
         shared = {"quantity": ours["quantity"], "unit": ours["unit"]}
         if theirs:
-            measured = {
-                key: ours[key] for key in ("patients", "r", "bias", "sd", "mae", "mae_low", "mae_high")
-            }
-            rows.append({**shared, "who": "this run", "data": "", **measured, "source": ""})
+            rows.append({**ours, **shared, "who": "this run", "data": "", "source": ""})
         rows += [
             {**shared, "who": p.method, "data": p.data, "patients": p.patients, "r": p.r, "bias": p.bias, "sd": p.sd,
              "mae": folded(p.bias, p.sd), "mae_low": np.nan, "mae_high": np.nan, "source": p.source}
             for p in theirs
         ]  # fmt: skip
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=BESIDE if rows else None)
 
 
 def folded(mean: float, sd: float) -> float:

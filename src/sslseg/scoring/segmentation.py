@@ -57,14 +57,13 @@ def sizes_of(slices: Slices) -> Sizes:
     index = slices.index[slices.index["labelled"]]
     sides = np.stack([-(-index[c].to_numpy() // MULTIPLE) * MULTIPLE for c in ("height", "width")], 1)
     largest, found = sides.max(0), np.unique(sides, axis=0)
-    corners = [(h, w) for h in np.unique(found[:, 0]) for w in np.unique(found[:, 1])][
-        ::-1
-    ]  # the largest first
-    fitting = [(sides <= corner).all(1).sum() for corner in corners]
-    pixels = [
-        n * h * w + (len(sides) - n) * largest.prod() for n, (h, w) in zip(fitting, corners, strict=True)
-    ]
-    small = corners[int(np.argmin(pixels))]
+    heights, widths = (np.unique(found[:, axis])[::-1] for axis in (0, 1))
+
+    def pixels(corner: tuple[int, int]) -> int:
+        fitting = (sides <= corner).all(1).sum()
+        return fitting * corner[0] * corner[1] + (len(sides) - fitting) * largest.prod()
+
+    small = min(((h, w) for h in heights for w in widths), key=pixels)  # of equals the largest
     return tuple(dict.fromkeys((int(h), int(w)) for h, w in (small, largest)))
 
 

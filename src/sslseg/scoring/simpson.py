@@ -16,9 +16,7 @@ from sslseg.scoring.volumes import ML_PER_MM3
 
 VENTRICLE, ATRIUM = "LV", "LA"  # names of the classes
 DISCS = 20
-REACH = (
-    2.0  # mm beside which a pixel of the ventricle touches the atrium, or a pixel's diagonal if that is more
-)
+REACH = 2.0  # mm within which a pixel of the ventricle touches the atrium; a pixel's diagonal if that is more
 VOLUMES = ("truth_ml", "prediction_ml")
 
 
@@ -45,11 +43,8 @@ def plane(mask: np.ndarray, spacing: tuple[float, float], atrium: np.ndarray | N
     base = _valve(points, spacing, atrium)
     if base is None:
         centre = points.mean(axis=0)
-        axis = (
-            np.linalg.svd(points - centre, full_matrices=False)[2][0]
-            if len(points) > 1
-            else np.array([1.0, 0.0])
-        )
+        several = len(points) > 1
+        axis = np.linalg.svd(points - centre, full_matrices=False)[2][0] if several else np.array([1.0, 0.0])
         base = centre + axis * ((points - centre) @ axis).min()
     else:
         apex = points[np.linalg.norm(points - base, axis=1).argmax()]

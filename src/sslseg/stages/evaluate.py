@@ -76,13 +76,7 @@ def run(p: Evaluate, run: session.Run) -> None:
             continue
         notes += volume.notes
         prediction = predict(source, volume)  # a mask that is not there is never skipped
-        place = {
-            "patient": source.patient,
-            "group": source.group,
-            "frame": source.frame,
-            "phase": source.phase,
-            "visit": source.visit,
-        }
+        place = {key: getattr(source, key) for key in ("patient", "group", "frame", "phase", "visit")}
         found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours)
         if planes:
             planes.add(source.patient, source.phase, source.visit, volume.label, prediction, volume.spacing)

@@ -271,7 +271,6 @@ def _register(
 ) -> None:
     common = {
         "method": "supervised",
-        "epoch": None,
         "step": best["step"],
         "dataset": p.dataset,
         "lineage": lineage.text(hops),
@@ -289,7 +288,7 @@ def _register(
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
     resolve.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
                            role=names.ROLE_FINE_TUNED, sha256=sha, metrics=SHOWN, **common)  # fmt: skip
-    results.save_encoder(net, carried, folder / "encoder", source, data, run)
+    results.save_encoder(unet.encoder_state(net, carried), folder / "encoder", source, data, run)
     leaks.write(folder / "encoder", run, source.resolved, data, seen)
     card = cards.encoder(p, run, data, source.architecture, hops)
     resolve.log_encoder(run, folder / "encoder", name=f"finetuned-encoder-{source.architecture}",

@@ -93,9 +93,8 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
     run.tag(names.TAG_LINEAGE, lineage.text(hops))
     run.by({names.BY_PIPELINE: lineage.label(hops), names.BY_SEED: p.seed})
     run.rename(titles.title(lineage.label(hops), f"s{p.seed}", behind=run.stage))
-    run.params(
-        {"slices": len(rows), "epochs": round(optim.epochs_of_steps(p.steps, len(rows), p.batch_size), 3)}
-    )
+    epochs = optim.epochs_of_steps(p.steps, len(rows), p.batch_size)
+    run.params({"slices": len(rows), "epochs": round(epochs, 3)})
 
 
 def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
@@ -182,9 +181,8 @@ def _vitals(
     """Vital signs of the encoder on fixed slices: no label is read."""
     fixed = np.sort(streams.stream(0, "vitals").permutation(rows)[:VITAL_SLICES])
     intensity = UNIT if grey else data.intensity
-    images = torch.from_numpy(batches.whole_batch(data.store, fixed, intensity, p.image_size)).to(
-        devices.of(p)
-    )
+    images = torch.from_numpy(batches.whole_batch(data.store, fixed, intensity, p.image_size))
+    images = images.to(devices.of(p))
     return vitals.of_encoder(encoder, colour.lightness(images) if grey else images)
 
 
@@ -210,11 +208,8 @@ def _keep(
     for role, encoder in contract.exports(method).items():
         signs = _vitals(p, encoder, grey, data, rows)
         collapsed = vitals.collapsed(signs)
-        run.log(
-            {f"vitals/{role}/{k}": v for k, v in signs.items()}
-            | {f"vitals/{role}/collapsed": float(collapsed)},
-            step,
-        )
+        told = {**signs, "collapsed": float(collapsed)}
+        run.log({f"vitals/{role}/{k}": v for k, v in told.items()}, step)
         if role == first:
             run.tag(names.TAG_COLLAPSED, str(collapsed).lower())
             if collapsed:
@@ -226,15 +221,8 @@ def _keep(
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / "encoder"
             decoder = contract.decoder(method) if role == first else None
-            results.save_pretrained(
-                encoder,
-                folder,
-                source,
-                data,
-                run,
-                decoder=getattr(p, "decoder", ()) if decoder else (),
-                grey=grey,
-            )
+            channels, state = getattr(p, "decoder", ()) if decoder else (), encoder.state_dict()
+            results.save_encoder(state, folder, source, data, run, channels, grey)
             if decoder:
                 segmenter.write_decoder(folder, decoder)
             leaks.write(folder, run, source.resolved, data, rows)

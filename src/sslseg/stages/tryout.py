@@ -31,9 +31,8 @@ from sslseg.plans.cells import Cell, overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
-from sslseg.stages.forecast.arms import Arm
 from sslseg.stages.forecast.costs import measure
-from sslseg.stages.forecast.words import ahead, behind
+from sslseg.stages.forecast.words import Arm, ahead, behind
 from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.outcome import endings
 from sslseg.tracking import lineage, session

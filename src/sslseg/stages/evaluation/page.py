@@ -36,11 +36,8 @@ def text(
     """
     parts = [f"# {title}", "\n".join(f"- {fact}" for fact in facts), POLICY, _scores(summary)]
     if agreement is not None and len(agreement):
-        parts += [
-            "## Clinical agreement",
-            _agreement(agreement),
-            "![Bland-Altman and correlation](agreement.png)",
-        ]
+        figure = "![Bland-Altman and correlation](agreement.png)"
+        parts += ["## Clinical agreement", _agreement(agreement), figure]
     if published is not None and len(published):
         parts += ["## Beside published figures", _published(published), f"\\* {FOLDED}", _sources(published)]
     return "\n\n".join(parts) + "\n"
@@ -69,12 +66,7 @@ def _published(found: pd.DataFrame) -> str:
     head = ["", "who", "cases", "mean \\|error\\|", "bias ± s.d.", "r"]
     rows = []
     for r in found.itertuples():
-        own = not r.source
-        error = (
-            f"{_number(r.mae)} [{_number(r.mae_low)}, {_number(r.mae_high)}]"
-            if own
-            else f"{_number(r.mae)}\\*"
-        )
+        error = _number(r.mae) + ("\\*" if r.source else f" [{_number(r.mae_low)}, {_number(r.mae_high)}]")
         patients = f"{r.patients} patients" if r.patients else ""
         cases = ", ".join(filter(None, [r.data, patients]))
         spread = f"{_number(r.bias, 2)} ± {_number(r.sd, 2)}"

@@ -21,11 +21,8 @@ from sslseg.stages.evaluation import page as evaluate_page
 from sslseg.stages.outcome import endings
 from sslseg.tracking import session
 
-HEADLINE = (
-    "dice",
-    "hd95_mm",
-    volumes.FAILURES,
-)  # means over the classes: what evaluations are compared by first
+# means over the classes: what evaluations are compared by first
+HEADLINE = ("dice", "hd95_mm", volumes.FAILURES)
 PAGE, FIGURE = "page.md", "agreement.png"
 
 
@@ -60,14 +57,8 @@ def log(
             (folder / "acdc.csv").write_text(clinical.acdc_csv(table))
             _clinical(p, table, printed, metrics, tables, shown, folder)
         cohort = f"{table['patient'].nunique()} patients, {len(table) // table['class'].nunique()} volumes"
-        page = evaluate_page.text(
-            f"Evaluation on {p.dataset}",
-            [*facts, cohort],
-            summary,
-            shown.get("agreement"),
-            shown.get("published"),
-        )
-        (folder / PAGE).write_text(page)
+        title, optional = f"Evaluation on {p.dataset}", [shown.get(k) for k in ("agreement", "published")]
+        (folder / PAGE).write_text(evaluate_page.text(title, [*facts, cohort], summary, *optional))
         for name, frame in (tables | shown).items():
             frame.to_csv(folder / f"{name}.csv", index=False)
         run.artifact(folder, "evaluate")

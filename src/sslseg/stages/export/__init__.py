@@ -15,7 +15,6 @@ from sslseg.stages.export import page
 from sslseg.stages.intake import upstream
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
-from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training import devices
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
@@ -34,7 +33,8 @@ def run(p: Export, run: session.Run) -> None:
     if out and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ParamError(f"out: {out} is there already and not an empty folder; name another")
     model = resolve.resolve(p.model, p.role, p.epoch, p.kind, cache=p.cache)
-    _link(run, model, p)
+    run.tags(model.upstream_tags | {names.TAG_LINEAGE: lineage.text(upstream.ancestry(model, p.cache))})
+    run.input_model(model.model_id)
     given = formats.source(model.path, p.kind)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / FOLDER
@@ -53,16 +53,3 @@ def run(p: Export, run: session.Run) -> None:
             + (f"not written: {w.skipped}" if w.skipped else f"{w.file}, {w.gap:.1e} from its source")
         )
     print(f"artifacts of run {run.id}: {FOLDER}/" + (f"; also in {out}" if out else ""))
-
-
-def _link(run: session.Run, model: Resolved, p: Export) -> None:
-    hops = upstream.ancestry(model, p.cache)
-    run.tags(
-        {
-            names.TAG_UPSTREAM_RUN: model.run_id,
-            names.TAG_UPSTREAM_MODEL: model.model_id,
-            names.TAG_UPSTREAM_SHA: model.sha256,
-            names.TAG_LINEAGE: lineage.text(hops),
-        }
-    )
-    run.input_model(model.model_id)

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 
 from sslseg.config import names
-from sslseg.models.importers import bundled
 from sslseg.plans import pipelines
 from sslseg.plans.cells import Cell
+from sslseg.stages.forecast import feasible
 from sslseg.tracking import store
 from sslseg.tracking.registry import references
 from sslseg.tracking.upkeep import doctor
@@ -67,17 +67,10 @@ def kinds(cells: Iterable[Cell], parameters: Mapping[str, Any]) -> dict[str, Kin
     for cell in cells:
         p = parameters[cell.name]
         before = found[cell.upstream].architecture if cell.upstream else ""
-        architecture = _imported(p) if cell.stage == names.IMPORT else before or p.architecture
+        architecture = feasible.imported(p) if cell.stage == names.IMPORT else before or p.architecture
         preset = getattr(p, "preset", "")
         found[cell.name] = Kind(cell.stage, cell.method, preset, architecture, variants(cell.stage, p))
     return found
-
-
-def _imported(p: Any) -> str:
-    """timm name of what an import brings; '' where only the file tells."""
-    scheme, _, rest = p.source.partition(":")
-    known = {"timm": rest.partition(".")[0], "bundled": bundled.ARCHITECTURE}
-    return p.architecture or known.get(scheme, "")
 
 
 def costs(

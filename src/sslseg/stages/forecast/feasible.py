@@ -95,7 +95,8 @@ def _params(cell: Cell, context: Mapping[str, Any]) -> Any:
 def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: set[tuple]) -> Handed:
     p = _params(cell, context)
     if cell.stage == names.IMPORT:
-        return Handed(_imported(p), p.channels)
+        _check_source(p.source)
+        return Handed(imported(p), p.channels)
     store, rows, labelled = training_set.divided(p)
     channels, called = _reads(cell, p, store.channels), tuple(store.channel_names)
     if before and (fault := outside.misfit(before.channels, channels, before.called)):
@@ -120,17 +121,17 @@ def _reads(cell: Cell, p: Any, channels: int) -> int:
     return plugins.load("methods", cell.method).Method.wanted(p).reads(channels) if cell.method else channels
 
 
-def _imported(p: Any) -> str:
-    """timm name of what an import brings; '' where only the file tells.
-
-    Raises:
-        ParamError: there is no such source.
-    """
-    scheme, _, rest = p.source.partition(":")
+def _check_source(source: str) -> None:
+    scheme, _, rest = source.partition(":")
     if scheme == "file" and not os.path.exists(Path(rest).expanduser()):
         raise ParamError(f"source: wanted the file of a checkpoint or its folder, {rest} is not there")
     if scheme == "bundled" and rest not in BUNDLED:
-        raise ParamError(f"source: wanted bundled:{', bundled:'.join(BUNDLED)}; got {p.source}")
+        raise ParamError(f"source: wanted bundled:{', bundled:'.join(BUNDLED)}; got {source}")
+
+
+def imported(p: Any) -> str:
+    """timm name of what an import brings; '' where only the file tells."""
+    scheme, _, rest = p.source.partition(":")
     known = {"timm": rest.partition(".")[0], "bundled": BUNDLED.get(rest, "")}
     return p.architecture or known.get(scheme, "")
 

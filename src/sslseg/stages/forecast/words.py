@@ -4,16 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design, Foresight
 from analysis.statistics.records import plural
+from sslseg.config import names
 
-if TYPE_CHECKING:
-    from sslseg.stages.forecast.arms import Arm
+
+@dataclass(frozen=True)
+class Arm:
+    """A pipeline of the trial: its row or lineage, what its fine-tunings start from, and its network."""
+
+    name: str
+    encoder: str
+    architecture: str
+    decoder_from: str = ""  # "upstream": its fine-tunings take the decoder over, too
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Knobs of a fine-tuning of this arm, as texts."""
+        own = {"architecture": self.architecture} if self.encoder == names.SCRATCH else {}
+        own |= {"decoder_from": self.decoder_from} if self.decoder_from else {}
+        return {"encoder": self.encoder} | own
 
 
 def ahead(plan: Design, costs: Costs, known: Foresight, arms: Sequence[Arm]) -> str:

@@ -56,10 +56,9 @@ def gate(
     """
     seen = ancestry(resolved)
     note(run, seen)
-    found = None if seen is None else _overlap(seen, data)
-    if resolved is None or (found and not found.patients):
+    fault, found = _fault(resolved, seen, data)
+    if not fault:
         return
-    fault = _sentence(resolved, found, data) if found else _unknown(resolved)
     if not allow:
         raise names.LeakError(f"{fault}. {remedy}")
     mark(run, fault)
@@ -101,10 +100,9 @@ def check(resolved: Resolved | None, data: Inputs) -> None:
     Raises:
         LeakError, EncoderError: see `gate`.
     """
-    seen = ancestry(resolved)
-    found = None if seen is None else _overlap(seen, data)
-    if resolved and (found is None or found.patients):
-        raise names.LeakError(_sentence(resolved, found, data) if found else _unknown(resolved))
+    fault, _ = _fault(resolved, ancestry(resolved), data)
+    if fault:
+        raise names.LeakError(fault)
 
 
 def note(run: Run, seen: Sequence[Seen] | None) -> None:
@@ -152,24 +150,22 @@ def stages(found: Overlap) -> str:
     )
 
 
-def _unknown(resolved: Resolved) -> str:
-    return (
-        f"run {resolved.run_id}: nobody knows what its {resolved.kind} has seen, it was logged without "
-        f"{names.EXPOSURE_FILE}. Make it again"
-    )
-
-
-def _overlap(seen: list[Seen], data: Inputs) -> Overlap:
-    return exposure.overlap(seen, data.store, np.concatenate([data.rows[name] for name in HELD_OUT]))
-
-
-def _sentence(resolved: Resolved, found: Overlap, data: Inputs) -> str:
-    patients = data.store.index["patient"].to_numpy()
-    held = len(set(patients[np.concatenate([data.rows[name] for name in HELD_OUT])]))
+def _fault(resolved: Resolved | None, seen: list[Seen] | None, data: Inputs) -> tuple[str, Overlap | None]:
+    """A sentence on what was seen, '' = nothing, and the overlap, None = nobody knows or nothing."""
+    if resolved is None:
+        return "", None
+    if seen is None:
+        said = f"nobody knows what its {resolved.kind} has seen, it was logged without {names.EXPOSURE_FILE}"
+        return f"run {resolved.run_id}: {said}. Make it again", None
+    rows = np.concatenate([data.rows[name] for name in HELD_OUT])
+    found = exposure.overlap(seen, data.store, rows)
+    if not found.patients:
+        return "", None
+    held = data.store.index["patient"].iloc[rows].nunique()
     return (
         f"run {resolved.run_id}: {len(found.patients)} of the {held} val and test patients of "
         f"{data.store.dataset} ({some(found)}; {found.images} images equal by content) were seen upstream: {stages(found)}"
-    )
+    ), found
 
 
 def write(folder: Path, run: Run, resolved: Resolved | None, data: Inputs, rows: Iterable[int]) -> None:

@@ -51,15 +51,8 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     found = [resolve.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in references]
     first = found[0]
     hops, *_ = [upstream.ancestry(one, p.cache) for one in found]
-    run.tags(
-        {
-            names.TAG_UPSTREAM_RUN: first.run_id,
-            names.TAG_UPSTREAM_MODEL: first.model_id,
-            names.TAG_UPSTREAM_SHA: first.sha256,
-            names.TAG_LINEAGE: lineage.text(hops),
-            names.TAG_PIPELINE: lineage.pipeline(hops, first.tags.get(names.MODEL_DATASET, "")),
-        }
-    )
+    pipeline = lineage.pipeline(hops, first.tags.get(names.MODEL_DATASET, ""))
+    run.tags(first.upstream_tags | {names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: pipeline})
     for resolved in found:
         run.input_model(resolved.model_id)
     if len(found) == 1:

@@ -142,12 +142,6 @@ def tag(run: Run, upstream: Upstream) -> None:
     if upstream.resolved is None:
         run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
         return
-    run.tags(
-        {
-            names.TAG_UPSTREAM_RUN: upstream.resolved.run_id,
-            names.TAG_UPSTREAM_MODEL: upstream.resolved.model_id,
-            names.TAG_UPSTREAM_SHA: upstream.resolved.sha256,
-        }
-        | ({names.TAG_SUMMED: str(outside.RGB)} if upstream.summed else {})
-    )
+    summed = {names.TAG_SUMMED: str(outside.RGB)} if upstream.summed else {}
+    run.tags(upstream.resolved.upstream_tags | summed)
     run.input_model(upstream.resolved.model_id)

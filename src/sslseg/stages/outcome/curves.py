@@ -36,9 +36,8 @@ def copy_state(net: torch.nn.Module) -> dict[str, torch.Tensor]:
 def area(curve: list[tuple[int, float]]) -> float:
     """Normalised area under the learning curve: trapezoids over steps, divided by the steps (0..1)."""
     steps, values = np.asarray(curve, dtype=float).T
-    return (
-        float(np.trapezoid(values, steps) / (steps[-1] - steps[0])) if len(curve) > 1 else float(values[-1])
-    )
+    whole = np.trapezoid(values, steps) / (steps[-1] - steps[0]) if len(curve) > 1 else values[-1]
+    return float(whole)
 
 
 @contextlib.contextmanager

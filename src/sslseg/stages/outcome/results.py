@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from torch import nn
 from sslseg.config import names
 from sslseg.data.slices.intensity import GREY
 from sslseg.data.training_set import Inputs
-from sslseg.models import body, unet
+from sslseg.models import body
 from sslseg.models import encoder as encoders
+from sslseg.models.encoder import State
 from sslseg.scoring import patients, segmentation
 from sslseg.scoring.segmentation import Evaluation
 from sslseg.stages.intake import likeness
@@ -82,18 +83,14 @@ def kept(tested: Evaluation, data: Inputs) -> dict[str, np.ndarray]:
     rows = fixed(data)
     truths = [np.asarray(data.store.label(row)) for row in rows]
     height, width = (max(t.shape[axis] for t in truths) for axis in (0, 1))
-    found = {
-        name: np.zeros((len(rows), height, width), np.uint8) for name in ("image", "truth", "prediction")
-    }
+    shape = (len(rows), height, width)
+    found = {name: np.zeros(shape, np.uint8) for name in ("image", "truth", "prediction")}
     for i, (row, truth) in enumerate(zip(rows, truths, strict=True)):
         h, w = truth.shape
         found["image"][i, :h, :w] = 1 + overlays.stretched(np.asarray(data.store.codes(row)[0])) * 254
         found["truth"][i, :h, :w] = truth
         found["prediction"][i, :h, :w] = tested.masks[row][:h, :w]
-    told = {
-        "colours": np.array(data.store.colours, dtype=str),
-        "classes": np.array(data.store.classes, dtype=str),
-    }
+    told = {key: np.array(getattr(data.store, key), dtype=str) for key in ("colours", "classes")}
     return {"rows": np.asarray(rows, np.int64), **found, **told}
 
 
@@ -121,30 +118,16 @@ def log(run: Run, tested: Evaluation, data: Inputs, net: nn.Module, device: torc
 
 
 def save_encoder(
-    net: nn.Module, carried: dict, folder: Path, source: Upstream, data: Inputs, run: Run
-) -> str:
-    """Write the fine-tuned encoder as a timm folder, head tensors unchanged; returns its sha256."""
-    return _save(unet.encoder_state(net, carried), folder, source, data, run, {})
-
-
-def save_pretrained(
-    encoder: nn.Module, folder: Path, source: Upstream, data: Inputs, run: Run, decoder: Sequence[int] = (),
+    state: State, folder: Path, source: Upstream, data: Inputs, run: Run, decoder: Sequence[int] = (),
     grey: bool = False,
 ) -> str:  # fmt: skip
-    """Write an encoder of a method as a timm folder; returns its sha256.
+    """Write the tensors of an encoder as a timm folder; returns its sha256.
 
     Args:
         decoder: channels of the decoder that is handed on beside it.
         grey: it reads the lightness of the data's colours.
     """
-    own = {"decoder": list(decoder)} if decoder else {}
-    return _save(encoder.state_dict(), folder, source, data, run, own, grey)
-
-
-def _save(
-    state: dict, folder: Path, source: Upstream, data: Inputs, run: Run, own: Mapping, grey: bool = False
-) -> str:
-    extra = dict(own) | {
+    extra = ({"decoder": list(decoder)} if decoder else {}) | {
         "run_id": run.id,
         **likeness.facts(data.store),
         "spacing": data.store.spacing,

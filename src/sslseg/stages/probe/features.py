@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sslseg.annotation import labelprobe
+from sslseg.annotation.labelprobe import batched
 from sslseg.config import names
 from sslseg.data import training_set
 from sslseg.data.training_set import Inputs
@@ -61,18 +62,13 @@ def measure(
 
 def _pooled(net: nn.Module, p: Any, data: Inputs, rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of whole slices."""
-    return _batched(
+    return batched(
         lambda r: _look(net, p, batches.whole_batch(data.store, r, data.intensity, p.image_size)), rows
     )
 
 
 def _look(net: nn.Module, p: Any, images: np.ndarray) -> np.ndarray:
     return net(torch.from_numpy(images).to(devices.of(p))).float().cpu().numpy()
-
-
-def _batched(do: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-    size = labelprobe.BATCH
-    return np.concatenate([do(rows[start : start + size]) for start in range(0, len(rows), size)])
 
 
 def _position(
@@ -112,12 +108,12 @@ def _linear(
         beat()
         return labelprobe.see(net, torch.from_numpy(images).to(devices.of(p)))
 
-    project = labelprobe.projection(_batched(see, spread(train, PROJECTION)))
-    truth = _batched(lambda r: batches.whole_labels(store, r, size), val)
+    project = labelprobe.projection(batched(see, spread(train, PROJECTION)))
+    truth = batched(lambda r: batches.whole_labels(store, r, size), val)
     targets = labelprobe.shares(
-        _batched(lambda r: batches.whole_labels(store, r, size), train), len(store.classes)
+        batched(lambda r: batches.whole_labels(store, r, size), train), len(store.classes)
     )
-    known, asked = (_batched(lambda r: project(see(r)), rows) for rows in (train, val))
+    known, asked = (batched(lambda r: project(see(r)), rows) for rows in (train, val))
     place = len(project.where[0])
     return {
         "linear_iou": labelprobe.score(labelprobe.fit(known, targets), asked, truth),

@@ -38,17 +38,19 @@ def importances(search: optuna.Study) -> dict[str, float]:
     """Share of the variance of the score that each knob explains (fANOVA); {} with too few trials."""
     if not _comparable(search):
         return {}
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=SEED)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
-        return dict(optuna.importance.get_param_importances(search, evaluator=evaluator))
+        return dict(optuna.importance.get_param_importances(search, evaluator=_forest()))
+
+
+def _forest() -> optuna.importance.FanovaImportanceEvaluator:
+    return optuna.importance.FanovaImportanceEvaluator(seed=SEED)
 
 
 def log(run: Run, search: optuna.Study, label: str) -> None:
     """Table and plots as artifacts of the run, in a folder for the pipeline."""
-    folder = (
-        f"search/{label}" if all(c.isalnum() or c in "-_+." for c in label) else f"search/{search.study_name}"
-    )
+    plain = all(c.isalnum() or c in "-_+." for c in label)
+    folder = f"search/{label if plain else search.study_name}"
     run.text(table(search), f"{folder}/trials.csv")
     with tempfile.TemporaryDirectory() as scratch:
         for name, figure in _figures(search):
@@ -59,9 +61,8 @@ def log(run: Run, search: optuna.Study, label: str) -> None:
 
 def table(search: optuna.Study) -> str:
     """One line for each trial, as CSV."""
-    return search.trials_dataframe(attrs=("number", "state", "value", "params", "user_attrs")).to_csv(
-        index=False
-    )
+    shown = ("number", "state", "value", "params", "user_attrs")
+    return search.trials_dataframe(attrs=shown).to_csv(index=False)
 
 
 def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
@@ -89,6 +90,4 @@ def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
 def _plot_importances(search: optuna.Study) -> Any:
     from optuna.visualization import matplotlib as ink
 
-    return ink.plot_param_importances(
-        search, evaluator=optuna.importance.FanovaImportanceEvaluator(seed=SEED)
-    )
+    return ink.plot_param_importances(search, evaluator=_forest())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sslseg.annotation import coreset
+from sslseg.annotation import coreset, labelprobe
 from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config.names import ParamError
 from sslseg.config.params import Worklist
@@ -18,21 +18,18 @@ from sslseg.models.modes import evaluating
 from sslseg.stages.intake.upstream import Upstream
 from sslseg.training import devices
 
-BATCH = 32  # slices per forward pass
-
 
 def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
     device = devices.of(p)
     net = encoder.from_state(source.state, source.config).to(device)
-    parts = []
+
+    def look(part: np.ndarray) -> np.ndarray:
+        images = batches.whole_batch(data.store, part, data.intensity, p.image_size)
+        return net(torch.from_numpy(images).to(device)).float().cpu().numpy()
+
     with evaluating(net):
-        for start in range(0, len(rows), BATCH):
-            images = batches.whole_batch(
-                data.store, rows[start : start + BATCH], data.intensity, p.image_size
-            )
-            parts.append(net(torch.from_numpy(images).to(device)).float().cpu().numpy())
-    return coreset.unit(np.concatenate(parts))
+        return coreset.unit(labelprobe.batched(look, rows))
 
 
 def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:

@@ -75,11 +75,11 @@ class Probe:
             return self._batched(look, rows)
 
     def _batched(self, do: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> np.ndarray:
-        parts = []
-        for start in range(0, len(rows), labelprobe.BATCH):
-            parts.append(do(rows[start : start + labelprobe.BATCH]))
+        def beating(part: np.ndarray) -> np.ndarray:
             self._run.beat()
-        return np.concatenate(parts)
+            return do(part)
+
+        return labelprobe.batched(beating, rows)
 
 
 class Tuning:
