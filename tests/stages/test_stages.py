@@ -156,7 +156,8 @@ def test_runs_are_compared_by_pipeline_budget_and_seed(first: str):
     listed = encoders.scores(pretrained.run_id, ours, frames.runs())
     assert (listed["budget"], listed["seed"], listed["score"][:5]) == ("3", "0", f"{iou:.3f}")
     told = sslseg.encoders().set_index("run_id").loc[pretrained.run_id]
-    assert (told["budget"], told["seed"], told["of"]) == (3, 0, 1)
+    assert (told["budget"], told["seed"]) == (3, 0)
+    assert told["of"] >= 1  # and those started by hand
     assert told["test_iou"] == pytest.approx(iou)
 
 
