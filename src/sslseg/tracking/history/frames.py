@@ -55,8 +55,8 @@ def runs(
     place = None if sweep or not experiment_id else experiment(experiment_id, uri)
     found = _records(uri, place, None if wanted is None else sorted(wanted))
     linked = {row["run_id"] for row in borrowed(place, uri)} if place else set()
-    if linked := sorted(linked - {r.run_id for r in found}):
-        found += _records(uri, None, linked)
+    if absent := sorted(linked - {r.run_id for r in found}):
+        found += _records(uri, None, absent)
     while upstream and (more := _upstream_of(found)):
         added = _records(uri, None, more)
         found += added

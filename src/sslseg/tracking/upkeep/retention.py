@@ -73,13 +73,13 @@ def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
 
 
 def _last(encoders: list) -> set[str]:
-    last: dict[tuple[str, str], int] = {}
+    last: dict[tuple[str | None, str], int] = {}
     for model in encoders:
         last[_line(model)] = max(last.get(_line(model), 0), references.step_of(model))
     return {m.model_id for m in encoders if references.step_of(m) == last[_line(m)]}
 
 
-def _line(model: LoggedModel) -> tuple[str, str]:
+def _line(model: LoggedModel) -> tuple[str | None, str]:
     return model.source_run_id, model.tags.get(names.MODEL_ROLE, "")
 
 
