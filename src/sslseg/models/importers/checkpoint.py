@@ -138,17 +138,13 @@ def digest(path: Path) -> str:
 def _without_tensors(content: object) -> str:
     if isinstance(content, Foreign):
         return _whole(content.name)
-    first = next(iter(content.values()), None) if isinstance(content, Mapping) else None
-    for value in (first, next(iter(first.values()), None) if isinstance(first, Mapping) else None):
-        if isinstance(value, Foreign) and value.name.startswith("numpy."):
-            return (
-                "its weights are arrays of NumPy; save them as tensors (torch.from_numpy) by the same names"
-            )
-    objects = (
-        [f"{k} ({v.name})" for k, v in content.items() if isinstance(v, Foreign)]
-        if isinstance(content, Mapping)
-        else []
-    )
+    table = content if isinstance(content, Mapping) else {}
+    inner = next((value for value in table.values() if isinstance(value, Mapping)), {})
+    if any(
+        isinstance(v, Foreign) and v.name.startswith("numpy.") for v in (*table.values(), *inner.values())
+    ):
+        return "its weights are arrays of NumPy; save them as tensors (torch.from_numpy) by the same names"
+    objects = [f"{key} ({value.name})" for key, value in table.items() if isinstance(value, Foreign)]
     return _whole("; ".join(objects[:4])) if objects else "wanted a state dict, found no tensors in it"
 
 

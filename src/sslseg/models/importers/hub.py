@@ -24,12 +24,8 @@ PREPROCESSOR = "preprocessor_config.json"
 WHOLE = (WEIGHTS_FILE, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
 PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")  # of a checkpoint in several files
-IGNORED = {
-    "in_chans",
-    "num_classes",
-    "global_pool",
-    "img_size",
-}  # of timm's model_args: they change no encoder
+# of timm's model_args: they change no encoder
+IGNORED = {"in_chans", "num_classes", "global_pool", "img_size"}
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,10 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
         if index.is_file():
             return _parts(index), [*texts, index]
         if (folder / name).is_file():
-            stem, dot, suffix = name.partition(".")
-            more = sorted(folder.glob(f"{stem}_[0-9]*{dot}{suffix}"))  # accelerate's second network
-            if more:
-                both = ", ".join([name, *(file.name for file in more)])
+            more = folder.glob(name.replace(".", "_[0-9]*."))  # accelerate's second network
+            if several := ", ".join(sorted(file.name for file in more)):
                 raise EncoderError(
-                    f"{folder}: several networks are in it, {both}: name the file that is meant"
+                    f"{folder}: several networks are in it, {name}, {several}: name the file that is meant"
                 )
             return [folder / name], texts
     found = sorted(f for f in folder.iterdir() if f.suffix in SUFFIXES and f.is_file())

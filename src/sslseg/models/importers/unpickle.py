@@ -95,7 +95,7 @@ class Storages:
         dtype = STORAGES.get(kind.name) if isinstance(kind, Foreign) else None
         if dtype is None or not isinstance(key, str) or not _is_count(numel) or (len(pid) == 6 and pid[5]):
             raise RefusedError(
-                f"a storage of type {getattr(kind, 'name', '?')} with {numel!r:.40} elements (quantised weights?)"
+                f"a storage of type {getattr(kind, 'name', '?')} with {numel!r:.40} elements (quantised?)"
             )
         if key not in self.flat:
             self.flat[key] = self._allocate(key, dtype, numel)
@@ -125,7 +125,7 @@ class Storages:
             return args[0]
         if (
             name == "torch._tensor._rebuild_from_type_v2"
-        ):  # a tensor with attributes: (function, type, arguments, state)
+        ):  # (function, type, arguments, state): it has attributes
             return self.call(args[0].name, args[2])
         if name == "torch.storage._load_from_bytes":
             raise RefusedError("it holds another pickle, which may be hostile (pickled without torch.save)")
