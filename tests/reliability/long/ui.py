@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 
 MODE = "workflowType=machine_learning"
 SIZE = {"width": 1600, "height": 1000}
+CARD = "Where it comes from"  # a heading of a pretrained encoder's card; imported ones have none
 SECONDS = 300  # a busy machine draws slowly
 FINETUNED = (
     "tags.`sslseg.stage` = 'finetune' and attributes.status = 'FINISHED' and params.`cfg.budget` != ''"
@@ -35,13 +36,15 @@ def pages(uri: str) -> dict[str, tuple[str, str, int]]:
         found["report"] = (f"{place}/{run.info.run_id}/artifacts/report.html?{MODE}", "report.html", 1000)
     for model in api.search_registered_models("tags.`sslseg.kind` = 'encoder'", max_results=1):
         told = [
-            v for v in api.search_model_versions(f"name = '{model.name}'") if v.description.startswith("> ")
+            v
+            for v in api.search_model_versions(f"name = '{model.name}'")
+            if v.description.startswith("> ") and CARD in v.description
         ]
         found["registry"] = (f"/models/{model.name}?{MODE}", "Versions", 900)
         if told:
             found["card"] = (
                 f"/models/{model.name}/versions/{told[0].version}?{MODE}",
-                "Where it comes from",
+                CARD,
                 730,
             )
     if two := _two_pipelines(api):

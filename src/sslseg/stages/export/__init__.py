@@ -53,3 +53,4 @@ def run(p: Export, run: session.Run) -> None:
             + (f"not written: {w.skipped}" if w.skipped else f"{w.file}, {w.gap:.1e} from its source")
         )
     print(f"artifacts of run {run.id}: {FOLDER}/" + (f"; also in {out}" if out else ""))
+    print(f"next: {FOLDER}/README.md has the lines that open each of them")
