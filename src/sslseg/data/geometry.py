@@ -81,7 +81,8 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
         return Turn()
     found = {name: _match(name, theirs, ours) for name in theirs.forms}
     first, *others = found  # an sform before a qform: it can say more, a qform is often a leftover
-    if found[first] is None:
+    turn = found[first]
+    if turn is None:
         raise DataError(
             f"{theirs.file}: lies elsewhere than {ours.file}: {_difference(first, theirs, ours)}; {REMEDY}"
         )
@@ -90,7 +91,7 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
             f"{theirs.file}: {first} and {' and '.join(others)} of its header contradict each other: one says that its "
             f"voxels are mirrored or turned against {ours.file.name}, the other that they are not; {REMEDY}"
         )
-    return found[first]
+    return turn
 
 
 def _match(name: str, theirs: Grid, ours: Grid) -> Turn | None:

@@ -90,7 +90,8 @@ class Volume:
         """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
         if axis == 0:
             return self
-        spacing = (self.spacing[axis], *(v for i, v in enumerate(self.spacing) if i != axis))
+        first, second = (v for i, v in enumerate(self.spacing) if i != axis)
+        spacing = (self.spacing[axis], first, second)
         label = None if self.label is None else np.moveaxis(self.label, axis, 0)
         return replace(self, image=np.moveaxis(self.image, axis + 1, 1), label=label, spacing=spacing)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -122,7 +122,7 @@ def _told(sides: dict[str, str | None]) -> dict[str, str]:
         raise ParamError("split=file: these data bring no file of splits, use split=stratified")
     if missing:
         raise DataError(f"split=file: wanted a side for every annotated patient, got none for {missing[:8]}")
-    return _filled(sides, "file")
+    return _filled({p: side for p, side in sides.items() if side}, "file")
 
 
 def _filled(assigned: dict[str, str], kind: str) -> dict[str, str]:
@@ -143,6 +143,7 @@ def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.nd
         return {"train": np.arange(len(index)), "val": np.array([], int), "test": np.array([], int)}
     kind = (source.split or module.SPLIT) if split == "auto" else split
     patients = index.groupby("patient", sort=False).agg({"group": "first", "labelled": "any"}).reset_index()
+    own: Callable[[str], str | None] | None
     own = source.sides.get if source.sides or kind == "file" else getattr(module, "official", None)
     if own is not None:
         patients = patients.assign(official=[own(p) for p in patients["patient"]])
@@ -150,8 +151,8 @@ def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.nd
     side = assign(patients[patients["labelled"] & ~patients["patient"].isin(twins)], kind)
     side |= {twin: side[first] for twin, first in twins.items() if first in side}
     bare = patients[~patients["labelled"]]
-    held = kind in ("official", "file") and own is not None
-    side |= {p: (own(p) if held else None) or "train" for p in bare["patient"]}
+    told = own if kind in ("official", "file") else None
+    side |= {p: (told(p) if told else None) or "train" for p in bare["patient"]}
     assigned = index["patient"].map(side)
     return {name: np.flatnonzero(assigned == name) for name in SPLITS}
 

@@ -52,7 +52,7 @@ def draw(rng: np.random.Generator, kind: str, size: int | None = None) -> Scanne
     drawn = {name: float(rng.uniform(*limits)) for name, limits in _RANGES[kind].items()}
     shape = _SHAPES[kind][int(rng.integers(len(_SHAPES[kind])))]
     if size is not None:
-        drawn["pixel"] *= _FIELD_OF_VIEW[kind] / size / np.mean(_RANGES[kind]["pixel"])
+        drawn["pixel"] *= _FIELD_OF_VIEW[kind] / size / float(np.mean(_RANGES[kind]["pixel"]))
         shape = (size, size)
     drawn["pixel"] = round(drawn["pixel"], 4)
     wide = rng.random() < 0.3

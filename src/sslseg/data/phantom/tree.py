@@ -59,7 +59,7 @@ def folder(cache: Path, name: str, **population: object) -> Path:
     """Where a built-in cohort lives under `cache`: its name changes with what would be written."""
     digest = hashlib.sha256(repr(sorted(population.items())).encode())
     for module in (body, phantom_heart, phantom_population, phantom_scanner, streams, sys.modules[__name__]):
-        digest.update(Path(module.__file__).read_bytes())
+        digest.update(Path(module.__file__ or "").read_bytes())
     return Path(cache) / "data" / f"{name}-{digest.hexdigest()[:12]}"
 
 

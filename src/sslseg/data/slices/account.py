@@ -79,7 +79,7 @@ def _guess(path: Path, held: set[str]) -> str:
     """Why an image may not have been read."""
     stem = formats.stem(path.name)
     for suffix in formats.SUFFIXES if stem else ():
-        if (other := path.with_name(stem + suffix)) != path and str(other) in held:
+        if (other := path.with_name(f"{stem}{suffix}")) != path and str(other) in held:
             return f"beside {other.name}, which was read"
     return "an image by its ending, but of no case"
 

@@ -67,7 +67,7 @@ def _written(
         writer = _Writer(folder, inputs, channels)
         with writer.codes, writer.labels:
             skipped = _encode_all(writer, inputs, skip, progress)
-        usual = max(writer.seen, key=writer.seen.get, default=0)
+        usual = max(writer.seen, key=writer.seen.__getitem__, default=0)
         if usual == writer.channels or not skip or channels:
             return writer, skipped
         channels = usual  # the first file was the odd one

@@ -53,7 +53,7 @@ def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
     row = slices.index.iloc[i]
     numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
     low, high, zero, step = numbers
-    gain, shift = np.float32([step, zero - low]) * (255 / ((high - low) or 1.0))
+    gain, shift = np.array([step, zero - low], np.float32) * (255 / ((high - low) or 1.0))
     grey = slices.codes(i)[channel] * gain + shift
     factor = TILE / max(grey.shape)
     size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])

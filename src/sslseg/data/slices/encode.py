@@ -90,7 +90,8 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
 def _new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float) -> tuple[int, int]:
     if spacing == 0:
         return shape[0], shape[1]
-    size = tuple(max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
+    height, width = (max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
+    size = height, width
     times = np.array(size) / shape
     if (times > MOST_TIMES).any() or ((times < 1 / MOST_TIMES) & (np.array(size) < FEWEST_LEFT)).any():
         now, then = (f"{y} x {x}" for y, x in (size, shape))
@@ -232,7 +233,7 @@ def voxel_digest(image: np.ndarray) -> str:
     kind = "<i8" if image.dtype.kind in "iu" else "<f4"
     digest = hashlib.sha256(repr(image.shape).encode() + kind.encode())
     for place in np.ndindex(image.shape[:-2]):  # plane by plane: the copies stay in the cache
-        digest.update(np.ascontiguousarray(image[place], kind))
+        digest.update(np.ascontiguousarray(image[place], kind).data)
     return digest.hexdigest()
 
 

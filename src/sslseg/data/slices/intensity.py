@@ -71,7 +71,8 @@ class Intensity:
             width = np.where(high > low, high - low, np.inf)
             gain = 1.0 / (width * sd)
             offset = -low * gain - mean / sd
-        return tuple(a.astype(np.float32) for a in (low, high, gain, offset))
+        f4 = np.float32
+        return low.astype(f4), high.astype(f4), gain.astype(f4), offset.astype(f4)
 
     @staticmethod
     def _channels(values: tuple[float, ...], channels: int) -> np.ndarray:

@@ -75,6 +75,7 @@ class Slices:
     parts: dict[str, str] = field(default_factory=dict)
     stamps: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
+    _place: list[list[int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         columns = ("offset", "label_offset", "height", "width")
@@ -222,8 +223,9 @@ def stamps(path: Path) -> tuple[tuple[int, ...], ...]:
 
 def _note(path: Path, found: dict[str, str], wrong: list[str]) -> None:
     since = min((path / name).stat().st_mtime for name in wrong)
-    note = {"store": path.name, "parts": wrong, "read": read_sha(found), "since": since}
-    place = caches.damage_folder(path.parents[1]) / f"{path.name}-{note['read'][:16]}.json"
+    read = read_sha(found)
+    note = {"store": path.name, "parts": wrong, "read": read, "since": since}
+    place = caches.damage_folder(path.parents[1]) / f"{path.name}-{read[:16]}.json"
     with contextlib.suppress(OSError), files.aside(place) as part:  # a cache that cannot be written
         part.write_text(json.dumps(note), encoding="utf-8")
 

@@ -117,7 +117,7 @@ def draw(a: Augmentation, count: int, rng: np.random.Generator) -> Changes:
     nodes = rng.standard_normal((count, 2, NODES, NODES)) * a.elastic
     nodes *= chosen(a.elastic_p)[:, None, None, None]
     noise = chosen(a.noise_p) * rng.uniform(0, 1, count) * a.noise
-    blur = chosen(a.blur_p) * rng.uniform(*a.blur, count)
+    blur = chosen(a.blur_p) * rng.uniform(a.blur[0], a.blur[1], count)
     gamma = np.where(chosen(a.gamma_p), _factor(a.gamma, count, rng), 1.0)
     return Changes(angle, zoom, nodes, noise, rng.integers(0, 2**63, count), blur, gamma)
 

@@ -21,7 +21,7 @@ import numba
 
 from sslseg.config import files
 
-HOW = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+HOW: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 SUMS = "sums.json"  # file -> sha256
 ENDINGS = (".nbi", ".nbc")  # of numba's files; others are being written
 _seen: set[Path] = set()  # folders whose files have been looked at
@@ -46,16 +46,22 @@ def compiled(function: Callable[..., Any]) -> Any:
 @contextlib.contextmanager
 def _told(folder: Path) -> Iterator[None]:
     """numba keeps here what is decorated in this block."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(folder)
+    config: Any = numba.config  # its names are made as it is read
+    before, config.CACHE_DIR = config.CACHE_DIR, str(folder)
     try:
         yield
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before
 
 
 def place() -> Path | None:
     """This user's folder: under NUMBA_CACHE_DIR, in the home's cache, or in the system's folder for temporary files."""
-    bases = [numba.config.CACHE_DIR, os.environ.get("XDG_CACHE_HOME"), "~/.cache", tempfile.gettempdir()]
+    bases = [
+        getattr(numba.config, "CACHE_DIR", ""),
+        os.environ.get("XDG_CACHE_HOME"),
+        "~/.cache",
+        tempfile.gettempdir(),
+    ]
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     for base in filter(None, bases):
         with contextlib.suppress(OSError, RuntimeError):  # cannot be written; there is no home

@@ -94,8 +94,9 @@ class ViewParams:
         Where `other` has no changes at all, these have moved nothing either.
         """
         place = {name: getattr(other, name) for name in ("top", "left", "height", "width", "flip")}
-        both = self.changes and other.changes
-        changes = self.changes.placed(other.changes) if both else self.changes
+        changes = self.changes
+        if changes and other.changes:
+            changes = changes.placed(other.changes)
         return replace(self, **place, changes=changes)
 
     def at(self, places: np.ndarray) -> ViewParams:
@@ -115,7 +116,8 @@ def _crops(
     """Height, width, found [B]: the first of TRIES that fits, else (not found) the largest of legal ratio."""
     shape = (TRIES, len(heights))
     area = heights * widths * rng.uniform(*ranges.crop_scale, shape)
-    ratio = np.exp(rng.uniform(*np.log(ranges.ratio), shape))
+    flat, tall = np.log(ranges.ratio)
+    ratio = np.exp(rng.uniform(flat, tall, shape))
     w, h = np.rint(np.sqrt(area * ratio)), np.rint(np.sqrt(area / ratio))
     fits = (w > 0) & (w <= widths) & (h > 0) & (h <= heights)
     first = fits.argmax(0)

@@ -23,7 +23,7 @@ def apply(views: torch.Tensor, changes: Changes) -> torch.Tensor:
     import torch
 
     for b in np.flatnonzero(changes.noise):
-        views[b] += torch.from_numpy(noise(changes, b, tuple(views.shape[1:]))).to(views.device)
+        views[b] += torch.from_numpy(noise(changes, int(b), tuple(views.shape[1:]))).to(views.device)
     for b in np.flatnonzero(changes.blur):
         views[b] = blurred(views[b], float(changes.blur[b]))
     for b in np.flatnonzero(changes.gamma != 1):

@@ -7,6 +7,7 @@ transferred between distributions, and no patient or voxel is in both.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sslseg.data.phantom import tree
 from sslseg.datasets.hearts.phantom import (  # noqa: F401 of a dataset
@@ -20,7 +21,7 @@ from sslseg.datasets.hearts.phantom import (  # noqa: F401 of a dataset
     scan,
 )
 
-POPULATION = {"patients": 40, "seed": 7, "scanner": "3T", "first": 701}
+POPULATION: dict[str, Any] = {"patients": 40, "seed": 7, "scanner": "3T", "first": 701}
 
 
 def default_root(cache: Path) -> Path:

@@ -7,13 +7,14 @@ voxel with `demo`, which is another population on another scanner.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sslseg.data.phantom import tree
 from sslseg.datasets.hearts.acdc import CLASSES, COLOURS, DOMAIN, find, read, scan  # noqa: F401 of a dataset
 
 LICENCE = "made by this project; CC0"
 SPLIT = "stratified"
-POPULATION = {"patients": 60, "seed": 1, "scanner": "1.5T", "first": 501}
+POPULATION: dict[str, Any] = {"patients": 60, "seed": 1, "scanner": "1.5T", "first": 501}
 
 
 def default_root(cache: Path) -> Path:
