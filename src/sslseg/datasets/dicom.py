@@ -27,8 +27,8 @@ LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
 VERSION = 3  # masks in other formats beside the series are read
 # what stands in PatientID when it names nobody, as `tables.fold` has it
-NOBODY = {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified", "unknown",
-          "none", "n/a", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip
+NOBODY = tables.NOTHING | {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified",
+          "unknown", "none", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip
 STUDIES = 3  # of one PatientID that is everybody's: with fewer there is nothing to divide
 NOTES: dict[Path, str] = {}  # root -> what `_patients` has to say of it
 BESIDE: dict[Path, Beside] = {}  # root -> what `find` found last: `read` has to know whose masks are whose

@@ -40,7 +40,7 @@ from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import IGNORE, Description
 
 FILE = "sslseg.json"
-OTHERS = ("sslseg.json.txt", "SSLSEG.json", "Sslseg.json", "sslseg.JSON", "sslseg.yaml", "sslseg.yml")
+OTHERS = ("SSLSEG.json", "Sslseg.json", *(f"sslseg{end}" for end in (".json.txt", ".JSON", ".yaml", ".yml")))
 # the same, where they are used: folders without keep their recipe
 LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
 MADE = (
