@@ -87,7 +87,7 @@ def test_the_run_is_tagged_and_the_reader_told(store, capsys):
     assert run[names.TAG_APART] == "cardiac-mri, not brain-mri"
     assert "warning: acdc is far from the data that the encoder of run r1" in capsys.readouterr().out
     run = Tagged()
-    likeness.check(run, SimpleNamespace(config=None), store)
+    likeness.check(run, SimpleNamespace(config={}, resolved=None), store)
     assert not run
     run.parent = "a sweep"
     likeness.check(run, upstream(domain="natural"), store)

@@ -76,7 +76,7 @@ def log(
     where = f"{Path(p.out).expanduser().resolve() / PAGE}, and " if p.out else ""
     endings.tell(f"page: {where}evaluate/{PAGE} of run {run.id}")
     if any(p.model):
-        endings.following("predict", model=",".join(p.model), input="FOLDER", output="out/masks")
+        endings.segmenting(",".join(p.model))
     else:
         endings.compare(run.experiment_id, run.uri)
 

@@ -24,6 +24,11 @@ def following(stage: str, words: str = "next", **given: object) -> None:
     tell(f"{words}: {typed(stage, **given)}")
 
 
+def segmenting(model: str, words: str = "next") -> None:
+    """The command that segments new images with `model`."""
+    following("predict", words, model=model, input="FOLDER", output="out/masks")
+
+
 def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, float]) -> None:
     """The end of a fine-tuning.
 
@@ -36,7 +41,7 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
         f"test IoU {summary['iou']:.3f} on {dataset} ({classes})",
         f"registered as {registered}, run {run_id}",
     )
-    following("predict", model=run_id, input="FOLDER", output="out/masks")
+    segmenting(run_id)
 
 
 def pretrained(run_id: str, registered: str, dataset: str) -> None:
@@ -56,7 +61,7 @@ def drawn(out: str, run: session.Run) -> None:
     tell(*(where if out else [f"page: {names.REPORT} of run {run.id}"]))
     compare(run.experiment_id, run.uri)
     words = "next, MODEL from `sslseg encoders --kind segmenter`"
-    following("predict", words, model="MODEL", input="FOLDER", output="out/masks")
+    segmenting("MODEL", words)
 
 
 def compare(experiment_id: str, uri: str) -> None:
