@@ -12,6 +12,7 @@ from analysis.statistics.records import plural
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
 from sslseg.data import training_set
+from sslseg.data.folders import patients as patients_of
 from sslseg.data.folders import settings
 from sslseg.data.readers import pictures
 from sslseg.data.slices import account, copies, prepare
@@ -80,6 +81,8 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
     _account(root, store, aside, run)
     warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *_nowhere(store)]
+    if known:
+        warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
     for warning in warnings:
         print(f"warning: {warning}")
     warnings += [one["note"] for one in store.notes]

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import roles
+from sslseg.data.folders import patients, roles
 from sslseg.data.folders.pairing import patterns
+from sslseg.data.folders.settings import Settings
 from sslseg.data.slices import prepare
 from sslseg.data.source import IGNORE
 from sslseg.datasets import images
@@ -141,6 +142,18 @@ def test_patients_of_patterns_may_be_told_otherwise(tmp_path):
     (tmp_path / "who.csv").write_text("case,patient\n0,anna\n1,anna\n2,bert\n")
     told(tmp_path, pairs="{patient}/x -> {patient}/y", csv="who.csv")
     assert [(s.patient, s.frame) for s in images.find(tmp_path)] == [("anna", 1), ("anna", 2), ("bert", 1)]
+
+
+def test_rows_that_name_no_image_are_said(tmp_path):
+    fill(tmp_path, {"i/{n}.png": IMAGE, "m/{n}.png": (0, 1)})
+    own = Settings(csv="who.csv")
+    table = tmp_path / "who.csv"
+    table.write_text("case,patient\n0.png,anna\n1,anna\n 2 ,bert\n")
+    assert patients.alone(tmp_path, ["0", "1", "2"], own) == []
+    assert patients.alone(tmp_path, ["0", "1", "2"], Settings()) == []
+    table.write_text(table.read_text() + "O,bert\n" + "".join(f"{n},cora\n" for n in range(10, 16)))
+    (said,) = patients.alone(tmp_path, ["0", "1", "2"], own)
+    assert said == f"{table}: no image is there for the rows of O, 10, 11, 12, 13 and 2 more"
 
 
 def test_what_cannot_be_told_apart_is_refused(tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sslseg.config.names import DataError
@@ -12,6 +12,7 @@ from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats
 
 PHASES = ("ED", "ES")
+SHOWN = 5  # cases that a sentence names
 
 
 def people(
@@ -51,6 +52,17 @@ def people(
         for (case, group), number in zip(own, numbers, strict=True):
             placed[case] = (patient, group if s.csv or len(groups) == 1 else "", number)
     return placed
+
+
+def alone(root: Path, cases: Iterable[str], s: Settings) -> list[str]:
+    """A sentence on rows of the table that name none of the cases: an image that is lost, or a name that is misspelled."""
+    known = {tables.fold(case) for case in cases}
+    rows = _table(root / s.csv, ()) if s.csv else {}
+    lone = [row["case"] for name, row in rows.items() if tables.fold(name) not in known]
+    more = f" and {len(lone) - SHOWN} more" if len(lone) > SHOWN else ""
+    return (
+        [f"{root / s.csv}: no image is there for the rows of {', '.join(lone[:SHOWN])}{more}"] if lone else []
+    )
 
 
 def phases(root: Path, case: str, s: Settings, count: int) -> dict[int, str]:
