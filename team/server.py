@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -161,14 +161,9 @@ def _wait(made: Server, process: subprocess.Popen, log: Path) -> None:
 
 def _stop(process: subprocess.Popen) -> None:
     """The server and its workers, which share a session of their own."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        try:
+    for sign in (signal.SIGTERM, signal.SIGKILL):  # workers that outlive their parent get the second signal
+        with suppress(ProcessLookupError):
             os.killpg(process.pid, sign)
-        except ProcessLookupError:
-            break
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-            if sign is signal.SIGTERM:
-                continue  # workers that outlive their parent get the second signal
-        except subprocess.TimeoutExpired:
-            continue
+    process.wait()
