@@ -134,6 +134,12 @@ def resolve(params: T) -> T:
     return p
 
 
+def usual(params: Any, name: str) -> Any:
+    """What the preset gives a knob that nobody sets."""
+    meta = knobs(type(params))[name][1]
+    return (meta.presets or {})[getattr(params, meta.by)]
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:  # one sentence, no usage dump
         raise ParamError(message)

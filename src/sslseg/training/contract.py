@@ -15,9 +15,8 @@ from sslseg.config.wanted import Wanted
 from sslseg.data.views.batches import PretrainBatch
 
 Batch = PretrainBatch[Tensor]
-Metrics = dict[
-    str, Any
-]  # numbers, scalars on the device, or callables for what is too dear to compute at every step
+# numbers, scalars on the device, or callables for what is too dear to compute at every step
+Metrics = dict[str, Any]
 
 
 class Method(Protocol):

@@ -19,10 +19,8 @@ from sslseg.data.views.batches import FinetuneBatch
 from sslseg.data.views.draw import ViewRanges
 from sslseg.training import losses
 
-SHADE, SHADED = (
-    0.5,
-    0.8,
-)  # largest change of brightness and of contrast, and its probability (acdc.py: ColorJitter)
+# largest change of brightness and of contrast, and its probability (acdc.py: ColorJitter)
+SHADE, SHADED = 0.5, 0.8
 BLUR, BLURRED = (0.1, 2.0), 0.5  # s.d. in pixels, and probability (transform.py: blur)
 PASTED, AREA, RATIO = 0.5, (0.02, 0.4), (0.3, 1 / 0.3)  # transform.py: obtain_cutmix_box
 DROPPED = 0.5  # share of the channels of each map (unet.py: Dropout2d)

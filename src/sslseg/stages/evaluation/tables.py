@@ -68,9 +68,8 @@ def log(
     _log_patients(run, table, tables.get("clinical"), number)
     for frame in shown.values():
         text = frame.drop(columns="source", errors="ignore")
-        if (
-            "patients" in text
-        ):  # a score of a class that no patient has says nothing; `counts` has it as absent
+        if "patients" in text:
+            # a score of a class that no patient has says nothing; `counts` has it as absent
             text = text[text["patients"] > 0]
         print(text.to_string(index=False, na_rep="–", float_format=lambda v: f"{v:.3f}"))
     where = f"{Path(p.out).expanduser().resolve() / PAGE}, and " if p.out else ""

@@ -144,7 +144,7 @@ def _architecture(p: Any, before: Handed | None) -> str:
     """
     if before is None:
         return p.architecture
-    usual = (flags.knobs(type(p))["architecture"][1].presets or {})[p.preset]
+    usual = flags.usual(p, "architecture")
     if before.architecture and p.architecture not in (usual, before.architecture):
         raise EncoderError(
             f"its upstream's encoder is a {before.architecture}, architecture={p.architecture} was asked for; leave "

@@ -67,8 +67,7 @@ def settle(p: Finetune, handed: Handed | None) -> Finetune:
     """
     if handed is None:
         return p
-    usual = (flags.knobs(Finetune)["decoder"][1].presets or {})[p.preset]
-    if p.decoder not in (usual, handed.channels):
+    if p.decoder not in (flags.usual(p, "decoder"), handed.channels):
         raise EncoderError(
             f"decoder: the upstream's has {flags.to_text(handed.channels)} channels, decoder={flags.to_text(p.decoder)} "
             "was asked for; leave decoder out"

@@ -72,7 +72,7 @@ def settle(p: T, resolved: Resolved | None) -> T:
     if resolved is None:
         return p
     theirs = resolved.tags[names.MODEL_ARCHITECTURE]
-    usual = (flags.knobs(type(p))["architecture"][1].presets or {})[p.preset]
+    usual = flags.usual(p, "architecture")
     if p.architecture not in (usual, theirs):
         raise names.EncoderError(
             f"run {resolved.run_id}: its encoder is a {theirs}, architecture={p.architecture} was asked for; "
