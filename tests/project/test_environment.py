@@ -144,3 +144,15 @@ def test_whatever_is_imported_is_declared(folder: str):
     third = imported(folder) - set(sys.stdlib_module_names) - own - OPTIONAL
     missing = {name for name in third if canonicalize_name(MODULES.get(name, name)) not in declared}
     assert not missing
+
+
+def test_runs_of_tests_stay_out_of_the_checkout_s_own_store():
+    """`make test` beside a demo must not put its encoders into what `sslseg encoders` lists."""
+    runs, names = (
+        re.compile(r"\btiny\.run\("),
+        re.compile(r'"store"|[(, ]store(: str)?[,)]|\bteam_as\b|\bapi: MlflowClient'),
+    )
+    texts = {path: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    assert [
+        str(p.relative_to(ROOT)) for p, t in texts.items() if runs.search(t) and not names.search(t)
+    ] == []

@@ -18,9 +18,11 @@ from sslseg.stages.intake import upstream
 from sslseg.tracking.registry import resolve
 from tests.fixtures.tiny_runs import Tiny, get
 
+pytestmark = pytest.mark.usefixtures("store")
+
 
 @pytest.fixture(scope="module")
-def phantom(tiny: Tiny) -> str:
+def phantom(tiny: Tiny, store: str) -> str:
     """A fine-tuning on the phantom, whose U-Net is handed on."""
     return tiny.run(FINETUNE, dataset="phantom", data_root=tiny.other, steps=2)
 

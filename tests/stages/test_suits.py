@@ -18,6 +18,8 @@ from sslseg.testing import methods
 from sslseg.tracking.registry import resolve
 from tests.fixtures.tiny_runs import Tiny, get
 
+pytestmark = pytest.mark.usefixtures("store")
+
 
 def fault(name: str, channels: int, rows) -> str:
     wanted = plugins.load("methods", name).Method.wanted(methods.settings(name))
