@@ -81,7 +81,7 @@ def compose(
 ) -> np.ndarray:
     """Put one heart slice on its backdrop: tissue signal [Y, X]; `flow`, `grain` are smooth noise."""
     image = backdrop.copy()
-    if layer.lv is None:
+    if layer.lv is None or layer.epi is None or layer.papillary is None:
         return image
     px, box = scanner.pixel, layer.box
     part, swirl, fine = image[box], flow[box], grain[box]

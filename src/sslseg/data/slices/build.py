@@ -188,10 +188,11 @@ class _Writer:
 
     def _rows(self, source: Source, e: Encoded) -> None:
         channels, height, width = e.codes.shape[1:]
-        annotated = np.zeros(len(e.codes), bool) if e.label is None else known(e.label)
-        for z, labelled in enumerate(annotated.tolist()):
-            counts = histogram(e.label[z], IGNORE + 1)[:IGNORE] if labelled else np.zeros(1, int)
-            self.voxels += counts[: len(self.voxels)] if labelled else 0
+        masks = [None] * len(e.codes) if e.label is None else e.label
+        for z, mask in enumerate(masks):
+            voxels = np.zeros(IGNORE, int) if mask is None else histogram(mask, IGNORE + 1)[:IGNORE]
+            labelled = bool(voxels.any())
+            self.voxels += voxels[: len(self.voxels)]
             self.slices.append(
                 {
                     "volume": len(self.volumes),
@@ -206,8 +207,8 @@ class _Writer:
                     "offset": self._offset,
                     "label_offset": self._label_offset if labelled else -1,
                     **{f"spacing_{axis}": mm for axis, mm in zip("zyx", e.spacing, strict=True)},
-                    "foreground": int(counts[1:].sum()),
-                    "classes": int(sum(1 << k for k in np.flatnonzero(counts).tolist())),
+                    "foreground": int(voxels[1:].sum()),
+                    "classes": int(sum(1 << k for k in np.flatnonzero(voxels).tolist())),
                 }
             )
             self._offset += channels * height * width

@@ -10,24 +10,27 @@ import contextlib
 import queue
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.config.wanted import PAIR, Crops, Wanted
-from sslseg.data.slices.intensity import UNIT
-from sslseg.data.slices.slice_store import Rows
+from sslseg.data.slices.intensity import UNIT, Intensity
+from sslseg.data.slices.slice_store import Rows, Slices
 from sslseg.data.streams import stream
 from sslseg.data.views import render_device
 from sslseg.data.views.draw import ViewParams, ViewRanges, draw
 from sslseg.data.views.render import render, render_labels
+from sslseg.data.views.render_device import DeviceSlices
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-A = TypeVar("A", bound="np.ndarray | Tensor")  # arrays from a slice store, tensors from its copy on a device
+Pixels: TypeAlias = "np.ndarray | Tensor"
+Store: TypeAlias = "Slices | DeviceSlices"
+A = TypeVar("A", bound="Pixels")  # arrays from a slice store, tensors from its copy on a device
 ONE = Wanted((Crops(1),))
 AHEAD = 2  # batches that wait for the network
 
@@ -95,7 +98,7 @@ def order(rows: Rows, *, seed: int, step: int, batch_size: int, name: str = "ord
 
 
 def draw_views(
-    slices: Any, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR,
+    slices: Store, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR,
     name: str = "views",
 ) -> list[ViewParams]:  # fmt: skip
     """The choices for every view of the batch `rows` at `step`, from the stream `name`."""
@@ -119,7 +122,7 @@ def memory(batch_size: int, channels: int, sizes: Sequence[int]) -> list[list[np
     return [[np.empty((batch_size, channels, s, s), np.float32) for s in sizes] for _ in range(AHEAD + 2)]
 
 
-def places(slices: Any) -> Places[np.ndarray]:
+def places(slices: Store) -> Places[np.ndarray]:
     """Of every slice of a store."""
     index = slices.index
     patient, group, code = (
@@ -133,10 +136,10 @@ def places(slices: Any) -> Places[np.ndarray]:
 
 
 def pretrain_batch(
-    slices: Any, rows: Rows, ranges: ViewRanges, intensity: Any, *,
+    slices: Store, rows: Rows, ranges: ViewRanges, intensity: Intensity, *,
     seed: int, step: int, batch_size: int, wanted: Wanted = PAIR, known: Places[np.ndarray] | None = None,
     steps: int = 0, out: Sequence[np.ndarray] | None = None,
-) -> PretrainBatch[Any]:  # fmt: skip
+) -> PretrainBatch[Pixels]:  # fmt: skip
     """The views of each slice of step `step` that a method wants, drawn one after the other.
 
     Args:
@@ -150,51 +153,59 @@ def pretrain_batch(
     boxes = tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else ()
     there = Places(*(of[chosen] for of in known)) if known and wanted.places else None
     intensity = UNIT if wanted.grey else intensity
-    targets: Sequence[Any] = out or (None,) * len(drawn)
+    targets: Sequence[np.ndarray | None] = out or (None,) * len(drawn)
     views = tuple(_pixels(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
     return PretrainBatch(views, chosen, boxes, there, step / steps if steps else 0.0)
 
 
-def _pixels(slices: Any, rows: np.ndarray, p: ViewParams, intensity: Any, out: Any = None) -> Any:
+def _pixels(
+    slices: Store, rows: np.ndarray, p: ViewParams, intensity: Intensity, out: np.ndarray | None = None
+) -> Pixels:
     """The views [B, C, S, S] where the slices are; `out` is memory of the CPU to be filled."""
-    if isinstance(slices, render_device.DeviceSlices):
+    if isinstance(slices, DeviceSlices):
         return render_device.render(slices, rows, p, intensity)
     return render(slices, rows, p, intensity, out)
 
 
-def _boxes(slices: Any, rows: np.ndarray, p: ViewParams) -> np.ndarray:
+def _labels(slices: Store, rows: np.ndarray, p: ViewParams) -> Pixels:
+    """The masks of `_pixels`."""
+    if isinstance(slices, DeviceSlices):
+        return render_device.render_labels(slices, rows, p)
+    return render_labels(slices, rows, p)
+
+
+def _boxes(slices: Store, rows: np.ndarray, p: ViewParams) -> np.ndarray:
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     box = (p.top / height, p.left / width, p.height / height, p.width / width, p.flip)
     return np.stack(box, 1).astype(np.float32)
 
 
 def finetune_batch(
-    slices: Any,
+    slices: Store,
     rows: Rows,
     ranges: ViewRanges,
-    intensity: Any,
+    intensity: Intensity,
     *,
     seed: int,
     step: int,
     batch_size: int,
-) -> FinetuneBatch[Any]:
+) -> FinetuneBatch[Pixels]:
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
-    own = render_device.render_labels if isinstance(slices, render_device.DeviceSlices) else render_labels
-    return FinetuneBatch(_pixels(slices, chosen, p, intensity), own(slices, chosen, p), chosen)
+    return FinetuneBatch(_pixels(slices, chosen, p, intensity), _labels(slices, chosen, p), chosen)
 
 
 def unlabelled_views(
-    slices: Any,
+    slices: Store,
     rows: Rows,
     shades: Sequence[ViewRanges],
-    intensity: Any,
+    intensity: Intensity,
     *,
     seed: int,
     step: int,
     batch_size: int,
-) -> tuple[Any, ...]:
+) -> tuple[Pixels, ...]:
     """A view of each slice of step `step` for each of `shades`, all of the first one's place; streams of their own."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
     rng = stream(seed, "unlabelled views", step)
@@ -205,19 +216,19 @@ def unlabelled_views(
     )
 
 
-def whole_batch(slices: Any, rows: Rows, intensity: Any, size: int) -> np.ndarray:
+def whole_batch(slices: Slices, rows: Rows, intensity: Intensity, size: int) -> np.ndarray:
     """Whole slices squeezed to `size` x `size`, nothing drawn: float32 [B, C, S, S], for vital signs."""
     chosen = np.asarray(rows, np.int64)
     return render(slices, chosen, _whole(slices, chosen, size), intensity)
 
 
-def whole_labels(slices: Any, rows: Rows, size: int) -> np.ndarray:
+def whole_labels(slices: Slices, rows: Rows, size: int) -> np.ndarray:
     """The masks of `whole_batch`: uint8 [B, S, S]."""
     chosen = np.asarray(rows, np.int64)
     return render_labels(slices, chosen, _whole(slices, chosen, size))
 
 
-def _whole(slices: Any, rows: np.ndarray, size: int) -> ViewParams:
+def _whole(slices: Slices, rows: np.ndarray, size: int) -> ViewParams:
     height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     zero, one = np.zeros(len(rows), np.int64), np.ones(len(rows))
     return ViewParams(zero, zero, height, width, zero > 0, one, one, size)

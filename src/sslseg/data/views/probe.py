@@ -6,11 +6,10 @@ without a word; each has a number here, and a limit.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from sslseg.data.slices.slice_store import Rows
+from sslseg.data.slices.intensity import Intensity
+from sslseg.data.slices.slice_store import Rows, Slices
 from sslseg.data.source import IGNORE
 from sslseg.data.streams import stream
 from sslseg.data.views.batches import order
@@ -30,7 +29,7 @@ WRAP, WRAPPED_LIMIT = 2.0**15, 0.005  # a 16-bit wrap is a jump of 65,536; resam
 LOST_LIMIT = 0.9
 
 
-def _raw(slices: Any, rows: np.ndarray, intensity: Any) -> dict[str, float]:
+def _raw(slices: Slices, rows: np.ndarray, intensity: Intensity) -> dict[str, float]:
     """Shares of voxels of the volumes that `rows` [B] come from, before any view is made."""
     volume = slices.index["volume"].to_numpy()
     seen = np.flatnonzero(np.isin(volume, np.unique(volume[rows])[:VOLUMES]))
@@ -81,7 +80,7 @@ def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, floa
 
 
 def probe(
-    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Any, rows: Rows, intensity: Any
+    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Slices, rows: Rows, intensity: Intensity
 ) -> dict[str, float]:
     """Metrics of a batch as the network gets it, and of the voxels it was made from.
 
@@ -106,7 +105,7 @@ def probe(
 
 
 def examine(
-    slices: Any, rows: Rows, ranges: ViewRanges, intensity: Any, *, seed: int,
+    slices: Slices, rows: Rows, ranges: ViewRanges, intensity: Intensity, *, seed: int,
     crops: int = CROPS, labelled: bool = False,
 ) -> dict[str, float]:  # fmt: skip
     """`probe` of `crops` views drawn for the purpose (stream "probe"): a batch is too small to tell.

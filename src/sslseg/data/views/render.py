@@ -10,12 +10,14 @@ cv2's own threads are the caller's matter; `cv2.setNumThreads(0)` is right besid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    from sslseg.data.slices.intensity import Intensity
+    from sslseg.data.slices.slice_store import Slices
     from sslseg.data.views.draw import ViewParams
 
 UINT16_MAX = 65535.0  # [C] albumentations 1.1.0 MAX_VALUES_BY_DTYPE[uint16], flaw F2
@@ -41,12 +43,12 @@ class Coefficients:
     drift: np.ndarray
 
 
-def _physical(slices: Any, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _physical(slices: Slices, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     volume = slices.index["volume"].to_numpy()[rows]
     return slices.volumes["scale"][volume], slices.volumes["intercept"][volume]
 
 
-def coefficients(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any) -> Coefficients:
+def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Coefficients:
     """Fold the normalisation, brightness and contrast of B views into per-channel numbers.
 
     ColorJitter's brightness, then contrast around the view's mean, on the [0, 1]-mapped image and without
@@ -86,7 +88,7 @@ def _finish_uint16(view: np.ndarray, k: Coefficients, b: int) -> None:
 
 
 def render(
-    slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray | None = None
+    slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity, out: np.ndarray | None = None
 ) -> np.ndarray:
     """Views of `rows` as float32 [B, C, S, S], normalised under `intensity`.
 
@@ -119,7 +121,7 @@ def render(
 
 
 def _upright(
-    slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray
+    slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity, out: np.ndarray
 ) -> np.ndarray:
     """Views that are crops: see `render`."""
     from sslseg.data.views.compiled import keep
@@ -137,7 +139,9 @@ def _upright(
     return out
 
 
-def _moved(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, out: np.ndarray) -> np.ndarray:
+def _moved(
+    slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity, out: np.ndarray
+) -> np.ndarray:
     """Views that are turned, scaled or bent: see `render`."""
     from sslseg.data.views import warp
     from sslseg.data.views.compiled import keep
@@ -155,7 +159,7 @@ def _moved(slices: Any, rows: np.ndarray, params: ViewParams, intensity: Any, ou
     return out
 
 
-def _levels(slices: Any, rows: np.ndarray, params: ViewParams, k: Coefficients) -> tuple[np.ndarray, ...]:
+def _levels(slices: Slices, rows: np.ndarray, params: ViewParams, k: Coefficients) -> tuple[np.ndarray, ...]:
     """The shard, offset and sides of each slice, and the `tone`, `turn` and `drift` of `resample.resample`."""
     plain, raw = np.zeros_like(k.gain), params.jitter_mode == "uint16"
     tone = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
@@ -176,7 +180,7 @@ def _sealed(flat: np.ndarray) -> np.ndarray:
     return view
 
 
-def render_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarray:
+def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.ndarray:
     """Labels of `rows`, uint8 [B, S, S]: the geometry of `render`, each pixel the nearest label.
 
     Pixel centres, not corners, are matched (INTER_NEAREST_EXACT), else labels drift by half a pixel.
@@ -196,7 +200,7 @@ def render_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarr
     return out
 
 
-def _moved_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarray:
+def _moved_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.ndarray:
     """Labels of turned, scaled or bent views: that of the pixel each centre lies in, 0 outside the slice."""
     from sslseg.data.views import warp
 
@@ -210,7 +214,7 @@ def _moved_labels(slices: Any, rows: np.ndarray, params: ViewParams) -> np.ndarr
     return out
 
 
-def whole(slices: Any, row: int, intensity: Any) -> tuple[np.ndarray, tuple[int, int]]:
+def whole(slices: Slices, row: int, intensity: Intensity) -> tuple[np.ndarray, tuple[int, int]]:
     """A whole slice as float32 [C, H32, W32] and its own (H, W).
 
     Padded below and to the right to multiples of 32 with 0, the mean of the normalised data.

@@ -8,7 +8,7 @@ float32 matrix products in full precision, torch's default), and so is that of t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from sslseg.data.views.render import UINT16_MAX, coefficients
 ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
 
 if TYPE_CHECKING:
+    import pandas as pd
     import torch
 
+    from sslseg.data.slices.intensity import Intensity
+    from sslseg.data.slices.slice_store import Slices
     from sslseg.data.views.draw import ViewParams
 
 
@@ -33,17 +36,17 @@ class DeviceSlices:
         labels: uint8, flat, or None.
     """
 
-    slices: Any
+    slices: Slices
     codes: torch.Tensor
     labels: torch.Tensor | None
 
     @property
-    def index(self) -> Any:
+    def index(self) -> pd.DataFrame:
         """The store's index."""
         return self.slices.index
 
 
-def place(slices: Any, device: torch.device, *, labels: bool = False) -> Any:
+def place(slices: Slices, device: torch.device, *, labels: bool = False) -> Slices | DeviceSlices:
     """Where views are made for a network on `device`: the store itself beside a CPU, else its copy on there.
 
     A CUDA device that has not `ROOM` times the memory free gets its views from the CPU.
@@ -57,7 +60,7 @@ def place(slices: Any, device: torch.device, *, labels: bool = False) -> Any:
     return upload(slices, device, labels=labels) if ROOM * wanted < free else slices
 
 
-def upload(slices: Any, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
+def upload(slices: Slices, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
     """Copy the shard (and, if asked, the labels) to `device`: two bytes a voxel (and one)."""
     import torch
 
@@ -110,7 +113,7 @@ def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
     )
 
 
-def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
     import torch
 
@@ -128,7 +131,7 @@ def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any
     return views if params.changes is None else texture.apply(views, params.changes)
 
 
-def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views that are crops: see `render`."""
     import torch
 
@@ -157,7 +160,7 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: A
     return view.add_(base + pull * mean)
 
 
-def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Any) -> torch.Tensor:
+def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views that are turned, scaled or bent: see `render`."""
     import torch
 
@@ -215,25 +218,30 @@ def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torc
     if d.labels is None or (d.slices.index["label_offset"].to_numpy()[rows] < 0).any():
         raise DataError("wanted labelled slices with their labels on the device; upload(…, labels=True)")
     if not (moved := params.moved).any():
-        return _upright_labels(d, rows, params)
+        return _upright_labels(d, d.labels, rows, params)
     import torch
 
-    labels = torch.empty(len(rows), params.size, params.size, dtype=torch.uint8, device=d.codes.device)
+    found = torch.empty(len(rows), params.size, params.size, dtype=torch.uint8, device=d.codes.device)
     for places, one in ((~moved, _upright_labels), (moved, _moved_labels)):
         if places.any():
-            labels[torch.from_numpy(places).to(labels.device)] = one(d, rows[places], params.at(places))
-    return labels
+            part = one(d, d.labels, rows[places], params.at(places))
+            found[torch.from_numpy(places).to(found.device)] = part
+    return found
 
 
-def _moved_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
+def _moved_labels(
+    d: DeviceSlices, labels: torch.Tensor, rows: np.ndarray, params: ViewParams
+) -> torch.Tensor:
     start, sides, where, seen = _moved_places(d, rows, params, "label_offset")
     y, x = (where[:, axis].long() * seen for axis in (0, 1))
-    return d.labels[start[:, None, None] + y * sides[:, 1, None, None] + x] * seen
+    return labels[start[:, None, None] + y * sides[:, 1, None, None] + x] * seen
 
 
-def _upright_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
+def _upright_labels(
+    d: DeviceSlices, labels: torch.Tensor, rows: np.ndarray, params: ViewParams
+) -> torch.Tensor:
     start, _, W = _geometry(d, rows, params, "label_offset")
     h, w = (_send(v, d.codes, "float64") for v in (params.height, params.width))
     y = _sources(h, params.size, None).long()[:, :, None]
     x = _sources(w, params.size, _send(params.flip, d.codes, "bool")).long()[:, None, :]
-    return d.labels[start + y * W + x]
+    return labels[start + y * W + x]

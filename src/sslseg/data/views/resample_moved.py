@@ -21,7 +21,9 @@ def _span(slope: float, offset: float, reach: float) -> tuple[float, float]:
 
 
 @compiled
-def _pixel(flat: np.ndarray, start: int, sides: tuple, at: tuple, filtered: tuple, levels: tuple) -> float:
+def _pixel(
+    flat: np.ndarray, start: int, sides: tuple, at: tuple, filtered: tuple, levels: tuple
+) -> np.floating:
     """The slice at a place, under the turned triangle.
 
     Args:

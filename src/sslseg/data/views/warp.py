@@ -32,6 +32,7 @@ def _spline(size: int) -> np.ndarray:
 
 def centres(p: ViewParams) -> tuple[np.ndarray, np.ndarray]:
     """Where in the slice the pixels of views lie: rows and columns, float64 [B, S, S]; pixel n is from n to n + 1."""
+    assert p.changes is not None  # what has none is an upright crop
     across = (np.arange(p.size) + 0.5) / p.size - 0.5  # of the view, in its sides
     shift_y, shift_x = np.moveaxis(_spline(p.size) @ p.changes.nodes @ _spline(p.size).T, 1, 0)
     mirror = np.where(p.flip, -1.0, 1.0)[:, None, None]
@@ -44,6 +45,7 @@ def centres(p: ViewParams) -> tuple[np.ndarray, np.ndarray]:
 
 def _frame(p: ViewParams) -> tuple[np.ndarray, ...]:
     """Sides of what is shown, cosine and sine of its angle, and half the filter's height and width: [B] each."""
+    assert p.changes is not None
     height, width = p.height * p.changes.zoom, p.width * p.changes.zoom
     reach = (np.maximum(side / p.size, 1.0) for side in (height, width))
     return height, width, np.cos(p.changes.angle), np.sin(p.changes.angle), *reach
