@@ -10,6 +10,7 @@ import pandas as pd
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.params import FOLD
+from sslseg.config.texts import some
 from sslseg.plans import pipelines, searchspace
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
@@ -124,7 +125,7 @@ def searched_differences(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 def _counts(values: pd.Series) -> str:
     counts = values.map(flags.to_text).value_counts().sort_index()
     shown = [f"{text[:12] or '(none)'} in {n} runs" for text, n in counts.items()]
-    return ", ".join(shown[:4]) + (" …" if len(shown) > 4 else "")
+    return some(shown)
 
 
 def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:

@@ -16,12 +16,12 @@ from analysis.comparison.cells import Study
 from analysis.figures import style
 from analysis.statistics.records import plural, to_json
 from sslseg.config import caches
+from sslseg.config.texts import some
 
 DPI = 160
 LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "−": "$-$", "–": "--", "…": r"\ldots{}",
 }  # fmt: skip
-SHOWN = 3  # missing cells that are spelled out on a figure
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,7 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     counted = f"{plural(len(runs), 'FINISHED run')}, {plural(runs['seed'].nunique(), 'seed')}"
     lines = [f"{counted}, data {study.dataset}", *_unequal(runs)]
     if study.missing:
-        shown = "; ".join(str(m.cell) for m in study.missing[:SHOWN])
-        more = f" and {len(study.missing) - SHOWN} more" if len(study.missing) > SHOWN else ""
-        lines.append(f"missing cells: {shown}{more}")
+        lines.append(f"missing cells: {some((m.cell for m in study.missing), 3, '; ')}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:
         lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sslseg.config import flags
 from sslseg.config.flags import knob
 from sslseg.config.names import ParamError
+from sslseg.config.texts import some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,3 +149,17 @@ def test_readings_of_one_line():
     assert defaults == {f.name: "" for f in dataclasses.fields(Toy)} | {
         "preset": "small", "count": "3", "share": "0.5", "on": "false", "shares": "0.08,1.0", "threads": "0",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("items", "most", "joint", "sentence"),
+    [
+        ([], 2, ", ", ""),
+        ("ab", 2, ", ", "a, b"),
+        ("abcd", 2, ", ", "a, b and 2 more"),
+        (range(4), 3, "; ", "0; 1; 2; and 1 more"),
+        (iter("abc"), 1, "\n  ", "a\n  and 2 more"),
+    ],
+)  # fmt: skip
+def test_a_long_list_says_how_many_it_leaves_out(items, most, joint, sentence):
+    assert some(items, most, joint) == sentence

@@ -1,13 +1,22 @@
-"""A parameter's value as text, and back."""
+"""A parameter's value as text, and back; a list as a part of a sentence."""
 
 from __future__ import annotations
 
 import math
 import types
 import typing
+from collections.abc import Iterable
 from typing import Any
 
 from sslseg.config.names import ParamError, quoted
+
+
+def some(items: Iterable[object], most: int = 4, joint: str = ", ") -> str:
+    """The first of a list and how many more there are, as `a, b and 4 more`; `joint` stands between them."""
+    every = [str(item) for item in items]
+    if len(every) <= most:
+        return joint.join(every)
+    return joint.join(every[:most]) + joint.replace(",", "") + f"and {len(every) - most} more"
 
 
 def strip_optional(hint: Any) -> tuple[Any, bool]:

@@ -13,6 +13,7 @@ import pandas as pd
 from sslseg.config import plugins
 from sslseg.config.names import DataError, ParamError
 from sslseg.config.params import FOLD
+from sslseg.config.texts import some
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.source import Description, Source
 from sslseg.data.streams import stream
@@ -121,7 +122,9 @@ def _told(sides: dict[str, str | None]) -> dict[str, str]:
     if len(missing) == len(sides):
         raise ParamError("split=file: these data bring no file of splits, use split=stratified")
     if missing:
-        raise DataError(f"split=file: wanted a side for every annotated patient, got none for {missing[:8]}")
+        raise DataError(
+            f"split=file: wanted a side for every annotated patient, got none for {some(missing, 8)}"
+        )
     return _filled({p: side for p, side in sides.items() if side}, "file")
 
 

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
@@ -119,7 +120,9 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
     case_of, annotated = _names(sources), [s for s in sources if s.label is not None]
     names = [case_of[s.image] for s in annotated]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise DataError(f"{path}: wanted a name of its own for each case, got {twice[:8]} more than once")
+        raise DataError(
+            f"{path}: wanted a name of its own for each case, got {some(twice, 8)} more than once"
+        )
     for source, name in zip(annotated, names, strict=True):
         of[assigned[source.patient]].append(name)
     folds = [{"train": sorted(of["train"]), "val": sorted(of[held])} for held in ("val", "test")]
@@ -244,5 +247,7 @@ def _sides(root: Path) -> dict[str, str]:
     path = _splits_file(root)
     told = {} if path is None else nnunet_labels.fold(path, patients, needs_test=not test)
     if both := sorted(test & set(told)):
-        raise DataError(f"{path or root}: patients {both[:8]} are in imagesTr and in imagesTs with labels")
+        raise DataError(
+            f"{path or root}: patients {some(both, 8)} are in imagesTr and in imagesTs with labels"
+        )
     return told | dict.fromkeys(sorted(test), "test")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from sslseg.config.names import EncoderError
+from sslseg.config.texts import some
 
 LISTED = 6  # names printed of each kind; the counts are always complete
 
@@ -39,7 +40,7 @@ class Audit:
         kinds = {"matched": self.matched, "missing": self.missing, "unexpected": self.unexpected,
                  "mismatched": shapes, "carried": self.carried}  # fmt: skip
         return "\n".join(
-            f"  {kind:<10} {len(found):>5}  {_first(found)}".rstrip() for kind, found in kinds.items()
+            f"  {kind:<10} {len(found):>5}  {some(found, LISTED)}".rstrip() for kind, found in kinds.items()
         )
 
     def raise_for_problems(self, context: str) -> None:
@@ -96,16 +97,12 @@ def check_equal(wanted: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tens
     changed = [name for name in wanted if not _same_bits(wanted[name], got[name])]
     if changed:
         raise EncoderError(
-            f"{context}: {len(changed)} of {len(wanted)} tensors changed on the way: {_first(changed)}"
+            f"{context}: {len(changed)} of {len(wanted)} tensors changed on the way: {some(changed, LISTED)}"
         )
 
 
 def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
     return one.dtype == other.dtype and torch.equal(one.detach().cpu(), other.detach().cpu())
-
-
-def _first(found: Collection[str]) -> str:
-    return ", ".join(list(found)[:LISTED]) + (", …" if len(found) > LISTED else "")
 
 
 def _is_head(name: str, head_keys: Collection[str]) -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from sslseg.config import files
 from sslseg.config.files import aside
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+from sslseg.config.texts import some
 
 HEADER_LIMIT = 16 << 20  # bytes; the header of a 1,300-tensor network takes 0.2 MB
 CONFIG_LIMIT = 1 << 20  # bytes
@@ -48,7 +49,7 @@ def write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
     """
     bad = [name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if bad:
-        raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {', '.join(bad[:6])}")
+        raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {some(bad, 6)}")
     # clone: safetensors refuses tensors that share memory
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in state.items()}
     with aside(path) as part:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from sslseg.config.names import EncoderError, ParamError
+from sslseg.config.texts import some
 from sslseg.data import streams
 from sslseg.models import cpu, encoder
 from sslseg.models.audit import audit, check_equal
@@ -147,7 +148,7 @@ def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tu
     if astray:
         raise EncoderError(
             f"{architecture}: {len(astray)} of {len(trunk)} trunk tensors of the U-Net have no counterpart "
-            f"in the encoder, or several: {', '.join(astray[:6])}"
+            f"in the encoder, or several: {some(astray, 6)}"
         )
     return tuple((inner, outers[0]) for inner, outers in found.items())
 

@@ -17,9 +17,10 @@ import pandas as pd
 from sslseg.config import caches, plugins
 from sslseg.config.names import MODEL_LINEAGE, TAG_DATASET, DataError, EncoderError, ParamError
 from sslseg.config.params import Evaluate
+from sslseg.config.texts import some
 from sslseg.data import splits
 from sslseg.data.folders import mask_folder
-from sslseg.data.folders.mask_folder import SHOWN, Masks
+from sslseg.data.folders.mask_folder import Masks
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
@@ -179,8 +180,7 @@ def _from_folder(
         ),
     ):
         if found:
-            some = ", ".join(str(path) for path in found[:SHOWN]) + (", …" if len(found) > SHOWN else "")
-            print(f"warning: {len(found)} masks in {folder} {why}: {some}")
+            print(f"warning: {len(found)} masks in {folder} {why}: {some(found)}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
         return mask_folder.read(masks.of(source.image), source, about, volume.image.shape[1:], notes.append)

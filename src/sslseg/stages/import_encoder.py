@@ -10,6 +10,7 @@ from pathlib import Path
 from sslseg.config import names
 from sslseg.config.commands import command
 from sslseg.config.params import ImportEncoder
+from sslseg.config.texts import some
 from sslseg.data import exposure
 from sslseg.models import body, encoder
 from sslseg.models.importers import checkpoint, imports, roles
@@ -100,11 +101,11 @@ def _said(found: Fetched, *, declared: bool) -> list[str]:
         f"network taken: {_network(found)}" + (f"; also in the file: {others} (-P role=)" if others else "")
     ]
     if left := [f"{part} ({count})" for part, count in known["left"].items()]:
-        lines.append(f"left in the file: {', '.join(left[:8])}{', …' if len(left) > 8 else ''}")
+        lines.append(f"left in the file: {some(left, 8)}")
     if known["drawn"]:
         lines.append(
             f"warning: the file holds a U-Net's encoder; {len(known['drawn'])} tensors behind its deepest map are not in it "
-            f"and were drawn at random ({', '.join(known['drawn'][:4])} …): no U-Net reads them, a pretraining does"
+            f"and were drawn at random ({some(known['drawn'])}): no U-Net reads them, a pretraining does"
         )
     if found.method == roles.UNKNOWN:
         lines.append("the file does not say how it was trained: -P trained_by= does")

@@ -15,6 +15,7 @@ import pandas as pd
 from sslseg.config import caches, names
 from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict
+from sslseg.config.texts import some
 from sslseg.data import source
 from sslseg.data.folders import scans, settings
 from sslseg.data.folders.scans import Scan
@@ -78,8 +79,8 @@ def run(p: Predict, run: session.Run) -> None:
 
 def _say(masks: list[Path]) -> None:
     """Tell of the files that were left out, since their names say that they are masks."""
-    some = ", ".join(path.name for path in masks[: SHOWN // 2]) + (" …" if len(masks) > SHOWN // 2 else "")
-    print(f"{len(masks)} files are masks by their names and are not segmented: {some}")
+    files = some((path.name for path in masks), 3)
+    print(f"{len(masks)} files are masks by their names and are not segmented: {files}")
 
 
 def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: str, found: Found) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.statistics.records import plural
 from sslseg.config import caches, names, plugins
 from sslseg.config.params import Prepare
+from sslseg.config.texts import some
 from sslseg.data import training_set
 from sslseg.data.folders import patients as patients_of
 from sslseg.data.folders import settings
@@ -20,8 +21,6 @@ from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
 from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
-
-SHOWN = 3  # files that a line names
 
 
 def identify(p: Prepare) -> str:
@@ -160,7 +159,5 @@ def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run)
         f"{counts[account.UNKNOWN]} unknown: see {names.FILES} of the run"
     )
     if lost := [e for e in entries if e.state == account.UNKNOWN and e.image]:
-        shown = ", ".join(f"{e.file} ({e.reason})" for e in lost[:SHOWN])
-        print(
-            f"warning: {len(lost)} files may be images and are not read: {shown}{', …' if len(lost) > SHOWN else ''}"
-        )
+        files = (f"{e.file} ({e.reason})" for e in lost)
+        print(f"warning: {len(lost)} files may be images and are not read: {some(files, 3)}")

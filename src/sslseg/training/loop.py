@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sslseg.config.names import NonFiniteLoss
 from sslseg.config.params import Finetune, Pretrain
+from sslseg.config.texts import some
 from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.models import modes
@@ -142,7 +143,7 @@ class Training:
             )
         checkpoint.restore_optimizer(self.optimizer, self.named, left)
         if strange := [key for key in left if not key.startswith(checkpoint.OPTIMIZER)]:
-            raise ValueError(f"checkpoint holds tensors of no module: {', '.join(strange[:3])} …")
+            raise ValueError(f"checkpoint holds tensors of no module: {some(strange, 3)}")
         self.done = done
 
     def _look(self) -> None:

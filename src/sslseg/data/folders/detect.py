@@ -13,6 +13,7 @@ from types import ModuleType
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.source import Source
 
 DESCRIPTION = "dataset.json"  # of nnU-Net and the Decathlon: its folder is a data set of its own
@@ -96,7 +97,7 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     (chosen,) = found
     if chosen.takes_any and (inner := sorted(p.parent.name for p in root.glob(f"*/{DESCRIPTION}"))):
         raise DataError(
-            f"{root}: wanted one data set, got {', '.join(inner[:4])} with a {DESCRIPTION} each; give the folder "
+            f"{root}: wanted one data set, got {some(inner)} with a {DESCRIPTION} each; give the folder "
             f"of one:\n{said}"
         )
     if chosen.fault and not skip:

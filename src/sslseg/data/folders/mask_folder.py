@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data import files
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values
@@ -27,7 +28,6 @@ from sslseg.data.readers import (
 from sslseg.data.source import Description, Source, stop
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
-SHOWN = 4  # images that a message names
 
 Key = tuple[tuple[str, ...], str]  # folders below the root, and a name without its ending
 
@@ -96,11 +96,10 @@ class Masks:
             yield from (((parts[start:], name), start == 0) for name in names)
 
     def _shared(self, file: Path, owners: Sequence[Path]) -> DataError:
-        shown = ", ".join(str(o) for o in owners[:SHOWN]) + (", …" if len(owners) > SHOWN else "")
         parts = _parts(owners[0].parent, self.root)
         wanted = "/".join(("…", *parts, file.name)) if parts else file.name
         return DataError(
-            f"{file}: wanted a mask of one image, got one that could be of {len(owners)}: {shown}; "
+            f"{file}: wanted a mask of one image, got one that could be of {len(owners)}: {some(owners)}; "
             f"put each mask at its image's place, {wanted}"
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, pictures
 from sslseg.data.readers.pictures import COLOUR
@@ -31,7 +32,7 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     """
     found = np.unique(array).tolist()
     if strange := [v for v in found if v not in numbers]:
-        wanted, got = (", ".join(shown(v) for v in values) for values in (sorted(numbers), strange[:8]))
+        wanted, got = ", ".join(map(shown, sorted(numbers))), some(map(shown, strange), 8)
         named = (
             ""
             if 0 not in strange
@@ -86,7 +87,7 @@ def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
         values = sorted(found - {0, IGNORE}) or [IGNORE]
         example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
         raise DataError(
-            f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got {sorted(found)[:8]}; "
+            f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got [{some(sorted(found), 8)}]; "
             f"name the classes and their values in {FILE}, "
             f'{{"classes": {{{example}}}}}, or say "threshold": 0 where any value above 0 is foreground'
         )
@@ -151,9 +152,8 @@ def check_image(path: Path, image: np.ndarray) -> None:
     """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
     most = MOST if formats.stem(path.name, pictures.SUFFIXES) else MOST_STRUCTURES
     if found := like_mask(image) or _areas(image, most):
-        values = ", ".join(shown(v) for v in found[:8])
         raise DataError(
-            f"{path}: looks like a mask (it holds only {values}) and no image is known to be its own: say "
+            f"{path}: looks like a mask (it holds only {some(map(shown, found), 8)}) and no image is known to be its own: say "
             f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.config.names import DataError, quoted
+from sslseg.config.texts import some
 from sslseg.data.files import same, text
 from sslseg.data.folders import settings
 from sslseg.data.readers import formats, pictures
@@ -118,7 +119,7 @@ def nothing(place: Path, ending: str) -> DataError:
             f"{place}: wanted this folder of files <case>_0000{ending}, there is {beside} in its place"
         )
     held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")]
-    got = f"{len(held)} others: {', '.join(held[:3])}{', …' if len(held) > 3 else ''}" if held else "none"
+    got = f"{len(held)} others: {some(held, 3)}" if held else "none"
     return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
 
 

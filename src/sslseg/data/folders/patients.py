@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.folders import settings, tables
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats
 
 PHASES = ("ED", "ES")
-SHOWN = 5  # cases that a sentence names
 
 
 def people(
@@ -59,10 +59,7 @@ def alone(root: Path, cases: Iterable[str], s: Settings) -> list[str]:
     known = {tables.fold(case) for case in cases}
     rows = _table(root / s.csv, ()) if s.csv else {}
     lone = [row["case"] for name, row in rows.items() if tables.fold(name) not in known]
-    more = f" and {len(lone) - SHOWN} more" if len(lone) > SHOWN else ""
-    return (
-        [f"{root / s.csv}: no image is there for the rows of {', '.join(lone[:SHOWN])}{more}"] if lone else []
-    )
+    return [f"{root / s.csv}: no image is there for the rows of {some(lone, 5)}"] if lone else []
 
 
 def phases(root: Path, case: str, s: Settings, count: int) -> dict[int, str]:

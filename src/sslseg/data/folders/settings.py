@@ -32,6 +32,7 @@ from typing import Any
 import re2
 
 from sslseg.config.names import DataError, quoted
+from sslseg.config.texts import some
 from sslseg.data.files import text
 from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
@@ -216,7 +217,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DataError when the file is not one."""
     if not path.exists() and (inner := sorted(p.parent.name for p in path.parent.glob(f"*/{path.name}"))):
         raise DataError(
-            f"{path}: wanted a JSON file, it is not there but in {', '.join(inner[:4])}: give one of these"
+            f"{path}: wanted a JSON file, it is not there but in {some(inner)}: give one of these"
         )
     try:
         told = json.loads(text(path, "a JSON file"))

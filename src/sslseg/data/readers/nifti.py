@@ -12,6 +12,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers.nifti_header import (
     HEADERS,
@@ -86,7 +87,7 @@ def read_mask(
     usual = array.dtype == np.uint8 and wanted == list(range(len(wanted))) and array.max() < len(wanted)
     found = [] if usual else np.unique(array).tolist()  # which takes as long as unpacking
     if strange := [v for v in found if v not in wanted]:
-        raise DataError(f"{path}: wanted labels {wanted}, got also {strange[:8]}")
+        raise DataError(f"{path}: wanted labels {wanted}, got also [{some(strange, 8)}]")
     return array.astype(np.uint8)
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sslseg.config.texts import some
 from sslseg.data.slices.slice_store import Slices
-
-SHOWN = 3  # scans that a sentence names
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,9 @@ def sentence(found: list[Copies]) -> str:
     if not found:
         return ""
     across = [c for c in found if len(c.sides) > 1]
-    shown = "; ".join(
+    scans = (
         f"{' and '.join(c.patients)} ({' = '.join(c.images)}, {' and '.join(c.sides) or 'no side'})"
-        for c in found[:SHOWN]
+        for c in found
     )
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     where = f", {len(across)} of them on both sides of the division" if across else ""
-    return f"{len(found)} scans are there under several patients' names, voxel by voxel{where}: {shown}{more}"
+    return f"{len(found)} scans are there under several patients' names, voxel by voxel{where}: {some(scans, 3, '; ')}"

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.config.texts import some
 from sslseg.data.source import IGNORE, Volume
 
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
@@ -67,7 +68,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
             raise DataError(f"wanted a mask of the image's shape {image.shape[1:]}, got {label.shape}")
         above = label.max() >= classes
         if strange := [v for v in present(label) if v >= classes and v != IGNORE] if above else []:
-            raise DataError(f"wanted labels 0 to {classes - 1} or {IGNORE}, got also {strange[:8]}")
+            raise DataError(f"wanted labels 0 to {classes - 1} or {IGNORE}, got also [{some(strange, 8)}]")
     size = _new_size(image.shape[2:], volume.spacing[1:], spacing)
     image = whole_numbers(image)
     counts = [_counts(channel) for channel in image]

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from sslseg.config import caches, plugins
 from sslseg.config.names import DataError, ParamError
+from sslseg.config.texts import some
 from sslseg.data.slices import build, contact_sheet, slice_store
 from sslseg.data.slices.slice_store import (
     META,
@@ -52,8 +53,9 @@ def _nearest(root: Path) -> str:
         return "it is a file"
     above = next(p for p in root.parents if p.is_dir())
     held = sorted(p.name for p in above.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = ", ".join(held[:5]) + (", …" if len(held) > 5 else "")
-    return f"it is not there; {above} is, with {f'the folders {names}' if held else 'no folder in it'}"
+    return (
+        f"it is not there; {above} is, with {f'the folders {some(held, 5)}' if held else 'no folder in it'}"
+    )
 
 
 def prepare(

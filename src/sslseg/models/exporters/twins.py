@@ -18,6 +18,7 @@ import torchvision
 from torch import nn
 
 from sslseg.config.names import EncoderError
+from sslseg.config.texts import some
 from sslseg.models import encoder
 
 State = dict[str, torch.Tensor]
@@ -120,7 +121,7 @@ def _names(architecture: str, library: str) -> dict[str, str]:
     if wrong or len(theirs) != len(ours):
         raise EncoderError(
             f"{architecture}: this release of {library} builds {twin.name} in another order, with {len(theirs)} "
-            f"tensors for {len(ours)}: {', '.join(wrong[:4])}"
+            f"tensors for {len(ours)}: {some(wrong)}"
         )
     return {a: b for (a, _), (b, _) in pairs}
 

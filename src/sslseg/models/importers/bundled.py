@@ -18,6 +18,7 @@ import torch
 
 from sslseg.config.files import sha256
 from sslseg.config.names import EncoderError
+from sslseg.config.texts import some
 from sslseg.models.importers import torchfile
 
 State = dict[str, torch.Tensor]
@@ -87,5 +88,5 @@ def by_position(source: State, target: State) -> State:
         if tensor.shape != like.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]
     ]
     if wrong:
-        raise EncoderError(f"{FILE}: {len(wrong)} of {TENSORS} tensors do not fit: {'; '.join(wrong[:4])}")
+        raise EncoderError(f"{FILE}: {len(wrong)} of {TENSORS} tensors do not fit: {some(wrong, 4, '; ')}")
     return dict(zip(target, source.values(), strict=True))

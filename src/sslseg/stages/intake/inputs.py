@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sslseg.config import caches, names, params
+from sslseg.config.texts import some
 from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_ranges
 from sslseg.data.views import probe
 from sslseg.tracking import runs, session
 from sslseg.tracking.upkeep import damage
-
-SHOWN = 3  # files left out that are named
 
 
 def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
@@ -52,19 +51,13 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
 
 def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
     """Say what on_bad_file=skip has left out: the first few files, each with its reason."""
-    print(
-        f"warning: {len(skipped)} files were left out, on_bad_file=skip:{_few([s['reason'] for s in skipped])}"
-    )
+    reasons = some((s["reason"] for s in skipped), 3, "\n  ")
+    print(f"warning: {len(skipped)} files were left out, on_bad_file=skip:\n  {reasons}")
 
 
 def assumed(notes: Sequence[str]) -> str:
     """What had to be assumed of masks: the first few sentences."""
-    return f"of {len(notes)} masks something had to be assumed:{_few(notes)}"
-
-
-def _few(sentences: Sequence[str]) -> str:
-    more = f"\n  and {len(sentences) - SHOWN} more" if len(sentences) > SHOWN else ""
-    return "".join(f"\n  {one}" for one in sentences[:SHOWN]) + more
+    return f"of {len(notes)} masks something had to be assumed:\n  " + some(notes, 3, "\n  ")
 
 
 def examine(

@@ -9,6 +9,7 @@ import numpy as np
 
 from sslseg.config import names, plugins
 from sslseg.config.files import known_sha256
+from sslseg.config.texts import some
 from sslseg.data import exposure
 from sslseg.data.exposure import Overlap, Seen
 from sslseg.data.slices import copies as same
@@ -19,7 +20,6 @@ from sslseg.tracking.runs import Run
 HELD_OUT = ("val", "test")
 GO_ON = "allow_transductive=true goes on all the same and marks the run"
 ONE_PATIENT = "Name them as one patient (csv or patient_regex in sslseg.json), or remove what is there twice"
-SHOWN = 5  # patients that a message names
 
 
 def ancestry(resolved: Resolved | None) -> list[Seen] | None:
@@ -137,11 +137,6 @@ def mark(run: Run, fault: str) -> None:
     run.tags({names.TAG_TRANSDUCTIVE: "true", names.TAG_TRANSDUCTIVE_REASON: fault})
 
 
-def some(found: Overlap) -> str:
-    """The first few patients of an overlap, for a message."""
-    return ", ".join(found.patients[:SHOWN]) + (", …" if len(found.patients) > SHOWN else "")
-
-
 def stages(found: Overlap) -> str:
     """Which stages saw them."""
     return "; ".join(
@@ -164,7 +159,8 @@ def _fault(resolved: Resolved | None, seen: list[Seen] | None, data: Inputs) -> 
     held = data.store.index["patient"].iloc[rows].nunique()
     return (
         f"run {resolved.run_id}: {len(found.patients)} of the {held} val and test patients of "
-        f"{data.store.dataset} ({some(found)}; {found.images} images equal by content) were seen upstream: {stages(found)}"
+        f"{data.store.dataset} ({some(found.patients, 5)}; {found.images} images equal by content) "
+        f"were seen upstream: {stages(found)}"
     ), found
 
 

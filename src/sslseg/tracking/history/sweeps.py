@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sslseg.config import names
+from sslseg.config.texts import some
 from sslseg.tracking import ownership, session, store
 
 LOSS = "train/loss"  # logged each few steps by every stage that trains
@@ -121,12 +122,11 @@ def lines(found: Progress, width: int = 120) -> list[str]:
     head += f", {clock(found.seconds)}" + ("" if found.status == "RUNNING" else f", {found.status}")
     if found.status == "RUNNING":
         head += f", time left: {'about ' + clock(found.left) if found.left is not None else 'unknown yet'}"
-    table = [(one.cell, _step(one), _rate(one), one.host + _silence(one)) for one in found.running[:SHOWN]]
-    sizes = [max((len(row[i]) for row in table), default=0) for i in range(4)]
-    rows = ["  " + "  ".join(t.ljust(s) for t, s in zip(row, sizes, strict=True)).rstrip() for row in table]
-    if len(found.running) > SHOWN:
-        rows.append(f"  and {len(found.running) - SHOWN} more")
-    rows += [f"  failed: {cell}: {' '.join(why.split())}" for cell, why in found.faults[:SHOWN]]
+    table = [(one.cell, _step(one), _rate(one), one.host + _silence(one)) for one in found.running]
+    sizes = [max((len(row[i]) for row in table[:SHOWN]), default=0) for i in range(4)]
+    running = ("  ".join(t.ljust(s) for t, s in zip(row, sizes, strict=True)).rstrip() for row in table)
+    faults = (f"failed: {cell}: {' '.join(why.split())}" for cell, why in found.faults)
+    rows = ["  " + row for part in (running, faults) for row in some(part, SHOWN, "\n").splitlines()]
     if found.status == "RUNNING" and found.driver == ownership.State.DEAD.value:
         rows.append("  its driver is gone: the same command goes on with it")
     return [line if len(line) <= width else line[: width - 1] + "…" for line in [head, *rows]]
@@ -134,9 +134,8 @@ def lines(found: Progress, width: int = 120) -> list[str]:
 
 def plain(found: Progress) -> str:
     """The same on one line, for an output that is no terminal."""
-    said = [f"{one.cell} {_step(one)} {_rate(one)}".strip() for one in found.running[:4]]
-    more = f" and {len(found.running) - 4} more" if len(found.running) > 4 else ""
-    return lines(found, 10_000)[0] + (f"; {', '.join(said)}{more}" if said else "")
+    said = [f"{one.cell} {_step(one)} {_rate(one)}".strip() for one in found.running]
+    return lines(found, 10_000)[0] + (f"; {some(said)}" if said else "")
 
 
 def _step(one: Running) -> str:

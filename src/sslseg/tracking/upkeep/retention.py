@@ -16,6 +16,7 @@ from mlflow.entities import ViewType
 
 from sslseg.config import names
 from sslseg.config.names import SslsegError
+from sslseg.config.texts import some
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import references
 from sslseg.tracking.registry.resolve import versions
@@ -106,7 +107,7 @@ def check_quiet(uri: str | None = None) -> None:
         r.info.run_id for r in session.search({}, uri=uri, status="RUNNING") if not session.is_abandoned(r)
     ]
     if alive:
-        raise SslsegError(f"{len(alive)} runs are under way ({', '.join(alive[:3])}): nothing was deleted")
+        raise SslsegError(f"{len(alive)} runs are under way ({some(alive, 3)}): nothing was deleted")
 
 
 def delete(doomed: Doomed, uri: str | None = None) -> None:
