@@ -43,6 +43,13 @@ class Source:
     root: Path | None = None
     visit: str = ""
 
+    @property
+    def home(self) -> Path:
+        """`root`, for readers of formats that always keep it."""
+        if self.root is None:
+            raise ValueError(f"{self.image}: wanted a source with the folder that was searched")
+        return self.root
+
 
 @dataclass(frozen=True)
 class Description:
@@ -140,6 +147,16 @@ def stop(file: Path, error: DataError) -> None:
 
 def ignore(file: Path, error: DataError) -> None:
     """The fault handler of those who only look: what is wrong is for `find` to say."""
+
+
+def keeping(errors: list[DataError], fault: Fault) -> Fault:
+    """A fault handler that keeps every error before it tells `fault`."""
+
+    def told(file: Path, error: DataError) -> None:
+        errors.append(error)
+        fault(file, error)
+
+    return told
 
 
 def collect(

@@ -7,6 +7,7 @@ they are sources for pretraining. One case is one patient; `sslseg.json` may say
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sslseg.config.names import DataError, quoted
 from sslseg.data.files import check, same
@@ -59,7 +60,7 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged file, another number of modalities or labels than dataset.json says.
     """
-    about, s = describe(source.root), settings.settings(source.root)
+    about, s = describe(source.home), settings.settings(source.home)
     image, spacing = nifti.read_channels(source.image)
     if len(image) != len(about.channels):
         raise DataError(
@@ -72,7 +73,7 @@ def read(source: Source) -> Volume:
     return Volume(image, label, spacing).along(s.axis)
 
 
-def _dataset(root: Path) -> dict:
+def _dataset(root: Path) -> dict[str, Any]:
     path = root / "dataset.json"
     told = settings.read_json(path)
     if "channel_names" in told:
@@ -103,7 +104,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         try:
             names = (entry["image"], entry.get("label")) if isinstance(entry, dict) else (entry, None)
             image, label = _file(root, names[0]), None if names[1] is None else _file(root, names[1])
-            case = formats.stem(image.name, formats.NIFTI) or image.name
+            case = formats.split(image.name, formats.NIFTI)[0]
             if case in found:
                 raise DataError(f"{root / 'dataset.json'}: case {case} is listed twice")
             found[case] = (image, label)

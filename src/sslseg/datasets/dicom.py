@@ -65,17 +65,19 @@ def read(source: Source) -> Volume:
         DataError: a damaged or compressed file, a missing slice, an image that looks like a mask, or see
             `dicom_masks.read` and `Beside.label`.
     """
-    images, root, label = dicom_masks.slices(source), source.root, None
+    images, root, label = dicom_masks.slices(source), source.home, None
     image, spacing = dicom_volume.read(images)
     if source.label is None:
         mask_values.check_image(source.image, image[None])
     elif formats.stem(source.label.name) is not None:
         known = BESIDE.get(root) or _beside(root, dicom_series.frames(root, ignore), ignore)
+        if known is None:
+            raise DataError(f"{source.label}: wanted the series of this mask, it is not there any more")
         label = known.label(images, image.shape)
     else:
         masks = [source.label, *(p for p in source.more if p not in images)]
         label = dicom_masks.read(masks, images, image.shape, describe(root).classes)
-    return Volume(image[None], label, spacing).along(settings.settings(source.root).axis)
+    return Volume(image[None], label, spacing).along(settings.settings(root).axis)
 
 
 def aside(root: Path) -> dict[str, str]:

@@ -28,7 +28,7 @@ from sslseg.config.texts import some
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, stop
+from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, keeping, stop
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -45,20 +45,19 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: either is missing a key or contradicts itself.
     """
-    told, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
-    names, ignore, regions = nnunet_labels.classes(root / DESCRIPTION, told["labels"])
+    known, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
+    names, ignore, regions = known.classes()
     sides = _sides(root)
     # of pictures, a .json beside them says the voxel size
-    physical = told["file_ending"] not in pictures.SUFFIXES or any((root / "imagesTr").glob("*.json"))
-    known = {"regions": regions, "ignore_label": ignore, "file_ending": told["file_ending"]}
+    physical = known.ending not in pictures.SUFFIXES or any((root / "imagesTr").glob("*.json"))
     return s.describe(
         names,
-        channels=tuple(str(v) for v in told["channel_names"].values()),
-        licence=str(told.get("licence", "")),
+        channels=known.channels,
+        licence=str(known.told.get("licence", "")),
         split="file" if _splits_file(root) else "official" if sides else "",
         sides=sides,
         physical=physical or s.spacing is not None,
-        settings=known,
+        settings={"regions": regions, "ignore_label": ignore, "file_ending": known.ending},
     )
 
 
@@ -82,22 +81,21 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
     """
-    root = source.root
-    told = nnunet_labels.dataset(root / DESCRIPTION)
+    root = source.home
+    known, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
     paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
-    s = settings.settings(root)
     image, spacing = formats.read_channels(paths, s.placed)
-    if len(image) != len(told["channel_names"]):
-        raise DataError(
-            f"{source.image}: wanted {len(told['channel_names'])} channels, as dataset.json, got {len(image)}"
-        )
+    if (wanted := len(known.channels)) != len(image):
+        raise DataError(f"{source.image}: wanted {wanted} channels, as dataset.json, got {len(image)}")
     label, notes = None, list[str]()
     if source.label is not None:
-        names, ignore, _ = nnunet_labels.classes(root / DESCRIPTION, told["labels"])
+        names, ignore, _ = known.classes()
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
         grid = formats.grid(source.image) if s.placed else None
-        own = {"image": source.image, "exif": s.exif, "note": notes.append}
-        values = formats.read_labels(source.label, image.shape[1:], known=numbers, like=grid, **own)
+        values = formats.read_labels(
+            source.label, image.shape[1:], known=numbers, like=grid, image=source.image, exif=s.exif,
+            note=notes.append,
+        )  # fmt: skip
         label = mask_values.numbered(source.label, values, numbers)
     spacing = spacing or _sidecar(source.image) or s.spacing or (1.0, 1.0, 1.0)
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
@@ -133,34 +131,30 @@ def _names(sources: list[Source]) -> dict[Path, str]:
     """Image -> name of its case."""
     named = {source.image: _case(source.image) for source in sources}
     for root in {s.root for s in sources if s.root and (s.root / DESCRIPTION).is_file()}:
-        told = settings.read_json(root / DESCRIPTION)
-        listed = nnunet_labels.listed(root / DESCRIPTION, told["dataset"]) if "dataset" in told else {}
+        listed = nnunet_labels.listed(root / DESCRIPTION, settings.read_json(root / DESCRIPTION))
         named |= {images[0]: case for case, (images, _) in listed.items() if images[0] in named}
     return named
 
 
 def _case(image: Path) -> str:
-    return re.sub(r"_\d{4}$", "", same(formats.stem(image.name) or image.name))
+    return re.sub(r"_\d{4}$", "", same(formats.split(image.name)[0]))
 
 
 def notes(root: Path) -> list[str]:
     """That there are fewer cases than dataset.json says, as after a download that broke off."""
     held = sum(s.label is not None and s.image.parent.name == "imagesTr" for s in scan(root)[0])
-    return nnunet_labels.fewer(root / DESCRIPTION, nnunet_labels.dataset(root / DESCRIPTION), held)
+    known = nnunet_labels.dataset(root / DESCRIPTION)
+    return nnunet_labels.fewer(known.path, known.told, held)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    told = nnunet_labels.dataset(root / DESCRIPTION)
-    ending = told["file_ending"]
-    found, folders = {}, (("imagesTr", "labelsTr"), ("imagesTs", "labelsTs"))
+    known = nnunet_labels.dataset(root / DESCRIPTION)
+    ending, folders = known.ending, [("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")]
     faults: list[DataError] = []
-
-    def tell(path: Path, error: DataError) -> None:
-        faults.append(error)
-        fault(path, error)
-
-    if "dataset" in told:
-        found, folders = nnunet_labels.complete(root / DESCRIPTION, told, tell), folders[1:]
+    tell = keeping(faults, fault)
+    found = known.complete(tell)
+    if "dataset" in known.told:
+        folders = folders[1:]
     elif (root / "labelsTr").is_dir() and not (root / "imagesTr").is_dir():
         raise nnunet_labels.nothing(root / "imagesTr", ending)
     for place, labels in folders:
@@ -168,7 +162,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         for case, channels in images.items():
             wanted = root / labels / (case + ending)
             try:
-                found[case] = _complete(channels, drawn.get(case, ()), wanted, case in found, told)
+                found[case] = _complete(channels, drawn.get(case, ()), wanted, case in found, known.channels)
             except DataError as error:
                 tell(next(iter(channels.values()))[0], error)
         for case in sorted(set(drawn) - set(images)):
@@ -193,24 +187,24 @@ def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:
 
 
 def _complete(
-    held: dict[int, list[Path]], drawn: Sequence[Path], wanted: Path, twice: bool, told: dict
-) -> tuple[list[Path], Path | None]:
+    held: dict[int, list[Path]], drawn: Sequence[Path], wanted: Path, twice: bool, names: Sequence[str]
+) -> nnunet_labels.Case:
     """Files and label of a case. One file may hold all channels (RGB); otherwise there is one for each.
 
     Args:
         held: channel -> its file.
         drawn: its label.
         wanted: where that should be.
+        names: of the channels.
     """
-    paths = [formats.only(held[number]) for number in sorted(held)]
-    names = list(told["channel_names"].values())
-    colour = list(held) == [0] and paths[0].name.lower().endswith(pictures.SUFFIXES)
+    paths = [path for number in sorted(held) if (path := formats.only(held[number]))]
+    colour = list(held) == [0] and formats.pictured(paths[0])
     if sorted(held) != list(range(len(names))) and not colour:
         numbers = " and ".join(f"_{n:04d}" for n in sorted(held))
         ends = f"_0000 to _{len(names) - 1:04d}" if len(names) > 1 else "_0000"
         raise DataError(
             f"{paths[0]}: wanted {len(names)} channels {ends}, as dataset.json names them "
-            f"({', '.join(map(str, names))}), got {numbers}"
+            f"({', '.join(names)}), got {numbers}"
         )
     if twice:
         raise DataError(f"{paths[0]}: a case of this name is in imagesTr too")

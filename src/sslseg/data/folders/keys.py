@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import numpy as np
-
-from sslseg.data.readers.pictures import colour_value
+from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import BACKGROUND, class_name
 
 HEX = re.compile(r"#[0-9a-f]{6}")
@@ -46,8 +44,8 @@ def threshold(told: Any) -> float | None:
 def value(told: Any) -> int:
     """A value in masks, of a whole number or of a colour like #ff0000."""
     if isinstance(told, str) and HEX.fullmatch(told.lower()):
-        red, green, blue = (np.int64(int(told[i : i + 2], 16)) for i in (1, 3, 5))
-        return int(colour_value(red, green, blue))
+        number = int(told[1:], 16)
+        return number & 0xFF if number % 0x010101 == 0 else COLOUR | number  # as `pictures.colour_value`
     if isinstance(told, bool) or not isinstance(told, int):
         raise ValueError(
             f"wanted a whole number or a colour like #ff0000 as the value of a class, got {told!r}"
@@ -55,11 +53,10 @@ def value(told: Any) -> int:
     return told
 
 
-def spacing(told: Any) -> tuple[float, float, float] | None:
-    """The settings' `spacing` in mm, (row, column) or (slice, row, column); None where nothing is told."""
-    if told is None:
-        return None
-    values = tuple(float(v) for v in told)
+def spacing(told: Any) -> tuple[float, float, float]:
+    """The settings' `spacing` in mm, (row, column) or (slice, row, column)."""
+    values = [float(v) for v in told]
     if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):
         raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
-    return values if len(values) == 3 else (1.0, *values)
+    z, y, x = values if len(values) == 3 else (1.0, *values)
+    return z, y, x

@@ -89,7 +89,7 @@ class Masks:
 
     def _keys(self, image: Path) -> Iterator[tuple[Key, bool]]:
         """Where its mask may lie, the nearest first, and whether that is the image's own place."""
-        stem = self._series.get(image) or formats.stem(image.name) or image.name
+        stem = self._series.get(image) or formats.split(image.name)[0]
         names = list(dict.fromkeys(same(s) for s in (stem, CHANNEL.sub("", stem))))
         parts = _parts(image.parent, self.root)
         for start in range(len(parts) + 1):
@@ -111,7 +111,7 @@ def _parts(folder: Path, root: Path) -> tuple[str, ...]:
 
 def _one(found: Sequence[Path], image: Path) -> Path:
     """The file with the image's own ending, or else the only one."""
-    own = image.name.removeprefix(formats.stem(image.name) or image.name).lower()
+    own = formats.split(image.name)[1].lower()
     chosen = [f for f in found if own and f.name.lower().endswith(own)] or found
     if len(chosen) > 1:
         names = " and ".join(f.name for f in chosen)
@@ -168,7 +168,7 @@ def read(
         )
     index, (numbers, own) = source.index if timed else None, _values(about)
     exif = str(about.settings.get("exif", ""))
-    image = source.image if formats.stem(source.image.name, pictures.SUFFIXES) else None
+    image = source.image if formats.pictured(source.image) else None
     array = formats.read_labels(path, native, False, own | numbers, like, index, image, exif, note)
     found = set(np.unique(array).tolist())
     theirs = found <= set(own) and not found <= set(

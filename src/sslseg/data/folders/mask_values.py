@@ -10,7 +10,7 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
 from sslseg.data.folders.settings import FILE, Settings
-from sslseg.data.readers import formats, pictures
+from sslseg.data.readers import formats
 from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import BACKGROUND, IGNORE
 
@@ -150,7 +150,7 @@ def layered(
 
 def check_image(path: Path, image: np.ndarray) -> None:
     """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
-    most = MOST if formats.stem(path.name, pictures.SUFFIXES) else MOST_STRUCTURES
+    most = MOST if formats.pictured(path) else MOST_STRUCTURES
     if found := like_mask(image) or _areas(image, most):
         raise DataError(
             f"{path}: looks like a mask (it holds only {some(map(shown, found), 8)}) and no image is known to be its own: say "

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,73 @@ from sslseg.config.names import DataError, quoted
 from sslseg.config.texts import some
 from sslseg.data.files import same, text
 from sslseg.data.folders import settings
-from sslseg.data.readers import formats, pictures
+from sslseg.data.readers import formats
 from sslseg.data.source import IGNORE, Fault, class_name
 
 UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
+Case = tuple[list[Path], Path | None]  # files of its channels, and its label
 
 
-def dataset(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Dataset:
     """A dataset.json in the words of nnU-Net v2, its keys checked.
+
+    Attributes:
+        channels: their names.
+        labels: name -> label, or list of labels for a region; see `classes`.
+        ending: of its files.
+        told: all of it.
+    """
+
+    path: Path
+    channels: tuple[str, ...]
+    labels: Mapping[str, Any]
+    ending: str
+    told: Mapping[str, Any]
+
+    def classes(self) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
+        """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
+
+        Raises:
+            DataError: labels are not 0, 1, 2 …, background is not 0, or ignore is not the highest.
+        """
+        labels, where = self.labels, f"{self.path}: labels"
+        try:
+            told = {str(n): [int(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()}
+        except (TypeError, ValueError):
+            raise DataError(f"{where}: wanted name: number or name: [numbers], got {labels}") from None
+        unknown = told.pop(UNKNOWN, None)
+        numbers = sorted({v for region in told.values() for v in region})
+        if told.get("background") != [0] or numbers != list(range(len(numbers))) or len(numbers) > IGNORE:
+            raise DataError(f"{where}: wanted background 0 and then 1, 2 … without a gap, got {labels}")
+        if unknown is not None and unknown != [len(numbers)]:
+            raise DataError(f"{where}: wanted ignore to be the highest, {len(numbers)}, got {unknown}")
+        parts = {k: [name for name, region in told.items() if k in region] for k in numbers}
+        try:
+            names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from None
+        names = [f"{name} {k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
+        overlap = any(len(region) > 1 for region in told.values())
+        return tuple(names), unknown[0] if unknown else None, told if overlap else {}
+
+    def complete(self, fault: Fault) -> dict[str, Case]:
+        """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
+        found: dict[str, Case] = {}
+        channels = len(self.channels)
+        for case, (images, label) in listed(self.path, self.told).items():
+            colour = len(images) == 1 and formats.pictured(images[0])
+            missing = [str(file) for file in (*images, label) if not file.is_file()]
+            if not missing and (colour or len(images) == channels):
+                found[case] = images, label
+                continue
+            what = f"{', '.join(missing)}, not there" if missing else f"{channels} images, got {len(images)}"
+            fault(self.path, DataError(f"{self.path}: dataset: {case}: wanted {what}"))
+        return found
+
+
+def dataset(path: Path) -> Dataset:
+    """A dataset.json of nnU-Net v2, or of v1.
 
     Raises:
         DataError: it is in another form, or lacks a key.
@@ -27,61 +88,55 @@ def dataset(path: Path) -> dict[str, Any]:
     if "modality" in told and "channel_names" not in told:
         if not first_version(path.parent, told):
             raise DataError(f"{path}: this is the Decathlon's form, use dataset=decathlon")
-        told = renewed(path, told)
+        told = _renewed(path, told)
     for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
         if not isinstance(told.get(key), kind) or not told[key]:
             raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {quoted(told.get(key))}")
     if told["file_ending"].lower() not in formats.SUFFIXES:
         raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
-    return told
+    channels = tuple(str(name) for name in told["channel_names"].values())
+    return Dataset(path, channels, told["labels"], told["file_ending"], told)
 
 
-def classes(path: Path, labels: dict[str, Any]) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
-    """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
+def listed(path: Path, told: Mapping[str, Any]) -> dict[str, tuple[list[Path], Path]]:
+    """Cases of the key `dataset`: {case: {images: […], label: …}}; {} where it is not there.
 
-    Args:
-        labels: name -> label, or list of labels for a region.
+    Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
 
     Raises:
-        DataError: labels are not 0, 1, 2 …, background is not 0, or ignore is not the highest.
+        DataError: another form.
     """
-    try:
-        told = {str(n): [int(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()}
-    except (TypeError, ValueError):
-        raise DataError(f"{path}: labels: wanted name: number or name: [numbers], got {labels}") from None
-    unknown = told.pop(UNKNOWN, None)
-    numbers = sorted({v for region in told.values() for v in region})
-    if told.get("background") != [0] or numbers != list(range(len(numbers))) or len(numbers) > IGNORE:
-        raise DataError(f"{path}: labels: wanted background 0 and then 1, 2 … without a gap, got {labels}")
-    if unknown is not None and unknown != [len(numbers)]:
-        raise DataError(f"{path}: labels: wanted ignore to be the highest, {len(numbers)}, got {unknown}")
-    parts = {k: [name for name, region in told.items() if k in region] for k in numbers}
-    try:
-        names = ["-and-".join(class_name(n) for n in parts[k]) for k in numbers]
-    except ValueError as error:
-        raise DataError(f"{path}: labels: {error}") from None
-    names = [f"{name} {k}" if names.count(name) > 1 else name for k, name in enumerate(names)]
-    overlap = any(len(region) > 1 for region in told.values())
-    return tuple(names), None if unknown is None else unknown[0], told if overlap else {}
+    if "dataset" not in told:
+        return {}
+    cases = told["dataset"]
+    wanted = '{"case": {"images": ["imagesTr/case_0000.nii.gz"], "label": "labelsTr/case.nii.gz"}}'
+
+    def place(text: object) -> Path:
+        if not isinstance(text, str) or not text or "\0" in text:
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {text!r} as a file")
+        return Path(os.path.normpath(path.parent / os.path.expandvars(text)))
+
+    found = {}
+    for case, files in cases.items() if isinstance(cases, dict) else ():
+        if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
+            raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
+        found[case] = [place(file) for file in files["images"]], place(files.get("label"))
+    if not found:
+        raise DataError(f"{path}: dataset: wanted {wanted}, got {cases!r}")
+    return found
 
 
-def first_version(root: Path, told: dict[str, Any]) -> bool:
+def first_version(root: Path, told: Mapping[str, Any]) -> bool:
     """Whether a dataset.json of the Decathlon's form lists cases of nnU-Net v1, whose files end in _0000."""
-    entries = told.get("training")
-    first = entries[0] if isinstance(entries, list) and entries else None
-    image = first.get("image") if isinstance(first, dict) else None
-    if not isinstance(image, str) or "\0" in image:
-        return False
-    path = root / image
-    stem = formats.stem(path.name)
-    return (
-        stem is not None
-        and not path.exists()
-        and path.with_name(f"{stem}_0000{path.name[len(stem) :]}").exists()
-    )
+    match told.get("training"):
+        case [{"image": str(image)}, *_] if "\0" not in image:
+            path = root / image
+            stem, ending = formats.split(path.name)
+            return ending != "" and not path.exists() and path.with_name(f"{stem}_0000{ending}").exists()
+    return False
 
 
-def renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
+def _renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
     """A dataset.json of nnU-Net v1 in the words of v2.
 
     Raises:
@@ -89,7 +144,7 @@ def renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
     """
     labels = told.get("labels")
     numbers = sorted(labels, key=lambda k: (len(k), k)) if isinstance(labels, dict) else []
-    names = ["background", *(str(labels[k]) for k in numbers[1:])]
+    names = ["background", *(str(labels[k]) for k in numbers[1:])] if isinstance(labels, dict) else []
     if not numbers or numbers != [str(k) for k in range(len(numbers))] or len(set(names)) < len(names):
         raise DataError(
             f"{path}: labels: wanted {{'0': 'background', '1': …}}, each with its name, got {quoted(labels)}"
@@ -101,7 +156,7 @@ def renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def fewer(path: Path, told: dict[str, Any], held: int) -> list[str]:
+def fewer(path: Path, told: Mapping[str, Any], held: int) -> list[str]:
     """The sentence that cases are missing, where `numTraining` is not met."""
     wanted = told.get("numTraining")
     if not isinstance(wanted, int) or wanted <= held:
@@ -123,14 +178,6 @@ def nothing(place: Path, ending: str) -> DataError:
     return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
 
 
-def read_list(path: Path) -> list[Any]:
-    """A JSON list. Raises TypeError or ValueError when the file is not one."""
-    told = json.loads(text(path, "a list of folds"))
-    if not isinstance(told, list):
-        raise TypeError(f"a {type(told).__name__}")
-    return told
-
-
 def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
     """patient -> side, of `splits_final.json`: fold 0, with fold 1's val as test if there is no other.
 
@@ -141,9 +188,10 @@ def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, st
         DataError: not a list of folds, an unknown case, or a patient on two sides.
     """
     try:
-        folds = [
-            {side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in read_list(path)
-        ]
+        told = json.loads(text(path, "a list of folds"))
+        if not isinstance(told, list):
+            raise TypeError(f"a {type(told).__name__}")
+        folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]
         held = folds[1]["val"] if needs_test else []
         sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
         sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
@@ -156,44 +204,4 @@ def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, st
             raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
         if found.setdefault(patients[case], side) != side:
             raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
-    return found
-
-
-def listed(path: Path, told: Any) -> dict[str, tuple[list[Path], Path]]:
-    """case -> files of its channels and its label, of the key `dataset`: {case: {images: […], label: …}}.
-
-    Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
-
-    Raises:
-        DataError: another form.
-    """
-    wanted = '{"case": {"images": ["imagesTr/case_0000.nii.gz"], "label": "labelsTr/case.nii.gz"}}'
-
-    def place(text: Any) -> Path:
-        if not isinstance(text, str) or not text or "\0" in text:
-            raise DataError(f"{path}: dataset: wanted {wanted}, got {text!r} as a file")
-        return Path(os.path.normpath(path.parent / os.path.expandvars(text)))
-
-    found = {}
-    for case, files in told.items() if isinstance(told, dict) else ():
-        if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
-            raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
-        found[case] = [place(file) for file in files["images"]], place(files.get("label"))
-    if not found:
-        raise DataError(f"{path}: dataset: wanted {wanted}, got {told!r}")
-    return found
-
-
-def complete(path: Path, told: dict[str, Any], fault: Fault) -> dict[str, tuple[list[Path], Path]]:
-    """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
-    found, channels = {}, len(told["channel_names"])
-    for case, (images, label) in listed(path, told["dataset"]).items():
-        colour = len(images) == 1 and images[0].name.lower().endswith(pictures.SUFFIXES)
-        missing = [str(file) for file in (*images, label) if not file.is_file()]
-        if missing:
-            fault(path, DataError(f"{path}: dataset: {case}: wanted {', '.join(missing)}, not there"))
-        elif len(images) != channels and not colour:
-            fault(path, DataError(f"{path}: dataset: {case}: wanted {channels} images, got {len(images)}"))
-        else:
-            found[case] = images, label
     return found

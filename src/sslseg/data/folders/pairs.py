@@ -92,7 +92,7 @@ class Format:
         }
         if set(sides.values()) == SIDES:
             more = {"sides": sides, "split": "official"} | more
-        pictured = any(formats.stem(image.name, pictures.SUFFIXES) is not None for image in known.cases)
+        pictured = any(formats.pictured(image) for image in known.cases)
         return s.describe(known.classes, physical=not pictured or s.spacing is not None, **more)
 
 
@@ -140,9 +140,9 @@ def read(source: Source) -> Volume:
         DataError: a damaged file, channels or a mask of another shape, a mask with other values than its
             classes, or an image that looks like a mask.
     """
-    known = roles.LAST.get(source.root)
+    known = roles.LAST.get(source.home)
     if known is None or source.image not in known.cases:
-        known = roles.pairing(source.root, formats.SUFFIXES, ignore)
+        known = roles.pairing(source.home, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
     image, spacing = _image(source, case, s)
     label, notes = None, list[str]()
@@ -156,9 +156,9 @@ def read(source: Source) -> Volume:
 
 def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[float, float, float] | None]:
     if source.index is not None:
-        array, spacing = nifti.read_volume(source.image, source.index)
-        return array[None], spacing
-    image, spacing = formats.read_channels([source.root / file for file in case.images], s.placed)
+        array, step = nifti.read_volume(source.image, source.index)
+        return array[None], step
+    image, spacing = formats.read_channels([source.home / file for file in case.images], s.placed)
     if len(image) > MOST_CHANNELS and len(case.images) == 1 and not s.frames:
         raise DataError(
             f"{source.image}: are the {len(image)} volumes along its fourth axis moments or channels? Write "
@@ -172,7 +172,7 @@ def _label(
 ) -> np.ndarray:
     """The masks of a case as class numbers, uint8 [Z, Y, X]; what is assumed goes to `notes`."""
     s = known.settings
-    paths = [source.root / file for file, _ in case.masks]
+    paths = [source.home / file for file, _ in case.masks]
     values = mask_values.told(s)
     grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
     how = (shape, soft, values, grid, source.index, source.image, s.exif, notes.append)

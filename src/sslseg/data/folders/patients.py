@@ -83,7 +83,7 @@ def _table(path: Path, optional: tuple[str, ...]) -> dict[str, dict[str, str]]:
     """Rows by their cases, which may be names of files with their endings."""
     found: dict[str, dict[str, str]] = {}
     for name, row in tables.read(path, ("case", "patient"), "case", optional).items():
-        if found.setdefault(formats.stem(name) or name, row) is not row:
+        if found.setdefault(formats.split(name)[0], row) is not row:
             raise DataError(
                 f"{path}: wanted one row a case, got {row['case']} twice, with its ending and without"
             )

@@ -28,7 +28,7 @@ from sslseg.data.readers import (
     pictures,
 )
 from sslseg.data.readers.dicom_series import Frame
-from sslseg.data.source import Fault, stop
+from sslseg.data.source import Fault, keeping, stop
 
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
 WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
@@ -96,9 +96,9 @@ def find(
     files = _files(source, channels, fault)
     files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]
     named = [f for f in files if formats.stem(f.name) is not None]
-    faults: list[Path] = []
+    faults: list[DataError] = []
     slices = [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]
-    frames = dicom_series.volumes(slices, lambda f, e: (faults.append(f), fault(f, e))) if slices else []
+    frames = dicom_series.volumes(slices, keeping(faults, fault)) if slices else []
     masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
     if masks and len(masks) == len(files):
         raise ParamError(
@@ -115,13 +115,13 @@ def find(
         raise ParamError(
             f"input: {source} holds no image that matches {pattern!r} ({', '.join(formats.SUFFIXES)} or DICOM)"
         )
-    inputs, taken = {f.resolve() for f in files}, {}
+    inputs, writers = {f.resolve() for f in files}, dict[Path, Path]()
     for scan in found:
         if scan.target.resolve() in inputs:
             raise ParamError(f"output: {scan.target} is itself an input and would be overwritten")
-        if other := taken.get(scan.target):
+        if other := writers.get(scan.target):
             raise ParamError(f"input: {other} and {scan.files[0]} would both write the mask {scan.target}")
-        taken[scan.target] = scan.files[0]
+        writers[scan.target] = scan.files[0]
     return found
 
 
@@ -133,18 +133,17 @@ def _roles(
     own = {f.relative_to(home).as_posix(): (f,) for f in named}
     masks, cases = roles.known(home, sorted(own | held | stacked))
     whole = [case for case in cases if len(case.images) == channels and own.keys() >= set(case.images)]
-    joined = [(tuple(home / f for f in c.images), formats.stem(Path(c.images[0]).name) or "") for c in whole]
+    joined = [(tuple(home / f for f in c.images), formats.split(Path(c.images[0]).name)[0]) for c in whole]
     return sorted({file for name in masks for file in (held | own).get(name, ())}), joined
 
 
 def _files(source: Path, channels: int, fault: Fault) -> list[Path]:
     if source.is_dir():
         return below(source, fault)
-    stem = formats.stem(source.name)
-    match = CHANNEL.fullmatch(stem) if stem and channels > 1 else None
+    stem, ending = formats.split(source.name)
+    match = CHANNEL.fullmatch(stem) if ending and channels > 1 else None
     if match is None:
         return [source]
-    ending = source.name.removeprefix(stem)
     return sorted(source.parent.glob(f"{_literal(match[1])}_[0-9][0-9][0-9][0-9]{ending}"))
 
 
@@ -157,10 +156,9 @@ def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fa
     groups: dict[tuple[Path, str, str], dict[int, Path]] = {}
     found = []
     for path in files:
-        stem = formats.stem(path.name)
+        stem, ending = formats.split(path.name)
         if match := CHANNEL.fullmatch(stem):
-            key = (path.parent, match[1], path.name.removeprefix(stem))
-            groups.setdefault(key, {})[int(match[2])] = path
+            groups.setdefault((path.parent, match[1], ending), {})[int(match[2])] = path
         else:
             found.append(_scan((path,), stem, home, output))
     for (_, case, _), held in groups.items():
@@ -169,7 +167,7 @@ def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fa
         if sorted(held) == list(range(channels)) or colour:
             found.append(_scan(paths, case, home, output))
         elif channels == 1 or 0 not in held or len(held) > channels:  # numbers that are no channels
-            found += [_scan((p,), formats.stem(p.name), home, output) for p in paths]
+            found += [_scan((p,), formats.split(p.name)[0], home, output) for p in paths]
         else:
             numbers = ", ".join(f"_{n:04d}" for n in sorted(held))
             fault(paths[0], DataError(f"{paths[0]}: wanted {channels} channels _0000 …, got {numbers}"))
@@ -177,8 +175,7 @@ def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fa
 
 
 def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
-    name = files[0].name
-    ending = name.removeprefix(formats.stem(name))
+    ending = formats.split(files[0].name)[1]
     kind = next(k for k, suffixes in ((NIFTI, formats.NIFTI), (ITK, itk.SUFFIXES), (PICTURE, pictures.SUFFIXES))
                 if ending.lower() in suffixes)  # fmt: skip
     place = output / files[0].parent.relative_to(home)
@@ -214,12 +211,12 @@ def volumes(
     first = scan.files[0]
     if scan.kind == NIFTI and channels == 1 and (count := nifti_masks.frames(first)) is not None:
         for index in range(count):
-            array, spacing = nifti.read_volume(first, index)
-            yield index, array[None], spacing
+            array, step = nifti.read_volume(first, index)
+            yield index, array[None], step
         return
     if scan.kind == DICOM:
-        array, spacing = dicom_volume.read(scan.files)
-        yield None, array[None], spacing
+        array, step = dicom_volume.read(scan.files)
+        yield None, array[None], step
         return
     image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed)
     image = pictures.as_grey(image) if grey and scan.kind == PICTURE else image

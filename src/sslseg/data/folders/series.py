@@ -18,7 +18,7 @@ from sslseg.data.folders import mask_values, pairs, roles, settings
 from sslseg.data.folders.pairing import layouts, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
-from sslseg.data.readers import dicom_series, dicom_volume, formats, mask_stack, pictures
+from sslseg.data.readers import dicom_series, dicom_volume, formats, mask_stack
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault
 
@@ -117,7 +117,7 @@ def named(
         name = path.relative_to(root).as_posix()
         if told and not words.is_mask(name):
             continue
-        if not single and formats.stem(path.name, pictures.SUFFIXES) is not None:
+        if not single and formats.pictured(path):
             folder = name.rpartition("/")[0]
             own = told and not words.is_mask(f"{folder}/x")  # the pictures say it, not their folder
             name = f"{folder}/mask".lstrip("/") if own else folder or name

@@ -146,7 +146,7 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
             also=also,
             colours=tuple(told.get("colours", ())),
             ignore=None if told.get("ignore") is None else keys.value(told["ignore"]),
-            spacing=keys.spacing(told.get("spacing")),
+            spacing=None if told.get("spacing") is None else keys.spacing(told["spacing"]),
             pairs=(pairs,) if isinstance(pairs, str) else tuple(pairs),
             threshold=keys.threshold(told.get("threshold")),
             **{k: v for k, v in told.items() if k not in MADE},

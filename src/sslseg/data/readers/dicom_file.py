@@ -237,7 +237,8 @@ def spacing(path: Path, data: Any) -> tuple[float, float, float]:
     if told is None:
         raise DataError(f"{path}: wanted PixelSpacing, two numbers in mm, got None")
     thickness = numbers(path, data, "SliceThickness", 1)
-    found = (*map(float, told), float(thickness[0]) if thickness is not None and thickness[0] else 1.0)
-    if not all(SANE[0] < v < SANE[1] for v in found):
-        raise DataError(f"{path}: wanted PixelSpacing and SliceThickness in mm, got {found}")
-    return found
+    y, x = map(float, told)
+    z = float(thickness[0]) if thickness is not None and thickness[0] else 1.0
+    if not all(SANE[0] < v < SANE[1] for v in (y, x, z)):
+        raise DataError(f"{path}: wanted PixelSpacing and SliceThickness in mm, got {(y, x, z)}")
+    return y, x, z

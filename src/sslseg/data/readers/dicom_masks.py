@@ -155,6 +155,7 @@ def read(
 
 def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
     package, found = _highdicom(path), described(path)
+    of = found.names if found else {}
     try:
         with dicom_file.within(path) as file:
             held = package.seg.segread(file).get_pixels_by_source_instance(
@@ -167,7 +168,7 @@ def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: 
         raise DataError(f"{path}: wanted masks of the grid of its images {shape}, got {held.shape}")
     mask, known = np.zeros(shape, np.uint8), [name.casefold() for name in names]
     for number in np.unique(held[held > 0]).tolist():
-        name = found.names.get(number)
+        name = of.get(number)
         if name is None or name.casefold() not in known:
             raise DataError(f"{path}: wanted segments among {names}, got number {number}, {name}")
         mask[held == number] = known.index(name.casefold())

@@ -17,7 +17,7 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead
 from sslseg.data.readers import dicom_file, dicom_masks
-from sslseg.data.source import Fault
+from sslseg.data.source import Fault, keeping
 
 SUFFIXES = (".dcm", ".dicom", ".ima")  # such a file that is no DICOM is a fault, any other is passed over
 TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
@@ -44,8 +44,8 @@ def frames(root: Path, fault: Fault) -> list[Frame]:
     Raises:
         DataError: pydicom is not installed, or there is no DICOM image.
     """
-    faults: list[Path] = []
-    found = volumes(below(root, fault), lambda file, error: (faults.append(file), fault(file, error)))
+    faults: list[DataError] = []
+    found = volumes(below(root, fault), keeping(faults, fault))
     if not found and not faults:
         raise DataError(f"{root}: wanted DICOM images here or in folders below, got {instead(root)}")
     return found
@@ -150,8 +150,8 @@ def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
 def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
     """Files of each time frame, along the normal."""
     first, header = held[0]
-    placed = [(path, other, dicom_file.placing(path, other)) for path, other in held]
-    if any(placing is None for _, _, placing in placed):
+    placed = [(path, other, at) for path, other in held if (at := dicom_file.placing(path, other))]
+    if len(placed) < len(held):
         if len(held) == 1:
             return [(first,)]
         raise DataError(f"{first}: wanted ImagePositionPatient and ImageOrientationPatient in a series")

@@ -66,10 +66,10 @@ def affine(files: tuple[Path, ...]) -> np.ndarray | None:
     None where the files do not say where the slices lie.
     """
     ends = _ends(files)
-    placings = [dicom_file.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True)]
-    if None in placings:
+    start, end = (dicom_file.placing(f, h) for f, h in zip((files[0], files[-1]), ends, strict=True))
+    if start is None or end is None:
         return None
-    (first, (row, column)), (last, _) = placings
+    (first, (row, column)), (last, _) = start, end
     y, x, thickness = dicom_file.spacing(files[0], ends[0])
     step = (last - first) / (len(files) - 1) if len(files) > 1 else np.cross(row, column) * thickness
     found = np.eye(4)

@@ -17,10 +17,21 @@ NIFTI = (".nii.gz", ".nii")
 SUFFIXES = (*NIFTI, *itk.SUFFIXES, *pictures.SUFFIXES)
 
 
+def split(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> tuple[str, str]:
+    """File name without its extension, and that as it is written; "" where it is none of `suffixes`."""
+    found = "" if name.startswith(".") else next((s for s in suffixes if name.lower().endswith(s)), "")
+    return name[: len(name) - len(found)], name[len(name) - len(found) :]
+
+
 def stem(name: str, suffixes: tuple[str, ...] = SUFFIXES) -> str | None:
     """File name without its extension, None where that is none of `suffixes`."""
-    found = next((s for s in suffixes if name.lower().endswith(s)), None)
-    return None if found is None or name.startswith(".") else name[: -len(found)]
+    found, ending = split(name, suffixes)
+    return found if ending else None
+
+
+def pictured(path: Path) -> bool:
+    """Whether a file is a picture by its ending."""
+    return stem(path.name, pictures.SUFFIXES) is not None
 
 
 def stems(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.geometry import Grid
-from sslseg.data.readers import dicom_file, dicom_series, formats, pictures
+from sslseg.data.readers import dicom_file, dicom_series, formats
 
 
 def read(
@@ -30,7 +30,7 @@ def read(
     Raises:
         DataError: see there; or the pictures cannot be told apart, slice by slice.
     """
-    if formats.stem(files[0].name, pictures.SUFFIXES) is None:
+    if not formats.pictured(files[0]):
         return formats.read_labels(files[0], shape, soft, known, like)
     plane = (1, *shape[1:])
     return np.concatenate([formats.read_labels(path, plane, soft, known) for path in in_order(files, images)])
@@ -51,7 +51,7 @@ def in_order(files: Sequence[Path], images: Sequence[Path]) -> list[Path]:
         raise DataError(
             f"{place}: wanted a mask for each of the {len(images)} slices in {images[0].parent}, got {len(files)}"
         )
-    of = {str(formats.stem(path.name)).casefold(): path for path in files}
+    of = {formats.split(path.name)[0].casefold(): path for path in files}
     stems = [dicom_series.stem(path).casefold() for path in images]
     if set(of) == set(stems) and len(of) == len(files):
         return [of[stem] for stem in stems]

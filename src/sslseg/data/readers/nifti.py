@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
@@ -118,7 +118,7 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
             raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
         if len(exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
             raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
-    raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
+    raw = np.frombuffer(data.data.toreadonly(), voxel, count, offset).reshape(shape, order="F").T
     return _scaled(path, raw, *scaling), spacing
 
 
@@ -135,14 +135,16 @@ def _understood(
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
 
 
-def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int) -> tuple[np.ndarray, int]:
+def _whole(
+    path: Path, file: io.BufferedIOBase, start: bytes, wanted: int, most: int
+) -> tuple[np.ndarray, int]:
     """`start`, read on to `wanted` bytes or to the end of the file: uint8 array, and how much of it was read.
 
     Straight into place: a system gives memory as it is written to, so that a header that lies costs nothing.
     What a file of this size cannot hold (`most` bytes) is not even asked for.
     """
     if wanted > most or wanted <= len(start):
-        return np.frombuffer(bytes(start), np.uint8), min(len(start), wanted)
+        return np.frombuffer(start, np.uint8), min(len(start), wanted)
     try:
         data, got = np.empty(wanted, np.uint8), len(start)
     except MemoryError:
@@ -150,8 +152,7 @@ def _whole(path: Path, file: BinaryIO, start: bytearray, wanted: int, most: int)
             f"{path}: {wanted} bytes of voxels do not fit into the memory of this machine"
         ) from None
     data[:got] = np.frombuffer(start, np.uint8)
-    view = memoryview(data)
-    while more := file.readinto(view[got : got + PIECE]):
+    while more := file.readinto(data.data[got : got + PIECE]):
         got += more
     return data, got
 

@@ -6,30 +6,23 @@ Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
 
 import nibabel as nib
 import numpy as np
+from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
 from sslseg.data.geometry import Grid, usable
 
-try:
-    from isal import igzip, isal_zlib
-except ImportError:
-    igzip = isal_zlib = None
-
 # what a truncated, damaged or unreadable file raises while it is read
-DAMAGED = (OSError, EOFError, zlib.error, *([isal_zlib.error] if isal_zlib else []))
-
+DAMAGED = (OSError, EOFError, zlib.error, vars(isal_zlib)["error"])  # whose stub has it as an instance
 PIECE = 1 << 24  # bytes read at once
 PACKED_START = 4096  # bytes of a .gz file, in which the header lies
 GZIP = 16 + zlib.MAX_WBITS  # zlib's name for a stream with gzip's header
@@ -73,7 +66,7 @@ def _grid(path: Path, size: int, mtime_ns: int) -> Grid:
     shape = header.get_data_shape()
     spacing = voxel_size(path, header, len(shape))[::-1]
     unit = np.diag([*[MM_PER_UNIT.get(header.get_xyzt_units()[0], 1.0)] * 3, 1.0])
-    forms = {}
+    forms: dict[str, tuple[np.ndarray, ...]] = {}
     if header["sform_code"] > 0 and usable(sform := unit @ header.get_sform().astype(float)):
         mended = sform.copy()
         mended[:3, :3] *= np.array(spacing) / np.linalg.norm(sform[:3, :3], axis=0)
@@ -103,9 +96,10 @@ def stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def header_at(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
+def header_at(path: Path, data: bytes) -> nib.Nifti1Header:
     """The header at the start of `data`, as it stands."""
-    kind = next((h for n, h in HEADERS.items() if n in _first_number(data)), None)
+    size = int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+    kind = next((header for first, header in HEADERS.items() if first in size), None)
     if kind is None or len(data) < kind.sizeof_hdr:
         raise DataError(f"{path}: wanted a NIfTI file, got something else")
     try:
@@ -117,7 +111,7 @@ def header_at(path: Path, data: bytes | bytearray) -> nib.Nifti1Header:
 
 
 @contextlib.contextmanager
-def unpacked(path: Path) -> Iterator[BinaryIO]:
+def unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
     check(path)
     try:
@@ -125,22 +119,18 @@ def unpacked(path: Path) -> Iterator[BinaryIO]:
             start = file.read(32)
         check_start(path, start)
         packed = start[:2] == b"\x1f\x8b"
-        with opened(path) if packed else path.open("rb") as file:
+        with igzip.open(path) if packed else path.open("rb") as file:  # compares a checksum at its end
             yield file
     except DAMAGED as error:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
 
 
-def exactly(file: BinaryIO, wanted: int) -> bytearray:
+def exactly(file: io.BufferedIOBase, wanted: int) -> bytes:
     """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
     data = bytearray()
     while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
         data += piece
-    return data
-
-
-def _first_number(data: bytes | bytearray) -> tuple[int, int]:
-    return int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
+    return bytes(data)
 
 
 def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
@@ -151,7 +141,8 @@ def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, 
     """
     x, y, z = (abs(float(v)) for v in header["pixdim"][1:4])
     unit = header.get_xyzt_units()[0]
-    found = tuple(v * MM_PER_UNIT.get(unit, 1.0) for v in (z if axes > 2 else 1.0, y, x))
+    mm = MM_PER_UNIT.get(unit, 1.0)
+    found = (z if axes > 2 else 1.0) * mm, y * mm, x * mm
     if not all(SMALLEST < v < LARGEST_MM for v in found):  # NaN fails too
         raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {found}")
     if unit in ODD and max(found[1:]) > PLAUSIBLE:
@@ -160,12 +151,3 @@ def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, 
             f"{found[1]:g} x {found[2]:g} mm; wanted a pixel of at most {PLAUSIBLE:g} mm: is the unit mm?"
         )
     return found
-
-
-def opened(path: Path) -> BinaryIO:
-    """The unpacked content of a .gz file; its checksum is compared at the end of the content.
-
-    Raises:
-        one of DAMAGED, here or while it is read.
-    """
-    return (igzip or gzip).open(path)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, PngImagePlugin
+from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
@@ -42,8 +43,8 @@ def read(path: Path, known: Collection[int] = ()) -> np.ndarray:
         )
     pages = pictures.each_page(path, lambda page: _values(path, page))
     values = pictures.stacked(path, [values for values, _ in pages])
-    entries = [entries for _, entries in pages]
-    if all(e is not None for e in entries):
+    entries = [entries for _, entries in pages if entries is not None]
+    if len(entries) == len(pages):
         values = _decided(path, values, np.stack(entries), set(known))
     if values.dtype.kind == "f" and (values != np.rint(values)).any():
         raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
@@ -169,25 +170,27 @@ def write(path: Path, mask: np.ndarray, note: str = "", like: Path | None = None
     turn = pictures.orientation(like) if like else 1
     first, *rest = (Image.fromarray(pictures.stored(plane.astype(np.uint8), turn)) for plane in mask)
     text = f"{MARK} {note}".strip()
-    if tiff:
-        tags = {SOFTWARE: text, ORIENTATION: turn}
-        how = {"format": "TIFF", "save_all": True, "append_images": rest, "compression": "tiff_deflate",
-               "tiffinfo": tags}  # fmt: skip
-    else:
-        info, exif = PngImagePlugin.PngInfo(), Image.Exif()
-        info.add_text("Software", text)
+    info, exif = PngImagePlugin.PngInfo(), Image.Exif()
+    info.add_text("Software", text)
+    if turn > 1:
         exif[ORIENTATION] = turn
-        how = {"format": "PNG", "pnginfo": info, **({"exif": exif} if turn > 1 else {})}
     with aside(path) as part:
-        first.save(part, **how)
+        if tiff:
+            first.save(part, format="TIFF", save_all=True, append_images=rest, compression="tiff_deflate",
+                       tiffinfo={SOFTWARE: text, ORIENTATION: turn})  # fmt: skip
+        else:
+            first.save(part, format="PNG", pnginfo=info, exif=exif)
 
 
 def ours(path: Path) -> bool:
     """Whether a file is a mask that sslseg has written."""
     try:
         with Image.open(path) as picture:
-            tiff = picture.format == "TIFF"
-            told = picture.tag_v2.get(SOFTWARE, "") if tiff else picture.info.get("Software", "")
+            told = (
+                picture.tag_v2.get(SOFTWARE)
+                if isinstance(picture, TiffImageFile)
+                else picture.info.get("Software")
+            )
     except FAULTS:
         return False
     return str(told).startswith(MARK)

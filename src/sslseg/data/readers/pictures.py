@@ -10,11 +10,12 @@ import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
@@ -122,7 +123,7 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
 
 def _stacked(picture: Image.Image) -> str:
     """What ImageJ or OME say of a TIFF whose pages count channels or moments; "" of others."""
-    told = str(getattr(picture, "tag_v2", {}).get(DESCRIPTION, ""))
+    told = str(picture.tag_v2.get(DESCRIPTION, "")) if isinstance(picture, TiffImageFile) else ""
     match = STACKED.search(told) if picture.mode in GREY and getattr(picture, "n_frames", 1) > 1 else None
     return (match[1] or match[2]) if match else ""
 
@@ -194,8 +195,7 @@ def decoded_orientation(page: Image.Image) -> int:
 
 
 def _stored(page: Image.Image) -> int:
-    tags: Any = page.tag_v2 if page.format == "TIFF" else page.getexif()
-    told = tags.get(ORIENTATION, 1)
+    told = (page.tag_v2 if isinstance(page, TiffImageFile) else page.getexif()).get(ORIENTATION, 1)
     return told if told in SHOWN else 1
 
 

@@ -70,8 +70,8 @@ def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple
     for file, found in masks.items():
         if len(found) == 1:
             owned.setdefault(found[0], []).append(file)
-    for image, own in owned.items():
-        _several(image, own, told)
+    for image, theirs in owned.items():
+        _several(image, theirs, told)
     for file, found in masks.items():
         if not found:
             hint = "mask_suffix in sslseg.json says how masks end"
@@ -80,8 +80,8 @@ def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple
             told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
     joined = _joined({image: owned.get(image, ()) for image in clear}, told)
-    found = _called([Case("", i, ((owned[i[0]][0], ""),) if i[0] in owned else ()) for i in joined])
-    return tuple(found), tuple(faults)
+    made = _called([Case("", i, ((owned[i[0]][0], ""),) if i[0] in owned else ()) for i in joined])
+    return tuple(made), tuple(faults)
 
 
 def _joined(masks: Mapping[str, Sequence[str]], told: Told) -> list[tuple[str, ...]]:
@@ -174,17 +174,15 @@ class Finder:
             found = [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
             beside = [i for i in found if i.rpartition("/")[0] == file.rpartition("/")[0]]
             return beside if len(beside) == 1 else found
-        if found := self._first(self._here, _forms(own)):
-            return found
-        found = None
-        if own.stem:
-            found = self._first(self._side, [(own.sides, own.stem)]) or self._first(self._stem, [own.stem])
+        found = self._first(self._here, _forms(own))
+        if not found and own.stem:
+            found = self._side.get((own.sides, own.stem)) or self._stem.get(own.stem, [])
         if not found and own.folders and (not own.stem or own.folders[-len(own.stem) :] == own.stem):
             found = self._folder.get(own.folders, [])
         if not found and (match := _NUMBERED.fullmatch(bare(file))) and ends_in_role(match[1]):
             again = name(match[1], suffix)
             return self.images(match[1], again, suffix) if again.stem else []
-        return found or []
+        return found
 
     def described(self, masks: dict[str, Name]) -> dict[str, list[str]]:
         """Masks that bear one and the same word besides their image's name: "7_lesion_mask" of "7"."""
@@ -200,8 +198,8 @@ class Finder:
         return found if len(added) == 1 else {}
 
     @staticmethod
-    def _first(index: dict, keys: Iterable) -> list[str] | None:
-        return next((index[key] for key in keys if key in index), None)
+    def _first(index: dict, keys: Iterable) -> list[str]:
+        return next((index[key] for key in keys if key in index), [])
 
 
 def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

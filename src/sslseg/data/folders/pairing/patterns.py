@@ -169,7 +169,7 @@ def _ended(pattern: str) -> bool:
 def bare(path: str) -> str:
     """A path without the ending of its file."""
     folder, slash, name = path.rpartition("/")
-    return folder + slash + (formats.stem(name) or name)
+    return folder + slash + formats.split(name)[0]
 
 
 def key(names: Iterable[str], held: Mapping[str, str]) -> tuple[str, ...]:
