@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -362,6 +363,62 @@ def test_convnexts_official_names(prefix, tmp_path):
         "its authors",
     )
     assert all(torch.equal(got.state[k], v) for k, v in state.items())
+
+
+def openmmlab(name: str) -> str:
+    """mmseg's ResNetV1d: the stem is one Sequential."""
+    return f"backbone.{re.sub('^bn1', 'stem.7', re.sub('^conv1', 'stem', name))}"
+
+
+def of_transformers(name: str) -> str:
+    from tests.models.importers.test_hub import resnet_of_transformers
+
+    return f"resnet.{resnet_of_transformers(name)}"
+
+
+def traced(net):
+    """As TorchScript, which packs its code."""
+    return torch.jit.trace(net, torch.zeros(1, net.conv1.in_channels, 64, 64))
+
+
+def scripted(net):
+    """The same from its source, one module deeper."""
+    return torch.jit.script(torch.nn.Sequential(net))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "channels", "content", "library"),
+    [("resnet18d", 3, openmmlab, "OpenMMLab"), ("resnet18", 3, of_transformers, "transformers"),
+     ("resnet18", 1, str, "timm"), ("resnet18", 3, traced, "timm"), ("resnet18", 1, scripted, "timm")],
+)  # fmt: skip
+def test_features_are_those_of_the_network_that_was_saved(architecture, channels, content, library, tmp_path):
+    """A fine-tuned network with five classes, found without being named."""
+    theirs = timm.create_model(architecture, num_classes=5, in_chans=channels).eval()
+    state = drawn(theirs.state_dict())
+    theirs.load_state_dict({k: v.abs() * 0.1 + 0.01 if v.ndim == 1 else v * 0.1 for k, v in state.items()})
+    if content in (traced, scripted):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch.jit is deprecated
+            torch.jit.save(content(theirs), tmp_path / "a.pt")
+    else:
+        torch.save(
+            {"state_dict": {content(k): v for k, v in theirs.state_dict().items() if "fc" not in k}},
+            tmp_path / "a.pt",
+        )
+    got = checkpoint.read(tmp_path / "a.pt")
+    assert (got.architecture, got.channels, got.library, got.method) == (
+        architecture,
+        channels,
+        library,
+        "unknown",
+    )
+    mine = timm.create_model(architecture, num_classes=0, in_chans=channels).eval()
+    mine.load_state_dict(got.state)
+    images = torch.randn(2, channels, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        wanted = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
+        assert wanted.std() > 0
+        torch.testing.assert_close(mine(images), wanted)
 
 
 @pytest.mark.parametrize("chunked", [False, True])

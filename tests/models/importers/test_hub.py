@@ -12,6 +12,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
+from sslseg.config import files
 from sslseg.config.names import EncoderError
 from sslseg.models import encoder, segmenter, unet
 from sslseg.models.importers import checkpoint, imports
@@ -67,6 +68,30 @@ def test_a_timm_folder_says_its_network_and_its_law(state, tmp_path):
         checkpoint.read(tmp_path)
 
 
+def test_a_file_is_read_with_the_config_beside_it(state, tmp_path):
+    """Where the folder would be read for this file; its digest then is the folder's, and changes with the config."""
+    save_file(state, tmp_path / "model.safetensors")
+    alone = checkpoint.digest(tmp_path / "model.safetensors")
+    write(tmp_path, timm_config(), preprocessor_config={"image_mean": STD, "image_std": STD})
+    got = checkpoint.read(tmp_path / "model.safetensors")
+    assert (got.architecture, got.method, got.normalisation) == (
+        ARCHITECTURE,
+        "supervised",
+        {"mean": MEAN, "std": STD, "known_from": "its config"},
+    )
+    assert got.files == ("model.safetensors", "config.json", "preprocessor_config.json")
+    assert checkpoint.digest(tmp_path / "model.safetensors") == checkpoint.digest(tmp_path) != alone
+    found = imports.fetch(f"file:{tmp_path / 'model.safetensors'}", origin="a hub", channels=3)
+    assert found.provenance["file_sha256"] == alone
+    torch.save(state, tmp_path / "another.pth")  # the config is not about it
+    assert checkpoint.digest(tmp_path / "another.pth") == files.sha256(tmp_path / "another.pth")
+    got = checkpoint.read(tmp_path / "another.pth", architecture=ARCHITECTURE)
+    assert (got.normalisation, got.files) == (None, ())
+    for name in ("model.safetensors", "preprocessor_config.json"):
+        (tmp_path / name).unlink()
+    assert checkpoint.read(tmp_path / "another.pth").normalisation["mean"] == MEAN  # the only one now
+
+
 def test_weights_in_several_files(state, tmp_path):
     write(tmp_path, timm_config())
     names = sorted(state)
@@ -76,6 +101,8 @@ def test_weights_in_several_files(state, tmp_path):
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {n: file for file, held in parts.items() for n in held}}))
     assert same(checkpoint.read(tmp_path), state)
+    with pytest.raises(EncoderError, match="one of 2 parts of a checkpoint; the folder"):
+        checkpoint.read(tmp_path / "model-00002-of-00002.safetensors")
     before = checkpoint.digest(tmp_path)
     (tmp_path / "README.md").write_text("not read")
     assert checkpoint.digest(tmp_path) == before

@@ -34,8 +34,9 @@ class Evil:
 def files():
     """name -> (bytes, what the refusal says)."""
     net = timm.create_model("test_resnet").eval()
-    scripted, whole, old, numpy, tar = (io.BytesIO() for _ in range(5))
-    torch.jit.save(torch.jit.trace(net, torch.zeros(1, 3, 64, 64)), scripted)
+    frozen, whole, old, numpy, tar = (io.BytesIO() for _ in range(5))
+    torch.jit.save(torch.jit.freeze(torch.jit.trace(net, torch.zeros(1, 3, 64, 64))), frozen)
+    arrays = {"stem.conv1.weight": np.ones((2, 3, 3, 3), np.float32)}
     torch.save(net, whole)
     torch.save(
         {"epoch": 3, "model": torch.nn.Linear(2, 2), "ema": None}, old, _use_new_zipfile_serialization=False
@@ -52,7 +53,7 @@ def files():
     state = io.BytesIO()
     torch.save(net.state_dict(), state)
     return {
-        "torchscript": (scripted.getvalue(), "a TorchScript program"),
+        "torchscript": (frozen.getvalue(), "a TorchScript program that is frozen.*state_dict"),
         "whole": (whole.getvalue(), r"a whole pickled object, timm\.models\.resnet\.ResNet"),
         "whole in a table": (old.getvalue(), r"a whole pickled object, model \(torch\.nn\.modules\.linear\.Linear\)"),
         "onnx": (ONNX, "an ONNX graph"),
@@ -63,6 +64,10 @@ def files():
         "lfs": (LFS, r"a Git LFS pointer.*git lfs pull.*102,530,333 bytes"),
         "annex": (b"/annex/objects/MD5E-s123--ab.pth\n", "a git-annex pointer"),
         "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
+        "tflite": (b"\x1c\0\0\0TFL3" + bytes(99), "a TensorFlow Lite file.*np.transpose"),
+        "TensorFlow's list": (b'model_checkpoint_path: "model.ckpt-10"\n', "TensorFlow's list of checkpoints"),
+        "Detectron2": (pickle.dumps({"model": arrays, "__author__": "x"}, 4), "weights of Detectron2.*STRIDE_IN_1X1"),
+        "arrays in a pickle": (pickle.dumps({"a": arrays}, 2), r"a plain pickle.*torch\.save"),
         "gzip": (gzip.compress(b"x" * 99), "a compressed file .gzip."),
         "tar": (tar.getvalue(), "a tar archive"),
         "npz": (numpy.getvalue(), "arrays of NumPy"),
@@ -88,6 +93,25 @@ def test_each_is_named(others, suffix, tmp_path):
         path.write_bytes(content)
         with pytest.raises(EncoderError, match=said):
             checkpoint.read(path, architecture="test_resnet")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [("variables.data-00000-of-00001", "a part of a checkpoint of TensorFlow"), ("model.ckpt-9.index", "a part of a checkpoint"),
+     ("frozen.pb", "a graph of TensorFlow"), ("flax_model.msgpack", "weights of Flax.*from_flax=True"),
+     ("tf/saved_model.pb", "a SavedModel of TensorFlow"), ("tf/model.ckpt-9.index", "a checkpoint of TensorFlow"),
+     ("tf/.metadata", "dcp_to_torch"), ("tf/tf_model.h5", "a folder of Keras"), ("tf/flax_model.msgpack", "weights of Flax")],
+)  # fmt: skip
+def test_what_has_no_sign_is_told_by_its_name(file, said, tmp_path):
+    """Files, and folders for what lies in them."""
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\x0a\x29\x0a\x05image\x12\x0bPlaceholder" + bytes(50))
+    with pytest.raises(EncoderError, match=said):
+        checkpoint.read(path if path.parent == tmp_path else path.parent)
+    if path.parent == tmp_path:  # a checkpoint may be called anything
+        torch.save(timm.create_model("test_resnet").state_dict(), path)
+        assert checkpoint.read(path, architecture="test_resnet").prefix == ""
 
 
 def test_a_program_of_torch_export_is_named(tmp_path):

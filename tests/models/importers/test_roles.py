@@ -94,8 +94,15 @@ def solid(t):
      (lambda t: {k.replace("0.conv1.weight", "0.conv1.weight_v"): v for k, v in t.items()}, r"in factors \(.*weight_v\)"),
      (lambda t: {k.replace("0.conv1.weight", "0.conv1.weight_orig"): v for k, v in t.items()}, r"in factors \(.*weight_orig\)"),
      (lambda t: {"state_dict": {k: v.numpy() for k, v in t.items() if v.ndim < 2}}, "weights are arrays of NumPy"),
+     (lambda t: {"network_weights": {"decoder.seg_layers.0.weight": torch.ones(3, 3)}, "trainer_name": "x"}, "nnU-Net's U-Net"),
+     (lambda t: {"model": {"model.0.conv.unit0.conv.weight": torch.ones(4, 1, 3, 3)}}, "MONAI's U-Net"),
+     (lambda t: {"inc.double_conv.0.weight": torch.ones(4, 1, 3, 3)}, "Pytorch-UNet's U-Net"),
+     (lambda t: under("", t) | {"layer2.0.downsample.0.bias": torch.ones(4)}, "have a bias .*as MONAI.*bias_downsample=False"),
+     (lambda t: {"model": {f"backbone.bottom_up.stem.{k.replace('bn1', 'conv1.norm')}": v for k, v in t.items()}},
+      "weights of Detectron2 .*STRIDE_IN_1X1"),
      (lambda t: under("student.", t) | under("teacher.", online(t)) | under("ema.", online(online(t))), "different networks")],
-    ids=["3D", "NaN", "zero", "weight norm", "pruned", "numpy", "three networks"],
+    ids=["3D", "NaN", "zero", "weight norm", "pruned", "numpy", "nnU-Net", "MONAI", "milesial",
+         "MONAI's ResNet", "Detectron2", "three networks"],
 )  # fmt: skip
 def test_what_cannot_be_an_encoder_is_said_in_a_sentence(change, said, t, tmp_path):
     torch.save(change(t), tmp_path / "a.pth")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,9 @@ from sslseg.models.importers import hub, kinds, matching, naming, roles, torchfi
 from sslseg.models.importers.hub import Described
 from sslseg.models.importers.matching import COUNTER, Reading
 from sslseg.models.importers.roles import Network
-from sslseg.models.importers.unpickle import Foreign
+from sslseg.models.importers.unpickle import Foreign, Scripted
 
 State = dict[str, torch.Tensor]
-# torch's names for a weight that is computed
-FACTORS = re.compile(r"(?<!last_layer)\.(weight_(g|v|orig|mask|u)|parametrizations\.\w+\.original\d?)$")
 SHOWN = 6  # readings that a refusal lists
 
 
@@ -110,7 +107,7 @@ def load(path: Path | str) -> tuple[object, Described]:
         return whole, dataclasses.replace(hub.describe(path), files=tuple(part.name for part in parts))
     if not path.is_file():
         raise EncoderError(f"{path}: wanted a checkpoint file or a folder with one, there is none")
-    return _load(path), Described()
+    return _load(path), hub.beside(path)
 
 
 def _load(path: Path) -> object:
@@ -124,21 +121,26 @@ def _load(path: Path) -> object:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a checkpoint; of a folder, of the names and digests of all files that are read.
+    """sha256 of a checkpoint; of a folder, or a file with a config beside it, of the names and digests of all that is read.
 
     Raises:
         EncoderError: see `hub.files`.
     """
-    if path.is_dir():
-        weights, texts = hub.files(path)
-        lines = (f"{file.name} {digest(file)}\n" for file in sorted([*weights, *texts]))
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-    return files.sha256(path)
+    weights, texts = hub.files(path) if path.is_dir() else ([path], hub.texts(path))
+    if [path] == [*weights, *texts]:
+        return files.sha256(path)
+    lines = (f"{file.name} {files.sha256(file)}\n" for file in sorted([*weights, *texts]))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _without_tensors(content: object) -> str:
     if isinstance(content, Foreign):
         return _whole(content.name)
+    if isinstance(content, Scripted):
+        return (
+            "a TorchScript program that is frozen (torch.jit.freeze): its tensors lie in its code, without names; "
+            "save the state_dict of the module it was made of"
+        )
     table = content if isinstance(content, Mapping) else {}
     inner = next((value for value in table.values() if isinstance(value, Mapping)), {})
     if any(
@@ -163,6 +165,8 @@ def _candidates(
     """timm names that a network of the file could have -> how many such networks there are, as far as is known."""
     if architecture or told.architectures:
         return {(architecture,) if architecture else told.architectures: 1}
+    if told.unknown in ("resnet", "convnext", "convnextv2"):
+        return {}  # a variant that timm has not, by the names of the one that it has
     named = content.get("arch") if isinstance(content, Mapping) else None  # timm's and MoCo's scripts
     known = {(named,): 1} if isinstance(named, str) and timm.is_model(named) else {}
     return known | naming.guesses({name: tuple(tensor.shape) for name, tensor in tensors.items()})
@@ -215,18 +219,9 @@ def _refusal(
     path: Path | str, readings: list[Reading], tensors: State, architecture: str, told: Described
 ) -> str:
     """How far each reading came."""
+    if said := kinds.stranger(tensors):
+        return f"{path}: {said}"
     some = ", ".join(list(tensors)[:4])
-    if "_flat_param" in " ".join(tensors):
-        return f"{path}: FSDP's flattened shards ({some}, …); save a full state dict (StateDictType.FULL_STATE_DICT)"
-    if solid := next((f"{name} {list(t.shape)}" for name, t in tensors.items() if t.ndim == 5), ""):
-        return f"{path}: the weights of a 3D network ({solid}); wanted one that reads slices, which has kernels of two sides"
-    if factor := next(filter(FACTORS.search, tensors), ""):
-        return (
-            f"{path}: some of its weights are kept in factors ({factor}), as by weight norm, spectral norm or pruning; make "
-            "plain weights of them where its code is at home (torch.nn.utils.parametrize.remove_parametrizations, prune.remove)"
-        )
-    if not any(tensor.numel() for tensor in tensors.values()):
-        return f"{path}: all its tensors are empty, as DeepSpeed's ZeRO-3 leaves them; zero_to_fp32.py makes one file of them"
     if not readings and not architecture and not told.architectures:
         kind = f"a {told.unknown} of transformers; " if told.unknown else ""
         return (

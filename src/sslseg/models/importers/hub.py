@@ -5,6 +5,7 @@ Read are timm's, transformers' (ResNet, ConvNeXt, and its wrappers of timm), smp
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -19,12 +20,23 @@ from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.config.texts import some
 from sslseg.models.exporters import twins
 from sslseg.models.folders import CONFIG_LIMIT
+from sslseg.models.importers.kinds import NAMES, TENSORFLOW
 from sslseg.models.importers.naming import CONVNEXTS, RESNETS
 
 PREPROCESSOR = "preprocessor_config.json"
 WHOLE = (WEIGHTS_FILE, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
 PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")  # of a checkpoint in several files
+DISTRIBUTED = (
+    "a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils dcp_to_torch` makes one "
+    "file of it"
+)
+# names of files -> what a folder is that is none of these
+OTHERS = {
+    ".metadata": DISTRIBUTED, "*.distcp": DISTRIBUTED,
+    "saved_model.pb": f"a SavedModel of TensorFlow; {TENSORFLOW}", "*.index": f"a checkpoint of TensorFlow; {TENSORFLOW}",
+    "*.h5": f"a folder of Keras; {TENSORFLOW}", "*.msgpack": NAMES[r"\.msgpack"],
+}  # fmt: skip
 # of timm's model_args: they change no encoder
 IGNORED = {"in_chans", "num_classes", "global_pool", "img_size"}
 
@@ -40,13 +52,46 @@ class Described:
     files: tuple[str, ...] = ()  # what was read of the folder
 
 
+def texts(file: Path) -> list[Path]:
+    """The texts that describe a file of weights: those beside it, if it is what its folder would be read for.
+
+    Raises:
+        EncoderError: it is one of several parts.
+    """
+    if (part := PART.fullmatch(file.name)) and part[3] != "00001":
+        raise EncoderError(
+            f"{file}: one of {int(part[3])} parts of a checkpoint; the folder is what is given as the source"
+        )
+    if not (found := _texts(file.parent)):
+        return []
+    try:
+        return found if file.name in WHOLE or files(file.parent)[0] == [file] else []
+    except EncoderError:
+        return []  # one of several networks
+
+
+def beside(file: Path) -> Described:
+    """What the texts beside a file of weights say of it.
+
+    Raises:
+        EncoderError: see `texts` and `describe`.
+    """
+    if not (found := texts(file)):
+        return Described()
+    return dataclasses.replace(describe(file.parent), files=(file.name, *(text.name for text in found)))
+
+
+def _texts(folder: Path) -> list[Path]:
+    return [folder / name for name in (CONFIG_FILE, PREPROCESSOR) if (folder / name).is_file()]
+
+
 def files(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of weights that are read, and the texts beside them that describe them.
 
     Raises:
         EncoderError: none, several that could be meant, or a part is missing.
     """
-    texts = [folder / name for name in (CONFIG_FILE, PREPROCESSOR) if (folder / name).is_file()]
+    texts = _texts(folder)
     for name in WHOLE:
         index = folder / f"{name}.index.json"
         if index.is_file():
@@ -69,11 +114,8 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
             f"{folder}: wanted all parts of {', '.join(f'{s}-*-of-{n}' for s, n in sorted(parts))}, or their "
             f"index; found {some((file.name for file in found), 6)}"
         )
-    if (folder / ".metadata").is_file() or list(folder.glob("*.distcp")):
-        raise EncoderError(
-            f"{folder}: a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils "
-            "dcp_to_torch` makes one file of it"
-        )
+    if not found and (kind := next((said for name, said in OTHERS.items() if any(folder.glob(name))), "")):
+        raise EncoderError(f"{folder}: {kind}")
     inside = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
     raise EncoderError(
         f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found "

@@ -16,6 +16,7 @@ from typing import Any, cast
 import timm
 import torch
 
+from sslseg.config import files
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
 from sslseg.config.texts import some
 from sslseg.models import encoder
@@ -93,8 +94,8 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
         )
     read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
     known = {
-        "file": path.name, "files": list(read.files),
-        "file_sha256": checkpoint.digest(path), "prefix": read.prefix, "names": read.library,
+        "file": path.name, "files": list(read.files), "prefix": read.prefix, "names": read.library,
+        "file_sha256": files.sha256(path) if path.is_file() else checkpoint.digest(path),
         "network": read.network, "other_networks": list(read.others), "left": _modules(read.dropped),
         "dropped": some(read.dropped, 20, "\n").splitlines(), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip

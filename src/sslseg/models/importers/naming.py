@@ -22,7 +22,7 @@ Rules = tuple[tuple[str, str | Callable[[re.Match], str]], ...]
 RESNETS: dict[tuple[tuple[int, ...], bool], tuple[str, ...]] = {
     ((2, 2, 2, 2), False): ("resnet18", "resnet18d"),
     ((3, 4, 6, 3), False): ("resnet34", "resnet34d"),
-    ((3, 4, 6, 3), True): ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "resnet50_clip"),
+    ((3, 4, 6, 3), True): ("resnet50", "resnext50_32x4d", "wide_resnet50_2", "resnet50d", "resnet50c", "resnet50_clip"),
     ((3, 4, 23, 3), True): ("resnet101", "resnext101_32x8d", "resnext101_64x4d", "wide_resnet101_2", "resnet101d"),
     ((3, 8, 36, 3), True): ("resnet152", "resnet152d"),
 }  # fmt: skip
@@ -32,6 +32,15 @@ CONVNEXTS: dict[tuple[tuple[int, ...], int], str] = {
     ((3, 3, 9, 3), 96): "tiny", ((3, 3, 27, 3), 96): "small", ((3, 3, 27, 3), 128): "base",
     ((3, 3, 27, 3), 192): "large", ((3, 3, 27, 3), 256): "xlarge",
 }  # fmt: skip
+# stages and blocks of a ResNet -> its first and third convolution
+FIRST_AND_THIRD = {
+    r"layer([1-4])\.(\d{1,3})\.": ("conv1.weight", "conv3.weight"),
+    r"([4-7])\.(\d{1,3})\.": ("conv1.weight", "conv3.weight"),
+    r"encoder\.stages\.([0-3])\.layers\.(\d{1,3})\.": (
+        "layer.0.convolution.weight",
+        "layer.2.convolution.weight",
+    ),
+}
 # layers of the four dense blocks -> timm name (Huang et al. 2017, table 1)
 DENSENETS = {(6, 12, 24, 16): "densenet121", (6, 12, 36, 24): "densenet161", (6, 12, 32, 32): "densenet169",
              (6, 12, 48, 32): "densenet201"}  # fmt: skip
@@ -45,6 +54,7 @@ RENAMED: dict[str, dict[str, Rules]] = {
             ("^conv1", "0"), ("^bn1", "1"), (r"^layer(\d)", lambda m: str(int(m[1]) + 3)),
         ),
         "a stem layer0": (("^conv1", "layer0.0"), ("^bn1", "layer0.1")),
+        "OpenMMLab": (("^conv1", "stem"), ("^bn1", "stem.7")),  # of a stem in three convolutions
         "transformers": (
             (r"^(conv|bn)1\.", lambda m: f"embedder.embedder.{KINDS[m[1]]}."),
             (r"\.(conv|bn)(\d)\.", lambda m: f".layer.{int(m[2]) - 1}.{KINDS[m[1]]}."),
@@ -150,9 +160,9 @@ def guesses(shapes: Mapping[str, tuple[int, ...]]) -> Counter[tuple[str, ...]]:
         the names that a network could have (ResNets, ConvNeXts, DenseNets) -> how many networks of the file.
     """
     found: Counter[tuple[str, ...]] = Counter()
-    for pattern in (r"layer([1-4])\.(\d{1,3})\.conv1\.weight$", r"([4-7])\.(\d{1,3})\.conv1\.weight$"):
-        for blocks, first in _stages(shapes, pattern):
-            found[RESNETS.get((blocks, first.replace("conv1", "conv3") in shapes), ())] += 1
+    for stage, (one, three) in FIRST_AND_THIRD.items():
+        for blocks, first in _stages(shapes, stage + re.escape(one) + "$"):
+            found[RESNETS.get((blocks, first.removesuffix(one) + three in shapes), ())] += 1
     new = "v2" if any(name.endswith(("mlp.grn.weight", ".grn.gamma")) for name in shapes) else ""
     depthwise = r"stages\.([0-3])\.(?:blocks\.)?(\d{1,3})\.(?:conv_dw|dwconv|depthwise_conv)\.weight$"
     for blocks, first in _stages(shapes, depthwise):

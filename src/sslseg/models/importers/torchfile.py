@@ -1,12 +1,14 @@
-"""Files of torch.save, both of their containers, read by `unpickle.py` and never unpickled.
+"""Files of torch.save, both of their containers, and of torch.jit.save, read by `unpickle.py` and never unpickled.
 
-Sizes are held against the size of the file before anything is allocated.
+Of a TorchScript program the tensors are read, and no code. Sizes are held against the size of the file before anything
+is allocated.
 """
 
 from __future__ import annotations
 
 import io
 import mmap
+import re
 import struct
 import zipfile
 from collections.abc import Collection
@@ -16,7 +18,9 @@ from typing import Any, BinaryIO, cast
 import torch
 
 from sslseg.config.names import EncoderError
-from sslseg.models.importers.unpickle import LONG, PICKLE_LIMIT, HostileError, Machine, RefusedError, Storages
+from sslseg.models.importers.kinds import TENSORFLOW
+from sslseg.models.importers.storages import RefusedError, Storages
+from sslseg.models.importers.unpickle import LONG, PICKLE_LIMIT, HostileError, Machine
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # torch/serialization.py, MAGIC_NUMBER
 LEGACY_PROTOCOL = 1001  # ibid., PROTOCOL_VERSION
@@ -29,7 +33,7 @@ MESSAGE = 500  # characters: names inside a file may be of any length
 
 
 def read(path: Path | str) -> Any:
-    """The content of a file of torch.save: dicts, lists, tuples, scalars, tensors on the CPU, `Foreign`s.
+    """The content of such a file: dicts, lists, tuples, scalars, tensors on the CPU, `Foreign`s.
 
     Raises:
         EncoderError: absent, damaged, larger inside than outside, or not written by torch.save.
@@ -75,10 +79,12 @@ def _read_zip(file: BinaryIO) -> Any:
             raise RefusedError(f"a zip archive ({', '.join(entries)}); unpack it first")
         if len(programs) > 1:
             raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
-        stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries.values())
-        if not stored or sum(entry.file_size for entry in entries.values()) > size:
-            raise RefusedError("compressed or overlapping entries")
         root = programs[0].removesuffix("data.pkl")
+        read = [
+            e for name, e in entries.items() if not name.startswith(f"{root}code/")
+        ]  # TorchScript packs its code
+        if any(e.compress_type != zipfile.ZIP_STORED for e in read) or sum(e.file_size for e in read) > size:
+            raise RefusedError("compressed or overlapping entries")
         if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != b"little":
             raise RefusedError("big-endian numbers")
 
@@ -95,18 +101,20 @@ def _read_zip(file: BinaryIO) -> Any:
         return Machine(Storages(allocate, size)).run(io.BytesIO(archive.read(programs[0])))
 
 
+# names of entries -> what a zip is that is no checkpoint
+ARCHIVES = {
+    r"archive_format|serialized_exported_program\.json":
+        "a program of torch.export; save the state_dict of the module it was made of",
+    r".*\.npy": "arrays of NumPy (.npz); save them as tensors in a dict by the network's names",
+    r".*\.weights\.h5": f"a Keras file; {TENSORFLOW}",
+}  # fmt: skip
+
+
 def _other_archive(names: Collection[str]) -> str:
-    """What a zip is that is no checkpoint, by its entries."""
     last = {name.rpartition("/")[2] for name in names}
-    if "constants.pkl" in last or any("/code/__torch__" in name for name in names):
-        return "a TorchScript program (torch.jit.save); save the state_dict of the module it was made of"
-    if "archive_format" in last or "serialized_exported_program.json" in last:
-        return "a program of torch.export; save the state_dict of the module it was made of"
-    if last and all(name.endswith(".npy") for name in last):
-        return "arrays of NumPy (.npz); save them as tensors in a dict by the network's names"
-    if any(name.endswith(".weights.h5") for name in last):
-        return "a Keras file; convert it to a PyTorch state dict first"
-    return ""
+    return next(
+        (said for pattern, said in ARCHIVES.items() if any(re.fullmatch(pattern, n) for n in last)), ""
+    )
 
 
 def _read_legacy(file: mmap.mmap) -> Any:
@@ -123,8 +131,11 @@ def _read_legacy(file: mmap.mmap) -> Any:
         return _flat(dtype, buffers[key][0])
 
     storages, pickles = Storages(allocate, size), cast(BinaryIO, file)  # it reads as one
-    if (Machine(storages).run(pickles), Machine(storages).run(pickles)) != (LEGACY_MAGIC, LEGACY_PROTOCOL):
-        raise RefusedError("no magic number in front")
+    if Machine(storages).run(pickles) != LEGACY_MAGIC or Machine(storages).run(pickles) != LEGACY_PROTOCOL:
+        raise RefusedError(
+            "a plain pickle. If it holds a network's weights, then where it is trusted: "
+            "torch.save({name: torch.as_tensor(array), …}) of what pickle.load gives"
+        )
     if not Machine(storages).run(pickles).get("little_endian", True):
         raise RefusedError("big-endian numbers")
     content = Machine(storages).run(pickles)

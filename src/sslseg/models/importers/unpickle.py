@@ -3,10 +3,11 @@
 A pickle is a program. This reader never hands it to an unpickler: `pickletools.genops` disassembles it,
 and a stack machine of about thirty opcodes, written out below, follows it with inert values. A global is
 a *name* here and stays one: nothing is imported, looked up or called, whatever the name is. Three
-families of names mean something, and are replaced by functions of this file: torch's tensor rebuilders,
-its storage types, and the containers OrderedDict and torch.Size. Every other object (Lightning's
+families of names mean something, and are replaced by functions of this file and `storages.py`: torch's tensor
+rebuilders, its storage types, and the containers OrderedDict and torch.Size. Every other object (Lightning's
 hyper-parameters, argparse.Namespace, omegaconf, `os.system`) becomes a `Foreign`, which holds its name
-and takes whatever is done to it.
+and takes whatever is done to it. A module of TorchScript becomes the table of its attributes: its tensors and the
+modules inside it; its code lies in other entries of the file, which are not opened.
 
 Why not `weights_only=True` alone: it refuses checkpoints with foreign objects, calls whatever some
 package has put on torch's list of safe globals, and bounds neither compressed entries nor strides.
@@ -14,42 +15,20 @@ package has put on torch's list of safe globals, and bounds neither compressed e
 
 from __future__ import annotations
 
-import math
 import pickletools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-import torch
+from sslseg.models.importers.storages import DTYPES, Foreign, RefusedError, Storages
 
 PICKLE_LIMIT = 16 << 20  # bytes of program; a ResNet-50 with optimiser takes 0.1 MB
 LONG = f"a pickle of more than {PICKLE_LIMIT:,} bytes (are its weights arrays of NumPy? save them as tensors)"
-TENSOR_LIMIT = 4  # tensors may name at most this many times the bytes of the file (tied weights: 2)
-SLACK = 1 << 20  # bytes, for small files
-MAX_DIMENSIONS = 16  # convolution weights have 4
 KEYS = (str, int, float, bool, bytes, type(None))  # hashed in constant time, unlike nested tuples
 
-_STORAGES = {
-    "FloatStorage": torch.float32, "DoubleStorage": torch.float64, "HalfStorage": torch.float16,
-    "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
-    "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64,
-    "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
-}  # fmt: skip
-STORAGES = {f"{m}.{n}": d for n, d in _STORAGES.items() for m in ("torch", "torch.storage", "torch.cuda")}
-DTYPES = {f"torch.{n}": getattr(torch, n) for n in ("uint16", "uint32", "uint64", "float32", "float16")}
 
-
-@dataclass(frozen=True)
-class Foreign:
-    """A global, or an object made from one: its name, and nothing else."""
-
-    name: str
-
-
-class RefusedError(Exception):
-    """The program is not one that torch.save writes."""
+class Scripted(dict):
+    """The attributes of a TorchScript module by their names."""
 
 
 class HostileError(RefusedError):
@@ -76,66 +55,6 @@ def is_hostile(name: str) -> bool:
     return bool(HOSTILE.match(re.sub(r"\.(__call__|__func__|__wrapped__)(?=\.|$)", "", name)))
 
 
-# ---------------------------------------------------------------- tensors from flat storages
-class Storages:
-    """Flat tensors by key; how they are filled is the container's business."""
-
-    def __init__(self, allocate: Callable[[str, torch.dtype, int], torch.Tensor], size: int):
-        self.flat: dict[str, torch.Tensor] = {}
-        self._allocate = allocate
-        self._left = TENSOR_LIMIT * size + SLACK
-
-    def find(self, pid: Any) -> torch.Tensor | Foreign:
-        """The flat tensor of a persistent ID ("storage", type, key, location, numel[, view])."""
-        if isinstance(pid, tuple) and len(pid) == 4 and pid[0] == "module" and isinstance(pid[1], Foreign):
-            return pid[1]  # until torch 1.5 the source text of a class went along
-        if not isinstance(pid, tuple) or len(pid) not in (5, 6) or pid[0] != "storage":
-            raise RefusedError("a persistent ID that is not a storage")
-        kind, key, numel = pid[1], pid[2], pid[4]
-        dtype = STORAGES.get(kind.name) if isinstance(kind, Foreign) else None
-        if dtype is None or not isinstance(key, str) or not _is_count(numel) or (len(pid) == 6 and pid[5]):
-            raise RefusedError(
-                f"a storage of type {getattr(kind, 'name', '?')} with {numel!r:.40} elements (quantised?)"
-            )
-        if key not in self.flat:
-            self.flat[key] = self._allocate(key, dtype, numel)
-        return self.flat[key]
-
-    def rebuild(self, flat: Any, offset: Any, size: Any, stride: Any) -> torch.Tensor:
-        """A view of a flat tensor that stays inside it."""
-        counts = [*size, *stride, offset]
-        sane = len(size) == len(stride) <= MAX_DIMENSIONS and all(map(_is_count, counts))
-        if not isinstance(flat, torch.Tensor) or not sane:
-            raise RefusedError("a tensor without storage, or with a strange shape")
-        numel = math.prod(size)
-        last = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
-        self._left -= numel * flat.element_size()
-        if numel and (last >= flat.numel() or self._left < 0):
-            raise RefusedError(f"a tensor of shape {list(size)[:8]} in a storage of {flat.numel()} elements")
-        return flat.as_strided(size, stride, offset)
-
-    def call(self, name: str, args: tuple) -> Any:
-        """What REDUCE of a global gives."""
-        if name in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
-            return self.rebuild(*args[:4])
-        if name == "torch._utils._rebuild_tensor_v3":  # (untyped storage, …, requires_grad, hooks, dtype)
-            dtype = DTYPES.get(getattr(args[6], "name", ""))
-            return self.rebuild(args[0].view(dtype), *args[1:4]) if dtype else Foreign(name)
-        if name in ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"):
-            return args[0]
-        if (
-            name == "torch._tensor._rebuild_from_type_v2"
-        ):  # (function, type, arguments, state): it has attributes
-            return self.call(args[0].name, args[2])
-        if name == "torch.storage._load_from_bytes":
-            raise RefusedError("it holds another pickle, which may be hostile (pickled without torch.save)")
-        if name == "collections.OrderedDict":
-            return {}
-        if name == "builtins.getattr" and isinstance(args[0], Foreign) and isinstance(args[1], str):
-            return named(f"{args[0].name}.{args[1]}")
-        return tuple(args[0]) if name == "torch.Size" else Foreign(name)
-
-
 def named(name: str) -> Foreign:
     """A global that is none of the known means of running something.
 
@@ -145,10 +64,6 @@ def named(name: str) -> Foreign:
     if is_hostile(name):
         raise HostileError(name)
     return Foreign(name)
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 48
 
 
 # ---------------------------------------------------------------- the stack machine
@@ -212,7 +127,31 @@ class Machine:
         function, args = self.last(2)
         if not isinstance(function, Foreign) or not isinstance(args, tuple):
             raise RefusedError("a call of something that is not a name")
-        self.push(self.storages.call(function.name, args))
+        self.push(self.call(function.name, args))
+
+    def call(self, name: str, args: tuple) -> Any:
+        """What a global gives that is called."""
+        if name.startswith("__torch__."):
+            return Scripted()
+        return CALLS[name](self, args) if name in CALLS else Foreign(name)
+
+    def retyped(self, args: tuple) -> Any:
+        """An untyped storage, offset, size, stride, requires_grad, hooks, dtype."""
+        dtype = DTYPES.get(getattr(args[6], "name", ""))
+        return self.storages.rebuild(args[0].view(dtype), *args[1:4]) if dtype else Foreign("torch.dtype")
+
+    def another_pickle(self, _: tuple) -> Any:
+        raise RefusedError("it holds another pickle, which may be hostile (pickled without torch.save)")
+
+    def attribute(self, args: tuple) -> Any:
+        known = isinstance(args[0], Foreign) and isinstance(args[1], str)
+        return named(f"{args[0].name}.{args[1]}") if known else Foreign("builtins.getattr")
+
+    def build(self, _: Any) -> None:
+        """The state of an object is left where it is, but for that of a module of TorchScript."""
+        (state,) = self.last(1)
+        if isinstance(self.stack[-1], Scripted) and isinstance(state, dict):
+            self.stack[-1].update(state)
 
     def extend(self, items: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
@@ -224,6 +163,19 @@ class Machine:
             self.stack[-1].update((key, value) for key, value in pairs if isinstance(key, KEYS))
 
 
+CALLS: dict[str, Callable[[Machine, tuple], Any]] = {
+    **dict.fromkeys(("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"),
+                    lambda m, args: m.storages.rebuild(*args[:4])),
+    **dict.fromkeys(("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
+                    lambda m, args: args[0]),
+    "torch._utils._rebuild_tensor_v3": Machine.retyped,
+    # of a tensor with attributes: function, type, arguments, state
+    "torch._tensor._rebuild_from_type_v2": lambda m, args: m.call(args[0].name, args[2]),
+    "torch.storage._load_from_bytes": Machine.another_pickle,
+    "collections.OrderedDict": lambda m, args: {},
+    "builtins.getattr": Machine.attribute,
+    "torch.Size": lambda m, args: tuple(args[0]),
+}  # fmt: skip
 _LITERALS = ("INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 STRING "
              "SHORT_BINSTRING BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8")  # fmt: skip
 OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
@@ -263,5 +215,5 @@ OPCODES: dict[str, Callable[[Machine, Any], Any]] = {
     "REDUCE": Machine.reduce,
     "NEWOBJ": Machine.reduce,
     "NEWOBJ_EX": lambda m, _: m.reduce(m.last(1)),  # without its keywords
-    "BUILD": lambda m, _: m.last(1),  # the state of an object is left where it is
+    "BUILD": Machine.build,
 }
