@@ -24,8 +24,9 @@ def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys
 
 def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    endings.pretrained("abc", "encoder-x", "my data")
-    assert capsys.readouterr().out.endswith("next: sslseg finetune --encoder abc --dataset 'my data'\n")
+    endings.pretrained("abc", "encoder-x", "images", "/my data")
+    said = "next: sslseg finetune --encoder abc --dataset images --data_root '/my data'\n"
+    assert capsys.readouterr().out.endswith(said)
 
 
 def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):

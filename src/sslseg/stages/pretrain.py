@@ -80,7 +80,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     with curves.batch_on_record(run, data.store.index, folder):
         _train(p, run, method, rows, data, source, register)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
-    endings.pretrained(run.id, f"encoder-{source.architecture}", p.dataset)
+    endings.pretrained(run.id, f"encoder-{source.architecture}", p.dataset, p.data_root)
 
 
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:

@@ -194,7 +194,7 @@ def _show(p: Tune, run: session.Run, found: dict[str, Plan]) -> None:
     for label, row in winners.items():
         usual = "" if row["default"] is None else f" (at the preset: {row['default']:.4f})"
         print(f"{label}: validation IoU {row['value']:.4f}{usual}, trial {row['trial']}; test is unread")
-        print(row["command"])
+        print(f"next, for several seeds: {row['command']}")
     if not winners:
         print("no trial was run to its end: nothing has won")
 

@@ -88,7 +88,7 @@ def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
         example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
         raise DataError(
             f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got [{some(sorted(found), 8)}]; "
-            f"name the classes and their values in {FILE}, "
+            f"name the classes and their values in a file {FILE} of the data folder, "
             f'{{"classes": {{{example}}}}}, or say "threshold": 0 where any value above 0 is foreground'
         )
     return numbered(path, array, FOREGROUND)

@@ -44,10 +44,10 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
     segmenting(run_id)
 
 
-def pretrained(run_id: str, registered: str, dataset: str) -> None:
-    """The end of a pretraining."""
+def pretrained(run_id: str, registered: str, dataset: str, data_root: str) -> None:
+    """The end of a pretraining; the fine-tuning that follows reads the same data."""
     tell(f"registered as {registered}, run {run_id}")
-    following("finetune", encoder=run_id, dataset=dataset)
+    following(names.FINETUNE, encoder=run_id, dataset=dataset, data_root=data_root)
 
 
 def drawn(out: str, run: session.Run) -> None:

@@ -13,6 +13,7 @@ from sslseg.data import training_set
 from sslseg.models import encoder as encoders
 from sslseg.stages.intake import inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.outcome import endings
 from sslseg.stages.probe import features
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
@@ -42,7 +43,11 @@ def run(p: Probe, run: session.Run) -> None:
         net = encoders.from_state(source.state, source.config).to(device)
     found = features.measure(net, p, data, parent.to(device) if parent else None, run.beat)
     run.log(found)
-    print("\n".join(f"{name}: {value:.4f}" for name, value in found.items()))
+    endings.tell(
+        *(f"{name}: {value:.4f}" for name, value in found.items()),
+        f"metrics of run {run.id}; docs/how-to/probe.md says what each means",
+    )
+    endings.following(names.FINETUNE, encoder=p.encoder, dataset=p.dataset, data_root=p.data_root)
 
 
 def _parent(p: Probe, hops: Sequence[lineage.Hop], channels: int) -> nn.Module | None:
