@@ -11,6 +11,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -149,6 +150,12 @@ def check_start(path: Path, start: bytes) -> None:
     for begin, tool in POINTERS.items():
         if start.startswith(begin):
             raise DataError(f"{path}: wanted the file, got a pointer of {tool}: run {FETCH[tool]} first")
+
+
+def may_write(path: Path, ours: Callable[[Path], bool]) -> None:
+    """Raises DataError where a mask is to be written and a file lies that is not `ours`."""
+    if path.exists() and not ours(path):
+        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
 
 
 def instead(root: Path) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from sslseg.config.names import DataError
 
+Spacing = tuple[float, float, float]  # of a voxel along z, y, x in mm
 IGNORE = 255  # label of a voxel that is neither trained on nor scored
 
 
@@ -90,7 +91,7 @@ class Volume:
 
     image: np.ndarray
     label: np.ndarray | None
-    spacing: tuple[float, float, float]
+    spacing: Spacing
     notes: tuple[str, ...] = ()
 
     def along(self, axis: int) -> Volume:
@@ -159,10 +160,19 @@ def keeping(errors: list[DataError], fault: Fault) -> Fault:
     return told
 
 
-def collect(
-    walk: Callable[[Path, Fault], list[Source]], root: Path
-) -> tuple[list[Source], list[dict[str, str]]]:
-    """`scan(root)` of a dataset whose `walk(root, fault)` leaves out what it reports to `fault`."""
-    faults: list[dict[str, str]] = []
-    found = walk(root, lambda file, e: faults.append({"file": str(file), "reason": str(e)}))
-    return found, faults
+Find = Callable[[Path], list[Source]]
+Scan = Callable[[Path], tuple[list[Source], list[dict[str, str]]]]
+
+
+def searches(walk: Callable[[Path, Fault], list[Source]]) -> tuple[Find, Scan]:
+    """`find` and `scan` of a dataset whose `walk(root, fault)` leaves out what it reports to `fault`.
+
+    `find(root)` raises the first fault. `scan(root)` lists the faults of single files as {file, reason}.
+    """
+
+    def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
+        faults: list[dict[str, str]] = []
+        found = walk(root, lambda file, e: faults.append({"file": str(file), "reason": str(e)}))
+        return found, faults
+
+    return lambda root: walk(root, stop), scan

@@ -8,7 +8,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from sslseg.config.names import DataError
 from sslseg.data.source import Source, Volume
@@ -40,12 +39,7 @@ def read(source: Source) -> Volume:
         DataError: the file is damaged, is not a picture, or has no colours.
     """
     image = photos.decoded(source.image)
-    if (
-        image.ndim == 2
-        or np.array_equal(image[..., 0], image[..., 1])
-        and np.array_equal(image[..., 1], image[..., 2])
-    ):
-        raise DataError(
-            f"{source.image}: wanted a picture in colour, this one is grey; dataset=photos reads it"
-        )
+    if image.ndim == 2 or (image[..., 1:3] == image[..., :1]).all():
+        grey = "this one is grey; dataset=photos reads it"
+        raise DataError(f"{source.image}: wanted a picture in colour, {grey}")
     return Volume(photos.tiles(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)), None, (1.0, 1.0, 1.0))

@@ -13,7 +13,7 @@ from sslseg.config.names import DataError, quoted
 from sslseg.data.files import check, same
 from sslseg.data.folders import nnunet_labels, patients, settings
 from sslseg.data.readers import formats, nifti
-from sslseg.data.source import Description, Fault, Source, Volume, class_name, collect, stop
+from sslseg.data.source import Description, Fault, Source, Volume, class_name, searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"  # the Decathlon's own tasks: CC BY-SA 4.0, in their dataset.json
@@ -40,20 +40,6 @@ def describe(root: Path) -> Description:
     return settings.settings(root).describe(names, channels=channels, licence=licence)
 
 
-def find(root: Path) -> list[Source]:
-    """Every case of `training`, with its label, and of `test`, without; opens no image.
-
-    Raises:
-        DataError: dataset.json is wrong, or a file it lists is missing.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but cases with a file missing are listed as {file, reason}."""
-    return collect(_walk, root)
-
-
 def read(source: Source) -> Volume:
     """Modalities as channels, and the mask.
 
@@ -62,10 +48,8 @@ def read(source: Source) -> Volume:
     """
     about, s = describe(source.home), settings.settings(source.home)
     image, spacing = nifti.read_channels(source.image)
-    if len(image) != len(about.channels):
-        raise DataError(
-            f"{source.image}: wanted {len(about.channels)} modalities, as dataset.json, got {len(image)}"
-        )
+    if (wanted := len(about.channels)) != len(image):
+        raise DataError(f"{source.image}: wanted {wanted} modalities, as dataset.json, got {len(image)}")
     label = None
     if source.label is not None:
         grid = nifti.grid(source.image) if s.placed else None
@@ -111,11 +95,13 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         except DataError as error:
             fault(root, error)
         except (KeyError, TypeError):
-            raise DataError(
-                f"{root / 'dataset.json'}: wanted entries {{image, label}} or a path, got {entry!r}"
-            ) from None
+            wanted = "wanted entries {image, label} or a path"
+            raise DataError(f"{root / 'dataset.json'}: {wanted}, got {entry!r}") from None
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root))
     return [Source(*who[c], "", *found[c], None, (), root) for c in sorted(found)]
+
+
+find, scan = searches(_walk)
 
 
 def _file(root: Path, name: str) -> Path:
@@ -134,8 +120,4 @@ def _file(root: Path, name: str) -> Path:
 def _twin(path: Path) -> Path | None:
     """The file whose name is another form of the same letters: of an accent, or with its ending in capitals."""
     stem = formats.stem(path.name)
-    return (
-        formats.only(formats.stems(path.parent).get(same(stem), ()))
-        if stem and path.parent.is_dir()
-        else None
-    )
+    return formats.only(formats.stems(path.parent).get(same(stem), ())) if stem else None

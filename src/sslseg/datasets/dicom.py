@@ -20,7 +20,7 @@ from sslseg.data.folders import mask_values, patients, series, settings, tables
 from sslseg.data.folders.series import Beside
 from sslseg.data.readers import dicom_file, dicom_masks, dicom_series, dicom_volume, formats
 from sslseg.data.readers.dicom_series import Frame
-from sslseg.data.source import Description, Fault, Source, Volume, collect, ignore, stop
+from sslseg.data.source import Description, Fault, Source, Volume, ignore, searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -41,21 +41,6 @@ def describe(root: Path) -> Description:
     if found or not (known := _beside(root, dicom_series.frames(root, ignore), ignore)):
         return settings.settings(root).describe(dicom_masks.classes(found))
     return known.pairing.settings.describe(known.pairing.classes)
-
-
-def find(root: Path) -> list[Source]:
-    """Every volume of every series; reads headers only.
-
-    Raises:
-        DataError: pydicom is missing, a header is damaged, slices do not make a volume, or the images of
-            a SEG are not there.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but faulty files and series are listed as {file, reason}."""
-    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -105,9 +90,6 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
 
     De-identified series have an empty one, or one for all. Then each study counts as a patient, or else each
     folder; NOTES says so.
-
-    Raises:
-        DataError: the table lacks a folder, or `patient_regex` does not match one.
     """
     s = settings.settings(root)
     folder = {f: f.files[0].parent.relative_to(root).as_posix() for f in frames}
@@ -117,9 +99,8 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
         return {frame: who[folder[frame]][0] for frame in frames}
     ids = {frame.patient for frame in frames}
     shared = len(ids) == 1 and len({frame.study for frame in frames}) >= STUDIES
-    nobody = [
-        f for f in frames if shared or tables.fold(f.patient) in NOBODY or set(f.patient) in ({"0"}, {"X"})
-    ]
+    void = {who for who in ids if tables.fold(who) in NOBODY or set(who) in ({"0"}, {"X"})}
+    nobody = [f for f in frames if shared or f.patient in void]
     written: dict[str, str] = {}
     spelled = {f: written.setdefault(tables.fold(f.patient), f.patient) for f in frames}
     if not nobody:
@@ -163,3 +144,6 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         if one.file not in used:
             fault(one.file, DataError(f"{one.file}: a SEG of images that are not below {root}"))
     return found
+
+
+find, scan = searches(_walk)

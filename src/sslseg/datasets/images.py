@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, pictures
+from sslseg.data.source import searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -21,5 +22,5 @@ SPLIT = "stratified"
 VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format((*formats.NIFTI, *pictures.SUFFIXES))
-describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing
-read = pairs.read
+describe, pairing, read = FORMAT.describe, FORMAT.pairing, pairs.read
+find, scan = searches(FORMAT.walk)

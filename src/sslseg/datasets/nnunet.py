@@ -28,7 +28,7 @@ from sslseg.config.texts import some
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, itk, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, keeping, stop
+from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, keeping, searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -36,7 +36,6 @@ SPLIT = "stratified"
 VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 PATIENT = r"^(.+?)_frame_?\d+$"
 DESCRIPTION, SPLITS = "dataset.json", "splits_final.json"
-CHANNEL = re.compile(r"(.+)_(\d{4})")  # <case>_0000, <case>_0001 …
 
 
 def describe(root: Path) -> Description:
@@ -61,20 +60,6 @@ def describe(root: Path) -> Description:
     )
 
 
-def find(root: Path) -> list[Source]:
-    """Every case of imagesTr and imagesTs; opens no image.
-
-    Raises:
-        DataError: dataset.json is wrong, or a case lacks a channel or its label.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but incomplete cases are listed as {file, reason}."""
-    return collect(_walk, root)
-
-
 def read(source: Source) -> Volume:
     """Channels in order, labels with the ignore label as 255.
 
@@ -97,7 +82,7 @@ def read(source: Source) -> Volume:
             note=notes.append,
         )  # fmt: skip
         label = mask_values.numbered(source.label, values, numbers)
-    spacing = spacing or _sidecar(source.image) or s.spacing or (1.0, 1.0, 1.0)
+    spacing = spacing or settings.sidecar(source.image, _case(source.image)) or s.spacing or (1.0, 1.0, 1.0)
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
 
@@ -118,9 +103,8 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
     case_of, annotated = _names(sources), [s for s in sources if s.label is not None]
     names = [case_of[s.image] for s in annotated]
     if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise DataError(
-            f"{path}: wanted a name of its own for each case, got {some(twice, 8)} more than once"
-        )
+        got = some(twice, 8)
+        raise DataError(f"{path}: wanted a name of its own for each case, got {got} more than once")
     for source, name in zip(annotated, names, strict=True):
         of[assigned[source.patient]].append(name)
     folds = [{"train": sorted(of["train"]), "val": sorted(of[held])} for held in ("val", "test")]
@@ -177,11 +161,14 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     ]
 
 
+find, scan = searches(_walk)
+
+
 def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:
     """case -> channel -> its file; several where endings differ in case."""
     found: dict[str, dict[int, list[Path]]] = {}
     for stem, paths in formats.stems(place, (ending.lower(),)).items():
-        if match := CHANNEL.fullmatch(stem):
+        if match := formats.CHANNEL.fullmatch(stem):
             found.setdefault(match[1], {})[int(match[2])] = paths
     return found
 
@@ -189,14 +176,7 @@ def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:
 def _complete(
     held: dict[int, list[Path]], drawn: Sequence[Path], wanted: Path, twice: bool, names: Sequence[str]
 ) -> nnunet_labels.Case:
-    """Files and label of a case. One file may hold all channels (RGB); otherwise there is one for each.
-
-    Args:
-        held: channel -> its file.
-        drawn: its label.
-        wanted: where that should be.
-        names: of the channels.
-    """
+    """Files and label of a case, which should be at `wanted`. One picture may hold all channels (RGB)."""
     paths = [path for number in sorted(held) if (path := formats.only(held[number]))]
     colour = list(held) == [0] and formats.pictured(paths[0])
     if sorted(held) != list(range(len(names))) and not colour:
@@ -221,12 +201,6 @@ def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:
     return (*paths[1:], *held, *([beside] if beside.is_file() else ()))
 
 
-def _sidecar(image: Path) -> tuple[float, float, float] | None:
-    """nnU-Net keeps a TIFF's voxel size, in the order of its axes, in <case>.json beside it."""
-    path = image.with_name(f"{_case(image)}.json")
-    return settings.sidecar(path) if path.is_file() else None
-
-
 def _splits_file(root: Path) -> Path | None:
     beside = root.parent.parent / "nnUNet_preprocessed" / root.name / SPLITS
     return next((p for p in (root / SPLITS, beside) if p.is_file()), None)
@@ -241,7 +215,6 @@ def _sides(root: Path) -> dict[str, str]:
     path = _splits_file(root)
     told = {} if path is None else nnunet_labels.fold(path, patients, needs_test=not test)
     if both := sorted(test & set(told)):
-        raise DataError(
-            f"{path or root}: patients {some(both, 8)} are in imagesTr and in imagesTs with labels"
-        )
+        who = some(both, 8)
+        raise DataError(f"{path or root}: patients {who} are in imagesTr and in imagesTs with labels")
     return told | dict.fromkeys(sorted(test), "test")

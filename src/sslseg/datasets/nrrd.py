@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sslseg.data.folders import pairs
 from sslseg.data.readers import itk
+from sslseg.data.source import searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -14,5 +15,5 @@ SPLIT = "stratified"
 VERSION = 2  # masks and channels are brought onto the grid of the image
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format(itk.SUFFIXES)
-describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing
-read = pairs.read
+describe, pairing, read = FORMAT.describe, FORMAT.pairing, pairs.read
+find, scan = searches(FORMAT.walk)

@@ -23,7 +23,7 @@ from sslseg.data.folders import mask_values
 from sslseg.data.folders.pairing import words
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import Settings
-from sslseg.data.source import Fault, Source, Volume, collect, stop
+from sslseg.data.source import Fault, Source, Volume, searches
 
 CLASSES = ("background",)
 DOMAIN = "natural"
@@ -73,33 +73,21 @@ def bundled(pictures: Mapping[str, tuple[str, str]], root: Path) -> Path:
     return root
 
 
-def find(root: Path) -> list[Source]:
-    """Every picture below `root`, nested or not; the top folder is its group. Opens none.
-
-    Raises:
-        DataError: there is no picture, or a link leads nowhere.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but faults of single files are listed as {file, reason}."""
-    return collect(_walk, root)
-
-
 def _walk(root: Path, fault: Fault) -> list[Source]:
     paths = [p for p in below(root, fault) if p.suffix.lower() in SUFFIXES]
     paths = [p for p in paths if not words.is_mask(p.relative_to(root).as_posix())]
     if not paths:
-        raise DataError(
-            f"{root}: wanted pictures ({', '.join(SUFFIXES)}) here or in folders below, got {instead(root)}"
-        )
+        wanted = f"wanted pictures ({', '.join(SUFFIXES)}) here or in folders below"
+        raise DataError(f"{root}: {wanted}, got {instead(root)}")
     found = []
     for path in paths:
         inside = path.relative_to(root)
         group = inside.parts[0] if len(inside.parts) > 1 else ""
         found.append(Source(inside.as_posix(), group, 1, "", path, None, None))
     return found
+
+
+find, scan = searches(_walk)
 
 
 def pairing(root: Path) -> Pairing:
@@ -119,15 +107,6 @@ def read(source: Source) -> Volume:
     if mask_values.like_mask(np.atleast_3d(image).transpose(2, 0, 1)[:3, None]):
         raise DataError(f"{source.image}: looks like a mask (a few values in areas), not like a photograph")
     return Volume(tiles(_grey(image)), None, (1.0, 1.0, 1.0))
-
-
-def grey(path: Path) -> np.ndarray:
-    """[H, W] in the file's depth; colours by ITU-R 601 luma (0.299 R + 0.587 G + 0.114 B).
-
-    Raises:
-        DataError: the file is damaged or is not a picture.
-    """
-    return _grey(decoded(path))
 
 
 def _grey(image: np.ndarray) -> np.ndarray:
@@ -177,8 +156,7 @@ def _stacked(tiles: list[np.ndarray]) -> np.ndarray:
 
 
 def _starts(length: int) -> list[int]:
-    count = 1 + -(-(length - TILE) // STEP)
-    return np.linspace(0, length - TILE, count).round().astype(int).tolist()
+    return np.linspace(0, length - TILE, 1 + -(-(length - TILE) // STEP)).round().astype(int).tolist()
 
 
 def _copy(source: Path, target: Path) -> None:

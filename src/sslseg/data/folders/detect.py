@@ -40,9 +40,8 @@ class Answer:
 
 def formats() -> tuple[str, ...]:
     """Datasets that read a folder of the user's; those with data of their own are not asked."""
-    return tuple(
-        n for n in plugins.names("datasets") if not hasattr(plugins.load("datasets", n), "default_root")
-    )
+    every = plugins.names("datasets")
+    return tuple(n for n in every if not hasattr(plugins.load("datasets", n), "default_root"))
 
 
 def ask(root: Path) -> list[Answer]:
@@ -88,9 +87,8 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     there = [answer for answer in answers if not answer.refusal]
     found = [answer for answer in there if not answer.takes_any] or [a for a in there if a.labelled] or there
     if not found:
-        raise DataError(
-            f"{root}: no format reads this folder (docs/reference/data.md shows what each wants):\n{said}"
-        )
+        hint = "docs/reference/data.md shows what each wants"
+        raise DataError(f"{root}: no format reads this folder ({hint}):\n{said}")
     if len(found) > 1:
         names = ", ".join(answer.dataset for answer in found)
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from sslseg.data.readers.pictures import COLOUR
-from sslseg.data.source import BACKGROUND, class_name
+from sslseg.data.source import BACKGROUND, Spacing, class_name
 
 HEX = re.compile(r"#[0-9a-f]{6}")
 ABOVE = re.compile(r"(?:any value )?above (\d+(?:\.\d+)?)")
@@ -22,9 +22,7 @@ def classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[in
         told = {BACKGROUND: 0} | told
     if not isinstance(told, dict):
         raise ValueError('classes: wanted ["background", …] or {"name": value, …}')
-    held = [
-        [value(v) for v in (values if isinstance(values, list) else [values])] for values in told.values()
-    ]
+    held = [[value(v) for v in (one if isinstance(one, list) else [one])] for one in told.values()]
     every = [value for values in held for value in values]
     if len(set(every)) < len(every) or not all(held):
         raise ValueError("classes: wanted a value of its own for each class")
@@ -47,13 +45,12 @@ def value(told: Any) -> int:
         number = int(told[1:], 16)
         return number & 0xFF if number % 0x010101 == 0 else COLOUR | number  # as `pictures.colour_value`
     if isinstance(told, bool) or not isinstance(told, int):
-        raise ValueError(
-            f"wanted a whole number or a colour like #ff0000 as the value of a class, got {told!r}"
-        )
+        wanted = "a whole number or a colour like #ff0000"
+        raise ValueError(f"wanted {wanted} as the value of a class, got {told!r}")
     return told
 
 
-def spacing(told: Any) -> tuple[float, float, float]:
+def spacing(told: Any) -> Spacing:
     """The settings' `spacing` in mm, (row, column) or (slice, row, column)."""
     values = [float(v) for v in told]
     if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):

@@ -71,9 +71,8 @@ class Masks:
                 if len(owners := (self._at if own else self._owners)[key]) > 1:
                     raise self._shared(found[0], owners)
                 return _one(found, image)
-        raise DataError(
-            f"{self.folder / image.name}: wanted a mask named as the image {image}, there is none"
-        )
+        wanted = self.folder / image.name
+        raise DataError(f"{wanted}: wanted a mask named as the image {image}, there is none")
 
     def unused(self) -> list[Path]:
         """Masks that are of no image of the dataset."""
@@ -162,23 +161,15 @@ def read(
     like = None if about.settings.get("geometry") == "ignore" else grid_of(source)
     timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
     if source.index is not None and not timed:
-        raise DataError(
-            f"{path}: wanted a mask for each frame of {source.image}, one after the other along the fourth axis, got "
-            f"one volume"
-        )
-    index, (numbers, own) = source.index if timed else None, _values(about)
+        each = f"each frame of {source.image}, one after the other along the fourth axis"
+        raise DataError(f"{path}: wanted a mask for {each}, got one volume")
+    index = source.index if timed else None
+    numbers = {k: k for k in range(len(about.classes))}
+    own = {int(v): k for k, v in enumerate(about.settings.get("values", ()))}
+    own |= {int(v): k for v, k in about.settings.get("also", ())}
     exif = str(about.settings.get("exif", ""))
     image = source.image if formats.pictured(source.image) else None
     array = formats.read_labels(path, native, False, own | numbers, like, index, image, exif, note)
     found = set(np.unique(array).tolist())
-    theirs = found <= set(own) and not found <= set(
-        numbers
-    )  # more than class numbers, and all the data's own
+    theirs = found <= set(own) and not found <= set(numbers)  # more than class numbers, all the data's own
     return np.moveaxis(mask_values.numbered(path, array, own if theirs else own | numbers), axis, 0)
-
-
-def _values(about: Description) -> tuple[dict[int, int], dict[int, int]]:
-    """Value -> class number: of masks that hold class numbers, and of the data's own masks."""
-    own = {int(v): k for k, v in enumerate(about.settings.get("values", ()))}
-    own |= {int(v): k for v, k in about.settings.get("also", ())}
-    return {k: k for k in range(len(about.classes))}, own

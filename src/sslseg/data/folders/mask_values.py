@@ -33,11 +33,7 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     found = np.unique(array).tolist()
     if strange := [v for v in found if v not in numbers]:
         wanted, got = ", ".join(map(shown, sorted(numbers))), some(map(shown, strange), 8)
-        named = (
-            ""
-            if 0 not in strange
-            else '; 0 is of no class, as {"background": 0} in sslseg.json would make it'
-        )
+        named = '; 0 is of no class, as {"background": 0} in sslseg.json would make it' * (0 in strange)
         raise DataError(f"{path}: wanted mask values {wanted}, got also {got}{named}")
     out = np.zeros(array.shape, np.uint8)
     for value in found:
@@ -57,14 +53,6 @@ def shown(value: int) -> str:
     return f"#{int(value) - COLOUR:06x}" if value >= COLOUR else f"{value:g}"
 
 
-def above(array: np.ndarray, s: Settings) -> np.ndarray:
-    """1 where a value is above the threshold of `s`, else 0; its ignored value stays unknown."""
-    out = (array > s.threshold).astype(np.uint8)
-    if s.ignore is not None:
-        out[array == s.ignore] = IGNORE
-    return out
-
-
 def one(path: Path, array: np.ndarray, s: Settings) -> np.ndarray:
     """The class numbers of a mask that holds all classes, or of a part of one that is united.
 
@@ -72,7 +60,10 @@ def one(path: Path, array: np.ndarray, s: Settings) -> np.ndarray:
         DataError: a value that is no class, or 255 where it may mean a class or the unknown.
     """
     if s.threshold is not None:
-        return above(array, s)
+        out = (array > s.threshold).astype(np.uint8)
+        if s.ignore is not None:
+            out[array == s.ignore] = IGNORE
+        return out
     if not s.classes:
         return _foreground(path, array)
     if s.ignore is None and s.values == (0, 1) and IGNORE not in dict(s.also):
@@ -163,11 +154,8 @@ def _areas(image: np.ndarray, most: int) -> list[int]:
 
     Of the voxels that differ from the commonest value, nearly all are as their neighbour.
     """
-    if (
-        len(image) != 1
-        or image.dtype.kind not in "iuf"
-        or (image[..., ::4, ::4] != np.rint(image[..., ::4, ::4])).any()
-    ):
+    some_of = image[..., ::4, ::4]
+    if len(image) != 1 or image.dtype.kind not in "iuf" or (some_of != np.rint(some_of)).any():
         return []
     found, times = np.unique(image, return_counts=True)
     inside = image != found[times.argmax()]

@@ -137,18 +137,13 @@ def first_version(root: Path, told: Mapping[str, Any]) -> bool:
 
 
 def _renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """A dataset.json of nnU-Net v1 in the words of v2.
-
-    Raises:
-        DataError: its labels are not {"0": "background", "1": …}, each with a name of its own.
-    """
+    """A dataset.json of nnU-Net v1 in the words of v2."""
     labels = told.get("labels")
     numbers = sorted(labels, key=lambda k: (len(k), k)) if isinstance(labels, dict) else []
     names = ["background", *(str(labels[k]) for k in numbers[1:])] if isinstance(labels, dict) else []
     if not numbers or numbers != [str(k) for k in range(len(numbers))] or len(set(names)) < len(names):
-        raise DataError(
-            f"{path}: labels: wanted {{'0': 'background', '1': …}}, each with its name, got {quoted(labels)}"
-        )
+        wanted = "wanted {'0': 'background', '1': …}, each with its name"
+        raise DataError(f"{path}: labels: {wanted}, got {quoted(labels)}")
     return told | {
         "channel_names": told.get("modality"),
         "labels": {name: number for number, name in enumerate(names)},
@@ -161,18 +156,16 @@ def fewer(path: Path, told: Mapping[str, Any], held: int) -> list[str]:
     wanted = told.get("numTraining")
     if not isinstance(wanted, int) or wanted <= held:
         return []
-    return [
-        f"{path}: numTraining says {wanted} annotated cases, {held} are here: is a part of the data missing?"
-    ]
+    said = f"numTraining says {wanted} annotated cases, {held} are here"
+    return [f"{path}: {said}: is a part of the data missing?"]
 
 
 def nothing(place: Path, ending: str) -> DataError:
     """That no file of a folder is a case, with what lies there instead."""
     if not place.is_dir():
         beside = ", ".join(p.name for p in sorted(place.parent.iterdir()) if p.is_dir()) or "no folder"
-        return DataError(
-            f"{place}: wanted this folder of files <case>_0000{ending}, there is {beside} in its place"
-        )
+        wanted = f"wanted this folder of files <case>_0000{ending}"
+        return DataError(f"{place}: {wanted}, there is {beside} in its place")
     held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")]
     got = f"{len(held)} others: {some(held, 3)}" if held else "none"
     return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")

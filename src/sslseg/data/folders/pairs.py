@@ -17,7 +17,7 @@ from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, collect, ignore, stop
+from sslseg.data.source import IGNORE, Description, Fault, Source, Spacing, Volume, ignore
 
 TIME = "time"  # of the key `frames`
 MOST_CHANNELS = 8  # that are believed unasked
@@ -41,20 +41,12 @@ class Format:
         """The role of every file. Raises DataError: see `roles.pairing`."""
         return roles.pairing(root, self.suffixes, fault, self.layout)
 
-    def find(self, root: Path) -> list[Source]:
+    def walk(self, root: Path, fault: Fault) -> list[Source]:
         """Every image below `root`, with its masks if there are any; opens none.
 
         Raises:
-            DataError: no image, a mask without an image, or a patient that cannot be told.
+            DataError: by `fault` where one file is wrong: a mask without an image, a patient that cannot be told.
         """
-        return self.walk(root, stop)
-
-    def scan(self, root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-        """As `find`, but faults of single files are listed as {file, reason}."""
-        return collect(self.walk, root)
-
-    def walk(self, root: Path, fault: Fault) -> list[Source]:
-        """As `find`; single files that are wrong are told to `fault` and left out."""
         known = self.pairing(root, fault)
         who = people(known)
         found: list[Source] = []
@@ -109,10 +101,9 @@ def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], 
     more = [known.root / file for file in (*case.images[1:], *(mask for mask, _ in case.masks[1:]))]
     label = known.root / case.masks[0][0] if case.masks else None
     beside = [p for path in (image, label, *more) if path for p in itk.beside(path)]
-    phase, visit = case.held.get("phase", ""), case.held.get("visit") or case.held.get("view", "")
-    return Source(
-        patient, group, frame, phase.upper(), image, label, index, (*more, *beside), known.root, visit.upper()
-    )
+    phase = case.held.get("phase", "").upper()
+    visit = (case.held.get("visit") or case.held.get("view", "")).upper()
+    return Source(patient, group, frame, phase, image, label, index, (*more, *beside), known.root, visit)
 
 
 def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
@@ -147,14 +138,14 @@ def read(source: Source) -> Volume:
     image, spacing = _image(source, case, s)
     label, notes = None, list[str]()
     if source.label is not None:
-        label = _label(source, known, case, image.shape[1:], notes)
+        label = _label(source, known, image.shape[1:], notes)
     elif not known.told:
         mask_values.check_image(source.image, image)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
 
-def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[float, float, float] | None]:
+def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, Spacing | None]:
     if source.index is not None:
         array, step = nifti.read_volume(source.image, source.index)
         return array[None], step
@@ -167,11 +158,9 @@ def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, tuple[f
     return pictures.as_grey(image) if s.colour == "grey" else image, spacing
 
 
-def _label(
-    source: Source, known: Pairing, case: Case, shape: tuple[int, ...], notes: list[str]
-) -> np.ndarray:
+def _label(source: Source, known: Pairing, shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
     """The masks of a case as class numbers, uint8 [Z, Y, X]; what is assumed goes to `notes`."""
-    s = known.settings
+    s, case = known.settings, known.cases[source.image]
     paths = [source.home / file for file, _ in case.masks]
     values = mask_values.told(s)
     grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None

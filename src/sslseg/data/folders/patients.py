@@ -39,9 +39,8 @@ def people(
     spelled: dict[tuple[int, str], str] = {}  # patient (0) or group (1) as compared -> as first written
     found: dict[str, list[tuple[str, str]]] = {}
     for case in sorted(cases):
-        patient, group = (
-            spelled.setdefault((k, tables.fold(n)), n.strip()) for k, n in enumerate(told[case])
-        )
+        names = enumerate(told[case])
+        patient, group = (spelled.setdefault((k, tables.fold(n)), n.strip()) for k, n in names)
         found.setdefault(patient, []).append((case, group))
     placed = {}
     for patient, own in found.items():
@@ -84,9 +83,8 @@ def _table(path: Path, optional: tuple[str, ...]) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, row in tables.read(path, ("case", "patient"), "case", optional).items():
         if found.setdefault(formats.split(name)[0], row) is not row:
-            raise DataError(
-                f"{path}: wanted one row a case, got {row['case']} twice, with its ending and without"
-            )
+            twice = f"{row['case']} twice, with its ending and without"
+            raise DataError(f"{path}: wanted one row a case, got {twice}")
     return found
 
 
@@ -96,9 +94,7 @@ def _told(
     """case -> patient and group, as they are written down."""
     if not s.csv:
         own = {} if s.patient_regex else given
-        return {
-            case: (own.get(case) or _patient(root, case, s, pattern), group) for case, group in cases.items()
-        }
+        return {c: (own.get(c) or _patient(root, c, s, pattern), group) for c, group in cases.items()}
     path = root / s.csv
     table = _table(path, ("group",))
     tables.check_numbers(path, "patient", (row["patient"] for row in table.values()))
@@ -109,9 +105,8 @@ def _told(
         if not row.get("patient"):
             raise DataError(f"{path}: wanted a row with a patient for case {case}, got none")
         if (other := known.setdefault(tables.fold(case), case)) != case:
-            raise DataError(
-                f"{path}: wanted names that differ in more than their case, got {other} and {case}"
-            )
+            both = f"{other} and {case}"
+            raise DataError(f"{path}: wanted names that differ in more than their case, got {both}")
         found[case] = row["patient"], row.get("group", "")
     return found
 

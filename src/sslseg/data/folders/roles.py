@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead, same
@@ -56,15 +55,10 @@ class Pairing:
         """Of the settings; else the names of masks that hold one each; else background and foreground."""
         masks = [mask for case in self.cases.values() for mask in case.masks]
         named = sorted({name for _, name in masks if name})
-        return self.settings.classes or (
-            (BACKGROUND, *self._in_order(named)) if named else BINARY if masks else BINARY[:1]
-        )
-
-    def _in_order(self, named: list[str]) -> list[str]:
-        """As the rules name them; classes that stand in file names by the alphabet."""
-        rules = [patterns.rule(text) for text in self.settings.pairs]
-        order = [mask.name for rule in rules for mask in rule.masks if mask.name]
-        return sorted(named, key=lambda name: (order.index(name) if name in order else len(order), name))
+        order = list(self.settings.named)  # those that stand in file names come behind, by the alphabet
+        named.sort(key=lambda name: order.index(name) if name in order else len(order))
+        own = (BACKGROUND, *named) if named else BINARY if masks else BINARY[:1]
+        return self.settings.classes or own
 
 
 LAST: dict[Path, Pairing] = {}  # root -> what `pairing` found last: `pairs.read` has to know the files' roles
@@ -100,34 +94,29 @@ def paired(
         shared: several images may have one mask.
     """
     s = settings.settings(root)
-    told, files = bool(s.pairs), list(own)
+    told, files = bool(s.pairs), tuple(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
     known = [name for name in known if layout or _explains(name, files, shared)]
     if len(known) > 1:
-        raise DataError(
-            f"{root}: files of {' and of '.join(known)} lie here: wanted a folder for each, or pairs in {FILE}"
-        )
-    aside: dict[str, str] = {}
-
-    def note(file: str, words_: str) -> None:
-        file = own[file]
-        aside[file] = words_
-        fault(root / file, DataError(f"{root / file}: {words_}"))
-
+        several = " and of ".join(known)
+        raise DataError(f"{root}: files of {several} lie here: wanted a folder for each, or pairs in {FILE}")
     name = known[0] if known else ""
     if name:
         s = _with(s, name)
     if s.pairs:
-        found = matching.cases([patterns.rule(same(t)) for t in s.pairs], files, note, shared=shared or told)
+        joined, faults = matching.cases(tuple(patterns.rule(same(t)) for t in s.pairs), files, shared or told)
     else:
-        found = by_name.cases(files, note, s.mask_suffix)
-    if name == "VOC" and found and not s.classes:
-        s = _with_names(s, root, found[0])
-    if not found:
+        joined, faults = by_name.cases(files, s.mask_suffix)
+    aside = {own[file]: why for file, why in faults}
+    for file, why in faults:
+        fault(root / own[file], DataError(f"{root / own[file]}: {why}"))
+    if name == "VOC" and joined and not s.classes:
+        s = _with_names(s, root, joined[0])
+    if not joined:
         wanted = f"images like {s.pairs[0]!r}" if s.pairs else f"images ({', '.join(suffixes)}) here or below"
         why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
         raise DataError(f"{root}: wanted {wanted}, got {f'none{why}' if why else instead(root)}")
-    found = [_written(case, own) for case in found]
+    found = [_written(case, own) for case in joined]
     if s.classes:
         found = [_of_classes(case, s, root) for case in found]
     used = {file for case in found for file in (*case.images, *(mask for mask, _ in case.masks))}
@@ -148,7 +137,7 @@ def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:
     s = settings.settings(root)
     layout = [] if s.pairs or s.mask_suffix else layouts.fitting(files)
     rules = [patterns.rule(text) for text in s.pairs] or [r for name in layout for r in layouts.rules(name)]
-    held = matching.cases(rules, files, lambda file, fault: None, shared=True) if rules else []
+    held, _ = matching.cases(tuple(rules), tuple(files), shared=True)
     masks = matching.masks(rules, files)
     if not s.pairs:
         masks |= {file for file in files if words.is_mask(file, s.mask_suffix)}
@@ -171,9 +160,9 @@ def _written(case: Case, own: Mapping[str, str]) -> Case:
     return replace(case, images=tuple(own[file] for file in case.images), masks=masks)
 
 
-def _explains(name: str, files: Sequence[str], shared: bool) -> bool:
+def _explains(name: str, files: tuple[str, ...], shared: bool) -> bool:
     """Whether a layout is that of the folder, and not of a few files in it."""
-    found = matching.cases(layouts.rules(name), files, lambda file, fault: None, shared)
+    found, _ = matching.cases(layouts.rules(name), files, shared)
     held = sum(len(case.images) for case in found)
     return held >= LEAST * sum(not words.is_mask(file) for file in files)
 
@@ -182,20 +171,15 @@ def _with(s: Settings, name: str) -> Settings:
     """The settings of a folder, and what its layout says where they say nothing."""
     known = settings.parsed(layouts.LAYOUTS[name], f"layout {name}")
     own = s.classes and s.values != tuple(range(len(s.classes)))  # with values: the layout's are void
-    values: dict[str, Any] = (
-        {} if own else {"threshold": known.threshold, "values": known.values, "also": known.also}
-    )
-    if not s.classes:
-        values |= {"classes": known.classes, "colours": s.colours or known.colours}
-    elif len(s.classes) != len(known.classes):
-        values = {}
-    return replace(s, pairs=known.pairs, domain=s.domain or known.domain, **values)
+    s = replace(s, pairs=known.pairs, domain=s.domain or known.domain)
+    if not own and len(s.classes) in (0, len(known.classes)):
+        s = replace(s, threshold=known.threshold, values=known.values, also=known.also)
+    return s if s.classes else replace(s, classes=known.classes, colours=s.colours or known.colours)
 
 
 def _of_classes(case: Case, s: Settings, root: Path) -> Case:
     """The case without masks of classes that `classes` leaves out, where {class} finds more."""
-    named = {mask.name for text in s.pairs for mask in patterns.rule(text).masks if mask.name}
-    if strange := sorted(named - set(s.classes)):
+    if strange := sorted(set(s.named) - set(s.classes)):
         raise DataError(f"{root / FILE}: pairs: {strange[0]!r} is none of the classes {list(s.classes)}")
     return replace(case, masks=tuple(mask for mask in case.masks if mask[1] in ("", *s.classes)))
 

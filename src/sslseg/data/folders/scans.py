@@ -7,7 +7,7 @@ that loses pixels or keeps its voxels in a second file gets its lossless or sing
 from __future__ import annotations
 
 import fnmatch
-import re
+import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,8 @@ from sslseg.data.readers import (
     pictures,
 )
 from sslseg.data.readers.dicom_series import Frame
-from sslseg.data.source import Fault, keeping, stop
+from sslseg.data.source import Fault, Spacing, keeping, stop
 
-CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
 WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
            ".gif": ".png"}  # fmt: skip
 NIFTI, ITK, PICTURE, DICOM = "nifti", "itk", "picture", "dicom"
@@ -112,9 +111,8 @@ def find(
     found += [_scan(paths, name, home, output) for paths, name in joined]
     found += _series(frames, home, output)
     if not found and not faults and not named:
-        raise ParamError(
-            f"input: {source} holds no image that matches {pattern!r} ({', '.join(formats.SUFFIXES)} or DICOM)"
-        )
+        read = f"{', '.join(formats.SUFFIXES)} or DICOM"
+        raise ParamError(f"input: {source} holds no image that matches {pattern!r} ({read})")
     inputs, writers = {f.resolve() for f in files}, dict[Path, Path]()
     for scan in found:
         if scan.target.resolve() in inputs:
@@ -141,14 +139,10 @@ def _files(source: Path, channels: int, fault: Fault) -> list[Path]:
     if source.is_dir():
         return below(source, fault)
     stem, ending = formats.split(source.name)
-    match = CHANNEL.fullmatch(stem) if ending and channels > 1 else None
+    match = formats.CHANNEL.fullmatch(stem) if ending and channels > 1 else None
     if match is None:
         return [source]
-    return sorted(source.parent.glob(f"{_literal(match[1])}_[0-9][0-9][0-9][0-9]{ending}"))
-
-
-def _literal(text: str) -> str:
-    return re.sub(r"([*?[])", r"[\1]", text)
+    return sorted(source.parent.glob(f"{glob.escape(match[1])}_[0-9][0-9][0-9][0-9]{ending}"))
 
 
 # ---------------------------------------------------------------- which files make an image
@@ -157,7 +151,7 @@ def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fa
     found = []
     for path in files:
         stem, ending = formats.split(path.name)
-        if match := CHANNEL.fullmatch(stem):
+        if match := formats.CHANNEL.fullmatch(stem):
             groups.setdefault((path.parent, match[1], ending), {})[int(match[2])] = path
         else:
             found.append(_scan((path,), stem, home, output))
@@ -185,20 +179,19 @@ def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
 def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
     """A DICOM series is named by its SeriesInstanceUID, which names no person."""
     several = {f.series for f in frames if f.number > 1}
-
-    def name(frame: Frame) -> str:
-        number = frame.number if frame.series in several else None
-        return dicom_series.mask_name(frame.series, number) + ".nii.gz"
-
-    return [
-        Scan(DICOM, f.files, output / f.files[0].parent.relative_to(home) / name(f), home) for f in frames
-    ]
+    found = []
+    for f in frames:
+        name = dicom_series.mask_name(f.series, f.number if f.series in several else None)
+        place = output / f.files[0].parent.relative_to(home)
+        found.append(Scan(DICOM, f.files, place / f"{name}.nii.gz", home))
+    return found
 
 
 # ---------------------------------------------------------------- in and out
-def volumes(
-    scan: Scan, channels: int, grey: bool = False
-) -> Iterator[tuple[int | None, np.ndarray, tuple[float, float, float] | None]]:
+Frames = Iterator[tuple[int | None, np.ndarray, Spacing | None]]
+
+
+def volumes(scan: Scan, channels: int, grey: bool = False) -> Frames:
     """Frame (None of what has no time), image [C, Z, Y, X] and spacing (z, y, x) in mm, None if not said.
 
     Args:
@@ -223,16 +216,14 @@ def volumes(
     yield None, image, spacing or _told(scan)
 
 
-def _told(scan: Scan) -> tuple[float, float, float] | None:
+def _told(scan: Scan) -> Spacing | None:
     """Spacing of pictures that a file beside them says: nnU-Net's <case>.json, or sslseg.json."""
     first, case = scan.files[0], formats.stem(scan.target.name)
-    beside = first.with_name(f"{case}.json")
-    if formats.stem(first.name) != case and beside.is_file():
-        return settings.sidecar(beside)
-    return settings.settings(scan.root).spacing
+    own = settings.sidecar(first, case) if case and formats.stem(first.name) != case else None
+    return own or settings.settings(scan.root).spacing
 
 
-def write(scan: Scan, masks: list[np.ndarray], spacing: tuple[float, float, float], note: str) -> None:
+def write(scan: Scan, masks: list[np.ndarray], spacing: Spacing, note: str) -> None:
     """Write the mask: uint8 [Z, Y, X] of each frame of `volumes`.
 
     Raises:

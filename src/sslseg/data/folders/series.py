@@ -52,11 +52,9 @@ class Beside:
     def patients(self, frames: Sequence[Frame]) -> dict[Frame, str]:
         """Those that `pairs` or the layout names, where sslseg.json says nothing else of them."""
         s = self.pairing.settings
-        held = (
-            {}
-            if s.csv or s.patient_regex
-            else {f: self.cases[f.files[0]].held for f in frames if f.files[0] in self.cases}
-        )
+        if s.csv or s.patient_regex:
+            return {}
+        held = {f: self.cases[f.files[0]].held for f in frames if f.files[0] in self.cases}
         return {f: who for f, h in held.items() if (who := h.get("patient") or h.get("number"))}
 
     def aside(self) -> dict[Path, str]:
@@ -72,12 +70,8 @@ class Beside:
         """
         s, case = self.pairing.settings, self.cases[images[0]]
         files = [self.files[name] for name, _ in case.masks]
-        how = (
-            s.threshold is not None,
-            mask_values.told(s),
-            dicom_volume.grid(tuple(images)) if s.placed else None,
-        )
-        arrays = [mask_stack.read(held, images, shape, *how) for held in files]
+        soft, grid = s.threshold is not None, dicom_volume.grid(tuple(images)) if s.placed else None
+        arrays = [mask_stack.read(held, images, shape, soft, mask_values.told(s), grid) for held in files]
         return pairs.drawn(self.pairing, case, [held[0] for held in files], arrays)
 
 
@@ -92,7 +86,7 @@ def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fa
     """
     s, series, masks = settings.settings(root), *named(root, frames, files)
     if not s.pairs and not layouts.fitting(sorted(series | masks)):
-        series, masks = named(root, frames, files, told=words.is_mask)
+        series, masks = named(root, frames, files, by_name=True)
         if not masks:
             return None
     own = {same(name): name for name in sorted(series | masks)}
@@ -102,24 +96,20 @@ def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fa
 
 
 def named(
-    root: Path, frames: Sequence[Frame], files: Iterable[Path], told: object = None
+    root: Path, frames: Sequence[Frame], files: Iterable[Path], by_name: bool = False
 ) -> tuple[Held, Held]:
-    """Names of series, and of what may be their masks.
-
-    Args:
-        told: `words.is_mask`, where names alone say what is a mask.
-    """
+    """Names of series, and of what may be their masks; `by_name` where names alone say what is a mask."""
     single = all(len(frame.files) == 1 for frame in frames)  # each with a picture of its own
     masks: dict[str, list[Path]] = {}
     for path in files:
         if formats.stem(path.name) is None:
             continue
         name = path.relative_to(root).as_posix()
-        if told and not words.is_mask(name):
+        if by_name and not words.is_mask(name):
             continue
         if not single and formats.pictured(path):
             folder = name.rpartition("/")[0]
-            own = told and not words.is_mask(f"{folder}/x")  # the pictures say it, not their folder
+            own = by_name and not words.is_mask(f"{folder}/x")  # the pictures say it, not their folder
             name = f"{folder}/mask".lstrip("/") if own else folder or name
         masks.setdefault(name, []).append(path)
     above = {str(folder) for name in masks for folder in PurePosixPath(name).parents}

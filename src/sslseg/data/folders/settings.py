@@ -38,20 +38,20 @@ from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
 from sslseg.data.readers import picture_masks
 from sslseg.data.readers.pictures import COLOUR
-from sslseg.data.source import IGNORE, Description
+from sslseg.data.source import IGNORE, Description, Spacing
 
 FILE = "sslseg.json"
 OTHERS = ("SSLSEG.json", "Sslseg.json", *(f"sslseg{end}" for end in (".json.txt", ".JSON", ".yaml", ".yml")))
 # the same, where they are used: folders without keep their recipe
 LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
-MADE = (
-    "classes",
-    "colours",
-    "ignore",
-    "spacing",
-    "pairs",
-    "threshold",
-)  # values that are not kept as they stand
+MADE = ("classes", "colours", "ignore", "spacing", "pairs", "threshold")  # values not kept as they stand
+CHOICES: dict[str, tuple[tuple[object, ...], str]] = {  # key -> what it may be, and in words
+    "axis": ((0, 1, 2), "0, 1 or 2"),
+    "frames": (("", "time", "channels"), "time or channels"),
+    "geometry": (("", "ignore"), "ignore"),
+    "exif": (("", picture_masks.SHOWN, picture_masks.STORED), "shown or stored"),
+    "colour": (("keep", "grey"), "keep or grey"),
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Settings:
     patient_regex: str = ""
     csv: str = ""
     mask_suffix: str = ""
-    spacing: tuple[float, float, float] | None = None
+    spacing: Spacing | None = None
     axis: int = 0
     geometry: str = ""
     exif: str = ""
@@ -82,6 +82,11 @@ class Settings:
     def placed(self) -> bool:
         """Whether the place of masks and channels in space is believed."""
         return self.geometry != "ignore"
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Classes that `pairs` names, in the order of its masks."""
+        return tuple(m.name for text in self.pairs for m in patterns.rule(text).masks if m.name)
 
     def numbers(self) -> dict[int, int]:
         """Value in a mask -> class number; 255 of a grey mask is unknown if nothing else is said of it."""
@@ -99,9 +104,8 @@ class Settings:
         if self.classes not in ((), classes):
             raise DataError(f"{FILE}: classes: this format names its own, {list(classes)}")
         if len(self.colours) not in (0, len(classes)):
-            raise DataError(
-                f"{FILE}: colours: wanted one for each of {list(classes)}, got {len(self.colours)}"
-            )
+            got = len(self.colours)
+            raise DataError(f"{FILE}: colours: wanted one for each of {list(classes)}, got {got}")
         told = asdict(self)
         recipe = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour")} | {
             key: told[key] for key in LATER if told[key] not in ((), "", None)
@@ -134,9 +138,8 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
     """
     known = set(Settings.__dataclass_fields__) - {"values", "also"}
     if unknown := sorted(set(told) - known):
-        raise DataError(
-            f"{path}: wanted keys among {', '.join(sorted(known))}, got also {', '.join(unknown)}"
-        )
+        wanted, got = ", ".join(sorted(known)), ", ".join(unknown)
+        raise DataError(f"{path}: wanted keys among {wanted}, got also {got}")
     pairs = told.get("pairs", ())
     try:
         names, values, also = keys.classes(told.get("classes", ()))
@@ -184,22 +187,15 @@ def _check(path: Path | str, s: Settings) -> None:
     faults = [f"{key}: wanted a text" for key in text if not isinstance(getattr(s, key), str)]
     if not faults and s.csv and not _inside(Path(path).parent, s.csv):
         faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
-    if s.axis not in (0, 1, 2):
-        faults.append(f"axis: wanted 0, 1 or 2, got {s.axis!r}")
-    if s.frames not in ("", "time", "channels"):
-        faults.append(f"frames: wanted time or channels, got {s.frames!r}")
+    for key, (choices, words) in CHOICES.items():
+        if getattr(s, key) not in choices:
+            faults.append(f"{key}: wanted {words}, got {getattr(s, key)!r}")
     if s.threshold is not None and s.values not in ((), (0, 1)):
         faults.append('threshold: it makes two classes, wanted classes like ["background", "lesion"]')
     if s.pairs and s.mask_suffix:
         faults.append("mask_suffix: pairs says already which mask is whose, wanted one of them")
     if s.ignore in (*s.values, *(value for value, _ in s.also)):
         faults.append(f"ignore: wanted a value that is no class, got {s.ignore}")
-    if s.geometry not in ("", "ignore"):
-        faults.append(f"geometry: wanted ignore, got {s.geometry!r}")
-    if s.exif not in ("", picture_masks.SHOWN, picture_masks.STORED):
-        faults.append(f"exif: wanted shown or stored, got {s.exif!r}")
-    if s.colour not in ("keep", "grey"):
-        faults.append(f"colour: wanted keep or grey, got {s.colour!r}")
     if not all(keys.HEX.fullmatch(str(c).lower()) for c in s.colours):
         faults.append(f"colours: wanted hex like #ee6677, got {list(s.colours)}")
     if faults:
@@ -228,12 +224,15 @@ def read_json(path: Path) -> dict[str, Any]:
     return told
 
 
-def sidecar(path: Path) -> tuple[float, float, float]:
-    """Voxel size of a picture in the JSON file beside it, as nnU-Net keeps a TIFF's: z, y, x in mm.
+def sidecar(image: Path, case: str) -> Spacing | None:
+    """Voxel size of a picture in <case>.json beside it, as nnU-Net keeps a TIFF's; None where that is not there.
 
     Raises:
         DataError: it says none.
     """
+    path = image.with_name(f"{case}.json")
+    if not path.is_file():
+        return None
     spacing = read_json(path).get("spacing")
     if not isinstance(spacing, list) or len(spacing) not in (2, 3):
         raise DataError(f"{path}: wanted spacing: [z, y, x] in mm, got {spacing!r}")

@@ -32,9 +32,10 @@ def fold(name: str) -> str:
     return " ".join(seen.split()).casefold()
 
 
-def read(
-    path: Path, columns: Sequence[str], key: str, optional: Sequence[str] = ()
-) -> dict[str, dict[str, str]]:
+Rows = dict[str, dict[str, str]]  # folded value of the column of keys -> column -> cell
+
+
+def read(path: Path, columns: Sequence[str], key: str, optional: Sequence[str] = ()) -> Rows:
     """Folded value of the column `key` -> its row: column -> stripped cell.
 
     Args:
@@ -52,14 +53,13 @@ def read(
     places = {n: titles.index(fold(n)) for n in (*columns, *optional) if fold(n) in titles}
     if twice := [name for name in places if titles.count(fold(name)) > 1]:
         raise DataError(f"{path}: wanted one column {twice[0]}, got several")
-    found: dict[str, dict[str, str]] = {}
+    found: Rows = {}
     for number, line in enumerate(lines, 2):
         if not any(cell.strip() for cell in line):
             continue
         if len(line) != len(head):
-            raise DataError(
-                f"{path}: row {number}: wanted {len(head)} cells, as the first line, got {len(line)}"
-            )
+            wanted = f"{len(head)} cells, as the first line"
+            raise DataError(f"{path}: row {number}: wanted {wanted}, got {len(line)}")
         row = {name: _cell(line[place]) for name, place in places.items()}
         if not row[key]:
             raise DataError(f"{path}: row {number}: wanted a {key}, got an empty cell")
@@ -80,9 +80,8 @@ def check_numbers(path: Path, column: str, cells: Iterable[str]) -> None:
     known: dict[int, str] = {}
     for cell in cells:
         if ROUNDED.fullmatch(cell):
-            raise DataError(
-                f"{path}: {column}: a spreadsheet has rounded {cell}; wanted whole ids, columns as text"
-            )
+            rounded = f"a spreadsheet has rounded {cell}"
+            raise DataError(f"{path}: {column}: {rounded}; wanted whole ids, columns as text")
         match = NUMBER.fullmatch(fold(cell))
         if match and fold(other := known.setdefault(int(match[1]), cell)) != fold(cell):
             raise DataError(

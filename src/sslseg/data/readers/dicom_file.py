@@ -102,11 +102,7 @@ def within(path: Path, pixels: bool = True) -> Iterator[Any]:
 
 
 def _inflated(path: Path, pixels: bool) -> bytes:
-    """A deflated file as one that is not, cut after MOST_HEADER bytes or, with `pixels`, behind its image.
-
-    Raises:
-        DataError: it goes on behind its image.
-    """
+    """A deflated file as one that is not, cut after MOST_HEADER bytes or, with `pixels`, behind its image."""
     packed = path.read_bytes()
     if packed[132:138] != FIRST:
         raise DataError(f"{path}: damaged DICOM file (no length of its first group)")
@@ -179,12 +175,8 @@ def placing(path: Path, data: Any) -> tuple[np.ndarray, np.ndarray] | None:
     directions = numbers(path, data, "ImageOrientationPatient", 6)
     if position is None or directions is None:
         return None
-    lengths = np.linalg.norm(directions.reshape(2, 3), axis=1)
-    if (
-        np.abs(position).max() > FAR
-        or np.abs(lengths - 1).max() > 0.1
-        or abs(normal(directions) ** 2).sum() < 0.5
-    ):
+    uneven = np.abs(np.linalg.norm(directions.reshape(2, 3), axis=1) - 1).max() > 0.1
+    if uneven or np.abs(position).max() > FAR or (normal(directions) ** 2).sum() < 0.5:
         raise DataError(f"{path}: wanted a place and two directions, got {position} and {directions}")
     return position, directions.reshape(2, 3)
 
@@ -204,12 +196,10 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
     package = pydicom(path)
     try:
         data = opened(path)
-        if any(
-            (n := numbers(path, data, tag, 1)) is not None and n[0] > LONGEST for tag in ("Rows", "Columns")
-        ):
-            raise DataError(
-                f"{path}: wanted at most {LONGEST} pixels a side, got {data.Columns} x {data.Rows}"
-            )
+        sides = [numbers(path, data, tag, 1) for tag in ("Columns", "Rows")]
+        if any(side is not None and side[0] > LONGEST for side in sides):
+            got = f"{data.Columns} x {data.Rows}"
+            raise DataError(f"{path}: wanted at most {LONGEST} pixels a side, got {got}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             plane = np.asarray(data.pixel_array, np.float64)
@@ -219,9 +209,8 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
         raise DataError(f"{path}: damaged DICOM file ({line(error)})") from None
     kind = value(path, data, "PhotometricInterpretation")
     if kind not in (None, "MONOCHROME1", "MONOCHROME2"):
-        raise DataError(
-            f"{path}: wanted grey values (MONOCHROME1 or 2), got {kind}; convert colours to PNG or NIfTI"
-        )
+        wanted = "wanted grey values (MONOCHROME1 or 2)"
+        raise DataError(f"{path}: {wanted}, got {kind}; convert colours to PNG or NIfTI")
     slope, shift = (numbers(path, data, tag, 1) for tag in ("RescaleSlope", "RescaleIntercept"))
     plane = plane * (slope[0] if slope is not None and slope[0] else 1.0)
     plane = plane + (shift[0] if shift is not None else 0.0)

@@ -22,14 +22,7 @@ from sslseg.data.source import BACKGROUND, Fault, Source, class_name
 
 MODALITY = "SEG"
 INSTANCE = "SOPInstanceUID"
-TAGS = [
-    "Modality",
-    "SOPInstanceUID",
-    "PatientID",
-    "SegmentationType",
-    "SegmentSequence",
-    "ReferencedSeriesSequence",
-]
+TAGS = ["Modality", INSTANCE, "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
 
 
 @dataclass(frozen=True)
@@ -95,9 +88,8 @@ def _described(path: Path, size: int, mtime_ns: int) -> Segmented | None:
 def _segmented(path: Path, data: Any) -> Segmented:
     kind = dicom_file.value(path, data, "SegmentationType")
     if kind == "FRACTIONAL":
-        raise DataError(
-            f"{path}: wanted a SEG of type BINARY or LABELMAP, got {kind}: which share is inside?"
-        )
+        wanted = "wanted a SEG of type BINARY or LABELMAP"
+        raise DataError(f"{path}: {wanted}, got {kind}: which share is inside?")
     try:
         instances = {
             str(image.ReferencedSOPInstanceUID)
@@ -154,7 +146,8 @@ def read(
 
 
 def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
-    package, found = _highdicom(path), described(path)
+    install = "wanted highdicom to read DICOM masks: pip install -e '.[dicom]'"
+    package, found = plugins.package("highdicom", f"{path}: {install}"), described(path)
     of = found.names if found else {}
     try:
         with dicom_file.within(path) as file:
@@ -173,9 +166,3 @@ def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: 
             raise DataError(f"{path}: wanted segments among {names}, got number {number}, {name}")
         mask[held == number] = known.index(name.casefold())
     return mask
-
-
-def _highdicom(path: Path) -> Any:
-    return plugins.package(
-        "highdicom", f"{path}: wanted highdicom to read DICOM masks: pip install -e '.[dicom]'"
-    )

@@ -110,10 +110,7 @@ def _header(path: Path) -> Any | None:
 
 def _owner(path: Path, header: Any) -> tuple[str, str]:
     """PatientID, which may be empty, and SeriesInstanceUID."""
-    patient, uid = (
-        str(header.get("PatientID", "") or "").strip(),
-        str(header.get("SeriesInstanceUID", "") or ""),
-    )
+    patient, uid = (str(header.get(tag) or "") for tag in ("PatientID", "SeriesInstanceUID"))
     if not uid:
         raise DataError(f"{path}: wanted a SeriesInstanceUID, which says what it is a slice of, got none")
     if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel", 1) != 1:
@@ -121,15 +118,11 @@ def _owner(path: Path, header: Any) -> tuple[str, str]:
             f"{path}: wanted one grey slice a file, got {header.get('NumberOfFrames', 1)} frames of "
             f"{header.get('SamplesPerPixel', 1)} samples; convert multi-frame and colour objects to NIfTI"
         )
-    return patient, uid
+    return patient.strip(), uid
 
 
 def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
-    """The images without copies: files of one SOPInstanceUID, number and place.
-
-    Raises:
-        DataError: two such files show different pixels.
-    """
+    """The images without copies: files of one SOPInstanceUID, number and place, and the same pixels."""
     first: dict[tuple, Path] = {}
     kept = []
     for path, header in held:
@@ -141,9 +134,8 @@ def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
         elif _same_pixels([path], [other]):
             dicom_file.ASIDE[path] = f"a copy of {other.name}: one SOPInstanceUID, the same pixels"
         else:
-            raise DataError(
-                f"{path}: wanted an image of its own, got the SOPInstanceUID of {other} and other pixels"
-            )
+            got = f"the SOPInstanceUID of {other} and other pixels"
+            raise DataError(f"{path}: wanted an image of its own, got {got}")
     return kept
 
 

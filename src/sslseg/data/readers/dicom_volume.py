@@ -10,13 +10,14 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.geometry import Grid, near
 from sslseg.data.readers import dicom_file
+from sslseg.data.source import Spacing
 
 GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
 PLACED = ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing",
           "SliceThickness"]  # fmt: skip
 
 
-def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float]]:
+def read(files: tuple[Path, ...]) -> tuple[np.ndarray, Spacing]:
     """[Z, Y, X] in the units of the rescale slope (Hounsfield for CT), and spacing (z, y, x) in mm.
 
     Whole numbers stay int32, others are float32. MONOCHROME1, where small is bright, is negated.
@@ -27,9 +28,8 @@ def read(files: tuple[Path, ...]) -> tuple[np.ndarray, tuple[float, float, float
     slices = [_slice(path) for path in files]
     planes, spacings, places = zip(*slices, strict=True)
     if not all(near(s, spacings[0]) for s in spacings) or len({p.shape for p in planes}) > 1:
-        raise DataError(
-            f"{files[0]}: wanted slices of one size and PixelSpacing, got {sorted(set(spacings))}"
-        )
+        got = sorted(set(spacings))
+        raise DataError(f"{files[0]}: wanted slices of one size and PixelSpacing, got {got}")
     volume = np.stack(planes)
     whole = bool((volume == np.rint(volume)).all() and np.abs(volume).max() < 2**31)
     y, x, thickness = spacings[0]
@@ -92,6 +92,5 @@ def grid(files: tuple[Path, ...]) -> Grid:
 
 def _ends(files: tuple[Path, ...]) -> list[Any]:
     """Headers of the first and the last file."""
-    return [
-        dicom_file.opened(f, stop_before_pixels=True, specific_tags=PLACED) for f in (files[0], files[-1])
-    ]
+    ends = files[0], files[-1]
+    return [dicom_file.opened(file, stop_before_pixels=True, specific_tags=PLACED) for file in ends]

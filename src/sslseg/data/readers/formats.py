@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -12,8 +13,10 @@ from sslseg.config.names import DataError
 from sslseg.data import files
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import itk, nifti, nifti_masks, picture_masks, pictures
+from sslseg.data.source import Spacing
 
 NIFTI = (".nii.gz", ".nii")
+CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
 SUFFIXES = (*NIFTI, *itk.SUFFIXES, *pictures.SUFFIXES)
 
 
@@ -56,7 +59,7 @@ def only(found: Sequence[Path]) -> Path | None:
     return found[0] if found else None
 
 
-def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float] | None]:
+def read(path: Path) -> tuple[np.ndarray, Spacing | None]:
     """[C, Z, Y, X] and spacing (z, y, x) in mm, None of a picture, which has no millimetres.
 
     Raises:
@@ -74,9 +77,7 @@ def grid(path: Path) -> Grid | None:
     return None if kind is pictures else kind.grid(path)
 
 
-def read_channels(
-    paths: Sequence[Path], placed: bool = True
-) -> tuple[np.ndarray, tuple[float, float, float] | None]:
+def read_channels(paths: Sequence[Path], placed: bool = True) -> tuple[np.ndarray, Spacing | None]:
     """[C, Z, Y, X] of an image whose channels lie in files of their own, and its spacing as `read` has it.
 
     Args:

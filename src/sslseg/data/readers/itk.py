@@ -12,16 +12,15 @@ import numpy as np
 from sslseg.config import plugins
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start
+from sslseg.data.files import check, check_start, may_write
 from sslseg.data.geometry import Grid, usable
 from sslseg.data.readers.nifti import LARGEST, LONGEST
+from sslseg.data.source import Spacing
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 MARK = "sslseg"  # key of a mask written here: those may be written again
 DETACHED = (".raw", ".zraw", ".raw.gz")  # voxels beside a .nhdr or .mhd
-POINTER = re.compile(
-    rb"^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M
-)
+POINTER = re.compile(rb"(?im)^[ \t]*(?:ElementDataFile[ \t]*=|data ?file:)[ \t]*([^\r\n]*?)[ \t]*\r?$")
 ORIGIN = re.compile(rb"^[ \t]*(?:space origin[ \t]*:|(?:Offset|Origin|Position)[ \t]*=)", re.I | re.M)
 UNITS = re.compile(rb"^[ \t]*(?:space )?units[ \t]*:([^\r\n]*)", re.I | re.M)
 MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3, "microns": 1e-3, "millimeter": 1.0, "meter": 1000.0}
@@ -29,14 +28,13 @@ HEADER = 1 << 20  # bytes in which a header ends
 
 
 def _package(path: Path) -> Any:
-    sitk = plugins.package(
-        "SimpleITK", f"{path}: SimpleITK reads this format, install it: pip install -e '.[itk]'"
-    )
+    install = "SimpleITK reads this format, install it: pip install -e '.[itk]'"
+    sitk = plugins.package("SimpleITK", f"{path}: {install}")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     return sitk
 
 
-def read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+def read(path: Path) -> tuple[np.ndarray, Spacing]:
     """[C, Z, Y, X] in the file's number type, or float32; spacing (z, y, x) in mm.
 
     Raises:
@@ -104,11 +102,7 @@ def _head(path: Path) -> bytes:
 
 
 def _unit(path: Path, head: bytes) -> float:
-    """mm in the unit of a header's lengths; SimpleITK takes all of them for mm.
-
-    Raises:
-        DataError: a unit that is no length, or different ones.
-    """
+    """mm in the unit of a header's lengths; SimpleITK takes all of them for mm."""
     told = UNITS.search(head)
     words = {w.decode("utf-8", "replace") for w in re.findall(rb'"([^"]*)"', told[1])} if told else set()
     words -= {"", "???"}
@@ -118,11 +112,7 @@ def _unit(path: Path, head: bytes) -> float:
 
 
 def _check_place(path: Path, head: bytes) -> None:
-    """A header names the file of its voxels: its own or the one beside, which the slice store's digest covers.
-
-    Raises:
-        DataError: it names another one.
-    """
+    """Raises DataError where a header names another file of voxels than its own or the one beside: those are digested."""
     named = [m[1].decode("utf-8", "replace") for m in POINTER.finditer(head)][:1]
     own = [path.with_suffix(suffix).name for suffix in DETACHED]
     if named and named[0] not in ("LOCAL", *own):
@@ -150,8 +140,7 @@ def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
     sitk = _package(path)
-    if path.exists() and not ours(path):
-        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    may_write(path, ours)
     header = _header(sitk, like)
     array = mask if header.GetDimension() == 3 else mask[0]
     if array.shape != header.GetSize()[::-1]:

@@ -24,6 +24,7 @@ from sslseg.data.readers.nifti_header import (
     unpacked,
     voxel_size,
 )
+from sslseg.data.source import Spacing
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
 LARGEST = 2**33  # voxels of one file
@@ -32,7 +33,7 @@ ROUNDED = 1e-4  # by which a label may miss its whole number
 SLACK = 1 << 20  # bytes that may follow the voxels
 
 
-def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple[float, float, float]]:
+def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, Spacing]:
     """Read a 3D file, or frame `index` (from 0) of a 4D file.
 
     Returns:
@@ -53,7 +54,7 @@ def read_volume(path: Path, index: int | None = None) -> tuple[np.ndarray, tuple
     return np.ascontiguousarray(array), spacing
 
 
-def read_channels(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
+def read_channels(path: Path) -> tuple[np.ndarray, Spacing]:
     """Read a whole 3D or 4D file as [C, Z, Y, X], its fourth axis as channels; spacing as `read_volume`.
 
     Raises:
@@ -100,7 +101,7 @@ def nearly_whole(array: np.ndarray) -> np.ndarray:
 # One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
 # entered in the middle. Size and mtime are in the key so that a rewritten file is read again.
 @lru_cache(maxsize=1)
-def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[float, float, float]]:
+def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, Spacing]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
     with unpacked(path) as file:
         start = exactly(file, max(HEADERS))
@@ -109,9 +110,8 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
         _check_layout(path, shape, voxel)
         count = int(np.prod(shape, dtype=np.int64))
         if offset < header.sizeof_hdr:
-            raise DataError(
-                f"{path}: damaged NIfTI header (voxels start at byte {offset}, inside the header)"
-            )
+            inside = f"voxels start at byte {offset}, inside the header"
+            raise DataError(f"{path}: damaged NIfTI header ({inside})")
         wanted = offset + count * voxel.itemsize
         data, got = _whole(path, file, start, wanted, size * MOST_PACKED)
         if got < wanted:
@@ -124,7 +124,7 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, tuple[fl
 
 def _understood(
     path: Path, header: nib.Nifti1Header
-) -> tuple[tuple[int, ...], np.dtype, int, tuple[float, float, float], tuple[float | None, float | None]]:
+) -> tuple[tuple[int, ...], np.dtype, int, Spacing, tuple[float | None, float | None]]:
     """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
     try:
         shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()

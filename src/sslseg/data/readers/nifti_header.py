@@ -20,6 +20,7 @@ from nibabel.spatialimages import HeaderDataError
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
 from sslseg.data.geometry import Grid, usable
+from sslseg.data.source import Spacing
 
 # what a truncated, damaged or unreadable file raises while it is read
 DAMAGED = (OSError, EOFError, zlib.error, vars(isal_zlib)["error"])  # whose stub has it as an instance
@@ -133,7 +134,7 @@ def exactly(file: io.BufferedIOBase, wanted: int) -> bytes:
     return bytes(data)
 
 
-def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> tuple[float, float, float]:
+def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> Spacing:
     """z, y, x in mm.
 
     Raises:

@@ -17,7 +17,9 @@ from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data.files import may_write
 from sslseg.data.readers import nifti_header
+from sslseg.data.source import Spacing
 
 SUFFIXES = (".nii.gz", ".nii")
 FAULTS = (
@@ -54,8 +56,7 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     shape = shape[:3] if mask.ndim == 3 and len(shape) == 4 else shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
         raise DataError(f"{like}: wanted a mask of its shape {shape}, got (…, Z, Y, X) {mask.shape}")
-    if path.exists() and not ours(path):
-        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    may_write(path, ours)
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0  # the image's window would show the mask as black
@@ -71,13 +72,7 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     _save(path, image)
 
 
-def write_new(
-    path: Path,
-    mask: np.ndarray,
-    spacing: tuple[float, float, float],
-    affine: np.ndarray | None,
-    note: str = "",
-) -> None:
+def write_new(path: Path, mask: np.ndarray, spacing: Spacing, affine: np.ndarray | None, note: str) -> None:
     """Write `mask`, uint8 [Z, Y, X], to `path` as NIfTI, of an image in another format.
 
     Args:
@@ -89,8 +84,7 @@ def write_new(
     Raises:
         DataError: `path` holds a file that is no mask of ours.
     """
-    if path.exists() and not ours(path):
-        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    may_write(path, ours)
     image = nib.Nifti1Image(mask.astype(np.uint8).T, affine)
     if affine is None:
         image.header.set_zooms(spacing[::-1])

@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
+from sslseg.data.files import may_write
 from sslseg.data.readers import pictures
 from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, ORIENTATION, colour_value
 from sslseg.data.source import IGNORE
@@ -84,11 +85,7 @@ def _values(path: Path, page: Image.Image) -> tuple[np.ndarray, np.ndarray | Non
 
 
 def _visible(path: Path, colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """The values of what is not transparent; of one colour throughout, the transparency itself is the mask.
-
-    Raises:
-        DataError: pixels are half transparent, or there are colours in what is transparent.
-    """
+    """The values of what is not transparent; of one colour throughout, the transparency itself is the mask."""
     if (alpha == OPAQUE).all():
         return colours
     if (colours == colours.flat[0]).all():
@@ -103,11 +100,7 @@ def _visible(path: Path, colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _decided(path: Path, colours: np.ndarray, entries: np.ndarray, known: set[int]) -> np.ndarray:
-    """Of a mask with a palette, its colours or the numbers of its entries.
-
-    Raises:
-        DataError: only the numbers are classes, and the colours say something else.
-    """
+    """Of a mask with a palette, its colours, or the numbers of its entries where only these are classes."""
     pairs = np.unique(np.stack([entries.ravel().astype(np.int64), colours.ravel()]), axis=1).T.tolist()
     of = dict(pairs)  # entry -> its colour
     distinct = len(set(of.values())) == len(of)
@@ -162,8 +155,7 @@ def write(path: Path, mask: np.ndarray, note: str = "", like: Path | None = None
     Raises:
         DataError: several slices in a PNG, or `path` holds a file that is no mask of ours.
     """
-    if path.exists() and not ours(path):
-        raise DataError(f"{path}: is there already and was not written by sslseg; choose another output")
+    may_write(path, ours)
     tiff = path.suffix.lower() in TIFF
     if len(mask) > 1 and not tiff:
         raise DataError(f"{path}: wanted one slice in a PNG, got {len(mask)}")
@@ -186,11 +178,8 @@ def ours(path: Path) -> bool:
     """Whether a file is a mask that sslseg has written."""
     try:
         with Image.open(path) as picture:
-            told = (
-                picture.tag_v2.get(SOFTWARE)
-                if isinstance(picture, TiffImageFile)
-                else picture.info.get("Software")
-            )
+            tiff = picture.tag_v2 if isinstance(picture, TiffImageFile) else None
+            told = picture.info.get("Software") if tiff is None else tiff.get(SOFTWARE)
     except FAULTS:
         return False
     return str(told).startswith(MARK)

@@ -27,26 +27,15 @@ COLOUR = 1 << 24
 DEFLATE = 1032  # bytes that zlib makes of one at most, by its own documentation; 8 pixels of 1 bit each
 MOST_PACKED = 2048  # decoded bytes for each of a file, all pages together: LZW makes more of one than zlib
 ALWAYS = 64 << 20  # decoded bytes that any file may have
-BYTES = {
-    "1": 1,
-    "L": 1,
-    "P": 1,
-    "I;16": 2,
-    "I;16L": 2,
-    "I;16B": 2,
-    "LA": 2,
-    "La": 2,
-    "PA": 2,
-}  # others: 4 a pixel
+# of a pixel; others have 4
+BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "LA": 2, "La": 2, "PA": 2}
 BITS = 28  # byte of a BMP that says how many bits a pixel has
 DESCRIPTION = 270  # tag of TIFF, in which ImageJ and OME say what pages are
 STACKED = re.compile(
-    r"^ImageJ=[^\0]*?\b((?:channels|frames)=(?:[2-9]|1\d))|\b(Size[CT]=\"(?:[2-9]|1\d)\d*\")", re.DOTALL
+    r'(?s)^ImageJ=[^\0]*?\b((?:channels|frames)=(?:[2-9]|1\d))|\b(Size[CT]="(?:[2-9]|1\d)\d*")'
 )
 ORIENTATION = 274  # tag of TIFF and EXIF
-MENTION = re.compile(
-    b"Exif|eXIf|exif|Raw profile|rientation|adobe"
-)  # of all that can hold it in PNG and JPEG
+MENTION = re.compile(b"Exif|eXIf|exif|Raw profile|rientation|adobe")  # of all that holds it in PNG and JPEG
 DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of it
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
           Image.DecompressionBombError, UserWarning)  # fmt: skip
@@ -103,13 +92,11 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
             with Image.open(io.BytesIO(data)) as picture:
                 _check_size(picture, len(data))
                 if picture.format == "BMP" and picture.mode == "1" and data[BITS] != 1:  # read as all black
-                    raise ValueError(
-                        "a BMP of two colours and 8 bits a pixel, which Pillow misreads; save it as PNG"
-                    )
+                    odd = "a BMP of two colours and 8 bits a pixel, which Pillow misreads"
+                    raise ValueError(f"{odd}; save it as PNG")
                 if several := _stacked(picture):
-                    raise ValueError(
-                        f"pages are no slices alone, it says {several}; save each in a file of its own"
-                    )
+                    odd = f"pages are no slices alone, it says {several}"
+                    raise ValueError(f"{odd}; save each in a file of its own")
                 if picture.format == "MPO":  # a JPEG with a preview or a second view behind it
                     return [of(picture)]
                 return [of(page) for page in ImageSequence.Iterator(picture)]
@@ -157,16 +144,12 @@ def _image(path: Path, page: Image.Image) -> np.ndarray:
     if page.mode in GREY:
         return shown(grey(page), turn)
     alpha = np.array(page.convert("RGBA"))[..., 3] if transparent(page) else None
-    flat = page.mode in ("LA", "La") or (page.format == "GIF" and _is_grey(page))
-    array = np.array(page.convert("L" if flat else "RGB"))
+    array = np.array(page.convert("L" if page.mode in ("LA", "La") else "RGB"))
+    if page.format == "GIF" and array.ndim == 3 and (array == array[..., :1]).all():
+        array = array[..., 0]
     if alpha is not None and alpha.min() < alpha.max() and (array == array[:1, :1]).all():
         raise DataError(f"{path}: wanted an image, got one colour of differing transparency: is it a mask?")
     return shown(array, turn)
-
-
-def _is_grey(page: Image.Image) -> bool:
-    red, green, blue = np.moveaxis(np.array(page.convert("RGB")), -1, 0)
-    return bool((red == green).all() and (red == blue).all())
 
 
 def grey(page: Image.Image) -> np.ndarray:
@@ -177,9 +160,8 @@ def grey(page: Image.Image) -> np.ndarray:
 
 def transparent(page: Image.Image) -> bool:
     """Whether a page may have transparent pixels."""
-    return page.mode in ("LA", "La", "PA", "RGBA", "RGBa") or (
-        page.mode == "P" and "transparency" in page.info
-    )
+    clear = page.mode == "P" and "transparency" in page.info
+    return clear or page.mode in ("LA", "La", "PA", "RGBA", "RGBa")
 
 
 def orientation(path: Path) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sslseg.config.names import DataError
 from sslseg.data.files import instead, text
 from sslseg.data.readers import formats, nifti
-from sslseg.data.source import Fault, Published, Source, Volume, collect, stop
+from sslseg.data.source import Fault, Published, Source, Volume, searches
 
 CLASSES = ("background", "RV", "MYO", "LV")  # label numbers 0-3 of the ACDC masks
 COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
@@ -50,24 +50,6 @@ PUBLISHED = tuple(
 )
 
 
-def find(root: Path) -> list[Source]:
-    """Every frame of every patient below `root`; reads Info.cfg only, opens no image.
-
-    Raises:
-        DataError: no patients, or the first file that is missing or wrong.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but a patient with a fault is left out and listed as {file, reason}.
-
-    Raises:
-        DataError: there is no patient at all.
-    """
-    return collect(_walk, root)
-
-
 def read(source: Source) -> Volume:
     """Image [1, Z, Y, X], mask [Z, Y, X] where there is one, spacing from pixdim.
 
@@ -78,7 +60,7 @@ def read(source: Source) -> Volume:
     label = None
     if source.label is not None:
         grid = nifti.grid(source.image)
-        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, like=grid)
+        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, source.index, grid)
     return Volume(image[None], label, spacing)
 
 
@@ -98,9 +80,8 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         if p.is_dir()
     ]
     if not folders:
-        raise DataError(
-            f"{root}: wanted folders patientNNN here or in training/ and testing/, got {instead(root)}"
-        )
+        wanted = "wanted folders patientNNN here or in training/ and testing/"
+        raise DataError(f"{root}: {wanted}, got {instead(root)}")
     first: dict[str, Path] = {}
     found = []
     for folder in folders:
@@ -113,14 +94,16 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     return found
 
 
+find, scan = searches(_walk)
+
+
 def _patient(folder: Path) -> list[Source]:
     info = _info(folder / "Info.cfg")
     name, group = folder.name, info.get("Group", "")
     phases = {_frame(folder, info, "ED"): "ED", _frame(folder, info, "ES"): "ES"}
     if len(phases) < 2:
-        raise DataError(
-            f"{folder / 'Info.cfg'}: wanted different frames for ED and ES, got {list(phases)[0]} twice"
-        )
+        wanted, got = "wanted different frames for ED and ES", list(phases)[0]
+        raise DataError(f"{folder / 'Info.cfg'}: {wanted}, got {got} twice")
     found, files = [], formats.stems(folder, SUFFIXES)
     for frame, phase in sorted(phases.items()):
         stem = f"{name}_frame{frame:02d}"
@@ -136,9 +119,8 @@ def _patient(folder: Path) -> list[Source]:
 def _file(folder: Path, files: dict[str, list[Path]], stem: str) -> Path:
     path = formats.only(files.get(stem, ()))
     if path is None:
-        raise DataError(
-            f"{folder / (stem + SUFFIXES[0])}: wanted this file, as Info.cfg names its frame; it is not there"
-        )
+        wanted = f"{folder / stem}{SUFFIXES[0]}"
+        raise DataError(f"{wanted}: wanted this file, as Info.cfg names its frame; it is not there")
     return path
 
 
@@ -151,7 +133,6 @@ def _info(path: Path) -> dict[str, str]:
 def _frame(folder: Path, info: dict[str, str], key: str) -> int:
     text = info.get(key, "")
     if not re.fullmatch("[0-9]{1,9}", text) or not 1 <= int(text) <= MOST_FRAMES:
-        raise DataError(
-            f"{folder / 'Info.cfg'}: wanted a line '{key}: <frame number from 1 to {MOST_FRAMES}>', got {text!r}"
-        )
+        wanted = f"wanted a line '{key}: <frame number from 1 to {MOST_FRAMES}>'"
+        raise DataError(f"{folder / 'Info.cfg'}: {wanted}, got {text!r}")
     return int(text)

@@ -16,7 +16,7 @@ from sslseg.config.names import DataError
 from sslseg.data.files import text, walk
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, itk
-from sslseg.data.source import Description, ignore
+from sslseg.data.source import Description, ignore, searches
 
 DOMAIN = "echocardiography"
 LICENCE = "as its distributor states; cite Leclerc et al., IEEE TMI 38(9), 2019"
@@ -24,7 +24,8 @@ SPLIT = "stratified"
 PLANES = True  # images are planes through the heart: volumes are Simpson's
 LISTS = {"subgroup_training.txt": "train", "subgroup_validation.txt": "val", "subgroup_testing.txt": "test"}
 FORMAT = pairs.Format((*formats.NIFTI, *itk.SUFFIXES), "CAMUS")
-find, scan, pairing, read = FORMAT.find, FORMAT.scan, FORMAT.pairing, pairs.read
+find, scan = searches(FORMAT.walk)
+pairing, read = FORMAT.pairing, pairs.read
 
 
 def describe(root: Path) -> Description:

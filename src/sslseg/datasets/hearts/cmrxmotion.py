@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats
+from sslseg.data.source import searches
 
 DOMAIN = "cardiac-mri"
 LICENCE = "as its distributor states; cite Wang et al., arXiv:2210.06385, 2022"
 SPLIT = "stratified"
 FORMAT = pairs.Format(formats.NIFTI, "CMRxMotion")
-describe, find, scan, pairing = FORMAT.describe, FORMAT.find, FORMAT.scan, FORMAT.pairing
-read = pairs.read
+describe, pairing, read = FORMAT.describe, FORMAT.pairing, pairs.read
+find, scan = searches(FORMAT.walk)

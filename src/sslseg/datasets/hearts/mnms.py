@@ -8,6 +8,7 @@ read are ACDC's classes, so that an encoder, a figure and a score mean the same 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,11 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead, same, walk
 from sslseg.data.folders import tables
-from sslseg.data.readers import formats, nifti, nifti_header
-from sslseg.data.source import Description, Fault, Source, Volume, collect, stop
+from sslseg.data.readers import formats, nifti_header
+from sslseg.data.source import Description, Fault, Source, Volume, ignore, searches
+from sslseg.datasets.hearts import acdc
+from sslseg.datasets.hearts.acdc import CLASSES, COLOURS
 
-CLASSES = ("background", "RV", "MYO", "LV")
-COLOURS = ("#000000", "#4477aa", "#ccbb44", "#ee6677")
 DOMAIN = "cardiac-mri"
 LICENCE = "as its distributor states; cite Campello et al., IEEE TMI 40(12), 2021"
 SPLIT = "stratified"
@@ -37,24 +38,10 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: the table or the folders are missing.
     """
-    images = _images(root, lambda file, error: None)
-    sides = {code: side for code, path in images.items() if (side := _side(root, path))}
+    places = {code: path.relative_to(root).parts for code, path in _images(root, ignore).items()}
+    sides = {c: SIDES[p.lower()] for c, parts in places.items() for p in parts if p.lower() in SIDES}
     split = "official" if set(sides.values()) == set(SIDES.values()) else ""
     return Description(CLASSES, COLOURS, split=split, sides=sides)
-
-
-def find(root: Path) -> list[Source]:
-    """Every frame of every case that is there; reads headers for the number of frames.
-
-    Raises:
-        DataError: no table, no case, or a case whose ED or ES is missing or not in the file.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but faulty cases are listed as {file, reason}."""
-    return collect(_walk, root)
 
 
 def read(source: Source) -> Volume:
@@ -63,13 +50,8 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: a damaged file, or a mask of another shape or with other labels than 0-3.
     """
-    image, spacing = nifti.read_volume(source.image, source.index)
-    label = None
-    if source.label is not None:
-        grid = nifti.grid(source.image)
-        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, source.index, grid)
-        label = TO_ACDC[label]
-    return Volume(image[None], label, spacing)
+    volume = acdc.read(source)
+    return volume if volume.label is None else replace(volume, label=TO_ACDC[volume.label])
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
@@ -85,14 +67,16 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     return found
 
 
+find, scan = searches(_walk)
+
+
 def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -> list[Source]:
     frames = nifti_header.count_frames(image)
     label = formats.only(formats.stems(image.parent, formats.NIFTI).get(code + MASK, ()))
     hidden = any(p.lower() == "unlabeled" for p in image.relative_to(root).parts)
     if not hidden and label is None:
-        raise DataError(
-            f"{image.parent / code}{MASK}.nii.gz: wanted the mask of {image.name}, it is not there"
-        )
+        place = image.parent / f"{code}{MASK}.nii.gz"
+        raise DataError(f"{place}: wanted the mask of {image.name}, it is not there")
     phases = {} if hidden else {tables.frame(path, code, row, key, 0, frames): key for key in ("ED", "ES")}
     if len(phases) == 1:
         raise DataError(f"{path}: {code}: wanted different frames for ED and ES, got {list(phases)[0]} twice")
@@ -114,10 +98,6 @@ def _images(root: Path, fault: Fault) -> dict[str, Path]:
     if not found:
         raise DataError(f"{root}: wanted CODE/CODE{IMAGE}.nii.gz in folders below, got {instead(root)}")
     return found
-
-
-def _side(root: Path, image: Path) -> str | None:
-    return next((SIDES[p.lower()] for p in image.relative_to(root).parts if p.lower() in SIDES), None)
 
 
 def _table_path(root: Path) -> Path:

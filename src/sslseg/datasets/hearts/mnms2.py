@@ -13,16 +13,12 @@ from pathlib import Path
 from sslseg.data.files import walk
 from sslseg.data.folders import pairs, tables
 from sslseg.data.readers import formats
-from sslseg.data.source import Description, Fault, Source, collect, ignore, stop
+from sslseg.data.source import Description, Fault, Source, ignore, searches
 
 DOMAIN = "cardiac-mri"
 LICENCE = "as its distributor states; cite Campello et al., IEEE TMI 40(12), 2021 and Martin-Isla et al., IEEE JBHI 27(7), 2023"
 SPLIT = "stratified"
-SIDES = (
-    (160, "train"),
-    (200, "val"),
-    (360, "test"),
-)  # the challenge's own, by number: up to 160, up to 200 …
+SIDES = ((160, "train"), (200, "val"), (360, "test"))  # the challenge's own, by number: up to 160 …
 TABLE, CODE, VENDOR = "dataset_information.csv", "SUBJECT_CODE", "VENDOR"
 FORMAT = pairs.Format(formats.NIFTI, "M&Ms-2")
 pairing, read = FORMAT.pairing, pairs.read
@@ -45,27 +41,15 @@ def official(patient: str) -> str | None:
     return next((side for last, side in SIDES if 0 < number <= last), None)
 
 
-def find(root: Path) -> list[Source]:
-    """ED and ES of every patient; opens no image.
-
-    Raises:
-        DataError: there is none, a mask without an image, or a table that lacks its columns.
-    """
-    return _walk(root, stop)
-
-
-def scan(root: Path) -> tuple[list[Source], list[dict[str, str]]]:
-    """As `find`, but faults of single files are listed as {file, reason}."""
-    return collect(_walk, root)
-
-
 def _walk(root: Path, fault: Fault) -> list[Source]:
     paths = [path for path in walk(root).files if path.name.casefold() == TABLE]
     table = tables.read(paths[0], (CODE, VENDOR), CODE) if paths else {}
-    vendors = {
-        int(code): row[VENDOR] for code, row in table.items() if code.isdecimal()
-    }  # "27" of folder 027
+    # "27" is of folder 027
+    vendors = {int(code): row[VENDOR] for code, row in table.items() if code.isdecimal()}
     return [
         replace(s, group=vendors.get(int(s.patient), "") if s.patient.isdecimal() else "")
         for s in FORMAT.walk(root, fault)
     ]
+
+
+find, scan = searches(_walk)

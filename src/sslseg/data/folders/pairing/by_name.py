@@ -9,43 +9,38 @@ images, and an image with two masks, are told.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
-from sslseg.data.folders.pairing.matching import Case, Told, named
+from sslseg.data.folders.pairing.matching import Case, Faults, named
 from sslseg.data.folders.pairing.patterns import bare
 from sslseg.data.folders.pairing.words import Name, ends_in_role, name, of_roles, shows, stem_of, subject
+from sslseg.data.readers import formats
 
+Told = Callable[[str, str], None]  # a file, and what is wrong with it
 DESCRIPTORS = frozenset(
-    {"label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"}
+    ["label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"]
 )
 CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not have
 MOST_CHANNELS = 8  # of what may be one image; more numbers count slices or frames
-_TRIM = re.compile(
-    r"^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+", re.IGNORECASE
-)
-_CHANNEL = re.compile(r"(.+)_(\d{4})")
+_TRIM = re.compile(r"(?i)^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+")
 _EITHER = 'say so in pairs of sslseg.json, "{id}_0000 + {id}_0001 -> {id}" with a mask or without, or "{id}" of single images'
 _NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
 
 
-def cases(files: Sequence[str], told: Told, suffix: str = "") -> list[Case]:
+@lru_cache(maxsize=4)  # a folder is looked at several times while it is prepared
+def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], Faults]:
     """Every file whose name does not say that it is a mask, with its mask if there is one.
 
     Args:
         files: paths from the root, sorted.
-        told: of masks without an image, and of what cannot be told apart.
         suffix: as of `name`.
+
+    Returns:
+        the cases; masks without an image, and what cannot be told apart.
     """
-    found, faults = _cases(tuple(files), suffix)
-    for file, fault in faults:
-        told(file, fault)
-    return list(found)
-
-
-@lru_cache(maxsize=4)  # a folder is looked at several times while it is prepared
-def _cases(files: tuple[str, ...], suffix: str) -> tuple[tuple[Case, ...], tuple[tuple[str, str], ...]]:
-    """The cases, and what is wrong with which file."""
     faults: list[tuple[str, str]] = []
 
     def told(file: str, fault: str) -> None:
@@ -93,7 +88,7 @@ def _joined(masks: Mapping[str, Sequence[str]], told: Told) -> list[tuple[str, .
     """
     groups: dict[str, dict[int, str]] = {}
     for file in masks:
-        match = _CHANNEL.fullmatch(bare(file))
+        match = formats.CHANNEL.fullmatch(bare(file))
         groups.setdefault(match[1] if match else file, {})[int(match[2]) if match else -1] = file
     several = {n for n, held in groups.items() if 1 < len(held) <= MOST_CHANNELS and 0 in held}
     several -= {
@@ -147,22 +142,19 @@ class Finder:
     """Images by what their names say."""
 
     def __init__(self, images: dict[str, Name]) -> None:
-        self._raw: dict[tuple, list[str]] = {}
-        self._here: dict[tuple, list[str]] = {}
-        self._side: dict[tuple, list[str]] = {}
-        self._stem: dict[tuple, list[str]] = {}
-        self._folder: dict[tuple, list[str]] = {}
-        self._subjects: dict[str, list[str]] = {}
+        self._raw, self._here, self._side, self._stem, self._folder, self._subjects = (
+            defaultdict[object, list[str]](list) for _ in range(6)
+        )
         for file, own in images.items():
-            self._raw.setdefault((own.folders, own.raw), []).append(file)
+            self._raw[own.folders, own.raw].append(file)
             for folders, stem in _forms(own, image=True):
-                self._here.setdefault((folders, stem), []).append(file)
+                self._here[folders, stem].append(file)
                 if stem:
-                    self._side.setdefault((own.sides, stem), []).append(file)
-                    self._stem.setdefault(stem, []).append(file)
-            self._folder.setdefault(own.folders, []).append(file)
+                    self._side[own.sides, stem].append(file)
+                    self._stem[stem].append(file)
+            self._folder[own.folders].append(file)
             if who := subject(file):
-                self._subjects.setdefault(who, []).append(file)
+                self._subjects[who].append(file)
 
     def same(self, own: Name) -> list[str]:
         """The images that a mask has the very name of."""
@@ -174,7 +166,7 @@ class Finder:
             found = [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
             beside = [i for i in found if i.rpartition("/")[0] == file.rpartition("/")[0]]
             return beside if len(beside) == 1 else found
-        found = self._first(self._here, _forms(own))
+        found = next((self._here[form] for form in _forms(own) if form in self._here), [])
         if not found and own.stem:
             found = self._side.get((own.sides, own.stem)) or self._stem.get(own.stem, [])
         if not found and own.folders and (not own.stem or own.folders[-len(own.stem) :] == own.stem):
@@ -196,10 +188,6 @@ class Finder:
                     found[file] = near
                     added.add(more)
         return found if len(added) == 1 else {}
-
-    @staticmethod
-    def _first(index: dict, keys: Iterable) -> list[str]:
-        return next((index[key] for key in keys if key in index), [])
 
 
 def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -234,7 +222,5 @@ def _called(found: Sequence[Case]) -> list[Case]:
         *folders, stem = bare(case.images[0]).split("/")
         kept = [part for part in folders if not of_roles(part)]
         own = _TRIM.sub("", stem)
-        made.append(
-            Case(case.name, case.images, case.masks, {"path": "/".join([*kept, *([own] if own else [])])})
-        )
+        made.append(replace(case, held={"path": "/".join([*kept, *([own] if own else [])])}))
     return named(made)

@@ -197,15 +197,12 @@ def fitting(files: Sequence[str]) -> list[str]:
         files: paths from the root, sorted.
     """
     text = "\n".join(files).casefold()
-    return [name for name in LAYOUTS if _likely(name, text) and _fits(name, files)]
+    likely = [name for name in LAYOUTS if _likely(name, text)]
+    found = {name: cases(rules(name), tuple(files))[0] for name in likely}
+    return [name for name in likely if any(case.masks or len(case.images) > 1 for case in found[name])]
 
 
 def _likely(name: str, text: str) -> bool:
     """Whether all that stands literally in one of the rules occurs: rules are tried on few folders then."""
     patterns = [(*one.images, *(mask.pattern for mask in one.masks[:1])) for one in rules(name)]
     return any(all(part in text for p in held for part in literals(p)) for held in patterns)
-
-
-def _fits(name: str, files: Sequence[str]) -> bool:
-    found = cases(rules(name), files, lambda file, fault: None)
-    return any(case.masks or len(case.images) > 1 for case in found)

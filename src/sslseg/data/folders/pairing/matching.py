@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -11,7 +11,7 @@ from sslseg.data.folders.pairing.patterns import ABOVE, CLASS, Rule, bare, key, 
 from sslseg.data.source import class_name
 
 HIDDEN = (ABOVE, "side")  # no part of a case's name
-Told = Callable[[str, str], None]  # a file, and what is wrong with it
+Faults = tuple[tuple[str, str], ...]  # a file, and what is wrong with it
 Held = dict[str, str]  # {name} -> text
 Masks = dict[tuple[str, ...], list[tuple[str, str]]]  # what image and mask share -> file and class
 
@@ -33,7 +33,10 @@ class Case:
     held: Held = field(default_factory=dict)
 
 
-def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool = False) -> list[Case]:
+@lru_cache(maxsize=16)  # a folder is looked at several times while it is prepared
+def cases(
+    rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool = False
+) -> tuple[tuple[Case, ...], Faults]:
     """Images and masks that the rules join; a file that fits no rule is in none.
 
     An image is of the first rule that gives it a mask, or else of the first that it fits. What fits a pattern
@@ -41,20 +44,11 @@ def cases(rules: Sequence[Rule], files: Sequence[str], told: Told, shared: bool 
 
     Args:
         files: paths from the root, sorted.
-        told: of masks without an image, of missing channels, and of what cannot be told apart.
         shared: several images may have one mask.
+
+    Returns:
+        the cases; masks without an image, missing channels, and what cannot be told apart.
     """
-    found, faults = _cases(tuple(rules), tuple(files), shared)
-    for file, fault in faults:
-        told(file, fault)
-    return list(found)
-
-
-@lru_cache(maxsize=16)  # a folder is looked at several times while it is prepared
-def _cases(
-    rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool
-) -> tuple[tuple[Case, ...], tuple[tuple[str, str], ...]]:
-    """The cases, and what is wrong with which file."""
     told: list[tuple[str, str]] = []
     held_by = [_masks(rule, files) for rule in rules]
     taken = _all(held_by)
@@ -80,10 +74,8 @@ def _cases(
     for file in sorted(taken - joined):
         told.append((file, "wanted the image of this mask, none fits its pattern"))
     for file in sorted(torn):
-        own = owners.get(file, [])
-        told.append(
-            (file, f"wanted one mask and one image that belong together, it fits {' and '.join(own)}")
-        )
+        own = " and ".join(owners.get(file, []))
+        told.append((file, f"wanted one mask and one image that belong together, it fits {own}"))
     clear = [case for case in chosen.values() if not any(file in torn for file, _ in case.masks)]
     return tuple(named(clear)), tuple(told)
 

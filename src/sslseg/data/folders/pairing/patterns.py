@@ -48,11 +48,6 @@ class Rule:
     images: tuple[str, ...]
     masks: tuple[Mask, ...] = ()
 
-    @property
-    def named(self) -> bool:
-        """Whether each mask is a class of its own."""
-        return any(mask.name or "{class}" in mask.pattern for mask in self.masks)
-
 
 def rule(text: str) -> Rule:
     """A rule from its text.
@@ -65,7 +60,6 @@ def rule(text: str) -> Rule:
     masks = tuple(_mask(p) for p in right.split(" + ")) if arrow else ()
     if not all(images) or not all(mask.pattern for mask in masks):
         raise ValueError(f"pairs: wanted 'IMAGE -> MASK' or 'IMAGE', got {text!r}")
-    found = Rule(images, masks)
     for pattern in (*images, *(mask.pattern for mask in masks)):
         compiled(pattern)
     names = [placeholders(p) for p in images]
@@ -76,9 +70,9 @@ def rule(text: str) -> Rule:
     for mask in masks:
         if not set(placeholders(mask.pattern)) & set(names[0]):
             raise ValueError(f"pairs: {mask.pattern!r} shares no {{name}} with its image, in {text!r}")
-    if found.named and not all(mask.name or "{class}" in mask.pattern for mask in masks):
+    if len({bool(mask.name or "{class}" in mask.pattern) for mask in masks}) > 1:
         raise ValueError(f"pairs: wanted 'as NAME' behind every mask or behind none, got {text!r}")
-    return found
+    return Rule(images, masks)
 
 
 def _mask(text: str) -> Mask:

@@ -37,8 +37,7 @@ def classes(root: Path, above: str) -> dict[str, list[int | str]]:
         if (path := folder / LABELMAP).is_file():
             return _labelmap(path)
         if (path := folder / NAMES).is_file():
-            lines = [line.strip() for line in text(path, "a text file of names").splitlines()]
-            names = [line for line in lines if line and line != "__ignore__"]
+            names = [line for line in _lines(path) if line != "__ignore__"]
             return _numbered([BACKGROUND, *names[1:]])
     return _numbered([BACKGROUND, *OWN]) if HOME.search((root / above).as_posix()) else {}
 
@@ -47,11 +46,14 @@ def _numbered(names: list[str]) -> dict[str, list[int | str]]:
     return {name: [k, colour(k)] if k else [k] for k, name in enumerate(names)}
 
 
+def _lines(path: Path) -> list[str]:
+    return [line for one in text(path, "a text file of names").splitlines() if (line := one.strip())]
+
+
 def _labelmap(path: Path) -> dict[str, list[int | str]]:
-    lines = [line.strip() for line in text(path, "a text file of names").splitlines()]
     found: dict[str, list[int | str]] = {BACKGROUND: [0]}
-    for line in lines:
-        if not line or line.startswith("#"):
+    for line in _lines(path):
+        if line.startswith("#"):
             continue
         name, _, rest = line.partition(":")
         try:
