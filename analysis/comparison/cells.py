@@ -13,12 +13,14 @@ from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
 from sslseg.config import names
 from sslseg.config.names import CFG, SslsegError
+from sslseg.config.texts import to_text
 from sslseg.plans import pipelines
 
 DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed", "fold"]
+HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
 @dataclass(frozen=True)
@@ -67,9 +69,26 @@ class Study:
         rows = self.runs[self.runs["arm"] == (arm if isinstance(arm, str) else arm.label)]
         return rows if budget is None else rows[rows["budget"] == budget]
 
+    def shared(self, knob: str) -> str:
+        """What all runs have for a knob, as text; '' where they differ or do not tell."""
+        column = f"{CFG}{knob}"
+        values = {to_text(_whole(v)) for v in self.runs[column].dropna()} if column in self.runs else set()
+        return values.pop() if len(values) == 1 else ""
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Dataset and its folder, for commands; the folder of a study that was packed for others is DATA_ROOT."""
+        folder = self.shared("data_root")
+        return {"dataset": self.dataset, "data_root": "DATA_ROOT" if folder.startswith(HIDDEN) else folder}
+
     def patients(self, budget: int) -> float:
         """Median number of patients that the slices of a budget come from; NaN when not logged."""
         return float(pd.to_numeric(self.runs.loc[self.runs["budget"] == budget, "patients"]).median())
+
+
+def _whole(value: object) -> object:
+    """A whole number that pandas holds as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def study(

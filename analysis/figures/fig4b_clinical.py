@@ -32,8 +32,10 @@ SPREAD = 0.04  # decades between the pipelines of one budget
 
 def wanted(study: Study) -> tuple[str, str]:
     """Why there may be nothing to draw, and the command that mends it."""
+    sweeps = set(study.runs["parent"])
+    sweep = sweeps.pop() if len(sweeps) == 1 else ""
     return "no compared run has been evaluated in 3D", command(
-        "evaluate", sweep="SWEEP", dataset=study.dataset
+        "evaluate", sweep=sweep or "SWEEP", **study.place
     )
 
 

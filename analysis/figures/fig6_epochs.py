@@ -39,7 +39,8 @@ COLUMNS = [
 
 def wanted(study: Study) -> tuple[str, str]:
     """Why there may be nothing to draw, and the command that mends it."""
-    again = command("sweep", dataset=study.dataset, pipelines="byol@target", encoder_epochs="0,1,2")
+    epochs = {"pipelines": "byol@target", "encoder_epochs": "0,1,2"}
+    again = command("sweep", **study.place, preset=study.shared("preset"), **epochs)
     return "no fine-tuning started from encoders that were kept by epoch", again
 
 

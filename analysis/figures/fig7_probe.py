@@ -31,9 +31,7 @@ def wanted(study: Study) -> tuple[str, str]:
     """Why there may be nothing to draw, and the command that mends it."""
     left = study.runs[~study.runs["upstream_sha256"].isin(["", SCRATCH])]
     encoder = left["upstream_run_id"].iloc[0] if len(left) else SCRATCH
-    return "no encoder of these fine-tunings was probed", command(
-        "probe", dataset=study.dataset, encoder=encoder
-    )
+    return "no encoder of these fine-tunings was probed", command("probe", **study.place, encoder=encoder)
 
 
 def data(study: Study, curves: pd.DataFrame) -> Content:

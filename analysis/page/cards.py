@@ -23,7 +23,6 @@ from sslseg.config.texts import to_text
 from sslseg.plans import pipelines
 
 TOO_MANY = 17  # further seeds, to the look at 20: beyond it no command is proposed
-HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
 @dataclass(frozen=True)
@@ -187,9 +186,7 @@ def again(
     study: Study, seeds: Iterable[int], sizes: Sequence[int] = (), only: Sequence[str] = (), **more: str
 ) -> str:
     """The sweep that these runs are of, as a command, with other seeds or sizes: what is there is not run again."""
-    shown = {name: _only(study, name) for name in ("dataset", "data_root", "budget_unit", "preset")}
-    shown["data_root"] = "DATA_ROOT" if shown["data_root"].startswith(HIDDEN) else shown["data_root"]
-    shown["budget_unit"] = shown["budget_unit"].replace("slice", "")
+    preset, unit = study.shared("preset"), study.shared("budget_unit").replace("slice", "")
     asked = (
         study.runs.groupby("budget")[f"{CFG}budget"].first() if f"{CFG}budget" in study.runs else pd.Series()
     )
@@ -198,23 +195,17 @@ def again(
     wanted = [arm.pipeline for arm in study.arms if not only or arm.label in only]
     lists = {"pipelines": wanted, "budgets": budgets, "seeds": list(seeds)}
     joined = {name: ",".join(_text(v) for v in values) for name, values in lists.items()}
+    unusual = _other_than_preset(study, preset)
     return command(
-        names.SWEEP, **shown, **joined, finetune=_other_than_preset(study, shown["preset"]), **more
+        names.SWEEP, **study.place, budget_unit=unit, preset=preset, **joined, finetune=unusual, **more
     )
-
-
-def _only(study: Study, name: str) -> str:
-    """A resolved knob as text; '' where runs differ or do not tell."""
-    column = f"{CFG}{name}"
-    values = set(map(_text, study.runs[column].dropna())) if column in study.runs else set()
-    return values.pop() if len(values) == 1 else ""
 
 
 def _other_than_preset(study: Study, preset: str) -> str:
     """Knobs that all runs share and their preset has otherwise: `steps=400,lr=0.01`."""
     table = flags.knobs(params.Finetune)
     governed = {n: k.presets[preset] for n, (_, k, _) in table.items() if k.presets and preset in k.presets}
-    said = {name: _only(study, name) for name in governed}
+    said = {name: study.shared(name) for name in governed}
     return ",".join(
         f"{name}={said[name]}"
         for name, usual in governed.items()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -76,3 +78,15 @@ def test_without_a_probe_the_page_says_how_to_make_one():
     why, again = fig7_probe.wanted(study)
     assert "no encoder of these fine-tunings was probed" in why
     assert again == f"sslseg probe --dataset acdc --encoder {encoders('supervised')[-1].run_id}"
+
+
+@pytest.mark.parametrize("figure", ["fig4b_clinical", "fig6_epochs", "fig7_probe"])
+def test_the_command_for_a_figure_that_is_left_out_reads_the_folder_of_its_runs(figure):
+    module = importlib.import_module(f"analysis.figures.{figure}")
+    study = cells.study(runs_of(make(("scratch", "supervised"), (3, 30), 1)))
+    mine = replace(study, runs=study.runs.assign(**{"cfg.data_root": "/mine", "parent": "5weep"}))
+    told = shlex.split(module.wanted(mine)[1])
+    assert told[told.index("--data_root") + 1] == "/mine"
+    assert "--sweep" not in told or told[told.index("--sweep") + 1] == "5weep"
+    hidden = replace(study, runs=study.runs.assign(**{"cfg.data_root": "…/acdc"}))
+    assert "--data_root DATA_ROOT" in module.wanted(hidden)[1]
