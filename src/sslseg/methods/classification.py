@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
 from sslseg.config.names import DataError
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
@@ -22,21 +22,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Supervised pretraining by classification of an image folder."""
 
     classes: int = knob(
         help="outputs of the head: at least as many as there are folders", low=2,
-        presets={"paper": 1000, "paper-400": 1000, "cpu": 100, "demo": 10}, source="ImageNet-1k: 1,000; cpu, demo: [H]",
+        presets=per_preset(1000, 100, 10), source="ImageNet-1k: 1,000; cpu, demo: [H]",
     )  # fmt: skip
-    optimizer: str = knob("sgd", "what moves the weights", choices=params.OPTIMIZERS,
-                          source="ResNet (He et al. 2016) 3.4: SGD")  # fmt: skip
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.05, "paper-400": 0.05, "cpu": 0.05, "demo": 0.05},
-                     source="ResNet 3.4: 0.1 at batch 256; cpu, demo: [H]")  # fmt: skip
-    weight_decay: float = knob(
-        1e-4, "weight decay; biases and norms are excluded", low=0.0, source="ResNet 3.4: 1e-4"
-    )
+    optimizer: str = again("optimizer", "sgd", source="ResNet (He et al. 2016) 3.4: SGD")
+    lr: float = again("lr", presets=per_preset(0.05, 0.05), source="ResNet 3.4: 0.1 at batch 256; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = again("weight_decay", 1e-4, source="ResNet 3.4: 1e-4")
 
 
 class Method:
@@ -51,19 +46,12 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        size, self.classes = feature_size(encoder), p.classes
-        self.modules = heads.beside(encoder, seed, head=lambda draw: heads.linear(size, p.classes, draw))
+        self.classes = p.classes
+        self.modules = heads.beside(encoder, seed, head=lambda size, draw: heads.linear(size, p.classes, draw))  # fmt: skip
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Cross entropy of the folder.
-
-        Args:
-            batch: one view [B,C,S,S], and the slices' places.
-
-        Returns:
-            the loss, the share of right answers, and signs of life of the features.
 
         Raises:
             DataError: there are more folders than outputs.

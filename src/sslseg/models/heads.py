@@ -11,8 +11,11 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from sslseg.data import streams
+from sslseg.models.encoder import Encoder, feature_size
 
-Make = Callable[[torch.Generator], nn.Module]
+Make = Callable[
+    [int, torch.Generator], nn.Module
+]  # width of the encoder's features, what weights are drawn from
 
 
 def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequential:
@@ -77,16 +80,16 @@ def linear(size: int, out: int, generator: torch.Generator, *, bias: bool = True
     return layer
 
 
-def beside(encoder: nn.Module, seed: int, **fresh: Make) -> dict[str, nn.Module]:
+def beside(encoder: Encoder, seed: int, **fresh: Make) -> dict[str, nn.Module]:
     """{"online": encoder} and fresh networks beside it; all of them learn.
 
     Args:
-        fresh: name -> what makes a network from a generator; the k-th gets step k of stream "initialisation", whose
+        fresh: name -> what makes a network; the k-th draws from step k of stream "initialisation", whose
             step 0 drew the encoder, if it is a fresh one.
     """
-    modules = {"online": encoder}
+    modules: dict[str, nn.Module] = {"online": encoder}
     for step, (name, make) in enumerate(fresh.items(), 1):
-        modules[name] = make(streams.torch_generator(seed, "initialisation", step))
+        modules[name] = make(feature_size(encoder), streams.torch_generator(seed, "initialisation", step))
     for module in modules.values():
         module.train().requires_grad_(True)
     return modules

@@ -34,7 +34,15 @@ class Method(Protocol):
         ...
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """A scalar, and metrics."""
+        """What is minimised.
+
+        Args:
+            batch: what `wanted` asks for: views [B,C,S,S] in its order, boxes, places.
+
+        Returns:
+            a scalar; and metrics, among them signs of life of the features (`vitals.of_batch`). The loop adds "train/" to
+            their names.
+        """
         ...
 
 

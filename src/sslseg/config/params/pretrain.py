@@ -60,6 +60,17 @@ class Pretrain(Machine, Compiled, Data, Views, Upstream):
     tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")
 
 
+def per_preset(paper: Any, cpu: Any, demo: Any = None) -> dict[str, Any]:
+    """A value for the paper's two presets, one for `cpu`, and one for `demo`, by default that of `cpu`."""
+    return dict(zip(PRETRAININGS, (paper, paper, cpu, cpu if demo is None else demo), strict=True))
+
+
+def again(name: str, default: Any = None, *, presets: dict[str, Any] | None = None, source: str) -> Any:
+    """A knob of `Pretrain` as a method has it: another default, or others by preset, from another source."""
+    known = Pretrain.__dataclass_fields__[name].metadata["knob"]
+    return field(default=default, metadata={"knob": replace(known, presets=presets, source=source)})
+
+
 def _left_open(meta: Knob) -> Any:
     return field(default=None, metadata={"knob": replace(meta, presets={})})
 

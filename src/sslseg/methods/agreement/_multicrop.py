@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config.flags import knob
+from sslseg.config.params import per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
@@ -16,13 +17,13 @@ LARGE = 2  # views of the first size
 
 def count_knob(source: str, paper: int = 6) -> Any:
     """The line `small_views` of a method's parameters."""
-    presets = {"paper": paper, "paper-400": paper, "cpu": 4, "demo": 2}
+    presets = per_preset(paper, 4, 2)
     return knob(help="small views of each slice", low=0, presets=presets, source=f"{source}; cpu, demo: [H]")
 
 
 def size_knob(source: str) -> Any:
     """The line `small_size`."""
-    presets = {"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32}
+    presets = per_preset(96, 32)
     return knob(
         help="side of a small view, pixels", low=16, presets=presets, source=f"{source}; cpu, demo: [H]"
     )

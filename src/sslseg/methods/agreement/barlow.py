@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import PAIR, Wanted
+from sslseg.config.params import Pretrain, again, per_preset
+from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,55 +15,37 @@ if TYPE_CHECKING:
     from sslseg.models.encoder import Encoder
     from sslseg.training.contract import Batch, Metrics
 
-WIDTH = {"paper": 8192, "paper-400": 8192, "cpu": 512, "demo": 256}
+WIDTH = per_preset(8192, 512, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by Barlow Twins."""
 
     projection_size: int = knob(help="width of the projector's three layers", low=2, presets=WIDTH,
                                 source="Barlow Twins 2.2: 8192; cpu, demo: [H]")  # fmt: skip
-    trade: float = knob(
-        0.005,
-        "weight of the terms off the diagonal",
-        low=0.0,
-        source="Barlow Twins 2.2: 5e-3; its code: 0.0051",
-    )
-    weight_decay: float = knob(
-        1.5e-6,
-        "weight decay; biases and norms are excluded",
-        low=0.0,
-        source="Barlow Twins 2.2: 1.5e-6; its code: 1e-6",
-    )
+    trade: float = knob(0.005, "weight of the terms off the diagonal", low=0.0,
+                        source="Barlow Twins 2.2: 5e-3; its code: 0.0051")  # fmt: skip
+    weight_decay: float = again("weight_decay", 1.5e-6, source="Barlow Twins 2.2: 1.5e-6; its code: 1e-6")
 
 
 class Method:
     """An encoder and a projector."""
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two views of each slice."""
-        return PAIR
+    wanted = staticmethod(pair)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (feature_size(encoder), *[p.projection_size] * 3)
         self.trade = p.trade
-        self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
+        behind = [p.projection_size] * 3
+        self.modules = heads.beside(
+            encoder, seed, projector=lambda size, draw: heads.stack((size, *behind), draw)
+        )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Distance of the cross-correlation from the identity (Barlow Twins eq. 1).
-
-        Args:
-            batch: two views [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the first view's features.
-        """
+        """Distance of the cross-correlation from the identity (Barlow Twins eq. 1)."""
         from sslseg.training import agreement, vitals
 
         features = [self.modules["online"](view) for view in batch.views]

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import PAIR, Wanted
+from sslseg.config.params import Pretrain, per_preset
+from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,24 +24,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by BYOL."""
 
     projector_hidden: int = knob(
         help="hidden width of the projector", low=1,
-        presets={"paper": 4096, "paper-400": 4096, "cpu": 1024, "demo": 512},
+        presets=per_preset(4096, 1024, 512),
         source="BYOL 3.3; [C] solo-learn proj_hidden_dim 4096; cpu, demo: [H] steps dominated by the encoder",
     )  # fmt: skip
-    projection_size: int = knob(
-        help="width of the projection", low=1,
-        presets={"paper": 256, "paper-400": 256, "cpu": 256, "demo": 128},
-        source="BYOL 3.3; [C] proj_output_dim 256",
-    )  # fmt: skip
-    predictor_hidden: int = knob(
-        help="hidden width of the predictor", low=1,
-        presets={"paper": 8192, "paper-400": 8192, "cpu": 1024, "demo": 512},
-        source="[C] pred_hidden_dim 8192",
-    )  # fmt: skip
+    projection_size: int = knob(help="width of the projection", low=1, presets=per_preset(256, 256, 128),
+                                source="BYOL 3.3; [C] proj_output_dim 256")  # fmt: skip
+    predictor_hidden: int = knob(help="hidden width of the predictor", low=1, presets=per_preset(8192, 1024, 512),
+                                 source="[C] pred_hidden_dim 8192")  # fmt: skip
     tau: float = knob(0.99, "momentum of the target at the first step; 1 at the last", low=0.0, high=1.0,
                       source="[C] base_tau_momentum 0.99, final 1.0")  # fmt: skip
 
@@ -51,10 +45,7 @@ class Method:
 
     DEFAULT_ROLE = "target"  # what a later stage starts from; [C] mostly the momentum encoder, flaw F7
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two views of each slice."""
-        return PAIR
+    wanted = staticmethod(pair)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the online one.
@@ -63,16 +54,15 @@ class Method:
         original copies parameters only, so its batch norms start from other statistics (flaw F8).
         """
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
         self.tau = p.tau
-        projector = (feature_size(encoder), p.projector_hidden, p.projection_size)
-        predictor = (p.projection_size, p.predictor_hidden, p.projection_size)
         nets = heads.beside(
             encoder,
             seed,
-            projector=lambda draw: heads.mlp(*projector, draw),
-            predictor=lambda draw: heads.mlp(*predictor, draw),
+            projector=lambda size, draw: heads.mlp(size, p.projector_hidden, p.projection_size, draw),
+            predictor=lambda _, draw: heads.mlp(
+                p.projection_size, p.predictor_hidden, p.projection_size, draw
+            ),
         )
         self.modules = nets | heads.targets(nets, "projector")
 
@@ -80,12 +70,6 @@ class Method:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
 
         Views go through the networks one by one, so that each has its own batch statistics, as in [C].
-
-        Args:
-            batch: two views [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the first view's features; the loop adds "train/" to the names.
         """
         import torch
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from sslseg.config.flags import knob
-from sslseg.config.wanted import PAIR, Wanted
+from sslseg.config.wanted import pair
 from sslseg.methods.agreement import moco
 
 if TYPE_CHECKING:
@@ -34,27 +34,22 @@ class Params(moco.Params):
 class Method:
     """Two encoders, each with a projector for slices and one for places, and two queues."""
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two views of each slice."""
-        return PAIR
+    wanted = staticmethod(pair)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
         maps = encoder.num_features  # of the last map; pooled features may be wider
         behind = (p.projector_hidden, p.projection_size)
-        whole, places = (feature_size(encoder), *behind), (maps, *behind)
         self.temperature, self.tau, self.share = p.temperature, p.tau, p.dense
         nets = heads.beside(
             encoder,
             seed,
-            projector=lambda draw: heads.stack(whole, draw, norm=False),
-            dense=lambda draw: heads.stack(places, draw, norm=False),
-            queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
-            dense_queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
+            projector=lambda size, draw: heads.stack((size, *behind), draw, norm=False),
+            dense=lambda _, draw: heads.stack((maps, *behind), draw, norm=False),
+            queue=lambda _, draw: heads.Queue(p.queue, p.projection_size, draw),
+            dense_queue=lambda _, draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector", "dense")
 
@@ -68,14 +63,7 @@ class Method:
         return pooled, self.modules[f"{prefix}projector"](pooled), places, dense
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """InfoNCE of slices and of places, weighed (DenseCL eq. 1-4); then the keys enter their queues.
-
-        Args:
-            batch: two views [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the query's features.
-        """
+        """InfoNCE of slices and of places, weighed (DenseCL eq. 1-4); then the keys enter their queues."""
         import torch
         from torch.nn import functional
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sslseg.config.wanted import Wanted
     from sslseg.models.encoder import Encoder
     from sslseg.training.contract import Batch, Metrics
 
@@ -28,15 +27,13 @@ SMALL = {"small_size": 32, "small_views": 2, "outputs": 64, "centre_momentum": 0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by DINO."""
 
-    hidden_size: int = knob(help="hidden width of the head", low=1,
-                            presets={"paper": 2048, "paper-400": 2048, "cpu": 512, "demo": 256},
+    hidden_size: int = knob(help="hidden width of the head", low=1, presets=per_preset(2048, 512, 256),
                             source="DINO A, appendix C: 2,048; cpu, demo: [H]")  # fmt: skip
     bottleneck: int = knob(256, "width before the outputs", low=1, source="DINO 3.1: 256")
-    outputs: int = knob(help="outputs of the head", low=2,
-                        presets={"paper": 65536, "paper-400": 65536, "cpu": 1024, "demo": 256},
+    outputs: int = knob(help="outputs of the head", low=2, presets=per_preset(65536, 1024, 256),
                         source="DINO C: 65,536; cpu, demo: [H] slices show less than ImageNet")  # fmt: skip
     temperature: float = knob(0.1, "temperature of the student", low=0.001, source="DINO 3.1: 0.1")
     teacher_temperature: float = knob(0.04, "temperature of the teacher", low=0.001, source="DINO D: 0.04")
@@ -47,14 +44,10 @@ class Params(params.Pretrain):
     small_size: int = _multicrop.size_knob("DINO 3.1: 96 of 224")
     small_scale: tuple[float, ...] = _multicrop.small_knob("DINO's recipe for ResNet-50: 0.05 to 0.14")
     crop_scale: tuple[float, ...] = _multicrop.large_knob("DINO's recipe for ResNet-50: 0.14 to 1")
-    optimizer: str = knob(
-        "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="DINO's recipe for ResNet-50"
-    )
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.015, "paper-400": 0.015, "cpu": 0.03, "demo": 0.03},
-                     source="DINO's recipe for ResNet-50: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
-    weight_decay: float = knob(1e-4, "weight decay; biases and norms are excluded", low=0.0,
-                               source="DINO's recipe for ResNet-50: 1e-4")  # fmt: skip
+    optimizer: str = again("optimizer", "sgd", source="DINO's recipe for ResNet-50")
+    lr: float = again("lr", presets=per_preset(0.015, 0.03),
+                      source="DINO's recipe for ResNet-50: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = again("weight_decay", 1e-4, source="DINO's recipe for ResNet-50: 1e-4")
 
 
 class Method:
@@ -62,26 +55,22 @@ class Method:
 
     DEFAULT_ROLE = "target"
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two large views and some small ones of each slice."""
-        return _multicrop.wanted(p)
+    wanted = staticmethod(_multicrop.wanted)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the student's; the teacher's is a copy."""
         from torch import nn
 
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (feature_size(encoder), p.hidden_size, p.hidden_size, p.bottleneck)
+        hidden = (p.hidden_size, p.hidden_size, p.bottleneck)
         self.constants, self.temperatures = p, (p.temperature, p.teacher_temperature)
         nets = heads.beside(
             encoder,
             seed,
-            head=lambda draw: heads.stack(sizes, draw, norm=False, between=nn.GELU),
-            last=lambda draw: heads.linear(p.bottleneck, p.outputs, draw, bias=False),
-            centre=lambda draw: heads.Centre(p.outputs),
+            head=lambda size, draw: heads.stack((size, *hidden), draw, norm=False, between=nn.GELU),
+            last=lambda _, draw: heads.linear(p.bottleneck, p.outputs, draw, bias=False),
+            centre=lambda *_: heads.Centre(p.outputs),
         )
         self.modules = nets | heads.targets(nets, "head", "last")
 
@@ -95,14 +84,7 @@ class Method:
         )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Cross entropy of the teacher's outputs as told by the student (DINO eq. 3); then the centre moves.
-
-        Args:
-            batch: large views, then small ones, [B,C,S,S] each.
-
-        Returns:
-            the loss, and signs of life of the first view's features.
-        """
+        """Cross entropy of the teacher's outputs as told by the student (DINO eq. 3); then the centre moves."""
         import torch
 
         from sslseg.training import agreement, vitals

@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import PAIR, Wanted
+from sslseg.config.params import Pretrain, again, per_preset
+from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,70 +26,44 @@ SMALL = {"queue": 16}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by MoCo v2."""
 
-    projector_hidden: int = knob(
-        help="hidden width of the projector", low=1,
-        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="MoCo v2 2: 2048; cpu, demo: [H]",
-    )  # fmt: skip
+    projector_hidden: int = knob(help="hidden width of the projector", low=1, presets=per_preset(2048, 1024, 512),
+                                 source="MoCo v2 2: 2048; cpu, demo: [H]")  # fmt: skip
     projection_size: int = knob(128, "width of the projection", low=1, source="MoCo 3.1: 128")
-    queue: int = knob(
-        help="keys of earlier batches that are kept", low=1,
-        presets={"paper": 65536, "paper-400": 65536, "cpu": 1024, "demo": 256},
-        source="MoCo v2 3: 65,536 of 1.3 million images; cpu, demo: [H] fewer than there are slices",
-    )  # fmt: skip
-    temperature: float = knob(
-        0.2, "temperature of the similarities", low=0.001, source="MoCo v2 table 1: 0.2"
-    )
-    tau: float = knob(
-        help="momentum of the key encoder", low=0.0, high=1.0,
-        presets={"paper": 0.999, "paper-400": 0.999, "cpu": 0.99, "demo": 0.99},
-        source="MoCo 3.3: 0.999; cpu, demo: [H] it has to move in a few hundred steps",
-    )  # fmt: skip
-    crop_scale: tuple[float, ...] = knob((0.2, 1.0), "area of a crop, share of the slice", low=0.001, high=1.0,
-                                         source="MoCo's code: RandomResizedCrop(0.2, 1)")  # fmt: skip
-    optimizer: str = knob("sgd", "what moves the weights", choices=params.OPTIMIZERS, source="MoCo 4: SGD")
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.015, "paper-400": 0.015, "cpu": 0.03, "demo": 0.03},
-                     source="MoCo 4: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
-    weight_decay: float = knob(
-        1e-4, "weight decay; biases and norms are excluded", low=0.0, source="MoCo 4: 1e-4"
-    )
+    queue: int = knob(help="keys of earlier batches that are kept", low=1, presets=per_preset(65536, 1024, 256),
+                      source="MoCo v2 3: 65,536 of 1.3 million images; cpu, demo: [H] fewer than there are slices")  # fmt: skip
+    temperature: float = knob(0.2, "temperature of the similarities", low=0.001, source="MoCo v2 table 1: 0.2")  # fmt: skip
+    tau: float = knob(help="momentum of the key encoder", low=0.0, high=1.0, presets=per_preset(0.999, 0.99),
+                      source="MoCo 3.3: 0.999; cpu, demo: [H] it has to move in a few hundred steps")  # fmt: skip
+    crop_scale: tuple[float, ...] = again("crop_scale", (0.2, 1.0), source="MoCo's code: RandomResizedCrop(0.2, 1)")  # fmt: skip
+    optimizer: str = again("optimizer", "sgd", source="MoCo 4: SGD")
+    lr: float = again("lr", presets=per_preset(0.015, 0.03), source="MoCo 4: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = again("weight_decay", 1e-4, source="MoCo 4: 1e-4")
 
 
 class Method:
     """Two encoders with their projectors, and the queue."""
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two views of each slice."""
-        return PAIR
+    wanted = staticmethod(pair)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
+        behind = (p.projector_hidden, p.projection_size)
         self.temperature, self.tau = p.temperature, p.tau
         nets = heads.beside(
             encoder,
             seed,
-            projector=lambda draw: heads.stack(sizes, draw, norm=False),
-            queue=lambda draw: heads.Queue(p.queue, p.projection_size, draw),
+            projector=lambda size, draw: heads.stack((size, *behind), draw, norm=False),
+            queue=lambda _, draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector")
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue.
-
-        Args:
-            batch: two views [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the query's features.
-        """
+        """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue."""
         import torch
 
         from sslseg.training import agreement, vitals

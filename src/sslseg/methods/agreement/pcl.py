@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
@@ -21,21 +21,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by positional contrast of slices."""
 
-    projector_hidden: int = knob(
-        help="hidden width of the projector", low=1,
-        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512},
-        source="PCL's code: as wide as the features; cpu, demo: [H]",
-    )  # fmt: skip
-    projection_size: int = knob(
-        help="width of the projection", low=1,
-        presets={"paper": 512, "paper-400": 512, "cpu": 128, "demo": 128}, source="PCL's run script: 512; cpu, demo: [H]",
-    )  # fmt: skip
-    temperature: float = knob(
-        0.1, "temperature of the similarities", low=0.001, source="PCL's run script: 0.1"
-    )
+    projector_hidden: int = knob(help="hidden width of the projector", low=1, presets=per_preset(2048, 1024, 512),
+                                 source="PCL's code: as wide as the features; cpu, demo: [H]")  # fmt: skip
+    projection_size: int = knob(help="width of the projection", low=1, presets=per_preset(512, 128),
+                                source="PCL's run script: 512; cpu, demo: [H]")  # fmt: skip
+    temperature: float = knob(0.1, "temperature of the similarities", low=0.001, source="PCL's run script: 0.1")  # fmt: skip
     reach: float = knob(0.1, "largest distance in height that attracts, share of the volume's", low=0.0, high=1.0,
                         source="PCL's run script: 0.1")  # fmt: skip
 
@@ -51,12 +44,11 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the projector is fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.temperature, self.reach = p.temperature, p.reach
+        behind = (p.projector_hidden, p.projection_size)
         self.modules = heads.beside(
-            encoder, seed, projector=lambda draw: heads.stack(sizes, draw, norm=False)
+            encoder, seed, projector=lambda size, draw: heads.stack((size, *behind), draw, norm=False)
         )
 
     def mates(self, batch: Batch) -> Tensor:
@@ -70,14 +62,7 @@ class Method:
         return (own | near & (volume[:, None] != volume[None])).repeat(2, 2)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Contrast with several positives (PCL eq. 1).
-
-        Args:
-            batch: two views [B,C,S,S], and the slices' places.
-
-        Returns:
-            the loss, and signs of life of the first view's features.
-        """
+        """Contrast with several positives (PCL eq. 1)."""
         import torch
 
         from sslseg.training import agreement, vitals

@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from sslseg.config.wanted import Wanted
     from sslseg.models.encoder import Encoder
     from sslseg.training.contract import Batch, Metrics
 
@@ -26,18 +25,14 @@ SMALL = {"small_size": 32, "small_views": 2, "prototypes": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by SwAV."""
 
-    projector_hidden: int = knob(
-        help="hidden width of the projector", low=1,
-        presets={"paper": 2048, "paper-400": 2048, "cpu": 1024, "demo": 512}, source="SwAV A.1: 2048; cpu, demo: [H]",
-    )  # fmt: skip
+    projector_hidden: int = knob(help="hidden width of the projector", low=1, presets=per_preset(2048, 1024, 512),
+                                 source="SwAV A.1: 2048; cpu, demo: [H]")  # fmt: skip
     projection_size: int = knob(128, "width of the projection", low=1, source="SwAV A.1: 128")
-    prototypes: int = knob(
-        help="clusters", low=2, presets={"paper": 300, "paper-400": 300, "cpu": 32, "demo": 16},
-        source="[H] SwAV A.1 has 3,000 for batches of 4,096; no more than a batch fills",
-    )  # fmt: skip
+    prototypes: int = knob(help="clusters", low=2, presets=per_preset(300, 32, 16),
+                           source="[H] SwAV A.1 has 3,000 for batches of 4,096; no more than a batch fills")  # fmt: skip
     temperature: float = knob(0.1, "temperature of the predicted clusters", low=0.001, source="SwAV A.1: 0.1")
     epsilon: float = knob(0.05, "entropy of the told clusters", low=0.001, source="SwAV A.1: 0.05")
     iterations: int = knob(3, "steps of Sinkhorn", low=1, source="SwAV A.1: 3")
@@ -45,42 +40,28 @@ class Params(params.Pretrain):
     small_size: int = _multicrop.size_knob("SwAV 4.1: 96 of 224")
     small_scale: tuple[float, ...] = _multicrop.small_knob("SwAV A.2: 0.05 to 0.14")
     crop_scale: tuple[float, ...] = _multicrop.large_knob("SwAV A.2: 0.14 to 1")
-    weight_decay: float = knob(
-        1e-6, "weight decay; biases and norms are excluded", low=0.0, source="SwAV A.1: 1e-6"
-    )
+    weight_decay: float = again("weight_decay", 1e-6, source="SwAV A.1: 1e-6")
 
 
 class Method:
     """An encoder, a projector and prototypes."""
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two large views and some small ones of each slice."""
-        return _multicrop.wanted(p)
+    wanted = staticmethod(_multicrop.wanted)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); projector and prototypes are fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
         self.constants = p
-        sizes = (feature_size(encoder), p.projector_hidden, p.projection_size)
         self.modules = heads.beside(
             encoder,
             seed,
-            projector=lambda draw: heads.mlp(*sizes, draw),
-            prototypes=lambda draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
+            projector=lambda size, draw: heads.mlp(size, p.projector_hidden, p.projection_size, draw),
+            prototypes=lambda _, draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
         )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """The swapped prediction (SwAV eq. 2 and 6). Views of one size go through the networks together.
-
-        Args:
-            batch: large views, then small ones, [B,C,S,S] each.
-
-        Returns:
-            the loss, and signs of life of the first view's features.
-        """
+        """The swapped prediction (SwAV eq. 2 and 6). Views of one size go through the networks together."""
         import torch
         from torch.nn import functional
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
-from sslseg.config.wanted import PAIR, Wanted
+from sslseg.config.params import Pretrain, again, per_preset
+from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from sslseg.models.encoder import Encoder
     from sslseg.training.contract import Batch, Metrics
 
-WIDTH = {"paper": 8192, "paper-400": 8192, "cpu": 512, "demo": 256}
+WIDTH = per_preset(8192, 512, 256)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by VICReg."""
 
     projection_size: int = knob(help="width of the expander's three layers", low=2, presets=WIDTH,
@@ -27,37 +27,26 @@ class Params(params.Pretrain):
     similar: float = knob(25.0, "weight of the invariance", low=0.0, source="VICReg 4.2: 25")
     vary: float = knob(25.0, "weight of the variance", low=0.0, source="VICReg 4.2: 25")
     decorrelate: float = knob(1.0, "weight of the covariance", low=0.0, source="VICReg 4.2: 1")
-    weight_decay: float = knob(
-        1e-6, "weight decay; biases and norms are excluded", low=0.0, source="VICReg 4.2: 1e-6"
-    )
+    weight_decay: float = again("weight_decay", 1e-6, source="VICReg 4.2: 1e-6")
 
 
 class Method:
     """An encoder and an expander."""
 
-    @staticmethod
-    def wanted(p: Params) -> Wanted:
-        """Two views of each slice."""
-        return PAIR
+    wanted = staticmethod(pair)
 
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the expander is fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (feature_size(encoder), *[p.projection_size] * 3)
         self.weights = (p.similar, p.vary, p.decorrelate)
-        self.modules = heads.beside(encoder, seed, projector=lambda draw: heads.stack(sizes, draw))
+        behind = [p.projection_size] * 3
+        self.modules = heads.beside(
+            encoder, seed, projector=lambda size, draw: heads.stack((size, *behind), draw)
+        )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Invariance, variance and covariance, weighed (VICReg eq. 6).
-
-        Args:
-            batch: two views [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the first view's features.
-        """
+        """Invariance, variance and covariance, weighed (VICReg eq. 6)."""
         from sslseg.training import agreement, vitals
 
         features = [self.modules["online"](view) for view in batch.views]

@@ -16,9 +16,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
 from sslseg.config.names import ParamError
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
@@ -32,35 +32,30 @@ SMALL = {"patch": 16, "stride": 8, "grid": 3, "ahead": (1, 2), "context": 8, "ou
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by contrastive predictive coding."""
 
-    patch: int = knob(help="side of a patch, pixels", low=8, presets={"paper": 80, "paper-400": 80, "cpu": 32, "demo": 32},
+    patch: int = knob(help="side of a patch, pixels", low=8, presets=per_preset(80, 32),
                       source="CPC v2 A: 80 of 260; cpu, demo: [H]")  # fmt: skip
-    stride: int = knob(help="pixels from a patch to the next", low=1,
-                       presets={"paper": 36, "paper-400": 36, "cpu": 16, "demo": 16},
+    stride: int = knob(help="pixels from a patch to the next", low=1, presets=per_preset(36, 16),
                        source="CPC v2 A: six patches of 80 in 260; cpu, demo: [H]")  # fmt: skip
-    grid: int = knob(help="patches in a row, and rows", low=2, presets={"paper": 6, "paper-400": 6, "cpu": 4, "demo": 4},
+    grid: int = knob(help="patches in a row, and rows", low=2, presets=per_preset(6, 4),
                      source="CPC v2 A: 6; cpu, demo: [H]")  # fmt: skip
     ahead: tuple[int, ...] = knob(help="how many rows below the guessed patches lie", low=1,
-                                  presets={"paper": (3,), "paper-400": (3,), "cpu": (2, 3), "demo": (2,)},
+                                  presets=per_preset((3,), (2, 3), (2,)),
                                   source="CPC v2 algorithm 2: 3; cpu, demo: [H] from where patches overlap no more")  # fmt: skip
     directions: int = knob(help="from above, from below, and from both sides: the first so many", low=1, high=DIRECTIONS,
-                           presets={"paper": 4, "paper-400": 4, "cpu": 2, "demo": 1},
+                           presets=per_preset(4, 2, 1),
                            source="CPC v2 3.1: 4; cpu, demo: [H]")  # fmt: skip
-    context: int = knob(help="width of the context network", low=1,
-                        presets={"paper": 256, "paper-400": 256, "cpu": 64, "demo": 64},
+    context: int = knob(help="width of the context network", low=1, presets=per_preset(256, 64),
                         source="CPC v2 algorithm 1: 256; cpu, demo: [H]")  # fmt: skip
     out: int = knob(64, "width of guesses and targets", low=1, source="CPC v2 algorithm 2: 64")
     patch_flip: float = knob(0.5, "probability that a patch is mirrored", low=0.0, high=1.0,
                              source="CPC v2 3.1: horizontal flips of single patches; 0.5 is [H]")  # fmt: skip
-    optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
-                          source="CPC v2 A: Adam")  # fmt: skip
-    momentum: float = knob(0.8, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999,
-                           source="CPC v2 A: 0.8")  # fmt: skip
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 4e-4, "paper-400": 4e-4, "cpu": 1e-3, "demo": 1e-3},
-                     source="CPC v2 A: 4e-4; cpu, demo: [H] few steps need a higher one")  # fmt: skip
+    optimizer: str = again("optimizer", "adamw", source="CPC v2 A: Adam")
+    momentum: float = again("momentum", 0.8, source="CPC v2 A: 0.8")
+    lr: float = again("lr", presets=per_preset(4e-4, 1e-3),
+                      source="CPC v2 A: 4e-4; cpu, demo: [H] few steps need a higher one")  # fmt: skip
 
 
 class Method:
@@ -79,15 +74,12 @@ class Method:
         """
         from sslseg.methods.pretext._rows import Rows
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
         if not p.ahead or max(p.ahead) >= p.grid:
             raise ParamError(f"ahead: wanted numbers of rows below grid={p.grid}; got {p.ahead}")
-        sizes = (feature_size(encoder), p.context, p.out, p.ahead)
         self.constants = p
-        self.modules = heads.beside(
-            encoder, seed, **{f"direction_{k}": lambda draw: Rows(*sizes, draw) for k in range(p.directions)}
-        )
+        rows = lambda size, draw: Rows(size, p.context, p.out, p.ahead, draw)  # noqa: E731
+        self.modules = heads.beside(encoder, seed, **{f"direction_{k}": rows for k in range(p.directions)})
 
     def patches(self, view: Tensor) -> Tensor:
         """[B,C,S,S] -> [B,grid²,C,p,p], row by row, some of them mirrored, as torch's generator says."""
@@ -100,14 +92,7 @@ class Method:
         return torch.where(mirrored[:, :, None, None, None], found.flip(4), found)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """InfoNCE of the patches below, summed over rows ahead and directions (CPC v2 algorithm 2).
-
-        Args:
-            batch: one view [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the patches' features.
-        """
+        """InfoNCE of the patches below, summed over rows ahead and directions (CPC v2 algorithm 2)."""
         import torch
 
         from sslseg.training import agreement, vitals

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
@@ -28,26 +28,18 @@ SMALL = {"tile": 16, "permutations": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by jigsaw puzzles."""
 
-    tile: int = knob(help="side of a tile, pixels", low=8, presets={"paper": 64, "paper-400": 64, "cpu": 32, "demo": 32},
+    tile: int = knob(help="side of a tile, pixels", low=8, presets=per_preset(64, 32),
                      source="Noroozi 3.2: 64 of 75; cpu, demo: [H]")  # fmt: skip
-    permutations: int = knob(help="orders that there are", low=2, high=1000,
-                             presets={"paper": 1000, "paper-400": 1000, "cpu": 100, "demo": 24},
+    permutations: int = knob(help="orders that there are", low=2, high=1000, presets=per_preset(1000, 100, 24),
                              source="Noroozi table 4: 1,000; cpu, demo: [H]")  # fmt: skip
-    hidden_size: int = knob(help="hidden width of the head", low=1,
-                            presets={"paper": 4096, "paper-400": 4096, "cpu": 512, "demo": 256},
+    hidden_size: int = knob(help="hidden width of the head", low=1, presets=per_preset(4096, 512, 256),
                             source="Noroozi 3.1: 4,096; cpu, demo: [H]")  # fmt: skip
-    optimizer: str = knob(
-        "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="Noroozi 3.3: SGD"
-    )
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.01, "paper-400": 0.01, "cpu": 0.02, "demo": 0.02},
-                     source="Noroozi 3.3: 0.01; cpu, demo: [H]")  # fmt: skip
-    weight_decay: float = knob(
-        5e-4, "weight decay; biases and norms are excluded", low=0.0, source="Noroozi's solver: 0.0005"
-    )
+    optimizer: str = again("optimizer", "sgd", source="Noroozi 3.3: SGD")
+    lr: float = again("lr", presets=per_preset(0.01, 0.02), source="Noroozi 3.3: 0.01; cpu, demo: [H]")
+    weight_decay: float = again("weight_decay", 5e-4, source="Noroozi's solver: 0.0005")
 
 
 class Method:
@@ -62,11 +54,12 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]); the head is fresh."""
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
-        sizes = (_tiles.GRID**2 * feature_size(encoder), p.hidden_size, p.permutations)
+        behind = (p.hidden_size, p.permutations)
         self.tile, self.count = p.tile, p.permutations
-        self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
+        self.modules = heads.beside(
+            encoder, seed, head=lambda size, draw: heads.stack((_tiles.GRID**2 * size, *behind), draw)
+        )
 
     def puzzle(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Shuffled tiles [B,9,C,t,t] and the number [B] of each one's permutation, drawn from torch's generator."""
@@ -78,12 +71,5 @@ class Method:
         return tiles[torch.arange(len(view), device=view.device)[:, None], orders], which
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Cross entropy of the permutation.
-
-        Args:
-            batch: one view [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the tiles' features.
-        """
+        """Cross entropy of the permutation."""
         return _tiles.told(self.modules, *self.puzzle(batch.views[0]))

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
@@ -27,31 +27,22 @@ SMALL = {"tile": 16, "gap": 8, "offset": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by relative positions of tiles."""
 
-    tile: int = knob(help="side of a tile, pixels", low=8, presets={"paper": 96, "paper-400": 96, "cpu": 32, "demo": 32},
+    tile: int = knob(help="side of a tile, pixels", low=8, presets=per_preset(96, 32),
                      source="Doersch 3: 96; cpu, demo: [H]")  # fmt: skip
-    gap: int = knob(help="pixels between tiles", low=0, presets={"paper": 48, "paper-400": 48, "cpu": 16, "demo": 16},
+    gap: int = knob(help="pixels between tiles", low=0, presets=per_preset(48, 16),
                     source="Doersch 3.1: half a tile")  # fmt: skip
-    offset: int = knob(help="largest shift of a tile from its place, pixels", low=0,
-                       presets={"paper": 7, "paper-400": 7, "cpu": 3, "demo": 3},
+    offset: int = knob(help="largest shift of a tile from its place, pixels", low=0, presets=per_preset(7, 3),
                        source="Doersch 3.1: 7; cpu, demo: [H]")  # fmt: skip
-    hidden_size: int = knob(help="width of the head's two hidden layers", low=1,
-                            presets={"paper": 4096, "paper-400": 4096, "cpu": 512, "demo": 256},
+    hidden_size: int = knob(help="width of the head's two hidden layers", low=1, presets=per_preset(4096, 512, 256),
                             source="Doersch fig. 3, fc7 and fc8: 4,096; cpu, demo: [H]")  # fmt: skip
-    optimizer: str = knob(
-        "sgd", "what moves the weights", choices=params.OPTIMIZERS, source="Doersch 3.2: SGD"
-    )
-    lr: float = knob(help="peak learning rate", low=0.0,
-                     presets={"paper": 0.025, "paper-400": 0.025, "cpu": 0.02, "demo": 0.02},
-                     source="deepcontext: 1e-5 of the sum over some 2,500 pairs; cpu, demo: [H]")  # fmt: skip
-    momentum: float = knob(help="momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999,
-                           presets={"paper": 0.0, "paper-400": 0.0, "cpu": 0.9, "demo": 0.9},
-                           source="deepcontext: none; cpu, demo: [H]")  # fmt: skip
-    weight_decay: float = knob(
-        0.0, "weight decay; biases and norms are excluded", low=0.0, source="deepcontext: 0"
-    )
+    optimizer: str = again("optimizer", "sgd", source="Doersch 3.2: SGD")
+    lr: float = again("lr", presets=per_preset(0.025, 0.02),
+                      source="deepcontext: 1e-5 of the sum over some 2,500 pairs; cpu, demo: [H]")  # fmt: skip
+    momentum: float = again("momentum", presets=per_preset(0.0, 0.9), source="deepcontext: none; cpu, demo: [H]")  # fmt: skip
+    weight_decay: float = again("weight_decay", 0.0, source="deepcontext: 0")
 
 
 class Method:
@@ -70,15 +61,14 @@ class Method:
         """
         from sslseg.config.names import ParamError
         from sslseg.models import heads
-        from sslseg.models.encoder import feature_size
 
         if 2 * p.offset > p.gap:
             raise ParamError(
                 f"offset: must be at most half of gap ({p.gap // 2}), or tiles overlap; not {p.offset}"
             )
         self.tile, self.low, self.high = p.tile, p.gap // 2 - p.offset, p.gap // 2 + p.offset
-        sizes = (2 * feature_size(encoder), p.hidden_size, p.hidden_size, len(AROUND))  # fc7, fc8, fc9
-        self.modules = heads.beside(encoder, seed, head=lambda draw: heads.stack(sizes, draw))
+        behind = (p.hidden_size, p.hidden_size, len(AROUND))  # fc7, fc8, fc9
+        self.modules = heads.beside(encoder, seed, head=lambda size, draw: heads.stack((2 * size, *behind), draw))  # fmt: skip
 
     def pairs(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """Middle tile and another, [B,2,C,t,t], and the number [B] of its direction, drawn from torch's generator."""
@@ -91,12 +81,5 @@ class Method:
         return torch.stack([tiles[:, MIDDLE], other], 1), which
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Cross entropy of the direction.
-
-        Args:
-            batch: one view [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the tiles' features.
-        """
+        """Cross entropy of the direction."""
         return _tiles.told(self.modules, *self.pairs(batch.views[0]))

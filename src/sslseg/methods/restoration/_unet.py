@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config.flags import knob
+from sslseg.config.params import per_preset
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from sslseg.models.encoder import Encoder
 
-DECODER = {
-    "paper": (256, 128, 64, 32, 16), "paper-400": (256, 128, 64, 32, 16),
-    "cpu": (128, 64, 32, 16, 16), "demo": (128, 64, 32, 16, 16),
-}  # fmt: skip
-RATES = {"paper": 1e-3, "paper-400": 1e-3, "cpu": 1e-3, "demo": 1e-3}
+DECODER = per_preset((256, 128, 64, 32, 16), (128, 64, 32, 16, 16))  # fmt: skip
+RATES = per_preset(1e-3, 1e-3)
 
 
 def decoder_knob() -> Any:

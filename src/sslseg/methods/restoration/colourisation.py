@@ -13,8 +13,8 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
@@ -30,12 +30,11 @@ SMALL = {"decoder": (16, 8, 8, 8, 8), "bin_side": 40}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by colourisation."""
 
     decoder: tuple[int, ...] = decoder_knob()
-    bin_side: int = knob(help="side of a bin, in a and b", low=1, high=50,
-                         presets={"paper": 10, "paper-400": 10, "cpu": 20, "demo": 20},
+    bin_side: int = knob(help="side of a bin, in a and b", low=1, high=50, presets=per_preset(10, 20),
                          source="Zhang et al. 2.1: 10; cpu, demo: [H]")  # fmt: skip
     softness: float = knob(0.5, "s.d. of a colour's Gaussian over bins, in sides of a bin", low=0.01,
                            source="Zhang et al. 2.1: 5 of 10")  # fmt: skip
@@ -43,13 +42,9 @@ class Params(params.Pretrain):
                         source="Zhang et al. 2.2: 1/2")  # fmt: skip
     memory: float = knob(0.99, "momentum of how often colours occur", low=0.0, high=1.0,
                          source="[H] the paper counts them beforehand")  # fmt: skip
-    optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
-                          source="Zhang et al., their code: Adam")  # fmt: skip
-    lr: float = knob(
-        help="peak learning rate", presets=RATES, low=0.0, source="[H] of AdamW on a whole U-Net"
-    )
-    weight_decay: float = knob(1e-3, "weight decay; biases and norms are excluded", low=0.0,
-                               source="Zhang et al., their code: 1e-3")  # fmt: skip
+    optimizer: str = again("optimizer", "adamw", source="Zhang et al., their code: Adam")
+    lr: float = again("lr", presets=RATES, source="[H] of AdamW on a whole U-Net")
+    weight_decay: float = again("weight_decay", 1e-3, source="Zhang et al., their code: 1e-3")
 
 
 @functools.cache
@@ -98,14 +93,7 @@ class Method:
         return losses.colour_codes(ab, middles, self.constants.softness * self.constants.bin_side)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Cross entropy of the colours, rare ones weighing more (Zhang et al. eq. 2-4); then they are counted.
-
-        Args:
-            batch: one view [B,3,S,S] of 0 to 1.
-
-        Returns:
-            the loss, and signs of life of the deepest map's means.
-        """
+        """Cross entropy of the colours, rare ones weighing more (Zhang et al. eq. 2-4); then they are counted."""
         import torch
         from torch.nn import functional
 

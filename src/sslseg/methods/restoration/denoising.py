@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
+from sslseg.config.params import Pretrain, again
 from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
@@ -27,17 +27,14 @@ SMALL = {"decoder": (16, 8, 8, 8, 8)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by denoising."""
 
     decoder: tuple[int, ...] = decoder_knob()
     sigma: float = knob(0.22, "s.d. of the noise, in s.d. of the image", low=0.001,
                         source="Brempong et al. 4.3: 0.22 is best")  # fmt: skip
-    optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
-                          source="Brempong et al. 4: Adam")  # fmt: skip
-    lr: float = knob(
-        help="peak learning rate", presets=RATES, low=0.0, source="[H] of AdamW on a whole U-Net"
-    )
+    optimizer: str = again("optimizer", "adamw", source="Brempong et al. 4: Adam")
+    lr: float = again("lr", presets=RATES, source="[H] of AdamW on a whole U-Net")
 
 
 class Method:
@@ -56,14 +53,7 @@ class Method:
         self.modules, self.sigma = self.unet.modules, p.sigma
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Mean squared error of the noise (Brempong et al. eq. 2 and 4).
-
-        Args:
-            batch: one view [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the deepest map's means.
-        """
+        """Mean squared error of the noise (Brempong et al. eq. 2 and 4)."""
         import torch
 
         from sslseg.training import losses, vitals

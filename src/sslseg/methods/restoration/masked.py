@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sslseg.config import params
 from sslseg.config.flags import knob
 from sslseg.config.names import ParamError
+from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
@@ -27,27 +27,19 @@ SMALL = {"decoder": (16, 8, 8, 8, 8), "patch": 8}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Params(params.Pretrain):
+class Params(Pretrain):
     """Self-supervised pretraining by masked modelling."""
 
     decoder: tuple[int, ...] = decoder_knob()
-    patch: int = knob(help="side of a patch, pixels; divides image_size", low=1,
-                      presets={"paper": 32, "paper-400": 32, "cpu": 16, "demo": 16},
+    patch: int = knob(help="side of a patch, pixels; divides image_size", low=1, presets=per_preset(32, 16),
                       source="SparK 3.1: as wide as the encoder shrinks; cpu, demo: [H] 16 patches of 64 pixels")  # fmt: skip
-    hidden: float = knob(
-        0.6, "share of the patches that is hidden", low=0.01, high=0.99, source="SparK 4.1: 60 %"
-    )
-    crop_scale: tuple[float, ...] = knob((0.67, 1.0), "area of a crop, share of the slice", low=0.001, high=1.0,
-                                         source="SparK's code: RandomResizedCrop(0.67, 1)")  # fmt: skip
-    optimizer: str = knob("adamw", "what moves the weights", choices=params.OPTIMIZERS,
-                          source="SparK 4.1: LAMB; [H] AdamW, which it is made of")  # fmt: skip
-    lr: float = knob(
-        help="peak learning rate", presets=RATES, low=0.0, source="[H] of AdamW on a whole U-Net"
-    )
-    weight_decay: float = knob(
-        0.04, "weight decay; biases and norms are excluded", low=0.0, source="SparK's code: 0.04 at first"
-    )
-    clip: float = knob(5.0, "largest gradient norm; 0 = no clipping", low=0.0, source="SparK's code: 5")
+    hidden: float = knob(0.6, "share of the patches that is hidden", low=0.01, high=0.99, source="SparK 4.1: 60 %")  # fmt: skip
+    crop_scale: tuple[float, ...] = again("crop_scale", (0.67, 1.0),
+                                          source="SparK's code: RandomResizedCrop(0.67, 1)")  # fmt: skip
+    optimizer: str = again("optimizer", "adamw", source="SparK 4.1: LAMB; [H] AdamW, which it is made of")
+    lr: float = again("lr", presets=RATES, source="[H] of AdamW on a whole U-Net")
+    weight_decay: float = again("weight_decay", 0.04, source="SparK's code: 0.04 at first")
+    clip: float = again("clip", 5.0, source="SparK's code: 5")
 
 
 class Method:
@@ -100,14 +92,7 @@ class Method:
             return self.unet.maps(view * mask)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
-        """Mean squared error over the hidden patches, each standardised (SparK 3.4).
-
-        Args:
-            batch: one view [B,C,S,S].
-
-        Returns:
-            the loss, and signs of life of the deepest map's means.
-        """
+        """Mean squared error over the hidden patches, each standardised (SparK 3.4)."""
         from sslseg.methods.restoration import _sparse
         from sslseg.training import losses, vitals
 
