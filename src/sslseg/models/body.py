@@ -16,8 +16,7 @@ def sha256(state: Mapping[str, torch.Tensor], architecture: str) -> str:
     Left out are the first convolutions, which an import sums to other channels, and vectors (biases, batch
     norm), which say little and are dropped by some formats.
     """
-    first = encoder.skeleton(architecture, 3).pretrained_cfg.get("first_conv") or ()
-    without = {f"{name}.weight" for name in ([first] if isinstance(first, str) else first)}
+    without = {f"{name}.weight" for name in encoder.declared(architecture, "first_conv")}
     digest = hashlib.sha256()
     for name, tensor in sorted(state.items()):
         if tensor.is_floating_point() and tensor.ndim > 1 and name not in without:

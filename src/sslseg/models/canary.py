@@ -10,7 +10,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -78,7 +78,7 @@ def check(
     wanted = own.get(KEY) if isinstance(own, dict) else None
     if wanted is None:
         return
-    if not _numbers(wanted):
+    if not isinstance(wanted, list) or len(wanted) != 2 * IMAGES or not finite(wanted):
         raise EncoderError(
             f"{context}: wanted {2 * IMAGES} numbers under {KEY!r} in its config, got something else"
         )
@@ -98,11 +98,9 @@ def check(
         )
 
 
-def _numbers(values: Any) -> bool:
-    return (
-        isinstance(values, list) and len(values) == 2 * IMAGES
-        and all(type(v) in (int, float) and math.isfinite(v) for v in values)
-    )  # fmt: skip
+def finite(values: list) -> bool:
+    """Whether a list out of a config holds finite numbers alone."""
+    return all(type(v) in (int, float) and math.isfinite(v) for v in values)
 
 
 # ---------------------------------------------------------------- the features themselves

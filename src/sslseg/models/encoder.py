@@ -206,14 +206,23 @@ def sum_rgb(weight: torch.Tensor, channels: int) -> torch.Tensor:
     return summed.to(weight.dtype).repeat(1, channels, 1, 1)
 
 
+def declared(architecture: str, part: str) -> tuple[str, ...]:
+    """Names of the modules that timm declares to be the `first_conv` or the `classifier` of a network."""
+    found = skeleton(architecture, 3).pretrained_cfg.get(part) or ()
+    return (found,) if isinstance(found, str) else tuple(found)
+
+
 def first_convolutions(architecture: str) -> tuple[str, ...]:
     """Module names of the convolutions that read the image, as timm declares them."""
-    declared = skeleton(architecture, 3).pretrained_cfg.get("first_conv")
-    if not declared:
-        raise EncoderError(
-            f"{architecture}: timm names no first convolution, so its channels cannot be adapted"
-        )
-    return (declared,) if isinstance(declared, str) else tuple(declared)
+    if first := declared(architecture, "first_conv"):
+        return first
+    raise EncoderError(f"{architecture}: timm names no first convolution, so its channels cannot be adapted")
+
+
+def with_channels(state: Mapping[str, torch.Tensor], architecture: str, channels: int) -> State:
+    """The state with the convolutions that read the image summed by `sum_rgb`."""
+    first = [f"{name}.weight" for name in first_convolutions(architecture)]
+    return {**state, **{name: sum_rgb(state[name], channels) for name in first}}
 
 
 def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
@@ -225,22 +234,12 @@ def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
     if channels == channels_of(config):
         return state, config
     architecture = architecture_of(config)
-    state = dict(state)
-    for name in first_convolutions(architecture):
-        if f"{name}.weight" not in state:
-            raise EncoderError(
-                f"{architecture}: wanted the first convolution {name}.weight, the state has none"
-            )
-        state[f"{name}.weight"] = sum_rgb(state[f"{name}.weight"], channels)
-    own = {
-        key: value
-        for key, value in config.get("sslseg", {}).items()
-        if key not in ("format", "law", canary.KEY)
-    }
+    known, cfg = config.get("sslseg", {}), config["pretrained_cfg"]
+    own = {key: value for key, value in known.items() if key not in ("format", "law", canary.KEY)}
     own["adapted_from_channels"] = channels_of(config)
-    norm = {key: config["pretrained_cfg"][key] for key in ("mean", "std") if key in config["pretrained_cfg"]}
-    normalisation = dict(config.get("sslseg", {}).get("law", {})) or norm
-    return state, config_of(architecture, channels, normalisation=normalisation, extra=own)
+    normalisation = known.get("law") or {key: cfg[key] for key in ("mean", "std") if key in cfg}
+    config = config_of(architecture, channels, normalisation=normalisation, extra=own)
+    return with_channels(state, architecture, channels), config
 
 
 def without_classifier(state: State, architecture: str) -> tuple[State, tuple[str, ...]]:
@@ -249,7 +248,6 @@ def without_classifier(state: State, architecture: str) -> tuple[State, tuple[st
     Returns:
         the rest, and the names of what was dropped.
     """
-    declared = skeleton(architecture, 3).pretrained_cfg.get("classifier") or ()
-    modules = (declared,) if isinstance(declared, str) else tuple(declared)
-    dropped = tuple(name for name in state if name.startswith(tuple(f"{module}." for module in modules)))
+    modules = tuple(f"{module}." for module in declared(architecture, "classifier"))
+    dropped = tuple(name for name in state if name.startswith(modules))
     return {name: tensor for name, tensor in state.items() if name not in dropped}, dropped

@@ -83,7 +83,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     _check_header(path)
     try:
         return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
         raise EncoderError(f"{path}: damaged weights file ({error}); fetch or export it again") from error
 
 
@@ -96,21 +96,30 @@ def read_config(folder: Path | str) -> dict:
     path = Path(folder) / CONFIG_FILE
     if not path.is_file():
         raise EncoderError(f"{folder}: wanted {CONFIG_FILE} and {WEIGHTS_FILE}, there is no {CONFIG_FILE}")
-    if path.stat().st_size > CONFIG_LIMIT:
-        raise EncoderError(f"{path}: {path.stat().st_size:,} bytes; a config has at most {CONFIG_LIMIT:,}")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EncoderError(f"{path}: not JSON ({error})") from error
-    faults = _config_faults(config)
-    if faults:
+    config = read_json(path)
+    if faults := _config_faults(config):
         raise EncoderError(f"{path}: {'; '.join(faults)}")
     return config
 
 
-def _config_faults(config: object) -> list[str]:
-    if not isinstance(config, dict):
-        return ["wanted a JSON object"]
+def read_json(path: Path, most: int = CONFIG_LIMIT) -> dict:
+    """The JSON object of a file of at most so many bytes.
+
+    Raises:
+        EncoderError: it is larger, or no JSON object.
+    """
+    if (size := path.stat().st_size) > most:
+        raise EncoderError(f"{path}: {size:,} bytes; a config has at most {most:,}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EncoderError(f"{path}: not JSON ({error})") from error
+    if not isinstance(found, dict):
+        raise EncoderError(f"{path}: wanted a JSON object")
+    return found
+
+
+def _config_faults(config: dict) -> list[str]:
     faults = []
     if not isinstance(config.get("architecture"), str):
         faults.append("wanted 'architecture', the timm name of the network")

@@ -20,10 +20,7 @@ Make = Callable[
 
 def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequential:
     """[B,size] -> [B,out]: Linear, batch norm, ReLU, Linear (Grill et al. 2020, section 3.3)."""
-    first, last = (skip_init(nn.Linear, a, b) for a, b in ((size, hidden), (hidden, out)))  # no global draw
-    head = nn.Sequential(first, nn.BatchNorm1d(hidden), nn.ReLU(inplace=True), last)
-    kaiming_uniform(head, generator)
-    return head
+    return stack((size, hidden, out), generator)
 
 
 def stack(
@@ -32,9 +29,8 @@ def stack(
     """[B,sizes[0]] -> [B,sizes[-1]]: Linear, batch norm (where asked for), `between` for each but the last, a Linear."""
     parts: list[nn.Module] = []
     for a, b in pairwise(sizes):
-        parts.append(skip_init(nn.Linear, a, b))
-        parts += [nn.BatchNorm1d(b)] if norm else []
-        parts.append(between())
+        layer = skip_init(nn.Linear, a, b)  # no global draw
+        parts += [layer, nn.BatchNorm1d(b), between()] if norm else [layer, between()]
     head = nn.Sequential(*parts[: -2 if norm else -1])
     kaiming_uniform(head, generator)
     return head

@@ -50,7 +50,7 @@ class Model:
         return int(self.reading.get("axis", 0))
 
 
-def open_model(folder: Path | str, device: Any = "cpu") -> Model:
+def open_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
     """The model of a segmenter folder, in evaluation mode on `device`.
 
     Raises:
@@ -76,7 +76,7 @@ def segment(
     mirror: bool = False,
     tile: int = 0,
     sliced: int = 0,
-    device: Any = "cpu",
+    device: torch.device | str = "cpu",
 ) -> np.ndarray:
     """The class of every voxel, uint8 [Z, Y, X].
 

@@ -174,8 +174,6 @@ def check_canary(state: Mapping[str, torch.Tensor], config: dict, net: nn.Module
     Raises:
         EncoderError: features or tensors differ.
     """
-    from sslseg.models import encoder  # both rest on this module
-
     donor = encoder.from_state(dict(state), config)
     context = f"U-Net around {config['architecture']}"
     same_features(donor, net, encoder.channels_of(config), context=context)

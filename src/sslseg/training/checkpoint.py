@@ -141,9 +141,8 @@ def restore_optimizer(
         ValueError: a slot belongs to no parameter.
     """
     names = {id(parameter): name for name, parameter in named}
-    order = [names[id(p)] for group in optimizer.param_groups for p in group["params"]]
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    position = {name: index for index, name in enumerate(order)}
+    position = {names[id(parameter)]: index for index, parameter in enumerate(parameters)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in tensors.items():
         if not key.startswith(OPTIMIZER):

@@ -6,6 +6,7 @@ trains or trains only a part says so with `DEFAULT_ROLE`, `exports`, `trainable`
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from sslseg.config.wanted import Wanted
 from sslseg.data.views.batches import PretrainBatch
 
 Batch = PretrainBatch[Tensor]
-# numbers, scalars on the device, or callables for what is too dear to compute at every step
-Metrics = dict[str, Any]
+# a callable is what is too dear to compute at every step
+Metrics = Mapping[str, float | Tensor | Callable[[], float | Tensor]]
 
 
 class Method(Protocol):

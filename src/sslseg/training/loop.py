@@ -27,6 +27,8 @@ from sslseg.training.contract import Metrics
 from sslseg.training.mean_teacher import MeanTeacher
 from sslseg.training.unimatch import UniMatch
 
+Batch = PretrainBatch[Any] | FinetuneBatch[Any]  # of arrays or tensors
+Loss = Callable[[Any], tuple[Tensor, Metrics]]
 LOG_EVERY = 10  # steps between two readings of the loss; each waits for the device
 MODULES, DONE = "modules.", "done"
 
@@ -52,21 +54,23 @@ class Training:
         modules: dict[str, nn.Module],
         named: list[tuple[str, nn.Parameter]],
         optimizer: torch.optim.Optimizer,
+        p: Pretrain | Finetune,
         *,
-        loss: Callable[[Any], tuple[Tensor, Metrics]],
-        lr: Callable[[int], float],
-        after: Callable[[float], Metrics] = lambda progress: {},
-        clip: float = 0.0,
-        steps: int,
-        seed: int,
+        loss: Loss,
+        after: Callable[[float], Metrics],
         device: torch.device,
     ):
         self.modules, self.named, self.optimizer = modules, named, optimizer
-        self.steps, self.seed, self.device, self.done = steps, seed, device, 0
-        self._loss, self._lr, self._after, self._clip = loss, lr, after, clip
+        self.steps, self.seed, self.device, self.done = p.steps, p.seed, device, 0
+        self._loss, self._after, self._p = loss, after, p
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
 
-    def run(self, batch_at: Callable[[int], Any], *, log_every: int = LOG_EVERY) -> Generator[Step]:
+    def lr(self, step: int) -> float:
+        """Learning rate of step number `step`."""
+        p, period = self._p, getattr(self._p, "period", 1)
+        return optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr, period)
+
+    def run(self, batch_at: Callable[[int], Batch], *, log_every: int = LOG_EVERY) -> Generator[Step]:
         """Go on to the last step; one `Step` after each, metrics with every `log_every`-th and the last.
 
         Batches are made ahead by one thread. The networks may be read between two steps.
@@ -81,9 +85,7 @@ class Training:
             fetch = (step + 1) % log_every == 0 or step + 1 == self.steps
             yield Step(step + 1, self.step(step, batch, fetch=fetch))
 
-    def step(
-        self, step: int, batch: PretrainBatch[Any] | FinetuneBatch[Any], *, fetch: bool = True
-    ) -> dict[str, float]:
+    def step(self, step: int, batch: Batch, *, fetch: bool = True) -> dict[str, float]:
         """Do step number `step` (0 is the first) and return its `train/…` metrics, if `fetch`.
 
         Nothing waits for the device unless `fetch`; a loss that is not finite is found then, or by
@@ -92,17 +94,18 @@ class Training:
         Raises:
             NonFiniteLoss: with step and batch; attributes `step` (number as here) and `rows`.
         """
-        lr = self._lr(step)
+        lr = self.lr(step)
         optim.set_lr(self.optimizer, lr)
         with seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
                 loss, metrics = self._loss(on(batch, self.device))
             loss.backward()
-        if self._clip:
-            metrics = metrics | {"gradient_norm": optim.gradient_norm((p for _, p in self.named), self._clip)}
+        if self._p.clip:
+            norm = optim.gradient_norm((parameter for _, parameter in self.named), self._p.clip)
+            metrics = {**metrics, "gradient_norm": norm}
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        metrics = {"loss": loss.detach(), "lr": lr} | metrics | self._after(step / self.steps)
+        metrics = {"loss": loss.detach(), "lr": lr, **metrics, **self._after(step / self.steps)}
         self.done = step + 1
         self._unseen.append((step, batch.rows, loss.detach()))
         if not fetch:
@@ -154,7 +157,7 @@ class Training:
         for (step, rows, _), value in zip(unseen, torch.stack([u[2] for u in unseen]).tolist(), strict=True):
             if not math.isfinite(value):
                 error = NonFiniteLoss(
-                    f"the loss is {value} at step {step + 1} of {self.steps}, lr {self._lr(step):.3g}. "
+                    f"the loss is {value} at step {step + 1} of {self.steps}, lr {self.lr(step):.3g}. "
                     "Lower lr, or look at the slices of that batch; the last checkpoint is from before. "
                     f"Rows: {', '.join(map(str, rows))}"
                 )
@@ -171,17 +174,9 @@ def pretraining(method: contract.Method, p: Pretrain, *, device: torch.device | 
     if devices.compiles(p):
         modes.compiled(method.modules.values(), devices.BACKEND)
     named = contract.trainable(method)
+    after = functools.partial(contract.after_step, method)
     return Training(
-        method.modules,
-        named,
-        optim.of(p, named),
-        loss=method.loss,
-        after=functools.partial(contract.after_step, method),
-        lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr),
-        clip=p.clip,
-        steps=p.steps,
-        seed=p.seed,
-        device=device,
+        method.modules, named, optim.of(p, named), p, loss=method.loss, after=after, device=device
     )
 
 
@@ -196,7 +191,9 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
     if p.freeze == "encoder":
         unet.get_submodule("encoder").requires_grad_(False).eval()  # in eval mode batch-norm statistics stay
     named = [(name, tensor) for name, tensor in unet.named_parameters() if tensor.requires_grad]
-    modules, loss, after = {"unet": unet}, _supervised(unet), _nothing
+    modules = {"unet": unet}
+    loss: Loss = lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {})  # noqa: E731
+    after: Callable[[float], Metrics] = lambda progress: {}  # noqa: E731
     if p.semi == "mean_teacher":
         pair = MeanTeacher(unet, p)
         modules, loss, after = modules | {"teacher": pair.teacher}, pair.loss, pair.after_step
@@ -204,26 +201,7 @@ def finetuning(unet: nn.Module, p: Finetune, *, device: torch.device | str = "cp
         loss = UniMatch(unet, p).loss
     if devices.compiles(p):
         modes.compiled(modules.values(), devices.BACKEND)
-    return Training(
-        modules,
-        named,
-        optim.adam(named, lr=p.lr),
-        loss=loss,
-        after=after,
-        lr=lambda step: optim.lr_at(p.schedule, step, p.steps, p.lr, p.warmup, p.warmup_lr, p.period),
-        clip=p.clip,
-        steps=p.steps,
-        seed=p.seed,
-        device=device,
-    )
-
-
-def _supervised(unet: nn.Module) -> Callable[[FinetuneBatch[Tensor]], tuple[Tensor, Metrics]]:
-    return lambda batch: (losses.jaccard(unet(batch.images), batch.labels), {})
-
-
-def _nothing(progress: float) -> Metrics:
-    return {}
+    return Training(modules, named, optim.adam(named, lr=p.lr), p, loss=loss, after=after, device=device)
 
 
 def _placed(modules: Iterable[nn.Module], device: torch.device | str) -> torch.device:

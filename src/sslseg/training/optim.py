@@ -26,18 +26,10 @@ def lars(named: Named, *, lr: float, momentum: float, weight_decay: float, trust
     (solo-learn's `clip_lr`, original yaml `lars: clip_lr: True`). Tensors of at most one
     dimension (biases, norms) get plain SGD: no decay, no ratio (`exclude_bias_n_norm: True`).
     """
-    named = list(named)
-    scaled = {"params": [p for _, p in named if p.ndim > 1], "always_adapt": True}
-    plain = {"params": [p for _, p in named if p.ndim <= 1], "weight_decay": 0.0, "always_adapt": False}
-    return Lars(
-        [group for group in (scaled, plain) if group["params"]],
-        lr=lr,
-        momentum=momentum,
-        weight_decay=weight_decay,
-        trust_coeff=trust,
-        trust_clip=True,
-        foreach=True,
-    )
+    groups = [
+        group | {"always_adapt": group["params"][0].ndim > 1} for group in _decayed(named, weight_decay)
+    ]
+    return Lars(groups, lr=lr, momentum=momentum, trust_coeff=trust, trust_clip=True, foreach=True)
 
 
 def of(p: Pretrain, named: Named) -> torch.optim.Optimizer:

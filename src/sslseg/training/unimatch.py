@@ -8,7 +8,6 @@ that is pasted into a view comes from the next slice of the same batch, and its 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +17,7 @@ from sslseg.config.params import Finetune
 from sslseg.data.views.batches import FinetuneBatch
 from sslseg.data.views.draw import ViewRanges
 from sslseg.training import losses
+from sslseg.training.contract import Metrics
 
 # largest change of brightness and of contrast, and its probability (acdc.py: ColorJitter)
 SHADE, SHADED = 0.5, 0.8
@@ -61,7 +61,7 @@ class UniMatch:
     def __init__(self, unet: nn.Module, p: Finetune):
         self.unet, self.least = unet, p.confidence
 
-    def loss(self, batch: FinetuneBatch) -> tuple[Tensor, dict[str, Any]]:
+    def loss(self, batch: FinetuneBatch) -> tuple[Tensor, Metrics]:
         """Half of the Jaccard loss, and half of a weighed sum of Dice losses on what the network is sure of."""
         supervised = losses.jaccard(self.unet(batch.images), batch.labels)
         plain, *strong = batch.unlabelled

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+    from sslseg.training.contract import Metrics
 
 GRID = 3
 
@@ -39,7 +41,7 @@ def cut(view: Tensor, tile: int, low: int, high: int) -> Tensor:
     return (found - mean) / spread.clamp_min(1e-6)
 
 
-def told(modules: Mapping[str, nn.Module], tiles: Tensor, which: Tensor) -> tuple[Tensor, dict[str, Any]]:
+def told(modules: Mapping[str, nn.Module], tiles: Tensor, which: Tensor) -> tuple[Tensor, Metrics]:
     """Cross entropy of the answers that the head gives to the tiles' features; and the features' signs of life.
 
     Args:

@@ -11,13 +11,11 @@ from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from sslseg.config import files
 from sslseg.config.names import EncoderError
 from sslseg.config.texts import some
-from sslseg.models import encoder
+from sslseg.models import encoder, folders
 from sslseg.models.importers import hub, kinds, matching, naming, roles, torchfile
 from sslseg.models.importers.hub import Described
 from sslseg.models.importers.matching import COUNTER, Reading
@@ -112,12 +110,7 @@ def load(path: Path | str) -> tuple[object, Described]:
 
 def _load(path: Path) -> object:
     kinds.refuse(path)
-    if not kinds.is_safetensors(path):
-        return torchfile.read(path)
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-        raise EncoderError(f"{path}: damaged safetensors file ({error})") from error
+    return folders.read_weights(path) if kinds.is_safetensors(path) else torchfile.read(path)
 
 
 def digest(path: Path) -> str:

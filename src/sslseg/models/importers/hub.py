@@ -6,8 +6,6 @@ Read are timm's, transformers' (ResNet, ConvNeXt, and its wrappers of timm), smp
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +16,9 @@ import timm
 
 from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.config.texts import some
+from sslseg.models.canary import finite
 from sslseg.models.exporters import twins
-from sslseg.models.folders import CONFIG_LIMIT
+from sslseg.models.folders import CONFIG_LIMIT, read_json
 from sslseg.models.importers.kinds import NAMES, TENSORFLOW
 from sslseg.models.importers.naming import CONVNEXTS, RESNETS
 
@@ -125,7 +124,7 @@ def files(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _parts(index: Path) -> list[Path]:
-    table = read_json(index).get("weight_map")
+    table = read_json(index, most=16 * CONFIG_LIMIT).get("weight_map")
     if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
         raise EncoderError(f"{index}: wanted 'weight_map', tensors and the files they are in")
     parts = sorted(set(table.values()))
@@ -137,32 +136,14 @@ def _parts(index: Path) -> list[Path]:
     return [index.parent / name for name in parts]
 
 
-def read_json(path: Path) -> dict:
-    """A JSON object of bounded size.
-
-    Raises:
-        EncoderError: too large, or no JSON object.
-    """
-    limit = CONFIG_LIMIT * 16 if path.name.endswith(".index.json") else CONFIG_LIMIT
-    if path.stat().st_size > limit:
-        raise EncoderError(f"{path}: {path.stat().st_size:,} bytes; it has at most {limit:,}")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise EncoderError(f"{path}: not JSON ({error})") from error
-    if not isinstance(found, dict):
-        raise EncoderError(f"{path}: wanted a JSON object")
-    return found
-
-
 def describe(folder: Path) -> Described:
     """What config.json and preprocessor_config.json say; nothing where there is none.
 
     Raises:
         EncoderError: not JSON, or it asks for a variant of the network that timm's name alone does not build.
     """
-    config = read_json(folder / CONFIG_FILE) if (folder / CONFIG_FILE).is_file() else {}
-    seen = read_json(folder / PREPROCESSOR) if (folder / PREPROCESSOR).is_file() else {}
+    told = {text.name: read_json(text) for text in _texts(folder)}
+    config, seen = told.get(CONFIG_FILE, {}), told.get(PREPROCESSOR, {})
     given, own = config.get("pretrained_cfg"), config.get("law")
     cfg = given if isinstance(given, dict) else config
     normalisation = (
@@ -180,19 +161,13 @@ def describe(folder: Path) -> Described:
 
 def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
     values: list[Any] = [table.get(mean), table.get(std)]
-    sound = all(
-        isinstance(v, list)
-        and 1 <= len(v) <= 64
-        and all(type(x) in (int, float) and math.isfinite(x) for x in v)
-        for v in values
-    )
-    if not sound or not all(x > 0 for x in values[1]):
+    if (
+        not all(isinstance(v, list) and 1 <= len(v) <= 64 and finite(v) for v in values)
+        or min(values[1]) <= 0
+    ):
         return None
-    return {
-        "mean": [float(x) for x in values[0]],
-        "std": [float(x) for x in values[1]],
-        "known_from": "its config",
-    }
+    means, stds = ([float(x) for x in v] for v in values)
+    return {"mean": means, "std": stds, "known_from": "its config"}
 
 
 def _architectures(config: Mapping, folder: Path) -> tuple[str, ...]:
@@ -209,10 +184,8 @@ def _architectures(config: Mapping, folder: Path) -> tuple[str, ...]:
     kind, depths, widths = (config.get(key) for key in ("model_type", "depths", "hidden_sizes"))
     if not isinstance(depths, list) or not all(type(n) is int for n in depths):
         return ()
-    if (
-        kind == "resnet"
-        and not config.get("downsample_in_bottleneck")
-        and not config.get("downsample_in_first_stage")
+    if kind == "resnet" and not any(
+        map(config.get, ("downsample_in_bottleneck", "downsample_in_first_stage"))
     ):
         return RESNETS.get((tuple(depths), config.get("layer_type", "bottleneck") == "bottleneck"), ())
     if kind in ("convnext", "convnextv2") and isinstance(widths, list) and widths:

@@ -165,9 +165,7 @@ def _from_timm(name: str, origin: str) -> Fetched:
 def _adapted(found: Fetched, channels: int) -> Fetched:
     if found.channels == channels:
         return found
-    state = dict(found.state)
-    for name in encoder.first_convolutions(found.architecture):
-        state[f"{name}.weight"] = encoder.sum_rgb(state[f"{name}.weight"], channels)
+    state = encoder.with_channels(found.state, found.architecture, channels)
     provenance = {**found.provenance, "adapted_from_channels": found.channels}
     return replace(found, state=state, channels=channels, provenance=provenance)
 

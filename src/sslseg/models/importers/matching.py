@@ -132,8 +132,7 @@ def _prefixes(names: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
         for cut in _cuts(name):
             if name[cut:] in wanted:
                 counts[name[:cut]] += 1
-    most = counts.most_common(PREFIXES)
-    return [prefix for prefix, count in most if count >= SHARE * len(wanted)]
+    return [prefix for prefix, count in counts.most_common(PREFIXES) if count >= SHARE * len(wanted)]
 
 
 def _roots(names: Iterable[str], size: int) -> list[str]:
@@ -142,14 +141,9 @@ def _roots(names: Iterable[str], size: int) -> list[str]:
     return [prefix for prefix, count in counts.items() if count >= SHARE * size]
 
 
-def _cuts(name: str) -> Iterator[int]:
+def _cuts(name: str) -> tuple[int, ...]:
     """Where a name of the network could begin: at 0 and behind each dot."""
-    cut = 0
-    while True:
-        yield cut
-        cut = name.find(".", cut) + 1
-        if not cut:
-            return
+    return (0, *(dot.end() for dot in re.finditer(r"\.", name)))
 
 
 # ---------------------------------------------------------------- comparing
