@@ -17,6 +17,7 @@ import pytest
 import sslseg
 from sslseg import __main__
 from sslseg.config import flags
+from sslseg.data.folders.pairing.layouts import LAYOUTS
 from tests.project.test_readme import ENTRIES, PAGES, blocks, shell_lines
 
 ROOT = Path(__file__).parents[2]
@@ -136,3 +137,7 @@ def test_python_of_the_pages_is_valid_and_names_public_functions():
         named |= set(re.findall(r"\bsslseg\.(\w+)\(", text))
     assert named
     assert named <= set(sslseg.__all__)
+
+
+def test_the_number_of_public_data_sets_is_that_of_the_layouts():
+    assert f"[{len(LAYOUTS)} public data sets]" in PAGES["README.md"]

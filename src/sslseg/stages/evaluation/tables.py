@@ -66,14 +66,19 @@ def log(
             _copy(folder, Path(p.out).expanduser(), [PAGE, FIGURE, *(f"{name}.csv" for name in shown)])
     run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
     _log_patients(run, table, tables.get("clinical"), number)
+    print(f"{cohort}; mean over patients, from low to high is its 95 % interval")
     for frame in shown.values():
         text = frame.drop(columns="source", errors="ignore")
         if "patients" in text:
             # a score of a class that no patient has says nothing; `counts` has it as absent
             text = text[text["patients"] > 0]
         print(text.to_string(index=False, na_rep="–", float_format=lambda v: f"{v:.3f}"))
-    where = f"{Path(p.out).expanduser().resolve() / PAGE}, and " if p.out else ""
-    endings.tell(f"page: {where}evaluate/{PAGE} of run {run.id}")
+    where = (
+        f"also {Path(p.out).expanduser().resolve() / PAGE}"
+        if p.out
+        else "-P out=FOLDER writes it to a folder, too"
+    )
+    endings.tell(f"page: evaluate/{PAGE} of run {run.id}, under Artifacts in the MLflow UI; {where}")
     if any(p.model):
         endings.segmenting(",".join(p.model))
     else:
