@@ -22,5 +22,5 @@ SPLIT = "stratified"
 VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format((*formats.NIFTI, *pictures.SUFFIXES))
-describe, pairing, read = FORMAT.describe, FORMAT.pairing, pairs.read
+describe, pairing, notes, read = FORMAT.describe, FORMAT.pairing, FORMAT.notes, pairs.read
 find, scan = searches(FORMAT.walk)

@@ -15,5 +15,5 @@ SPLIT = "stratified"
 VERSION = 2  # masks and channels are brought onto the grid of the image
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format(itk.SUFFIXES)
-describe, pairing, read = FORMAT.describe, FORMAT.pairing, pairs.read
+describe, pairing, notes, read = FORMAT.describe, FORMAT.pairing, FORMAT.notes, pairs.read
 find, scan = searches(FORMAT.walk)

@@ -93,6 +93,10 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         names = ", ".join(answer.dataset for answer in found)
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")
     (chosen,) = found
+    if chosen.takes_any and (root / DESCRIPTION).is_file():
+        why = "".join(f"\n  {answer}" for answer in answers if DESCRIPTION in answer.refusal)
+        raise DataError(f"{root}: {DESCRIPTION} lies here, and no format that it describes reads the folder; "
+                        f"dataset={chosen.dataset} takes the files without it:{why}")  # fmt: skip
     if chosen.takes_any and (inner := sorted(p.parent.name for p in root.glob(f"*/{DESCRIPTION}"))):
         raise DataError(
             f"{root}: wanted one data set, got {some(inner)} with a {DESCRIPTION} each; give the folder "
@@ -101,5 +105,8 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     if chosen.fault and not skip:
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:
-        raise DataError(f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated:\n{said}")
+        hint = "a mask is known by a word of its name, mask, label or _seg, or by pairs in sslseg.json"
+        raise DataError(
+            f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated; {hint}:\n{said}"
+        )
     return chosen

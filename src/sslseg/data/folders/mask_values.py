@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -75,14 +76,20 @@ def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
     """Masks of a folder that names no classes: 0 and 1, or 0 and 255."""
     found = set(np.unique(array).tolist())
     if not any(found <= {0, value} for value in FOREGROUND):
-        values = sorted(found - {0, IGNORE}) or [IGNORE]
-        example = ", ".join(f'"name of {shown(v)}": {shown(v)}' for v in values[:4])
+        values = sorted(found - {0})
+        named = {f"name of {shown(v)}": shown(v) if v >= COLOUR else v for v in values[:4]}
+        unknown = f"; without a name, {IGNORE} is what nobody knows" * (IGNORE in values)
         raise DataError(
-            f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got [{some(sorted(found), 8)}]; "
+            f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got [{some(map(shown, sorted(found)), 8)}]; "
             f"name the classes and their values in a file {FILE} of the data folder, "
-            f'{{"classes": {{{example}}}}}, or say "threshold": 0 where any value above 0 is foreground'
+            f'{json.dumps({"classes": named})}{unknown}, or say "threshold": 0 where any value above 0 is foreground'
         )
     return numbered(path, array, FOREGROUND)
+
+
+def inverted(label: np.ndarray) -> bool:
+    """Whether the foreground of a mask of two classes reaches all corners, as that of a dark object on white does."""
+    return bool((label[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 1).all() and (label == 0).any())
 
 
 def _check_unknown(path: Path, array: np.ndarray, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import DataError
+from sslseg.data.files import walk
 from sslseg.data.folders import mask_values, patients, roles
 from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
@@ -68,6 +70,21 @@ class Format:
                 one = _source(known, image, case, (patient, group, frame), index)
                 found.append(replace(one, phase=phases.get(k, one.phase), visit=visit or one.visit))
         return found
+
+    def notes(self, root: Path) -> list[str]:
+        """That folders named train and test divide nothing, where they do not, and of settings that lie elsewhere."""
+        strays = [path for path in walk(root).files if path.name == FILE and path.parent != root]
+        notes = [f"{path}: is not read, wanted {FILE} in {root} itself" for path in strays]
+        cases = self.pairing(root).cases.values()
+        told = {patterns.SIDES[c.held["side"].casefold()] for c in cases if "side" in c.held}
+        named = {side for c in cases for side in words.name(c.images[0]).sides}
+        if told == SIDES or not {"train", "test"} <= named | told:
+            return notes
+        return [
+            *notes,
+            f"{root}: patients are divided anew, not as the folders named {' and '.join(sorted(named | told))} have it; "
+            f"where there are train, val and test, {{side}} in pairs of {FILE} follows them",
+        ]
 
     def describe(self, root: Path, **more: Any) -> Description:
         """Classes, and what else sslseg.json or the layout says; in millimetres unless files are pictures.
@@ -167,6 +184,11 @@ def _label(source: Source, known: Pairing, shape: tuple[int, ...], notes: list[s
     how = (shape, soft, values, grid, source.index, source.image, s.exif, notes.append)
     arrays = [formats.read_labels(path, *how) for path in paths]
     label = drawn(known, case, paths, arrays)
+    if known.classes == mask_values.BINARY and s.threshold is None and mask_values.inverted(label):
+        turned = json.dumps({"classes": {"background": int(arrays[0].max()), "foreground": 0}})
+        notes.append(
+            f"{paths[0]}: foreground in all corners: is white the background? {turned} in {FILE} says so"
+        )
     if source.index is not None and not label.any():
         label[:] = IGNORE  # a frame of a cine whose mask is empty is not annotated
     return label

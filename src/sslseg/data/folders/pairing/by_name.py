@@ -27,6 +27,7 @@ CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not 
 MOST_CHANNELS = 8  # of what may be one image; more numbers count slices or frames
 _TRIM = re.compile(r"(?i)^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+")
 _EITHER = 'say so in pairs of sslseg.json, "{id}_0000 + {id}_0001 -> {id}" with a mask or without, or "{id}" of single images'
+_CLASSES = 'where each is a class, pairs in sslseg.json says so, as "images/{id} -> masks/{class}/{id}"'
 _NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
 
 
@@ -69,7 +70,7 @@ def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], F
         _several(image, theirs, told)
     for file, found in masks.items():
         if not found:
-            hint = "mask_suffix in sslseg.json says how masks end"
+            hint = "mask_suffix in sslseg.json says how masks end, pairs which is whose"
             told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there ({hint})")
         elif len(found) > 1:
             told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
@@ -129,7 +130,7 @@ def _several(image: str, masks: Sequence[str], told: Told) -> None:
     if len(ends) > 1:
         told(masks[1], f"masks may end in {' or '.join(ends)}; write mask_suffix into sslseg.json")
     for mask in masks[1:]:
-        told(mask, f"a second mask of one image; {image} has {masks[0]}, too")
+        told(mask, f"a second mask of one image; {image} has {masks[0]}, too; {_CLASSES}")
 
 
 def _wanted(mask: str, suffix: str) -> str:

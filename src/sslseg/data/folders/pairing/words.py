@@ -19,7 +19,7 @@ IMAGE = re.compile(
 )
 SILENT = frozenset({"image", "images", "img", "imgs", "original", "originals", "jpeg", "ground", "class"})
 # files that show another image once more
-SHOWING = re.compile("overlays?|overlaid|thumbs?|thumbnails?|previews?|visuali[sz]ations?")
+SHOWING = re.compile("overlays?|overlaid|thumbs?|thumbnails?|previews?|visuali[sz]ations?|viz")
 FILLING = frozenset({"ground", "class"})  # of "ground truth" and "SegmentationClass"; says nothing alone
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 _LAST_WORD = re.compile(r"(.+?)[-_. ]+([A-Za-z]+)")
@@ -71,14 +71,24 @@ def name(path: str, suffix: str = "") -> Name:
         suffix: the end of masks' names, where it is told; other words of a file's name say nothing then.
     """
     folder, _, stem = bare(path).rpartition("/")
-    places = words(folder)
-    mask = any(_role(word) == "mask" for word in places)
+    places, mask = words(folder), _of_masks(folder)
     if suffix:
         ends = re.search(re.escape(suffix) + r"([-_ ]?\d+)?$", stem) is not None
         stem = stem.removesuffix(suffix)
         return Name(mask or ends, _bare(places), words(stem), stem.casefold())
     own = words(stem)
     return Name(mask or any(_role(word) == "mask" for word in own), _bare(places), _bare(own), _raw(stem))
+
+
+def _of_masks(folder: str) -> bool:
+    """Whether a path says that masks lie there; "images" in "segmentation_data" takes back what that seems to say."""
+    said = ""
+    for part in folder.split("/"):
+        if any(_role(word) == "mask" for word in words(part)):
+            said = "plainly" if of_roles(part) or said == "plainly" else "beside other words"
+        elif of_roles(part) and said != "plainly":
+            said = ""
+    return said != ""
 
 
 def _raw(stem: str) -> str:
