@@ -125,8 +125,8 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     known = _beside(root, frames, fault)
     who = _patients(root, frames) | (known.patients(frames) if known else {})
     for frame in frames:
-        if known and known.leaves_out(frame):
-            continue
+        if known and known.pairing.settings.pairs and frame.files[0] not in known.cases:
+            continue  # neither `pairs` nor the layout has a place for it
         patient = who[frame]
         number = numbers[patient] = numbers.get(patient, 0) + 1  # one count over all series
         shown = {dicom_file.tag(p, dicom_masks.INSTANCE) for p in frame.files} if masks else set()

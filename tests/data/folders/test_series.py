@@ -64,7 +64,7 @@ def test_chaos(tmp_path):
     store = prepare.prepare("dicom", root, tmp_path / "cache", spacing=0, progress=False)
     entries = account.account(root, store.fingerprint["files"], store.skipped, dicom.aside(root))
     assert account.counts(entries) == {"read": 3 * (9 + 6), "skipped": 0, "unknown": 0}
-    assert all(scan.kind == "dicom" for scan in scans.find(root, tmp_path / "out"))  # and no mask as an image
+    assert all(scan.series for scan in scans.find(root, tmp_path / "out"))  # and no mask as an image
 
 
 def test_both_of_chaos_at_once_are_refused(tmp_path):

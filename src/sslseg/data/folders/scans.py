@@ -21,10 +21,8 @@ from sslseg.data.readers import (
     dicom_series,
     dicom_volume,
     formats,
-    itk,
     nifti,
     nifti_masks,
-    picture_masks,
     pictures,
 )
 from sslseg.data.readers.dicom_series import Frame
@@ -32,7 +30,6 @@ from sslseg.data.source import Fault, Spacing, keeping, stop
 
 WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
            ".gif": ".png"}  # fmt: skip
-NIFTI, ITK, PICTURE, DICOM = "nifti", "itk", "picture", "dicom"
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,19 @@ class Scan:
         root: the folder that was searched, where `sslseg.json` may lie.
     """
 
-    kind: str
     files: tuple[Path, ...]
     target: Path
     root: Path
+
+    @property
+    def frames(self) -> int | None:
+        """Time frames of a NIfTI file of four axes; None of others."""
+        return nifti_masks.frames(self.files[0]) if formats.stem(self.files[0].name, formats.NIFTI) else None
+
+    @property
+    def series(self) -> bool:
+        """Whether its files are DICOM."""
+        return formats.stem(self.files[0].name) is None
 
 
 def check(source: Path, output: Path) -> tuple[Path, Path]:
@@ -170,10 +176,8 @@ def _named(files: list[Path], home: Path, output: Path, channels: int, fault: Fa
 
 def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
     ending = formats.split(files[0].name)[1]
-    kind = next(k for k, suffixes in ((NIFTI, formats.NIFTI), (ITK, itk.SUFFIXES), (PICTURE, pictures.SUFFIXES))
-                if ending.lower() in suffixes)  # fmt: skip
     place = output / files[0].parent.relative_to(home)
-    return Scan(kind, files, place / (case + WRITTEN.get(ending.lower(), ending)), home)
+    return Scan(files, place / (case + WRITTEN.get(ending.lower(), ending)), home)
 
 
 def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
@@ -183,7 +187,7 @@ def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
     for f in frames:
         name = dicom_series.mask_name(f.series, f.number if f.series in several else None)
         place = output / f.files[0].parent.relative_to(home)
-        found.append(Scan(DICOM, f.files, place / f"{name}.nii.gz", home))
+        found.append(Scan(f.files, place / f"{name}.nii.gz", home))
     return found
 
 
@@ -202,17 +206,17 @@ def volumes(scan: Scan, channels: int, grey: bool = False) -> Frames:
         DataError: a damaged file, or channels of different shape or spacing.
     """
     first = scan.files[0]
-    if scan.kind == NIFTI and channels == 1 and (count := nifti_masks.frames(first)) is not None:
-        for index in range(count):
+    if channels == 1 and scan.frames is not None:
+        for index in range(scan.frames):
             array, step = nifti.read_volume(first, index)
             yield index, array[None], step
         return
-    if scan.kind == DICOM:
+    if scan.series:
         array, step = dicom_volume.read(scan.files)
         yield None, array[None], step
         return
     image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed)
-    image = pictures.as_grey(image) if grey and scan.kind == PICTURE else image
+    image = pictures.as_grey(image) if grey and formats.pictured(first) else image
     yield None, image, spacing or _told(scan)
 
 
@@ -229,13 +233,8 @@ def write(scan: Scan, masks: list[np.ndarray], spacing: Spacing, note: str) -> N
     Raises:
         DataError: a file that is no mask of ours lies there.
     """
-    first, target = scan.files[0], scan.target
-    if scan.kind == NIFTI:
-        timed = nifti_masks.frames(first) == len(masks)
-        nifti_masks.write(target, np.stack(masks) if timed else masks[0], first, note)
-    elif scan.kind == ITK:
-        itk.write_mask(target, masks[0], first, note)
-    elif scan.kind == PICTURE:
-        picture_masks.write(target, masks[0], note, like=first)
+    if scan.series:
+        nifti_masks.write_new(scan.target, masks[0], spacing, dicom_volume.affine(scan.files), note)
     else:
-        nifti_masks.write_new(target, masks[0], spacing, dicom_volume.affine(scan.files), note)
+        mask = np.stack(masks) if scan.frames == len(masks) else masks[0]
+        formats.write_mask(scan.target, mask, scan.files[0], note)

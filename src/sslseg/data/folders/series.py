@@ -45,10 +45,6 @@ class Beside:
         case = self.cases.get(image)
         return [path for name, _ in case.masks for path in self.files[name]] if case else []
 
-    def leaves_out(self, frame: Frame) -> bool:
-        """Whether `pairs` or the layout has no place for a series: such files are not read."""
-        return bool(self.pairing.settings.pairs) and frame.files[0] not in self.cases
-
     def patients(self, frames: Sequence[Frame]) -> dict[Frame, str]:
         """Those that `pairs` or the layout names, where sslseg.json says nothing else of them."""
         s = self.pairing.settings

@@ -65,7 +65,7 @@ def read(path: Path) -> tuple[np.ndarray, Spacing | None]:
     Raises:
         DataError: a damaged file, or none of the formats.
     """
-    kind = _kind(path)
+    kind, _ = _kind(path)
     if kind is pictures:
         return pictures.read(path), None
     return nifti.read_channels(path) if kind is nifti else itk.read(path)
@@ -73,7 +73,7 @@ def read(path: Path) -> tuple[np.ndarray, Spacing | None]:
 
 def grid(path: Path) -> Grid | None:
     """Where the voxels of a file lie; None of a picture. Raises DataError when the header is damaged."""
-    kind = _kind(path)
+    kind, _ = _kind(path)
     return None if kind is pictures else kind.grid(path)
 
 
@@ -86,7 +86,7 @@ def read_channels(paths: Sequence[Path], placed: bool = True) -> tuple[np.ndarra
     Raises:
         DataError: a damaged file, a mask that sslseg has written, or channels of different shape or grid.
     """
-    if made := next((path for path in paths if _ours(path)), None):
+    if made := next((path for path in paths if _kind(path)[1].ours(path)), None):
         raise DataError(f"{made}: wanted an image, got a mask that sslseg has written")
     parts = [read(path) for path in paths]
     arrays, spacing = [part[0] for part in parts], parts[0][1]
@@ -99,9 +99,13 @@ def read_channels(paths: Sequence[Path], placed: bool = True) -> tuple[np.ndarra
     return np.concatenate(arrays), spacing
 
 
-def _ours(path: Path) -> bool:
-    kind = _kind(path)
-    return (picture_masks if kind is pictures else nifti_masks if kind is nifti else itk).ours(path)
+def write_mask(path: Path, mask: np.ndarray, like: Path, note: str) -> None:
+    """Write class numbers, uint8 [Z, Y, X] (or [T, Z, Y, X] of a 4D NIfTI file), in the geometry of the image `like`.
+
+    Raises:
+        DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
+    """
+    _kind(path)[1].write(path, mask, like, note)
 
 
 def read_labels(
@@ -127,10 +131,10 @@ def read_labels(
     Raises:
         DataError: a damaged file, another shape or grid, several channels or fractions.
     """
-    kind = _kind(path)
+    kind, _ = _kind(path)
     if kind is pictures:
         array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
-        if image and _kind(image) is pictures:
+        if image and pictured(image):
             array = picture_masks.onto(path, array, image, shape, exif, note)
     elif kind is nifti:
         array = onto(nifti.read_volume(path, index)[0], like and nifti.grid(path), like)
@@ -147,8 +151,12 @@ def read_labels(
     return array
 
 
-def _kind(path: Path) -> ModuleType:
-    for kind, suffixes in ((nifti, NIFTI), (itk, itk.SUFFIXES), (pictures, pictures.SUFFIXES)):
-        if stem(path.name, suffixes) is not None:
-            return kind
+def _kind(path: Path) -> tuple[ModuleType, ModuleType]:
+    """The modules that read a file, and that know and write masks of its format."""
+    if stem(path.name, NIFTI):
+        return nifti, nifti_masks
+    if stem(path.name, itk.SUFFIXES):
+        return itk, itk
+    if pictured(path):
+        return pictures, picture_masks
     raise DataError(f"{path}: wanted one of {', '.join(SUFFIXES)}")

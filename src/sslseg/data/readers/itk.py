@@ -133,7 +133,7 @@ def ours(path: Path) -> bool:
     return _header(_package(path), path).HasMetaDataKey(MARK)
 
 
-def write_mask(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
+def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     """Write `mask`, uint8 [Z, Y, X], to a .nrrd or .mha with origin, spacing and directions of `like`.
 
     Raises:

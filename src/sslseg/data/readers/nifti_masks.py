@@ -56,20 +56,18 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     shape = shape[:3] if mask.ndim == 3 and len(shape) == 4 else shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
         raise DataError(f"{like}: wanted a mask of its shape {shape}, got (…, Z, Y, X) {mask.shape}")
-    may_write(path, ours)
     header.set_data_dtype(np.uint8)
     header.set_slope_inter(1, 0)
     header["cal_min"] = header["cal_max"] = 0  # the image's window would show the mask as black
     header.set_intent("none")
     header.extensions.clear()  # they may name the patient
-    header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
     # without an affine nibabel leaves sform and qform as they are
     kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     try:
         image = kind(mask.reshape(shape[::-1]).T, None, header)
     except FAULTS as error:
         raise DataError(f"{like}: its header cannot be kept for a mask ({error})") from None
-    _save(path, image)
+    _save(path, image, note)
 
 
 def write_new(path: Path, mask: np.ndarray, spacing: Spacing, affine: np.ndarray | None, note: str) -> None:
@@ -84,7 +82,6 @@ def write_new(path: Path, mask: np.ndarray, spacing: Spacing, affine: np.ndarray
     Raises:
         DataError: `path` holds a file that is no mask of ours.
     """
-    may_write(path, ours)
     image = nib.Nifti1Image(mask.astype(np.uint8).T, affine)
     if affine is None:
         image.header.set_zooms(spacing[::-1])
@@ -92,8 +89,7 @@ def write_new(path: Path, mask: np.ndarray, spacing: Spacing, affine: np.ndarray
         image.set_qform(_upright(affine, spacing[0]), code=1)
         image.set_sform(affine, code=1)
     image.header.set_xyzt_units("mm")
-    image.header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
-    _save(path, image)
+    _save(path, image, note)
 
 
 def _upright(affine: np.ndarray, thickness: float) -> np.ndarray:
@@ -106,7 +102,9 @@ def _upright(affine: np.ndarray, thickness: float) -> np.ndarray:
     return found
 
 
-def _save(path: Path, image: nib.Nifti1Image) -> None:
+def _save(path: Path, image: nib.Nifti1Image, note: str) -> None:
+    may_write(path, ours)
+    image.header["descrip"] = f"{MARK} {note}".strip().encode()[:79]
     with aside(path) as part:
         nib.save(image, part)
 

@@ -145,7 +145,7 @@ def onto(
     return mask
 
 
-def write(path: Path, mask: np.ndarray, note: str = "", like: Path | None = None) -> None:
+def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     """Write class numbers, uint8 [Z, Y, X], as grey values of a PNG (Z = 1) or as the pages of a TIFF.
 
     Args:
@@ -159,7 +159,7 @@ def write(path: Path, mask: np.ndarray, note: str = "", like: Path | None = None
     tiff = path.suffix.lower() in TIFF
     if len(mask) > 1 and not tiff:
         raise DataError(f"{path}: wanted one slice in a PNG, got {len(mask)}")
-    turn = pictures.orientation(like) if like else 1
+    turn = pictures.orientation(like)
     first, *rest = (Image.fromarray(pictures.stored(plane.astype(np.uint8), turn)) for plane in mask)
     text = f"{MARK} {note}".strip()
     info, exif = PngImagePlugin.PngInfo(), Image.Exif()

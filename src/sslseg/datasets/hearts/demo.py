@@ -10,16 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.data.phantom import tree
-from sslseg.datasets.hearts.phantom import (  # noqa: F401 of a dataset
-    CLASSES,
-    COLOURS,
-    DOMAIN,
-    LICENCE,
-    SPLIT,
-    find,
-    read,
-    scan,
-)
+from sslseg.datasets.hearts.phantom import CLASSES, COLOURS, DOMAIN, LICENCE, SPLIT, find, read, scan  # noqa: F401
 
 POPULATION: dict[str, Any] = {"patients": 40, "seed": 7, "scanner": "3T", "first": 701}
 

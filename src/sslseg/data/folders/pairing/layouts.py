@@ -29,12 +29,8 @@ def _channels(stem: str, names: str, mask: str) -> str:
     return " + ".join(stem + name for name in names.split()) + f" -> {mask}"
 
 
-def _vertebrae() -> dict[str, int]:
-    """Cervical 1 to 7, thoracic 8 to 19 and a thirteenth 28, lumbar 20 to 25."""
-    found = {f"C{k}": k for k in range(1, 8)} | {f"T{k}": 7 + k for k in range(1, 13)} | {"T13": 28}
-    return found | {f"L{k}": 19 + k for k in range(1, 7)}
-
-
+_VERTEBRAE = {f"C{k}": k for k in range(1, 8)} | {f"T{k}": 7 + k for k in range(1, 13)} | {"T13": 28} | {
+    f"L{k}": 19 + k for k in range(1, 7)}  # fmt: skip
 _BRATS = "{above}{patient}/{patient}_"
 _BRATS_23 = "{above}{patient}-{visit}/{patient}-{visit}-"
 _ISLES = "sub-{patient}/ses-{visit}/**/sub-{patient}_ses-{visit}_"
@@ -105,7 +101,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
                     "stomach", "aorta", "inferior vena cava", "portal and splenic vein", "pancreas",
                     "right adrenal gland", "left adrenal gland"]},
     "VerSe": {
-        "pairs": "**/{scan}_ct -> **/{scan}_seg-vert_msk", "classes": _vertebrae()},
+        "pairs": "**/{scan}_ct -> **/{scan}_seg-vert_msk", "classes": _VERTEBRAE},
     "SegTHOR": {
         "pairs": "{above}Patient_{patient}/Patient_{patient} -> {above}Patient_{patient}/GT",
         "classes": {"esophagus": 1, "heart": 2, "trachea": 3, "aorta": 4}},
