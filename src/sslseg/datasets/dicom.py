@@ -1,12 +1,7 @@
-"""DICOM series anywhere below a folder, and their masks where there are SEG objects (extra `dicom`).
+"""DICOM series anywhere below a folder, and their masks (extra `dicom`): "What is read of DICOM" in docs/reference/data.md.
 
-Grouped by PatientID and SeriesInstanceUID, slices in order along the normal, rescale slope and intercept
-applied. Compressed transfer syntaxes need the decoders that pydicom names; multi-frame and colour objects
-are refused. The patient's ID is kept in the slice store's index: de-identify the series first.
-
-Masks: a SEG belongs to the volume whose images it names. Its segments are the classes, by their labels. Masks in NIfTI,
-NRRD, MetaImage, or in one picture a slice, are found as in `images`, a series standing for its folder
-(data/folders/series.py). RTSTRUCT contours are not read.
+Compressed transfer syntaxes need the decoders that pydicom names. The patient's ID is kept in the slice store's index:
+de-identify the series first. RTSTRUCT contours are not read.
 """
 
 from __future__ import annotations

@@ -1,13 +1,6 @@
 """Your own pictures or volumes in a folder: PNG, TIFF (8 to 32 bit), BMP, JPEG, NIfTI.
 
-Nothing has to be written down: `scan12.png` is annotated if there is `scan12_mask.png` (or _seg, _gt …),
-or `masks/scan12.png` beside `images/scan12.png`; masks of 0 and 1 or of 0 and 255 are background and
-foreground; folders are groups. The rest is told in `sslseg.json` (data/folders/settings.py lists its keys):
-
-    {"classes": ["background", "liver", "lesion"], "patient_regex": "^(p[0-9]+)_", "spacing": [0.7, 0.7]}
-
-Without `patient_regex` or `csv` every image is a patient of its own. Several images of one patient then
-fall into train and test, and the scores are too good.
+Nothing has to be written down; docs/reference/data.md says how masks are found and what `sslseg.json` may say.
 """
 
 from __future__ import annotations

@@ -1,19 +1,7 @@
 """A raw dataset of nnU-Net: `DatasetNNN_Name/{dataset.json, imagesTr, labelsTr, imagesTs}`; v1's `TaskNNN_Name` too.
 
-All of the format: any file ending (NIfTI, PNG, TIFF with its spacing in `<case>.json`, NRRD, MHA), several
-channels (`_0000`, `_0001`), regions, the ignore label, `splits_final.json` here or in nnUNet_preprocessed,
-and the key `dataset` of dataset.json, which lists the training files by name wherever they lie. imagesTs are
-not annotated unless there is a `labelsTs`.
-
-Patients: `patient001_frame01` is of patient001, and so is every case `<patient>_frame<number>`; other cases
-are patients of their own. `patient_regex` or `csv` in `sslseg.json` says otherwise (data/folders/settings.py).
-
-Regions: a network with one class a pixel cannot hold regions that overlap. It learns the labels as they
-are in the files; each label is named after the regions it is part of ("whole_tumor-and-tumor_core"), and
-the regions are kept in the store's recipe.
-
-Splits: split=auto follows `splits_final.json` where there is one. Its fold 0 has no test patients, hence
-those of labelsTs test, or else fold 1's val, which are then taken out of train.
+All of the format; "What nnU-Net's forms mean here" in docs/reference/data.md. Regions are learned as the labels that the
+files hold, since a network with one class a pixel cannot hold regions that overlap; the recipe keeps them.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from sslseg.data.folders import detect
 from sslseg.data.folders.pairing import words
 from sslseg.data.source import Volume
 from sslseg.datasets import images
-from tests.fixtures import foreign_trees
+from tests.fixtures import foreign_trees, trees
 
 SIDES = ("train", "val", "test")
 
@@ -69,7 +69,7 @@ def first(root: Path) -> Volume:
     return module.read(module.find(root)[0])
 
 
-REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
+REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "a legend of colours": (
         lambda root: pairs(root, boxes((0, 0, 255), (0, 255, 0))),
         r'got \[0, #00ff00, #ff0000\].*\{"classes": \{"name of #00ff00": "#00ff00", "name of #ff0000": "#ff0000"\}\}',
@@ -89,7 +89,17 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "nnU-Net without the dot of its ending": (
         lambda root: nnunet(root, file_ending="nii.gz"),
-        r"dataset.json lies here, (.|\n)*dataset=images takes the files without it:(.|\n)*file_ending: wanted one of",
+        r"dataset=images takes its files without that:(.|\n)*nnunet: no; dataset.json: file_ending: wanted one of",
+    ),
+    "nnU-Net without the numbers of channels": (
+        lambda root: (nnunet(root), [p.rename(str(p).replace("_0000", "")) for p in (root / "imagesTr").iterdir()]),
+        "nnunet: no; imagesTr/case0_0000.nii.gz: wanted the image of case0.nii.gz, it is not there",
+    ),
+    "the folder above nnU-Net's": (
+        lambda root: nnunet(root / "raw" / "Dataset001_X"), "got dataset.json in or below raw/Dataset001_X; give that folder"),
+    "the folder above ACDC's": (
+        lambda root: trees.acdc(root / "database" / "training" / "training", patients=2),
+        "got Info.cfg in or below database/training/training; give that folder",
     ),
 }  # fmt: skip
 

@@ -14,9 +14,11 @@ from types import ModuleType
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
+from sslseg.data.files import walk
 from sslseg.data.source import Source
 
-DESCRIPTION = "dataset.json"  # of nnU-Net and the Decathlon: its folder is a data set of its own
+# a file by which a data set is known -> levels from it up to the folder of the set, and the formats that read that
+MARKS = {"dataset.json": (0, ("decathlon", "nnunet")), "Info.cfg": (1, ("acdc",))}
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,8 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         names = ", ".join(answer.dataset for answer in found)
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")
     (chosen,) = found
-    if chosen.takes_any and (root / DESCRIPTION).is_file():
-        why = "".join(f"\n  {answer}" for answer in answers if DESCRIPTION in answer.refusal)
-        raise DataError(f"{root}: {DESCRIPTION} lies here, and no format that it describes reads the folder; "
-                        f"dataset={chosen.dataset} takes the files without it:{why}")  # fmt: skip
-    if chosen.takes_any and (inner := sorted(p.parent.name for p in root.glob(f"*/{DESCRIPTION}"))):
-        raise DataError(
-            f"{root}: wanted one data set, got {some(inner)} with a {DESCRIPTION} each; give the folder "
-            f"of one:\n{said}"
-        )
+    if chosen.takes_any:
+        _check_marks(root, chosen, answers)
     if chosen.fault and not skip:
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:
@@ -110,3 +105,18 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
             f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated; {hint}:\n{said}"
         )
     return chosen
+
+
+def _check_marks(root: Path, chosen: Answer, answers: Sequence[Answer]) -> None:
+    """Raises DataError where files say that this is a data set of another format, or that several lie below."""
+    files = walk(root).files
+    for mark, (up, formats) in MARKS.items():
+        places = sorted({path.parents[up] for path in files if path.name == mark} - {root.parent})
+        if root in places:
+            why = "".join(f"\n  {answer}" for answer in answers if answer.dataset in formats)
+            raise DataError(f"{root}: {mark} is of {' or '.join(formats)}, which cannot read this folder; "
+                            f"dataset={chosen.dataset} takes its files without that:{why}")  # fmt: skip
+        if places:
+            inner = some(place.relative_to(root) for place in places)
+            raise DataError(f"{root}: wanted one data set, got {mark} in or below {inner}; give that folder, or "
+                            f"dataset={chosen.dataset}, which takes all files below")  # fmt: skip

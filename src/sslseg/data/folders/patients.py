@@ -16,11 +16,7 @@ PHASES = ("ED", "ES")
 
 
 def people(
-    root: Path,
-    cases: dict[str, str],
-    s: Settings,
-    pattern: str = "",
-    given: Mapping[str, str] | None = None,
+    root: Path, cases: dict[str, str], s: Settings, pattern: str = "", given: Mapping[str, str] | None = None
 ) -> dict[str, tuple[str, str, int]]:
     """case -> (patient, group, frame).
 

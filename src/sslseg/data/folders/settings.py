@@ -1,24 +1,4 @@
-"""`sslseg.json`, what a data folder says of itself where its format cannot. Every key is optional.
-
-pairs          "images/{case}.png -> masks/{case}_mask.png": which mask belongs to which image, one pattern or
-               several (data/folders/pairing/patterns.py); files that fit none are not read
-classes        ["background", "lesion"], or the value of each in the masks: {"lesion": 255},
-               {"lesion": "#ff0000"} in colour masks, {"tumour": [1, 2, 4]}; 0 or black is background
-threshold      masks of two classes: values above it are the second one; 0 is "any value above 0"
-colours        hex per class
-ignore         value of voxels that are neither trained on nor scored
-patient_regex  of a case name, its first group (or all it matches) is the patient
-csv            table with columns case, patient and perhaps group
-mask_suffix    end of a mask's name, before the extension: "_mask"
-spacing        mm, [y, x] or [z, y, x], of pictures, which do not say it
-frames         "time": the fourth axis of NIfTI files counts time frames, not channels; "channels": many of them
-axis           volumes are sliced along z (0), y (1) or x (2)
-exif           "shown" or "stored": how masks lie on pictures that EXIF turns, where their own files do not say it
-geometry       "ignore": masks and channels lie voxel by voxel on their image, whatever their headers say
-colour         "keep" the channels of colour pictures, or make them "grey"
-split          how patients are divided by default
-domain, licence
-"""
+"""`sslseg.json`, what a data folder says of itself where its format cannot: docs/reference/data.md lists its keys."""
 
 from __future__ import annotations
 
