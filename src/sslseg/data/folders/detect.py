@@ -118,5 +118,6 @@ def _check_marks(root: Path, chosen: Answer, answers: Sequence[Answer]) -> None:
                             f"dataset={chosen.dataset} takes its files without that:{why}")  # fmt: skip
         if places:
             inner = some(place.relative_to(root) for place in places)
+            said = "\n".join(f"  {answer}" for answer in answers)
             raise DataError(f"{root}: wanted one data set, got {mark} in or below {inner}; give that folder, or "
-                            f"dataset={chosen.dataset}, which takes all files below")  # fmt: skip
+                            f"dataset={chosen.dataset}, which takes all files below:\n{said}")  # fmt: skip
