@@ -18,7 +18,7 @@ from sslseg.data.files import walk
 from sslseg.data.source import Source
 
 # a file by which a data set is known -> levels from it up to the folder of the set, and the formats that read that
-MARKS = {"dataset.json": (0, ("decathlon", "nnunet")), "Info.cfg": (1, ("acdc",))}
+KNOWN_BY = {"dataset.json": (0, ("decathlon", "nnunet")), "Info.cfg": (1, ("acdc",))}
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         raise DataError(f"{root}: {names} read this folder; say which, with dataset=<name>:\n{said}")
     (chosen,) = found
     if chosen.takes_any:
-        _check_marks(root, chosen, answers)
+        _check_overlooked(root, chosen, answers)
     if chosen.fault and not skip:
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:
@@ -107,17 +107,17 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     return chosen
 
 
-def _check_marks(root: Path, chosen: Answer, answers: Sequence[Answer]) -> None:
+def _check_overlooked(root: Path, chosen: Answer, answers: Sequence[Answer]) -> None:
     """Raises DataError where files say that this is a data set of another format, or that several lie below."""
     files = walk(root).files
-    for mark, (up, formats) in MARKS.items():
-        places = sorted({path.parents[up] for path in files if path.name == mark} - {root.parent})
+    for known, (up, formats) in KNOWN_BY.items():
+        places = sorted({path.parents[up] for path in files if path.name == known} - {root.parent})
         if root in places:
             why = "".join(f"\n  {answer}" for answer in answers if answer.dataset in formats)
-            raise DataError(f"{root}: {mark} is of {' or '.join(formats)}, which cannot read this folder; "
+            raise DataError(f"{root}: {known} is of {' or '.join(formats)}, which cannot read this folder; "
                             f"dataset={chosen.dataset} takes its files without that:{why}")  # fmt: skip
         if places:
             inner = some(place.relative_to(root) for place in places)
             said = "\n".join(f"  {answer}" for answer in answers)
-            raise DataError(f"{root}: wanted one data set, got {mark} in or below {inner}; give that folder, or "
+            raise DataError(f"{root}: wanted one data set, got {known} in or below {inner}; give that folder, or "
                             f"dataset={chosen.dataset}, which takes all files below:\n{said}")  # fmt: skip

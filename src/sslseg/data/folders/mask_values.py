@@ -34,8 +34,8 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     found = np.unique(array).tolist()
     if strange := [v for v in found if v not in numbers]:
         wanted, got = ", ".join(map(shown, sorted(numbers))), some(map(shown, strange), 8)
-        named = '; 0 is of no class, as {"background": 0} in sslseg.json would make it' * (0 in strange)
-        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}{named}")
+        hint = '; 0 is of no class, as {"background": 0} in sslseg.json would make it' if 0 in strange else ""
+        raise DataError(f"{path}: wanted mask values {wanted}, got also {got}{hint}")
     out = np.zeros(array.shape, np.uint8)
     for value in found:
         out[array == value] = numbers[value]
@@ -78,7 +78,7 @@ def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
     if not any(found <= {0, value} for value in FOREGROUND):
         values = sorted(found - {0})
         named = {f"name of {shown(v)}": shown(v) if v >= COLOUR else v for v in values[:4]}
-        unknown = f"; without a name, {IGNORE} is what nobody knows" * (IGNORE in values)
+        unknown = f"; without a name, {IGNORE} is what nobody knows" if IGNORE in values else ""
         raise DataError(
             f"{path}: wanted a mask of 0 and 1 or of 0 and 255, got [{some(map(shown, sorted(found)), 8)}]; "
             f"name the classes and their values in a file {FILE} of the data folder, "

@@ -80,6 +80,7 @@ def name(path: str, suffix: str = "") -> Name:
     return Name(mask or any(_role(word) == "mask" for word in own), _bare(places), _bare(own), _raw(stem))
 
 
+@lru_cache(maxsize=1 << 17)
 def _of_masks(folder: str) -> bool:
     """Whether a path says that masks lie there; "images" in "segmentation_data" takes back what that seems to say."""
     said = ""
