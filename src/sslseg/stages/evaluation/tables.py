@@ -66,7 +66,10 @@ def log(
             _copy(folder, Path(p.out).expanduser(), [PAGE, FIGURE, *(f"{name}.csv" for name in shown)])
     run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
     _log_patients(run, table, tables.get("clinical"), number)
-    print(f"{cohort}; mean over patients, from low to high is its 95 % interval")
+    others = f" of {len(number)}; part=all scores every one" if p.part != "all" else ""
+    print(
+        f"{cohort} (part={p.part}{others}); from low to high is the 95 % interval of the mean over patients"
+    )
     for frame in shown.values():
         text = frame.drop(columns="source", errors="ignore")
         if "patients" in text:
