@@ -47,7 +47,7 @@ def test_a_copy_of_a_phantom_gives_the_slices_of_the_acdc_reader(tmp_path):
         "spacing_x",
     ]
     assert a.index[same].equals(b.index[same])
-    assert a.volume_table["sha256"].equals(b.volume_table["sha256"])
+    assert a.volume_table["xxh3"].equals(b.volume_table["xxh3"])
 
 
 def test_channels_are_stacked_in_order_and_the_ignore_label_is_255(tmp_path):

@@ -10,12 +10,13 @@ from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
+import pandas as pd
 import pytest
 
 from sslseg.config import names
 from sslseg.config.files import known_sha256
 from sslseg.data import exposure, splits
-from sslseg.data.slices import prepare
+from sslseg.data.slices import contents, encode, prepare, slice_store
 from sslseg.data.training_set import Inputs
 from sslseg.datasets.hearts import acdc
 from sslseg.stages.intake import leaks
@@ -120,11 +121,47 @@ def test_a_renamed_or_recompressed_copy_two_hops_up_is_found(data, place, tmp_pa
         leaks.gate(FakeRun(3), second, data, allow=False)
 
 
+def _of_an_earlier_version(data: Inputs) -> Inputs:
+    """The same, prepared when voxels were known by their sha256."""
+    folder = data.store.path
+    table = pd.read_parquet(folder / slice_store.VOLUMES)
+    images = {
+        (s.image.name, -1 if s.index is None else s.index): acdc.read(s).image
+        for s in acdc.find(data.store.root)
+    }
+    keys = zip(table["image"].map(lambda name: Path(name).name), table["position"], strict=True)
+    table["xxh3"] = [encode.voxel_digest(images[key], "sha256") for key in keys]
+    table.rename(columns={"xxh3": "sha256"}).to_parquet(folder / slice_store.VOLUMES)
+    meta = json.loads((folder / slice_store.META).read_text())
+    meta["parts"][slice_store.VOLUMES] = known_sha256(folder / slice_store.VOLUMES)
+    (folder / slice_store.META).write_text(json.dumps(meta | {"seal": slice_store.seal(meta)}))
+    return _inputs(data.store.root, folder.parents[1])
+
+
+def test_copies_are_found_between_stores_of_this_and_an_earlier_version(data, place, tmp_path):
+    """Whichever of the two was trained on; the files of the other are read again, and no others will do."""
+    root = _renumbered(place / "acdc", tmp_path / "copy", _other_type)
+    earlier = _of_an_earlier_version(_inputs(root, tmp_path / "cache"))
+    assert "xxh3" not in earlier.store.volume_table
+    old, new = (_trained(tmp_path / name, one, "train") for name, one in (("a", earlier), ("b", data)))
+    assert [exposure.read(x.path)[0].voxels for x in (old, new)] == ["sha256", "xxh3"]
+    for seen, held in ((old, data), (new, earlier)):
+        with pytest.raises(
+            names.LeakError, match=r"1 of the 2 .* \(patient00\d; [24] images equal by content\)"
+        ):
+            leaks.gate(FakeRun(3), seen, held)
+    contents._known.clear()
+    image = next((root / "patient001").glob("*frame01.nii.gz"))
+    trees.nifti(image, np.ones((20, 24, 3), np.int16))
+    with pytest.raises(names.DataError, match="does not hold the voxels that .* verify=true"):
+        leaks.gate(FakeRun(3), new, earlier)
+
+
 def test_names_and_digests_are_not_in_the_file(data: Inputs, tmp_path: Path):
     a, b = (_trained(tmp_path / x, data, "train", number=n) for n, x in enumerate("ab"))
     text = (a.path / names.EXPOSURE_FILE).read_text()
     assert "patient0" not in text
-    assert not any(sha[:16] in text for sha in data.store.volume_table["sha256"])
+    assert not any(sha[:16] in text for sha in data.store.volume_table["xxh3"])
     one, two = (set(exposure.read(x.path)[0].images) for x in (a, b))
     assert not one & two  # salted: the lists of two encoders cannot be joined
 

@@ -1,7 +1,8 @@
 """Which patients and images a network has seen: salted hashes in a file beside its weights.
 
 A patient is known by dataset and name, and by the voxels of every image: a file that was renamed, moved or
-compressed again decodes to the same voxels (`encode.voxel_digest`). Not known again: an image that was
+compressed again decodes to the same voxels (`encode.voxel_digest`, of the kind that an entry names).
+Not known again: an image that was
 resampled, cropped or rescaled.
 
 Of weights from elsewhere there is a word at most: the data that they are declared to come from. Such an entry lists
@@ -26,10 +27,12 @@ import pandas as pd
 
 from sslseg.config import plugins
 from sslseg.config.names import EXPOSURE_FILE, VAGUE, EncoderError
+from sslseg.data.slices import contents
+from sslseg.data.slices.encode import SHA256
 from sslseg.data.slices.slice_store import Slices
 
 FORMAT = 1
-DIGITS = 32  # 128 bits of the sha256: no accidental match among any number of images
+DIGITS = 32  # 128 bits, as of the voxels' digest: no accidental match among any number of images
 SIZE_LIMIT = 256 << 20  # bytes; a million images take about 35 MB
 
 
@@ -43,6 +46,7 @@ class Seen:
     salt: str
     patients: tuple[str, ...]
     images: tuple[str, ...]
+    voxels: str = SHA256  # kind of the digests that the images are hashes of
 
     @property
     def declared(self) -> bool:
@@ -62,10 +66,10 @@ class Overlap:
 def of(store: Slices, rows: Iterable[int], *, run_id: str, stage: str) -> Seen:
     """The entry of a stage that trained on, or chose its network by, `rows` of `store`."""
     salt = hashlib.sha256(f"{run_id} {store.digest}".encode()).hexdigest()[:DIGITS]
-    facts = _facts(store, rows)
-    patients = {_hash(salt, f"{store.dataset}/{name}") for name in facts}
-    contents = {_hash(salt, content) for contents in facts.values() for content in contents}
-    return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(contents)))
+    volumes, kind = _volumes(store, rows), contents.kind(store.volume_table)
+    patients = {_hash(salt, f"{store.dataset}/{name}") for name in _patients(store, volumes)}
+    images = {_hash(salt, digest) for digest in _digests(store, volumes, kind)}
+    return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(images)), kind)
 
 
 def declared(run_id: str, stage: str, dataset: str) -> Seen:
@@ -91,14 +95,18 @@ def standing(seen: Iterable[Seen]) -> str:
     return "unknown" if "" in words else f"declared: {', '.join(sorted(set(words)))}"
 
 
-def _facts(store: Tables, rows: Iterable[int]) -> dict[str, set[str]]:
-    """patient -> digests of the images that `rows` are of."""
-    volumes = np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
-    table = store.volume_table.iloc[volumes]
-    found: dict[str, set[str]] = {}
-    for patient, content in zip(table["patient"], table["sha256"], strict=True):
-        found.setdefault(str(patient), set()).add(content)
-    return found
+def _volumes(store: Tables, rows: Iterable[int]) -> np.ndarray:
+    return np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
+
+
+def _patients(store: Tables, volumes: np.ndarray) -> list[str]:
+    return store.volume_table["patient"].iloc[volumes].astype(str).tolist()
+
+
+def _digests(store: Tables, volumes: np.ndarray, kind: str) -> list[str]:
+    if isinstance(store, Slices):
+        return contents.digests(store, volumes, kind)
+    return store.volume_table[kind].iloc[volumes].tolist()
 
 
 def _hash(salt: str, text: str) -> str:
@@ -118,33 +126,28 @@ class Tables(Protocol):
 
     @property
     def volume_table(self) -> pd.DataFrame:
-        """One row a volume: patient and sha256."""
+        """One row a volume: patient, and digests of its voxels in columns that are named after their kind."""
 
 
 def overlap(seen: Sequence[Seen], store: Tables, rows: Iterable[int]) -> Overlap:
     """Patients among `rows` whose name or whose image is in `seen`; all of them where the data's name is declared."""
-    facts = _facts(store, rows)
+    volumes = _volumes(store, rows)
+    patients = _patients(store, volumes)
+    images = _digests(store, volumes, contents.kind(store.volume_table))
     met: dict[str, set[str]] = {}
     by = []
     for entry in seen:
-        if entry.declared and covers(entry.dataset, store.dataset):
-            met |= {patient: met.get(patient, set()) for patient in facts}
-            by.append(entry)
-            continue
-        names, images = set(entry.patients), set(entry.images)
-        found = {
-            patient: {c for c in contents if _hash(entry.salt, c) in images}
-            for patient, contents in facts.items()
-        }
-        hit = {
-            patient: contents
-            for patient, contents in found.items()
-            if contents or _hash(entry.salt, f"{store.dataset}/{patient}") in names
-        }
-        for patient, contents in hit.items():
-            met.setdefault(patient, set()).update(contents)
-        by += [entry] if hit else []
-    return Overlap(tuple(sorted(met)), sum(len(c) for c in met.values()), tuple(by))
+        names, known = set(entry.patients), set(entry.images)
+        whole = entry.declared and covers(entry.dataset, store.dataset)
+        digests = _digests(store, volumes, entry.voxels) if known else images
+        hit = False
+        for patient, image, digest in zip(patients, images, digests, strict=True):
+            same = _hash(entry.salt, digest) in known
+            if same or whole or _hash(entry.salt, f"{store.dataset}/{patient}") in names:
+                hit = True
+                met.setdefault(patient, set()).update([image] * same)
+        by += [entry] * hit
+    return Overlap(tuple(sorted(met)), sum(map(len, met.values())), tuple(by))
 
 
 def write(folder: Path, seen: Iterable[Seen], origin: str = "") -> None:

@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,8 @@ from sslseg.data.slices import encode
 from sslseg.data.slices.encode import (
     CODE_MAX,
     CODE_MIN,
+    SHA256,
+    XXH3,
     histogram,
     percentiles,
     quantise,
@@ -72,16 +75,25 @@ def test_integers_beyond_int16_are_shifted():
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32])
-def test_the_digest_is_that_of_the_whole_array_whatever_its_layout(kind):
+@pytest.mark.parametrize(
+    ("way", "number", "made"), [(SHA256, "<i8", hashlib.sha256), (XXH3, "<i2", xxhash.xxh3_128)]
+)
+def test_the_digest_is_that_of_the_whole_array_whatever_its_layout(kind, way, number, made):
     image = stream(0, "image").integers(0, 200, (2, 3, 5, 7)).astype(kind)
-    want = hashlib.sha256(b"(2, 3, 5, 7)<i8" + image.astype("<i8").tobytes()).hexdigest()
-    assert voxel_digest(image) == want
-    assert voxel_digest(np.asfortranarray(image)) == want
+    want = made(f"(2, 3, 5, 7){number}".encode() + image.astype(number).tobytes()).hexdigest()
+    assert voxel_digest(image, way) == want
+    assert voxel_digest(np.asfortranarray(image), way) == want
     broken = image + np.float32(0.5)
-    assert (
-        voxel_digest(broken)
-        == hashlib.sha256(b"(2, 3, 5, 7)<f4" + broken.astype("<f4").tobytes()).hexdigest()
-    )
+    assert voxel_digest(broken, way) == made(b"(2, 3, 5, 7)<f4" + broken.astype("<f4").tobytes()).hexdigest()
+
+
+def test_the_digest_of_integers_that_no_16_bits_hold():
+    wide = np.array([[[[-1, 40_000]]]], np.int32)
+    want = xxhash.xxh3_128(b"(1, 1, 1, 2)<i8" + wide.astype("<i8").tobytes()).hexdigest()
+    assert voxel_digest(wide) == voxel_digest(wide.astype(np.float32)) == want
+    assert voxel_digest(wide % 65_536) != voxel_digest(
+        (wide % 65_536).astype(np.int16)
+    )  # wrapped, it is another image
 
 
 def test_floats_that_are_whole_numbers_become_integers():

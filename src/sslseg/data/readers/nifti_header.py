@@ -97,6 +97,7 @@ def stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
+@lru_cache(maxsize=8)  # of an image first its voxels are read and then its place
 def header_at(path: Path, data: bytes) -> nib.Nifti1Header:
     """The header at the start of `data`, as it stands."""
     size = int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")

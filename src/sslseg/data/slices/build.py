@@ -16,9 +16,9 @@ from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data import digests
 from sslseg.data.slices import fingerprint
-from sslseg.data.slices.encode import Encoded, encode, histogram
+from sslseg.data.slices.encode import XXH3, Encoded, encode, histogram
 from sslseg.data.slices.slice_store import CODES, INDEX, LABELS, META, PER_CHANNEL, VOLUMES, seal
-from sslseg.data.slices.sources import Inputs, digest, workers
+from sslseg.data.slices.sources import MOST_CLASSES, Inputs, digest, workers
 from sslseg.data.source import IGNORE, Source, Volume
 
 
@@ -157,16 +157,18 @@ class _Writer:
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
         self.notes += [{"file": self.relative(source.label), "note": note} for note in volume.notes]
-        self._rows(source, e)
+        voxels = _per_class(e.label, len(e.codes))
+        shown = voxels.any(axis=1)
+        self._rows(source, e, voxels)
         self.codes.write(np.ascontiguousarray(e.codes, "<i2"))
         if e.label is not None:
-            self.labels.write(np.ascontiguousarray(e.label[known(e.label)]))
+            self.labels.write(np.ascontiguousarray(e.label if shown.all() else e.label[shown]))
         row = {
             "patient": source.patient,
             "group": source.group,
             "frame": source.frame,
             "phase": source.phase,
-            "labelled": e.label is not None and bool(known(e.label).any()),
+            "labelled": bool(shown.any()),
             "slices": len(e.codes),
             "native_height": volume.image.shape[2],
             "native_width": volume.image.shape[3],
@@ -174,7 +176,7 @@ class _Writer:
             "image": self.relative(source.image),
             "label": self.relative(source.label),
             "position": -1 if source.index is None else source.index,
-            "sha256": e.sha256,
+            XXH3: e.digest,
             **e.stats,
         }
         arrays = {key: getattr(e, key) for key in PER_CHANNEL}
@@ -186,13 +188,13 @@ class _Writer:
         """Of the two shards, as they were written."""
         return {CODES: digests.text(self.codes.digest), LABELS: digests.text(self.labels.digest)}
 
-    def _rows(self, source: Source, e: Encoded) -> None:
+    def _rows(self, source: Source, e: Encoded, voxels: np.ndarray) -> None:
         channels, height, width = e.codes.shape[1:]
-        masks = [None] * len(e.codes) if e.label is None else e.label
-        for z, mask in enumerate(masks):
-            voxels = np.zeros(IGNORE, int) if mask is None else histogram(mask, IGNORE + 1)[:IGNORE]
-            labelled = bool(voxels.any())
-            self.voxels += voxels[: len(self.voxels)]
+        self.voxels += voxels.sum(axis=0)[: len(self.voxels)]
+        foreground = voxels[:, 1:].sum(axis=1).tolist()
+        classes = ((voxels[:, :MOST_CLASSES] > 0) @ (1 << np.arange(MOST_CLASSES))).tolist()
+        for z in range(len(voxels)):
+            labelled = bool(voxels[z].any())
             self.slices.append(
                 {
                     "volume": len(self.volumes),
@@ -207,14 +209,16 @@ class _Writer:
                     "offset": self._offset,
                     "label_offset": self._label_offset if labelled else -1,
                     **{f"spacing_{axis}": mm for axis, mm in zip("zyx", e.spacing, strict=True)},
-                    "foreground": int(voxels[1:].sum()),
-                    "classes": int(sum(1 << k for k in np.flatnonzero(voxels).tolist())),
+                    "foreground": foreground[z],
+                    "classes": classes[z],
                 }
             )
             self._offset += channels * height * width
             self._label_offset += height * width if labelled else 0
 
 
-def known(label: np.ndarray) -> np.ndarray:
-    """[Z, Y, X] -> bool [Z]: slices of which anything is annotated, that is not all `IGNORE`."""
-    return (label != IGNORE).any(axis=(1, 2))
+def _per_class(label: np.ndarray | None, slices: int) -> np.ndarray:
+    """Voxels of each class in each slice, int64 [Z, IGNORE]; all 0 of a slice of which nothing is annotated."""
+    if label is None:
+        return np.zeros((slices, IGNORE), np.int64)
+    return np.stack([histogram(plane, IGNORE + 1)[:IGNORE] for plane in label])

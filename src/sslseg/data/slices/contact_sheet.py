@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import pandas as pd
-
-from sslseg.config.names import DataError
+from PIL import Image
 
 if TYPE_CHECKING:
     from sslseg.data.slices.slice_store import Rows, Slices
 
 
 TILE, COLUMNS, ROWS = 160, 8, 5  # of the contact sheet
+WHITE = 191  # greys are 0 to 191, colours of the classes after them: 61 of them at most, see `sources.MOST_CLASSES`
 FALLBACK = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377")  # of classes without a colour
 
 
@@ -28,14 +29,23 @@ def contact_sheet(slices: Slices, path: Path, rows: Rows | None = None) -> None:
         rows: show these, in their order and without outlines.
     """
     most = max(1, COLUMNS * ROWS // slices.channels)
-    shown = _chosen(slices.index, most) if rows is None else rows
-    tiles = [_tile(slices, i, c, rows is None) for i in shown for c in range(slices.channels)]
+    shown = list(_chosen(slices.index, most) if rows is None else rows)
+    table = slices.index.iloc[shown].to_dict("records")
+    tiles = [
+        _tile(slices, i, row, c, rows is None)
+        for i, row in zip(shown, table, strict=True)
+        for c in range(slices.channels)
+    ]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
-    ok, data = cv2.imencode(".png", sheet)
-    if not ok:
-        raise DataError(f"{path}: the contact sheet could not be encoded")
-    path.write_bytes(data.tobytes())
+    palette = np.linspace(0, 255, WHITE + 1).round().astype(int).repeat(3).tolist()
+    for k in range(1, len(slices.classes)):
+        palette += bgr_of(slices.colours, k)[::-1]
+    image = Image.fromarray(sheet)
+    image.putpalette(palette)
+    image.save(
+        path, "png", compress_level=0
+    )  # a byte a pixel, which to compress would take longer than to draw
 
 
 def _chosen(index: pd.DataFrame, most: int) -> list[int]:
@@ -48,29 +58,29 @@ def _chosen(index: pd.DataFrame, most: int) -> list[int]:
     return np.concatenate(picks)[:most].tolist()
 
 
-def _tile(slices: Slices, i: int, channel: int, outlined: bool) -> np.ndarray:
-    """uint8 [TILE, TILE, 3] (BGR) of one channel of slice i, its aspect kept, named at the bottom."""
-    row = slices.index.iloc[i]
-    numbers = (slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale"))
-    low, high, zero, step = numbers
-    gain, shift = np.array([step, zero - low], np.float32) * (255 / ((high - low) or 1.0))
-    grey = slices.codes(i)[channel] * gain + shift
-    factor = TILE / max(grey.shape)
-    size = tuple(max(1, round(n * factor)) for n in grey.shape[::-1])
-    grey = cv2.resize(np.clip(grey, 0, 255).astype(np.uint8), size, interpolation=cv2.INTER_AREA)
-    tile = np.zeros((TILE, TILE, 3), np.uint8)
-    tile[: size[1], : size[0]] = grey[..., None]
+def _tile(slices: Slices, i: int, row: dict[Hashable, Any], channel: int, outlined: bool) -> np.ndarray:
+    """uint8 [TILE, TILE] of places in the palette: one channel of slice i, its aspect kept, named at the bottom."""
+    low, high, zero, step = (
+        slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale")
+    )
+    codes = slices.codes(i)[channel]
+    factor = TILE / max(codes.shape)
+    size = tuple(max(1, round(n * factor)) for n in codes.shape[::-1])
+    small = cv2.resize(codes, size, interpolation=cv2.INTER_AREA)
+    gain = WHITE / ((high - low) or 1.0)
+    tile = np.zeros((TILE, TILE), np.uint8)
+    tile[: size[1], : size[0]] = np.clip(small * (step * gain) + (zero - low) * gain, 0, WHITE)
+    names = slices.channel_names if len(slices.channel_names) == slices.channels else range(slices.channels)
+    text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
+    text += f" {names[channel]}" if slices.channels > 1 else ""
+    cv2.putText(tile, text, (2, TILE - 4), cv2.FONT_HERSHEY_PLAIN, 0.7, WHITE, 1, cv2.LINE_AA)
     if outlined and row["labelled"]:
         label = cv2.resize(slices.label(i), size, interpolation=cv2.INTER_NEAREST)
         for k in range(1, len(slices.classes)):
             outlines, _ = cv2.findContours(
                 (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
             )
-            cv2.drawContours(tile, outlines, -1, bgr_of(slices.colours, k), 1)
-    names = slices.channel_names if len(slices.channel_names) == slices.channels else range(slices.channels)
-    text = " ".join(str(v) for v in (row["group"], row["patient"], row["phase"], f"z{row['z']}") if v)
-    text += f" {names[channel]}" if slices.channels > 1 else ""
-    cv2.putText(tile, text, (2, TILE - 4), cv2.FONT_HERSHEY_PLAIN, 0.7, (255, 255, 255), 1, cv2.LINE_AA)
+            cv2.drawContours(tile, outlines, -1, WHITE + k, 1)
     return tile
 
 

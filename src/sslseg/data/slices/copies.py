@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sslseg.config.texts import some
+from sslseg.data.slices import contents
 from sslseg.data.slices.slice_store import Slices
 
 
@@ -39,7 +40,7 @@ def find(store: Slices, rows: Mapping[str, np.ndarray]) -> list[Copies]:
     table = store.volume_table
     table = table[table["minimum"] < table["maximum"]]
     found = []
-    for _, same in table.groupby("sha256", sort=False):
+    for _, same in table.groupby(contents.kind(table), sort=False):
         one = same.drop_duplicates("patient").sort_values("patient")
         if len(one) > 1:
             patients = tuple(one["patient"].astype(str))

@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import xxhash
 
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
@@ -19,6 +20,7 @@ from sslseg.data.source import IGNORE, Volume
 
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
 CODE_MIN, CODE_MAX = -32768, 32767
+XXH3, SHA256 = "xxh3", "sha256"  # kinds of digests of voxels, and the columns of a store that hold them
 EXACT = 2**24  # float32 holds every whole number up to it
 MOST_TIMES, FEWEST_LEFT = 16, 4  # pixels made of one, pixels left of sixty-four: the unit is another
 CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisation
@@ -34,7 +36,7 @@ class Encoded:
         scale, intercept: float64 [C].
         p1, p99: float64 [C], physical units, of the native voxels.
         spacing: (z, y, x) in mm after resampling, exact.
-        sha256: of the native voxels, the same for equal values in another file or number type.
+        digest: `voxel_digest` of the native voxels.
         stats: minimum, maximum, mean, sd of the native voxels.
     """
 
@@ -45,7 +47,7 @@ class Encoded:
     p1: np.ndarray
     p99: np.ndarray
     spacing: tuple[float, float, float]
-    sha256: str
+    digest: str
     stats: dict[str, float]
 
 
@@ -61,6 +63,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     image, label = volume.image, volume.label
     if image.ndim != 4 or image.size == 0 or image.dtype.kind not in "iuf":
         raise DataError(f"wanted a grey image [C, Z, Y, X], got {image.dtype} {image.shape}")
+    image = whole_numbers(image)
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError("wanted finite voxels, got NaN or infinite ones")
     if label is not None:
@@ -70,7 +73,6 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
         if strange := [v for v in present(label) if v >= classes and v != IGNORE] if above else []:
             raise DataError(f"wanted labels 0 to {classes - 1} or {IGNORE}, got also [{some(strange, 8)}]")
     size = _new_size(image.shape[2:], volume.spacing[1:], spacing)
-    image = whole_numbers(image)
     counts = [_counts(channel) for channel in image]
     p1, p99 = _percentiles(image, counts)
     codes, scale, intercept = quantise(resample_image(image, size))
@@ -83,7 +85,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
         p1=p1,
         p99=p99,
         spacing=(volume.spacing[0], native_y * image.shape[2] / size[0], native_x * image.shape[3] / size[1]),
-        sha256=voxel_digest(image),
+        digest=voxel_digest(image),
         stats=_stats(image, counts),
     )
 
@@ -144,13 +146,15 @@ def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """[C, ...] -> int16 codes of that shape, scale [C], intercept [C]."""
-    codes = np.empty(image.shape, np.int16)
     scale, intercept = np.ones(len(image)), np.zeros(len(image))
+    if image.dtype == np.int16:
+        return image, scale, intercept  # the values are their own codes
+    codes = np.empty(image.shape, np.int16)
     for c, channel in enumerate(map(whole_numbers, image)):
         low, high = float(channel.min()), float(channel.max())
         if channel.dtype.kind in "iu" and high - low <= CODE_MAX - CODE_MIN:
             if low >= CODE_MIN and high <= CODE_MAX:
-                np.copyto(codes[c], channel, casting="unsafe")  # the values are their own codes
+                np.copyto(codes[c], channel, casting="unsafe")
                 continue
             intercept[c] = low - CODE_MIN
         else:
@@ -178,8 +182,9 @@ def _percentiles(image: np.ndarray, counts: Sequence[Counts | None]) -> tuple[np
         for v, known in zip(flat, counts, strict=True)
     ]
     low, high = np.array(both).T
-    flat_range = high <= low
-    return np.where(flat_range, flat.min(axis=1), low), np.where(flat_range, flat.max(axis=1), high)
+    for c in np.flatnonzero(high <= low):
+        low[c], high[c] = flat[c].min(), flat[c].max()
+    return low, high
 
 
 def _counts(values: np.ndarray) -> Counts | None:
@@ -189,7 +194,7 @@ def _counts(values: np.ndarray) -> Counts | None:
     low, high = int(values.min()), int(values.max())
     if high - low > CODE_MAX - CODE_MIN:
         return None
-    above = np.subtract(values, values.dtype.type(low), dtype=values.dtype)
+    above = np.subtract(values, values.dtype.type(low), dtype=values.dtype) if low else values
     above = above.view(f"u{values.dtype.itemsize}")  # right even where the sign wraps round
     return low, histogram(above, high - low + 1)
 
@@ -218,23 +223,30 @@ def _from_counts(low: int, counts: np.ndarray) -> list[float]:
 
 def _stats(image: np.ndarray, counts: Sequence[Counts | None]) -> dict[str, float]:
     """Extremes, mean and standard deviation of all channels together."""
-    low, high = float(image.min()), float(image.max())
     if len(counts) == 1 and counts[0]:
-        values, often = np.arange(low, high + 1), counts[0][1]
+        low, often = float(counts[0][0]), counts[0][1]
+        high = low + len(often) - 1
+        values = np.arange(low, high + 1)
         mean = float(values @ often) / image.size
         sd = float(np.sqrt(np.square(values - mean) @ often / image.size))
     else:
+        low, high = float(image.min()), float(image.max())
         mean, sd = float(image.mean(dtype=np.float64)), float(image.std(dtype=np.float64))
     return {"minimum": low, "maximum": high, "mean": mean, "sd": sd}
 
 
-def voxel_digest(image: np.ndarray) -> str:
-    """sha256 of shape and values, whatever number type they are stored in."""
+def voxel_digest(image: np.ndarray, kind: str = XXH3) -> str:
+    """Of shape and values, the same for equal values in another file or number type.
+
+    Args:
+        kind: XXH3, or SHA256 of the values in 64 bits, as earlier versions had it.
+    """
     image = whole_numbers(image)
-    kind = "<i8" if image.dtype.kind in "iu" else "<f4"
-    digest = hashlib.sha256(repr(image.shape).encode() + kind.encode())
-    for place in np.ndindex(image.shape[:-2]):  # plane by plane: the copies stay in the cache
-        digest.update(np.ascontiguousarray(image[place], kind).data)
+    fits = kind == XXH3 and image.min() >= CODE_MIN and image.max() <= CODE_MAX
+    number = "<f4" if image.dtype.kind == "f" else "<i2" if fits else "<i8"
+    digest = (xxhash.xxh3_128 if kind == XXH3 else hashlib.sha256)(f"{image.shape}{number}".encode())
+    for place in np.ndindex(image.shape[:-2]):  # plane by plane: copies stay in the processor's cache
+        digest.update(np.ascontiguousarray(image[place], number).data)
     return digest.hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,11 +16,7 @@ from sslseg.config import caches, plugins
 from sslseg.config.names import DataError, ParamError
 from sslseg.config.texts import some
 from sslseg.data.slices import build, contact_sheet, slice_store
-from sslseg.data.slices.slice_store import (
-    META,
-    Slices,
-    open_store,
-)
+from sslseg.data.slices.slice_store import META, Slices, open_store
 from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, recipe
 from sslseg.data.source import Source
 
@@ -96,7 +93,7 @@ def prepare(
         raise DataError(
             f"{bad['reason']} ({len(slices.skipped)} such files; on_bad_file=skip leaves them out)"
         )
-    return slices
+    return replace(slices, root=root)
 
 
 def _sources(module: ModuleType, root: Path, on_bad_file: str) -> tuple[list[Source], list[dict[str, str]]]:

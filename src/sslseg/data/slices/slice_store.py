@@ -38,8 +38,8 @@ class Slices:
         volumes: float64 [V, C] each: scale, intercept, p1, p99 (physical units).
         volume_table: one row per volume: patient, group, frame, phase, labelled, slices,
             native_height/_width/_spacing_z/_y/_x, image, label (relative to the root), position
-            (within a 4D file, -1 if none), sha256 (of the decoded voxels), minimum, maximum,
-            mean, sd.
+            (within a 4D file, -1 if none), xxh3 (`encode.voxel_digest`; sha256 in a store of an
+            earlier version), minimum, maximum, mean, sd.
         skipped: what `on_bad_file=skip` left out, {file, reason} each.
         notes: what had to be assumed of a file, {file, note} each.
         fingerprint: see `fingerprint.compute`.
@@ -48,6 +48,7 @@ class Slices:
             (`source.Description`).
         parts: file -> digest, as found when it was opened; `stamps` of these files then, and how many
             `seconds` the check took.
+        root: the folder it was made from, where that is known.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Slices:
     parts: dict[str, str] = field(default_factory=dict)
     stamps: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
+    root: Path | None = None
     _place: list[list[int]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:

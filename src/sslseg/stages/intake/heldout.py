@@ -10,7 +10,7 @@ import pandas as pd
 from sslseg.config.names import TAG_TRANSDUCTIVE, LeakError
 from sslseg.config.texts import some
 from sslseg.data import exposure
-from sslseg.data.slices.encode import voxel_digest
+from sslseg.data.slices.encode import SHA256, XXH3, voxel_digest
 from sslseg.stages.intake import leaks
 from sslseg.stages.intake.segmenters import Trained
 from sslseg.tracking.runs import Run
@@ -25,7 +25,7 @@ class Scored:
 
     def note(self, patient: str, image: np.ndarray) -> None:
         """Add one volume [C, Z, Y, X]."""
-        self.rows.append({"patient": patient, "sha256": voxel_digest(image)})
+        self.rows.append({"patient": patient} | {kind: voxel_digest(image, kind) for kind in (XXH3, SHA256)})
 
     @property
     def index(self) -> pd.DataFrame:
