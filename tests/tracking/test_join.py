@@ -18,7 +18,7 @@ from sslseg.tracking import store as stores
 from sslseg.tracking.capsule import archive, pack, rows
 from sslseg.tracking.capsule.unpack import unpack
 from sslseg.tracking.history import frames
-from sslseg.tracking.registry import references, resolve
+from sslseg.tracking.registry import logged, resolve
 from tests.fixtures import planted, planted_study
 
 NAME, ALIAS = "encoder-resnet18", "byol-photos"
@@ -96,7 +96,7 @@ def test_versions_get_free_numbers_and_what_names_them_follows(
     for number, run_id in zip((1, 2, 3, 4), [*first, *second], strict=True):
         found = resolve.resolve(f"models:/{NAME}/{number}", uri=both)  # its digest is checked on the way
         assert found.run_id == run_id
-        assert references.model_id_of(versions[number]) == found.model_id
+        assert logged.model_id_of(versions[number]) == found.model_id
     (model,) = [m for m in api.search_logged_models(["1"]) if m.source_run_id == second[1]]
     assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "4"}]
 

@@ -14,7 +14,7 @@ from sslseg.config import names
 from sslseg.tracking import client, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.history import frames
-from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry import logged, resolve
 from sslseg.tracking.upkeep import doctor, retention
 from tests.fixtures.planted import Planted, plant, run_id_of
 
@@ -112,7 +112,7 @@ def test_an_encoder_that_an_alias_points_to_is_never_proposed(crowded: str) -> N
 
 
 def test_no_version_is_called_lost_and_no_model_unknown(crowded: str) -> None:
-    models = doctor.logged_models(crowded)
+    models = logged.every(crowded)
     assert len(models) == MODELS
     assert list(doctor.lost_versions(crowded, models)) == []
 

@@ -13,7 +13,7 @@ from mlflow.entities import Metric
 from mlflow.utils import name_utils
 
 from sslseg.config import names
-from sslseg.tracking import ownership, resuming, runs, session
+from sslseg.tracking import client, ownership, resuming, runs, session
 from sslseg.tracking.processes import Terminated
 
 DEAD = f"{socket.gethostname()}:{2**22 + 1}:0"  # above the largest pid there can be
@@ -272,7 +272,7 @@ def test_a_name_that_a_person_gave_stays(api: MlflowClient) -> None:
             pass
         assert api.get_run(run_id).info.run_name == wanted
     drawn = {name_utils._generate_random_name() for _ in range(200)}
-    assert all(runs.is_drawn(name) for name in drawn)
+    assert all(client.is_drawn(name) for name in drawn)
 
 
 def test_links_to_data_and_model(api: MlflowClient):

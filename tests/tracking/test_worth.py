@@ -6,7 +6,7 @@ from mlflow import MlflowClient
 
 from sslseg.config import names
 from sslseg.tracking import session
-from sslseg.tracking.registry import references, resolve, worth
+from sslseg.tracking.registry import logged, resolve, worth
 
 CARD = "# A card\n\n> a quotation of its own\n"
 FIRST, SECOND = "Worth +3 slices of scratch.", "Worth +9 [4, > 20] slices\nof <b>scratch</b>."
@@ -34,7 +34,7 @@ def test_every_version_and_the_model_itself_carry_it(store: str, model_folder) -
     assert worth.put(model, FIRST) == 1
     assert worth.put(model, SECOND) == 1
     api = MlflowClient(store)
-    said = {references.model_id_of(v): v.description for v in api.search_model_versions("name = 'encoder-r'")}
+    said = {logged.model_id_of(v): v.description for v in api.search_model_versions("name = 'encoder-r'")}
     assert said[model] == worth.lead(CARD, SECOND)
     assert said[other] == CARD
     assert api.get_logged_model(model).tags[names.MODEL_WORTH] == SECOND

@@ -42,3 +42,9 @@ def claim(folder: Path, more: str = "") -> Path:
     if not any(folder.iterdir()):
         (folder / MADE_HERE).write_text(_NOTE + more, encoding="utf-8")
     return folder
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, its mark left out."""
+    files = (file for file in folder.rglob("*") if file.name != MADE_HERE)
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -22,7 +22,6 @@ from sslseg.config.texts import from_text, strip_optional, to_text
 T = TypeVar("T")
 AUTO = "auto"  # the preset that suits the machine, see `preset_here`
 PAPERS = ("paper-text", "paper")  # presets of fine-tuning and of pretraining that want a GPU
-FROM_PRESET = ""  # the MLproject default of every knob that a preset governs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,13 +179,6 @@ def _form(hint: Any) -> str:
     return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
 
 
-def parser(cls: type, prog: str = "") -> argparse.ArgumentParser:
-    """Takes every knob of `cls` as text; its help groups them by the dataclass that declares them."""
-    made = _Parser(prog or None, "%(prog)s [--name value …]", first_line(cls), allow_abbrev=False)
-    add(made, cls)
-    return made
-
-
 def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None:
     """Give a parser every knob of `cls`; on demand with the choices, which `check` tells about in its own words."""
     table = knobs(cls)
@@ -209,7 +201,9 @@ def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
     rest = [word for word in argv if word.startswith("-h") and word != "-h"]  # argparse would show the help
     got = argparse.Namespace()
     if not rest:
-        got, rest = parser(cls, prog).parse_known_args(argv)
+        parser = _Parser(prog or None, "%(prog)s [--name value …]", first_line(cls), allow_abbrev=False)
+        add(parser, cls)
+        got, rest = parser.parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
         raise ParamError(f"{_unknown(name, table)} (known: {', '.join(table)})")
@@ -228,8 +222,8 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
     for name, text in texts.items():
         try:
             f, meta, hint = table[name]
-            given = meta.presets is None or text.strip() != FROM_PRESET
-            value = from_text(text, hint, name) if given else None
+            of_preset = meta.presets is not None and not text.strip()  # as MLproject has it
+            value = None if of_preset else from_text(text, hint, name)
             values[name] = f.default if value is None and f.default is not MISSING else value
         except KeyError:
             faults.append(_unknown(name, table))

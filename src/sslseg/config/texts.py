@@ -19,6 +19,11 @@ def some(items: Iterable[object], most: int = 4, joint: str = ", ") -> str:
     return joint.join(every[:most]) + joint.replace(",", "") + f"and {len(every) - most} more"
 
 
+def whole(text: str | None, otherwise: int | None = None) -> int | None:
+    """The number that a tag or a parameter holds; `otherwise` where it holds none."""
+    return int(text) if text and text.isdecimal() and text.isascii() else otherwise
+
+
 def strip_optional(hint: Any) -> tuple[Any, bool]:
     """`int` and True of `int | None`; a hint that is not optional, and False."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):

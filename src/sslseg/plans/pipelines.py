@@ -16,7 +16,9 @@ from the lineage of what is there, never from what a run calls itself.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +26,7 @@ from typing import Any
 
 from sslseg.config import plugins
 from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, SCRATCH, ParamError, quoted
+from sslseg.config.texts import whole
 
 NATURAL = "natural"  # any data of that domain
 TARGET = "target"  # the data of the downstream task
@@ -38,7 +41,9 @@ VARIANTS = {
     "unimatch": {"semi": "unimatch"},
 }
 MOST = 40  # characters of a word that the nearest one is looked for by
-KINDS = ("control", "generalist", "specialist", "hierarchical", "own")
+KINDS_OF = {(): "control", (NATURAL,): "generalist", (TARGET,): "specialist",
+            (NATURAL, TARGET): "hierarchical"}  # fmt: skip
+KINDS = (*KINDS_OF.values(), "own")
 _OLDER = re.compile(r"(?P<how>[^@-]+)-(?P<data>[^@]+)(?:@(?P<epoch>\d+))?")  # byol-acdc@25, in older stores
 
 
@@ -82,24 +87,17 @@ class Pipeline:
     @property
     def kind(self) -> str:
         """The paper's kind of a pipeline that is written in the words `target` and `natural`; else `own`."""
-        data = [hop.data for hop in self.hops]
-        kinds = {(): "control", (NATURAL,): "generalist", (TARGET,): "specialist",
-                 (NATURAL, TARGET): "hierarchical"}  # fmt: skip
-        return kinds.get(
-            tuple(d for d, before in zip(data, [None, *data], strict=False) if d != before), "own"
-        )
+        data = itertools.groupby(hop.data for hop in self.hops)
+        return KINDS_OF.get(tuple(word for word, _ in data), "own")
 
     def named(self, target: str, natural: str, imported: Iterable[str] = ()) -> Pipeline:
         """With datasets for `target` and `natural`; hows of `imported` come as ImageNet weights."""
-        weights = {SUPERVISED, *imported}
-        return Pipeline(
-            tuple(
-                replace(hop, data=IMAGENET if hop.how in weights and hop.data == NATURAL else
-                        {TARGET: target, NATURAL: natural}.get(hop.data, hop.data))
-                for hop in self.hops
-            ),
-            self.variants,
-        )  # fmt: skip
+        known, weights = {TARGET: target, NATURAL: natural}, {SUPERVISED, *imported}
+        data = (
+            IMAGENET if hop.how in weights and hop.data == NATURAL else known.get(hop.data, hop.data)
+            for hop in self.hops
+        )
+        return replace(self, hops=tuple(map(lambda hop, data: replace(hop, data=data), self.hops, data)))
 
 
 Facts = tuple[str, str, str, bool]  # of a hop that has run: method, dataset, domain, decoder handed on
@@ -107,16 +105,13 @@ Facts = tuple[str, str, str, bool]  # of a hop that has run: method, dataset, do
 
 def of(hops: Iterable[Facts], target: str, variants: tuple[str, ...] = ()) -> Pipeline:
     """The pipeline that hops make for the downstream data `target`."""
-    return Pipeline(
-        tuple(Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops), variants
-    )
+    found = (Hop(how, _word(data, domain, target), decoder) for how, data, domain, decoder in hops)
+    return Pipeline(tuple(found), variants)
 
 
 def variants_of(p: Any) -> tuple[str, ...]:
     """The words for how a fine-tuning with parameters `p` is done; () = as usual."""
-    return tuple(
-        word for word, knobs in VARIANTS.items() if all(getattr(p, k) == value for k, value in knobs.items())
-    )
+    return tuple(word for word, knobs in VARIANTS.items() if knobs.items() <= vars(p).items())
 
 
 def fits(wanted: Pipeline, hops: Sequence[Facts], target: str) -> bool:
@@ -128,9 +123,7 @@ def fits(wanted: Pipeline, hops: Sequence[Facts], target: str) -> bool:
 
 
 def _word(data: str, domain: str, target: str) -> str:
-    if data == target:
-        return TARGET
-    return NATURAL if domain == NATURAL else data
+    return TARGET if data == target else NATURAL if domain == NATURAL else data
 
 
 # ---------------------------------------------------------------- what a person writes
@@ -188,20 +181,16 @@ def _check_hop(hop: Hop) -> None:
         raise ParamError(f"{quoted(data)} is no data" if data else "data are missing behind the @")
     if how == SUPERVISED and data == TARGET:
         raise ParamError("the masks of the target are what the fine-tuning learns from")
-    if how == SUPERVISED and data not in (NATURAL, IMAGENET) and not _has_masks(data):
-        raise ParamError(f"{data} has no masks to learn from")
-
-
-def _has_masks(dataset: str) -> bool:
-    """False where no folder of that format has any."""
-    return len(getattr(plugins.load("datasets", dataset), "CLASSES", ("", ""))) > 1
+    if how == SUPERVISED and data not in (NATURAL, IMAGENET):
+        classes = getattr(plugins.load("datasets", data), "CLASSES", ("", ""))
+        if len(classes) < 2:  # the background alone
+            raise ParamError(f"{data} has no masks to learn from")
 
 
 def _check_order(hops: tuple[Hop, ...]) -> None:
     """What is wrong with the order of hops that are right by themselves."""
-    for hop in hops[1:]:
-        if hop.stage == IMPORT:
-            raise ParamError(f"{hop} brings weights from elsewhere, so it comes first")
+    if late := [hop for hop in hops[1:] if hop.stage == IMPORT]:
+        raise ParamError(f"{late[0]} brings weights from elsewhere, so it comes first")
     for hop, after in zip(hops, [*hops[1:], None], strict=False):
         if hop.decoder and not _has_decoder(hop):
             raise ParamError(f"{replace(hop, decoder=False)} trains no decoder")
@@ -211,7 +200,7 @@ def _check_order(hops: tuple[Hop, ...]) -> None:
 
 def _has_decoder(hop: Hop) -> bool:
     if hop.stage == PRETRAIN:
-        return bool(getattr(plugins.load("methods", hop.how).Method, "DECODER", False))
+        return getattr(plugins.load("methods", hop.how).Method, "DECODER", False)
     return hop.stage == FINETUNE
 
 
@@ -219,18 +208,13 @@ def _nearest(text: str) -> str:
     """A sentence that `parse` takes, hop by hop as near as there is; hops that fit nowhere are left out."""
     words = [word.strip()[:MOST] for word in text.split("+")]
     nears = [difflib.get_close_matches(word, _words(), n=3, cutoff=0.0) for word in words]
-    found, others = "", [near for near in nears if near[0] not in (SCRATCH, *VARIANTS)]
+    found, others = "", any(near[0] not in (SCRATCH, *VARIANTS) for near in nears)
     for near in sorted(nears, key=lambda near: near[0] in VARIANTS):
-        if near[0] == SCRATCH and others:
-            continue
-        for one in near:
+        for one in near if near[0] != SCRATCH or not others else ():
             before = found or (SCRATCH if one in VARIANTS else "")
-            longer = f"{before}+{one}" if before else one
-            try:
-                found = str(_parse(longer))
+            with contextlib.suppress(ParamError):
+                found = str(_parse(f"{before}+{one}" if before else one))
                 break
-            except ParamError:
-                continue
     return found or SCRATCH
 
 
@@ -248,15 +232,14 @@ def hop_text(how: str, data: str, decoder: bool = False) -> str:
 
 def read(lineage: str) -> list[tuple[str, int | None]]:
     """(hop, epoch) of a lineage tag, `supervised > byol@acdc:25 > supervised@acdc`; of older stores' tags too."""
-    words = [] if lineage in ("", SCRATCH) else lineage.split(" > ")
-    return [_read_hop(word) for word in words]
-
-
-def _read_hop(word: str) -> tuple[str, int | None]:
-    if older := _OLDER.fullmatch(word):
-        return hop_text(older["how"], older["data"]), int(older["epoch"]) if older["epoch"] else None
-    name, colon, epoch = word.rpartition(":")
-    return (name, int(epoch)) if colon and epoch.isdecimal() else (word, None)
+    found: list[tuple[str, int | None]] = []
+    for word in [] if lineage in ("", SCRATCH) else lineage.split(" > "):
+        name, _, epoch = word.rpartition(":")
+        if older := _OLDER.fullmatch(word):
+            found.append((hop_text(older["how"], older["data"]), whole(older["epoch"])))
+        else:
+            found.append((word, None) if not name or whole(epoch) is None else (name, whole(epoch)))
+    return found
 
 
 def read_tag(text: str, target: str) -> str:

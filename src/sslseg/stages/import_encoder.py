@@ -18,7 +18,7 @@ from sslseg.models.importers.imports import Fetched
 from sslseg.stages.intake import leaks
 from sslseg.stages.outcome import cards, endings
 from sslseg.tracking import identity, lineage, session
-from sslseg.tracking.registry import known, resolve
+from sslseg.tracking.registry import logged, resolve
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
@@ -125,7 +125,7 @@ def _network(found: Fetched) -> str:
 
 def _made_here(p: ImportEncoder, run: session.Run, sha: str, content: str) -> Resolved | None:
     """The model of this store that has the weights of a file; said, and written on the run."""
-    model = known.made_here(sha, content) if p.source.startswith("file:") else None
+    model = logged.made_here(sha, content) if p.source.startswith("file:") else None
     if model is None:
         return None
     run.tag(names.TAG_SAME_WEIGHTS, model.source_run_id)

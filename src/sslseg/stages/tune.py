@@ -24,7 +24,7 @@ from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import likeness
 from sslseg.stages.tuning import plots, trials
 from sslseg.stages.tuning.trials import OVER, Plan
-from sslseg.tracking import identity, lineage, session, store
+from sslseg.tracking import identity, lineage, progress, session, store
 from sslseg.tracking.registry import references, sentences
 
 WINNERS = "winners.json"
@@ -156,7 +156,7 @@ def _execute(p: Tune, run: session.Run, graph: Graph, before: int) -> list[str]:
     here = p.executor == "local" and p.workers == 1
     outcomes = _here(graph) if here else plugins.load("executors", p.executor).run(graph, trials.work, p)
     failed, total, likeness_of = [], len(graph.waiting), likeness.Once(run.uri)
-    with run.bar(total, "trials") as bar:
+    with progress.bar(total, "trials") as bar:
         for ended, outcome in enumerate(outcomes, before + 1):
             bar.update()
             if outcome.error:

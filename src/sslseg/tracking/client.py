@@ -1,7 +1,8 @@
-"""MLflow's client, which waits for a busy store and reads every page of a search."""
+"""MLflow's client, which waits for a busy store and reads every page of a search; and MLflow's rules for names."""
 
 from __future__ import annotations
 
+import operator
 import random
 import re
 import time
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from mlflow import MlflowClient
+from mlflow.utils import name_utils
 
 T = TypeVar("T")
 RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
@@ -18,6 +20,9 @@ _TRANSIENT = re.compile(
     r"too many connections",
     re.IGNORECASE,
 )
+
+_DRAWN = [{w.lower() for w in words} for words in (
+    name_utils._GENERATOR_PREDICATES, name_utils._GENERATOR_NOUNS)]  # fmt: skip
 
 
 class Client:
@@ -65,3 +70,16 @@ def retry(
         delay = pause * (0.5 + random.random())  # spreads workers; touches no result
         sleep(delay)
         waited, pause = waited + delay, min(2 * pause, 10.0)
+
+
+def metric_name(name: str) -> str:
+    """`name` with what MLflow refuses replaced by '_'; it allows letters, digits, _ - . : / and space."""
+    parts = [re.sub(r"[^\w\-. :]", "_", part) for part in name.split("/")]
+    kept = [part for part in parts if part.strip(". ")]
+    return "/".join(kept) or "_"
+
+
+def is_drawn(name: str) -> bool:
+    """Whether MLflow has drawn a run's name, as `upbeat-hare-342`; also where there is none."""
+    words = name.split("-")
+    return not name or (len(words) == 3 and words[2].isdigit() and all(map(operator.contains, _DRAWN, words)))

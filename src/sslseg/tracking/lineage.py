@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.names import EncoderError
+from sslseg.config.texts import whole
 from sslseg.plans import pipelines
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import files
@@ -101,7 +103,7 @@ def _gone(
                 dataset=data,
                 domain=model.get(names.MODEL_DOMAIN) or _known_domain(data),
                 origin=model.get(names.MODEL_ORIGIN, ""),
-                epoch=_number(model.get(names.MODEL_EPOCH, ""), epoch),
+                epoch=whole(model.get(names.MODEL_EPOCH), epoch),
                 sha=("" if place else sha) or model.get(names.MODEL_SHA, ""),
                 model_id="" if place else model_id,
                 decoder=said.decoder,
@@ -111,7 +113,7 @@ def _gone(
     return found
 
 
-def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id: str) -> Hop:
+def _hop(run: MlflowRun, model: dict[str, str], epoch: int | None, sha: str, model_id: str) -> Hop:
     tags = run.data.tags
     stage = tags.get(names.TAG_STAGE, "")
     dataset = tags.get(names.TAG_DATASET) or model.get(names.MODEL_DATASET, "")
@@ -123,14 +125,10 @@ def _hop(run: Any, model: dict[str, str], epoch: int | None, sha: str, model_id:
         dataset=dataset,
         domain=_domain(tags, model.get(names.MODEL_DOMAIN) or tags.get(names.MODEL_DOMAIN, ""), dataset),
         origin=model.get(names.MODEL_ORIGIN) or tags.get(names.MODEL_ORIGIN, ""),
-        epoch=_number(model.get(names.MODEL_EPOCH, ""), epoch),
+        epoch=whole(model.get(names.MODEL_EPOCH), epoch),
         sha=sha or model.get(names.MODEL_SHA, ""),
         model_id=model_id,
     )
-
-
-def _number(text: str, otherwise: int | None) -> int | None:
-    return int(text) if text.isdecimal() and text.isascii() else otherwise
 
 
 def _domain(tags: dict[str, str], recorded: str, dataset: str) -> str:
@@ -244,5 +242,5 @@ def of_model(reference: str, uri: str | None = None, **wanted: Any) -> list[Hop]
     from sslseg.tracking.registry import references
 
     model, _ = references.find(reference, references.Wanted(**wanted), uri)
-    hops = walk(model.source_run_id, model_id=model.model_id, uri=uri)
+    hops = walk(model.source_run_id or "", model_id=model.model_id, uri=uri)
     return [*hops[:-1], replace(hops[-1], sha=model.tags.get(names.MODEL_SHA, ""))]

@@ -27,7 +27,7 @@ from sslseg.config.files import read_json, sha256
 from sslseg.config.names import SslsegError
 from sslseg.plans import cells
 from sslseg.tracking import session, store
-from sslseg.tracking.registry import references
+from sslseg.tracking.registry import logged
 from sslseg.tracking.runs import Run
 
 FILE = "manifest.json"
@@ -139,7 +139,7 @@ def complete(run: Run, content: Mapping[str, Any]) -> None:
     """Write it again, with the digests of data, subset and upstream, and of the models that were made."""
     found = run.client.get_run(run.id)
     tags = found.data.tags
-    models = {m.name: m.tags.get(names.MODEL_SHA, "") for m in references.logged_models(found, run.uri)}
+    models = {m.name: m.tags.get(names.MODEL_SHA, "") for m in logged.of_run(found, run.uri)}
     digests = {tag.removeprefix(names.PREFIX): tags[tag] for tag in DIGESTS if tag in tags}
     _write(run, {**content, "digests": digests, "models": dict(sorted(models.items()))})
 

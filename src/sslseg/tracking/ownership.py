@@ -8,6 +8,7 @@ has lost the run, and writes nothing more: so a process that was taken for dead 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import threading
 import time
@@ -15,11 +16,15 @@ import uuid
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from sslseg.config import names
 from sslseg.config.names import SslsegError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run as MlflowRun
 
 BEAT_SECONDS = 20.0
 FRESH_SECONDS = 120.0  # a heartbeat this young, from anywhere, is of a process that lives
@@ -94,6 +99,17 @@ def state(owner_text: str, heartbeat: float, now: float | None = None) -> State:
         return State.DEAD  # this machine was started again since
     silent = (time.time() if now is None else now) - heartbeat
     return State.DEAD if silent >= dead_after() else State.ALIVE if silent < FRESH_SECONDS else State.SILENT
+
+
+def state_of(run: MlflowRun) -> State:
+    """Of the process that holds a RUNNING run."""
+    return state(run.data.tags.get(names.TAG_PROCESS, ""), heartbeat(run))
+
+
+def heartbeat(run: MlflowRun) -> float:
+    """Seconds since the epoch of the last sign of life of a run."""
+    text = run.data.tags.get(names.TAG_HEARTBEAT, "")
+    return float(text) if re.fullmatch(r"\d{1,12}(\.\d+)?", text) else run.info.start_time / 1000
 
 
 def _table() -> tuple[str, str]:

@@ -66,7 +66,7 @@ def resume(
 
 def _works_elsewhere(run: Any) -> bool:
     own = run.data.tags.get(names.TAG_PROCESS) == ownership.owner()  # who waits for himself waits long
-    return run.info.status == "RUNNING" and not own and session.state(run) == State.ALIVE
+    return run.info.status == "RUNNING" and not own and ownership.state_of(run) == State.ALIVE
 
 
 def be_alone(run: Run, facts: dict[str, str]) -> None:
@@ -93,8 +93,8 @@ def be_alone(run: Run, facts: dict[str, str]) -> None:
 
 def _tell_silent(run: Any) -> None:
     """Say of a run that could be a dead one why it was not gone on with."""
-    if run.info.status == "RUNNING" and session.state(run) == State.SILENT:
-        silent, after = (time.time() - session.heartbeat(run)) / 60, ownership.dead_after() / 60
+    if run.info.status == "RUNNING" and ownership.state_of(run) == State.SILENT:
+        silent, after = (time.time() - ownership.heartbeat(run)) / 60, ownership.dead_after() / 60
         print(
             f"run {run.info.run_id} of the process {run.data.tags.get(names.TAG_PROCESS)} was to do the same and has been "
             f"silent for {silent:.0f} minutes. That process is not to be seen from here and may live: this command starts "
@@ -139,7 +139,7 @@ def borrow(
     if not origin:
         return
     mine = f"tags.`{PARENT}` = '{parent}' and tags.`{names.TAG_RESUMED_AS}` = '{found}'"
-    if store.client(uri).search_runs([experiment_id], mine):
+    if session.matching(mine, experiment_id, uri, pointers=True):
         return  # the sweep was interrupted and given again
     known = {names.TAG_STAGE: stage, PARENT: parent, names.TAG_SWEEP: parent, names.TAG_BORROWED: origin}
     note = f"Run {found} of experiment {origin} had done this before."

@@ -1,4 +1,4 @@
-"""One run in the tracking store that this process owns; `tracking.py` opens and finds them.
+"""One run in the tracking store that this process owns; `session.py` opens and finds them.
 
 Everything goes through MlflowClient with an explicit run ID, never through MLflow's global active
 run, so that one warm process can hold several runs.
@@ -7,23 +7,22 @@ run, so that one warm process can hold several runs.
 from __future__ import annotations
 
 import math
-import operator
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
-from mlflow.utils import name_utils
 
 from sslseg.config import names
 from sslseg.config.flags import to_text
 from sslseg.config.names import ParamError
 from sslseg.tracking import ownership, progress, store
+from sslseg.tracking.client import metric_name
 from sslseg.tracking.ownership import Heart, LostError
 
 T = TypeVar("T")
+Clock = Callable[[], float]
 DIGEST = 32  # characters of a slice store's digest that its MLflow dataset has
 ROWS = 1000  # MLflow's limit for one log_batch
 MOST_LATE = 100 * ROWS  # numbers that are kept back
@@ -33,21 +32,6 @@ CHECK_SECONDS = 1.0  # that long a run is taken for its own without looking; a f
 PARENT = "mlflow.parentRunId"
 RUN_NAME = "mlflow.runName"
 NOTE = "mlflow.note.content"
-_DRAWN = [{w.lower() for w in words} for words in (
-    name_utils._GENERATOR_PREDICATES, name_utils._GENERATOR_NOUNS)]  # fmt: skip
-
-
-def metric_name(name: str) -> str:
-    """`name` with what MLflow refuses replaced by '_'; it allows letters, digits, _ - . : / and space."""
-    parts = [re.sub(r"[^\w\-. :]", "_", part) for part in name.split("/")]
-    kept = [part for part in parts if part.strip(". ")]
-    return "/".join(kept) or "_"
-
-
-def is_drawn(name: str) -> bool:
-    """Whether MLflow has drawn a run's name, as `upbeat-hare-342`; also where there is none."""
-    words = name.split("-")
-    return not name or (len(words) == 3 and words[2].isdigit() and all(map(operator.contains, _DRAWN, words)))
 
 
 class Run:
@@ -58,13 +42,7 @@ class Run:
     """
 
     def __init__(
-        self,
-        run_id: str,
-        experiment_id: str,
-        stage: str,
-        uri: str,
-        token: str = "",
-        clock: Callable[[], float] = time.time,
+        self, run_id: str, experiment_id: str, stage: str, uri: str, token: str = "", clock: Clock = time.time
     ):
         self.hold(run_id, token)
         self.experiment_id = experiment_id
@@ -98,10 +76,8 @@ class Run:
         run_id, token = self._held
         self._checked = -math.inf
         found = self.client.get_run(run_id).data.tags if token else {}
-        if token and found.get(names.TAG_OWNER) != token:
-            taken = (
-                f"taken over by {found.get(names.TAG_PROCESS)}" if found.get(names.TAG_OWNER) else "closed"
-            )
+        if (owner := found.get(names.TAG_OWNER)) != (token or None):
+            taken = f"taken over by {found.get(names.TAG_PROCESS)}" if owner else "closed"
             raise LostError(
                 f"run {run_id} was {taken}, because this process gave no sign of life for a while: it stops "
                 "here and writes nothing more to it"
@@ -111,7 +87,7 @@ class Run:
     def heartbeat(self) -> None:
         """What the thread of a run does: a sign of life, while it is this process's."""
         self.check()
-        self.client.log_batch(self.id, tags=[RunTag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")])
+        self.tag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")
 
     def log(self, metrics: Mapping[str, Any], step: int = 0) -> None:
         """Buffer numbers (anything that float() takes), under their `names.stored`; NaN and inf are kept.
@@ -192,10 +168,8 @@ class Run:
         """
         texts = {prefix + name: to_text(value) for name, value in values.items()}
         there = self.client.get_run(self.id).data.params
-        changed = [
-            k for k, v in texts.items() if there.get(k, v) != v and k.removeprefix(prefix) not in may_differ
-        ]
-        if changed:
+        fixed = (key for key in texts.keys() & there.keys() if key.removeprefix(prefix) not in may_differ)
+        if changed := sorted(key for key in fixed if there[key] != texts[key]):
             spelled = "; ".join(f"{k} was {there[k]!r}, now {texts[k]!r}" for k in changed)
             raise ParamError(
                 f"run {self.id} was made with other parameters: {spelled}. Start a new run instead"
@@ -250,10 +224,6 @@ class Run:
                 self.beat()
                 yield item
                 bar.update()
-
-    def bar(self, total: int, description: str) -> Any:
-        """Progress to update by hand."""
-        return progress.bar(total, description)
 
     def finish(self, status: str = "FINISHED", reason: str = "") -> None:
         """Flush and end the run: FINISHED, FAILED or KILLED, with the reason in a tag.

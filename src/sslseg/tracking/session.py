@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from mlflow.entities import LifecycleStage
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
-from sslseg.tracking import ownership, processes, store
+from sslseg.tracking import client, ownership, processes, store
 from sslseg.tracking.ownership import Heart, LostError, Shared, State, claim, close
 from sslseg.tracking.processes import Terminated
-from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run, is_drawn
+from sslseg.tracking.runs import NOTE, PARENT, RUN_NAME, Run
 from sslseg.tracking.upkeep import claims
 
 ENDED_EARLY = ("FAILED", "KILLED")
@@ -52,7 +51,7 @@ def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
             f"run {run_id} has ended ({how}), and a run that has ended is not taken up; {again}"
         )
     process = run.data.tags.get(names.TAG_PROCESS, "")
-    if process not in ("", ownership.owner()) and state(run) != State.DEAD:
+    if process not in ("", ownership.owner()) and ownership.state_of(run) != State.DEAD:
         raise names.SslsegError(f"run {run_id} belongs to the process {process}, which works on it; {again}")
     return Run(run.info.run_id, run.info.experiment_id, stage, uri)
 
@@ -61,7 +60,7 @@ def _adopt(run: Run, name: str | None, tags: dict[str, str]) -> None:
     """Take a run over; `name` does not replace one that a person has given."""
     info = run.client.get_run(run.id).info
     claims.mark(info.artifact_uri, run.uri)
-    run.opened_as = name if name and is_drawn(info.run_name or "") else ""
+    run.opened_as = name if name and client.is_drawn(info.run_name or "") else ""
     run.tags(tags | ({RUN_NAME: run.opened_as} if run.opened_as else {}))
     run.hold(run.id, claim(run.id, run.uri))
 
@@ -129,10 +128,8 @@ def _broken(run: Run, error: BaseException) -> None:
         return
     if isinstance(error, Shared):
         close_as_pointer(run.id, error.run_id, run.uri)
-    elif isinstance(error, Terminated):
-        _end(run, "KILLED", str(error))
-    elif isinstance(error, KeyboardInterrupt | GeneratorExit):
-        _end(run, "KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else "")
+    elif isinstance(error, Terminated | KeyboardInterrupt | GeneratorExit):
+        _end(run, "KILLED", "Ctrl-C" if isinstance(error, KeyboardInterrupt) else str(error))
     elif isinstance(error, SystemExit):
         clean = error.code in (None, 0)
         _end(run, "FINISHED" if clean else "FAILED", "" if clean else f"exit code {error.code}")
@@ -166,22 +163,20 @@ def _end(run: Run, status: str, reason: str) -> None:
 
 def search(
     tags: Mapping[str, str], experiment_id: str | None = None, uri: str | None = None, status: str = ""
-) -> list:
-    """Active MLflow runs that carry all `tags`, newest first, pointers left out.
-
-    Args:
-        experiment_id: None = every experiment.
-    """
+) -> list[MlflowRun]:
+    """Active MLflow runs that carry all `tags`, of one experiment or of all, newest first, pointers left out."""
     clauses = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
     clauses += [f"attributes.status = '{status}'"] if status else []
     return matching(" and ".join(clauses), experiment_id, uri)
 
 
-def matching(where: str, experiment_id: str | None = None, uri: str | None = None) -> list:
-    """Active runs that a filter in MLflow's language chooses, newest first, pointers left out."""
+def matching(
+    where: str, experiment_id: str | None = None, uri: str | None = None, *, pointers: bool = False
+) -> list[MlflowRun]:
+    """Active runs that a filter in MLflow's language chooses, newest first, pointers left out unless they are wanted."""
     places = [experiment_id] if experiment_id else store.experiments(uri)
     found = store.client(uri).search_runs(places, where, order_by=["attributes.start_time DESC"])
-    return [run for run in found if names.TAG_RESUMED_AS not in run.data.tags]
+    return [run for run in found if pointers or names.TAG_RESUMED_AS not in run.data.tags]
 
 
 def forget_identity(run_id: str, uri: str | None = None) -> None:
@@ -191,15 +186,10 @@ def forget_identity(run_id: str, uri: str | None = None) -> None:
         api.delete_tag(run_id, names.TAG_IDENTITY)
 
 
-def find_by_tags(experiment_id: str | None, tags: Mapping[str, str], uri: str | None = None) -> str | None:
-    """ID of the newest FINISHED run with all `tags`."""
-    found = search(tags, experiment_id, uri, "FINISHED")
-    return found[0].info.run_id if found else None
-
-
 def find(identity: str, experiment_id: str | None = None, uri: str | None = None) -> str | None:
     """ID of the newest FINISHED run of that identity, in any experiment unless one is named."""
-    return find_by_tags(experiment_id, {names.TAG_IDENTITY: identity}, uri)
+    found = search({names.TAG_IDENTITY: identity}, experiment_id, uri, "FINISHED")
+    return found[0].info.run_id if found else None
 
 
 def unfinished(identity: str, experiment_id: str | None = None, uri: str | None = None) -> list[str]:
@@ -211,20 +201,9 @@ def unfinished(identity: str, experiment_id: str | None = None, uri: str | None 
     return [run.info.run_id for run in found if run.info.status in ENDED_EARLY or is_abandoned(run)]
 
 
-def is_abandoned(run: Any) -> bool:
-    """Whether an MLflow run says RUNNING although its process is gone or long silent."""
-    return run.info.status == "RUNNING" and state(run) == State.DEAD
-
-
-def state(run: Any) -> State:
-    """Of the process that holds a RUNNING MLflow run."""
-    return ownership.state(run.data.tags.get(names.TAG_PROCESS, ""), heartbeat(run))
-
-
-def heartbeat(run: Any) -> float:
-    """Seconds since the epoch of the last sign of life of an MLflow run."""
-    text = run.data.tags.get(names.TAG_HEARTBEAT, "")
-    return float(text) if re.fullmatch(r"\d{1,12}(\.\d+)?", text) else run.info.start_time / 1000
+def is_abandoned(run: MlflowRun) -> bool:
+    """Whether a run says RUNNING although its process is gone or long silent."""
+    return run.info.status == "RUNNING" and ownership.state_of(run) == State.DEAD
 
 
 def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None, note: str = "") -> None:
@@ -255,7 +234,7 @@ def close_all(owner: str, status: str, why: str, uri: str) -> None:
             close(run.info.run_id, status, why, uri)
 
 
-def follow(run_id: str, uri: str | None = None) -> Any:
+def follow(run_id: str, uri: str | None = None) -> MlflowRun:
     """The MLflow run of that ID, or the one that its pointer leads to.
 
     Raises:

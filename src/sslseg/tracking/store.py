@@ -11,13 +11,10 @@ import hashlib
 import os
 import re
 import socket
-import sqlite3
 import tempfile
-from contextlib import closing, suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import cast
-from urllib.parse import quote, unquote, urlparse
+from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 from mlflow import MlflowClient
@@ -26,9 +23,11 @@ from mlflow.exceptions import MlflowException
 
 from sslseg.config.names import SslsegError
 from sslseg.tracking.client import Client
+from sslseg.tracking.upkeep import sqlite
 
 SQLITE = "sqlite:///"
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
+RUN_ID, MODEL_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 ANSWER = 5.0  # seconds that a server may take to accept a connection
 _ready: set[str] = set()  # stores that this process has seen complete
 
@@ -113,7 +112,7 @@ def existing(uri: str | None = None) -> str:
     uri = tracking_uri(uri)
     _check_kind(uri)
     path = sqlite_path(uri)
-    if path is not None and not (path.is_file() and path.stat().st_size):
+    if path and not sqlite.complete(path):
         here = not asked.startswith(f"{SQLITE}/")
         relative = f" ({asked} is read from the folder you stand in)" if here else ""
         raise SslsegError(
@@ -137,9 +136,9 @@ def ensure_store(uri: str | None = None) -> str:
     if path is None:
         return uri
     with lock(uri, "create"):
-        if not _complete(path):
-            _create(uri, path)
-        _set_wal(path)
+        if not sqlite.complete(path):
+            sqlite.create(uri, path)
+        sqlite.set_wal(path)
     _ready.add(uri)
     return uri
 
@@ -152,7 +151,7 @@ def _check_kind(uri: str) -> None:
     """
     path = sqlite_path(uri)
     if path is not None:
-        _check_schema(path)
+        sqlite.check_schema(path)
     elif urlparse(uri).scheme in ("", "file"):
         raise SslsegError(
             f"{uri}: a folder of files is no store for this: its registry and searches are not MLflow's own any more. "
@@ -175,53 +174,6 @@ def _check_answers(uri: str) -> None:
     except OSError as error:
         raise SslsegError(f"{shown(uri)}: the tracking server does not answer ({error})") from None
     _ready.add(uri)
-
-
-def _check_schema(path: Path) -> None:
-    if not path.is_file() or not path.stat().st_size:
-        return
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", timeout=20, uri=True)) as connection:
-        try:
-            row = connection.execute("select version_num from alembic_version").fetchone()
-        except sqlite3.OperationalError:  # no such table: being made, or busy
-            return
-        except sqlite3.DatabaseError as error:
-            raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
-    if row and row[0] != _newest_schema():
-        raise SslsegError(
-            f"{path}: its tables are of schema {row[0]}, this MLflow ({version('mlflow')}) works with {_newest_schema()}. If the "
-            f"store is older: copy it, then `mlflow db upgrade {SQLITE}{path}`; if it is newer: install the MLflow that made it"
-        )
-
-
-@functools.cache
-def _newest_schema() -> str:
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return _get_latest_schema_revision()
-
-
-def _complete(path: Path) -> bool:
-    """Whether the default experiment is there: the last row that MLflow's own set-up writes."""
-    if path.exists():
-        with closing(sqlite3.connect(path, timeout=20)) as connection, suppress(sqlite3.OperationalError):
-            return bool(connection.execute("select 1 from experiments where experiment_id = 0").fetchone())
-    return False  # or no such table
-
-
-def _create(uri: str, path: Path) -> None:
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-    _set_wal(path)
-    # the one place where MLflow takes the artifact root of the default experiment from
-    store = SqlAlchemyStore(uri, str(path.parent / "mlruns"))
-    store._dispose_engine()
-
-
-def _set_wal(path: Path) -> None:
-    """Write-ahead log: a lasting property of the file. Where another process reads it, the store works without."""
-    with closing(sqlite3.connect(path, timeout=20)) as connection, suppress(sqlite3.OperationalError):
-        connection.execute("pragma journal_mode=wal")
 
 
 def client(uri: str | None = None) -> MlflowClient:

@@ -10,13 +10,12 @@ from typing import Any
 
 import pandas as pd
 
-from sslseg.config import names
+from sslseg.config import caches, names
 from sslseg.plans import pipelines
 from sslseg.plans.cells import Cell
 from sslseg.stages.forecast import feasible
 from sslseg.tracking import store
-from sslseg.tracking.registry import references
-from sslseg.tracking.upkeep import doctor
+from sslseg.tracking.registry import logged
 
 NEWEST = 3  # runs of a kind whose files are counted
 
@@ -188,8 +187,8 @@ def size_of(run_id: str, uri: str | None = None) -> int | None:
     """Bytes of a run's artifacts and models; None where they do not lie on this file system."""
     run = store.client(uri).get_run(run_id)
     folders = [store.local_path(run.info.artifact_uri)]
-    folders += [doctor.folder_of(model) for model in references.logged_models(run, uri)]
+    folders += [logged.folder_of(model) for model in logged.of_run(run, uri)]
     known = [folder for folder in folders if folder is not None]
     if len(known) < len(folders):
         return None
-    return sum(doctor.size_of(folder) for folder in known if folder.is_dir())
+    return sum(caches.size_of(folder) for folder in known if folder.is_dir())

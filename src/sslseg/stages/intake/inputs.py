@@ -41,11 +41,9 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
     for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
         damage.mark(one, why, run.uri)
         print(f"warning: run {one}: {why}. It is marked, and used for nothing any more")
-    prepared = session.find_by_tags(
-        run.experiment_id, {names.TAG_STAGE: names.PREPARE, names.TAG_DATA_DIGEST: digest}
-    )
-    if prepared:
-        run.tag(names.TAG_PREPARE_RUN, prepared)
+    made_by = {names.TAG_STAGE: names.PREPARE, names.TAG_DATA_DIGEST: digest}
+    if prepared := session.search(made_by, run.experiment_id, status="FINISHED"):
+        run.tag(names.TAG_PREPARE_RUN, prepared[0].info.run_id)
     run.input_dataset(p.dataset, digest[: runs.DIGEST], str(inputs.store.path), run.stage)
 
 

@@ -35,7 +35,8 @@ def chosen(target: str, uri: str) -> list[str]:
         place = frames.experiment(target, uri)
         found = {run.info.run_id for run in session.search({}, place, uri)}
         links = f"tags.`{names.TAG_BORROWED}` LIKE '%'"
-    found |= {run.info.run_id for run in frames._search(uri, place, links)}  # what they point to is followed
+    linked = session.matching(links, place, uri, pointers=True)
+    found |= {run.info.run_id for run in linked}  # what they point to is followed
     found = _with_upstream(found, uri)
     alive = [i for i in found if store.client(uri).get_run(i).info.status == "RUNNING"]
     if alive:

@@ -6,7 +6,6 @@ artifact location is made anew from the place of the new store.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +19,8 @@ from sqlalchemy import Connection, MetaData, Table, select
 from sslseg.config.names import STORE_ID, SslsegError, quoted
 from sslseg.tracking import store
 from sslseg.tracking.history import sql
+from sslseg.tracking.store import MODEL_ID, RUN_ID
 
-RUN_ID, MODEL_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 Rows = dict[str, list[dict[str, Any]]]
 # table -> (column, which IDs choose its rows); in an order in which foreign keys hold
 CHOSEN_BY = {

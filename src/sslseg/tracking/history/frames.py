@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.files import read_json
-from sslseg.tracking import store
+from sslseg.tracking import session, store
 from sslseg.tracking.history import cache as history_cache
 from sslseg.tracking.history import http, sql
 from sslseg.tracking.history.records import POINT_COLUMNS, Record, as_logged, curve_frame, frame
@@ -86,14 +86,10 @@ def curves(
     if not ids or not wanted:
         return curve_frame(pd.DataFrame(columns=POINT_COLUMNS))
     if cache is None:
-        return _curves(uri, ids, wanted)
+        return curve_frame(points(uri, ids, wanted))
     marks = {r.run_id: history_cache.mark(r) for r in _records(uri, None, ids)}
     path = history_cache.place(cache, uri)
-    return history_cache.through(path, marks, ids, wanted, lambda some, names: _curves(uri, some, names))
-
-
-def _curves(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
-    return curve_frame(points(uri, run_ids, keys))
+    return history_cache.through(path, marks, ids, wanted, lambda *some: curve_frame(points(uri, *some)))
 
 
 def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
@@ -156,11 +152,11 @@ def borrowed(experiment_id: str | None, uri: str | None = None) -> list[dict[str
     Args:
         experiment_id: None = of every experiment.
     """
-    found = _search(store.existing(uri), experiment_id, f"tags.`{names.TAG_BORROWED}` LIKE '%'")
+    links = f"tags.`{names.TAG_BORROWED}` LIKE '%' and attributes.status = 'FINISHED'"
+    found = session.matching(links, experiment_id, store.existing(uri), pointers=True)
     keys = {"sweep": names.TAG_SWEEP, "cell": names.TAG_CELL, "run_id": names.TAG_RESUMED_AS,
             "experiment": names.TAG_BORROWED}  # fmt: skip
-    done = [run.data.tags for run in found if run.info.status == "FINISHED"]
-    return [{k: tags.get(tag, "") for k, tag in keys.items()} for tags in done]
+    return [{k: run.data.tags.get(tag, "") for k, tag in keys.items()} for run in found]
 
 
 def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Path | None:
@@ -216,37 +212,22 @@ def _records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None)
 
 def _tagged(sweep: str, uri: str) -> dict[str, str]:
     """Run ID -> cell of the FINISHED runs that a sweep has led."""
-    found = _search(uri, None, f"tags.`{names.TAG_SWEEP}` = '{sweep}' and attributes.status = 'FINISHED'")
+    found = session.search({names.TAG_SWEEP: sweep}, uri=uri, status="FINISHED")
     return {run.info.run_id: run.data.tags.get(names.TAG_CELL, "") for run in found}
 
 
 def _records_by_client(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
-    finished = "attributes.status = 'FINISHED'"
-    if run_ids is None:
-        found = _search(uri, experiment_id, finished)
-    else:
-        parts = [run_ids[i : i + IDS_A_QUERY] for i in range(0, len(run_ids), IDS_A_QUERY)]
-        quoted = [", ".join(f"'{i}'" for i in part) for part in parts]
-        found = [
-            run
-            for part in quoted
-            for run in _search(uri, None, f"{finished} and attributes.run_id in ({part})")
-        ]
-    return [_record(run) for run in found if names.TAG_RESUMED_AS not in run.data.tags]
-
-
-def _record(run: Any) -> Record:
-    info, data = run.info, run.data
-    metrics = {key: as_logged(value) for key, value in data.metrics.items()}
-    return Record(
-        info.run_id, info.experiment_id, info.run_name or "", info.start_time, info.end_time,
-        dict(data.params), dict(data.tags), metrics,
-    )  # fmt: skip
-
-
-def _search(uri: str, experiment_id: str | None, where: str) -> list:
-    places = [experiment_id] if experiment_id else store.experiments(uri)
-    return store.client(uri).search_runs(places, where)
+    wanted = ["attributes.status = 'FINISHED'"]
+    if run_ids is not None:
+        parts = (run_ids[i : i + IDS_A_QUERY] for i in range(0, len(run_ids), IDS_A_QUERY))
+        quoted = (", ".join(f"'{run_id}'" for run_id in part) for part in parts)
+        wanted = [f"{wanted[0]} and attributes.run_id in ({part})" for part in quoted]
+    found = [run for where in wanted for run in session.matching(where, experiment_id, uri)]
+    return [
+        Record(run.info.run_id, run.info.experiment_id, run.info.run_name or "", run.info.start_time, run.info.end_time,
+               dict(run.data.params), dict(run.data.tags), {k: as_logged(v) for k, v in run.data.metrics.items()})
+        for run in found
+    ]  # fmt: skip
 
 
 def _points_by_client(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:

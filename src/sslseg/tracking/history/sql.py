@@ -11,6 +11,7 @@ import operator
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ class UnreadableError(Exception):
 @contextmanager
 def _connect(uri: str) -> Iterator[Connection]:
     path = store.sqlite_path(uri)
-    address = f"sqlite:///file:{path}?mode=ro&uri=true" if path else uri
+    address = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true" if path else uri
     try:
         engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:

@@ -67,7 +67,7 @@ def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progr
     children = session.search({names.TAG_SWEEP: run_id}, run.info.experiment_id, uri)
     running = [_running(child, uri, now) for child in children if child.info.status == "RUNNING"]
     return Progress(
-        run_id, run.info.run_name or "", run.info.status, "" if over else session.state(run).value,
+        run_id, run.info.run_name or "", run.info.status, "" if over else ownership.state_of(run).value,
         int(metrics[names.SWEEP_CELLS]) if names.SWEEP_CELLS in metrics else None,
         int(metrics.get(names.SWEEP_ENDED, 0)), int(metrics.get(names.SWEEP_FAILED, 0)), until - begun,
         None if over else _left(run_id, uri, now), tuple(running), tuple(_faults(children)),
@@ -102,7 +102,7 @@ def _running(child: Any, uri: str | None, now: float) -> Running:
         int(steps) if steps.isdigit() else None,
         rate([(point.step, point.timestamp / 1000) for point in points]),
         tags.get(names.TAG_PROCESS, "").partition(":")[0],
-        max(0.0, now - session.heartbeat(child)),
+        max(0.0, now - ownership.heartbeat(child)),
     )
 
 

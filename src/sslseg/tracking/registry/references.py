@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Any
 
-from mlflow.entities import LifecycleStage, LoggedModelStatus
+from mlflow.entities import LifecycleStage, LoggedModel, LoggedModelStatus
+from mlflow.entities import Run as MlflowRun
+from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.tracking import session, store
-from sslseg.tracking.registry.write import VERSIONS
+from sslseg.tracking.registry import logged
+from sslseg.tracking.store import MODEL_ID, RUN_ID
 
-_RUN_ID = r"[0-9a-f]{32}"
 _FORMS = {
-    "run": re.compile(rf"(?:runs:/)?(?P<run>{_RUN_ID})(?:(?<=runs:/.{{32}})/(?P<model>[^/]+))?"),
-    "model": re.compile(r"models:/(?P<model>m-[0-9a-f]{32})"),
+    "run": re.compile(rf"(?:runs:/)?(?P<run>{RUN_ID.pattern})(?:(?<=runs:/.{{32}})/(?P<model>[^/]+))?"),
+    "model": re.compile(rf"models:/(?P<model>{MODEL_ID.pattern})"),
     "alias": re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[\w-]+)"),
     "version": re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+|latest)"),
 }
@@ -39,7 +40,7 @@ class Wanted:
     kind: str = names.KIND_ENCODER  # '' = whatever a registered one is, and of a run its encoder
 
 
-def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, Any | None]:
+def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[LoggedModel, ModelVersion | None]:
     """The logged model that `reference` means, and its registry entry where it was named by one.
 
     Raises:
@@ -50,7 +51,7 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
         kind = wanted.kind or names.KIND_ENCODER
         return _sound(_of_run(parts["run"], parts["model"], replace(wanted, kind=kind), uri)), None
     version = None if form == "model" else _version(reference, parts, uri)
-    model = _model(reference, parts["model"] if form == "model" else model_id_of(version), uri)
+    model = _model(reference, logged.model_id_of(version) if version else parts["model"], uri)
     tags = model.tags
     if wanted.kind and tags.get(names.MODEL_KIND) != wanted.kind:
         raise EncoderError(
@@ -66,7 +67,7 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Any, A
     return _sound(model), version
 
 
-def _sound(model: Any) -> Any:
+def _sound(model: LoggedModel) -> LoggedModel:
     if why := model.tags.get(names.TAG_DAMAGED):
         raise EncoderError(f"run {model.source_run_id}: {why}. Its command again makes a sound model")
     return model
@@ -88,19 +89,22 @@ def _parse(reference: str) -> tuple[str, dict[str, str]]:
     )
 
 
-def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> Any:
+def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> LoggedModel:
     run = _usable_run(run_id, uri)
     run_id = run.info.run_id
-    whole = logged_models(run, uri)
-    found = [m for m in whole if m.tags.get(names.MODEL_KIND) == wanted.kind]
-    gone = _deleted_steps(run, whole)
+    there = {model.model_id: model for model in logged.of_run(run, uri)}
+    found = [m for m in there.values() if m.tags.get(names.MODEL_KIND) == wanted.kind]
+    links = run.outputs.model_outputs if run.outputs else ()
+    gone = [
+        link.step for link in links if link.model_id not in there
+    ]  # steps of models that were deleted since
     chosen = [m for m in found if not name or name in (m.name, wanted.kind)]
     chosen = _of_role(chosen, wanted.role)
     if wanted.epoch is not None:
         chosen = [m for m in chosen if m.tags.get(names.MODEL_EPOCH) == str(wanted.epoch)]
     elif chosen:
-        last = max(step_of(m) for m in chosen)
-        chosen = [m for m in chosen if step_of(m) == last]
+        last = max(logged.step_of(m) for m in chosen)
+        chosen = [m for m in chosen if logged.step_of(m) == last]
     if len(chosen) == 1 and not _doubtful(chosen[0], wanted, gone):
         return chosen[0]
     if not found and not gone:
@@ -113,46 +117,32 @@ def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> Any:
     elif gone:
         steps = ", ".join(map(str, sorted(gone)))
         fault = f"it is not there, and models that this run logged were deleted ({len(gone)}, of step {steps}). There is"
-        found = whole
+        found = list(there.values())
     else:
         fault = "there is none"
-    rows = "\n".join(f"  {_describe(m)}" for m in sorted(chosen if len(chosen) > 1 else found, key=step_of))
+    rows = "\n".join(
+        f"  {_describe(m)}" for m in sorted(chosen if len(chosen) > 1 else found, key=logged.step_of)
+    )
     raise EncoderError(f"run {run_id}: wanted {asked}; {fault}{':' if rows else ' none'}\n{rows}".rstrip())
 
 
-def _deleted_steps(run: Any, whole: list) -> list[int]:
-    """Steps of the models that the run has logged and that are gone: their links stay on it."""
-    there = {model.model_id for model in whole}
-    return [o.step for o in (run.outputs.model_outputs if run.outputs else ()) if o.model_id not in there]
-
-
-def _doubtful(chosen: Any, wanted: Wanted, gone: list[int]) -> bool:
+def _doubtful(chosen: LoggedModel, wanted: Wanted, gone: list[int]) -> bool:
     """Whether a deleted model may be the one that was meant: a later one, or the target network of the same step."""
     instead = wanted.role == names.ROLE_TARGET and chosen.tags.get(names.MODEL_ROLE) == names.ROLE_ONLINE
     return any(
-        (wanted.epoch is None and s > step_of(chosen)) or (instead and s == step_of(chosen)) for s in gone
+        (wanted.epoch is None and s > logged.step_of(chosen)) or (instead and s == logged.step_of(chosen))
+        for s in gone
     )
 
 
-def _of_role(models: list, role: str) -> list:
+def _of_role(models: list[LoggedModel], role: str) -> list[LoggedModel]:
     for candidate in HANDED_ON if role == names.ROLE_TARGET else (role,):
         if found := [m for m in models if m.tags.get(names.MODEL_ROLE) == candidate]:
             return found
     return []
 
 
-def model_id_of(version: Any) -> str:
-    """The logged model that a registered version was made of; SQL stores keep it in the source alone."""
-    return version.model_id or version.source.removeprefix("models:/")
-
-
-def step_of(model: Any) -> int:
-    """Optimiser step that a logged model was kept at."""
-    text = model.tags.get(names.MODEL_STEP) or ""
-    return int(text) if text.isdecimal() and text.isascii() else 0
-
-
-def _describe(model: Any) -> str:
+def _describe(model: LoggedModel) -> str:
     tags = model.tags
     return (
         f"models:/{model.model_id}  name {model.name}, role {tags.get(names.MODEL_ROLE)}, "
@@ -160,7 +150,7 @@ def _describe(model: Any) -> str:
     )
 
 
-def _usable_run(run_id: str, uri: str | None) -> Any:
+def _usable_run(run_id: str, uri: str | None) -> MlflowRun:
     """The FINISHED run of that ID; a pointer leads to the run that its work went on in."""
     try:
         run = session.follow(run_id, uri)
@@ -192,22 +182,12 @@ def _usable_run(run_id: str, uri: str | None) -> Any:
 
 def _left_of(run_id: str, uri: str | None) -> str:
     """What of a run that was deleted for good can still be named."""
-    found = store.client(uri).search_logged_models(store.experiments(uri), f"source_run_id = '{run_id}'")
+    found = logged.matching(f"source_run_id = '{run_id}'", uri)
     left = ", ".join(f"models:/{m.model_id}" for m in found if m.status == LoggedModelStatus.READY)
     return f" any more: it was deleted for good, and of its models there is still {left}" if left else ""
 
 
-def logged_models(run: Any, uri: str | None = None) -> list:
-    """Every whole logged model of an MLflow run, in no meaningful order.
-
-    One whose writer was killed stays PENDING for ever; it is left out, as a FAILED one is.
-    """
-    mine = f"source_run_id = '{run.info.run_id}'"
-    found = store.client(uri).search_logged_models([run.info.experiment_id], mine)
-    return [model for model in found if model.status == LoggedModelStatus.READY]
-
-
-def _model(reference: str, model_id: str, uri: str | None) -> Any:
+def _model(reference: str, model_id: str, uri: str | None) -> LoggedModel:
     try:
         return store.client(uri).get_logged_model(model_id)
     except MlflowException as error:
@@ -216,7 +196,7 @@ def _model(reference: str, model_id: str, uri: str | None) -> Any:
         ) from None
 
 
-def _version(reference: str, parts: dict[str, str], uri: str | None) -> Any:
+def _version(reference: str, parts: dict[str, str], uri: str | None) -> ModelVersion:
     api, name = store.client(uri), parts["name"]
     try:
         if parts.get("alias"):
@@ -235,7 +215,8 @@ def _why_no_version(name: str, parts: dict[str, str], uri: str | None) -> str:
     """What is there instead of the version or alias that was asked for."""
     api = store.client(uri)
     found = api.search_model_versions(f"name = '{name}'")
-    gone = _deleted(name, parts["version"], uri) if parts.get("version", LATEST) != LATEST else None
+    asked = parts.get("version", LATEST)
+    gone = logged.once_registered(name, asked, uri) if asked != LATEST else []
     if not found and (now := _renamed(name, uri)):
         return f"{name!r} was renamed: it is {now!r} now, with the same versions and aliases"
     if not found and not gone:
@@ -246,20 +227,12 @@ def _why_no_version(name: str, parts: dict[str, str], uri: str | None) -> str:
     there = ", ".join(f"{v.version} (run {v.run_id})" for v in sorted(found, key=lambda v: int(v.version)))
     what = "was never made"
     if gone:
-        what = f"was deleted; run {gone.source_run_id} logged it as models:/{gone.model_id}"
+        what = f"was deleted; run {gone[0].source_run_id} logged it as models:/{gone[0].model_id}"
     return f"version {parts['version']} of {name!r} {what}. There is {there or 'none'}"
 
 
 def _renamed(name: str, uri: str | None) -> str:
     """The name under which the versions of a registered model are there now; '' = none are."""
-    api, mark = store.client(uri), f'%"name": "{name}", "version": %'
-    once = api.search_logged_models(store.experiments(uri), f"tags.`{VERSIONS}` LIKE '{mark}'")
-    ids = {model.model_id for model in once}
-    return next((v.name for v in api.search_model_versions() if model_id_of(v) in ids), "") if ids else ""
-
-
-def _deleted(name: str, version: str, uri: str | None) -> Any | None:
-    """The logged model that a deleted version was made of: the version's number stays on it."""
-    mark = f'%"name": "{name}", "version": "{version}"%'
-    found = store.client(uri).search_logged_models(store.experiments(uri), f"tags.`{VERSIONS}` LIKE '{mark}'")
-    return found[0] if found else None
+    ids = {model.model_id for model in logged.once_registered(name, "", uri)}
+    there = store.client(uri).search_model_versions() if ids else []
+    return next((v.name for v in there if logged.model_id_of(v) in ids), "")

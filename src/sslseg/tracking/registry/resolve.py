@@ -1,7 +1,4 @@
-"""Encoders and segmenters in the model registry. Moves folders, never opens a tensor.
-
-This is the address of all of it: writing is in `registering.py`, references are read in `references.py`.
-"""
+"""Encoders and segmenters in the model registry: what stages ask of it, `write` and `references` included."""
 
 from __future__ import annotations
 
@@ -11,22 +8,15 @@ from pathlib import Path
 from sslseg.config import names
 from sslseg.config.files import known_sha256
 from sslseg.config.names import KIND_ENCODER, WEIGHTS_FILE, EncoderError
+from sslseg.config.texts import whole
 from sslseg.tracking import store
-from sslseg.tracking.registry import files, flavor, references
+from sslseg.tracking.registry import files, flavor, logged, references
 from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.registry.references import Wanted
-from sslseg.tracking.registry.write import alias_of, log_encoder, log_model, log_segmenter
-
-__all__ = [
-    "Resolved",
-    "alias_of",
-    "log_encoder",
-    "log_model",
-    "log_segmenter",
-    "normalisation",
-    "resolve",
-    "versions",
-]
+from sslseg.tracking.registry.write import alias_of as alias_of
+from sslseg.tracking.registry.write import log_encoder as log_encoder
+from sslseg.tracking.registry.write import log_model as log_model
+from sslseg.tracking.registry.write import log_segmenter as log_segmenter
 
 
 @dataclass(frozen=True)
@@ -60,8 +50,7 @@ class Resolved:
     @property
     def epoch(self) -> int | None:
         """Epoch of the pretraining; None where none is recorded."""
-        text = self.tags.get(names.MODEL_EPOCH) or ""
-        return int(text) if text.isdecimal() and text.isascii() else None
+        return whole(self.tags.get(names.MODEL_EPOCH))
 
 
 def resolve(
@@ -99,7 +88,7 @@ def resolve(
             f"expected sha256 {wanted or '(no tag)'}, actual {actual}"
         )
     registered = (version.name, str(version.version)) if version else ("", "")
-    return Resolved(model.model_id, model.source_run_id, path, dict(model.tags), actual, *registered)
+    return Resolved(model.model_id, model.source_run_id or "", path, dict(model.tags), actual, *registered)
 
 
 def normalisation(resolved: Resolved | None) -> dict | None:
@@ -115,14 +104,13 @@ def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str,
     api = store.client(uri)
     registered = {r.name: r for r in api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")}
     found = [v for v in api.search_model_versions() if v.name in registered]  # one question, not one a model
-    wanted = f"tags.`{names.MODEL_KIND}` = '{kind}'"
-    logged = {m.model_id: m.tags for m in api.search_logged_models(store.experiments(uri), wanted)}
+    tags = {m.model_id: m.tags for m in logged.matching(f"tags.`{names.MODEL_KIND}` = '{kind}'", uri)}
     rows = []
     for version in sorted(found, key=lambda v: (v.name, -int(v.version))):
         aliases = [a for a, n in registered[version.name].aliases.items() if str(n) == str(version.version)]
-        model_id = references.model_id_of(version)
+        model_id = logged.model_id_of(version)
         rows.append(
             {"name": version.name, "version": str(version.version), "run_id": version.run_id or "", "model_id": model_id,
-             "aliases": ", ".join(sorted(aliases)), **version.tags, **logged.get(model_id, {})}
+             "aliases": ", ".join(sorted(aliases)), **version.tags, **tags.get(model_id, {})}
         )  # fmt: skip
     return rows

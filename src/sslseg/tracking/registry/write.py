@@ -9,6 +9,7 @@ import math
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,21 +39,11 @@ DESCRIPTIONS = {
 }
 
 
-def log_encoder(run: Run, folder: str | Path, **facts: Any) -> str:
-    """Log an encoder folder as a model of `run` and register it; see `log_model`."""
-    return log_model(run, folder, KIND_ENCODER, **facts)
-
-
-def log_segmenter(run: Run, folder: str | Path, **facts: Any) -> str:
-    """Log a segmenter folder as a model of `run` and register it; see `log_model`."""
-    return log_model(run, folder, KIND_SEGMENTER, **facts)
-
-
 def log_model(
     run: Run,
     folder: str | Path,
-    kind: str,
     *,
+    kind: str,
     name: str,
     role: str,
     method: str,
@@ -105,6 +96,10 @@ def log_model(
         shown = _shown(facts, by, scores)
         _register(run, model.model_id, name, kind, shown, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
+
+
+log_encoder = partial(log_model, kind=KIND_ENCODER)
+log_segmenter = partial(log_model, kind=KIND_SEGMENTER)
 
 
 def _measure(run: Run, model_id: str, metrics: Iterable[str], tags: Mapping[str, str]) -> dict[str, float]:

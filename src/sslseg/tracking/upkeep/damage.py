@@ -13,7 +13,7 @@ from typing import Any
 
 from sslseg.config import caches, names
 from sslseg.tracking import session, store
-from sslseg.tracking.registry import references
+from sslseg.tracking.registry import logged
 
 
 def runs(cache: Path, uri: str | None = None) -> Iterator[tuple[str, str]]:
@@ -47,5 +47,5 @@ def mark(run_id: str, why: str, uri: str | None = None) -> None:
     api = store.client(uri)
     api.set_tag(run_id, names.TAG_DAMAGED, why[:5000])
     session.forget_identity(run_id, uri)
-    for model in references.logged_models(api.get_run(run_id), uri):
+    for model in logged.of_run(api.get_run(run_id), uri):
         api.set_logged_model_tags(model.model_id, {names.TAG_DAMAGED: why})

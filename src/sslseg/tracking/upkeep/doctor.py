@@ -5,19 +5,19 @@ Each check yields findings; a finding that can be mended carries the action, whi
 
 from __future__ import annotations
 
-import re
 import shutil
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mlflow.entities import LoggedModelStatus, ViewType
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelStatus, ViewType
+from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
@@ -25,11 +25,15 @@ from sslseg.config import caches, flags, mlproject, names
 from sslseg.tracking import ownership, runs, session, store
 from sslseg.tracking.history import sql
 from sslseg.tracking.ownership import State
+from sslseg.tracking.registry import logged
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
-from sslseg.tracking.upkeep import claims, damage
+from sslseg.tracking.store import MODEL_ID, RUN_ID
+from sslseg.tracking.upkeep import claims, damage, sqlite
 
-_RUN_FOLDER, _MODEL_FOLDER = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
+# files of a model -> tag with their sha256, which the weights always have
+DIGESTS = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE,
+           names.DECODER_FILE: names.MODEL_DECODER}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,9 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     if any(fault.mend is None for fault in faults):
         return
     yield from abandoned(uri, cache)
-    models = logged_models(uri)
+    models = logged.every(uri)
     yield from unfinished_models(uri, models)
-    yield from changed_files(uri, [model for model in models if download or folder_of(model)])
+    yield from changed_files(uri, [model for model in models if download or logged.folder_of(model)])
     yield from lost_versions(uri, models)
     yield from gone_runs(uri, models)
     yield from orphans(uri)
@@ -71,7 +75,7 @@ def database(uri: str) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as connection:
+        with sqlite.opened(path) as connection:
             (sound,) = connection.execute("pragma quick_check(1)").fetchone()
             (journal,) = connection.execute("pragma journal_mode").fetchone()
             schema = connection.execute("select version_num from alembic_version").fetchone()
@@ -81,14 +85,10 @@ def database(uri: str) -> Iterator[Finding]:
     if sound != "ok":
         yield Finding(str(path), f"the database is damaged: {sound}", "restore it from a backup")
     if not schema or schema[0] not in sql.SCHEMAS:
-        wanted = ", ".join(sql.SCHEMAS)
-        yield Finding(
-            str(path),
-            f"schema {schema and schema[0]}, wanted {wanted}",
-            "`mlflow db upgrade`, after a backup",
-        )
+        fault = f"schema {schema and schema[0]}, wanted {', '.join(sql.SCHEMAS)}"
+        yield Finding(str(path), fault, "`mlflow db upgrade`, after a backup")
     if journal != "wal":
-        mend = partial(store._set_wal, path)
+        mend = partial(sqlite.set_wal, path)
         yield Finding(str(path), f"journal mode {journal}", "set the write-ahead log", mend, grave=False)
 
 
@@ -96,9 +96,9 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
     """Runs that say RUNNING although their process is gone."""
     running = session.search({}, uri=uri, status="RUNNING")
     dead = [run for run in running if session.is_abandoned(run)]
-    for run in (run for run in running if session.state(run) == State.SILENT):
+    for run in (run for run in running if ownership.state_of(run) == State.SILENT):
         after, tags = ownership.dead_after() / 60, run.data.tags
-        fault = f"RUNNING, and silent for {(time.time() - session.heartbeat(run)) / 60:.0f} minutes"
+        fault = f"RUNNING, and silent for {(time.time() - ownership.heartbeat(run)) / 60:.0f} minutes"
         action = f"counts as dead after {after:.0f} ({ownership.DEAD_AFTER}); its process {tags.get(names.TAG_PROCESS)}"
         yield Finding(f"run {run.info.run_id}", fault, f"{action} is not to be seen from here", grave=False)
     ids = {run.info.run_id for run in dead}
@@ -118,7 +118,7 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
         yield Finding(subject, fault, f"close it as KILLED{more}", mend, run_id=own)
 
 
-def _entry_point(run: Any) -> str:
+def _entry_point(run: MlflowRun) -> str:
     """The stage of a run that `mlflow run` opened, whose command never began; '' where it is another project's."""
     known = {name: (script.partition(".")[0], knobs) for name, script, knobs in mlproject.entry_points()}
     stage, knobs = known.get(run.data.tags.get("mlflow.project.entryPoint", ""), ("", None))
@@ -131,56 +131,41 @@ def _goes_on(stage: str, checkpoints: Path) -> bool:
     return stage == names.SWEEP or (kept and stage != names.TRIAL)
 
 
-def logged_models(uri: str) -> list[Any]:
-    """Every logged model of this project, of all experiments that were not deleted."""
-    found = store.client(uri).search_logged_models(store.experiments(uri))
-    return [model for model in found if names.MODEL_KIND in model.tags]
-
-
-def folder_of(model: Any) -> Path | None:
-    """Where a logged model's files are on this machine; None when a server keeps them."""
-    return store.local_path(model.artifact_location)
-
-
-def unfinished_models(uri: str, models: list[Any]) -> Iterator[Finding]:
+def unfinished_models(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Models whose files were never completed, by a run that is over."""
     api = store.client(uri)
     for model in models:
         if model.status != LoggedModelStatus.PENDING:
             continue
-        if _is_known(api, model.source_run_id):
-            run = api.get_run(model.source_run_id)
+        with suppress(MlflowException):  # its run may be deleted for good
+            run = api.get_run(model.source_run_id or "")
             if run.info.status == "RUNNING" and not session.is_abandoned(run):
                 continue
         mend = partial(api.finalize_logged_model, model.model_id, LoggedModelStatus.FAILED)
         yield Finding(_subject(model), "was never completed, and its run is over", "mark it FAILED", mend)
 
 
-def _subject(model: Any) -> str:
+def _subject(model: LoggedModel) -> str:
     return f"models:/{model.model_id} ({model.name} of run {model.source_run_id})"
 
 
-def changed_files(uri: str, models: list[Any]) -> Iterator[Finding]:
+def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
     for model in tqdm(ready, "hashing", disable=None):
-        files = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE,
-                 names.DECODER_FILE: names.MODEL_DECODER}  # fmt: skip
-        for file, tag in files.items():
-            wanted = model.tags.get(tag, "")
-            if (wanted or tag == names.MODEL_SHA) and (actual := _sha256(model, file, uri)) != wanted:
+        for file, tag in DIGESTS.items():
+            if not (wanted := model.tags.get(tag, "")) and tag != names.MODEL_SHA:
+                continue
+            try:
+                actual = stored_sha(model, file, uri)
+            except names.EncoderError as error:
+                actual = f"({error})"
+            if actual != wanted:
                 fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
                 yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
 
 
-def _sha256(model: Any, file: str, uri: str) -> str:
-    try:
-        return stored_sha(model, file, uri)
-    except names.EncoderError as error:
-        return f"({error})"
-
-
-def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:
+def lost_versions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Registered versions whose model is no longer in the store."""
     there = {model.model_id for model in models}
     for kind in (names.KIND_ENCODER, names.KIND_SEGMENTER):
@@ -191,13 +176,13 @@ def lost_versions(uri: str, models: list[Any]) -> Iterator[Finding]:
                 yield Finding(subject, f"its model {row['model_id']} was deleted", "delete the version", mend)
 
 
-def gone_runs(uri: str, models: list[Any]) -> Iterator[Finding]:
+def gone_runs(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Runs that were deleted for good (`mlflow gc`) while their models, or runs that started from them, are there."""
     api = store.client(uri)
     there = session.search({}, uri=uri)
     taken = Counter(run.data.tags.get(names.TAG_UPSTREAM_RUN, "") for run in there)
-    named = {*taken, *(model.source_run_id for model in models)} - {run.info.run_id for run in there}
-    for run_id in sorted(filter(_RUN_FOLDER.fullmatch, named)):
+    named = {*taken, *(model.source_run_id or "" for model in models)} - {run.info.run_id for run in there}
+    for run_id in sorted(filter(RUN_ID.fullmatch, named)):
         if not _is_known(api, run_id):
             left = ", ".join(f"models:/{m.model_id}" for m in models if m.source_run_id == run_id) or "none"
             fault = (
@@ -217,16 +202,15 @@ def orphans(uri: str) -> Iterator[Finding]:
         root = store.local_path(experiment.artifact_location)
         if root is None or not root.is_dir():
             continue
-        folders = [f for f in root.iterdir() if _RUN_FOLDER.fullmatch(f.name)]
-        inside = root / "models"
-        if inside.is_dir():
-            folders += [f for f in inside.iterdir() if _MODEL_FOLDER.fullmatch(f.name)]
-        found = api.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
-        known = {run.info.run_id for run in found}
+        folders = [f for f in root.iterdir() if RUN_ID.fullmatch(f.name)]
+        folders += [f for f in root.glob("models/*") if MODEL_ID.fullmatch(f.name)]
+        known = {
+            r.info.run_id for r in api.search_runs([experiment.experiment_id], run_view_type=ViewType.ALL)
+        }
         lost = [f for f in folders if f.name not in known and not _is_known(api, f.name)]
-        sizes = {folder: size_of(folder) for folder in lost}
-        foreign = [f for f in lost if sizes[f] and not claims.is_own(f, uri)]
-        for folder in (f for f in lost if sizes[f] and f not in foreign):
+        sizes = {folder: size for folder in lost if (size := caches.size_of(folder))}
+        foreign = [folder for folder in sizes if not claims.is_own(folder, uri)]
+        for folder in (f for f in sizes if f not in foreign):
             fault = f"{sizes[folder]:,} bytes that belong to nothing in the store"
             yield Finding(str(folder), fault, "look, then delete it by hand", grave=False)
         if foreign:
@@ -235,19 +219,13 @@ def orphans(uri: str) -> Iterator[Finding]:
             yield Finding(str(root), f"{fault}: another store may own them, they are left alone", grave=False)
 
 
-def _is_known(api: Any, name: str) -> bool:
+def _is_known(api: MlflowClient, name: str) -> bool:
     """Whether there is a run or model of that ID, in whichever experiment."""
     try:
-        api.get_logged_model(name) if _MODEL_FOLDER.fullmatch(name) else api.get_run(name)
+        api.get_logged_model(name) if MODEL_ID.fullmatch(name) else api.get_run(name)
     except MlflowException:
         return False
     return True
-
-
-def size_of(folder: Path) -> int:
-    """Bytes of all files below a folder, its mark left out."""
-    files = (file for file in folder.rglob("*") if file.name != caches.MADE_HERE)
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def misled(uri: str, cache: Path) -> Iterator[Finding]:
@@ -263,7 +241,7 @@ def misled(uri: str, cache: Path) -> Iterator[Finding]:
 def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:
     """Checkpoints of runs that have FINISHED. Those of unknown runs may be another store's: left alone."""
     folder = caches.checkpoint_folder(cache, "x").parent
-    found = [f for f in folder.iterdir() if _RUN_FOLDER.fullmatch(f.name)] if folder.is_dir() else []
+    found = [f for f in folder.iterdir() if RUN_ID.fullmatch(f.name)] if folder.is_dir() else []
     finished = {run.info.run_id for run in session.search({}, uri=uri, status="FINISHED")} if found else set()
     for place in found:
         if place.name in finished:

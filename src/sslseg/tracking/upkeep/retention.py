@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 
 from mlflow.entities import ViewType
 
-from sslseg.config import names
+from sslseg.config import caches, names
 from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 from sslseg.tracking import session, store
-from sslseg.tracking.registry import references
+from sslseg.tracking.registry import logged, references
 from sslseg.tracking.registry.resolve import versions
-from sslseg.tracking.upkeep import doctor
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
@@ -48,7 +47,7 @@ def plan(keep: Iterable[str] = (), uri: str | None = None) -> list[Doomed]:
         EncoderError: something of `keep` is unknown.
     """
     uri = store.ensure_store(uri)
-    encoders = [m for m in doctor.logged_models(uri) if m.tags[names.MODEL_KIND] == names.KIND_ENCODER]
+    encoders = [m for m in logged.every(uri) if m.tags[names.MODEL_KIND] == names.KIND_ENCODER]
     rows = versions(names.KIND_ENCODER, uri)
     runs, models = _named(keep, uri)
     kept = models | _last(encoders) | _started_from(uri) | {r["model_id"] for r in rows if r["aliases"]}
@@ -57,7 +56,7 @@ def plan(keep: Iterable[str] = (), uri: str | None = None) -> list[Doomed]:
         registered.setdefault(row["model_id"], []).append((row["name"], row["version"]))
     return [
         _doomed(m, tuple(registered.get(m.model_id, ())))
-        for m in sorted(encoders, key=lambda m: (m.source_run_id, references.step_of(m)))
+        for m in sorted(encoders, key=lambda m: (m.source_run_id, logged.step_of(m)))
         if m.model_id not in kept and m.source_run_id not in runs
     ]
 
@@ -69,15 +68,15 @@ def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
         if reference.startswith("models:/"):
             models.add(found.model_id)
         else:
-            runs.add(found.source_run_id)
+            runs.add(found.source_run_id or "")
     return runs, models
 
 
 def _last(encoders: list) -> set[str]:
     last: dict[tuple[str | None, str], int] = {}
     for model in encoders:
-        last[_line(model)] = max(last.get(_line(model), 0), references.step_of(model))
-    return {m.model_id for m in encoders if references.step_of(m) == last[_line(m)]}
+        last[_line(model)] = max(last.get(_line(model), 0), logged.step_of(model))
+    return {m.model_id for m in encoders if logged.step_of(m) == last[_line(m)]}
 
 
 def _line(model: LoggedModel) -> tuple[str | None, str]:
@@ -92,8 +91,8 @@ def _started_from(uri: str) -> set[str]:
 
 
 def _doomed(model: LoggedModel, registered: tuple[tuple[str, str], ...]) -> Doomed:
-    folder = doctor.folder_of(model)
-    size = doctor.size_of(folder) if folder and folder.is_dir() else 0
+    folder = logged.folder_of(model)
+    size = caches.size_of(folder) if folder and folder.is_dir() else 0
     return Doomed(model.model_id, model.name, model.source_run_id or "", registered, folder, size)
 
 

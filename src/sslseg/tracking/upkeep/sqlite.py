@@ -1,0 +1,83 @@
+"""The SQLite file of a store: whether this MLflow works with it, and the making of it."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from contextlib import closing, suppress
+from importlib.metadata import version
+from pathlib import Path
+from urllib.parse import quote
+
+from sslseg.config.names import SslsegError
+from sslseg.config.texts import some
+
+
+def opened(path: Path, mode: str = "ro") -> closing[sqlite3.Connection]:
+    """A SQLite file, closed at the end of the block; `mode` is of SQLite's own: ro, rw or rwc.
+
+    Raises:
+        sqlite3.OperationalError: it is not there.
+    """
+    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", timeout=20, uri=True))
+
+
+def check_schema(path: Path) -> None:
+    """Refuse a database of another MLflow, and a file that is none.
+
+    Raises:
+        SslsegError: it is one of these.
+    """
+    try:
+        with opened(path) as connection:
+            row = connection.execute("select version_num from alembic_version").fetchone()
+    except sqlite3.OperationalError:  # no such file or table: being made, or busy
+        return
+    except sqlite3.DatabaseError as error:
+        raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
+    if row and row[0] != _newest_schema():
+        raise SslsegError(
+            f"{path}: its tables are of schema {row[0]}, this MLflow ({version('mlflow')}) works with {_newest_schema()}. If the "
+            f"store is older: copy it, then `mlflow db upgrade sqlite:///{path}`; if it is newer: install the MLflow that made it"
+        )
+
+
+@functools.cache
+def _newest_schema() -> str:
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return _get_latest_schema_revision()
+
+
+def complete(path: Path) -> bool:
+    """Whether there is an experiment: the default one is the last row that MLflow's own set-up writes."""
+    with suppress(sqlite3.OperationalError), opened(path) as connection:
+        return bool(connection.execute("select 1 from experiments").fetchone())
+    return False  # no such file, or no such table
+
+
+def create(uri: str, path: Path) -> None:
+    """Make the tables, or those that a set-up that was killed has left to make.
+
+    Raises:
+        SslsegError: another program's tables are in the file.
+    """
+    from mlflow.store.db.base_sql_model import Base
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    with opened(path, "rwc") as connection:
+        tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
+    if foreign := sorted({name for (name,) in tables} - {*Base.metadata.tables, "alembic_version"}):
+        raise SslsegError(
+            f"{path}: wanted a tracking store, this is another program's database, with tables {some(foreign)}"
+        )
+    set_wal(path)
+    # the one place where MLflow takes the artifact root of the default experiment from
+    store = SqlAlchemyStore(uri, str(path.parent / "mlruns"))
+    store._dispose_engine()
+
+
+def set_wal(path: Path) -> None:
+    """Write-ahead log: a lasting property of the file. Where another process reads it, the store works without."""
+    with suppress(sqlite3.OperationalError), opened(path, "rw") as connection:
+        connection.execute("pragma journal_mode=wal")
