@@ -18,6 +18,7 @@ from sslseg.commands import doctor as command
 from sslseg.commands import lineage as shown
 from sslseg.config import caches, flags, names, params
 from sslseg.tracking import lineage, ownership, session
+from sslseg.tracking.history import sql
 from sslseg.tracking.registry import logged, resolve
 from sslseg.tracking.upkeep import claims, doctor, retention
 
@@ -150,6 +151,14 @@ def test_what_another_store_of_the_same_folder_owns_is_never_proposed(
     claims.identity.cache_clear()
     MlflowClient(first).set_experiment_tag("0", names.STORE_ID, "of a new database of the same name")
     assert [f.action for f in doctor.orphans(first)] == [""]
+
+
+def test_the_path_of_a_sound_store_may_hold_marks_of_an_address(store: str, tmp_path: Path):
+    path = tmp_path / "study #2 (50%)" / "mlflow.db"
+    path.parent.mkdir()
+    shutil.copy(store.removeprefix("sqlite:///"), path)
+    assert list(doctor.database(f"sqlite:///{path}")) == []
+    assert sql.records(f"sqlite:///{path}", None, None) == []
 
 
 def test_a_database_of_another_schema_or_without_wal_or_damaged(store: str, tmp_path: Path):

@@ -12,10 +12,12 @@ import pytest
 from mlflow import MlflowClient
 
 from analysis.comparison import cells
+from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import manifest, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.capsule import archive, pack, rows
+from sslseg.tracking.capsule import unpack as unpacking
 from sslseg.tracking.capsule.unpack import unpack
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import logged, resolve
@@ -178,6 +180,47 @@ def test_runs_that_are_here_keep_their_versions_and_their_files(
     assert owners == {1: other, 2: shared, 4: own}
     assert api.get_run(used).data.params["cfg.encoder"] == f"models:/{NAME}/2"
     assert notes[0] == "1 of 3 runs were here already and are left as they are"
+
+
+def test_an_unpacking_that_was_killed_is_given_again(
+    machine: Machine, model_folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its files are in place, its rows are not; what somebody has changed since is left alone."""
+    one, both = machine("one"), machine("both")
+    run_id = pretrain(one, model_folder(1.0))
+    file = packed(one, tmp_path, "one")
+
+    def killed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setitem(unpacking.INSERT, "sqlite", killed)
+        patch.setattr(unpacking.shutil, "rmtree", lambda *_, **__: None)  # nobody tidies up after SIGKILL
+        with pytest.raises(KeyboardInterrupt):
+            unpack(file, both, say=silent)
+    (weights,) = (tmp_path / "both").glob(f"mlruns/*/models/*/artifacts/{names.WEIGHTS_FILE}")
+    sound = weights.read_bytes()
+    weights.write_bytes(b"another")
+    with pytest.raises(SslsegError, match="is there already, and belongs to no run of this store"):
+        unpack(file, both, say=silent)
+    weights.write_bytes(sound)
+    assert unpack(file, both, say=silent) == [run_id]
+    assert resolve.resolve(run_id, uri=both).path.joinpath(names.WEIGHTS_FILE).read_bytes() == sound
+
+
+def test_nothing_is_put_into_an_experiment_that_was_deleted(
+    machine: Machine, model_folder: Callable[..., Path], tmp_path: Path
+):
+    one, both = machine("one"), machine("both")
+    run_id = pretrain(one, model_folder(1.0))
+    file = packed(one, tmp_path, "one")
+    place = stores.ensure_experiment("study", both)
+    MlflowClient(both).delete_experiment(place)
+    with pytest.raises(SslsegError, match=f"experiment 'study' was deleted; .* restore -x {place}"):
+        unpack(file, both, say=silent)
+    MlflowClient(both).restore_experiment(place)
+    assert unpack(file, both, say=silent) == [run_id]
+    assert [run.info.run_id for run in session.search({}, uri=both)] == [run_id]
 
 
 def test_an_archive_whose_versions_are_no_numbers_is_refused(machine: Machine, model_folder, tmp_path: Path):

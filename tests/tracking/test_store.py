@@ -140,6 +140,19 @@ def test_a_store_of_another_mlflow_and_a_file_that_is_none_are_said(store_templa
         store.client(f"sqlite:///{tmp_path}/text.db")
 
 
+def test_another_program_s_database_is_left_as_it_is(tmp_path: Path):
+    path = tmp_path / "theirs.db"
+    connection = sqlite3.connect(path)
+    connection.execute("create table patients (name text)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    for ask, said in ((store.existing, "there is no tracking store"), (store.client, "with tables patients")):
+        with pytest.raises(SslsegError, match=said):
+            ask(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+
 def test_reading_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")

@@ -8,6 +8,7 @@ its `--artifacts-destination`, and the rows name them by the server's own `mlflo
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -143,13 +144,18 @@ def _insert(target: Target, found: rows.Rows, files: Path) -> None:
 
 
 def _experiments(target: Target, wanted: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
-    """(ID, artifact location) here of each experiment: that of its name, else a new one."""
+    """(ID, artifact location) here of each experiment: that of its name, else a new one.
+
+    Raises:
+        SslsegError: that of its name was deleted, and nobody would see the runs in it.
+    """
     table, connection = target.tables["experiments"], target.connection
     places = []
     for row in wanted:
-        known = select(table.c.experiment_id, table.c.artifact_location).where(table.c.name == row["name"])
-        if there := connection.execute(known).first():
-            places.append((there[0], there[1]))
+        if there := connection.execute(select(table).where(table.c.name == row["name"])).mappings().first():
+            if there["lifecycle_stage"] != row["lifecycle_stage"] == "active":
+                raise SslsegError(store.deleted_experiment(str(there["experiment_id"]), target.uri))
+            places.append((there["experiment_id"], there["artifact_location"]))
             continue
         number = _number(target, row)
         places.append((number, target.location(row["name"], number)))
@@ -187,11 +193,19 @@ def _move(source: Path, target: Target, location: str) -> None:
         return
     folder = rows.folder(location, target.root if target.proxy else None)
     if folder.exists():
-        raise SslsegError(
-            f"{folder} is there already, and belongs to no run of this store; `sslseg doctor` shows it"
-        )
+        if not (claims.is_own(folder.parent, target.uri) and _equal(source, folder)):
+            raise SslsegError(
+                f"{folder} is there already, and belongs to no run of this store; `sslseg doctor` shows it"
+            )
+        shutil.rmtree(folder)  # of an unpacking that was killed before its rows were written
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not target.proxy:
         claims.mark(location, target.uri)
     target.moved.append(folder)
     shutil.move(source, folder)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same files, byte by byte."""
+    files, others = ({f.relative_to(root) for f in root.rglob("*") if f.is_file()} for root in (one, other))
+    return files == others and not any(filecmp.cmpfiles(one, other, files, shallow=False)[1:])

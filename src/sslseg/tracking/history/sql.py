@@ -6,12 +6,12 @@ The tables are private to MLflow: a schema that this file was not tested with is
 
 from __future__ import annotations
 
+import functools
 import itertools
 import operator
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sslseg.config import names
 from sslseg.tracking import store
 from sslseg.tracking.history.records import POINT_COLUMNS, Record, as_logged
+from sslseg.tracking.upkeep import sqlite
 
 SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 SCHEMAS = ("dc11669786a5",)  # alembic revision of MLflow 3.17.2
@@ -43,9 +44,9 @@ class UnreadableError(Exception):
 @contextmanager
 def _connect(uri: str) -> Iterator[Connection]:
     path = store.sqlite_path(uri)
-    address = f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true" if path else uri
+    given = {"creator": functools.partial(sqlite.connect, path)} if path else {}
     try:
-        engine = sqlalchemy.create_engine(address, poolclass=sqlalchemy.NullPool)
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.NullPool, **given)
         with engine.connect() as connection:
             _check(connection)
             yield connection

@@ -10,7 +10,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -75,7 +75,7 @@ def database(uri: str) -> Iterator[Finding]:
     if path is None:
         return
     try:
-        with sqlite.opened(path) as connection:
+        with closing(sqlite.connect(path)) as connection:
             (sound,) = connection.execute("pragma quick_check(1)").fetchone()
             (journal,) = connection.execute("pragma journal_mode").fetchone()
             schema = connection.execute("select version_num from alembic_version").fetchone()

@@ -13,13 +13,13 @@ from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 
 
-def opened(path: Path, mode: str = "ro") -> closing[sqlite3.Connection]:
-    """A SQLite file, closed at the end of the block; `mode` is of SQLite's own: ro, rw or rwc.
+def connect(path: Path, mode: str = "ro") -> sqlite3.Connection:
+    """A connection to a SQLite file, whatever marks its path holds; `mode` is of SQLite's own: ro, rw or rwc.
 
     Raises:
         sqlite3.OperationalError: it is not there.
     """
-    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", timeout=20, uri=True))
+    return sqlite3.connect(f"file:{quote(str(path))}?mode={mode}", timeout=20, uri=True)
 
 
 def check_schema(path: Path) -> None:
@@ -29,7 +29,7 @@ def check_schema(path: Path) -> None:
         SslsegError: it is one of these.
     """
     try:
-        with opened(path) as connection:
+        with closing(connect(path)) as connection:
             row = connection.execute("select version_num from alembic_version").fetchone()
     except sqlite3.OperationalError:  # no such file or table: being made, or busy
         return
@@ -51,7 +51,7 @@ def _newest_schema() -> str:
 
 def complete(path: Path) -> bool:
     """Whether there is an experiment: the default one is the last row that MLflow's own set-up writes."""
-    with suppress(sqlite3.OperationalError), opened(path) as connection:
+    with suppress(sqlite3.OperationalError), closing(connect(path)) as connection:
         return bool(connection.execute("select 1 from experiments").fetchone())
     return False  # no such file, or no such table
 
@@ -65,7 +65,7 @@ def create(uri: str, path: Path) -> None:
     from mlflow.store.db.base_sql_model import Base
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with opened(path, "rwc") as connection:
+    with closing(connect(path, "rwc")) as connection:
         tables = connection.execute("select name from sqlite_master where type = 'table'").fetchall()
     if foreign := sorted({name for (name,) in tables} - {*Base.metadata.tables, "alembic_version"}):
         raise SslsegError(
@@ -79,5 +79,5 @@ def create(uri: str, path: Path) -> None:
 
 def set_wal(path: Path) -> None:
     """Write-ahead log: a lasting property of the file. Where another process reads it, the store works without."""
-    with suppress(sqlite3.OperationalError), opened(path, "rw") as connection:
+    with suppress(sqlite3.OperationalError), closing(connect(path, "rw")) as connection:
         connection.execute("pragma journal_mode=wal")
