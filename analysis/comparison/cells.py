@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
@@ -20,6 +21,13 @@ DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while th
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed", "fold"]
+FORMATS = {
+    "decathlon",
+    "dicom",
+    "images",
+    "nnunet",
+    "nrrd",
+}  # datasets whose name says nothing of what is seen
 HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
@@ -80,6 +88,12 @@ class Study:
         """Dataset and its folder, for commands; the folder of a study that was packed for others is DATA_ROOT."""
         folder = self.shared("data_root")
         return {"dataset": self.dataset, "data_root": "DATA_ROOT" if folder.startswith(HIDDEN) else folder}
+
+    @property
+    def called(self) -> str:
+        """What the data are called: the dataset, or the name of its folder where the dataset is a file format."""
+        folder = PurePath(self.shared("data_root")).name
+        return folder if folder and self.dataset in FORMATS else self.dataset
 
     def patients(self, budget: int) -> float:
         """Median number of patients that the slices of a budget come from; NaN when not logged."""

@@ -92,7 +92,7 @@ def decided(
     if scope.count(study, best) > 1:
         seeds = f"{scope.count(study, best)} pretrainings"
     text = (
-        f"With {budget:,} annotated {unit}s of {study.dataset}, a network that starts from {spoken(best)} reaches a mean "
+        f"With {budget:,} annotated {unit}s of {study.called}, a network that starts from {spoken(best)} reaches a mean "
         f"test IoU of {iou:.2f} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
     )
     may = f"; {spoken(rival)} may be as good" if rival else ""
@@ -118,10 +118,10 @@ def _reason(found: Refusal) -> str:
 def so_far(study: Study, budget: int, tested: int) -> str:
     """The best there is where too few seeds were run to say what it saves, and what is wanting."""
     if TEST_IOU not in study.runs or study.runs[TEST_IOU].isna().all():
-        return f"No fine-tuning on {study.dataset} has a test score yet."
+        return f"No fine-tuning on {study.called} has a test score yet."
     if not study.budgets[0] <= budget <= study.budgets[-1]:
         there = " to ".join(f"{n:,}" for n in dict.fromkeys((study.budgets[0], study.budgets[-1])))
-        return f"Nothing was run with {budget:,} annotated {study.unit}s of {study.dataset}; what there is has {there}."
+        return f"Nothing was run with {budget:,} annotated {study.unit}s of {study.called}; what there is has {there}."
     nearest = min(study.budgets, key=lambda n: abs(n - budget))
     means = study.runs[study.runs["budget"] == nearest].groupby("arm")[TEST_IOU].mean().sort_values()
     best, runs = str(means.index[-1]), study.runs[study.runs["budget"] == nearest]
@@ -130,7 +130,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
         f"what that saves against {spoken(SCRATCH)}" if best != SCRATCH else "whether a pretraining is better"
     )
     return (
-        f"With {nearest:,} annotated {study.unit}s of {study.dataset}, the best so far is a network that starts from "
+        f"With {nearest:,} annotated {study.unit}s of {study.called}, the best so far is a network that starts from "
         f"{spoken(best)}, with a mean test IoU of {means.iloc[-1]:.2f} {_patients(tested)}{_steps(runs)}; {what} wants "
         f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
     )
@@ -149,7 +149,7 @@ def worth_sentence(
     said = [saves(found, reference, unit) for reference, found in known]
     settled = [text for text in said if text]
     left = [spoken(reference) for (reference, _), text in zip(known, said, strict=True) if not text]
-    place = f"With {budget:,} annotated {unit}s of {study.dataset}"
+    place = f"With {budget:,} annotated {unit}s of {study.called}"
     about = ", ".join(filter(None, [scope.about(study, label), f"{_patients(tested)} of one test"]))
     if settled:
         tail = f", and whether it saves any against {' and '.join(left)} is not settled" if left else ""

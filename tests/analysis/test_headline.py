@@ -13,7 +13,7 @@ from analysis.comparison.headline import saves, span, spoken
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import Estimate
 from analysis.statistics.simulate import Plant
-from sslseg.config import names
+from sslseg.config import names, plugins
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import curves_of, finetune, make, runs_of
 
@@ -37,6 +37,24 @@ def test_everything_that_is_asked_is_in_one_sentence() -> None:
         f"of {re.search(r'0[.][0-9]+', text)[0]} on 10 patients in 200 training steps and saves more than 270 slices "
         "against random weights, with 95 % confidence from 5 seeds."
     )
+
+
+@pytest.mark.parametrize(
+    ("dataset", "folder", "called"),
+    [
+        ("nnunet", "/raw/Dataset001_Heart", "Dataset001_Heart"),
+        ("acdc", "/data/training", "acdc"),
+        ("images", "", "images"),
+    ],
+)
+def test_data_in_a_file_format_are_called_by_their_folder(dataset: str, folder: str, called: str) -> None:
+    study = cells.study(runs_of(make(tuple(FAR), SIZES, 5, FAR)))
+    mine = replace(study, dataset=dataset, runs=study.runs.assign(**{"cfg.data_root": folder}))
+    assert headline.so_far(mine, 30, 10).startswith(f"With 30 annotated slices of {called}, ")
+
+
+def test_the_formats_are_datasets() -> None:
+    assert set(plugins.names("datasets")) >= cells.FORMATS
 
 
 def test_a_number_that_lies_inside_is_said_with_what_it_lies_between() -> None:

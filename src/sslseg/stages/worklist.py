@@ -118,6 +118,9 @@ def _log(
         f"a train slice's distance from the nearest annotated one: mean {mean:.3f} with this list and "
         f"{at_random[0]:.3f} with as many at random; largest {radius:.3f} and {at_random[1]:.3f}"
     )
+    endings.tell(
+        f"z counts slices from 0; worklist.csv and worklist.png of run {run.id}, under Artifacts in the MLflow UI"
+    )
     endings.following(
         "finetune",
         "next, when they are annotated",
