@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
-from analysis.statistics.verdicts.power import POWER, power
+from analysis.statistics.verdicts.power import POWER, least_lead, power
 
 MOST_SEEDS = (
     looks.MOST
@@ -142,12 +142,14 @@ def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
         sizes: all budgets that could be run, for the minutes that a worth in slices would want.
     """
     n, error_rate = design.seeds, looks.error_rate(design.seeds, design.pairs)
-    shift = _smallest(lambda d: power(d, n, error_rate))
+    runs, freedom = n * len(design.budgets), max(len(design.pipelines) - 1, 2) * (n - 1)
+    least = least_lead(n, runs, freedom) / 2**0.5  # in s.d. of the paired differences
+    shift = _smallest(lambda d: power(d, n, error_rate, least))
     can = [
         f"better or worse: with {n} seeds a difference of {shift:.2g} s.d. of the paired differences is called with "
         f"80 % power, as one of {design.pairs} pair{'s' if design.pairs > 1 else ''}"
     ]
-    cannot, runs = list[str](), n * len(design.budgets)
+    cannot = list[str]()
     told = f"equivalent: {CLEAR} runs of each pipeline without a collapse are wanted, these are {runs}"
     (can if runs >= CLEAR else cannot).append(told)
     _worth(design, costs, sizes, can, cannot)

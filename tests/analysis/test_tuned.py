@@ -38,7 +38,7 @@ def found(seeds: int = 8, **losses: float) -> list[Planted]:
 @pytest.fixture(scope="module")
 def usual() -> list[Planted]:
     """By default supervised is clearly better."""
-    return make(TWO, (3, 30), 8)
+    return make(TWO, (3, 30), 20)
 
 
 def decided(planted: list[Planted]) -> tuple[Study, Decisions]:

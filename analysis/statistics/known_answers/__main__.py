@@ -31,7 +31,7 @@ PARTS: dict[str, Part] = {
     ),
     "power": (
         "Pairs called different, %, by their true difference in s.d. of the paired differences",
-        ("seeds", "pipelines", "1", "2", "3", "6", "20"),
+        ("budgets", "seeds", "pipelines", "1", "2", "3", "6", "20"),
         verdicts.power,
         AT_ONCE,
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import _MAD, CLEAR, FAR, open_rate
+from analysis.statistics.verdicts.collapse import _MAD, CHANCE, CLEAR, FAR, open_rate, scatter, unseen
 from analysis.statistics.verdicts.interval import reach_of, rest_variance
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -109,18 +109,28 @@ def read(
         fell = np.asarray(fallen(values).any(axis=(2, 3)))
         same &= ~(fell[:, a] | fell[:, b])
     sign = np.where(same, 0, (low > 0) * 1 - (high < 0))
+    better, least = np.where(sign > 0, a, b), np.minimum(np.abs(low), np.abs(high))
+    depth = np.full(low.shape, np.inf)
     if worst is not None:
-        better, least = np.where(sign > 0, a, b), np.minimum(np.abs(low), np.abs(high))
-        sign = np.where(least < np.take_along_axis(_wanted(values, worst), better, axis=1), 0, sign)
+        wanted, depth = (np.take_along_axis(v, better, axis=1) for v in _wanted(values, worst))
+        sign = np.where(least < wanted, 0, sign)
+    store, pair = np.nonzero(sign)
+    spread, freedom = scatter(first[:, :, :seeds])
+    runs = values.shape[2] * values.shape[3]
+    chance = unseen(
+        d.mean(axis=2)[store, pair], seeds, runs, spread[store], freedom[store], depth[store, pair]
+    )
+    sign[store, pair] *= chance <= CHANCE
     return Read(sign, same)
 
 
-def _wanted(values: np.ndarray, worst: float) -> np.ndarray:
-    """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B]."""
+def _wanted(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray]:
+    """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B], and its height."""
     above, runs = values - worst, values.shape[2] * values.shape[3]
     sunk = (fallen(values) & (above < np.median(above, axis=2, keepdims=True) / 2)).sum(axis=(2, 3))
     rates = np.array([0.0, *(open_rate(runs, k) for k in range(1, runs + 1))])
-    return rates[sunk] * np.abs(above[..., 0].mean(axis=2))
+    depth = np.abs(above[..., 0].mean(axis=2))
+    return rates[sunk] * depth, depth
 
 
 def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarray:

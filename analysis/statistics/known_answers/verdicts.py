@@ -88,9 +88,9 @@ def candidate_calls(values: np.ndarray) -> list[np.ndarray]:
     return [np.abs(d.mean(axis=2)) > length for length in lengths]
 
 
-def moved(stores: int, pipelines: int, seeds: int, shift: float) -> np.ndarray:
-    """Normal stores [N, P, S, 1] whose last pipeline is better by `shift` s.d. of its paired differences."""
-    values = NOISES["normal"](generator(0, f"moved {pipelines} {seeds}"), (stores, pipelines, seeds, 1))
+def moved(stores: int, pipelines: int, seeds: int, shift: float, budgets: int = 1) -> np.ndarray:
+    """Normal stores [N, P, S, B] whose last pipeline is better by `shift` s.d. of its paired differences."""
+    values = NOISES["normal"](generator(0, f"moved {pipelines} {seeds}"), (stores, pipelines, seeds, budgets))
     values[:, -1] += shift * np.sqrt(2 * 0.7)
     return values
 
@@ -131,14 +131,9 @@ def equivalent(stores: int) -> Iterator[Row]:
 
 def power(stores: int) -> Iterator[Row]:
     """Share of stores in which the pair of the moved pipeline with the first one is called."""
-    for seeds in SEEDS:
-        for pipelines in PIPELINES:
-            place = pipelines - 2
-            yield (
-                str(seeds),
-                str(pipelines),
-                *(percent(read(moved(stores, pipelines, seeds, x)).sign[:, place]) for x in (1, 2, 3, 6, 20)),
-            )
+    for budgets, seeds, pipelines in product((1, 4), SEEDS, PIPELINES):
+        signs = (read(moved(stores, pipelines, seeds, x, budgets)).sign for x in (1, 2, 3, 6, 20))
+        yield str(budgets), str(seeds), str(pipelines), *(percent(s[:, pipelines - 2]) for s in signs)
 
 
 def unseen(stores: int) -> Iterator[Row]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import ceil, log
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from analysis.statistics.records import MIN_SEEDS, Score, ordered
@@ -15,11 +16,20 @@ FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and b
 _MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution
 RARE, BELIEF = 0.1, 0.95  # "equivalent" excludes a collapse in one of ten runs with this confidence
 CLEAR = ceil(log(1 - BELIEF) / log(1 - RARE))  # runs without one that do so: 29
+RATES = (
+    RARE,
+    0.2,
+)  # of collapses that no run has shown: a lead has to be more than such a pipeline would have
+SHARED = 0.3  # of the variance of a run is that of its seed, where this is not known
+DEEP = 20 / (1 - SHARED) ** 0.5  # s.d. beside their seed (`scatter`) that one of them costs: 20 of a run
+CHANCE = 0.03  # that such a pipeline is called the better one, by a pair; chosen by simulation
+FURTHEST = 1e3  # a t beyond which noncentral t has no numbers any more
+NOISY = 9.0  # times the median variance of the pipelines
 
 
 @dataclass(frozen=True)
 class Sinking:
-    """What a collapse costs a pipeline at a budget, and how many of its runs, at all budgets, have collapsed."""
+    """What a collapse costs a pipeline at a budget (infinite: not known), and how many of its runs, at all budgets, did."""
 
     depth: float
     fallen: int
@@ -62,3 +72,36 @@ def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
 def open_rate(runs: int, fallen: int = 0) -> float:
     """Share of collapsing runs that so many runs, of which some collapsed, do not exclude (95 %; Clopper and Pearson 1934)."""
     return float(stats.beta.ppf(BELIEF, fallen + 1, runs - fallen)) if fallen < runs else 1.0
+
+
+def scatter(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """S.d. [...] of runs [..., P, S] beside what a seed does to all of them, and its degrees of freedom.
+
+    A pipeline that is much noisier than most is left out: it says nothing about the others. Of two pipelines, which say little
+    about their seeds, these are taken for `SHARED` of the variance.
+    """
+    own = values.var(axis=-1, ddof=1)
+    if values.shape[-2] == 2:
+        freedom = 2 * (values.shape[-1] - 1)
+        return np.sqrt((1 - SHARED) * own.mean(axis=-1)), np.full(own.shape[:-1], freedom)
+    kept = own <= NOISY * np.median(own, axis=-1, keepdims=True)
+    count, those = kept.sum(axis=-1), kept[..., None]
+    left = values - values.mean(axis=-1, keepdims=True)
+    left = (left - (left * those).sum(axis=-2, keepdims=True) / count[..., None, None]) * those
+    freedom = (count - 1) * (values.shape[-1] - 1)
+    return np.sqrt((left**2).sum(axis=(-2, -1)) / freedom), freedom
+
+
+def unseen(
+    lead: ArrayLike, seeds: int, runs: int, spread: ArrayLike, freedom: ArrayLike, depth: ArrayLike = np.inf
+) -> np.ndarray:
+    """Chance that a pipeline of equal mean, better for it where it does not collapse, shows such a `lead` and no collapse.
+
+    The largest over `RATES`: that none of its `runs` collapses, times the tail of the noncentral t of the mean over `seeds`.
+    A collapse costs `DEEP` s.d., and no more than `depth`.
+    """
+    noise, one = (2 / seeds) ** 0.5, np.maximum(spread, 1e-12)
+    deep, t = np.minimum(DEEP, depth / one), np.minimum(np.abs(lead) / one / noise, FURTHEST)
+    return np.max([
+        (1 - rate) ** runs * np.nan_to_num(stats.nct.sf(t, freedom, deep * rate / noise)) for rate in RATES
+    ], axis=0)  # fmt: skip

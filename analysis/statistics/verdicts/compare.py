@@ -8,6 +8,7 @@ Runs are paired by seed and subset, and a seed is the unit. The interval is that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 
 from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import Sinking, collapsed, far_below
+from analysis.statistics.verdicts.collapse import Sinking, collapsed, far_below, scatter
 from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import Pair, Verdict, judge
 
@@ -86,10 +87,25 @@ def compare(
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
     names = sorted({name for pair in wanted for name in pair} & set(runs))
     cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
+    levels = {
+        a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
+    }
     fallen = far_below(rows, higher_is_better=higher_is_better)
     sunk = () if worst is None else collapsed(rows, worst)
     found = [
-        _pair(a, b, names, runs, cells, budget, fallen, sunk, worst, units(a, b) if units else None)
+        _pair(
+            a,
+            b,
+            names,
+            runs,
+            cells,
+            levels.get(a, {}),
+            budget,
+            fallen,
+            sunk,
+            worst,
+            units(a, b) if units else None,
+        )
         for a, b in wanted
     ]
     return judge(found, margin=margin, budget=budget, alpha=alpha)
@@ -101,13 +117,17 @@ def _pair(
     names: Sequence[str],
     runs: Mapping[str, Sequence[Score]],
     cells: Mapping[tuple[str, str], Cells],
+    levels: Cells,
     budget: int | None,
     fallen: Sequence[Score],
     sunk: Sequence[Score],
     worst: float | None,
     units: Mapping[int, int] | None,
 ) -> Pair | Refusal:
-    """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
+    """Differences of two pipelines, and those of the others to the first on the same budgets and seeds.
+
+    `levels` are the scores of the first by themselves.
+    """
     own = in_units(cells.get((a, b), {}), units)
     budgets = common_budgets(own, budget)
     bounds = by_seed(own, budgets)
@@ -124,19 +144,24 @@ def _pair(
     known = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
     others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
     first = [[0.0] * len(read), [-bounds[s][0] for s in read]]
-    sinking = None
-    if worst is not None:
-        sinking = _sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)
+    level = by_seed(in_units({k: v for k, v in levels.items() if k in cells[a, b]}, units), budgets)
+    against = np.array(first + others)
+    spread, freedom = scatter(against + [level[s][0] for s in read])
     low, high = np.array(list(bounds.values())).T
     return Pair(
         a, b, list(bounds), low, high, min(len(runs[a]), len(runs[b])),
-        tuple(s for s in fallen if s.pipeline in (a, b)), sinking, rest_of(np.array(first + others)),
+        tuple(s for s in fallen if s.pipeline in (a, b)),
+        (_sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)),
+        rest_of(against), (float(spread), float(freedom)),
     )  # fmt: skip
 
 
-def _sinking(runs: Sequence[Score], budget: int | None, sunk: Sequence[Score], worst: float) -> Sinking:
+def _sinking(
+    runs: Sequence[Score], budget: int | None, sunk: Sequence[Score], worst: float | None
+) -> Sinking:
     here = fmean(s.value for s in runs if budget in (None, s.budget))
-    return Sinking(abs(here - worst), sum(s in sunk for s in runs), len(runs))
+    depth = np.inf if worst is None else abs(here - worst)
+    return Sinking(depth, sum(s in sunk for s in runs), len(runs))
 
 
 def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:

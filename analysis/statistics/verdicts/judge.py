@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ from scipy import stats
 
 from analysis.statistics.records import Estimate, Refusal, Score, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CLEAR, Sinking, open_rate
+from analysis.statistics.verdicts.collapse import CHANCE, CLEAR, DEEP, Sinking, open_rate, unseen
 from analysis.statistics.verdicts.interval import Rest, mean_interval
-from analysis.statistics.verdicts.power import MoreSeeds, more_seeds
+from analysis.statistics.verdicts.power import MoreSeeds, least_lead, more_seeds
 
 CALLS = ("better", "worse", "equivalent", "undecided")
 EXACT = 2**12  # sign patterns up to which the permutation test counts all of them, beyond it draws as many
@@ -48,7 +48,7 @@ class Pair:
 
     `runs` is the smaller number of runs of the two, at all budgets; `fallen` are those of them that lie far below the
     others; `sinking` is what is known of collapses of `a` and of `b`; `rest` is what the other pipelines say about the
-    variance.
+    variance; `scatter` is that of `collapse.scatter`.
     """
 
     a: str
@@ -60,6 +60,7 @@ class Pair:
     fallen: tuple[Score, ...] = ()
     sinking: tuple[Sinking, Sinking] | None = None
     rest: Rest | None = None
+    scatter: tuple[float, float] = (0.0, 1.0)
 
 
 def judge(
@@ -93,7 +94,7 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(np.isfinite(low), low, high)
     )
     permuted, least = _permuted(middles), 2.0 ** (1 - seeds)
-    more = more_seeds(middles, family, alpha) if call == "undecided" else None
+    more = more_seeds(middles, family, alpha, _hurdle(p, effect)) if call == "undecided" else None
     notes = [
         *_waiting(len(p.low), seeds),
         *_fallen(p, budget, seeds),
@@ -140,21 +141,46 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
 def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
     """The call, and how often the better one may collapse before it is wrong, where its runs cannot exclude as much.
 
-    Of a pipeline that has been seen to collapse, at whatever budget, nothing is called that its collapses could undo.
+    Of a pipeline that has been seen to collapse, at whatever budget, nothing is called that its collapses could undo; of the
+    others nothing that a pipeline of equal mean, whose collapses have not been seen, would show too often (`unseen`).
     """
     if call not in CALLS[:2] or p.sinking is None:
         return call, []
     name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
     stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
     left = open_rate(sinking.runs, sinking.fallen) if sinking.fallen else open_rate(len(p.low))
-    if stands >= left:
-        return call, []
-    if sinking.fallen:
+    if sinking.fallen and stands < left:
         told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} collapsed, which leaves up to {left:.0%} open"
         return "undecided", [f"{told}; from {stands:.0%} on {name} would not be the better one"]
+    chance = float(unseen(effect.value, looks.look(len(p.low)), sinking.runs, *p.scatter, sinking.depth))
+    if chance > CHANCE:
+        return "undecided", [
+            f"{plural(sinking.runs, 'run')} without a collapse and this lead are seen in {chance:.1%} of studies in which "
+            f"{name} is no better and collapses in one of ten or five runs, and above {CHANCE:.1%} it is not called; runs at "
+            "other budgets count, too"
+        ]
+    if stands >= left or not np.isfinite(sinking.depth):
+        return call, []
     return call, [
         f"stands if {name} collapses in fewer than {stands:.0%} of runs; these leave up to {left:.0%} open"
     ]
+
+
+def _hurdle(p: Pair, effect: Estimate) -> Callable[[int], float]:
+    """The least lead that is called after further seeds at this budget, none of which collapses."""
+    spread, freedom = p.scatter
+    if p.sinking is None or spread <= 0:
+        return lambda seeds: 0.0
+    sinking, read = p.sinking[effect.value < 0], looks.look(len(p.low))
+    deep = round(min(DEEP, sinking.depth / spread), 1)
+
+    def least(seeds: int) -> float:
+        further = max(seeds - len(p.low), 0)
+        return spread * least_lead(
+            seeds, sinking.runs + further, round(freedom * (seeds - 1) / (read - 1)), deep
+        )
+
+    return least
 
 
 def _permuted(differences: np.ndarray) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -10,6 +12,7 @@ from scipy.optimize import brentq
 
 from analysis.statistics.records import plural
 from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.collapse import CHANCE, DEEP, FURTHEST, unseen
 
 POWER = 0.8
 BELIEF = 0.8  # confidence of the range of true differences that the plan is made for
@@ -37,28 +40,45 @@ class MoreSeeds:
         return f"{self.least} to {self.most} more seeds would decide"
 
 
-def power(effect: float, seeds: int, error_rate: float) -> float:
-    """Power of the paired t interval at `effect` (mean over s.d. of the paired differences)."""
-    critical, shift = stats.t.ppf(1 - error_rate / 2, seeds - 1), abs(effect) * np.sqrt(seeds)
+def power(effect: float, seeds: int, error_rate: float, least: float = 0.0) -> float:
+    """Power of the paired t interval at `effect` (mean over s.d. of the paired differences), of a lead of `least` and more."""
+    critical = max(float(stats.t.ppf(1 - error_rate / 2, seeds - 1)), least * np.sqrt(seeds))
+    shift = abs(effect) * np.sqrt(seeds)
     tails = stats.nct.sf(critical, seeds - 1, shift), stats.nct.cdf(-critical, seeds - 1, shift)
     return float(tails[0]) + float(
         np.nan_to_num(tails[1])
     )  # SciPy has NaN for a tail that is too far to matter
 
 
-CLEAR = 1000.0  # a t beyond which seeds do not matter, and noncentral t has no numbers any more
+@cache
+def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP) -> float:
+    """Lead in s.d. (`collapse.scatter`) that is called of `runs` without a collapse: see `collapse.unseen`."""
+
+    def excess(lead: float) -> float:
+        return float(unseen(lead, seeds, runs, 1.0, freedom, deep)) - CHANCE
+
+    return 0.0 if excess(0.0) <= 0 else float(brentq(excess, 0.0, FURTHEST * (2 / seeds) ** 0.5, xtol=1e-6))
 
 
-def more_seeds(differences: np.ndarray, pairs: int, alpha: float = looks.ALPHA) -> MoreSeeds | None:
-    """The range of further seeds for paired `differences` [S]; None where they do not vary."""
+def more_seeds(
+    differences: np.ndarray,
+    pairs: int,
+    alpha: float = looks.ALPHA,
+    hurdle: Callable[[int], float] = lambda seeds: 0.0,
+) -> MoreSeeds | None:
+    """The range of further seeds for paired `differences` [S]; None where they do not vary.
+
+    Args:
+        hurdle: the least lead that is called at so many seeds, in units of the differences.
+    """
     seeds, deviation = len(differences), differences.std(ddof=1)
     if deviation <= 0:
         return None
-    t = min(abs(differences.mean()) / deviation * np.sqrt(seeds), CLEAR)
+    t = min(abs(differences.mean()) / deviation * np.sqrt(seeds), FURTHEST)
     ends = [_shift(t, seeds - 1, p) / np.sqrt(seeds) for p in (0.5 - BELIEF / 2, 0.5 + BELIEF / 2)]
     found = [
         next((n - seeds for n in looks.following(seeds)
-              if power(effect, n, looks.error_rate(n, pairs, alpha)) >= POWER), None)
+              if power(effect, n, looks.error_rate(n, pairs, alpha), hurdle(n) / deviation) >= POWER), None)
         for effect in ends
     ]  # fmt: skip
     return MoreSeeds(*found)

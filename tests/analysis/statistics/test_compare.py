@@ -6,14 +6,23 @@ from scipy import stats
 
 from analysis.statistics import simulate
 from analysis.statistics.known_answers import verdicts as measured
-from analysis.statistics.known_answers.stores import DEPTH, NOISES, family, read
+from analysis.statistics.known_answers.stores import DEPTH, EQUAL_MEANS, NOISES, family, read
 from analysis.statistics.records import Refusal, Score, cells, generator, ordered, plain, to_json
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CLEAR, collapsed, far_below, open_rate
+from analysis.statistics.verdicts.collapse import (
+    CHANCE,
+    CLEAR,
+    DEEP,
+    collapsed,
+    far_below,
+    open_rate,
+    scatter,
+    unseen,
+)
 from analysis.statistics.verdicts.compare import compare, verdict
 from analysis.statistics.verdicts.interval import LEAST, Rest, mean_interval, rest_of
 from analysis.statistics.verdicts.judge import Verdict
-from analysis.statistics.verdicts.power import more_seeds, power
+from analysis.statistics.verdicts.power import least_lead, more_seeds, power
 
 NAMES = tuple("abcdefg")
 
@@ -107,6 +116,56 @@ def test_the_rates_that_docs_promise_hold_on_few_stores() -> None:
             assert read(law(rng, (300, 7, seeds, 1))).false(name).mean() <= 0.06
     for seeds, shift in measured.SHIFTS:
         assert (read(measured.moved(300, 7, seeds, shift)).sign[:, 5] == 1).mean() >= 0.95
+
+
+@pytest.mark.parametrize(
+    ("seeds", "pipelines", "budgets"), [(3, 2, 1), (3, 7, 1), (5, 2, 1), (5, 7, 1), (5, 7, 4)]
+)
+@pytest.mark.parametrize("rate", EQUAL_MEANS)
+def test_unseen_collapses_make_no_pipeline_the_better_one(
+    rate: float, seeds: int, pipelines: int, budgets: int
+) -> None:
+    """Equal means, of which one is that of a pipeline that collapses: 1,000 families; 6 % and two s.d. of 1,000."""
+    values = EQUAL_MEANS[rate](generator(2, f"unseen {rate}"), (1000, pipelines, seeds, budgets))
+    assert read(values, worst=-DEPTH).sign.any(axis=1).mean() <= 0.075
+
+
+def test_the_chance_of_collapses_that_were_not_seen() -> None:
+    """Where the s.d. is known: none among 5 runs, times the normal tail beyond what one of five costs; and by simulation."""
+    lead, noise = 5.0, (2 / 5) ** 0.5
+    wanted = [(1 - r) ** 5 * stats.norm.sf((lead - DEEP * r) / noise) for r in (0.1, 0.2)]
+    assert unseen(lead, 5, 5, 1.0, 1e7) == pytest.approx(max(wanted), rel=1e-3)
+    shallow = [(1 - r) ** 5 * stats.norm.sf((lead - 10 * r) / noise) for r in (0.1, 0.2)]
+    assert unseen(2 * lead, 5, 5, 2.0, 1e7, 20.0) == pytest.approx(max(shallow), rel=1e-3)
+    assert unseen(least_lead(3, 12, 8), 3, 12, 1.0, 8) == pytest.approx(CHANCE, rel=1e-3)
+    assert least_lead(10, 40, 54) == 0.0
+    rng = generator(0, "unseen")
+    values = rng.standard_normal((20_000, 4, 5))
+    spread, freedom = scatter(values)
+    leads = DEEP * 0.2 + values[:, 0].mean(axis=1) - values[:, 1].mean(axis=1)
+    called = (leads > least_lead(5, 5, int(freedom[0])) * spread) & (rng.random(20_000) < 0.8**5)
+    assert called.mean() == pytest.approx(CHANCE, abs=0.005)
+
+
+def test_the_scatter_of_runs_is_beside_their_seed_and_without_a_noisy_pipeline() -> None:
+    values = generator(0, "scatter").standard_normal((4, 6))
+    spread, freedom = scatter(values + 100 * np.arange(6))
+    left = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
+    assert (spread**2, freedom) == pytest.approx(((left**2).sum() / 15, 15))
+    noisy = np.concatenate([values, 50 * values[:1, ::-1]])
+    assert scatter(noisy) == pytest.approx(scatter(values))
+
+
+def test_a_small_lead_of_few_runs_is_not_called_and_further_budgets_call_it() -> None:
+    """A lead of 5 s.d. of a run, by its interval sure: at one budget a pipeline that is no better may show it, too."""
+    values = generator(0, "a small lead").normal(0, 0.01, (7, 5, 7))
+    values[0] += 0.05
+    one, many = (compare(rows(v, simulate.PAPER_SIZES[: v.shape[2]]), margin=0.01, higher_is_better=True, budget=1,
+                         pairs=[("a", n) for n in "bcdefg"], worst=-0.6)[0] for v in (values[..., :1], values))  # fmt: skip
+    assert one.effect == many.effect
+    assert one.effect.low > 0
+    assert (one.call, many.call) == ("undecided", "better")
+    assert "5 runs without a collapse and this lead are seen in" in one.note
 
 
 def test_looking_after_every_seed_does_not_add_up() -> None:
