@@ -16,13 +16,13 @@ import xxhash
 
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
+from sslseg.data.slices.resampling import interpolation, new_size, resample_image
 from sslseg.data.source import IGNORE, Volume
 
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
 CODE_MIN, CODE_MAX = -32768, 32767
 XXH3, SHA256 = "xxh3", "sha256"  # kinds of digests of voxels, and the columns of a store that hold them
 EXACT = 2**24  # float32 holds every whole number up to it
-MOST_TIMES, FEWEST_LEFT = 16, 4  # pixels made of one, pixels left of sixty-four: the unit is another
 CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisation
 
 
@@ -72,7 +72,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
         above = label.max() >= classes
         if strange := [v for v in present(label) if v >= classes and v != IGNORE] if above else []:
             raise DataError(f"wanted labels 0 to {classes - 1} or {IGNORE}, got also [{some(strange, 8)}]")
-    size = _new_size(image.shape[2:], volume.spacing[1:], spacing)
+    size = new_size(image.shape[2:], volume.spacing[1:], spacing)
     counts = [_counts(channel) for channel in image]
     p1, p99 = _percentiles(image, counts)
     codes, scale, intercept = quantise(resample_image(image, size))
@@ -90,41 +90,6 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     )
 
 
-def _new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float) -> tuple[int, int]:
-    if spacing == 0:
-        return shape[0], shape[1]
-    height, width = (max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
-    size = height, width
-    times = np.array(size) / shape
-    if (times > MOST_TIMES).any() or ((times < 1 / MOST_TIMES) & (np.array(size) < FEWEST_LEFT)).any():
-        now, then = (f"{y} x {x}" for y, x in (size, shape))
-        raise DataError(
-            f"{then} pixels of {native[0]:g} x {native[1]:g} mm are {now} at spacing={spacing:g}: is the unit mm?"
-        )
-    return size
-
-
-def _interpolation(shape: tuple[int, int], size: tuple[int, int]) -> int:
-    return cv2.INTER_AREA if size[0] <= shape[0] and size[1] <= shape[1] else cv2.INTER_LINEAR
-
-
-def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """[C, Z, Y, X] -> [C, Z, *size]: mean over the area when shrinking, else bilinear (float64).
-
-    Returned as it is when the size does not change.
-    """
-    shape = image.shape[2:]
-    if shape == size:
-        return image
-    out = np.empty((*image.shape[:2], *size))
-    for c, z in np.ndindex(image.shape[:2]):
-        # float64 so that a small range far from 0 survives
-        out[c, z] = cv2.resize(
-            image[c, z].astype(np.float64), size[::-1], interpolation=_interpolation(shape, size)
-        )
-    return out
-
-
 def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """[Z, Y, X] -> [Z, *size]: the class with the largest share of each new pixel.
 
@@ -137,7 +102,7 @@ def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     for z, plane in enumerate(label):
         found = sorted(present(plane), key=lambda k: (k != IGNORE, k))
         shares = [
-            cv2.resize((plane == k).astype(np.float32), size[::-1], interpolation=_interpolation(shape, size))
+            cv2.resize((plane == k).astype(np.float32), size[::-1], interpolation=interpolation(shape, size))
             for k in found
         ]
         out[z] = np.array(found, np.uint8)[np.argmax(shares, axis=0)]

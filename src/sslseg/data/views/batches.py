@@ -6,11 +6,10 @@ a set smaller than a batch is passed several times within it. Nothing is stored 
 
 from __future__ import annotations
 
-import contextlib
-import queue
-import threading
+from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeAlias, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -97,13 +96,18 @@ def order(rows: Rows, *, seed: int, step: int, batch_size: int, name: str = "ord
     return out
 
 
+def _sides(slices: Store, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Height and width of the slices `rows` [B], [B] each."""
+    return slices.index["height"].to_numpy()[rows], slices.index["width"].to_numpy()[rows]
+
+
 def draw_views(
     slices: Store, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR,
     name: str = "views",
 ) -> list[ViewParams]:  # fmt: skip
     """The choices for every view of the batch `rows` at `step`, from the stream `name`."""
     rng = stream(seed, name, step)
-    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    height, width = _sides(slices, rows)
     drawn: list[ViewParams] = []
     for kind in wanted.kinds():
         one = draw(ranges.of_kind(kind), height, width, rng)
@@ -175,21 +179,15 @@ def _labels(slices: Store, rows: np.ndarray, p: ViewParams) -> Pixels:
 
 
 def _boxes(slices: Store, rows: np.ndarray, p: ViewParams) -> np.ndarray:
-    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
+    height, width = _sides(slices, rows)
     box = (p.top / height, p.left / width, p.height / height, p.width / width, p.flip)
     return np.stack(box, 1).astype(np.float32)
 
 
 def finetune_batch(
-    slices: Store,
-    rows: Rows,
-    ranges: ViewRanges,
-    intensity: Intensity,
-    *,
-    seed: int,
-    step: int,
-    batch_size: int,
-) -> FinetuneBatch[Pixels]:
+    slices: Store, rows: Rows, ranges: ViewRanges, intensity: Intensity, *,
+    seed: int, step: int, batch_size: int,
+) -> FinetuneBatch[Pixels]:  # fmt: skip
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
@@ -197,19 +195,13 @@ def finetune_batch(
 
 
 def unlabelled_views(
-    slices: Store,
-    rows: Rows,
-    shades: Sequence[ViewRanges],
-    intensity: Intensity,
-    *,
-    seed: int,
-    step: int,
-    batch_size: int,
-) -> tuple[Pixels, ...]:
+    slices: Store, rows: Rows, shades: Sequence[ViewRanges], intensity: Intensity, *,
+    seed: int, step: int, batch_size: int,
+) -> tuple[Pixels, ...]:  # fmt: skip
     """A view of each slice of step `step` for each of `shades`, all of the first one's place; streams of their own."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size, name="unlabelled order")
     rng = stream(seed, "unlabelled views", step)
-    height, width = (slices.index[name].to_numpy()[chosen] for name in ("height", "width"))
+    height, width = _sides(slices, chosen)
     first, *others = (draw(ranges, height, width, rng) for ranges in shades)
     return tuple(
         _pixels(slices, chosen, p, intensity) for p in (first, *(one.placed(first) for one in others))
@@ -229,46 +221,24 @@ def whole_labels(slices: Slices, rows: Rows, size: int) -> np.ndarray:
 
 
 def _whole(slices: Slices, rows: np.ndarray, size: int) -> ViewParams:
-    height, width = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
     zero, one = np.zeros(len(rows), np.int64), np.ones(len(rows))
-    return ViewParams(zero, zero, height, width, zero > 0, one, one, size)
-
-
-class _Failure(NamedTuple):
-    error: BaseException
+    return ViewParams(zero, zero, *_sides(slices, rows), zero > 0, one, one, size)
 
 
 _END = object()
 
 
 def prefetch(items: Iterator[T], depth: int = AHEAD) -> Iterator[T]:
-    """`items`, up to `depth` of them made ahead by one thread; same order, same exceptions.
+    """`items`, up to `depth` of them made ahead by one thread, which then makes another; same order, same exceptions.
 
     One thread is enough: cv2 and numpy release the interpreter. Worker processes cost more than they
     bring. The thread ends with the items, with an exception, or when the consumer stops.
     """
-    ready: queue.Queue = queue.Queue(maxsize=max(1, depth))
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            for item in items:
-                ready.put(item)
-                if stop.is_set():
-                    return
-            ready.put(_END)
-        except BaseException as error:  # noqa: BLE001 it is raised where the item was wanted
-            ready.put(_Failure(error))
-
-    thread = threading.Thread(target=work, name="sslseg-prefetch", daemon=True)
-    thread.start()
+    pool = ThreadPoolExecutor(1, "sslseg-prefetch")
     try:
-        while (item := ready.get()) is not _END:
-            if isinstance(item, _Failure):
-                raise item.error
+        ready: deque[Future[Any]] = deque(pool.submit(next, items, _END) for _ in range(depth + 1))
+        while (item := ready.popleft().result()) is not _END:
+            ready.append(pool.submit(next, items, _END))
             yield item
     finally:
-        stop.set()
-        while thread.is_alive():  # a put that waits for room has to find some before the thread can end
-            with contextlib.suppress(queue.Empty):
-                ready.get(timeout=0.05)
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,51 @@
+"""Planes of another size: how large they are at a spacing, and the grey values of their pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from sslseg.config.names import DataError
+
+MOST_TIMES, FEWEST_LEFT = 16, 4  # pixels made of one, pixels left of sixty-four: the unit is another
+
+
+def new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float) -> tuple[int, int]:
+    """Rows and columns at `spacing` mm (0: as they are) of a plane whose pixels are `native` mm.
+
+    Raises:
+        DataError: so many or so few that the unit can only be another.
+    """
+    if spacing == 0:
+        return shape[0], shape[1]
+    height, width = (max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
+    size = height, width
+    times = np.array(size) / shape
+    if (times > MOST_TIMES).any() or ((times < 1 / MOST_TIMES) & (np.array(size) < FEWEST_LEFT)).any():
+        now, then = (f"{y} x {x}" for y, x in (size, shape))
+        raise DataError(
+            f"{then} pixels of {native[0]:g} x {native[1]:g} mm are {now} at spacing={spacing:g}: is the unit mm?"
+        )
+    return size
+
+
+def interpolation(shape: tuple[int, int], size: tuple[int, int]) -> int:
+    """OpenCV's, for planes of `shape` that become planes of `size`: the mean over the area where nothing grows."""
+    return cv2.INTER_AREA if size[0] <= shape[0] and size[1] <= shape[1] else cv2.INTER_LINEAR
+
+
+def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """[C, Z, Y, X] -> [C, Z, *size]: mean over the area when shrinking, else bilinear (float64).
+
+    Returned as it is when the size does not change.
+    """
+    shape = image.shape[2:]
+    if shape == size:
+        return image
+    out = np.empty((*image.shape[:2], *size))
+    for c, z in np.ndindex(image.shape[:2]):
+        # float64 so that a small range far from 0 survives
+        out[c, z] = cv2.resize(
+            image[c, z].astype(np.float64), size[::-1], interpolation=interpolation(shape, size)
+        )
+    return out
