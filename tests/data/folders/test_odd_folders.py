@@ -142,6 +142,16 @@ def test_folders_of_sides_that_are_not_followed_are_said(tmp_path: Path):
     assert images.notes(tmp_path) == []
 
 
+def test_a_patient_on_two_sides_is_an_error(tmp_path: Path):
+    for n, (side, patient) in enumerate(zip((*SIDES, "test"), "abca", strict=True)):
+        picture(tmp_path / side / "images" / f"{patient}_{n}.png", noise(n))
+        picture(tmp_path / side / "masks" / f"{patient}_{n}.png", boxes(255))
+    told = {"pairs": "{side}/images/{patient}_{n} -> {side}/masks/{patient}_{n}"}
+    (tmp_path / "sslseg.json").write_text(json.dumps(told))
+    with pytest.raises(DataError, match="patient a is in test and train: wanted each patient on one side"):
+        images.describe(tmp_path)
+
+
 def test_a_label_drawn_for_the_eye_is_no_second_mask(tmp_path: Path):
     for n in range(2):  # as labelme_json_to_dataset writes them
         picture(tmp_path / f"{n}_json" / "img.png", noise(n, (20, 24, 3)))

@@ -76,7 +76,7 @@ class Format:
         strays = [path for path in walk(root).files if path.name == FILE and path.parent != root]
         notes = [f"{path}: is not read, wanted {FILE} in {root} itself" for path in strays]
         cases = self.pairing(root).cases.values()
-        told = {patterns.SIDES[c.held["side"].casefold()] for c in cases if "side" in c.held}
+        told = {side for c in cases if (side := _side(c))}
         named = {side for c in cases for side in words.name(c.images[0]).sides}
         if told == SIDES or not {"train", "test"} <= named | told:
             return notes
@@ -94,15 +94,20 @@ class Format:
         """
         known = self.pairing(root)
         s, who = known.settings, people(known)
-        sides = {
-            who[c.name][0]: patterns.SIDES[c.held["side"].casefold()]
-            for c in known.cases.values()
-            if "side" in c.held
-        }
-        if set(sides.values()) == SIDES:
+        told = {(who[c.name][0], side) for c in known.cases.values() if (side := _side(c))}
+        if {side for _, side in told} == SIDES:
+            sides = dict(sorted(told))
+            if torn := sorted(sides.items() ^ told):
+                both = " and ".join(side for patient, side in sorted(told) if patient == torn[0][0])
+                raise DataError(f"{root}: patient {torn[0][0]} is in {both}: wanted each patient on one side")
             more = {"sides": sides, "split": "official"} | more
         pictured = any(formats.pictured(image) for image in known.cases)
         return s.describe(known.classes, physical=not pictured or s.spacing is not None, **more)
+
+
+def _side(case: Case) -> str:
+    """Train, val or test, where a pattern says it; "" of others."""
+    return patterns.SIDES[case.held["side"].casefold()] if "side" in case.held else ""
 
 
 def _indices(image: Path, known: Pairing) -> Sequence[int | None]:
