@@ -33,12 +33,27 @@ def test_what_lies_outside_the_training_data_is_named():
     assert ("spacing", "z") not in names_
 
 
+@pytest.mark.parametrize(
+    ("part", "name", "words"),
+    [
+        ("shape", "native_width", "7 pixels wide (training: 1 to 2.5)"),
+        ("shape", "slices", "7 slices (training: 1 to 2.5)"),
+        ("spacing", "x", "7 mm along x (training: 1 to 2.5)"),
+        ("intensity", "mean", "mean intensity 7 (training: 1 to 2.5)"),
+        ("intensity", "p99_0", "99th percentile of intensity 7 (training: 1 to 2.5)"),
+        ("intensity", "p1_2", "1st percentile of intensity of channel 2: 7 (training: 1 to 2.5)"),
+    ],
+)
+def test_what_is_unlike_the_training_data_is_said_with_its_range(part: str, name: str, words: str):
+    assert outside.said({"part": part, "name": name, "value": 7.0, "lowest": 1.0, "highest": 2.5}) == words
+
+
 def files(run_id: str, store: str, file: str) -> pd.DataFrame:
     client = MlflowClient(store)
     return pd.read_csv(client.download_artifacts(run_id, file))
 
 
-def test_stage_predicts_a_folder_of_3d_and_4d_and_logs_tables_and_picture(tmp_path, tmp_cache, store):
+def test_stage_predicts_a_folder_of_3d_and_4d_and_logs_tables_and_picture(tmp_path, tmp_cache, store, capsys):
     torch.set_num_threads(1)
     known = {"spacing": {k: {"min": 1.0, "max": 2.0} for k in "zyx"}}
     model = trained_models.register(tmp_path / "model", fingerprint=known)
@@ -59,6 +74,10 @@ def test_stage_predicts_a_folder_of_3d_and_4d_and_logs_tables_and_picture(tmp_pa
     flagged = files(run_id, store, "outside_training.csv")
     assert set(zip(flagged["part"], flagged["name"], strict=True)) == {("spacing", "z")}
     assert len(flagged) == 3
+    assert (
+        "patient001.nii.gz is unlike the training data: 10 mm along z (training: 1 to 2)"
+        in capsys.readouterr().out
+    )
     api = MlflowClient(store)
     run = api.get_run(run_id)
     assert run.info.status == "FINISHED"

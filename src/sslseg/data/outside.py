@@ -70,6 +70,23 @@ def compare(
     return found
 
 
+def said(entry: Mapping[str, Any]) -> str:
+    """An entry of `compare` in words: what the volume has, and what those of training had."""
+    name, _, channel = entry["name"].partition("_")
+    where = f" of channel {channel}:" if channel.isdigit() and channel != "0" else ""
+    form = {
+        "slices": "{} slices",
+        "native_height": "{} pixels high",
+        "native_width": "{} pixels wide",
+        "mean": "mean intensity {}",
+        "p1": f"1st percentile of intensity{where} {{}}",
+        "p99": f"99th percentile of intensity{where} {{}}",
+    }
+    words = form.get(entry["name"]) or form.get(name) or f"{{}} mm along {entry['name']}"
+    value, low, high = (format(entry[key], ".4g") for key in ("value", "lowest", "highest"))
+    return f"{words.format(value)} (training: {low if low == high else f'{low} to {high}'})"
+
+
 def portrait(store: Slices) -> dict[str, Any]:
     """What a model keeps of the data it was trained on: parts of the fingerprint, and `pixel_mm`.
 

@@ -16,7 +16,7 @@ from sslseg.config import caches, names
 from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict
 from sslseg.config.texts import some
-from sslseg.data import source
+from sslseg.data import outside, source
 from sslseg.data.folders import scans, settings
 from sslseg.data.folders.scans import Scan
 from sslseg.data.readers import pictures
@@ -186,7 +186,8 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     if known is None:
         print("warning: the data this model was trained on is not at hand, so nothing could be compared")
     for file in sorted(flagged):
-        words = sorted({f"{f['part']} {f['name']}" for f in found.flagged if f["file"] == file})
-        print(f"warning: {file}: outside the training data: {', '.join(words)}")
+        first = {(f["part"], f["name"]): f for f in reversed(found.flagged) if f["file"] == file}
+        words = [outside.said(first[key]) for key in sorted(first)]
+        print(f"warning: {file} is unlike the training data: {', '.join(words)}")
     truth = {"dataset": "DATASET", "data_root": "FOLDER"}
     endings.following("evaluate", "next, where true masks exist", predictions=p.output, **truth)
