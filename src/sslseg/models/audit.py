@@ -6,6 +6,7 @@ in this project rests on their judgement: every state dict is compared here befo
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -71,7 +72,7 @@ def audit(
     """
     target, source = set(target_state), set(source_state)
     extra = sorted(source - target)
-    carried = tuple(name for name in extra if _is_head(name, head_keys))
+    carried = tuple(n for n in extra if any(n == key or n.startswith(f"{key}.") for key in head_keys))
     shapes = {
         name: (tuple(target_state[name].shape), tuple(source_state[name].shape)) for name in target & source
     }
@@ -94,30 +95,19 @@ def check_equal(wanted: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tens
         EncoderError: a tensor is missing, left over, of another shape or type, or changed.
     """
     audit(wanted, got).raise_for_problems(context)
-    changed = [name for name in wanted if not _same_bits(wanted[name], got[name])]
+    pairs = {name: (tensor.detach().cpu(), got[name].detach().cpu()) for name, tensor in wanted.items()}
+    changed = [name for name, (a, b) in pairs.items() if a.dtype != b.dtype or not torch.equal(a, b)]
     if changed:
         raise EncoderError(
             f"{context}: {len(changed)} of {len(wanted)} tensors changed on the way: {some(changed, LISTED)}"
         )
 
 
-def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
-    return one.dtype == other.dtype and torch.equal(one.detach().cpu(), other.detach().cpu())
-
-
-def _is_head(name: str, head_keys: Collection[str]) -> bool:
-    return any(name == key or name.startswith(f"{key}.") for key in head_keys)
-
-
 def _hint(missing: Collection[str], unexpected: Collection[str]) -> str:
     """Name the one prefix that would bring most of the missing tensors into place."""
     for wanted, got, advice in ((missing, unexpected, "strip it"), (unexpected, missing, "add it")):
-        prefixes: Counter[str] = Counter()
-        for name in got:
-            parts = name.split(".")
-            for cut in range(1, len(parts)):
-                if ".".join(parts[cut:]) in wanted:
-                    prefixes[".".join(parts[:cut]) + "."] += 1
+        dots = ((name, dot.end()) for name in got for dot in re.finditer(r"\.", name))
+        prefixes = Counter(name[:end] for name, end in dots if name[end:] in wanted)
         if prefixes:
             prefix, count = prefixes.most_common(1)[0]
             return (

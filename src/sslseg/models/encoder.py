@@ -243,11 +243,7 @@ def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
 
 
 def without_classifier(state: State, architecture: str) -> tuple[State, tuple[str, ...]]:
-    """Drop the classifier, and nothing else, from a full timm state dict.
-
-    Returns:
-        the rest, and the names of what was dropped.
-    """
+    """A full timm state dict without its classifier, and the names of what was dropped."""
     modules = tuple(f"{module}." for module in declared(architecture, "classifier"))
     dropped = tuple(name for name in state if name.startswith(modules))
     return {name: tensor for name, tensor in state.items() if name not in dropped}, dropped

@@ -18,10 +18,8 @@ from sslseg.data.views.batches import FinetuneBatch
 from sslseg.training import losses, optim
 from sslseg.training.contract import Metrics
 
-NOISE, MOST = (
-    0.1,
-    0.2,
-)  # s.d. of what the teacher's view is disturbed by, and where it is cut (UA-MT, SSL4MIS)
+# s.d. of what the teacher's view is disturbed by, and where it is cut (UA-MT, SSL4MIS)
+NOISE, MOST = 0.1, 0.2
 
 
 def ramp(progress: float, share: float) -> float:

@@ -94,18 +94,18 @@ def lr_at(
     Raises:
         ValueError: unknown schedule.
     """
-    if schedule == "constant":
-        return peak
-    if schedule == "cosine":
-        return peak * _half_cosine(step / steps)
-    if schedule == "cosine-restarts":
-        return peak * _half_cosine(step % period / period)
-    if schedule == "warmup-cosine":
-        rise = round(warmup * steps)
-        if step < rise:
-            return warmup_lr + (peak - warmup_lr) * step / rise
-        return peak * _half_cosine((step - rise) / max(steps - rise, 1))
-    raise ValueError(f"unknown schedule {schedule!r}")
+    rise = round(warmup * steps)
+    if schedule == "warmup-cosine" and step < rise:
+        return warmup_lr + (peak - warmup_lr) * step / rise
+    fallen = {
+        "constant": 0.0,
+        "cosine": step / steps,
+        "cosine-restarts": step % period / period,
+        "warmup-cosine": (step - rise) / max(steps - rise, 1),
+    }
+    if schedule not in fallen:
+        raise ValueError(f"unknown schedule {schedule!r}")
+    return peak * _half_cosine(fallen[schedule])
 
 
 def tau_at(progress: float, tau: float) -> float:

@@ -25,14 +25,12 @@ class Convolution(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D, H', W']."""
         edge = int(self.padding[0])
-        if pays(images, self.weight, self.stride[0], edge) and not _recorded():
+        recorded = (
+            torch.jit.is_tracing() or torch.compiler.is_compiling()
+        )  # for a program that has no `Product`
+        if not recorded and pays(images, self.weight, self.stride[0], edge):
             return Product.apply(images, self.weight, self.bias, self.stride[0], edge)
         return functional.conv2d(images, self.weight, self.bias, self.stride, self.padding)
-
-
-def _recorded() -> bool:
-    """Whether the call is written down for another program, an ONNX file say, which has no `Product`."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
 
 
 def pays(images: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
@@ -40,9 +38,8 @@ def pays(images: Tensor, weight: Tensor, stride: int, padding: int) -> bool:
     if images.device.type != "cpu" or images.dtype != weight.dtype:
         return False
     kernel = weight.shape[2]
-    sides = _sides(images, kernel, stride, padding)
-    side = max(sides)
-    if min(sides) < 1:  # conv2d says what is wrong
+    least, side = sorted(_sides(images, kernel, stride, padding))
+    if least < 1:  # conv2d says what is wrong
         return False
     if kernel == 1:
         return side <= POINTS and weight.numel() >= WEIGHTS

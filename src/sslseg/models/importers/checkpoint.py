@@ -169,7 +169,7 @@ def _take(
     network: Network, there: list[Network], tensors: State, content: object, told: Described, path: Path | str
 ) -> Imported:
     reading = network.reading
-    target = matching.target(reading)
+    target = matching.target(reading.architecture, reading.channels)
     fresh = encoder.build(reading.architecture, reading.channels, 0).state_dict() if reading.tail else {}
     taken = {name: reading.tensors[name] for name in target if name in reading.tensors}
     memory = {tensor.data_ptr() for tensor in taken.values()}

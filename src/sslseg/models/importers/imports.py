@@ -93,10 +93,11 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
             "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
         )
     read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
+    parts = Counter(".".join(name.split(".")[:2]) for name in read.dropped)
     known = {
         "file": path.name, "files": list(read.files), "prefix": read.prefix, "names": read.library,
         "file_sha256": files.sha256(path) if path.is_file() else checkpoint.digest(path),
-        "network": read.network, "other_networks": list(read.others), "left": _modules(read.dropped),
+        "network": read.network, "other_networks": list(read.others), "left": dict(parts.most_common()),
         "dropped": some(read.dropped, 20, "\n").splitlines(), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip
     return Fetched(
@@ -168,8 +169,3 @@ def _adapted(found: Fetched, channels: int) -> Fetched:
     state = encoder.with_channels(found.state, found.architecture, channels)
     provenance = {**found.provenance, "adapted_from_channels": found.channels}
     return replace(found, state=state, channels=channels, provenance=provenance)
-
-
-def _modules(names: tuple[str, ...]) -> dict[str, int]:
-    """How many tensors each part of a file has, by the first two words of their names."""
-    return dict(Counter(".".join(name.split(".")[:2]) for name in names).most_common())

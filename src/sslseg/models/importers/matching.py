@@ -96,7 +96,7 @@ def readings(tensors: State, architecture: str) -> list[Reading]:
         for prefix in _prefixes(tensors, known.names):
             found.append(_read(tensors, prefix, known, architecture))
     if not any(reading.fits for reading in found):
-        for prefix in _roots(tensors, len(_target(architecture, 3))):
+        for prefix in _roots(tensors, len(target(architecture, 3))):
             table = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
             if told := naming.published(table, architecture):
                 found.append(_read(tensors, prefix, told, architecture))
@@ -127,11 +127,7 @@ def stripped(tensors: State, strip: Collection[str], architecture: str) -> list[
 # ---------------------------------------------------------------- prefixes
 def _prefixes(names: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
     """What stands before the wanted names, the most frequent first."""
-    counts: Counter[str] = Counter()
-    for name in names:
-        for cut in _cuts(name):
-            if name[cut:] in wanted:
-                counts[name[:cut]] += 1
+    counts = Counter(name[:cut] for name in names for cut in _cuts(name) if name[cut:] in wanted)
     return [prefix for prefix, count in counts.most_common(PREFIXES) if count >= SHARE * len(wanted)]
 
 
@@ -148,26 +144,19 @@ def _cuts(name: str) -> tuple[int, ...]:
 
 # ---------------------------------------------------------------- comparing
 @functools.lru_cache(maxsize=8)
-def _target(architecture: str, channels: int) -> State:
-    return encoder.skeleton(architecture, channels).state_dict()
-
-
-def target(reading: Reading) -> State:
+def target(architecture: str, channels: int) -> State:
     """The network's tensors without storage, in timm's names and order."""
-    return _target(reading.architecture, reading.channels)
+    return encoder.skeleton(architecture, channels).state_dict()
 
 
 def _read(tensors: State, prefix: str, known: Naming, architecture: str) -> Reading:
     under = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     found = {ours: under[theirs] for theirs, ours in known.names.items() if theirs in under}
     channels = _channels(found, architecture)
-    whole = _target(architecture, channels)
+    whole = target(architecture, channels)
     held = set(known.names.values())
-    tail = (
-        tuple(name for name in whole if name not in held and not name.endswith(COUNTER))
-        if known.partial
-        else ()
-    )
+    unread = (name for name in whole if name not in held and not name.endswith(COUNTER))
+    tail = tuple(unread) if known.partial else ()
     wanted = {
         name: like
         for name, like in whole.items()
@@ -201,22 +190,20 @@ def _parts(left: Iterable[str], names: Collection[str], tail: Iterable[str]) -> 
     A head, a projector or a queue beside the network's modules is none; one more block, or something inside a block, is.
     """
     tops = {theirs.partition(".")[0] for theirs in names}
-    if len(tops) == 1 and any(
-        "." in theirs for theirs in names
-    ):  # a word in front of all: what has it not is elsewhere
-        front = f"{tops.pop()}."
-        inside = _parts(
-            (n[len(front) :] for n in left if n.startswith(front)), [n[len(front) :] for n in names], tail
-        )
-        return {front + name for name in inside}
+    if len(tops) == 1 and any("." in theirs for theirs in names):
+        front = f"{tops.pop()}."  # a word in front of all: what has it not is elsewhere
+        inside = [n.removeprefix(front) for n in left if n.startswith(front)]
+        return {front + name for name in _parts(inside, [n.removeprefix(front) for n in names], tail)}
     kinds = {_kind(top) for top in tops}
     last = max((int(top) for top in tops if top.isdigit()), default=-1)
     behind = {ours.replace(".", "_") for ours in tail}
 
     def is_part(name: str) -> bool:
         top, dot, _ = name.partition(".")
-        if NO_PART.search(name) or name.replace(".", "_") in behind:
-            return not NO_PART.search(name)
+        if NO_PART.search(name):
+            return False
+        if name.replace(".", "_") in behind:
+            return True
         if top.isdigit():
             return int(top) <= last
         if not dot:  # a parameter of the network itself
