@@ -97,7 +97,7 @@ def compared(
     return Written(name, f"{name}/{file.name}" if file.name != name else f"{name}/", opens, gap)
 
 
-def answering(net: Callable[[torch.Tensor], Any]) -> Answer:
+def answering(net: Callable[[torch.Tensor], torch.Tensor]) -> Answer:
     """What a network of torch gives."""
 
     def answer(images: np.ndarray) -> np.ndarray:

@@ -59,33 +59,25 @@ class Twin:
 
 def of(architecture: str) -> tuple[Twin, ...]:
     """Every twin of a timm network whose library is installed."""
-    found = []
-    if architecture in TORCHVISION:
-        found.append(
-            Twin("torchvision", TORCHVISION[architecture], functools.partial(_torchvision, architecture))
-        )
-    if architecture in SMP:
-        found.append(Twin("smp", SMP[architecture], functools.partial(_smp, architecture)))
-    if architecture in MONAI and importlib.util.find_spec("monai"):
-        found.append(Twin("monai", MONAI[architecture], functools.partial(_monai, architecture)))
-    return tuple(found)
-
-
-def _torchvision(architecture: str, channels: int) -> nn.Module:
-    return _headless(
-        getattr(torchvision.models, TORCHVISION[architecture])(weights=None), architecture, channels
+    return tuple(
+        Twin(library, names[architecture], functools.partial(build, names[architecture]))
+        for library, (names, build) in LIBRARIES.items()
+        if architecture in names and (library != "monai" or importlib.util.find_spec("monai"))
     )
 
 
-def _smp(architecture: str, channels: int) -> nn.Module:
-    return smp.encoders.get_encoder(SMP[architecture], in_channels=channels, weights=None)
+def _torchvision(name: str, channels: int) -> nn.Module:
+    return _headless(getattr(torchvision.models, name)(weights=None), channels)
 
 
-def _monai(architecture: str, channels: int) -> nn.Module:
+def _smp(name: str, channels: int) -> nn.Module:
+    return smp.encoders.get_encoder(name, in_channels=channels, weights=None)
+
+
+def _monai(name: str, channels: int) -> nn.Module:
     from monai.networks import nets
 
-    name = MONAI[architecture]
-    if architecture in RESNETS:
+    if name in RESNETS:
         return getattr(nets, name)(
             spatial_dims=2, n_input_channels=channels, conv1_t_stride=2, shortcut_type="B", bias_downsample=False,
             feed_forward=False,
@@ -93,10 +85,15 @@ def _monai(architecture: str, channels: int) -> nn.Module:
     net = nets.EfficientNetBN(
         name, spatial_dims=2, in_channels=channels, pretrained=False, num_classes=CLASSES
     )
-    return _headless(net, architecture, channels)
+    return _headless(net, channels)
 
 
-def _headless(net: nn.Module, architecture: str, channels: int) -> nn.Module:
+LIBRARIES: dict[str, tuple[dict[str, str], Callable[[str, int], nn.Module]]] = {
+    "torchvision": (TORCHVISION, _torchvision), "smp": (SMP, _smp), "monai": (MONAI, _monai),
+}  # fmt: skip
+
+
+def _headless(net: nn.Module, channels: int) -> nn.Module:
     """Without its classifier, reading `channels` channels."""
     heads = [
         n for n, part in net.named_modules() if isinstance(part, nn.Linear) and part.out_features == CLASSES
