@@ -24,6 +24,7 @@ from sslseg.config.names import EncoderError, quoted
 from sslseg.data import streams
 from sslseg.models import canary, cpu, folders
 from sslseg.models.audit import audit
+from sslseg.models.modes import Unfilled
 
 CLASSIFIER = 0  # num_classes: an encoder has none
 CFG_KEYS = ("input_size", "fixed_input_size", "interpolation", "crop_pct", "first_conv", "classifier")
@@ -180,7 +181,7 @@ def from_state(state: State, config: dict) -> Encoder:
     Raises:
         EncoderError: tensors are missing, left over or of another shape; or see `canary.check`.
     """
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), Unfilled():
         model = _create(architecture_of(config), channels_of(config))
     audit(model.state_dict(), state).raise_for_problems(architecture_of(config))
     model.load_state_dict(state, strict=True)

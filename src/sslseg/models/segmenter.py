@@ -11,9 +11,11 @@ import segmentation_models_pytorch as smp
 from torch import nn
 
 from sslseg.config.names import DECODER_FILE, EncoderError
+from sslseg.data.slices.intensity import Intensity
 from sslseg.models import canary, encoder, folders, unet
 from sslseg.models.audit import audit
 from sslseg.models.encoder import State
+from sslseg.models.modes import Unfilled
 
 KEYS = ("architecture", "classes", "decoder_channels", "law", "spacing")
 MOST_CLASSES = 254  # values of a uint8 mask, without the one that is ignored
@@ -29,7 +31,7 @@ def save(
     channels: int,
     classes: Sequence[str],
     decoder_channels: Sequence[int],
-    normalisation: Mapping[str, Any] | Any,
+    normalisation: Mapping[str, Any] | Intensity,
     spacing: float,
     extra: Mapping[str, Any] | None = None,
 ) -> str:
@@ -82,7 +84,8 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
         raise EncoderError(f"{folder}: {'; '.join(faults)}")
     shape = _shape(config)  # a config may name a network far beyond its weights: compared without storage
     audit(unet.skeleton(*shape).state_dict(), state).raise_for_problems(f"segmenter folder {folder}")
-    net = unet.empty(*shape)
+    with Unfilled():
+        net = unet.empty(*shape)
     net.load_state_dict(state, strict=True)
     channels = encoder.channels_of(config)
     canary.check(config, canary.of_segmenter, net.eval(), channels, f"segmenter folder {folder}")

@@ -21,6 +21,7 @@ from sslseg.models.audit import audit, check_equal
 from sslseg.models.canary import same_features
 from sslseg.models.encoder import State
 from sslseg.models.heads import kaiming_uniform
+from sslseg.models.modes import Unfilled
 
 DEPTH = 5  # stages; the input is halved five times, so sides are multiples of 32
 
@@ -40,7 +41,8 @@ def build(
         EncoderError: a trunk tensor is missing or of another shape, or the network cannot carry a U-Net.
     """
     architecture, channels = encoder.architecture_of(config), encoder.channels_of(config)
-    net = empty(architecture, channels, classes, decoder_channels)
+    with Unfilled():
+        net = empty(architecture, channels, classes, decoder_channels)
     audit(encoder.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
         architecture
     )
