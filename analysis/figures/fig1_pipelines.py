@@ -18,16 +18,14 @@ from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from sslseg.config import names
 from sslseg.config.names import CFG
+from sslseg.plans import pipelines
 
 TITLE = "Pipelines, from the lineage of their runs"
 KEYS: tuple[str, ...] = ()
 COLUMNS = ["arm", "pipeline", "kind", "hop", "stage", "name", "run_id", "epoch", "steps", "runs"]
-ROW, HEIGHT, START, GAP = (
-    0.9,
-    0.58,
-    0.35,
-    0.3,
-)  # inches: of a row, of a box, before the first one, between two
+START, GAP = 0.35, 0.3  # inches before the first box and between two
+# inches from one row to the next, above its boxes and of a box; of many pipelines only the boxes' names are written
+ROWS, CLOSE_ROWS = (0.9, 0.2, 0.58), (0.36, 0.02, 0.26)
 
 
 def wanted(study: Study) -> tuple[str, str]:
@@ -60,17 +58,10 @@ def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
     fixed = (arm.label, arm.pipeline, arm.kind)
     for i, hop in enumerate(hops):
         yield *fixed, i, hop["stage"], hop_name(hop), hop["run_id"], None, hop.get(f"{CFG}steps"), 1
-    last = tuned["encoder_epoch"].iloc[-1]
+    last = tuned.iloc[-1]
     yield (
-        *fixed,
-        len(hops),
-        names.FINETUNE,
-        study.dataset,
-        "",
-        last,
-        tuned[f"{CFG}steps"].iloc[-1],
-        len(tuned),
-    )
+        *fixed, len(hops), names.FINETUNE, study.dataset, "", last["encoder_epoch"], last[f"{CFG}steps"], len(tuned)
+    )  # fmt: skip
 
 
 def boxes(content: Content) -> list[Box]:
@@ -82,7 +73,8 @@ def boxes(content: Content) -> list[Box]:
             words = [f"run {row.run_id[:8]}" if row.run_id else f"{row.runs} runs"]
             words += [] if pd.isna(row.steps) else [f"{row.steps:,.0f} steps"]
             words += [] if pd.isna(row.epoch) else [f"from epoch {row.epoch:g}"]
-            title = row.name if row.run_id else f"fine-tuned on {row.name}"
+            way = ", ".join(pipelines.split(arm.pipeline).variants) or f"on {row.name}"
+            title = row.name if row.run_id else f"fine-tuned {way}"
             column = row.hop if row.run_id else last
             made.append(Box(column, place, title, ", ".join(words), arm, row.run_id in seen))
             seen |= {row.run_id} - {""}
@@ -94,29 +86,29 @@ def draw(content: Content) -> Figure:
     made = boxes(content)
     columns = max(box.column for box in made) + 1
     width = (style.WIDTH - START) / columns
+    many = len(content.parts) > labels.MOST
+    row, above, height = CLOSE_ROWS if many else ROWS
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 0.7 + ROW * len(content.parts)))
+        figure = Figure(figsize=(style.WIDTH, 0.7 + row * len(content.parts)))
         axis = figure.subplots()
         for place, arm in enumerate(content.parts):
-            axis.plot([0.06], [-place * ROW - 0.1], arm.marker, color=arm.colour, ms=6)
-            axis.text(0.2, -place * ROW - 0.1, f"{arm.label}, {arm.kind}", va="center")
-            own = sorted(box.column for box in made if box.row == place)
-            ends = [0.02, *(START + width * (column + 1) - GAP for column in own)]
-            for start, column in zip(ends, own, strict=False):
-                _arrow(axis, start, START + width * column, _middle(place), arm)
-        for box in made:
-            _draw_box(axis, box, START + width * box.column, width - GAP)
+            middle = -place * row - above - height / 2
+            own = sorted((box for box in made if box.row == place), key=lambda box: box.column)
+            ends = [0.02, *(START + width * (box.column + 1) - GAP for box in own)]
+            for start, box in zip(ends, own, strict=False):
+                left = START + width * box.column
+                _arrow(axis, start, left, middle, arm)
+                _draw_box(axis, box, (left, middle), (width - GAP, height))
+            named = middle if many else -place * row - 0.1
+            axis.plot([0.06], [named], arm.marker, color=arm.colour, ms=6)
+            axis.text(0.2, named, "" if many else f"{arm.label}, {arm.kind}", va="center")
         style.title(axis, content.title)
-        axis.set(xlim=(0, style.WIDTH), ylim=(-ROW * len(content.parts), 0.05))
+        axis.set(xlim=(0, style.WIDTH), ylim=(-row * len(content.parts), 0.05))
         axis.axis("off")
         style.footnote(
             figure, ("Every row starts at random weights. Dashed: the same run as above.", *content.notes)
         )
     return figure
-
-
-def _middle(row: int) -> float:
-    return -row * ROW - 0.2 - HEIGHT / 2
 
 
 def _arrow(axis: Axes, start: float, end: float, height: float, arm: Arm) -> None:
@@ -128,19 +120,19 @@ def _arrow(axis: Axes, start: float, end: float, height: float, arm: Arm) -> Non
     )  # fmt: skip
 
 
-def _draw_box(axis: Axes, box: Box, left: float, width: float) -> None:
-    middle = _middle(box.row)
+def _draw_box(axis: Axes, box: Box, place: tuple[float, float], size: tuple[float, float]) -> None:
+    """In inches: the middle of its left side, and width and height."""
+    (left, middle), (width, height) = place, size
     axis.add_patch(
         FancyBboxPatch(
-            (left, middle - HEIGHT / 2), width, HEIGHT, boxstyle="round,pad=0,rounding_size=0.05", fc="white",
+            (left, middle - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.05", fc="white",
             ec=box.arm.colour, lw=1.2, ls="--" if box.again else "-", zorder=3,
         )
     )  # fmt: skip
     letters = int(width / labels.LETTER)
     words = [*textwrap.wrap(box.title, letters)[:1], *textwrap.wrap(box.detail, letters)[:2]]
-    for line, text in enumerate(words):
-        height = middle + (0.5 * (len(words) - 1) - line) * style.LINE
-        axis.text(left + width / 2, height, text, ha="center", va="center", zorder=4)
+    words = words if height > 3 * style.LINE else words[:1]
+    axis.text(left + width / 2, middle, "\n".join(words), ha="center", va="center", zorder=4)
 
 
 def texts(content: Content) -> Mapping[str, str]:

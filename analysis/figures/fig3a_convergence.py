@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
@@ -16,9 +16,6 @@ from analysis.comparison.measures import KEYS, clean
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 TITLE = "Learning curves"
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
@@ -47,7 +44,8 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
     without = sorted(set(runs["run_id"]) - set(found))
     notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
     if table["low"].notna().any():
-        notes += (f"thin: seeds; thick: their median; band: {BAND}, as far as it lies in 0 to 1",)
+        notes += ("thin: seeds; thick: their median", f"band: {BAND}, cut at 0 and 1")
+    notes += labels.others(study, "grey medians")
     return Content(
         "fig3a",
         f"{TITLE} at {budget:,} {study.unit}s",
@@ -55,7 +53,7 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
         runs,
         notes,
         {"budget": budget, "band": BAND, "metric": KEYS[0]},
-        study.arms,
+        labels.front(study),
     )
 
 
@@ -93,6 +91,7 @@ def draw(content: Content) -> Figure:
         for arm in content.parts:
             _lines(axis, arm, content.table[content.table["arm"] == arm.label])
         medians = content.table[content.table["kind"] == "median"]
+        labels.behind(axis, medians, content.parts, "step", "value")
         last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
         axis.margins(x=0)
         labels.at_ends(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 
 from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.collections import PolyCollection
 
 TITLE = "Area under the learning curve"
 KEYS = measures.KEYS
@@ -69,13 +67,16 @@ def wanted(study: Study) -> tuple[str, str]:
 def draw(content: Content) -> Figure:
     """Ink."""
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.1 + 0.45 * max(3, len(content.parts))))
+        many = len(content.parts) > labels.MOST
+        figure = Figure(figsize=(style.WIDTH, 1.1 + (0.28 if many else 0.45) * max(3, len(content.parts))))
         axis = figure.subplots()
         for place, arm in enumerate(content.parts):
             values = content.table.loc[content.table["arm"] == arm.label, "area"].to_numpy()
             _violin(axis, -place, arm, values)
-        names = [f"{a.label}\nn = {(content.table['arm'] == a.label).sum()}" for a in content.parts]
+        counts = content.table["arm"].value_counts()
+        names = [a.label + ("" if many else f"\nn = {counts.get(a.label, 0)}") for a in content.parts]
         axis.set_yticks([-i for i in range(len(names))], names)
+        axis.set_ylim(-len(names) + 0.4, 0.6)
         style.title(axis, content.title)
         axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
         axis.grid(axis="y", visible=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,24 +64,30 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     table = runs.assign(patients=pd.to_numeric(runs["patients"]), value=runs.get(METRIC, np.nan))[COLUMNS]
     table = table[np.isfinite(table["value"])]
     fits = laws(study)
-    unfitted = [law.fit.reason for law in fits if isinstance(law.fit, Refusal)]
     facts = {
         "metric": METRIC,
         "law": "1 - (alpha * n^-beta + gamma)",
         "fits": {law.arm.label: law.fit for law in fits},
         "knees": {law.arm.label: law.knee for law in fits},
     }
-    notes = outputs.face(study, runs) + _notes(fits, unfitted)
+    notes = outputs.face(study, runs) + _notes(fits) + labels.others(study, "grey lines through their means")
+    front = labels.front(study)
     return Content("fig4", TITLE, table.reset_index(drop=True), runs, notes, facts,
-                 (fits, study.unit, {n: study.patients(n) for n in study.budgets}))  # fmt: skip
+                 (tuple(law for law in fits if law.arm in front), study.unit,
+                  {n: study.patients(n) for n in study.budgets}))  # fmt: skip
 
 
-def _notes(fits: tuple[Law, ...], unfitted: list[str]) -> tuple[str, ...]:
+def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
     """What the lines are, and why a law is missing."""
-    lines = "lines: means, joined" if len(unfitted) == len(fits) else "lines: fitted laws, else means, joined"
-    why = f"; no law is fitted: {unfitted[0].removeprefix('insufficient evidence: ')}" if unfitted else ""
-    more = f", and so for {outputs.plural(len(unfitted) - 1, 'more pipeline')}" if len(unfitted) > 1 else ""
-    notes: tuple[str, ...] = (f"boxes: quartiles and median over seeds; {lines}{why}{more}",)
+    unfitted = {law.arm.label: law.fit.reason for law in fits if isinstance(law.fit, Refusal)}
+    notes: tuple[str, ...] = ("boxes: quartiles and median over seeds",)
+    if len(unfitted) == len(fits):
+        why = next(iter(unfitted.values()), "").removeprefix("insufficient evidence: ")
+        notes = (f"{notes[0]}; lines join the means", f"no law is fitted: {why}")
+    elif unfitted:
+        notes = (f"{notes[0]}; lines: fitted laws, for {', '.join(unfitted)} the means, joined",)
+    else:
+        notes = (f"{notes[0]}; lines: fitted laws",)
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
         notes += ("bar: where the error's line is bent once, 95 %; triangle: where it is known to a step",)
     return notes
@@ -105,11 +110,13 @@ def draw(content: Content) -> Figure:
         if content.table.empty:
             style.nothing(axis, f"no run has {METRIC}")
         else:
-            _boxes(axis, content.table, [law.arm for law in fits])
+            arms = [law.arm for law in fits]
+            _boxes(axis, content.table, arms)
+            labels.behind(axis, content.table, arms, "budget", "value")
             for law in fits:
                 _curve(axis, law, content.table[content.table["arm"] == law.arm.label])
             _ticks(axis, sorted(set(content.table["budget"])), unit, patients)
-            labels.at_ends(axis, _names(content.table, [law.arm for law in fits]), height=2.6)
+            labels.at_ends(axis, _names(content.table, arms), height=2.6)
         style.footnote(figure, content.notes)
     return figure
 
@@ -154,14 +161,13 @@ def _box(axis: Axes, values: np.ndarray, at: float, width: float, colour: str) -
 
 def _curve(axis: Axes, law: Law, rows: pd.DataFrame) -> None:
     """The law, else the joined means, over the sizes that were run; an evident knee's interval, a located one's mark."""
-    given: dict[str, Any] = {"color": law.arm.colour, "ls": law.arm.dashes, "lw": 1.4}
     curve = law.fit or law.means
     if isinstance(curve, Refusal):
         means = rows.groupby("budget")["value"].mean()
-        axis.plot(means.index, means, **given)
+        axis.plot(means.index, means, color=law.arm.colour, ls=law.arm.dashes, lw=1.4)
         return
     grid = size_grid(curve.sizes[0], curve.sizes[-1], 200)
-    axis.plot(grid, 1 - curve.error(grid), **given)
+    axis.plot(grid, 1 - curve.error(grid), color=law.arm.colour, ls=law.arm.dashes, lw=1.4)
     if isinstance(law.knee, Knee) and law.knee.evident:
         size = law.knee.size
         height = 1 - curve.error(np.array([size.value]))[0] * 1.06

@@ -27,6 +27,7 @@ COLUMNS = ["measure", "unit", "arm", "pipeline", "budget", "seed", "run_id", "ev
            "low", "high", "mean_low", "mean_high"]  # fmt: skip
 PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
+OVER_CLASSES = (("hd95_mm", "HD95", "mm"), ("failure_rate", "missed or invented structures", "%"))
 SPREAD = 0.04  # decades between the pipelines of one budget
 
 
@@ -51,13 +52,8 @@ class Measure:
 def measures(evaluations: pd.DataFrame) -> tuple[Measure, ...]:
     """What the evaluations have: each ejection fraction, then HD95 and failures as means over the classes."""
     fractions = _keys(evaluations, r"mae/(.+)_EF")
-    found = [
-        Measure(f"{name} ejection fraction, mean |error|", "%", (key,)) for name, key in fractions.items()
-    ]
-    for score, title, unit in (
-        ("hd95_mm", "HD95", "mm"),
-        ("failure_rate", "missed or invented structures", "%"),
-    ):
+    found = [Measure(f"{name} ejection fraction, mean |error|", "%", (k,)) for name, k in fractions.items()]
+    for score, title, unit in OVER_CLASSES:
         if keys := _keys(evaluations, rf"{score}/([^/]+)"):
             found.append(Measure(f"{title}, mean over {', '.join(keys)}", unit, tuple(keys.values())))
     return tuple(found)
@@ -85,7 +81,9 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
         "evaluations": sorted(set(table["evaluation"])),
         "policy": "a missed or invented structure is the worst case",
     }
-    return Content("fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, study.arms, study.unit))
+    return Content(
+        "fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, labels.front(study), study.unit)
+    )
 
 
 def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -114,13 +112,14 @@ def _with_means(
     metrics = [key.removeprefix(names.EVALUATED) for key in measure.keys]
     factor, most = (100, 1.0) if measure.title.startswith("missed") else (1, np.inf)
     ends = {}
-    for arm, budget in set(zip(rows["arm"], rows["budget"], strict=True)) if curves is not None else ():
-        scores = patients.evaluated(study, curves, arm, budget, metrics)
+    cells = list(zip(rows["arm"], rows["budget"], strict=True))
+    for cell in set(cells) if curves is not None else ():
+        scores = patients.evaluated(study, curves, *cell, metrics)
         if scores.size:
             found = crossed(scores.to_numpy(), bounds=(0.0, most)).estimate
-            ends[arm, budget] = (factor * found.low, factor * found.high)
-    pairs = [ends.get(key, (np.nan, np.nan)) for key in zip(rows["arm"], rows["budget"], strict=True)]
-    return rows.assign(mean_low=[low for low, _ in pairs], mean_high=[high for _, high in pairs])
+            ends[cell] = (factor * found.low, factor * found.high)
+    low, high = np.array([ends.get(cell, (np.nan, np.nan)) for cell in cells]).reshape(-1, 2).T
+    return rows.assign(mean_low=low, mean_high=high)
 
 
 def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
@@ -131,13 +130,12 @@ def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str,
     lines = ["points: runs; line: mean over seeds", _bars(study, table),
              "a missed structure counts as the worst case and is never left out"]  # fmt: skip
     if left := len(study.runs) - len(found):
-        lines.append(f"{outputs.plural(left, 'run')} not evaluated yet")
-    differing = [
-        name
-        for name in OPTIONS
-        if found.get(CFG + name, pd.Series(dtype=str)).map(sameness.division).map(str).nunique() > 1
-    ]
-    return (*lines, *(f"MIXED: the evaluations differ in {name}" for name in differing))
+        lines.append(f"{outputs.plural(left, 'fine-tuning')} not evaluated yet")
+    lines += labels.others(study, "grey lines through their means")
+    for name in OPTIONS:
+        if found.get(CFG + name, pd.Series(dtype=str)).map(sameness.division).map(str).nunique() > 1:
+            lines.append(f"MIXED: the evaluations differ in {name}")
+    return tuple(lines)
 
 
 def _bars(study: Study, table: pd.DataFrame) -> str:
@@ -157,9 +155,11 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
 def draw(content: Content) -> Figure:
     """Ink: a panel a measure, two beside each other."""
     shown, arms, unit = content.parts
+    if not shown:
+        return style.blank(content.title, "no compared run has been evaluated in 3D", content.notes)
+    columns = min(len(shown), 2)
+    lines = -(-len(shown) // columns)
     with style.look():
-        columns = min(max(len(shown), 1), 2)
-        lines = -(-max(len(shown), 1) // columns)
         figure = Figure(figsize=(style.WIDTH, 1.3 + 2.5 * lines))
         axes = figure.subplots(lines, columns, squeeze=False)
         there = tuple(arm for arm in arms if arm.label in set(content.table["arm"]))
@@ -167,11 +167,8 @@ def draw(content: Content) -> Figure:
             _panel(axis, measure, content.table[content.table["measure"] == measure.title], there, unit)
         for axis in list(axes.flat)[len(shown) :]:
             axis.axis("off")
-        if not shown:
-            style.nothing(axes.flat[0], "no compared run has been evaluated in 3D")
-        else:
-            seeds = content.table.groupby("arm")["seed"].nunique()
-            labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
+        seeds = content.table.groupby("arm")["seed"].nunique()
+        labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
         style.footnote(figure, content.notes)
     return figure
 
@@ -180,10 +177,11 @@ def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, .
     title, _, over = measure.title.partition(", ")
     axis.set(
         xscale="log",
-        title=textwrap.fill(title, 44) + (f"\n{over}" if over else ""),
+        title=textwrap.fill(title, 44) + (f"\n{over}" if over else "").replace("|error|", "absolute error"),
         xlabel=f"annotated {unit}s",
         ylabel=f"{measure.unit} (lower is better)",
     )
+    labels.behind(axis, table, arms, "budget", "value")
     for i, arm in enumerate(arms):
         rows = table[table["arm"] == arm.label]
         shift = 10 ** ((i - (len(arms) - 1) / 2) * SPREAD)

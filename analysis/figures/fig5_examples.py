@@ -18,7 +18,7 @@ from matplotlib.patches import Patch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from sslseg.config import names
 from sslseg.config.names import SslsegError
@@ -104,80 +104,72 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """The run of the lowest seed of every pipeline at the largest budget, where it kept its cases."""
     budget = study.budgets[-1]
     there: list[tuple[Arm, pd.Series, Cases]] = []
-    for arm in study.arms:
+    for arm in labels.front(study):
         for _, run in study.of(arm, budget).iterrows():
             cases = read(run["run_id"], study.uri) if study.uri else None
             if cases is not None and (not there or np.array_equal(cases.rows, there[0][2].rows)):
                 there.append((arm, run, cases))
                 break
     places = chosen([cases for *_, cases in there]) if there else {}
-    table = pd.DataFrame(
-        [
-            (
-                arm.label,
-                arm.pipeline,
-                budget,
-                run["seed"],
-                run["run_id"],
-                word,
-                int(cases.rows[i]),
-                cases.iou()[i],
-            )
-            for arm, run, cases in there
-            for word, i in places.items()
-        ],
-        columns=COLUMNS,
-    )
+    rows = [
+        (arm.label, arm.pipeline, budget, *run[["seed", "run_id"]], word, int(cases.rows[i]), cases.iou()[i])
+        for arm, run, cases in there
+        for word, i in places.items()
+    ]
+    table = pd.DataFrame(rows, columns=COLUMNS)
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
-    without = [arm.label for arm in study.arms if arm.label not in set(table["arm"])]
+    without = [arm.label for arm in labels.front(study) if arm.label not in set(table["arm"])]
     notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
+    notes += labels.others(study, "left out")
     return Content("fig5", f"{TITLE}, {budget:,} {study.unit}s", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 
 def draw(content: Content) -> Figure:
     """Ink: a row per case, of image, truth and a panel per pipeline; more rows where the width is too small."""
+    if content.table.empty:
+        return style.blank(content.title, f"no run kept {FILE}", content.notes)
+    panels = 2 + len(content.parts)
+    lines = -(-panels // ACROSS)
+    columns = -(-panels // lines)
     with style.look():
-        panels = 2 + len(content.parts)
-        columns = min(panels, ACROSS)
-        lines = -(-panels // columns)
-        if content.table.empty:
-            figure = Figure(figsize=(style.WIDTH, 2.5))
-            axis = figure.subplots()
-            axis.axis("off")
-            style.nothing(axis, f"no run kept {FILE}")
-        else:
-            cases = content.parts[0][2]
-            side = style.WIDTH / max(columns, 4)
-            figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
-            axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
-            for k, (word, i) in enumerate(cases.items()):
-                line = list(axes[k * lines : (k + 1) * lines].flat)
-                _case(line, word, i, content.parts, named=k == 0 or lines > 1)
-            _legend(figure, content.parts)
+        cases = content.parts[0][2]
+        side = style.WIDTH / max(columns, 4)
+        figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
+        axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
+        names = [_folded(arm.label, style.WIDTH / columns) for arm, *_ in content.parts]
+        for k, (word, i) in enumerate(cases.items()):
+            line = list(axes[k * lines : (k + 1) * lines].flat)
+            _case(line, word, i, content.parts, names if k == 0 or lines > 1 else [])
+        _legend(figure, content.parts)
         style.title(figure, content.title)
         style.footnote(figure, content.notes)
     return figure
 
 
+def _folded(label: str, width: float) -> str:
+    """A pipeline's name in a column of so many inches."""
+    lines = label.replace("+", "\n+ ")
+    return lines if max(map(len, lines.split("\n"))) * labels.LETTER < width else lines.replace("@", "\n@")
+
+
 def _case(
-    axes: Sequence[Axes], word: str, i: int, parts: Sequence[tuple[Arm, Cases, dict]], named: bool
+    axes: Sequence[Axes], word: str, i: int, parts: Sequence[tuple[Arm, Cases, dict]], names: Sequence[str]
 ) -> None:
+    """Image, truth and predictions of one case; nothing is written above them where there are no names."""
     first = parts[0][1]
     shown = np.flatnonzero(first.image[i].any(axis=0)), np.flatnonzero(first.image[i].any(axis=1))
     window = tuple(slice(int(a[0]), int(a[-1]) + 1) if len(a) else slice(None) for a in shown[::-1])
-    panels = [("image", None, ""), ("truth", first.truth, "")]
-    panels += [
-        (arm.label.replace("+", "\n+ "), cases.prediction, f"IoU {outputs.number(cases.iou()[i], 2)}")
-        for arm, cases, _ in parts
-    ]
+    panels = [(None, ""), (first.truth, "")]
+    panels += [(cases.prediction, f"IoU {cases.iou()[i]:.2f}") for _, cases, _ in parts]
+    titles = ["image", "truth", *names] if names else [""] * len(panels)
     for axis in axes[len(panels) :]:
         axis.axis("off")
-    for axis, (title, mask, scored) in zip(axes, panels, strict=False):
+    for axis, title, (mask, scored) in zip(axes, titles, panels, strict=False):
         axis.imshow(first.image[i][window], cmap="gray", vmin=0, vmax=255)
         if mask is not None:
             axis.imshow(_rgba(mask[i][window], first.colours))
-        axis.set(xticks=[], yticks=[], xlabel=scored, title=title if named else "")
+        axis.set(xticks=[], yticks=[], xlabel=scored, title=title)
         axis.title.set_fontsize(style.SIZE)
         axis.spines[:].set_visible(False)
         axis.grid(visible=False)

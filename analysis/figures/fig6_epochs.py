@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.comparison import measures
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.figures import outputs, style
+from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 from sslseg.config.commands import command
@@ -61,31 +60,25 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
     for (arm, pipeline, epoch), rows in runs.groupby(["arm", "pipeline", "encoder_epoch"]):
         rows = [r for r in rows.itertuples() if r.run_id in found]
         base = {"arm": arm, "pipeline": pipeline, "budget": budget, "epoch": int(epoch), "n": len(rows)}
-        parts += [pd.DataFrame([base | _point(r, found[r.run_id], grid)]) for r in rows]
+        who = [base | {"seed": r.seed, "run_id": r.run_id} for r in rows]
+        lines = [learning.on_grid(found[r.run_id], grid) for r in rows]
+        for one in who:
+            curve = found[one["run_id"]]
+            scores = {"area": learning.area(curve, grid), "final": learning.final(curve)}
+            parts.append(pd.DataFrame([one | {"kind": "run"} | scores]))
+        for one, line in zip(who, lines, strict=True):
+            parts.append(pd.DataFrame(one | {"kind": "seed", "step": grid, "value": line}))
         if rows:
-            values = [learning.on_grid(found[r.run_id], grid) for r in rows]
-            given = base | {"kind": "seed", "step": grid}
-            parts += [
-                pd.DataFrame(given | {"seed": r.seed, "run_id": r.run_id, "value": line})
-                for r, line in zip(rows, values, strict=True)
-            ]
-            parts.append(
-                pd.DataFrame(base | {"kind": "mean", "step": grid, "value": np.mean(values, axis=0)})
-            )
+            mean = {"kind": "mean", "step": grid, "value": np.mean(lines, axis=0)}
+            parts.append(pd.DataFrame(base | mean))
     table = pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
+    arms = arms if len(arms) <= labels.MOST else tuple(a for a in arms if a in labels.front(study))
     title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
-    return Content("fig6", title, table, runs, _notes(study, runs, table), facts, arms)
-
-
-def _notes(study: Study, runs: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
-    return outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
-
-
-def _point(run: Any, curve: learning.Curve, grid: np.ndarray) -> dict:
-    return {"kind": "run", "seed": run.seed, "run_id": run.run_id, "area": learning.area(curve, grid),
-            "final": learning.final(curve)}  # fmt: skip
+    notes = outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
+    notes += labels.others(study, "left out") if len(arms) < table["arm"].nunique() else ()
+    return Content("fig6", title, table, runs, notes, facts, arms)
 
 
 def _pretraining(study: Study, runs: pd.DataFrame) -> dict[str, dict]:
@@ -98,19 +91,17 @@ def _pretraining(study: Study, runs: pd.DataFrame) -> dict[str, dict]:
 
 def draw(content: Content) -> Figure:
     """Ink: a row per pipeline, learning curves on the left, area against epochs on the right."""
+    if not content.parts:
+        return style.blank(content.title, "no fine-tuning from encoders kept by epoch", content.notes)
+    count = len(content.parts)
     with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.2 + 2.6 * max(len(content.parts), 1)))
-        if not content.parts:
-            axis = figure.subplots()
-            axis.axis("off")
-            style.nothing(axis, "no fine-tuning from encoders kept by epoch")
-        else:
-            axes = figure.subplots(len(content.parts), 2, squeeze=False, width_ratios=(1.4, 1))
-            for (left, right), arm in zip(axes, content.parts, strict=True):
-                rows = content.table[content.table["arm"] == arm.label]
-                _curves(figure, left, arm, rows)
-                _areas(right, arm, rows[rows["kind"] == "run"])
-            figure.set_layout_engine("constrained", wspace=0.06)
+        figure = Figure(figsize=(style.WIDTH, 1.2 + (2.6 if count < 4 else 2.0) * count))
+        axes = figure.subplots(count, 2, squeeze=False, width_ratios=(1.4, 1))
+        for (left, right), arm in zip(axes, content.parts, strict=True):
+            rows = content.table[content.table["arm"] == arm.label]
+            _curves(figure, left, arm, rows)
+            _areas(right, arm, rows[rows["kind"] == "run"])
+        figure.set_layout_engine("constrained", wspace=0.06)
         style.title(figure, content.title)
         style.footnote(figure, content.notes)
     return figure
@@ -128,7 +119,7 @@ def _curves(figure: Figure, axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
             axis.plot(line["step"], line["value"], color=ink, lw=0.5, alpha=0.4)
         mean = shown[shown["kind"] == "mean"]
         axis.plot(mean["step"], mean["value"], color=ink, lw=1.5)
-    figure.colorbar(scale, ax=axis, label="epochs", pad=0.01, aspect=30)
+    figure.colorbar(scale, ax=axis, label="epochs", pad=0.01, aspect=30, ticks=MaxNLocator(5, integer=True))
     axis.set(title=arm.label, xlabel="optimiser steps", ylabel="validation IoU")
 
 

@@ -45,43 +45,30 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     known = study.probes.set_index("upstream_sha256") if len(study.probes) else pd.DataFrame()
     runs = runs[runs["upstream_sha256"].isin(known.index)]
     runs = runs[runs[TEST_IOU].notna()] if TEST_IOU in runs else runs[:0]
-    rows = []
-    for (arm, sha, budget), part in runs.groupby(["arm", "upstream_sha256", "budget"]):
-        found, iou = known.loc[sha], part[TEST_IOU].mean()
-        told = [(name, found.get(FEATURES + name)) for name in PROBES]
-        rows += [
-            [arm, sha, budget, name, value, iou, len(part), found["run_id"]]
-            for name, value in told
-            if pd.notna(value)
-        ]
+    rows = [
+        [arm, sha, budget, name, value, part[TEST_IOU].mean(), len(part), known.loc[sha, "run_id"]]
+        for (arm, sha, budget), part in runs.groupby(["arm", "upstream_sha256", "budget"])
+        for name in PROBES
+        if pd.notna(value := known.loc[sha].get(FEATURES + name))
+    ]
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(["probe", "budget", "arm", "upstream_sha256"])
     ranked = correlations(table)
-    main = [_sentence(*one) for one in ranked if one[0] == MAIN]  # the others are in the sidecar
-    notes = (
-        *outputs.face(study, runs),
-        *main,
-        *(["darker: larger budgets"] if table["budget"].nunique() > 1 else []),
-    )
-    facts = {
-        "correlations": [
-            {"probe": a, "budget": b, "encoders": n, "rank_correlation": e} for a, b, n, e in ranked
-        ]
-    }
+    notes = list(outputs.face(study, runs))
+    notes += [_sentence(*one) for one in ranked if one[0] == MAIN]  # the others are in the sidecar
+    notes += ["darker: larger budgets"] if table["budget"].nunique() > 1 else []
+    keys = ("probe", "budget", "encoders", "rank_correlation")
+    facts = {"correlations": [dict(zip(keys, one, strict=True)) for one in ranked]}
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
-    return Content("fig7", TITLE, table, runs, notes, facts, arms)
+    return Content("fig7", TITLE, table, runs, tuple(notes), facts, arms)
 
 
 def correlations(table: pd.DataFrame) -> list[tuple]:
     """(probe, budget, encoders, rank correlation or why there is none); the sign is such that 1 is a perfect probe."""
-    return [
-        (
-            name,
-            int(budget),
-            len(part),
-            ranks.spearman(PROBES[name] * part["value"].to_numpy(), part["iou"].to_numpy()),
-        )
-        for (name, budget), part in table.groupby(["probe", "budget"])
-    ]
+    found = []
+    for (name, budget), part in table.groupby(["probe", "budget"]):
+        correlation = ranks.spearman(PROBES[name] * part["value"].to_numpy(), part["iou"].to_numpy())
+        found.append((name, int(budget), len(part), correlation))
+    return found
 
 
 def _sentence(name: str, budget: int, encoders: int, found: Estimate | ranks.Refusal) -> str:
@@ -94,15 +81,12 @@ def _sentence(name: str, budget: int, encoders: int, found: Estimate | ranks.Ref
 
 def draw(content: Content) -> Figure:
     """Ink: a panel for each number of the probe, colours by pipeline, darker where the budget is larger."""
+    if content.table.empty:
+        return style.blank(content.title, "no encoder of these fine-tunings was probed", content.notes)
+    shown = [name for name in PROBES if name in set(content.table["probe"])]
     with style.look():
-        shown = [name for name in PROBES if name in set(content.table["probe"])]
-        figure = Figure(figsize=(style.WIDTH, 2.8 + 2.4 * (max(len(shown) - 1, 0) // 2)))
-        if not shown:
-            axis = figure.subplots()
-            axis.axis("off")
-            style.nothing(axis, "no encoder of these fine-tunings was probed")
-        else:
-            _panels(figure, content, shown)
+        figure = Figure(figsize=(style.WIDTH, 2.8 + 2.4 * ((len(shown) - 1) // 2)))
+        _panels(figure, content, shown)
         style.title(figure, content.title)
         style.footnote(figure, content.notes)
     return figure
@@ -114,9 +98,8 @@ def _panels(figure: Figure, content: Content, shown: list[str]) -> None:
     for axis, name in zip(axes, shown, strict=False):
         for arm in content.parts:
             rows = table[(table["probe"] == name) & (table["arm"] == arm.label)]
-            depth = np.interp(
-                [budgets.index(b) for b in rows["budget"]], [0, max(len(budgets) - 1, 1)], [0.35, 1.0]
-            )
+            places = [budgets.index(b) for b in rows["budget"]]
+            depth = np.interp(places, [0, max(len(budgets) - 1, 1)], [0.35, 1.0])
             colours = [mpl.colors.to_rgba(arm.colour, a) for a in depth]
             axis.scatter(rows["value"], rows["iou"], c=colours, marker=arm.marker, s=22)
         axis.set(xlabel=WORDS[name], ylabel="test IoU")

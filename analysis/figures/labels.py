@@ -1,24 +1,59 @@
-"""Names of lines: at their ends where they fit, else in a legend above the axes."""
+"""Names of lines: at their ends where they fit, else in a legend above the axes; and which lines have one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from scipy.optimize import isotonic_regression
 
+from analysis.comparison import families
 from analysis.comparison.arms import Arm
+from analysis.comparison.cells import Study
 from analysis.figures import style
+from sslseg.config.names import TEST_IOU
 
 LETTER = 0.078  # inches of one at style.SIZE, in the mean
 SHARE = 0.37  # of the width that names at the ends of lines may take
 MOVED = 0.3  # of the height that a name may be away from its line's end
+MOST = 10  # pipelines that one panel can hold in colour
+CHOSEN = 8  # of more, those that are
 
 Name = tuple[Arm, str, float]  # the pipeline, what is said of it, where its line ends
+
+
+def front(study: Study) -> tuple[Arm, ...]:
+    """The pipelines that have colour where all share a panel: all of a few, of many the references and the best.
+
+    The same ones in every figure of a study: by mean test IoU at its largest size.
+    """
+    if len(study.arms) <= MOST:
+        return study.arms
+    runs = study.runs[study.runs["budget"] == study.budgets[-1]]
+    score = TEST_IOU if TEST_IOU in runs else "budget"
+    best = runs.groupby("arm")[score].mean().sort_values(ascending=False, kind="stable").index
+    chosen = dict.fromkeys([*families.references(study), *best, *(arm.label for arm in study.arms)])
+    return tuple(arm for arm in study.arms if arm.label in list(chosen)[:CHOSEN])
+
+
+def others(study: Study, drawn: str) -> tuple[str, ...]:
+    """The note on those without colour."""
+    left, against = len(study.arms) - len(front(study)), families.references(study)
+    best = f"the {CHOSEN - len(against)} best others at {study.budgets[-1]:,} {study.unit}s"
+    return (f"named: {', '.join([*against, best])}; the remaining {left} are {drawn}",) if left else ()
+
+
+def behind(axis: Axes, table: pd.DataFrame, arms: Sequence[Arm], x: str, y: str) -> None:
+    """The other pipelines of a table as thin grey lines: the mean of `y` at each `x`."""
+    rest = table[~table["arm"].isin([arm.label for arm in arms])]
+    for _, rows in rest.groupby("arm"):
+        means = rows.groupby(x)[y].mean()
+        axis.plot(means.index, means, color="#c4c4c4", lw=0.7, zorder=1)
 
 
 def at_ends(axis: Axes, names: Sequence[Name], height: float) -> None:
@@ -38,9 +73,10 @@ def at_ends(axis: Axes, names: Sequence[Name], height: float) -> None:
         legend(cast("Figure", axis.figure), [(arm, text) for arm, text, _ in names])
         return
     for place, (end, arm, text) in zip(places, at, strict=True):
-        given: dict[str, Any] = {"transform": axis.transAxes, "clip_on": False, "color": arm.colour}
-        axis.add_line(Line2D([1.0, 1.03], [end, place], lw=0.8, **given))
-        axis.add_line(Line2D([1.03], [place], marker=arm.marker, ms=5, ls="", **given))
+        axis.plot(
+            [1.0, 1.03], [end, place], color=arm.colour, lw=0.8, marker=arm.marker, markevery=[1], ms=5,
+            transform=axis.transAxes, clip_on=False,
+        )  # fmt: skip
         axis.text(1.05, place, text, va="center", transform=axis.transAxes)
 
 

@@ -36,14 +36,16 @@ class Content:
     table: pd.DataFrame
     runs: pd.DataFrame  # the runs in it
     notes: tuple[str, ...] = ()  # small print on its face
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, object] = field(default_factory=dict)
     parts: Any = None
 
 
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     """Small print of every figure: n, what is missing, what is mixed."""
-    counted = f"{plural(len(runs), 'FINISHED run')}, {plural(runs['seed'].nunique(), 'seed')}"
-    lines = [f"{counted}, data {study.dataset}", *_unequal(runs)]
+    counted = (
+        f"{plural(len(runs), 'fine-tuning')} on {study.dataset}, {plural(runs['seed'].nunique(), 'seed')}"
+    )
+    lines = [counted, *_unequal(runs)]
     if study.missing:
         lines.append(f"missing cells: {some((m.cell for m in study.missing), 3, '; ')}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
@@ -61,7 +63,7 @@ def _unequal(runs: pd.DataFrame) -> list[str]:
     return ["; ".join(f"{plural(n, 'seed')} of {who}" for n, who in arms.items())]
 
 
-def sidecar(content: Content, study: Study) -> dict[str, Any]:
+def sidecar(content: Content, study: Study) -> dict[str, object]:
     """Everything needed to find the runs of a figure again."""
     runs = content.runs
     counts = runs.groupby(["arm", "budget"])["seed"].nunique() if len(runs) else {}

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -24,7 +23,7 @@ ENTRY = 0.2  # inches from one line of a legend to the next
 LINES = 5  # of a legend, and of small print, that a figure has room for
 LETTERS = 100  # of SIZE that stand in one line of WIDTH
 STYLES = ("page", "paper")
-LOOK: dict[str, Any] = {
+LOOK: dict[str, object] = {
     "font.size": SIZE,
     "axes.titlesize": SIZE + 1,
     "figure.titlesize": SIZE + 1,
@@ -42,8 +41,7 @@ LOOK: dict[str, Any] = {
     "figure.constrained_layout.use": True,
 }
 # letters like those of LaTeX's Times; what stands above and below the axes belongs into \caption
-PAPER: dict[str, Any] = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "axes.titlesize": SIZE}
-WRAPPED: dict[str, Any] = {"wrap": True, "parse_math": True}
+PAPER: dict[str, object] = {"font.family": "STIXGeneral", "mathtext.fontset": "stix", "axes.titlesize": SIZE}
 _style: ContextVar[str] = ContextVar("style", default="page")
 
 
@@ -97,11 +95,22 @@ def grow(figure: Figure, lines: int) -> None:
 
 def nothing(axis: Axes, why: str) -> None:
     """Say on the axes why they are empty."""
-    axis.text(
-        0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#666666", **WRAPPED
-    )
+    axis.text(0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#666666",
+              wrap=True, parse_math=True)  # fmt: skip
+
+
+def blank(heading: str, why: str, lines: Iterable[str]) -> Figure:
+    """A figure of which there is nothing to draw."""
+    with look():
+        figure = Figure(figsize=(WIDTH, 2.5))
+        axis = figure.subplots()
+        axis.axis("off")
+        nothing(axis, why)
+        title(figure, heading)
+        footnote(figure, lines)
+    return figure
 
 
 def wrapped(text: str) -> str:
-    """`text` for a text with WRAPPED: matplotlib measures its lines as formulas, whatever `text.parse_math` says."""
+    """`text` for one that is wrapped: matplotlib measures its lines as formulas, whatever `text.parse_math` says."""
     return text.replace("$", r"\$")

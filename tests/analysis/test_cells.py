@@ -58,7 +58,7 @@ def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(pl
     study = cells.study(runs_of(left))
     assert study.missing == ()
     said = "3 seeds of scratch; 2 seeds of byol@photos+byol@acdc"
-    assert outputs.face(study, study.runs) == ("10 FINISHED runs, 3 seeds, data acdc", said)
+    assert outputs.face(study, study.runs) == ("10 fine-tunings on acdc, 3 seeds", said)
     assert outputs.face(cells.study(runs_of(planted)), study.runs[study.runs["seed"] < 2])[1:] == ()
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.comparison import cells
+from analysis.comparison import arms, cells
 from analysis.comparison.arms import Arm
 from analysis.figures import fig3a_convergence, fig4_scaling, labels, style
 from analysis.statistics.laws.interpolate import Joined
@@ -87,3 +90,24 @@ def test_axes_keep_their_height_however_many_lines_stand_around_them() -> None:
             FigureCanvasAgg(figure).draw()
             heights.append(axis.get_window_extent().height / figure.dpi)
     assert min(heights) > 2.2
+
+
+def test_of_many_pipelines_the_references_and_the_best_have_colour_in_every_figure() -> None:
+    """The 28 of study=methods: eight lines in colour and twenty in grey, and the note says which."""
+    path = Path(__file__).parents[2] / "docs/results/methods-acdc/runs.csv"
+    runs = pd.read_csv(path).rename(columns={"value": "test/iou"})
+    many = arms.arms(zip(runs["pipeline"], runs["arm"], strict=True))
+    study = cells.Study(runs, runs[:0], runs[:0], "acdc", "slice", many, (), (), 0)
+    front = labels.front(study)
+    best = runs[runs["budget"] == 75].groupby("arm")["test/iou"].mean().sort_values().index[::-1]
+    assert {arm.label for arm in front} == {"scratch", "supervised", *best[:7]}
+    assert "supervised" in best[:7]
+    assert labels.others(study, "grey") == (
+        "named: scratch, supervised, the 6 best others at 75 slices; the remaining 20 are grey",
+    )
+    axis = Figure().subplots()
+    labels.behind(axis, runs, front, "budget", "test/iou")
+    assert len(axis.lines) == 20
+    few = cells.Study(runs, runs[:0], runs[:0], "acdc", "slice", many[:10], (), (), 0)
+    assert labels.front(few) == many[:10]
+    assert labels.others(few, "grey") == ()

@@ -63,7 +63,7 @@ def test_letters_are_large_enough_for_a_paper_and_stay_in_its_width(name: str, l
     assert figure.get_figwidth() <= 7.16
     assert box.x0 >= 0
     assert box.x1 <= 7.16
-    assert any("FINISHED" in t.get_text() for t in written) == (
+    assert any("fine-tunings on acdc" in t.get_text() for t in written) == (
         look == "page"
     )  # a paper has it in the caption
 
