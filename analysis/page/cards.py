@@ -9,7 +9,7 @@ from math import inf
 
 import pandas as pd
 
-from analysis.comparison import scope
+from analysis.comparison import families, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
 from analysis.comparison.headline import spoken
@@ -50,18 +50,35 @@ def _place(study: Study, found: Decisions) -> str:
 
 def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, Card]:
     """Cards of a study with too few seeds, or none of this size."""
-    nearest = min(study.budgets, key=lambda n: abs(n - found.budget))
-    runs = study.runs[study.runs["budget"] == nearest]
-    means = runs.groupby("arm")[TEST_IOU].mean().dropna() if TEST_IOU in runs else pd.Series(dtype=float)
+    nearest = _nearest(study, found)
+    means = _means(study, nearest)
     label = str(means.idxmax()) if len(means) else ""
     reached = (f"mean test IoU {means.max():.2f} at {nearest:,} {study.unit}s",) if label else ()
     reason = why.reason.removeprefix("insufficient evidence: ")
     more = again(study, range(MIN_SEEDS))
+    answer, against = _ahead(study, label, nearest)
+    counted = f"the {study.unit}s that this saves are counted from {MIN_SEEDS} seeds of each pipeline on"
     return (
         Card(f"Best so far with {_place(study, found)}", _capital(spoken(label)) if label else "Not known", reached, "", label),
-        Card(f"{_capital(study.unit)}s it saves", "Not known yet", (f"that wants {MIN_SEEDS} seeds of each pipeline",)),
+        Card(f"{_capital(study.unit)}s it saves", answer, (*against, counted), "", label),
         Card("How sure is that?", "Too little was run", (_capital(reason), "This would settle more:"), more),
     )  # fmt: skip
+
+
+def _means(study: Study, budget: int) -> pd.Series:
+    """Mean test IoU by pipeline."""
+    runs = study.runs[study.runs["budget"] == budget]
+    return runs.groupby("arm")[TEST_IOU].mean().dropna() if TEST_IOU in runs else pd.Series(dtype=float)
+
+
+def _ahead(study: Study, label: str, budget: int) -> tuple[str, list[str]]:
+    """What is known before slices can be counted: its mean test IoU beside that of the first reference."""
+    means = _means(study, budget)
+    others = [other for other in families.references(study) if other != label and other in means]
+    if label not in means or not others:
+        return "Not known yet", []
+    answer = f"IoU {means[label]:.2f} instead of {means[others[0]]:.2f} so far"
+    return answer, [f"against {spoken(others[0])}, with as many {study.unit}s"]
 
 
 def _best(study: Study, found: Decisions, choice: Choice) -> Card:
@@ -80,9 +97,9 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     question = f"{_capital(study.unit)}s it saves"
     if not told:
         why = (
-            "it is what the others are put against"
-            if len(study.arms) > 1
-            else "there is nothing to put it against"
+            "there is nothing to put it against"
+            if len(study.arms) < 2
+            else "it is what the others are put against"
         )
         return Card(question, "–", (why,), "", choice.pipeline)
     (against, answer), *others = told
@@ -90,9 +107,9 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     reasons = [r.worth.reason for r in rows if isinstance(r.worth, Refusal)]
     more = ""
     if reasons and len(study.budgets) < MIN_SIZES:
-        lines = [
-            f"that wants {MIN_SIZES} sizes with {MIN_SEEDS} seeds each, and this has {len(study.budgets)}:"
-        ]
+        answer, lines = _ahead(study, choice.pipeline, _nearest(study, found))
+        lines.append(f"{study.unit}s are counted from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each on, and there are "
+                     f"{len(study.budgets)}; this runs the others:")  # fmt: skip
         more = again(study, study.seeds, sizes=_with_more(study.budgets))
     elif reasons:
         lines.append(reasons[0].removeprefix("insufficient evidence: "))
@@ -142,25 +159,30 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     least = more.least if more and more.least else MIN_SEEDS
     decides = f"{_capital(words)}, against {spoken(choice.runner_up)}"
     if more and (more.least is None or more.least > TOO_MANY):
+        answer, better = _called(found, choice.pipeline)
         return Card(
-            "How sure is that?",
-            _called(found, choice.pipeline),
-            (what, f"{decides}: on these data they are much alike."),
+            "How sure is that?", answer, (*better, what, f"{decides}: on these data they are much alike.")
         )
     pair = (choice.pipeline, choice.runner_up)
     there = sorted(set(study.runs.loc[study.runs["arm"].isin(pair), "seed"]))
     total = (lead.seeds if isinstance(lead, Verdict) else len(seeds)) + least
     further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]
     more_of_both = again(study, further, (_nearest(study, found),), only=pair)
-    return Card("How sure is that?", _called(found, choice.pipeline), (what, f"{decides}:"), more_of_both)
+    answer, better = _called(found, choice.pipeline)
+    return Card("How sure is that?", answer, (*better, what, f"{decides}:"), more_of_both)
 
 
-def _called(found: Decisions, label: str) -> str:
-    """Against how many of the references it is better, by the primary table."""
+def _called(found: Decisions, label: str) -> tuple[str, list[str]]:
+    """What it is better than, by the primary table; a long list stands below."""
     primary = next((table for table in found.verdicts if table.primary), None)
     rows = [v for v in primary.rows if isinstance(v, Verdict) and label in (v.a, v.b)] if primary else []
     won = [v.b if v.a == label else v.a for v in rows if v.call == ("better" if v.a == label else "worse")]
-    return f"Surely better than {_listed([spoken(label) for label in won])}" if won else "Not decided"
+    if not won:
+        return "Not decided", []
+    words = _listed([spoken(label) for label in won])
+    if len(won) > 2:
+        return f"Surely better than {len(won)} of the {len(rows)} others", [f"than {words}"]
+    return f"Surely better than {words}", []
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -17,6 +17,9 @@ from analysis.statistics.records import Estimate, Refusal, plural
 from analysis.statistics.verdicts.judge import Verdict
 
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
+# what `Worth` says at the ends of the sizes that were run
+SHORT = {"not settled": "?", "more than were run": "not reached", "fewer than were run": "costs some",
+         "more": "0 or more", "costs more": "0 or fewer"}  # fmt: skip
 OTHER_WAY = {"better": "worse", "worse": "better"}
 
 
@@ -123,7 +126,7 @@ def _worth(row: WorthRow, unit: str) -> Cell:
 
 
 def _short(value: float, low: float, high: float, text: str) -> str:
-    """One number for a small cell."""
+    """One number for a small cell, or as few words as can be."""
     if low < high and abs(low) < inf and abs(high) < inf:
         return f"{value:+,.0f}" if (low > 0 or high < 0) else f"? {value:+,.0f}"
-    return {"not settled": "?"}.get(text, text.replace("more than ", "> ").replace("at least ", "≥ "))
+    return SHORT.get(text, text.replace("more than ", "> ").replace("at least ", "≥ "))

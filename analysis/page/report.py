@@ -24,8 +24,6 @@ from analysis.figures import outputs
 from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores, varied
 from analysis.page.matrices import SYMBOL
-from analysis.statistics.laws.advice import Gain, Near
-from analysis.statistics.laws.knee import Knee
 from analysis.statistics.records import FIRM_SEEDS, WIDE, Estimate, Refusal
 from analysis.statistics.verdicts.judge import Verdict
 from sslseg.config import names
@@ -42,12 +40,7 @@ RUN_COLUMNS = (
     names.AREA_VAL_IOU,
     names.SECONDS,
 )
-SPELLED = {
-    "worth": "Worth",
-    "verdict": "Verdicts",
-    "advice": "How many to annotate",
-    "claims": "The paper's claims",
-}
+SPELLED = {"verdict": "Verdicts", "advice": "How many to annotate", "claims": "The paper's claims"}
 
 
 @dataclass(frozen=True)
@@ -62,9 +55,8 @@ class Page:
     parts: Sequence[str]
     command: str
     uri: str  # of the tracking UI; '' = links are left out
-    absent: Mapping[str, tuple[str, str]] = field(
-        default_factory=dict
-    )  # left out figure -> why, and what would mend it
+    # left out figure -> why, and what would mend it
+    absent: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     patients: Measured = field(default_factory=Measured)  # test scores for other seeds and other patients
 
 
@@ -87,6 +79,7 @@ def render(page: Page) -> str:
         "plural": plural,
         "worktime": worktime,
         "minutes": lambda value: max(1, math.ceil(value)),
+        "duration": lambda hours: f"{hours:.1f} h" if hours >= 2 else f"{max(1, round(60 * hours))} min",
         "quoted": shlex.quote,
         "spelled": spelled,
         "thousands": "{:,}".format,
@@ -99,9 +92,6 @@ def render(page: Page) -> str:
     environment.tests |= {
         "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned) is not None,
         "refusal": lambda v: isinstance(v, Refusal),
-        "near": lambda v: isinstance(v, Near),
-        "gain": lambda v: isinstance(v, Gain),
-        "knee": lambda v: isinstance(v, Knee),
     }
     return environment.get_template(TEMPLATE).render(
         page=page,
@@ -143,16 +133,14 @@ def refused(rows: Iterable[object]) -> list[str]:
     kinds: dict[str, list[str]] = {}
     for reason in reasons:
         kinds.setdefault(re.sub(r"\S*@\S*|\b(scratch|supervised|phantom)\b", "", reason), []).append(reason)
-    return [
-        all_[0] + (f" (the same holds for {len(all_) - 1} more)" if len(all_) > 1 else "")
-        for all_ in kinds.values()
-    ]
+    more = " (the same holds for {} more)".format
+    return [first + (more(len(rest)) if rest else "") for first, *rest in kinds.values()]
 
 
 def tuned_of(found: Decisions) -> dict[tuple, Verdict]:
     """(budget, metric, a, b) -> the verdict at tuned settings."""
-    rows = [(t.budget, t.metric.key, v) for t in found.tuned for v in t.rows if isinstance(v, Verdict)]
-    return {(budget, key, v.a, v.b): v for budget, key, v in rows}
+    rows = [(table, v) for table in found.tuned for v in table.rows if isinstance(v, Verdict)]
+    return {(table.budget, table.metric.key, v.a, v.b): v for table, v in rows}
 
 
 def trials(study: Study) -> list[tuple[str, str]]:
@@ -168,9 +156,8 @@ def slices(estimate: Estimate, study: Study) -> str:
 
 def gained(estimate: Estimate) -> str:
     """A difference of IoU with its interval, to a thousandth: `+0.012 [-0.003, +0.027]`."""
-    value, low, high = (
-        f"{0.0 if abs(v) < 0.0005 else v:+.3f}" for v in (estimate.value, estimate.low, estimate.high)
-    )
+    ends = (estimate.value, estimate.low, estimate.high)
+    value, low, high = ("0.000" if abs(v) < 0.0005 else f"{v:+.3f}" for v in ends)
     return f"{value} [{low}, {high}]"
 
 
@@ -196,9 +183,8 @@ def settings(study: Study) -> list[tuple[str, str]]:
     columns = sorted(c for c in study.runs if c.startswith(CFG))
     shared = [(c.removeprefix(CFG), study.runs[c].map(_setting).unique()) for c in columns]
     hidden = {"encoder", "data_root", "cache", names.TAG_PROCESS}
-    return [
-        (n, v[0]) for n, v in shared if len(v) == 1 and n not in hidden and v[0] not in ("", "None", "nan")
-    ]
+    shared = [(name, values[0]) for name, values in shared if len(values) == 1 and name not in hidden]
+    return [(name, value) for name, value in shared if value not in ("", "None", "nan")]
 
 
 def _setting(value: object) -> str:

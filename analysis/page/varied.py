@@ -39,16 +39,10 @@ def levels(study: Study, measured: Measured) -> list[tuple[str, list[tuple[str, 
     found = {(GROUP + one.metric, one.arm, one.budget): one.crossed for one in measured.levels}
     there = {metric for metric, _, _ in found}
     return [
-        (
-            title,
-            [
-                (arm.label, [_text(found.get((metric, arm.label, n))) for n in study.budgets])
-                for arm in study.arms
-            ],
-        )
+        (title, [(a.label, [_text(found.get((metric, a.label, n))) for n in study.budgets]) for a in study.arms])
         for metric, title in scores.TITLES.items()
         if metric in there
-    ]
+    ]  # fmt: skip
 
 
 def _text(found: Crossed | None, sign: str = "") -> str:
