@@ -14,6 +14,7 @@ from analysis.claims.common import (
     GENERALIST,
     MIXED,
     SPECIALIST,
+    above,
     against_each,
     blend,
     inside,
@@ -75,20 +76,16 @@ def generalist_in_low_data(c: Context) -> Outcome:
 
 def transition(c: Context) -> Outcome:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
-    scores = c.scores("test_loss", GENERALIST, c.study.budgets)
-    pooled, ids = (
-        blend(scores, "generalist", [c.labels[r] for r in GENERALIST]),
-        c.runs(GENERALIST, c.study.budgets),
-    )
+    scores, ids = c.scores("test_loss", GENERALIST, c.study.budgets), c.runs(GENERALIST, c.study.budgets)
+    pooled = blend(scores, "generalist", [c.labels[r] for r in GENERALIST])
     found = knee.knee(pooled, "generalist") if pooled else Refusal("insufficient evidence: no common cell")
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=ids)
     slopes = f"slope {found.slope_before:.2f} before, {found.slope_after:.2f} after"
     text = f"knee at {interval(found.size)} slices, {slopes}"
     if not found.evident:
-        return Outcome(
-            INCONCLUSIVE, f"{text}; one straight line is not rejected (p = {found.p:.2g})", found.size, ids
-        )
+        text += f"; one straight line is not rejected (p = {found.p:.2g})"
+        return Outcome(INCONCLUSIVE, text, found.size, ids)
     slack = (TRANSITION[0] / TRANSITION_SLACK, TRANSITION[1] * TRANSITION_SLACK)
     return Outcome(inside(found.size, TRANSITION, slack), text, found.size, ids)
 
@@ -106,36 +103,29 @@ def few_slices_suffice(c: Context) -> Outcome:
 
 def minutes(c: Context) -> Outcome:
     """C11: minutes of one fine-tuning; geometric mean over runs."""
-    values = np.array([s.value for s in c.scores("minutes", (BEST,))])
+    values, ids = np.array([s.value for s in c.scores("minutes", (BEST,))]), c.runs((BEST,))
     if len(values) < 3:
-        return Outcome(
-            INCONCLUSIVE, f"insufficient evidence: {len(values)} timed runs", run_ids=c.runs((BEST,))
-        )
+        return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} timed runs", run_ids=ids)
     found = students_t(np.log(values)).mapped(np.exp)
     slack = (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
     text = f"{interval(found)} minutes a fine-tuning, n = {len(values)}"
-    return Outcome(inside(found, slack, slack), text, found, c.runs((BEST,)))
+    return Outcome(inside(found, slack, slack), text, found, ids)
 
 
 def other_machine(c: Context) -> list[str]:
     """What the timings were taken on instead of the paper's machine and length."""
-    runs = c.study.of(c.labels[BEST])
+    runs, found = c.study.of(c.labels[BEST]), []
     devices = sorted(set(runs["device"]))
-    found = (
-        []
-        if all("V100" in d for d in devices)
-        else [f"{', '.join(filter(None, devices)) or 'unknown device'} for a V100"]
-    )
+    if not all("V100" in d for d in devices):
+        found.append(f"{', '.join(filter(None, devices)) or 'unknown device'} for a V100")
     steps = sorted({int(s) for s in pd.to_numeric(runs["cfg.steps"]).dropna()})
     return found + ([] if steps == [1050] else [f"{', '.join(map(str, steps))} steps for 1,050"])
 
 
 def segments(c: Context) -> Outcome:
     """C12: test IoU after specialist pretraining, with its t interval over seeds."""
-    values = [s.value for s in c.scores("test_iou", (SPECIALIST,))]
-    ids = c.runs((SPECIALIST,))
+    values, ids = [s.value for s in c.scores("test_iou", (SPECIALIST,))], c.runs((SPECIALIST,))
     if len(values) < 3:
         return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} tested runs", run_ids=ids)
     found = students_t(values)
-    call = REPRODUCED if found.low > GOOD_IOU else CONTRADICTED if found.high < GOOD_IOU else INCONCLUSIVE
-    return Outcome(call, f"test IoU {interval(found)}, n = {len(values)}", found, ids)
+    return Outcome(above(found, GOOD_IOU), f"test IoU {interval(found)}, n = {len(values)}", found, ids)

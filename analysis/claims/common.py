@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context
+from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context, Outcome
 from analysis.comparison import scope
 from analysis.comparison.decisions import interval
 from analysis.comparison.measures import METRICS
@@ -40,6 +40,12 @@ def of_verdict(found: Verdict | Refusal, wanted: Sequence[str]) -> str:
     if isinstance(found, Refusal) or found.call == "undecided":
         return INCONCLUSIVE
     return REPRODUCED if found.call in wanted else CONTRADICTED
+
+
+def outcome(found: Verdict | Refusal, wanted: Sequence[str], run_ids: tuple[str, ...]) -> Outcome:
+    """Of a claim that says the verdict is one of `wanted`."""
+    effect = found.effect if isinstance(found, Verdict) else None
+    return Outcome(of_verdict(found, wanted), said(found), effect, run_ids)
 
 
 def together(calls: Iterable[str]) -> str:
@@ -81,21 +87,21 @@ def against_each(
 ) -> tuple[str, str, list[Verdict | Refusal]]:
     """One pipeline against each other one, corrected as a family."""
     metric = METRIC[key]
-    found = list(
-        compare.compare(
-            c.scores(key, (row, *others), budgets),
-            margin=metric.margin,
-            higher_is_better=metric.higher_is_better,
-            budget=c.full if budgets is None else None,
-            pairs=[(c.labels[row], c.labels[o]) for o in others],
-            units=partial(scope.units, c.study),
-        )
-    )  # fmt: skip
+    found = list(compare.compare(
+        c.scores(key, (row, *others), budgets), margin=metric.margin, higher_is_better=metric.higher_is_better,
+        budget=c.full if budgets is None else None, pairs=[(c.labels[row], c.labels[o]) for o in others],
+        units=partial(scope.units, c.study),
+    ))  # fmt: skip
     refused = [v for v in found if isinstance(v, Refusal)]
     words = [said(v) for v in found if isinstance(v, Verdict)]
     if refused:
         words.append(said(refused[0]) + (f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else ""))
     return together(of_verdict(v, (wanted,)) for v in found), "; ".join(words), found
+
+
+def above(found: Estimate, threshold: float) -> str:
+    """Call of a claim that a number is larger."""
+    return REPRODUCED if found.low > threshold else CONTRADICTED if found.high < threshold else INCONCLUSIVE
 
 
 def inside(found: Estimate, claimed: tuple[float, float], slack: tuple[float, float]) -> str:

@@ -6,6 +6,7 @@ Thresholds that the paper does not give are named here and said on the page.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,16 +19,16 @@ from analysis.claims.common import (
     METRIC,
     MIXED,
     SPECIALIST,
+    above,
     against_each,
     inside,
-    of_verdict,
-    said,
+    outcome,
     together,
 )
-from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
+from analysis.claims.records import INCONCLUSIVE, UNTESTED, Context, Outcome
 from analysis.comparison.decisions import interval
 from analysis.statistics.curves import Steps
-from analysis.statistics.records import Estimate, Refusal, Score
+from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts import arrival, compare, stability
 from analysis.statistics.verdicts.judge import Verdict
 
@@ -41,34 +42,26 @@ def hierarchical_faster(c: Context) -> Outcome:
     found, pairs = _ratio(c, (*GENERALIST, SPECIALIST), (MIXED, BEST))
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=c.runs(FIVE))
-    call = REPRODUCED if found.low > 1 else CONTRADICTED if found.high < 1 else INCONCLUSIVE
     text = f"the others take {interval(found)} times the steps of the hierarchical ones, n = {pairs}"
-    return Outcome(call, "; ".join(filter(None, (text, found.note))), found, c.runs(FIVE))
+    return Outcome(above(found, 1), "; ".join(filter(None, (text, found.note))), found, c.runs(FIVE))
 
 
 def most_stable(c: Context) -> Outcome:
     """C1s: spread of the area over seeds or pretrainings, every other pipeline over BYOL natural + BYOL target."""
-    calls, words, effects = [], [], []
-    for row in FIVE[:-1]:
-        found = _spread_ratio(c, row)
-        words.append(found.reason if isinstance(found, Refusal) else f"{c.labels[row]} {interval(found)}")
-        if isinstance(found, Refusal):
-            calls.append(INCONCLUSIVE)
-            continue
-        effects.append(found)
-        calls.append(REPRODUCED if found.low > 1 else CONTRADICTED if found.high < 1 else INCONCLUSIVE)
-    least = min(effects, key=lambda e: e.value, default=None)
-    return Outcome(
-        together(calls), "spread over that of the claim's: " + "; ".join(words), least, c.runs(FIVE)
+    found = {c.labels[row]: _spread_ratio(c, row) for row in FIVE[:-1]}
+    words = "; ".join(
+        f.reason if isinstance(f, Refusal) else f"{label} {interval(f)}" for label, f in found.items()
     )
+    call = together(INCONCLUSIVE if isinstance(f, Refusal) else above(f, 1) for f in found.values())
+    effects = [f for f in found.values() if isinstance(f, Estimate)]
+    least = min(effects, key=lambda e: e.value, default=None)
+    return Outcome(call, f"spread over that of the claim's: {words}", least, c.runs(FIVE))
 
 
 def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
     """Over pretrainings where there are several, each the mean of the fine-tunings from it."""
-    units, sides = (
-        c.units((row, BEST)),
-        [{(s.seed, s.subset): s.value for s in c.scores("area", (side,))} for side in (row, BEST)],
-    )
+    units = c.units((row, BEST))
+    sides = [{(s.seed, s.subset): s.value for s in c.scores("area", (side,))} for side in (row, BEST)]
     pairs: dict[int, list[tuple[float, float]]] = {}
     for key in sorted(set(sides[0]) & set(sides[1])):
         pairs.setdefault(units[key[0]], []).append((sides[0][key], sides[1][key]))
@@ -100,13 +93,10 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
         if t.budget == c.full:
             own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
     sides = [[c.labels[row] for row in rows] for rows in (slow, fast)]
-    pairs: dict[int, list[tuple[Steps, Steps]]] = {}
+    pairs: dict[int, list[list[Steps]]] = {}
     for (seed, _), found in sorted(own.items()):
         if {*sides[0], *sides[1]} <= set(found):
-            both = (
-                _middle([found[label] for label in sides[0]]),
-                _middle([found[label] for label in sides[1]]),
-            )
+            both = [_middle([found[label] for label in side]) for side in sides]
             pairs.setdefault(units[seed], []).append(both)
     left, right = ([_middle([pair[k] for pair in some]) for some in pairs.values()] for k in (0, 1))
     return arrival.ratio_of_steps(left, right), len(pairs)
@@ -114,10 +104,8 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
 
 def _middle(times: Sequence[Steps]) -> Steps:
     """Geometric mean; censored as soon as one is."""
-    steps, before = (
-        float(gmean(values)) for values in zip(*((t.steps, t.before) for t in times), strict=True)
-    )
-    return Steps(steps, all(t.reached for t in times), before)
+    steps, before = gmean([(t.steps, t.before) for t in times])
+    return Steps(float(steps), all(t.reached for t in times), float(before))
 
 
 def largest_area(c: Context) -> Outcome:
@@ -141,13 +129,12 @@ def lowest_final(c: Context) -> Outcome:
 
 def equal_areas(c: Context) -> Outcome:
     """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
-    metric = METRIC["area"]
     found = compare.verdict(
-        c.scores("area", (SPECIALIST, MIXED), c.study.budgets), c.labels[SPECIALIST], c.labels[MIXED], margin=metric.margin,
-        higher_is_better=True, budget=c.full, units=lambda *_: c.units((SPECIALIST, MIXED)),
+        c.scores("area", (SPECIALIST, MIXED), c.study.budgets), c.labels[SPECIALIST], c.labels[MIXED],
+        margin=METRIC["area"].margin, higher_is_better=True, budget=c.full,
+        units=lambda *_: c.units((SPECIALIST, MIXED)),
     )  # fmt: skip
-    effect = found.effect if isinstance(found, Verdict) else None
-    return Outcome(of_verdict(found, ("equivalent",)), said(found), effect, c.runs((SPECIALIST, MIXED)))
+    return outcome(found, ("equivalent",), c.runs((SPECIALIST, MIXED)))
 
 
 def few_epochs_suffice(c: Context) -> Outcome:
@@ -160,15 +147,10 @@ def few_epochs_suffice(c: Context) -> Outcome:
         return Outcome(UNTESTED, f"wanted encoders kept after 3 or 4 epochs and later ones; there is {kept}")
     names = {few: f"{few} epochs", last: f"{last} epochs"}
     used = [e for e in rows if e.epoch in names]
-    scores = [
-        Score(names[e.epoch], e.score.budget, e.score.seed, e.score.subset, e.score.value) for e in used
-    ]
-    found = compare.verdict(
-        scores, names[few], names[last], margin=METRIC["area"].margin, higher_is_better=True
-    )
-    effect = found.effect if isinstance(found, Verdict) else None
-    ids = tuple(sorted(e.run_id for e in used))
-    return Outcome(of_verdict(found, ("better", "equivalent")), said(found), effect, ids)
+    scores = [replace(e.score, pipeline=names[e.epoch]) for e in used]
+    margin = METRIC["area"].margin
+    found = compare.verdict(scores, names[few], names[last], margin=margin, higher_is_better=True)
+    return outcome(found, ("better", "equivalent"), tuple(sorted(e.run_id for e in used)))
 
 
 others_as_long = partial(times_as_long, rows=FIVE[:-1])
