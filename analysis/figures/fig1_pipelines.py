@@ -21,16 +21,12 @@ from sslseg.config.names import CFG
 from sslseg.plans import pipelines
 
 TITLE = "Pipelines, from the lineage of their runs"
+wanted = outputs.lacking("there is no run")
 KEYS: tuple[str, ...] = ()
 COLUMNS = ["arm", "pipeline", "kind", "hop", "stage", "name", "run_id", "epoch", "steps", "runs"]
 START, GAP = 0.35, 0.3  # inches before the first box and between two
 # inches from one row to the next, above its boxes and of a box; of many pipelines only the boxes' names are written
 ROWS, CLOSE_ROWS = (0.9, 0.2, 0.58), (0.36, 0.02, 0.26)
-
-
-def wanted(study: Study) -> tuple[str, str]:
-    """Why there may be nothing to draw."""
-    return "there is no run", ""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 
 TITLE = "Learning curves"
+wanted = outputs.lacking("no run has a learning curve")
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
 BAND_SEEDS = 3  # fewer seeds give no band
 BAND = "95 % interval of the mean over seeds at each step (Student's t)"
@@ -72,11 +73,6 @@ def _rows(
     summary = {"kind": "mean", "value": values.mean(axis=0), "sd": sd, "low": low, "high": high}
     yield pd.DataFrame(base | summary)
     yield pd.DataFrame(base | {"kind": "median", "value": np.median(values, axis=0)})
-
-
-def wanted(study: Study) -> tuple[str, str]:
-    """Why there may be nothing to draw."""
-    return "no run has a learning curve", ""
 
 
 def draw(content: Content) -> Figure:

@@ -17,6 +17,7 @@ from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
 
 TITLE = "Area under the learning curve"
+wanted = outputs.lacking("no run has a learning curve")
 KEYS = measures.KEYS
 COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "area", "early_area", "final", "median", "n"]
 VIOLIN_SEEDS = 5  # a density of fewer points would be invented
@@ -57,11 +58,6 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
         {"budget": budget, "metric": KEYS[0], "order": [arm.label for arm in order], "medians": medians},
         order,
     )
-
-
-def wanted(study: Study) -> tuple[str, str]:
-    """Why there may be nothing to draw."""
-    return "no run has a learning curve", ""
 
 
 def draw(content: Content) -> Figure:

@@ -23,6 +23,7 @@ from analysis.statistics.records import Refusal, Score
 from sslseg.config import names
 
 TITLE = "Test IoU against annotated data"
+wanted = outputs.lacking("no run has a test score")
 KEYS: tuple[str, ...] = ()
 METRIC = names.TEST_IOU
 COLUMNS = ["arm", "pipeline", "budget", "patients", "seed", "run_id", "value"]
@@ -91,11 +92,6 @@ def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
         notes += ("bar: where the error's line is bent once, 95 %; triangle: where it is known to a step",)
     return notes
-
-
-def wanted(study: Study) -> tuple[str, str]:
-    """Why there may be nothing to draw."""
-    return "no run has a test score", ""
 
 
 def draw(content: Content) -> Figure:

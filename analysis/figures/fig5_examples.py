@@ -25,6 +25,7 @@ from sslseg.config.names import SslsegError
 from sslseg.tracking.history import frames
 
 TITLE = "Test cases: image, truth and prediction"
+wanted = outputs.lacking("no run of the largest budget kept its test cases")
 KEYS: tuple[str, ...] = ()
 FILE = names.CASES  # of a fine-tuning; see `Cases`
 COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "case", "row", "iou"]
@@ -59,11 +60,6 @@ class Cases:
         scores = np.full(len(found), np.nan)
         scores[some] = np.nanmean(found[some], axis=1)
         return scores
-
-
-def wanted(study: Study) -> tuple[str, str]:
-    """Why there may be nothing to draw; runs keep their cases by themselves."""
-    return "no run of the largest budget kept its test cases", ""
 
 
 def read(run_id: str, uri: str) -> Cases | None:

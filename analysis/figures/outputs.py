@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,11 @@ class Content:
     notes: tuple[str, ...] = ()  # small print on its face
     facts: Mapping[str, object] = field(default_factory=dict)
     parts: Any = None
+
+
+def lacking(why: str) -> Callable[[Study], tuple[str, str]]:
+    """`wanted` of a figure that no single command would fill."""
+    return lambda study: (why, "")
 
 
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:

@@ -101,7 +101,7 @@ def test_only_the_newest_evaluation_of_one_model_on_test_counts(planted) -> None
     drawn = fig4b_clinical.data(study)
     values = drawn.table.loc[drawn.table["measure"] == LV, "value"].tolist()
     assert values == [7.0]
-    assert "7 runs not evaluated yet" in drawn.notes
+    assert "7 fine-tunings not evaluated yet" in drawn.notes
     assert cells.study(runs_of(planted), scored=runs_of(scored)).evaluations["run_id"].tolist() == [
         scored[1].run_id
     ]
