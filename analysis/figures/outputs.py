@@ -48,7 +48,7 @@ def lacking(why: str) -> Callable[[Study], tuple[str, str]]:
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     """Small print of every figure: n, what is missing, what is mixed."""
     counted = (
-        f"{plural(len(runs), 'fine-tuning')} on {study.dataset}, {plural(runs['seed'].nunique(), 'seed')}"
+        f"{plural(len(runs), 'fine-tuning')} on {study.called}, {plural(runs['seed'].nunique(), 'seed')}"
     )
     lines = [counted, *_unequal(runs)]
     if study.missing:

@@ -57,7 +57,7 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     reason = why.reason.removeprefix("insufficient evidence: ")
     more = again(study, range(MIN_SEEDS))
     answer, against = _ahead(study, label, nearest)
-    counted = f"the {study.unit}s that this saves are counted from {MIN_SEEDS} seeds of each pipeline on"
+    counted = f"how many {study.unit}s that saves can be told from {MIN_SEEDS} seeds of each pipeline on"
     return (
         Card(f"Best so far with {_place(study, found)}", _capital(spoken(label)) if label else "Not known", reached, "", label),
         Card(f"{_capital(study.unit)}s it saves", answer, (*against, counted), "", label),
@@ -108,8 +108,8 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     more = ""
     if reasons and len(study.budgets) < MIN_SIZES:
         answer, lines = _ahead(study, choice.pipeline, _nearest(study, found))
-        lines.append(f"{study.unit}s are counted from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each on, and there are "
-                     f"{len(study.budgets)}; this runs the others:")  # fmt: skip
+        told = f"how many {study.unit}s that saves can be told from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each"
+        lines.append(f"{told}, and there are {len(study.budgets)}; this runs what lacks:")
         more = again(study, study.seeds, sizes=_with_more(study.budgets))
     elif reasons:
         lines.append(reasons[0].removeprefix("insufficient evidence: "))
