@@ -14,6 +14,7 @@ The bounds hold as long as no cap and no turn stands in the way.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,14 +92,14 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
     Returns:
         `k` picks, or fewer where the cap leaves no more.
     """
-    worth = _Median(pool) if rule == "k-median" else _Centre(pool)
+    worth = _median(pool) if rule == "k-median" else _centre(pool)
     near = distances(pool.features, pool.features[pool.annotated])
     free, had = pool.candidates.copy(), pool.annotated.copy()
     inside = free | had
     found: list[Pick] = []
     while len(found) < k and free.any():
         turn = np.flatnonzero(_turn(pool, free, had) if cover else free)
-        place = int(turn[np.argmax(worth.of(turn, near))])
+        place = int(turn[np.argmax(worth(turn, near))])
         same = had & (pool.groups == pool.groups[place])
         distance = float(near[place]) if np.isfinite(near[place]) else float("nan")
         beside = same & (pool.thirds == pool.thirds[place])
@@ -111,43 +112,41 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
     return found
 
 
-class _Centre:
+Worth = Callable[
+    [np.ndarray, np.ndarray], np.ndarray
+]  # of candidates at [P] places, by the distances [N] so far: [P]
+
+
+def _centre(pool: Pool) -> Worth:
     """Worth of a candidate: its distance."""
-
-    def __init__(self, pool: Pool) -> None:
-        middle = pool.features[pool.candidates].mean(axis=0) if pool.candidates.any() else 0.0
-        self._first = -np.linalg.norm(pool.features - middle, axis=1)
-
-    def of(self, places: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """float [len(places)]; `near` [N] are the distances so far."""
-        return near[places] if np.isfinite(near[places]).any() else self._first[places]
+    middle = pool.features[pool.candidates].mean(axis=0) if pool.candidates.any() else 0.0
+    first = -np.linalg.norm(pool.features - middle, axis=1)
+    return lambda places, near: (near if np.isfinite(near[places]).any() else first)[places]
 
 
-class _Median:
+def _median(pool: Pool) -> Worth:
     """Worth of a candidate: by how much it shortens the distances of all, in sum."""
+    inside = np.flatnonzero(pool.candidates | pool.annotated)
+    if len(inside) > SAMPLE:
+        inside = np.sort(stream(0, "k-median").permutation(inside)[:SAMPLE])
+    candidates = np.flatnonzero(pool.candidates)
+    row = np.full(len(pool.features), -1)
+    row[candidates] = np.arange(len(candidates))
+    table = np.empty((len(candidates), len(inside)), np.float32)
+    for start in range(0, len(candidates), CHUNK):
+        part = pool.features[candidates[start : start + CHUNK]]
+        table[start : start + CHUNK] = _table(part, pool.features[inside])
 
-    def __init__(self, pool: Pool) -> None:
-        inside = np.flatnonzero(pool.candidates | pool.annotated)
-        if len(inside) > SAMPLE:
-            inside = np.sort(stream(0, "k-median").permutation(inside)[:SAMPLE])
-        candidates = np.flatnonzero(pool.candidates)
-        self._measured = inside
-        self._row = np.full(len(pool.features), -1)
-        self._row[candidates] = np.arange(len(candidates))
-        self._table = np.empty((len(candidates), len(inside)), np.float32)
-        for start in range(0, len(candidates), CHUNK):
-            part = pool.features[candidates[start : start + CHUNK]]
-            self._table[start : start + CHUNK] = _table(part, pool.features[inside])
-
-    def of(self, places: np.ndarray, near: np.ndarray) -> np.ndarray:
-        """As `_Centre.of`."""
-        now = near[self._measured].astype(np.float32)
+    def worth(places: np.ndarray, near: np.ndarray) -> np.ndarray:
+        now = near[inside].astype(np.float32)
         out = np.empty(len(places))
         for start in range(0, len(places), CHUNK):
-            there = self._table[self._row[places[start : start + CHUNK]]]
+            there = table[row[places[start : start + CHUNK]]]
             gain = -there if np.isinf(now).all() else np.maximum(now - there, 0)
             out[start : start + CHUNK] = gain.sum(axis=1, dtype=np.float64)
         return out
+
+    return worth
 
 
 def _turn(pool: Pool, free: np.ndarray, had: np.ndarray) -> np.ndarray:

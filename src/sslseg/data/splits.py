@@ -135,9 +135,6 @@ def _filled(assigned: dict[str, str], kind: str) -> dict[str, str]:
     return {str(p): v for p, v in assigned.items()}
 
 
-SPLITS = ("train", "val", "test")
-
-
 def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.ndarray]:
     """split -> rows of the index. Patients without any label train, unless the data say otherwise."""
     index = source.index
@@ -157,7 +154,7 @@ def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.nd
     told = own if kind in ("official", "file") else None
     side |= {p: (told(p) if told else None) or "train" for p in bare["patient"]}
     assigned = index["patient"].map(side)
-    return {name: np.flatnonzero(assigned == name) for name in SPLITS}
+    return {name: np.flatnonzero(assigned == name) for name in NAMES}
 
 
 def _twins(module: ModuleType, there: set[str]) -> dict[str, str]:

@@ -51,10 +51,6 @@ class Layer:
     papillary: np.ndarray | None
 
 
-def _areas(volume_ml: float, weights: np.ndarray, step: float) -> np.ndarray:
-    return volume_ml * 1000.0 / step * weights / weights.sum()
-
-
 def _rings(volume_ml: float, lv: np.ndarray, level: np.ndarray, step: float) -> np.ndarray:
     """Areas of the muscle ring around cavities of area `lv`, for a wall slightly thinner at the apex."""
     radius, shape = np.sqrt(lv / np.pi), np.where(lv > 0, 1.0 - 0.15 * level**2, 0.0)
@@ -87,7 +83,7 @@ def draw(rng: np.random.Generator, group: str, slices: int | None = None) -> Hea
         there = inside & (levels[phase] > -0.06)
         for areas, name in ((lv, "LV"), (rv, "RV")):
             weights = np.where(there, np.interp(levels[phase], points, population.PROFILE[name, phase]), 0.0)
-            areas[phase] = _areas(c[f"{name.lower()}_{key}_ml"], weights, step)
+            areas[phase] = c[f"{name.lower()}_{key}_ml"] * 1000.0 / step * weights / weights.sum()
     if slices is None:  # the valve plane leaves the first ES slice without RV in part of the patients
         first = int(np.flatnonzero(lv[1])[0])
         if rng.random() < 0.5:
@@ -128,11 +124,6 @@ def _draw_bump(
     thickest, share = rng.uniform(17.0, 22.0), width / np.sqrt(2 * np.pi)  # share of the bell in the mean
     gain = max(0.5, (thickest - mean) / max(mean - share * thickest, 1.0))
     return (septum + rng.normal(0, 0.4), width, gain, 0.35 * gain)
-
-
-def _bell(centre: float, width: float) -> np.ndarray:
-    away = _turned(centre)
-    return np.exp(-0.5 * (away / width) ** 2)
 
 
 def counts(areas: np.ndarray, pixel: float) -> np.ndarray:
@@ -176,7 +167,7 @@ def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], 
     rho, theta = np.hypot(dx, dy), np.arctan2(dy, dx)
     at = np.minimum((theta + np.pi) * (_BINS / (2 * np.pi)), _BINS - 1).astype(np.int16)
     twist = 0.14 * s
-    bell = _bell(heart.bump[0], heart.bump[1])
+    bell = np.exp(-0.5 * (_turned(heart.bump[0]) / heart.bump[1]) ** 2)
     radial = 1.0 + sum(
         a * np.cos(k * (_ANGLES - p - twist)) for k, (a, p) in zip((2, 3), heart.ovals, strict=True)
     )

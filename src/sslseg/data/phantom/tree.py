@@ -71,16 +71,12 @@ def contraction(frame: int, es: int, frames: int) -> float:
     return float(np.cos(np.pi / 2 * (t - peak) / (frames - peak)) ** 2)
 
 
-def _header(image: nib.Nifti1Image, zooms: tuple[float, ...]) -> nib.Nifti1Image:
+def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
+    """`array` [Z, Y, X] or [T, Z, Y, X], stored with x fastest."""
+    image = nib.Nifti1Image(array.T, None)
     image.header.set_zooms(zooms)
     image.set_sform(np.diag([-1.0, -1.0, 1.0, 1.0]), code=2)
     image.set_qform(None, code=0)
-    return image
-
-
-def _save(path: Path, array: np.ndarray, zooms: tuple[float, ...]) -> None:
-    """`array` [Z, Y, X] or [T, Z, Y, X], stored with x fastest."""
-    image = _header(nib.Nifti1Image(array.T, None), zooms)
     level, nib.openers.Opener.default_compresslevel = nib.openers.Opener.default_compresslevel, 1
     try:
         nib.save(image, path)

@@ -8,7 +8,6 @@ numba looks, and the function is compiled anew.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import stat
@@ -85,7 +84,7 @@ def drop_damaged(folder: Path) -> None:
     known = _sums(folder)
     for file in _files(folder):
         with contextlib.suppress(OSError):  # another process was faster
-            if _digest(file) != known.get(file.name):
+            if files.sha256(file) != known.get(file.name):
                 file.unlink()
 
 
@@ -97,20 +96,18 @@ def keep(function: Any) -> None:
     _kept[name] = made
     folder = Path(function.stats.cache_path)
     with contextlib.suppress(OSError), files.aside(folder / SUMS) as part:
-        part.write_text(json.dumps({file.name: _digest(file) for file in _files(folder)}), encoding="utf-8")
+        part.write_text(
+            json.dumps({file.name: files.sha256(file) for file in _files(folder)}), encoding="utf-8"
+        )
 
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*") if file.suffix in ENDINGS]
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
 def _sums(folder: Path) -> dict[str, str]:
     try:
-        known = json.loads((folder / SUMS).read_text(encoding="utf-8"))
+        known = files.read_json(folder / SUMS)
     except (OSError, ValueError):
         return {}
     return known if isinstance(known, dict) else {}

@@ -43,11 +43,6 @@ class Coefficients:
     drift: np.ndarray
 
 
-def _physical(slices: Slices, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    volume = slices.index["volume"].to_numpy()[rows]
-    return slices.volumes["scale"][volume], slices.volumes["intercept"][volume]
-
-
 def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Coefficients:
     """Fold the normalisation, brightness and contrast of B views into per-channel numbers.
 
@@ -59,7 +54,8 @@ def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity
     clipped = intensity.kind != "paper-code"
     if not clipped:
         low, high = np.full_like(low, -np.inf), np.full_like(high, np.inf)
-    unit, zero = _physical(slices, rows)
+    volume = slices.index["volume"].to_numpy()[rows]
+    unit, zero = slices.volumes["scale"][volume], slices.volumes["intercept"][volume]
     b, c = params.brightness[:, None], params.contrast[:, None]
     if params.jitter_mode == "uint16":
         share = scale / unit
@@ -164,20 +160,15 @@ def _levels(slices: Slices, rows: np.ndarray, params: ViewParams, k: Coefficient
     plain, raw = np.zeros_like(k.gain), params.jitter_mode == "uint16"
     tone = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
     turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
+    flat = slices.codes_flat.view()
+    flat.flags.writeable = False  # as a shard that is mapped is: a type of its own to the compiler
     return (
-        _sealed(slices.codes_flat),
+        flat,
         np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
         np.stack(tone, 2, dtype=np.float32, casting="same_kind"),
         np.stack(turn, 2),
         k.drift,
     )
-
-
-def _sealed(flat: np.ndarray) -> np.ndarray:
-    """A shard in memory like one that is mapped: read-only, which is a type of its own to the compiler."""
-    view = flat.view()
-    view.flags.writeable = False
-    return view
 
 
 def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.ndarray:

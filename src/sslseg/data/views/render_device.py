@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.views.render import UINT16_MAX, coefficients
+from sslseg.data.views.render import UINT16_MAX, Coefficients, coefficients
 
 ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
 
@@ -131,15 +131,18 @@ def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Int
     return views if params.changes is None else texture.apply(views, params.changes)
 
 
+def _levels(d: DeviceSlices, k: Coefficients) -> tuple[torch.Tensor, ...]:
+    """Gain, low, high, base, pull and share, float32 [B, C, 1, 1] each."""
+    arrays = (k.gain, k.low, k.high, k.base, k.pull, k.share)
+    return tuple(_send(array, d.codes, "float32")[:, :, None, None] for array in arrays)
+
+
 def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views that are crops: see `render`."""
     import torch
 
     k = coefficients(d.slices, rows, params, intensity)
-    gain, low, high, base, pull, share = (
-        _send(v, d.codes, "float32")[:, :, None, None]
-        for v in (k.gain, k.low, k.high, k.base, k.pull, k.share)
-    )
+    gain, low, high, base, pull, share = _levels(d, k)
     start, H, W = _geometry(d, rows, params, "offset")
     h, w = (_send(v, d.codes, "float32") for v in (params.height, params.width))
     tall, broad = int(params.height.max()), int(params.width.max())
@@ -167,10 +170,7 @@ def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Int
     from sslseg.data.views import warp
 
     k, raw = coefficients(d.slices, rows, params, intensity), params.jitter_mode == "uint16"
-    gain, low, high, base, pull, share = (
-        _send(v, d.codes, "float32")[:, :, None, None]
-        for v in (k.gain, k.low, k.high, k.base, k.pull, k.share)
-    )
+    gain, low, high, base, pull, share = _levels(d, k)
     plain = np.zeros_like(k.gain)
     levels = np.stack((plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high))
     start, sides, where, seen = _moved_places(d, rows, params, "offset")
