@@ -109,13 +109,12 @@ def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-@pytest.fixture
-def model_folder(tmp_path: Path) -> Callable[..., Path]:
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a folder with the two files of a model; `value` makes its weights, `facts` go under "sslseg"."""
 
     def write(value: float = 0.0, **facts: str) -> Path:
-        folder = tmp_path / f"model-{value}"
-        folder.mkdir(exist_ok=True)
+        folder = tmp_path_factory.mktemp(f"model-{value}-")
         save_file({"conv.weight": np.full((2, 1), value, np.float32)}, folder / "model.safetensors")
         config = {
             "architecture": "resnet18",

@@ -31,7 +31,7 @@ from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import doctor
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def study(store: str, model_folder: Callable[..., Path]) -> tuple[str, str]:
     """(sweep, fine-tuned run): a sweep with a pretraining in another experiment upstream of its one cell."""
     other = stores.ensure_experiment("pretraining", store)
@@ -55,6 +55,14 @@ def study(store: str, model_folder: Callable[..., Path]) -> tuple[str, str]:
             json.dumps([{"cell": "x", "pipeline": "p", "run_id": tuned.id, "error": ""}]), "cells.json"
         )
     return sweep.id, tuned.id
+
+
+@pytest.fixture(scope="module")
+def whole(study: tuple[str, str], store: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The archive of the study."""
+    path = tmp_path_factory.mktemp("packed") / "whole.tar.gz"
+    packing.pack(study[0], path, store)
+    return path
 
 
 @pytest.fixture
@@ -170,9 +178,7 @@ def test_a_hostile_archive_reaches_nothing(tmp_path: Path, member, sentence: str
     assert not (tmp_path / "inside" / "x").exists()
 
 
-def test_damaged_archives_and_rows(study, store: str, elsewhere: str, tmp_path: Path):
-    whole = tmp_path / "whole.tar.gz"
-    packing.pack(study[0], whole, store)
+def test_damaged_archives_and_rows(whole: Path, elsewhere: str, tmp_path: Path):
     short = tmp_path / "short.tar.gz"
     short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "no.tar.gz").write_bytes(b"hello")
@@ -275,22 +281,16 @@ def _changed(whole: Path, path: Path, change: Callable[[dict], object]) -> Path:
     ],
 )
 def test_a_value_that_no_store_would_hold_reaches_nothing(
-    study, store, elsewhere, tmp_path, table, column, value, sentence
+    whole, elsewhere, tmp_path, table, column, value, sentence
 ):
-    whole = tmp_path / "whole.tar.gz"
-    packing.pack(study[0], whole, store)
     bad = _changed(whole, tmp_path / "bad.tar.gz", lambda rows: rows[table][0].__setitem__(column, value))
     with pytest.raises(SslsegError, match=re.escape(sentence)):
         unpacking.unpack(bad, elsewhere)
     assert MlflowClient(elsewhere).search_runs(["0"]) == []
 
 
-def test_strange_tags_of_an_archive_stop_no_reader(
-    study, store: str, elsewhere: str, tmp_path: Path, monkeypatch
-):
+def test_strange_tags_of_an_archive_stop_no_reader(whole: Path, elsewhere: str, tmp_path: Path, monkeypatch):
     """Numbers that are none in the tags that this project reads as numbers, and tables that are none."""
-    whole = tmp_path / "whole.tar.gz"
-    packing.pack(study[0], whole, store)
 
     def change(rows: dict) -> None:
         for row in rows["logged_model_tags"]:

@@ -17,6 +17,7 @@ from sslseg.config.names import ParamError, SslsegError
 from sslseg.tracking import session
 from sslseg.tracking.capsule import publish
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.upkeep import doctor
 from tests.fixtures.planted import plant
 from tests.fixtures.planted_study import make
 
@@ -116,6 +117,9 @@ def test_shown_from_it_every_table_is_as_committed(packed: Path, store: str, tmp
     assert show.main(where) == 0, capsys.readouterr()
     assert f"{len(show.compared(committed))} of {len(show.compared(committed))}" in capsys.readouterr().out
     assert len(show.compared(committed)) >= 8
+    findings = list(doctor.examine(f"sqlite:///{tmp_path}/s/committed/mlflow.db", tmp_path))
+    assert [found for found in findings if found.grave] == []
+    assert "out of an archive without any of their files" in findings[0].fault
     (committed / "fig4.csv").write_text("else")
     assert show.main(where) == 1
     assert "not as committed: fig4.csv" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from sslseg.tracking.upkeep import doctor
 EPOCHS = {0: 0.0, 5: 5.0, 25: 25.0}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
     """Log and register one model whose weights are `value`."""
 
@@ -34,6 +34,13 @@ def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
         return getattr(resolve, f"log_{kind}")(run, folder, **known)
 
     return one
+
+
+@pytest.fixture(scope="module")
+def registered(store: str, log: Callable[..., str]) -> None:
+    """Something is, as `encoder-resnet18`."""
+    with session.open_run("pretrain") as run:
+        log(run, 1.0, epoch=1, alias="byol-photos")
 
 
 @pytest.fixture
@@ -166,7 +173,7 @@ def test_version_carries_card_and_tags_and_the_newest_takes_the_alias(donor, sto
         (f"models:/m-{'0' * 32}", "there is no model"),
     ],
 )
-def test_what_means_nothing_is_refused(donor, reference: str, message: str):
+def test_what_means_nothing_is_refused(registered, reference: str, message: str):
     with pytest.raises(EncoderError, match=message):
         resolve.resolve(reference)
 

@@ -32,7 +32,7 @@ def strip_optional(hint: Any) -> tuple[Any, bool]:
     return hint, False
 
 
-def to_text(value: Any) -> str:
+def to_text(value: object) -> str:
     """Canonical text of a value: what MLproject holds and what is logged."""
     if value is None:
         return ""

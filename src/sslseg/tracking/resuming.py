@@ -11,7 +11,8 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+
+from mlflow.entities import Run as MlflowRun
 
 from sslseg.config import names
 from sslseg.tracking import ownership, session, store
@@ -64,7 +65,7 @@ def resume(
         wait(POLL_SECONDS)
 
 
-def _works_elsewhere(run: Any) -> bool:
+def _works_elsewhere(run: MlflowRun) -> bool:
     own = run.data.tags.get(names.TAG_PROCESS) == ownership.owner()  # who waits for himself waits long
     return run.info.status == "RUNNING" and not own and ownership.state_of(run) == State.ALIVE
 
@@ -91,7 +92,7 @@ def be_alone(run: Run, facts: dict[str, str]) -> None:
             )
 
 
-def _tell_silent(run: Any) -> None:
+def _tell_silent(run: MlflowRun) -> None:
     """Say of a run that could be a dead one why it was not gone on with."""
     if run.info.status == "RUNNING" and ownership.state_of(run) == State.SILENT:
         silent, after = (time.time() - ownership.heartbeat(run)) / 60, ownership.dead_after() / 60

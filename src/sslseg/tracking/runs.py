@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, SupportsFloat, TypeVar
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelInput, Metric, Param, RunTag
 
@@ -89,7 +89,7 @@ class Run:
         self.check()
         self.tag(names.TAG_HEARTBEAT, f"{self._clock():.3f}")
 
-    def log(self, metrics: Mapping[str, Any], step: int = 0) -> None:
+    def log(self, metrics: Mapping[str, SupportsFloat], step: int = 0) -> None:
         """Buffer numbers (anything that float() takes), under their `names.stored`; NaN and inf are kept.
 
         Those of `names.DETAIL` are kept back until the end: a run's page, and what the UI compares runs by unasked, are
@@ -147,16 +147,16 @@ class Run:
         self._mine()
         self.client.log_batch(self.id, **entities)  # type: ignore[arg-type] # metrics, params or tags, by keyword
 
-    def tag(self, key: str, value: Any) -> None:
+    def tag(self, key: str, value: object) -> None:
         """Write one tag now."""
         self.tags({key: value})
 
-    def tags(self, values: Mapping[str, Any]) -> None:
+    def tags(self, values: Mapping[str, object]) -> None:
         """Write tags now, as canonical text."""
         self._batch(tags=[RunTag(key, to_text(value)) for key, value in values.items()])
 
     def params(
-        self, values: Mapping[str, Any], may_differ: Iterable[str] = (), prefix: str = names.CFG
+        self, values: Mapping[str, object], may_differ: Iterable[str] = (), prefix: str = names.CFG
     ) -> None:
         """Log resolved values as cfg.<name> (`mlflow run` itself logs the raw ones under <name>).
 
@@ -178,7 +178,7 @@ class Run:
         for start in range(0, len(new), PARAMS):
             self._batch(params=new[start : start + PARAMS])
 
-    def by(self, values: Mapping[str, Any]) -> None:
+    def by(self, values: Mapping[str, object]) -> None:
         """Log what runs are compared by, `names.BY_…`; a run that is entered again keeps what it has."""
         self.params(values, may_differ=values, prefix="")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, func, select
 
 from sslseg.config.names import SslsegError
 from sslseg.tracking.capsule import rows
@@ -93,7 +93,7 @@ def _shared(connection: Connection, tables: Mapping[str, Table], found: Rows) ->
     return here
 
 
-def _there(connection: Connection, column: Any) -> set[str]:
+def _there(connection: Connection, column: Column[str]) -> set[str]:
     return set(connection.execute(select(column)).scalars())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from mlflow.entities import Run as MlflowRun
 
 from sslseg.config import names
 from sslseg.config.texts import some
@@ -74,7 +75,7 @@ def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progr
     )  # fmt: skip
 
 
-def _faults(children: Sequence[Any]) -> Iterator[tuple[str, str]]:
+def _faults(children: Sequence[MlflowRun]) -> Iterator[tuple[str, str]]:
     """Cells whose last try failed, and why."""
     seen: set[str] = set()
     for child in children:  # newest first
@@ -92,7 +93,7 @@ def _left(run_id: str, uri: str | None, now: float) -> float | None:
     return max(0.0, last.value - (now - last.timestamp / 1000)) if last.value == last.value else None
 
 
-def _running(child: Any, uri: str | None, now: float) -> Running:
+def _running(child: MlflowRun, uri: str | None, now: float) -> Running:
     tags, steps = child.data.tags, child.data.params.get(f"{names.CFG}steps", "")
     points = store.client(uri).get_metric_history(child.info.run_id, LOSS)
     points = sorted(points, key=lambda point: (point.step, point.timestamp))[-POINTS:]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
+from mlflow.entities import LoggedModel
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import caches
@@ -17,7 +17,7 @@ from sslseg.tracking import store
 from sslseg.tracking.client import retry
 
 
-def folder(model: Any, cache: str | Path = "", uri: str | None = None) -> Path:
+def folder(model: LoggedModel, cache: str | Path = "", uri: str | None = None) -> Path:
     """The files of `model` (an MLflow LoggedModel), to be read: on a local store the stored ones themselves.
 
     From a server they are downloaded once into `cache`/models.
@@ -39,7 +39,7 @@ def folder(model: Any, cache: str | Path = "", uri: str | None = None) -> Path:
     return path
 
 
-def weights_sha(model: Any, cache: str | Path, uri: str | None = None) -> str:
+def weights_sha(model: LoggedModel, cache: str | Path, uri: str | None = None) -> str:
     """sha256 of the weights that a stage on this machine reads; see `folder`.
 
     Raises:
@@ -48,7 +48,7 @@ def weights_sha(model: Any, cache: str | Path, uri: str | None = None) -> str:
     return _hashed(folder(model, cache, uri) / WEIGHTS_FILE, model)
 
 
-def stored_sha(model: Any, name: str = WEIGHTS_FILE, uri: str | None = None) -> str:
+def stored_sha(model: LoggedModel, name: str = WEIGHTS_FILE, uri: str | None = None) -> str:
     """sha256 of a file of `model` as the store has it now: a copy that was downloaded before says nothing of it.
 
     Raises:
@@ -60,7 +60,7 @@ def stored_sha(model: Any, name: str = WEIGHTS_FILE, uri: str | None = None) -> 
         return _hashed(_download(model, name, Path(scratch), uri), model)
 
 
-def _hashed(file: Path, model: Any) -> str:
+def _hashed(file: Path, model: LoggedModel) -> str:
     try:
         return known_sha256(file)
     except OSError as error:
@@ -69,13 +69,13 @@ def _hashed(file: Path, model: Any) -> str:
         ) from None
 
 
-def _keep(model: Any, path: Path, uri: str | None) -> None:
+def _keep(model: LoggedModel, path: Path, uri: str | None) -> None:
     """Download into `path`, which is there whole or not at all."""
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch, aside(path) as part:
         shutil.copytree(_download(model, "", Path(scratch), uri), part)
 
 
-def _download(model: Any, name: str, scratch: Path, uri: str | None) -> Path:
+def _download(model: LoggedModel, name: str, scratch: Path, uri: str | None) -> Path:
     from mlflow.artifacts import download_artifacts
 
     place = f"{model.artifact_location}/{name}" if name else model.artifact_location

@@ -11,9 +11,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
@@ -157,7 +157,7 @@ def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
     return found | {tag: str(value) for tag, value in told.items() if value}
 
 
-def _logged(run: Run, facts: dict[str, str]) -> Any | None:
+def _logged(run: Run, facts: dict[str, str]) -> LoggedModel | None:
     """The model of `run` that is whole and of these facts."""
     same = (names.MODEL_KIND, names.MODEL_ROLE, names.MODEL_EPOCH, names.MODEL_STEP, names.MODEL_SHA)
     clauses = [f"tags.`{key}` = '{facts[key]}'" for key in same if facts[key]]
@@ -166,7 +166,7 @@ def _logged(run: Run, facts: dict[str, str]) -> Any | None:
     return next((model for model in found if model.status == LoggedModelStatus.READY), None)
 
 
-def _log(run: Run, folder: Path, kind: str, facts: dict, by: dict, card: str, name: str) -> Any:
+def _log(run: Run, folder: Path, kind: str, facts: dict, by: dict, card: str, name: str) -> LoggedModel:
     api = run.client
     model = api.create_logged_model(
         run.experiment_id, name=name, source_run_id=run.id, tags=facts, params=by, model_type=kind
@@ -189,7 +189,7 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, by: dict, card: str, na
     return model
 
 
-def _check_arrived(api: Any, model_id: str, place: Path) -> None:
+def _check_arrived(api: MlflowClient, model_id: str, place: Path) -> None:
     """Every file is in the store at its whole length.
 
     Raises:

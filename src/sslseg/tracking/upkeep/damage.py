@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from mlflow.entities import Run as MlflowRun
+
 from sslseg.config import caches, names
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import logged
@@ -36,7 +38,7 @@ def runs(cache: Path, uri: str | None = None) -> Iterator[tuple[str, str]]:
             waiting += [(one, f"it comes from run {run_id}, which {fact}") for one in made]
 
 
-def _read(run: Any, note: dict[str, Any]) -> bool:
+def _read(run: MlflowRun, note: dict[str, Any]) -> bool:
     """Whether a run read the damaged bytes; one of an earlier version may have, if it ended after the damage."""
     read = run.data.tags.get(names.TAG_DATA_READ)
     return read == note["read"] or (not read and (run.info.end_time or math.inf) >= note["since"] * 1000)

@@ -151,8 +151,14 @@ def _subject(model: LoggedModel) -> str:
 
 def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
+    unpacked = session.matching(f"tags.`{names.TAG_ARCHIVE}` LIKE '%'", uri=uri)
+    bare = {run.info.run_id for run in unpacked if _is_away(run.info.artifact_uri)}
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
-    for model in tqdm(ready, "hashing", disable=None):
+    shown = [model for model in ready if model.source_run_id in bare and _is_away(model.artifact_location)]
+    if shown:
+        fault = "out of an archive without any of their files, as `sslseg pack --public` writes it"
+        yield Finding(f"{len(shown)} models", fault, "nothing starts from them", grave=False)
+    for model in tqdm([model for model in ready if model not in shown], "hashing", disable=None):
         for file, tag in DIGESTS.items():
             if not (wanted := model.tags.get(tag, "")) and tag != names.MODEL_SHA:
                 continue
@@ -163,6 +169,11 @@ def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
             if actual != wanted:
                 fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
                 yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
+
+
+def _is_away(artifacts: str) -> bool:
+    place = store.local_path(artifacts)
+    return place is not None and not place.exists()
 
 
 def lost_versions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
@@ -180,16 +191,14 @@ def gone_runs(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Runs that were deleted for good (`mlflow gc`) while their models, or runs that started from them, are there."""
     api = store.client(uri)
     there = session.search({}, uri=uri)
-    taken = Counter(run.data.tags.get(names.TAG_UPSTREAM_RUN, "") for run in there)
-    named = {*taken, *(model.source_run_id or "" for model in models)} - {run.info.run_id for run in there}
-    for run_id in sorted(filter(RUN_ID.fullmatch, named)):
-        if not _is_known(api, run_id):
-            left = ", ".join(f"models:/{m.model_id}" for m in models if m.source_run_id == run_id) or "none"
-            fault = (
-                f"deleted for good; {taken[run_id]} runs started from it, and of its models there is {left}"
-            )
+    used = Counter(run.data.tags.get(names.TAG_UPSTREAM_RUN, "") for run in there)
+    named = {*used, *(model.source_run_id or "" for model in models)} - {run.info.run_id for run in there}
+    for gone in sorted(filter(RUN_ID.fullmatch, named)):
+        if not _is_known(api, gone):
+            left = ", ".join(f"models:/{m.model_id}" for m in models if m.source_run_id == gone) or "none"
+            fault = f"deleted for good; {used[gone]} runs started from it, and of its models there is {left}"
             told = "what started from it still loads, and its lineage is what these wrote down when they ran"
-            yield Finding(f"run {run_id}", fault, told, grave=False)
+            yield Finding(f"run {gone}", fault, told, grave=False)
 
 
 def orphans(uri: str) -> Iterator[Finding]:
@@ -243,7 +252,6 @@ def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:
     folder = caches.checkpoint_folder(cache, "x").parent
     found = [f for f in folder.iterdir() if RUN_ID.fullmatch(f.name)] if folder.is_dir() else []
     finished = {run.info.run_id for run in session.search({}, uri=uri, status="FINISHED")} if found else set()
-    for place in found:
-        if place.name in finished:
-            mend = partial(shutil.rmtree, place)
-            yield Finding(str(place), "checkpoints of a FINISHED run", "delete them", mend, grave=False)
+    for place in (folder for folder in found if folder.name in finished):
+        mend = partial(shutil.rmtree, place)
+        yield Finding(str(place), "checkpoints of a FINISHED run", "delete them", mend, grave=False)
