@@ -140,6 +140,25 @@ def test_a_store_of_another_mlflow_and_a_file_that_is_none_are_said(store_templa
         store.client(f"sqlite:///{tmp_path}/text.db")
 
 
+def test_a_store_whose_making_was_killed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    made = []
+
+    def killed(uri: str, _: str) -> None:
+        connection = sqlite3.connect(uri.removeprefix("sqlite:///"))
+        connection.execute("create table alembic_version (version_num text)")
+        connection.execute("insert into alembic_version values ('on the way')")
+        connection.commit()
+        connection.close()
+        made.append(uri)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mlflow.store.tracking.sqlalchemy_store.SqlAlchemyStore", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            store.ensure_store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert len(made) == 2
+
+
 def test_another_program_s_database_is_left_as_it_is(tmp_path: Path):
     path = tmp_path / "theirs.db"
     connection = sqlite3.connect(path)

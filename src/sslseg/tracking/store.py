@@ -137,7 +137,7 @@ def ensure_store(uri: str | None = None) -> str:
         return uri
     with lock(uri, "create"):
         if not sqlite.complete(path):
-            sqlite.create(uri, path)
+            sqlite.create(path)
         sqlite.set_wal(path)
     _ready.add(uri)
     return uri

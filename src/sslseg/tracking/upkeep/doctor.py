@@ -22,7 +22,7 @@ from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
 from sslseg.config import caches, flags, mlproject, names
-from sslseg.tracking import ownership, runs, session, store
+from sslseg.tracking import manifest, ownership, runs, session, store
 from sslseg.tracking.history import sql
 from sslseg.tracking.ownership import State
 from sslseg.tracking.registry import logged
@@ -152,9 +152,9 @@ def _subject(model: LoggedModel) -> str:
 def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
     unpacked = session.matching(f"tags.`{names.TAG_ARCHIVE}` LIKE '%'", uri=uri)
-    bare = {run.info.run_id for run in unpacked if _is_away(run.info.artifact_uri)}
+    bare = {run.info.run_id for run in unpacked if _lacks(run.info.artifact_uri, manifest.FILE)}
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
-    shown = [model for model in ready if model.source_run_id in bare and _is_away(model.artifact_location)]
+    shown = [model for model in ready if model.source_run_id in bare and _lacks(model.artifact_location)]
     if shown:
         fault = "out of an archive without any of their files, as `sslseg pack --public` writes it"
         yield Finding(f"{len(shown)} models", fault, "nothing starts from them", grave=False)
@@ -171,9 +171,9 @@ def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
                 yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
 
 
-def _is_away(artifacts: str) -> bool:
+def _lacks(artifacts: str, name: str = "") -> bool:
     place = store.local_path(artifacts)
-    return place is not None and not place.exists()
+    return place is not None and not (place / name).exists()
 
 
 def lost_versions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:

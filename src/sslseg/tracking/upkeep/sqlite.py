@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sqlite3
 from contextlib import closing, suppress
@@ -9,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
+from sslseg.config.files import aside
 from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 
@@ -56,8 +58,8 @@ def complete(path: Path) -> bool:
     return False  # no such file, or no such table
 
 
-def create(uri: str, path: Path) -> None:
-    """Make the tables, or those that a set-up that was killed has left to make.
+def create(path: Path) -> None:
+    """Make the tables, all or none; in a file that has some of them, the rest.
 
     Raises:
         SslsegError: another program's tables are in the file.
@@ -71,10 +73,10 @@ def create(uri: str, path: Path) -> None:
         raise SslsegError(
             f"{path}: wanted a tracking store, this is another program's database, with tables {some(foreign)}"
         )
-    set_wal(path)
-    # the one place where MLflow takes the artifact root of the default experiment from
-    store = SqlAlchemyStore(uri, str(path.parent / "mlruns"))
-    store._dispose_engine()
+    # beside its place, since a set-up that is killed leaves a schema on the way, which nobody would open again
+    with contextlib.nullcontext(path) if tables else aside(path) as made:
+        # the one place where MLflow takes the artifact root of the default experiment from
+        SqlAlchemyStore(f"sqlite:///{made}", str(path.parent / "mlruns"))._dispose_engine()
 
 
 def set_wal(path: Path) -> None:
