@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log
+from statistics import median
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -47,16 +48,15 @@ def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score
     for s in ordered(scores):
         groups.setdefault((s.pipeline, s.budget), []).append(s)
     cells = [group for group in groups.values() if len(group) >= MIN_SEEDS]
-    rests = [
-        sign * (values - np.median(values)) for values in (np.array([s.value for s in c]) for c in cells)
-    ]
-    moved = np.abs(np.concatenate([*rests, [0.0]]))
-    pooled = _MAD * float(np.median(moved[moved > 0])) if moved.any() else 0.0
+    middles = [median(s.value for s in cell) for cell in cells]
+    rests = [[sign * (s.value - m) for s in cell] for cell, m in zip(cells, middles, strict=True)]
+    moved = [abs(below) for rest in rests for below in rest if below]
+    pooled = _MAD * median(moved) if moved else 0.0
     return tuple(
         s
-        for group, rest in zip(cells, rests, strict=True)
-        for s, below in zip(group, rest, strict=True)
-        if below < -FAR * max(pooled, _MAD * float(np.median(np.abs(rest))))
+        for cell, rest in zip(cells, rests, strict=True)
+        for s, below in zip(cell, rest, strict=True)
+        if below < -FAR * max(pooled, _MAD * median(map(abs, rest)))
     )
 
 
