@@ -24,6 +24,12 @@ ALIKE = {"scratch": Plant(0.9, 0.4, 0.02, 0.1), "supervised": Plant(0.89, 0.4, 0
 OLD = (">", "<", "[", "]", "(", "not surely", "inf", "nan")
 
 
+@pytest.fixture(autouse=True)
+def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sentences are made of worths and advice; the tables of verdicts, which they do not read, take most of the time."""
+    monkeypatch.setattr(decisions, "verdicts", lambda *given: ())
+
+
 def of(planted: Sequence[Planted], tested: int = 10, **given: int) -> decisions.Decisions:
     study = cells.study(runs_of(planted))
     scores = measures.measure(study, curves_of(planted))
