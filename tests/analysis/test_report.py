@@ -177,8 +177,10 @@ def sweep_of(command: str) -> params.Sweep:
 
 def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
     few, found = decided(make(("scratch", "supervised"), (3, 30), 1), 30)
-    which, _, sure = cards.cards(few, found)
+    which, saves, sure = cards.cards(few, found)
     assert which.question == "Best so far with 30 annotated slices"
+    worse, best = sorted(few.runs.loc[few.runs["budget"] == 30, names.TEST_IOU])
+    assert saves.answer == f"IoU {best:.2f} instead of {worse:.2f} so far"
     assert sweep_of(sure.command).seeds == (0, 1, 2)
     better = {"scratch": 0.5, "supervised": 0.4}
     runs = [finetune(p, n, s, loss + s / 200 - n / 1000) for p, loss in better.items() for n in (3, 15, 30, 100)
@@ -192,6 +194,8 @@ def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
     _, saves, sure = cards.cards(*decided(alike, 15))
     assert sure.answer == "Not decided"
     assert len(sweep_of(saves.command).budgets) == 4
+    assert saves.answer.startswith("IoU 0.")
+    assert saves.answer.endswith(" so far")
     if sure.command:
         assert set(sweep_of(sure.command).pipelines) == {"scratch", "supervised"}
         assert len(sweep_of(sure.command).seeds) > 4
