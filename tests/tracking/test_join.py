@@ -204,7 +204,11 @@ def test_an_unpacking_that_was_killed_is_given_again(
     with pytest.raises(SslsegError, match="is there already, and belongs to no run of this store"):
         unpack(file, both, say=silent)
     weights.write_bytes(sound)
+    scratch = [tmp_path / "both" / f".unpack-{name}.db-x" for name in ("mlflow", "other")]
+    for folder in scratch:
+        folder.mkdir()
     assert unpack(file, both, say=silent) == [run_id]
+    assert [folder.exists() for folder in scratch] == [False, True]  # of its own store alone
     assert resolve.resolve(run_id, uri=both).path.joinpath(names.WEIGHTS_FILE).read_bytes() == sound
 
 

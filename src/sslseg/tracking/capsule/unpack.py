@@ -68,14 +68,17 @@ def unpack(
             f"{store.shown(uri)}: a server gives runs new IDs, which would cut every lineage. On the server's machine, "
             "MLFLOW_TRACKING_URI=postgresql+psycopg://… and --artifacts take an archive with its IDs"
         )
-    beside = database.parent / "mlruns" if database else None
-    root = beside or artifacts
-    if root is None or (beside and artifacts):
+    root = database.parent / "mlruns" if database else artifacts
+    if root is None or (database and artifacts):
         raise SslsegError("--artifacts goes with a PostgreSQL: the server's --artifacts-destination")
     root = root.resolve()
-    (root.parent if database else root).mkdir(parents=True, exist_ok=True)
+    beside = root.parent if database else root
+    beside.mkdir(parents=True, exist_ok=True)
     claims.identity(uri)  # before this process holds the database
-    with tempfile.TemporaryDirectory(dir=root.parent if database else root, prefix=".unpack-") as scratch:
+    prefix = f".unpack-{database.name if database else ''}-"
+    with store.lock(uri, "unpack"), tempfile.TemporaryDirectory(dir=beside, prefix=prefix) as scratch:
+        for left in set(beside.glob(f"{prefix}*")) - {Path(scratch)} if database else ():  # by SIGKILL
+            shutil.rmtree(left, ignore_errors=True)
         content = archive.read(path, Path(scratch))
         with store.lock(uri, "register"), rows.connect(uri) as (connection, tables, schema):
             _check(content, schema, tables)

@@ -134,9 +134,7 @@ def _goes_on(stage: str, checkpoints: Path) -> bool:
 def unfinished_models(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Models whose files were never completed, by a run that is over."""
     api = store.client(uri)
-    for model in models:
-        if model.status != LoggedModelStatus.PENDING:
-            continue
+    for model in (model for model in models if model.status == LoggedModelStatus.PENDING):
         with suppress(MlflowException):  # its run may be deleted for good
             run = api.get_run(model.source_run_id or "")
             if run.info.status == "RUNNING" and not session.is_abandoned(run):
