@@ -108,8 +108,8 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     more = ""
     if reasons and len(study.budgets) < MIN_SIZES:
         answer, lines = _ahead(study, choice.pipeline, _nearest(study, found))
-        told = f"how many {study.unit}s that saves can be told from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each"
-        lines.append(f"{told}, and there are {len(study.budgets)}; this runs what lacks:")
+        needed = f"how many {study.unit}s that saves can be told from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each"
+        lines.append(f"{needed}, and there are {len(study.budgets)}; this runs what lacks:")
         more = again(study, study.seeds, sizes=_with_more(study.budgets))
     elif reasons:
         lines.append(reasons[0].removeprefix("insufficient evidence: "))
