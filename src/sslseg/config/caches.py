@@ -12,9 +12,9 @@ def cache_folder(cache: str = "") -> Path:
     return Path(cache or os.environ.get("SSLSEG_CACHE") or ".sslseg").expanduser().resolve()
 
 
-def checkpoint_folder(cache: Path, run_id: str) -> Path:
+def checkpoint_folder(cache: Path | str, run_id: str) -> Path:
     """Where the run keeps its resumable checkpoints; not made here."""
-    return Path(cache) / "checkpoints" / run_id
+    return cache_folder(str(cache)) / "checkpoints" / run_id
 
 
 def damage_folder(cache: Path) -> Path:
@@ -24,7 +24,7 @@ def damage_folder(cache: Path) -> Path:
 
 def drop_checkpoints(cache: str, run_id: str) -> None:
     """Remove the checkpoints of a run, after its end is in the store: until then they are all there is."""
-    shutil.rmtree(checkpoint_folder(cache_folder(cache), run_id), ignore_errors=True)
+    shutil.rmtree(checkpoint_folder(cache, run_id), ignore_errors=True)
 
 
 MADE_HERE = ".made-by-sslseg"  # lies in folders that are never read as data

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sslseg.config import caches, names, plugins
+from sslseg.config import caches, names
 from sslseg.config.names import DataError
 from sslseg.config.params import Finetune
 from sslseg.data import subsets, training_set
@@ -26,7 +26,7 @@ from sslseg.scoring import segmentation
 from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.outcome import cards, curves, endings, results
-from sslseg.tracking import identity, lineage, session
+from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop, unimatch
 
@@ -50,23 +50,14 @@ def identify(p: Finetune) -> str:
     resolved = upstream.resolve(p)
     handed = decoder.of(p, resolved)
     p = decoder.settle(upstream.settle(p, resolved), handed)
-    data = training_set.load(p, resolve.normalisation(resolved) if p.norm == "encoder" else None)
-    return identity.of(
-        p,
-        upstream_sha=upstream.identity_of(resolved) + (f" {handed.sha256}" if handed else ""),
-        data=data.digest,
-        subset=_subset(p, data).sha256,
-        numerics=devices.numerics(p),
-        code=identity.code_digest("sslseg.stages.finetune", plugins.path("datasets", p.dataset)),
-    )
+    more = [handed.sha256] if handed else []
+    return upstream.identify(p, resolved, lambda data: _subset(p, data).sha256, *more)
 
 
 def run(p: Finetune, run: session.Run) -> None:
     """Fine-tune, validate, test, and register the model and its encoder."""
     started = time.perf_counter()
-    devices.use(p)
-    source = upstream.fetch(p)
-    data = training_set.load(p, source.normalisation)
+    source, data = upstream.begin(p)
     net, carried, progress = train(p, run, source, data)
     _finish(p, run, net, progress.best, data, source, carried)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
@@ -94,8 +85,7 @@ def train(
     net, carried = _network(p, source, data)
     rows = np.asarray(manifest.rows)
     inputs.examine(p, data, rows, run, labelled=True)
-    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
-    with curves.batch_on_record(run, data.store.index, folder):
+    with curves.batch_on_record(run, data.store.index, caches.checkpoint_folder(p.cache, run.id)):
         net, progress = _fit(p, run, net, rows, data, report)
     data.store.check_read()
     return net, carried, progress
@@ -121,11 +111,9 @@ def _nothing_annotated(p: Finetune, data: Inputs) -> str:
 
 def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
-    upstream.tag(run, source)
+    inputs.enter(p, run, source, data)
     if p.decoder_from == decoder.UPSTREAM:
         run.tag(names.TAG_DECODER, p.decoder_from)
-    likeness.check(run, source, data.store)
-    inputs.record(p, data, run)
     hops = lineage.walk(run.id)
     pipeline = lineage.pipeline(hops, p.dataset, pipelines.variants_of(p))
     patients = data.store.index["patient"].to_numpy()[list(manifest.rows)]
@@ -188,7 +176,7 @@ def _fit(
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
     held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
-    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
+    folder = caches.checkpoint_folder(p.cache, run.id)
     training = loop.finetuning(net, p, device=device)
     net = training.modules.get("teacher", net)
     progress = curves.Progress.start(folder, training, run)
@@ -203,7 +191,6 @@ def _fit(
             report(step, found.summary["iou"])
 
     there = render_device.place(data.store, device, labels=True)
-
     ranges = training_set.view_ranges(p)
     others = training_set.beside(data, rows) if p.semi != "none" else rows[:0]
     shades = unimatch.shades(ranges) if p.semi == "unimatch" else (ranges, ranges)
@@ -216,17 +203,14 @@ def _fit(
             batch = batch._replace(unlabelled=beside)
         return batch._replace(progress=step / p.steps)
 
-    clock = curves.Clock(training.done, p.batch_size)
     if training.done == 0:
         validate(0)
-    for step, metrics in run.progress(training.run(batch_at), "fine-tuning", p.steps - training.done):
+    save = functools.partial(progress.save, folder, training, run)
+    for step, metrics in curves.followed(p, run, training, batch_at, "fine-tuning", save):
         run.log(metrics, step)
         if step % p.eval_every == 0 or step == p.steps:
             validate(step)
-        if step % p.checkpoint_every == 0 and step < p.steps:
-            run.flush()  # a resumed run does not make the numbers before its checkpoint again
-            progress.save(folder, training, run)
-    run.log(progress.summary() | clock.metrics(p.steps), p.steps)
+    run.log(progress.summary(), p.steps)
     return net, progress
 
 
@@ -252,9 +236,8 @@ def _finish(
     run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
     results.log(run, tested, data, net, devices.of(p))
     data.store.check_read()
-    hops = lineage.walk(run.id)
     with tempfile.TemporaryDirectory() as scratch:
-        _register(p, run, net, data, source, carried, Path(scratch), hops, best, tested.summary)
+        _register(p, run, net, data, source, carried, Path(scratch), best["step"], tested.summary)
 
 
 def _register(
@@ -265,16 +248,14 @@ def _register(
     source: Upstream,
     carried: dict,
     folder: Path,
-    hops: list[lineage.Hop],
-    best: dict[str, Any],
+    step: int,
     summary: dict[str, float],
 ) -> None:
+    hops = lineage.walk(run.id)
     common = {
-        "method": "supervised",
-        "step": best["step"],
-        "dataset": p.dataset,
-        "lineage": lineage.text(hops),
-    }
+        "method": "supervised", "step": step, "dataset": p.dataset, "lineage": lineage.text(hops),
+        "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
+    }  # fmt: skip
     card = cards.segmenter(p, run, data, source.architecture, hops, summary)
     sha = segmenter.save(
         net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
@@ -285,12 +266,12 @@ def _register(
     seen = np.union1d(annotated, data.labelled["val"])  # val has chosen the network
     if p.semi != "none":
         seen = np.union1d(seen, training_set.beside(data, annotated))
+    name = f"unet-{source.architecture}"
     leaks.write(folder / "segmenter", run, source.resolved, data, seen)
-    resolve.log_segmenter(run, folder / "segmenter", name=f"unet-{source.architecture}", card=card,
-                           role=names.ROLE_FINE_TUNED, sha256=sha, metrics=SHOWN, **common)  # fmt: skip
+    resolve.log_segmenter(run, folder / "segmenter", name=name, card=card, sha256=sha, **common)
     results.save_encoder(unet.encoder_state(net, carried), folder / "encoder", source, data, run)
     leaks.write(folder / "encoder", run, source.resolved, data, seen)
     card = cards.encoder(p, run, data, source.architecture, hops)
-    resolve.log_encoder(run, folder / "encoder", name=f"finetuned-encoder-{source.architecture}",
-                         role=names.ROLE_FINE_TUNED, card=card, metrics=SHOWN, **common)  # fmt: skip
+    name = f"finetuned-encoder-{source.architecture}"
+    resolve.log_encoder(run, folder / "encoder", name=name, card=card, **common)
     endings.finetuned(run.id, f"unet-{source.architecture}", p.dataset, summary)

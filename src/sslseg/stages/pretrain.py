@@ -18,11 +18,11 @@ from sslseg.data.views import batches, colour, render_device
 from sslseg.models import audit, canary, segmenter, sizes
 from sslseg.models import encoder as encoders
 from sslseg.plans import titles
-from sslseg.stages.intake import inputs, leaks, likeness, upstream
+from sslseg.stages.intake import inputs, leaks, upstream
 from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.stages.probe import features
-from sslseg.tracking import identity, lineage, session
+from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import checkpoint, contract, devices, loop, optim, vitals
 
@@ -36,18 +36,8 @@ def method_of(p: Pretrain) -> str:
 
 def identify(p: Pretrain) -> str:
     """sha256 of all that determines the result: parameters, method, upstream, data and code."""
-    resolved = upstream.resolve(p)
-    p = upstream.settle(p, resolved)
-    data = training_set.load(p, resolve.normalisation(resolved) if p.norm == "encoder" else None)
-    files = (plugins.path("datasets", p.dataset), plugins.path("methods", method_of(p)))
-    return identity.of(
-        p,
-        upstream_sha=upstream.identity_of(resolved),
-        data=data.digest,
-        subset=method_of(p),
-        numerics=devices.numerics(p),
-        code=identity.code_digest("sslseg.stages.pretrain", *files),
-    )
+    resolved, method = upstream.resolve(p), method_of(p)
+    return upstream.identify(upstream.settle(p, resolved), resolved, lambda data: method, method=method)
 
 
 def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
@@ -57,10 +47,9 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
         register: False logs the encoders without new versions in the registry (trials of a tuning).
     """
     started = time.perf_counter()
-    devices.use(p)
-    wanted = plugins.load("methods", method_of(p)).Method.wanted(p)
-    source = upstream.fetch(p, wanted)
-    data = training_set.load(p, source.normalisation)
+    make = plugins.load("methods", method_of(p)).Method
+    wanted = make.wanted(p)
+    source, data = upstream.begin(p, wanted)
     rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
     if fault := outside.unsuited(method_of(p), wanted, data.store, rows):
         raise names.DataError(f"{p.dataset}: {fault}")
@@ -71,24 +60,19 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
         )
     _describe(p, run, source, data, rows)
     leaks.copies(run, data, across=True)
-    method = plugins.load("methods", method_of(p)).Method(
-        _encoder(p, source, wanted.reads(data.store.channels)), p, seed=p.seed
-    )
+    method = make(_encoder(p, source, wanted.reads(data.store.channels)), p, seed=p.seed)
     _check_arrival(source, method)
     inputs.examine(p, data, rows, run, labelled=False)
-    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
-    with curves.batch_on_record(run, data.store.index, folder):
+    with curves.batch_on_record(run, data.store.index, caches.checkpoint_folder(p.cache, run.id)):
         _train(p, run, method, rows, data, source, register)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
     endings.pretrained(run.id, f"encoder-{source.architecture}", p.dataset, p.data_root)
 
 
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
-    upstream.tag(run, source)
-    likeness.check(run, source, data.store)
+    inputs.enter(p, run, source, data)
     leaks.note(run, leaks.ancestry(source.resolved))
     run.tag(names.TAG_METHOD, method_of(p))
-    inputs.record(p, data, run)
     hops = lineage.walk(run.id)
     run.tag(names.TAG_LINEAGE, lineage.text(hops))
     run.by({names.BY_PIPELINE: lineage.label(hops), names.BY_SEED: p.seed})
@@ -99,10 +83,8 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
 
 def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
     """The encoder of images of so many channels, bit-equal to its upstream, or fresh from the initialisation stream."""
-    if source.resolved is None:
-        encoder = encoders.build(source.architecture, channels, p.seed)
-    else:
-        encoder = encoders.from_state(source.state, source.config)
+    encoder = source.network(channels, p.seed)
+    if source.resolved:
         audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
     sizes.check(encoder, source.architecture, channels, [(p.image_size, p.image_size)])
     return encoder
@@ -132,7 +114,7 @@ def _train(
     register: bool,
 ) -> None:
     kept = optim.kept_steps(p, len(rows))
-    folder = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
+    folder = caches.checkpoint_folder(p.cache, run.id)
     training = loop.pretraining(method, p, device=devices.of(p))
     saved = checkpoint.latest(folder, warn=print)
     if saved:
@@ -150,29 +132,27 @@ def _train(
             seed=p.seed, step=step, batch_size=p.batch_size, wanted=wanted, known=known, steps=p.steps,
         )  # fmt: skip
 
-    parent = _parent(source, training.device) if p.probe_every else None
+    parent = None
+    if p.probe_every and source.resolved:  # the encoder as it came
+        parent = encoders.from_state(source.state, source.config).to(training.device)
 
-    def probe(step: int) -> None:
-        encoder = contract.exports(method)[contract.role(method)]
-        run.log(features.measure(encoder, p, data, parent, run.beat), step)
+    def look(step: int) -> None:
+        if p.probe_every and (step % p.probe_every == 0 or step == p.steps):
+            encoder = contract.exports(method)[contract.role(method)]
+            run.log(features.measure(encoder, p, data, parent, run.beat), step)
+        if step in kept:
+            _keep(p, run, method, step, kept[step], data, rows, source, register)
 
-    clock = curves.Clock(training.done, p.batch_size)
-    if training.done == 0 and p.probe_every:
-        probe(0)
-    if training.done == 0 and 0 in kept:
-        _keep(p, run, method, 0, kept[0], data, rows, source, register)
-    for step, metrics in run.progress(training.run(batch_at), "pretraining", p.steps - training.done):
+    def save() -> None:
+        checkpoint.save(folder, training.done, training.state(), {})
+
+    if training.done == 0:
+        look(0)
+    for step, metrics in curves.followed(p, run, training, batch_at, "pretraining", save):
         if metrics:
             epoch = optim.epochs_of_steps(step, len(rows), p.batch_size)
             run.log(metrics | {"train/epoch": epoch, "train/images_seen": step * p.batch_size}, step)
-        if p.probe_every and (step % p.probe_every == 0 or step == p.steps):
-            probe(step)
-        if step in kept:
-            _keep(p, run, method, step, kept[step], data, rows, source, register)
-        if step % p.checkpoint_every == 0 and step < p.steps:
-            run.flush()  # a resumed run does not make the numbers before its checkpoint again
-            checkpoint.save(folder, step, training.state(), {})
-    run.log(clock.metrics(p.steps), p.steps)
+        look(step)
 
 
 def _vitals(
@@ -184,11 +164,6 @@ def _vitals(
     images = torch.from_numpy(batches.whole_batch(data.store, fixed, intensity, p.image_size))
     images = images.to(devices.of(p))
     return vitals.of_encoder(encoder, colour.lightness(images) if grey else images)
-
-
-def _parent(source: Upstream, device: torch.device) -> torch.nn.Module | None:
-    """The encoder that a pretraining starts from, as it came; None of random weights."""
-    return None if source.resolved is None else encoders.from_state(source.state, source.config).to(device)
 
 
 def _keep(

@@ -14,14 +14,13 @@ from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.config.params import Worklist
-from sslseg.data import streams, training_set
+from sslseg.data import streams
 from sslseg.data.slices import contact_sheet
 from sslseg.data.slices.slice_store import Slices
-from sslseg.stages.intake import inputs, likeness, upstream
+from sslseg.stages.intake import inputs, upstream
 from sslseg.stages.outcome import endings
 from sslseg.stages.worklists import gain, pools
 from sslseg.tracking import lineage, session
-from sslseg.training import devices
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 DRAWS = 20  # random lists that the radius is compared with
@@ -35,14 +34,10 @@ def run(p: Worklist, run: session.Run) -> None:
         ParamError: fewer slices can be listed than were asked for.
         LeakError: see `worklist_gain.simulate`.
     """
-    devices.use(p)
-    source = upstream.fetch(p)
+    source, data = upstream.begin(p)
     if source.resolved is None:
         raise EncoderError("encoder: wanted one that has learned something, got scratch")
-    data = training_set.load(p, source.normalisation)
-    upstream.tag(run, source)
-    likeness.check(run, source, data.store)
-    inputs.record(p, data, run)
+    inputs.enter(p, run, source, data)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
     rows = data.rows["train"]
     features = pools.see(p, source, data, rows)

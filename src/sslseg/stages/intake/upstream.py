@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sslseg.config import flags, names, params
+from torch import nn
+
+from sslseg.config import flags, names, params, plugins
 from sslseg.config.wanted import Wanted
 from sslseg.data import outside, training_set
+from sslseg.data.training_set import Inputs
 from sslseg.models import encoder
-from sslseg.tracking import lineage
+from sslseg.tracking import identity, lineage
 from sslseg.tracking.registry import resolve as registry_resolve
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.training import devices
@@ -19,8 +23,6 @@ if TYPE_CHECKING:
     from sslseg.tracking.runs import Run
 
 T = TypeVar("T", params.Pretrain, params.Finetune)
-
-
 Starting = params.Pretrain | params.Finetune | params.Probe | params.Worklist  # the stages with an upstream
 
 
@@ -33,6 +35,12 @@ class Upstream:
     config: dict[str, Any]
     architecture: str
     summed: bool = False  # its first layer, made for RGB, was summed to read grey slices
+
+    def network(self, channels: int, seed: int) -> nn.Module:
+        """The encoder with its weights; without an upstream, of so many channels and drawn from the seed."""
+        if self.resolved is None:
+            return encoder.build(self.architecture, channels, seed)
+        return encoder.from_state(self.state, self.config)
 
     @property
     def sha256(self) -> str:
@@ -86,12 +94,25 @@ def fill(p: T) -> T:
     return settle(devices.fill(p), resolve(p))
 
 
-def identity_of(resolved: Resolved | None) -> str:
-    """What of the upstream enters a run's identity: its weights, and the lineage they come by.
+def identify(
+    p: params.Pretrain | params.Finetune, resolved: Resolved | None, subset: Callable[[Inputs], str], *more: str, method: str = ""
+) -> str:  # fmt: skip
+    """sha256 of all that determines the result: parameters, method, upstream, data, subset and code.
 
-    An encoder kept before the first step has its own upstream's weights, and yet another lineage.
+    Of the upstream its weights and the lineage they come by: an encoder kept before the first step has its own
+    upstream's weights, and yet another lineage.
+
+    Args:
+        more: digests of what else is taken over.
     """
-    return f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
+    data = training_set.load(p, registry_resolve.normalisation(resolved) if p.norm == "encoder" else None)
+    handed = f"{resolved.sha256} {resolved.tags.get(names.MODEL_LINEAGE, '')}" if resolved else names.SCRATCH
+    files = [plugins.path("datasets", p.dataset)] + ([plugins.path("methods", method)] if method else [])
+    stage = names.PRETRAIN if method else names.FINETUNE
+    return identity.of(
+        p, upstream_sha=" ".join([handed, *more]), data=data.digest, subset=subset(data), numerics=devices.numerics(p),
+        code=identity.code_digest(f"sslseg.stages.{stage}", *files),
+    )  # fmt: skip
 
 
 def fetch(p: Starting, wanted: Wanted | None = None) -> Upstream:
@@ -121,6 +142,13 @@ def fetch(p: Starting, wanted: Wanted | None = None) -> Upstream:
         raise names.EncoderError(f"run {resolved.run_id}: {fault}")
     state, config = encoder.adapt(state, config, channels)
     return Upstream(resolved, state, config, config["architecture"], summed=theirs != channels)
+
+
+def begin(p: Starting, wanted: Wanted | None = None) -> tuple[Upstream, Inputs]:
+    """The encoder and the data that a stage starts from, on the device that it runs on; see `fetch`."""
+    devices.use(p)
+    source = fetch(p, wanted)
+    return source, training_set.load(p, source.normalisation)
 
 
 def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:

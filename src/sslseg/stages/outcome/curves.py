@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,9 +15,10 @@ import torch
 
 from sslseg.config import names
 from sslseg.config.names import NonFiniteLoss
+from sslseg.config.params import Finetune, Pretrain
 from sslseg.tracking.runs import Run
 from sslseg.training import checkpoint
-from sslseg.training.loop import Training
+from sslseg.training.loop import Step, Training
 
 BEST = "best."
 
@@ -116,17 +118,21 @@ class Progress:
         }
 
 
-class Clock:
-    """Seconds and slices of this process's share of a run."""
+def followed(
+    p: Pretrain | Finetune, run: Run, training: Training, batch_at: Callable[[int], Any], words: str,
+    save: Callable[[], object],
+) -> Iterator[Step]:  # fmt: skip
+    """The steps that are missing, as they are done: checkpoints between them, and how fast they went at the end.
 
-    def __init__(self, first: int, batch_size: int):
-        self.first, self.batch_size, self.start = first, batch_size, time.perf_counter()
-
-    def metrics(self, step: int) -> dict[str, float]:
-        """cost/* metrics after `step` steps."""
-        seconds = max(time.perf_counter() - self.start, 1e-9)
-        done = step - self.first
-        return {
-            "cost/steps_per_second": done / seconds,
-            "cost/slices_per_second": done * self.batch_size / seconds,
-        }
+    Args:
+        words: what the progress is of.
+        save: writes a checkpoint.
+    """
+    first, begun = training.done, time.perf_counter()
+    for done in run.progress(training.run(batch_at), words, p.steps - first):
+        yield done
+        if done.step % p.checkpoint_every == 0 and done.step < p.steps:
+            run.flush()  # a resumed run does not make the numbers before its checkpoint again
+            save()
+    speed = (p.steps - first) / max(time.perf_counter() - begun, 1e-9)
+    run.log({"cost/steps_per_second": speed, "cost/slices_per_second": speed * p.batch_size}, p.steps)

@@ -9,9 +9,8 @@ from torch import nn
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.config.params import Probe
-from sslseg.data import training_set
 from sslseg.models import encoder as encoders
-from sslseg.stages.intake import inputs, leaks, likeness, upstream
+from sslseg.stages.intake import inputs, leaks, upstream
 from sslseg.stages.intake.upstream import fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import endings
 from sslseg.stages.probe import features
@@ -26,21 +25,14 @@ def run(p: Probe, run: session.Run) -> None:
     Raises:
         EncoderError: none given, or see `upstream.fetch`.
     """
-    devices.use(p)
-    source = upstream.fetch(p)
-    data = training_set.load(p, source.normalisation)
-    upstream.tag(run, source)
-    likeness.check(run, source, data.store)
-    inputs.record(p, data, run)
+    source, data = upstream.begin(p)
+    inputs.enter(p, run, source, data)
     leaks.gate(run, source.resolved, data, allow=True)
     hops = lineage.walk(source.resolved.run_id, model_id=source.resolved.model_id) if source.resolved else []
     run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
-    device = devices.of(p)
-    parent = _parent(p, hops, data.store.channels)
-    if source.resolved is None:
-        net = encoders.build(source.architecture, data.store.channels, p.seed).to(device)
-    else:
-        net = encoders.from_state(source.state, source.config).to(device)
+    device, channels = devices.of(p), data.store.channels
+    parent = _parent(p, hops, channels)
+    net = source.network(channels, p.seed).to(device)
     found = features.measure(net, p, data, parent.to(device) if parent else None, run.beat)
     run.log(found)
     endings.tell(

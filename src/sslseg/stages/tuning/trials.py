@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sslseg import execute
 from sslseg.config import caches, flags, names
 from sslseg.config.params import Pretrain, Tune
-from sslseg.data import streams, training_set
+from sslseg.data import streams
 from sslseg.plans import cells, searchspace
 from sslseg.plans.jobs import Job
 from sslseg.stages import finetune, pretrain
@@ -25,7 +25,6 @@ from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import curves
 from sslseg.tracking import ownership, session, store
 from sslseg.tracking.runs import Run
-from sslseg.training import devices
 
 OBJECTIVES = {"best": names.BEST_VAL_IOU, "last": names.LAST_VAL_IOU, "area": names.AREA_VAL_IOU}
 OWNER, RUN = "process", "run_id"  # of a trial's user attributes
@@ -219,9 +218,7 @@ def _train(p: Tune, plan: Plan, trial: Trial, run: Run, report: Callable) -> cur
         encoder, values = _pretrained(settings(p, names.PRETRAIN, encoder, values), p, run), {}
     q = finetune.fill(settings(p, names.FINETUNE, encoder, values))
     execute.record(run, q)
-    devices.use(q)
-    source = upstream.fetch(q)
-    return finetune.train(q, run, source, training_set.load(q, source.normalisation), report)[2]
+    return finetune.train(q, run, *upstream.begin(q), report)[2]
 
 
 def _pretrained(q: Pretrain, p: Tune, trial: Run) -> str:
