@@ -110,6 +110,17 @@ def test_plain_lines_where_there_is_no_terminal(
         assert capsys.readouterr().out == ""
 
 
+def test_a_cell_after_its_last_step_is_not_over(running):
+    """A minute a fine-tuning, of which one has been at it for 20 s and is being tested; another one waits."""
+    sweep, _ = running
+    shown = board.Board(sweep, CELLS, 1)
+    shown.ended = {CELLS[0].name, CELLS[1].name}
+    shown._took = {(names.FINETUNE, ""): [60.0]}
+    for step, left in ((50, 30.0 + 60.0), (100, 40.0 + 60.0)):
+        busy = sweeps.Running(CELLS[2].name, step, 100, 2.0, "here", 0.0, since=20.0)
+        assert shown.left((busy,)) == pytest.approx(left)
+
+
 def test_status_of_what_is_not_there(store: str, capsys: pytest.CaptureFixture):
     status.run(argparse.Namespace(sweep=[], follow=None))
     assert capsys.readouterr().out.startswith("no sweep is running in ")

@@ -126,7 +126,9 @@ class Board:
             whole, now = known.get((cell.stage, cell.method)), at.get(cell.name)
             if whole is None or now is None or not now.steps:
                 return whole
-            return whole * max(0.0, 1 - now.step / now.steps)
+            if now.step >= now.steps:  # it is tested, and its models are written
+                return max(0.0, whole - now.since)
+            return whole * (1 - now.step / now.steps)
 
         if len(self.cells) > MOST:
             left = timeline.remaining(self.cells.values(), self.ended)

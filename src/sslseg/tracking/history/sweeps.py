@@ -28,6 +28,7 @@ class Running:
     rate: float | None  # steps a second; None before there are two points
     host: str
     silent: float  # seconds since its last sign of life
+    since: float = 0.0  # seconds since its start
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def _running(child: MlflowRun, uri: str | None, now: float) -> Running:
         rate([(point.step, point.timestamp / 1000) for point in points]),
         tags.get(names.TAG_PROCESS, "").partition(":")[0],
         max(0.0, now - ownership.heartbeat(child)),
+        max(0.0, now - child.info.start_time / 1000),
     )
 
 
