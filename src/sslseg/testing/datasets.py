@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -21,8 +22,10 @@ from sslseg.data import splits
 from sslseg.data.slices import contact_sheet, prepare
 from sslseg.data.slices import sources as inputs
 from sslseg.data.slices.intensity import fit
+from sslseg.data.slices.slice_store import Slices
 from sslseg.data.source import IGNORE, Source
 
+Asked = tuple[str, ModuleType, Path]
 MOST = 10  # patients that are read
 SPACING = 2.0
 
@@ -46,19 +49,19 @@ __all__ = [
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> Path:
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder for stores."""
     return tmp_path_factory.mktemp("datasets")
 
 
 @pytest.fixture(scope="module")
-def dataset(name, root):
+def dataset(name: str, root: Path) -> Asked:
     """name, module, root of small data."""
     return name, plugins.load("datasets", name), root
 
 
 @pytest.fixture(scope="module")
-def sources(dataset) -> list[Source]:
+def sources(dataset: Asked) -> list[Source]:
     _, module, root = dataset
     found = module.find(root)
     kept = set(itertools.islice(dict.fromkeys(s.patient for s in found), MOST))
@@ -66,7 +69,7 @@ def sources(dataset) -> list[Source]:
 
 
 @pytest.fixture(scope="module")
-def store(dataset, sources, cache):
+def store(dataset: Asked, sources: list[Source], cache: Path) -> Slices:
     """The store of the first few patients."""
     name, module, root = dataset
     with pytest.MonkeyPatch.context() as patch:
@@ -74,7 +77,7 @@ def store(dataset, sources, cache):
         return prepare.prepare(name, root, cache / "stores", spacing=SPACING, progress=False)
 
 
-def test_constants(name):
+def test_constants(name: str) -> None:
     module = plugins.load("datasets", name)
     assert module.__doc__
     assert module.DOMAIN
@@ -86,7 +89,7 @@ def test_constants(name):
         assert len(getattr(module, "COLOURS", module.CLASSES)) == len(module.CLASSES)
 
 
-def test_a_folder_is_described(dataset):
+def test_a_folder_is_described(dataset: Asked) -> None:
     _, module, root = dataset
     about = inputs.describe(module, root)
     assert about.classes[0] == "background"
@@ -97,7 +100,7 @@ def test_a_folder_is_described(dataset):
     assert ("about" in recipe) == hasattr(module, "describe")  # built-in sets keep the digests they had
 
 
-def test_importable_without_torch_and_mlflow(name):
+def test_importable_without_torch_and_mlflow(name: str) -> None:
     code = "import sys; sys.modules['torch'] = sys.modules['mlflow'] = None\n"
     code += f"from sslseg.config import plugins; plugins.load('datasets', {name!r})"
     where = os.pathsep.join([str(plugins.PACKAGE.parent), *sys.path])
@@ -107,7 +110,7 @@ def test_importable_without_torch_and_mlflow(name):
     assert done.returncode == 0, done.stderr
 
 
-def test_find_names_files_below_the_root_and_each_volume_once(dataset, sources):
+def test_find_names_files_below_the_root_and_each_volume_once(dataset: Asked, sources: list[Source]) -> None:
     root = dataset[2]
     assert all(s.image.is_relative_to(root) and s.image.is_file() for s in sources)
     assert all(s.label is None or s.label.is_file() for s in sources)
@@ -116,7 +119,7 @@ def test_find_names_files_below_the_root_and_each_volume_once(dataset, sources):
     assert len({(s.patient, s.group) for s in sources}) == len({s.patient for s in sources})
 
 
-def test_volumes_have_the_promised_form(dataset, sources):
+def test_volumes_have_the_promised_form(dataset: Asked, sources: list[Source]) -> None:
     _, module, _ = dataset
     for source in sources[:4]:
         volume = module.read(source)
@@ -130,7 +133,7 @@ def test_volumes_have_the_promised_form(dataset, sources):
             assert volume.label.shape == volume.image.shape[1:]
 
 
-def test_labels_lie_on_the_image_grid_and_within_the_classes(store):
+def test_labels_lie_on_the_image_grid_and_within_the_classes(store: Slices) -> None:
     allowed = {*range(len(store.classes)), IGNORE}
     for i in store.index.index[store.index["labelled"]]:
         label = store.label(i)
@@ -142,14 +145,14 @@ def test_labels_lie_on_the_image_grid_and_within_the_classes(store):
         assert present == [k for k in np.unique(label) if k != IGNORE]
 
 
-def test_spacing_is_isotropic_in_plane(dataset, store):
+def test_spacing_is_isotropic_in_plane(dataset: Asked, store: Slices) -> None:
     index = store.index
     wanted = SPACING if inputs.describe(*dataset[1:]).physical else 1.0
     for axis, size in (("y", "height"), ("x", "width")):  # a whole number of pixels: off by half of one
         assert (np.abs(index[f"spacing_{axis}"] / wanted - 1) <= 0.5 / index[size] + 1e-9).all()
 
 
-def test_no_patient_is_in_two_splits(dataset, store):
+def test_no_patient_is_in_two_splits(dataset: Asked, store: Slices) -> None:
     _, module, _ = dataset
     own = store.sides.get if store.sides else getattr(module, "official", lambda patient: None)
     patients = store.index.assign(official=[own(p) for p in store.index["patient"]])
@@ -159,7 +162,7 @@ def test_no_patient_is_in_two_splits(dataset, store):
         assert store.index.groupby(assigned)["patient"].unique().explode().is_unique
 
 
-def test_slices_can_be_normalised(store):
+def test_slices_can_be_normalised(store: Slices) -> None:
     rows = store.index.index.to_numpy()
     normalisation = fit(store, rows)
     assert all(0 <= m <= 1 for m in normalisation.mean)
@@ -170,7 +173,7 @@ def test_slices_can_be_normalised(store):
         assert np.abs(seen).max() < 100
 
 
-def test_slices_of_a_volume_are_contiguous_and_in_order(store):
+def test_slices_of_a_volume_are_contiguous_and_in_order(store: Slices) -> None:
     index = store.index
     assert (index.groupby("volume")["z"].diff().dropna() == 1).all()
     assert (index["volume"].diff().dropna().isin([0, 1])).all()
@@ -178,7 +181,7 @@ def test_slices_of_a_volume_are_contiguous_and_in_order(store):
     assert sum(store.codes(i).size for i in index.index) == store.codes_flat.size
 
 
-def test_every_format_is_shown_before_anything_is_trained(store):
+def test_every_format_is_shown_before_anything_is_trained(store: Slices) -> None:
     """Fingerprint and contact sheet: every channel has a tile, every class its own colour."""
     shown = store.fingerprint
     assert shown["slices"] == len(store)
@@ -189,6 +192,7 @@ def test_every_format_is_shown_before_anything_is_trained(store):
     assert set(shown["spacing"]) == {"z", "y", "x"}
     assert shown["slices_per_patient"]["min"] >= 1
     sheet = cv2.imread(str(store.path / prepare.SHEET))
+    assert sheet is not None
     rows, columns = sheet.shape[0] // contact_sheet.TILE, sheet.shape[1] // contact_sheet.TILE
     tiles = sheet.reshape(rows, contact_sheet.TILE, columns, contact_sheet.TILE, 3).swapaxes(1, 2)
     filled = (tiles > 0).any(axis=(2, 3, 4)).sum()
