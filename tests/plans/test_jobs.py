@@ -85,3 +85,18 @@ def test_the_longest_chain_that_waits_is_started_first():
     graph.close(Outcome(order[0], "run"))
     waiting = sorted([*order[1:], *graph.ready()], key=graph.urgency)
     assert waiting[0].name == "pre"
+
+
+def test_a_job_whose_worker_died_waits_again_and_is_given_up_in_the_end():
+    graph = chain(("a", ""), ("b", "a"))
+    for _ in range(2):
+        (job,) = graph.ready()
+        assert list(graph.died(job, 2)) == []
+    (job,) = graph.ready()
+    assert list(graph.died(job, 2, "another reason, {} times")) == []
+    (job,) = graph.ready()
+    (outcome,) = graph.died(job, 2)
+    assert outcome.error == "its worker process died 3 times"
+    (skipped,) = graph.unreachable()
+    graph.close(skipped)
+    assert graph.done()

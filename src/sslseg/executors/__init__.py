@@ -10,4 +10,12 @@ Contract of a back-end (tests/contracts/test_executors.py):
   left RUNNING.
 """
 
+import os
+import sys
+
 RETRIES = 2  # of a job whose process died: killed, out of memory, its machine lost
+
+
+def path() -> str:
+    """Where workers elsewhere find what this process can import, as multiprocessing hands it on."""
+    return os.pathsep.join(os.path.abspath(folder) for folder in sys.path)

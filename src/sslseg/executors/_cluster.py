@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import ray
 
 from sslseg.config.names import SslsegError
 from sslseg.config.params import Workers
+from sslseg.executors import path
 from sslseg.tracking import processes
 
 STARTS = 3  # tries; Ray gives up when its agents take over 15 s, as on a busy machine: ray-project/ray#65983
@@ -24,8 +24,7 @@ def connected(p: Workers) -> Iterator[None]:
     Raises:
         SslsegError: no cluster answers at the address, or none can be started here.
     """
-    here = os.pathsep.join(os.path.abspath(folder) for folder in sys.path)  # as multiprocessing hands it on
-    given = {"logging_level": "WARNING", "runtime_env": {"env_vars": {"PYTHONPATH": here}}}
+    given = {"logging_level": "WARNING", "runtime_env": {"env_vars": {"PYTHONPATH": path()}}}
     if p.ray_address:
         _join(p.ray_address, given)
     else:

@@ -16,16 +16,11 @@ import submitit
 from submitit.core import utils
 
 from sslseg.config.names import SslsegError
-from sslseg.executors import RETRIES, _tasks
+from sslseg.executors import RETRIES, _tasks, path
 from sslseg.plans.jobs import Job
 
 LOOK_SECONDS = 30.0  # between two looks at the queue for tasks that never called in
 END_SECONDS = 20.0  # for workers to close their runs
-
-
-def path() -> str:
-    """Where the tasks find what this process can import, as multiprocessing hands it on."""
-    return os.pathsep.join(os.path.abspath(folder) for folder in sys.path)
 
 
 class Crew:

@@ -22,7 +22,7 @@ import psutil
 
 from sslseg import execute
 from sslseg.config.names import SslsegError
-from sslseg.plans.jobs import Job, reason
+from sslseg.plans.jobs import Job, attempt
 from sslseg.tracking import ownership
 
 REACH_SECONDS = 10.0  # for one address to answer
@@ -55,15 +55,9 @@ class Task:
         with suppress(EOFError, ConnectionError):
             while (job := self._line.recv()) is not None:
                 self._set_busy(True)
-                found = self._do(job)
+                found = attempt(self.work, job)
                 self._set_busy(False)
                 self._line.send((DONE, *found))
-
-    def _do(self, job: Job) -> tuple[Any, str]:
-        try:
-            return self.work(job), ""
-        except Exception as error:
-            return None, reason(error)
 
     def _set_busy(self, busy: bool) -> None:
         with self._lock:

@@ -58,17 +58,17 @@ def _run(
     graph: Graph, work: Callable[[Job], Any], workers: int, cards: int, shared: dict[str, str]
 ) -> Iterator[Outcome]:
     context = multiprocessing.get_context("spawn")
-    lost: dict[str, int] = {}
     while not graph.done():
         counter = context.Value("i", 0)
         pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(counter, cards, shared))
         try:
-            yield from _drain(graph, work, pool, workers, lost)
+            yield from _drain(graph, work, pool, workers)
             pool.shutdown()
-        except BrokenProcessPool:
+        except BrokenProcessPool as error:
             pool.shutdown(cancel_futures=True)  # waits: the other workers are ended and close their runs
+            for job in error.args[0]:
+                yield from graph.died(job, RETRIES)
             graph.reopen()
-            yield from _give_up(graph, lost)
         except BaseException:
             for process in list((pool._processes or {}).values()):
                 process.terminate()
@@ -76,27 +76,19 @@ def _run(
             raise
 
 
-def _give_up(graph: Graph, lost: dict[str, int]) -> Iterator[Outcome]:
-    """End the jobs that have cost too many workers."""
-    for name, times in lost.items():
-        if times > RETRIES and name in graph.waiting:
-            error = f"its worker process died {times} times"
-            yield graph.close(Outcome(graph.waiting[name], error=error))
-
-
 def _drain(
-    graph: Graph, work: Callable[[Job], Any], pool: ProcessPoolExecutor, workers: int, lost: dict[str, int]
+    graph: Graph, work: Callable[[Job], Any], pool: ProcessPoolExecutor, workers: int
 ) -> Iterator[Outcome]:
     """Keep the workers busy until all is done.
 
     Raises:
-        BrokenProcessPool: a worker died; the jobs that had one are counted in `lost`.
+        BrokenProcessPool: a worker died; with the jobs that had one.
     """
     running: dict[Future, Job] = {}
     ready: list[Job] = []
     while not graph.done():
         ready = sorted(ready + graph.ready(), key=graph.urgency)
-        for job in _next(ready, list(running.values()), workers, lost):
+        for job in _next(graph, ready, list(running.values()), workers):
             ready.remove(job)
             running[_submit(pool, work, job)] = job
         for skipped in graph.unreachable():
@@ -105,18 +97,16 @@ def _drain(
             continue
         ended, _ = wait(running, return_when=FIRST_COMPLETED)
         if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
-            for job in running.values():
-                lost[job.name] = lost.get(job.name, 0) + 1
-            raise BrokenProcessPool
+            raise BrokenProcessPool(list(running.values()))
         for future in ended:
             yield graph.close(_outcome(running.pop(future), future))
 
 
-def _next(ready: list[Job], running: list[Job], workers: int, lost: dict[str, int]) -> list[Job]:
+def _next(graph: Graph, ready: list[Job], running: list[Job], workers: int) -> list[Job]:
     """The jobs to start: one per idle worker; suspects of having killed one last, and each alone."""
-    if any(job.name in lost for job in running):
+    if any(job.name in graph.deaths for job in running):
         return []
-    sound = [job for job in ready if job.name not in lost]
+    sound = [job for job in ready if job.name not in graph.deaths]
     if sound or running:
         return sound[: workers - len(running)]
     return ready[:1]

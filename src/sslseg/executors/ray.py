@@ -16,7 +16,7 @@ from typing import Any
 from sslseg.config.names import ParamError, SslsegError
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES
-from sslseg.plans.jobs import Graph, Job, Outcome, reason
+from sslseg.plans.jobs import Graph, Job, Outcome, attempt
 from sslseg.tracking import ownership
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
@@ -47,10 +47,7 @@ class _Worker:
 
     def do(self, job: Job) -> tuple[Any, str]:
         """What the job returned and '', or None and why there is nothing."""
-        try:
-            return self._work(job), ""
-        except Exception as error:
-            return None, reason(error)
+        return attempt(self._work, job)
 
 
 @dataclass
@@ -125,7 +122,7 @@ def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcom
     Raises:
         SslsegError: no cluster answers, it has no room for one worker, or its workers do not start.
     """
-    uri = next((job.context.get("uri", "") for job in graph.waiting.values()), "")
+    uri = graph.context.get("uri", "")
     with _cluster.connected(p):
         demand = _cluster.demand(p)
         fitting = _cluster.fitting(demand)
@@ -144,7 +141,6 @@ def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcom
 def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
     """Keep the workers busy until all is done."""
     ready: list[Job] = []
-    lost: dict[str, int] = {}
     stillborn = 0
     while not graph.done():
         ready = sorted(ready + graph.ready(), key=graph.urgency)
@@ -162,12 +158,5 @@ def _drain(graph: Graph, crew: _Crew) -> Iterator[Outcome]:
             crew.hire()
         else:
             stillborn = 0
-        if job is None:
-            continue
-        if found is None:
-            lost[job.name] = times = lost.get(job.name, 0) + 1
-            if times <= RETRIES:
-                ready.append(job)
-                continue
-            found = (None, f"its worker process died {times} times")
-        yield graph.close(Outcome(job, *found))
+        if job:
+            yield from [graph.close(Outcome(job, *found))] if found else graph.died(job, RETRIES)

@@ -13,13 +13,14 @@ import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from sslseg.config import caches
 from sslseg.config.names import ParamError
 from sslseg.config.params import Workers
-from sslseg.executors import RETRIES, _tasks
+from sslseg.executors import RETRIES, _tasks, path
 from sslseg.plans.cells import overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
 
@@ -29,7 +30,7 @@ except ImportError:
     raise ParamError(
         "executor: submitit is not installed here; `pip install -e .[slurm]`, or use executor=local"
     ) from None
-from sslseg.executors._crew import Crew, path  # noqa: E402 imports submitit
+from sslseg.executors._crew import Crew  # noqa: E402 imports submitit
 
 TASKS = 8  # at a time, where workers= does not say
 IDLE_SECONDS = 60.0  # a worker without work, before it gives its device back
@@ -90,9 +91,8 @@ def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcom
     Raises:
         SslsegError: Slurm does not take the tasks, or they end before they call in.
     """
-    uri = next((job.context.get("uri", "") for job in graph.waiting.values()), "")
-    folder = _folder(p)
-    crew = Crew(executor(p, folder), _tasks.Desk(p.slurm_cluster == "local"), work, uri, folder)
+    folder, desk = _folder(p), _tasks.Desk(p.slurm_cluster == "local")
+    crew = Crew(executor(p, folder), desk, work, graph.context.get("uri", ""), folder)
     try:
         yield from _drain(graph, crew, places(p)[0])
     finally:
@@ -112,8 +112,6 @@ def _folder(p: Workers) -> Path:
 def _drain(graph: Graph, crew: Crew, most: int) -> Iterator[Outcome]:
     """Keep the workers busy until all is done."""
     ready: list[Job] = []
-    lost: dict[str, int] = {}
-    evicted: dict[str, int] = {}
     desk = crew.desk
     while not graph.done():
         ready = sorted(ready + graph.ready(), key=graph.urgency)
@@ -126,7 +124,7 @@ def _drain(graph: Graph, crew: Crew, most: int) -> Iterator[Outcome]:
         if (wanted := min(most, busy + len(ready)) - len(crew.tasks)) > 0:
             crew.hire(wanted)
         for line, said in desk.next(1.0):
-            yield from _heard(graph, crew, line, said, ready, lost, evicted)
+            yield from _heard(graph, crew, line, said)
         for line, worker in list(desk.workers.items()):
             if not worker.job and not ready and time.monotonic() - worker.free_since > IDLE_SECONDS:
                 desk.give(line, None)
@@ -135,15 +133,7 @@ def _drain(graph: Graph, crew: Crew, most: int) -> Iterator[Outcome]:
         crew.look()
 
 
-def _heard(
-    graph: Graph,
-    crew: Crew,
-    line: Any,
-    said: tuple | None,
-    ready: list[Job],
-    lost: dict[str, int],
-    evicted: dict[str, int],
-) -> Iterator[Outcome]:
+def _heard(graph: Graph, crew: Crew, line: Connection, said: tuple | None) -> Iterator[Outcome]:
     """What follows from a worker's word, or from its silence."""
     worker = crew.desk.workers.get(line)
     if worker is None:
@@ -163,14 +153,9 @@ def _heard(
     if not worker.evicted:
         crew.tasks.pop(worker.number, None)
     crew.close_runs(worker.owner, "FAILED", "its worker process was lost")
-    if job is None:
-        return
-    counts, most = (evicted, EVICTIONS) if worker.evicted else (lost, RETRIES)
-    counts[job.name] = times = counts.get(job.name, 0) + 1
-    if times <= most:
-        ready.append(job)
-        return
-    ran_out = f"its task ran out of time {times} times; slurm_minutes= gives it more"
-    yield graph.close(
-        Outcome(job, error=ran_out if worker.evicted else f"its worker process died {times} times")
-    )
+    if job and worker.evicted:
+        yield from graph.died(
+            job, EVICTIONS, "its task ran out of time {} times; slurm_minutes= gives it more"
+        )
+    elif job:
+        yield from graph.died(job, RETRIES)

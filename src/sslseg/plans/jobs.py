@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
@@ -25,6 +27,11 @@ class Job:
         """The cell's name."""
         return self.cell.name
 
+    def params(self) -> Any:
+        """The stage's resolved parameters; of the context `cache`, `threads` and `device`."""
+        own = self.context
+        return self.cell.params(self.upstream_run_id or None, own["cache"], own["threads"], own["device"])
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -47,6 +54,14 @@ def reason(error: BaseException) -> str:
     return ": ".join(filter(None, [kind, str(error)]))
 
 
+def attempt(work: Callable[[Job], Any], job: Job) -> tuple[Any, str]:
+    """What a job returned and '', or None and why there is nothing."""
+    try:
+        return work(job), ""
+    except Exception as error:
+        return None, reason(error)
+
+
 def _chains(cells: list[Cell]) -> dict[str, int]:
     """Stages of the longest path that begins with each cell, itself included."""
     upstream = {c.name: c.upstream for c in cells}
@@ -63,9 +78,13 @@ class Graph:
     """Which jobs are waiting, running and ended."""
 
     def __init__(self, cells: list[Cell], context: dict):
+        self.context = context
         self.waiting = {c.name: Job(c, context=context) for c in cells}
         self.running: dict[str, Job] = {}
         self.ended: dict[str, Outcome] = {}
+        self.deaths: defaultdict[str, Counter[str]] = defaultdict(
+            Counter
+        )  # of workers: job -> reason -> times
         self._order = TopologicalSorter({c.name: filter(None, [c.upstream]) for c in cells})
         self._order.prepare()
         self._free: set[str] = set()  # names of jobs whose upstream has ended, well or not
@@ -105,6 +124,14 @@ class Graph:
         self.ended[outcome.job.name] = outcome
         self._order.done(outcome.job.name)
         return outcome
+
+    def died(self, job: Job, most: int, why: str = "its worker process died {} times") -> Iterator[Outcome]:
+        """A job whose worker is gone waits again; more than `most` times for one reason, and it is given up."""
+        self.deaths[job.name][why] += 1
+        if (times := self.deaths[job.name][why]) > most:
+            yield self.close(Outcome(job, error=why.format(times)))
+        else:
+            self.waiting[job.name] = self.running.pop(job.name)
 
     def reopen(self) -> list[Job]:
         """Put the running jobs back to wait, after their workers died; returns them."""
