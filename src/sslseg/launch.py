@@ -85,7 +85,8 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         if stage == names.PRETRAIN:
             entry, method, argv = _of_a_method(method, argv)
         cls = AnyMethod if stage == names.PRETRAIN and not method else parameters_of(stage, method)
-        params: Any = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}"))
+        also = ("method",) if entry == names.PRETRAIN else ()
+        params: Any = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}", also))
         execute(stage, params, method=method, adopt_run_id=adopted)
     except SslsegError as error:
         return _end(stage, adopted, "FAILED", str(error), error.exit_code)

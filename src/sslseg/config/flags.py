@@ -191,8 +191,11 @@ def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None
                                choices=[*map(to_text, meta.choices)] if choices and meta.choices else None)  # fmt: skip
 
 
-def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
+def parse(cls: type[T], argv: list[str], prog: str = "", also: Sequence[str] = ()) -> T:
     """Command line -> `cls` (not yet resolved). `--name value` and `--name=value`; --help prints and exits.
+
+    Args:
+        also: what else is known here, to say so of a name that is not.
 
     Raises:
         ParamError: unknown name, wrong type or out of range.
@@ -206,7 +209,8 @@ def parse(cls: type[T], argv: list[str], prog: str = "") -> T:
         got, rest = parser.parse_known_args(argv)
     if rest:
         name = rest[0].lstrip("-").split("=")[0]
-        raise ParamError(f"{_unknown(name, table)} (known: {', '.join(table)})")
+        known = [*also, *table]
+        raise ParamError(f"{_unknown(name, known)} (known: {', '.join(known)})")
     return from_mapping(cls, {k: v for k, v in vars(got).items() if v is not None})
 
 
