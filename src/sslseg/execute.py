@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config import flags, names
+from sslseg.plans import refusals
 from sslseg.tracking import ownership, processes
 from sslseg.tracking.processes import Terminated
 
@@ -83,10 +84,12 @@ def execute(
         do: instead of the stage's own `run`.
 
     Raises:
+        ParamError: see `refusals.check`; there is no run then.
         SslsegError: and whatever else the stage raises; the run is FAILED or KILLED by then.
     """
     from sslseg.config import caches
 
+    refusals.check(stage, params)
     with processes.held():
         from sslseg.tracking import session, store
 

@@ -77,6 +77,45 @@ def overrides(text: str, name: str) -> dict[str, str]:
     return found
 
 
+# knobs of a stage that a sweep, a tuning or a trial sets by itself -> its own knobs that may say them
+_SAME = (
+    "dataset",
+    "data_root",
+    "split",
+    "budget",
+    "budget_unit",
+    "seed",
+    "encoder_epoch",
+    "cache",
+    "threads",
+    "device",
+)
+OWN: dict[str, tuple[str, ...]] = {key: (f"{key}s", key) for key in _SAME}
+OWN |= {"encoder": ("pipelines", "encoder"), "decoder_from": ("pipelines",)}
+
+
+def further(p: params.Sweep | params.Tune | params.Tryout, stage: str) -> dict[str, str]:
+    """The knobs that `finetune=` or `pretrain=` gives every such stage.
+
+    Raises:
+        ParamError: not name=value, or a knob that is set for each stage by itself.
+    """
+    given = overrides(getattr(p, stage), stage)
+    for key in filter(OWN.get, given):
+        ways = (f"{stage}_{key}s", *OWN[key])
+        told = next((f", by {way}=" for way in ways if hasattr(p, way)), "")
+        raise ParamError(f"{stage}: {key} is set for each {stage} by itself{told}; leave it out of {stage}=")
+    return given
+
+
+def before_trial(p: params.Tryout, dataset: str) -> params.Sweep:
+    """The grid of which a trial runs all that comes before the fine-tunings of its further pipelines."""
+    return params.Sweep(
+        dataset=dataset, data_root=p.data_root, pipelines=p.pipelines, budgets=(0,), seeds=(0,), pretrain_seeds=(0,),
+        preset=p.preset, pretrain_preset=p.pretrain_preset, imagenet=p.imagenet, finetune=p.finetune, pretrain=p.pretrain,
+    )  # fmt: skip
+
+
 def cells(p: params.Sweep) -> list[Cell]:
     """Every cell of a (filled) sweep, each after its upstream, none twice.
 
@@ -157,9 +196,9 @@ def _upstream_cell(p: params.Sweep, hops: tuple[pipelines.Hop, ...], name: str, 
     if not upstream:
         texts["encoder"] = names.SCRATCH
     if hop.stage == names.FINETUNE:
-        texts |= _decoder(hops[:-1]) | {"preset": p.preset} | overrides(p.finetune, "finetune")
+        texts |= _decoder(hops[:-1]) | {"preset": p.preset} | further(p, names.FINETUNE)
         return Cell(name, names.FINETUNE, texts, "", upstream)
-    texts |= {"preset": p.pretrain_preset} | overrides(p.pretrain, "pretrain")
+    texts |= {"preset": p.pretrain_preset} | further(p, names.PRETRAIN)
     if p.encoder_epochs:
         texts["save_epochs"] = flags.to_text(p.encoder_epochs)
     return Cell(name, names.PRETRAIN, texts, hop.how, upstream)
@@ -196,5 +235,5 @@ def _finetunes(p: params.Sweep, pipeline: Pipeline, upstream: str) -> Iterator[C
                     label += f"/epoch={epoch}"
                 if p.split[0] != AUTO:
                     label += f"{SPLIT}{p.split[0]}"
-                texts |= overrides(p.finetune, "finetune") | pipeline.knobs
+                texts |= further(p, names.FINETUNE) | pipeline.knobs
                 yield Cell(label, names.FINETUNE, texts, "", upstream, str(pipeline))

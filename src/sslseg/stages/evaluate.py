@@ -40,15 +40,13 @@ def run(p: Evaluate, run: session.Run) -> None:
     """Score every annotated volume of the part, log tables, intervals and, for ED and ES, the clinical side.
 
     Raises:
-        ParamError: not exactly one of `model`, `predictions` and `sweep`, or nothing annotated to score.
+        ParamError: nothing annotated to score.
         SslsegError: see `evaluate_sweep.run`.
         DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask (always).
         EncoderError: unknown model, or one that has a class the data has not.
         LeakError: part=test, and the model or an ancestor has seen one of these patients.
     """
     devices.use(p)
-    if sum(map(bool, ([m for m in p.model if m], p.predictions, p.sweep))) != 1:
-        raise ParamError("model, predictions, sweep: wanted one of the three")
     if p.sweep:
         sweep.run(p, run)
         return

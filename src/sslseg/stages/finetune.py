@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from sslseg.config import caches, names
@@ -21,6 +20,7 @@ from sslseg.data.subsets import Manifest
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, render_device
 from sslseg.models import segmenter, sizes, unet
+from sslseg.models.encoder import State
 from sslseg.plans import pipelines, titles
 from sslseg.scoring import segmentation
 from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
@@ -30,6 +30,7 @@ from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop, unimatch
 
+Report = Callable[[int, float], None]
 SHOWN = (names.TEST_IOU, names.TEST_LOSS, names.BEST_VAL_IOU)  # of a run's metrics, on its models too
 
 
@@ -64,12 +65,8 @@ def run(p: Finetune, run: session.Run) -> None:
 
 
 def train(
-    p: Finetune,
-    run: session.Run,
-    source: Upstream,
-    data: Inputs,
-    report: Callable[[int, float], None] | None = None,
-) -> tuple[torch.nn.Module, dict, curves.Progress]:
+    p: Finetune, run: session.Run, source: Upstream, data: Inputs, report: Report | None = None
+) -> tuple[nn.Module, State, curves.Progress]:
     """All but the test, and without reading a test slice: what settings are compared by.
 
     Args:
@@ -93,20 +90,9 @@ def train(
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
     if not len(data.labelled["train"]):
-        raise DataError(_nothing_annotated(p, data))
+        raise DataError(inputs.nothing_annotated(p, data))
     index = training_set.frame_of(data.store, data.labelled["train"])
     return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
-
-
-def _nothing_annotated(p: Finetune, data: Inputs) -> str:
-    """Where annotated slices were looked for, and what was found there."""
-    index = data.store.index
-    held = ", ".join(f"{len(data.labelled[side])} in {side}" for side in ("train", "val", "test"))
-    return (
-        f"{p.data_root or p.dataset}: wanted annotated slices of train patients, got none: dataset={p.dataset} read "
-        f"{index['volume'].nunique()} volumes of {index['patient'].nunique()} patients there, and annotated slices "
-        f"are {held} (split={p.split}). docs/reference/data.md says how masks are found, -e prepare lists every file"
-    )
 
 
 def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
@@ -142,7 +128,7 @@ def _beside(p: Finetune, data: Inputs, manifest: Manifest) -> dict[str, int]:
     return {"unlabelled_slices": len(rows), "unlabelled_patients": len(set(patients))}
 
 
-def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Module, dict]:
+def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[nn.Module, State]:
     """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
     classes, channels = len(data.store.classes), data.store.channels
     handed = decoder.of(p, source.resolved)
@@ -162,12 +148,7 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[torch.nn.Modu
 
 
 def _fit(
-    p: Finetune,
-    run: session.Run,
-    net: torch.nn.Module,
-    rows: np.ndarray,
-    data: Inputs,
-    report: Callable[[int, float], None] | None,
+    p: Finetune, run: session.Run, net: nn.Module, rows: np.ndarray, data: Inputs, report: Report | None
 ) -> tuple[nn.Module, curves.Progress]:
     """Run the loop; returns the network to be used and its validation curve, with {"step", "iou", "state"} of the best.
 
@@ -215,14 +196,8 @@ def _fit(
 
 
 def _finish(
-    p: Finetune,
-    run: session.Run,
-    net: nn.Module,
-    best: dict[str, Any],
-    data: Inputs,
-    source: Upstream,
-    carried: dict,
-) -> None:
+    p: Finetune, run: session.Run, net: nn.Module, best: dict[str, Any], data: Inputs, source: Upstream, carried: State
+) -> None:  # fmt: skip
     """Test the last and the best network, once if they are one; register the best and its encoder."""
     test = functools.partial(
         segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
@@ -241,16 +216,9 @@ def _finish(
 
 
 def _register(
-    p: Finetune,
-    run: session.Run,
-    net: nn.Module,
-    data: Inputs,
-    source: Upstream,
-    carried: dict,
-    folder: Path,
-    step: int,
+    p: Finetune, run: session.Run, net: nn.Module, data: Inputs, source: Upstream, carried: State, folder: Path, step: int,
     summary: dict[str, float],
-) -> None:
+) -> None:  # fmt: skip
     hops = lineage.walk(run.id)
     common = {
         "method": "supervised", "step": step, "dataset": p.dataset, "lineage": lineage.text(hops),

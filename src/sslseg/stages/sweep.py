@@ -64,14 +64,8 @@ def run(p: Sweep, run: session.Run) -> None:
     """
     backend = plugins.load("executors", p.executor)
     cells = grid.cells(p)
-    context = {
-        "cache": str(caches.cache_folder(p.cache)),
-        "parent": run.id,
-        "experiment": run.experiment_id,
-        "uri": run.uri,
-        "device": p.device,
-    }
-    places, context["threads"] = backend.places(p)
+    places, threads = backend.places(p)
+    context = told(p, run, threads)
     cells = feasible.fitted(cells, context)
     feasible.check(cells, context)
     if p.dry_run:
@@ -90,6 +84,14 @@ def run(p: Sweep, run: session.Run) -> None:
         kind = names.LeakError if any(o.leaked for o in outcomes) else names.SslsegError
         raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
     endings.swept(run.id, runs, p.dataset)
+
+
+def told(p: Workers, run: session.Run, threads: int) -> dict[str, Any]:
+    """What a worker has to know beside its cell."""
+    return {
+        "cache": str(caches.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id, "uri": run.uri,
+        "device": p.device, "threads": threads,
+    }  # fmt: skip
 
 
 def execute(
@@ -168,7 +170,7 @@ def work(job: Job) -> str:
     """Run one cell in this (warm) process, or find that it has run; returns its run ID."""
     cell, context = job.cell, job.context
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
-    p = _params(cell, job.upstream_run_id, context)
+    p = job.params()
     found = _found(cell, p, context["experiment"])
     tags = {names.TAG_CELL: cell.name} | ({names.TAG_ROW: cell.row} if cell.row else {})
     if found:
@@ -190,10 +192,6 @@ def _found(cell: Cell, p: Any, experiment: str) -> str:
     return session.find(wanted, experiment) or session.find(wanted) or ""
 
 
-def _params(cell: Cell, upstream_run_id: str, context: dict) -> Any:
-    return cell.params(upstream_run_id or None, context["cache"], context["threads"], context["device"])
-
-
 def _show(run: session.Run, cells: list[Cell], context: dict, places: int) -> None:
     """Print every cell and whether it has a finished run, and what is to be expected; runs nothing."""
     from sslseg.stages.forecast import estimates  # imports torch
@@ -202,7 +200,7 @@ def _show(run: session.Run, cells: list[Cell], context: dict, places: int) -> No
     parameters = {}
     for cell in cells:
         found = ""
-        parameters[cell.name] = p = _params(cell, ids.get(cell.upstream, ""), context)
+        parameters[cell.name] = p = Job(cell, ids.get(cell.upstream, ""), context).params()
         if not cell.upstream or ids.get(cell.upstream):
             found = _found(cell, p, run.experiment_id)
         ids[cell.name] = found

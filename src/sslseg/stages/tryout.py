@@ -19,15 +19,15 @@ from analysis.page import make
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design
 from analysis.statistics.records import Refusal
-from sslseg.config import caches, flags, names, plugins
+from sslseg.config import flags, names, plugins
 from sslseg.config.commands import typed
 from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
-from sslseg.config.params import Analyse, Data, Sweep, Tryout
+from sslseg.config.params import Analyse, Data, Tryout
 from sslseg.data import training_set
 from sslseg.data.folders import detect
 from sslseg.models.importers import checkpoint
 from sslseg.plans import cells as grid
-from sslseg.plans.cells import Cell, overrides
+from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
@@ -56,10 +56,7 @@ def run(p: Tryout, run: session.Run) -> None:
         raise ParamError(f"encoder: {p.encoder} is no file, and no run ID, runs:/… or models:/…")
     p = dataclasses.replace(p, data_root=str(Path(p.data_root).expanduser().resolve()))
     dataset, backend = p.dataset or _dataset(p), plugins.load("executors", p.executor)
-    context = {
-        "cache": str(caches.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id,
-        "uri": run.uri, "device": p.device, "threads": backend.places(p)[1],
-    }  # fmt: skip
+    context = sweep.told(p, run, backend.places(p)[1])
     data = _data(p, dataset, context)
     arms = _arms(p, dataset, data.store.channels, context)
     _check(p, dataset, arms, data, context)
@@ -106,9 +103,9 @@ def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
     """
     cell = _cell(p, dataset, Arm("", names.SCRATCH, ""), None, 0)
     own = {name: cell.texts[name] for name in ("dataset", "data_root", "on_bad_file", "preset")}
-    shared = {n: t for n, t in overrides(p.finetune, "finetune").items() if n in flags.knobs(Data)}
+    shared = {n: t for n, t in grid.further(p, FINETUNE).items() if n in flags.knobs(Data)}
     sweep.work(Job(Cell(PREPARE, PREPARE, own | shared), context=context))
-    data = training_set.load(dataclasses.replace(_params(cell, context), norm="dataset"))
+    data = training_set.load(dataclasses.replace(Job(cell, context=context).params(), norm="dataset"))
     counts = {side: len(rows) for side, rows in data.labelled.items()}
     if not all(counts.values()):
         raise names.DataError(f"{p.data_root}: wanted annotated slices in train, val and test, got {counts}")
@@ -140,11 +137,8 @@ def _pretrained(p: Tryout, dataset: str, context: dict) -> list[Arm]:
     Raises:
         ParamError: a sentence means none, or cannot work on these data.
     """
-    asked = Sweep(
-        dataset=dataset, data_root=p.data_root, pipelines=p.pipelines, budgets=(0,), seeds=(0,), pretrain_seeds=(0,),
-        preset=p.preset, pretrain_preset=p.pretrain_preset, imagenet=p.imagenet, finetune=p.finetune, pretrain=p.pretrain,
-    )  # fmt: skip
-    cells = [_tolerant(p, cell) for cell in grid.cells(asked)] if p.pipelines else []
+    asked = grid.cells(grid.before_trial(p, dataset)) if p.pipelines else []
+    cells = [_tolerant(p, cell) for cell in asked]
     feasible.check(cells, context)
     done, arms = {"": names.SCRATCH}, []
     for cell in feasible.fitted(cells, context):
@@ -192,11 +186,7 @@ def _cell(p: Tryout, dataset: str, arm: Arm, budget: int | None, seed: int) -> C
         "budget": flags.to_text(budget), "seed": str(seed),
     }  # fmt: skip
     label = f"{arm.name}/n={budget or 'all'}/seed={seed}"
-    return Cell(label, FINETUNE, overrides(p.finetune, "finetune") | texts | arm.texts, pipeline=arm.name)
-
-
-def _params(cell: Cell, context: dict) -> Any:
-    return cell.params(None, context["cache"], context["threads"], context["device"])
+    return Cell(label, FINETUNE, grid.further(p, FINETUNE) | texts | arm.texts, pipeline=arm.name)
 
 
 def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, context: dict) -> None:
@@ -210,7 +200,7 @@ def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, 
     if p.budgets and max(p.budgets) > available:
         raise ParamError(f"budgets: there are {available} annotated slices to train on, not {max(p.budgets)}")
     for arm in arms:
-        tuned = _params(_cell(p, dataset, arm, None, 0), context)
+        tuned = Job(_cell(p, dataset, arm, None, 0), context=context).params()
         source = upstream.fetch(tuned)
         if not tuned.allow_transductive:
             leaks.check(source.resolved, data)

@@ -19,7 +19,7 @@ from sslseg.config.commands import typed
 from sslseg.config.params import Tune
 from sslseg.plans import pipelines, searchspace
 from sslseg.plans.cells import Cell, parameters_of
-from sslseg.plans.jobs import Graph, Outcome, reason
+from sslseg.plans.jobs import Graph, Outcome, attempt
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import likeness
 from sslseg.stages.tuning import plots, trials
@@ -35,14 +35,8 @@ def fill(p: Tune) -> Tune:
     """The parameters with the encoders, the database and the threads that will really be used.
 
     Raises:
-        ParamError: no encoder, or a search space that is none.
         EncoderError: no encoder has come the way that a sentence says.
     """
-    if not p.encoder:
-        raise names.ParamError(
-            "encoder: none was given. Wanted run IDs, models:/… or pipelines (scratch, byol@target), by commas"
-        )
-    searchspace.ranges(p.stage, parameters_of(p.stage, p.method), p.space)
     folder = caches.cache_folder(p.cache)
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
@@ -171,10 +165,7 @@ def _execute(p: Tune, run: session.Run, graph: Graph, before: int) -> list[str]:
 def _here(graph: Graph) -> Iterator[Outcome]:
     """One after the other, in this process."""
     for job in graph.ready():
-        try:
-            yield graph.close(Outcome(job, trials.work(job)))
-        except Exception as error:
-            yield graph.close(Outcome(job, error=reason(error)))
+        yield graph.close(Outcome(job, *attempt(trials.work, job)))
 
 
 def _show(p: Tune, run: session.Run, found: dict[str, Plan]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SHOWN = r"[LR]V (EF|EDV|ESV)|.* mass"  # of what the table lists, which has more
@@ -40,7 +41,7 @@ def draw(measured: pd.DataFrame, found: pd.DataFrame) -> Figure:
     return figure
 
 
-def _bland_altman(axis: Any, part: pd.DataFrame, row: Any, colours: pd.Series) -> None:
+def _bland_altman(axis: Axes, part: pd.DataFrame, row: Any, colours: pd.Series) -> None:
     axis.scatter((part["truth"] + part["prediction"]) / 2, part["error"], s=14, c=colours)
     for value, style in ((row.bias, "-"), (row.lower, "--"), (row.upper, "--")):
         if value == value:  # the limits of one patient are NaN
@@ -51,7 +52,7 @@ def _bland_altman(axis: Any, part: pd.DataFrame, row: Any, colours: pd.Series) -
     axis.set_ylabel(f"prediction − truth, {row.unit}", fontsize=8)
 
 
-def _correlation(axis: Any, part: pd.DataFrame, row: Any, colours: pd.Series) -> None:
+def _correlation(axis: Axes, part: pd.DataFrame, row: Any, colours: pd.Series) -> None:
     axis.scatter(part["truth"], part["prediction"], s=14, c=colours)
     low, high = (f(f(part["truth"]), f(part["prediction"])) for f in (min, max))
     axis.plot([low, high], [low, high], color=LINE, linewidth=1)

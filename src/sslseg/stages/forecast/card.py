@@ -81,9 +81,7 @@ def work(job: Job) -> Alone:
     from sslseg.models import unet
     from sslseg.training import devices, loop
 
-    context = job.context
-    p = job.cell.params(None, context["cache"], context["threads"], context["device"])
-    p = devices.fill(dataclasses.replace(p, norm="dataset", steps=WARM + 2 * TIMED))
+    p = devices.fill(dataclasses.replace(job.params(), norm="dataset", steps=WARM + 2 * TIMED))
     devices.use(p)
     data, device = training_set.load(p), devices.of(p)
     net, _ = unet.scratch(

@@ -57,10 +57,7 @@ def work(job: Job) -> dict[str, Any]:
     context = job.context
     start = time.time() - context["asked"]
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
-    seconds = {
-        name: of_run(cell.params(None, context["cache"], context["threads"], context["device"]))
-        for name, cell in context["cells"].items()
-    }
+    seconds = {name: of_run(Job(cell, context=context).params()) for name, cell in context["cells"].items()}
     return {"start": start, "seconds": seconds}
 
 

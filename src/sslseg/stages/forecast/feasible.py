@@ -11,15 +11,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sslseg.config import flags, names, plugins
+import numpy as np
+
+from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import DataError, EncoderError, ParamError, SslsegError
 from sslseg.config.texts import some
 from sslseg.data import outside, subsets, training_set
 from sslseg.data.slices.slice_store import Slices
 from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job
+from sslseg.plans.refusals import SOME
 
-SOME = "0" * 32  # a run ID in the place of an upstream's that has none yet
 BUNDLED = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
+Trained = params.Pretrain | params.Finetune  # the stages that have a network to train
+Rows = Mapping[str, np.ndarray]  # of each side of the division
 SIZES = ("architecture", "image_size", "decoder")  # knobs that a network may not be able to take
 
 
@@ -33,7 +38,7 @@ class Handed:
     epochs: tuple[int, ...] = ()  # those it is kept at, beside the last
 
 
-def check(cells: Iterable[Cell], context: Mapping[str, Any]) -> None:
+def check(cells: Iterable[Cell], context: dict[str, Any]) -> None:
     """Go through the grid, reading the data but training nothing.
 
     Args:
@@ -60,7 +65,7 @@ def check(cells: Iterable[Cell], context: Mapping[str, Any]) -> None:
         raise ParamError(f"{lost} of {len(cells)} cells cannot work, so none was started:\n{lines}")
 
 
-def fitted(cells: list[Cell], context: Mapping[str, Any]) -> list[Cell]:
+def fitted(cells: list[Cell], context: dict[str, Any]) -> list[Cell]:
     """The cells, imports for the channels of the data that they are for: RGB where any of these is in colour."""
     wanted: dict[str, set[int]] = {}
     imports = {cell.name for cell in cells if cell.stage == names.IMPORT}
@@ -74,21 +79,16 @@ def fitted(cells: list[Cell], context: Mapping[str, Any]) -> list[Cell]:
     ]  # fmt: skip
 
 
-def _channels(cell: Cell, context: Mapping[str, Any]) -> Iterator[int]:
+def _channels(cell: Cell, context: dict[str, Any]) -> Iterator[int]:
     try:
-        p = _params(cell, context)
+        p = Job(cell, SOME if cell.upstream else "", context).params()
         yield _reads(cell, p, training_set.store(p).channels)
     except SslsegError:  # `check` tells it
         yield 1
 
 
-def _params(cell: Cell, context: Mapping[str, Any]) -> Any:
-    upstream = SOME if cell.upstream else None
-    return cell.params(upstream, context["cache"], context["threads"], context["device"])
-
-
-def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: set[tuple]) -> Handed:
-    p = _params(cell, context)
+def _try(cell: Cell, before: Handed | None, context: dict[str, Any], tried: set[tuple]) -> Handed:
+    p = Job(cell, SOME if cell.upstream else "", context).params()
     if cell.stage == names.IMPORT:
         _check_source(p.source)
         return Handed(imported(p), p.channels)
@@ -111,7 +111,7 @@ def _try(cell: Cell, before: Handed | None, context: Mapping[str, Any], tried: s
     return Handed(architecture, channels, called if channels == store.channels else (), kept)
 
 
-def _reads(cell: Cell, p: Any, channels: int) -> int:
+def _reads(cell: Cell, p: Trained, channels: int) -> int:
     """How many channels the encoder of a stage reads of images that have so many."""
     return plugins.load("methods", cell.method).Method.wanted(p).reads(channels) if cell.method else channels
 
@@ -124,14 +124,14 @@ def _check_source(source: str) -> None:
         raise ParamError(f"source: wanted bundled:{', bundled:'.join(BUNDLED)}; got {source}")
 
 
-def imported(p: Any) -> str:
+def imported(p: params.ImportEncoder) -> str:
     """timm name of what an import brings; '' where only the file tells."""
     scheme, _, rest = p.source.partition(":")
     known = {"timm": rest.partition(".")[0], "bundled": BUNDLED.get(rest, "")}
     return p.architecture or known.get(scheme, "")
 
 
-def _architecture(p: Any, before: Handed | None) -> str:
+def _architecture(p: Trained, before: Handed | None) -> str:
     """The network of a stage, as `upstream.settle` will find it.
 
     Raises:
@@ -148,7 +148,7 @@ def _architecture(p: Any, before: Handed | None) -> str:
     return before.architecture
 
 
-def _check_subset(p: Any, store: Slices, rows: Mapping, labelled: Mapping) -> None:
+def _check_subset(p: params.Finetune, store: Slices, rows: Rows, labelled: Rows) -> None:
     if not len(labelled["train"]):
         held = ", ".join(f"{len(labelled[side])} of {len(rows[side])} in {side}" for side in rows)
         raise DataError(
@@ -160,7 +160,7 @@ def _check_subset(p: Any, store: Slices, rows: Mapping, labelled: Mapping) -> No
     subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
 
 
-def _check_epoch(p: Any, before: Handed | None) -> None:
+def _check_epoch(p: params.Finetune, before: Handed | None) -> None:
     if before and p.encoder_epoch is not None and p.encoder_epoch not in before.epochs:
         raise EncoderError(
             f"encoder_epoch: its upstream keeps no encoder of epoch {p.encoder_epoch}, but of "
@@ -169,7 +169,7 @@ def _check_epoch(p: Any, before: Handed | None) -> None:
         )
 
 
-def _kept(p: Any, rows: Any) -> tuple[int, ...]:
+def _kept(p: params.Pretrain, rows: np.ndarray) -> tuple[int, ...]:
     """Epochs that a pretraining keeps its encoder at.
 
     Raises:
@@ -182,7 +182,7 @@ def _kept(p: Any, rows: Any) -> tuple[int, ...]:
     return tuple(p.save_epochs)
 
 
-def _check_network(cell: Cell, p: Any, store: Slices, channels: int, tried: set[tuple]) -> None:
+def _check_network(cell: Cell, p: Trained, store: Slices, channels: int, tried: set[tuple]) -> None:
     """Build the network of a cell, unless its knobs are those of presets and its network was not imported.
 
     Raises:

@@ -58,6 +58,17 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
     run.input_dataset(p.dataset, digest[: runs.DIGEST], str(inputs.store.path), run.stage)
 
 
+def nothing_annotated(p: params.Finetune, data: Inputs) -> str:
+    """Where annotated slices were looked for, and what was found there."""
+    index = data.store.index
+    held = ", ".join(f"{len(data.labelled[side])} in {side}" for side in ("train", "val", "test"))
+    return (
+        f"{p.data_root or p.dataset}: wanted annotated slices of train patients, got none: dataset={p.dataset} read "
+        f"{index['volume'].nunique()} volumes of {index['patient'].nunique()} patients there, and annotated slices "
+        f"are {held} (split={p.split}). docs/reference/data.md says how masks are found, -e prepare lists every file"
+    )
+
+
 def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
     """Say what on_bad_file=skip has left out: the first few files, each with its reason."""
     reasons = some((s["reason"] for s in skipped), 3, "\n  ")

@@ -41,13 +41,8 @@ def fetch(references: Sequence[str], p: Inference, run: runs.Run) -> Trained:
     """Resolve and open the models, and tag the run with them; lineage and upstream are the first one's.
 
     Raises:
-        EncoderError: none given, unknown, failed, damaged, or no segmenter; or see `lineage.check`.
+        EncoderError: unknown, failed, damaged, or no segmenter; or see `lineage.check`.
     """
-    if not [r for r in references if r]:
-        raise names.EncoderError(
-            "model: none was given. Wanted the run ID of a fine-tuning, runs:/… or models:/name@alias; "
-            "`sslseg encoders --kind segmenter` lists what there is"
-        )
     found = [resolve.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in references]
     first = found[0]
     hops, *_ = [upstream.ancestry(one, p.cache) for one in found]

@@ -57,13 +57,8 @@ def resolve(p: Starting) -> Resolved | None:
     """The upstream model of `p.encoder`, or None for scratch. Reads no weights.
 
     Raises:
-        EncoderError: none given, unknown, ambiguous, failed or damaged.
+        EncoderError: unknown, ambiguous, failed or damaged.
     """
-    if not p.encoder:
-        raise names.EncoderError(
-            "encoder: none was given. Wanted a run ID, runs:/…, models:/…, or encoder=scratch for random "
-            "weights on purpose; `sslseg encoders` lists what there is"
-        )
     if p.encoder == names.SCRATCH:
         return None
     return registry_resolve.resolve(

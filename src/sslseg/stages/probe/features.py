@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from torch import nn
 from sslseg.annotation import labelprobe
 from sslseg.annotation.labelprobe import batched
 from sslseg.config import names
+from sslseg.config.params import Pretrain, Probe
 from sslseg.data import training_set
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches
@@ -23,12 +23,13 @@ from sslseg.training import devices
 
 TRAIN, VAL = 128, 64  # slices at most, spread evenly over all
 PROJECTION = 32  # of them the principal components of the linear probe are found on
+Looked = Pretrain | Probe  # the stages that look at an encoder
 SEED = 0  # of the views: the same for every encoder
 
 
 def measure(
     net: nn.Module,
-    p: Any,
+    p: Looked,
     data: Inputs,
     parent: nn.Module | None = None,
     beat: Callable[[], None] = lambda: None,
@@ -60,14 +61,14 @@ def measure(
     return {names.FEATURES + name: value for name, value in found.items()}
 
 
-def _pooled(net: nn.Module, p: Any, data: Inputs, rows: np.ndarray) -> np.ndarray:
+def _pooled(net: nn.Module, p: Looked, data: Inputs, rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of whole slices."""
     return batched(
         lambda r: _look(net, p, batches.whole_batch(data.store, r, data.intensity, p.image_size)), rows
     )
 
 
-def _look(net: nn.Module, p: Any, images: np.ndarray) -> np.ndarray:
+def _look(net: nn.Module, p: Looked, images: np.ndarray) -> np.ndarray:
     return net(torch.from_numpy(images).to(devices.of(p))).float().cpu().numpy()
 
 
@@ -88,7 +89,7 @@ def _position(
     }
 
 
-def _views(net: nn.Module, p: Any, data: Inputs, rows: np.ndarray) -> dict[str, float]:
+def _views(net: nn.Module, p: Looked, data: Inputs, rows: np.ndarray) -> dict[str, float]:
     drawn = batches.draw_views(data.store, rows, training_set.view_ranges(p), seed=SEED, step=0)
     one, other = (_look(net, p, render(data.store, rows, view, data.intensity)) for view in drawn)
     return {
@@ -98,7 +99,7 @@ def _views(net: nn.Module, p: Any, data: Inputs, rows: np.ndarray) -> dict[str, 
 
 
 def _linear(
-    net: nn.Module, p: Any, data: Inputs, train: np.ndarray, val: np.ndarray, beat: Callable[[], None]
+    net: nn.Module, p: Looked, data: Inputs, train: np.ndarray, val: np.ndarray, beat: Callable[[], None]
 ) -> dict[str, float]:
     """Val IoU of a ridge regression on the frozen feature maps, and of one on the place in the slice alone."""
     store, size = data.store, p.image_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -51,18 +52,13 @@ def log(run: Run, search: optuna.Study, label: str) -> None:
     """Table and plots as artifacts of the run, in a folder for the pipeline."""
     plain = all(c.isalnum() or c in "-_+." for c in label)
     folder = f"search/{label if plain else search.study_name}"
-    run.text(table(search), f"{folder}/trials.csv")
+    shown = ("number", "state", "value", "params", "user_attrs")
+    run.text(search.trials_dataframe(attrs=shown).to_csv(index=False), f"{folder}/trials.csv")
     with tempfile.TemporaryDirectory() as scratch:
         for name, figure in _figures(search):
             path = Path(scratch) / f"{name}.png"
             figure.savefig(path, dpi=100, bbox_inches="tight")
             run.artifact(path, folder)
-
-
-def table(search: optuna.Study) -> str:
-    """One line for each trial, as CSV."""
-    shown = ("number", "state", "value", "params", "user_attrs")
-    return search.trials_dataframe(attrs=shown).to_csv(index=False)
 
 
 def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
@@ -77,7 +73,8 @@ def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
         return
     wanted: dict[str, Callable[[optuna.Study], Any]] = {"history": ink.plot_optimization_history}
     if _comparable(search):
-        wanted |= {"importance": _plot_importances, "parallel": ink.plot_parallel_coordinate}
+        importances = functools.partial(ink.plot_param_importances, evaluator=_forest())
+        wanted |= {"importance": importances, "parallel": ink.plot_parallel_coordinate}
     for name, plot in wanted.items():
         with warnings.catch_warnings(), plt.rc_context():  # optuna changes the style of all later figures
             warnings.simplefilter("ignore")  # experimental, and layouts that matplotlib finds too tight
@@ -85,9 +82,3 @@ def _figures(search: optuna.Study) -> Iterator[tuple[str, Any]]:
         figure.set_size_inches(WIDTHS.get(name, 0.0) * len(search.best_params) + 6.4, 4.8)
         yield name, figure
         plt.close(figure)
-
-
-def _plot_importances(search: optuna.Study) -> Any:
-    from optuna.visualization import matplotlib as ink
-
-    return ink.plot_param_importances(search, evaluator=_forest())

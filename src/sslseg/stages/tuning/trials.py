@@ -46,9 +46,9 @@ def texts(p: Tune, stage: str, encoder: str) -> dict[str, str]:
     """What every trial's stage is given, before the searched knobs."""
     found = {"dataset": p.dataset, "data_root": p.data_root, "seed": str(p.seed), "encoder": encoder}
     if stage == names.PRETRAIN:
-        return found | {"preset": p.pretrain_preset} | cells.overrides(p.pretrain, "pretrain")
+        return found | {"preset": p.pretrain_preset} | cells.further(p, names.PRETRAIN)
     counted = {"budget": flags.to_text(p.budget), "budget_unit": p.budget_unit}
-    return found | counted | {"preset": p.preset} | cells.overrides(p.finetune, "finetune")
+    return found | counted | {"preset": p.preset} | cells.further(p, names.FINETUNE)
 
 
 def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = None) -> Any:

@@ -1,0 +1,84 @@
+"""What a command asks for that cannot be meant, found before a run, a store or torch is opened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sslseg.config import flags, names, params
+from sslseg.config.names import EncoderError, ParamError
+from sslseg.plans import cells, searchspace, studies
+
+SOME = "0" * 32  # a run ID in the place of an upstream's that has none yet
+
+
+def check(stage: str, p: Any) -> None:
+    """Refuse knobs that contradict one another, and texts of knobs (pipelines, finetune=, space=) that mean nothing.
+
+    Raises:
+        ParamError, EncoderError: with what was wanted, and what came.
+    """
+    CHECKS.get(stage, lambda p: None)(p)
+
+
+def _sweep(p: params.Sweep) -> None:
+    found = cells.cells(studies.fill(p))
+    for cell in {
+        (c.stage, c.method, c.pipeline): c for c in found
+    }.values():  # the others differ in numbers alone
+        try:
+            cell.params(SOME if cell.upstream else None)
+        except ParamError as error:
+            raise ParamError(f"{cell.stage} of {cell.name}: {error}") from None
+
+
+def _tryout(p: params.Tryout) -> None:
+    _read(params.Finetune, names.FINETUNE, p)
+    _sweep(cells.before_trial(p, p.dataset or "images"))
+
+
+def _tune(p: params.Tune) -> None:
+    if not p.encoder:
+        raise ParamError(
+            "encoder: none was given. Wanted run IDs, models:/… or pipelines (scratch, byol@target), by commas"
+        )
+    cls = cells.parameters_of(p.stage, p.method)
+    searchspace.ranges(p.stage, cls, p.space)
+    _read(params.Finetune, names.FINETUNE, p)
+    _read(cls if p.stage == names.PRETRAIN else params.Pretrain, names.PRETRAIN, p)
+
+
+def _read(cls: type, stage: str, p: params.Tune | params.Tryout) -> None:
+    """What `finetune=` or `pretrain=` says has to be knobs of that stage."""
+    given = cells.further(p, stage)
+    try:
+        flags.from_mapping(cls, {"encoder": SOME} | given)
+    except ParamError as error:
+        raise ParamError(f"{stage}: {error}") from None
+
+
+def _upstream(p: params.Finetune | params.Pretrain | params.Probe | params.Worklist) -> None:
+    if not p.encoder:
+        raise EncoderError(
+            "encoder: none was given. Wanted a run ID, runs:/…, models:/…, or encoder=scratch for random "
+            "weights on purpose; `sslseg encoders` lists what there is"
+        )
+
+
+def _predict(p: params.Predict) -> None:
+    if not any(p.model):
+        raise EncoderError(
+            "model: none was given. Wanted the run ID of a fine-tuning, runs:/… or models:/name@alias; "
+            "`sslseg encoders --kind segmenter` lists what there is"
+        )
+
+
+def _evaluate(p: params.Evaluate) -> None:
+    if sum(map(bool, ([m for m in p.model if m], p.predictions, p.sweep))) != 1:
+        raise ParamError("model, predictions, sweep: wanted one of the three")
+
+
+CHECKS: dict[str, Callable[[Any], None]] = {
+    names.SWEEP: _sweep, "tryout": _tryout, names.TUNE: _tune, names.EVALUATE: _evaluate, names.PREDICT: _predict,
+    **dict.fromkeys((names.FINETUNE, names.PRETRAIN, "probe", "worklist"), _upstream),
+}  # fmt: skip
