@@ -196,7 +196,7 @@ def _check_network(cell: Cell, p: Trained, store: Slices, channels: int, tried: 
     tried.add(key)
     from sslseg.models import encoder, sizes, unet
 
-    if cell.stage == names.PRETRAIN:
+    if isinstance(p, params.Pretrain):
         net = encoder.build(p.architecture, channels, p.seed)
         sizes.check(net, p.architecture, channels, [(p.image_size, p.image_size)])
         plugins.load("methods", cell.method).Method(net, p, seed=p.seed)
