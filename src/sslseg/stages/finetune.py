@@ -220,7 +220,7 @@ def _register(
     summary: dict[str, float],
 ) -> None:  # fmt: skip
     hops = lineage.walk(run.id)
-    common = {
+    common: dict[str, Any] = {
         "method": "supervised", "step": step, "dataset": p.dataset, "lineage": lineage.text(hops),
         "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
     }  # fmt: skip

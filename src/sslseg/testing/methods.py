@@ -103,7 +103,7 @@ def test_loss_falls_and_metrics_are_scalars(name: str) -> None:
     assert not vitals.collapsed(
         vitals.of_encoder(contract.exports(method)[contract.role(method)], seen(name))
     )
-    metrics = loss(method, batch(name))[1] | contract.after_step(method, 1.0)
+    metrics = {**loss(method, batch(name))[1], **contract.after_step(method, 1.0)}
     values = {k: value() if callable(value) else value for k, value in metrics.items()}  # as the loop does
     assert all(math.isfinite(float(value)) and "/" not in key for key, value in values.items())
     assert {"representation_std", "effective_rank"} <= metrics.keys()
