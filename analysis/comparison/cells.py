@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 import pandas as pd
 
@@ -55,7 +54,7 @@ class Study:
     missing: tuple[Missing, ...]
     mixed: tuple[str, ...]  # what differs between the runs, in sentences; () = nothing
     superseded: int  # older runs of a cell that has a newer one
-    query: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, object] = field(default_factory=dict)
     uri: str | None = None  # of the store that artifacts are in
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
     probes: pd.DataFrame = field(default_factory=pd.DataFrame)  # of the encoders of `runs`; see `probes`
@@ -110,8 +109,8 @@ def study(
     dataset: str = "",
     *,
     allow_mixed: bool = False,
-    failed: Sequence[Mapping[str, Any]] = (),
-    query: Mapping[str, Any] | None = None,
+    failed: Sequence[Mapping[str, object]] = (),
+    query: Mapping[str, object] | None = None,
     uri: str | None = None,
     scored: pd.DataFrame | None = None,
 ) -> Study:
@@ -228,7 +227,7 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
 
 
 def _missing(
-    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, Any]]
+    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, object]]
 ) -> tuple[Missing, ...]:
     """Cells of budgets × a pipeline's own seeds × folds without a run, and cells that a sweep says have failed.
 

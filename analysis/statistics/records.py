@@ -140,7 +140,7 @@ def generator(seed: int, name: str) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, zlib.crc32(name.encode())]))
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Records, arrays and numbers as JSON values: ten significant digits, infinities as text, NaN as null."""
     if is_dataclass(value) and not isinstance(value, type):
         shown = [f.name for f in fields(value) if f.metadata.get("json", True)]
@@ -166,6 +166,6 @@ def _number(value: float) -> float | str | None:
     return float(f"{value:.10g}") + 0.0  # + 0.0 turns a negative zero into zero
 
 
-def to_json(value: Any) -> str:
+def to_json(value: object) -> str:
     """Canonical JSON: sorted keys, the numbers of `plain`, one newline at the end."""
     return json.dumps(plain(value), sort_keys=True, indent=1, allow_nan=False) + "\n"
