@@ -68,6 +68,6 @@ def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pic
         patients = len(set(pool.patients[pool.candidates]))
         raise ParamError(
             f"{knob}: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
-            f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}"
+            f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}; raise it for a longer list"
         )
     return picks
