@@ -189,7 +189,7 @@ def test_what_is_scored_has_to_be_said(phantom, tmp_path, tmp_cache, store):
             execute.execute("evaluate", settings(phantom, **wrong))
 
 
-def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cache, store):
+def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cache, store, capsys):
     torch.set_num_threads(1)
     api = MlflowClient(store)
     with session.open_run(names.SWEEP) as sweep:
@@ -202,6 +202,9 @@ def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cach
         parent = execute.execute("evaluate", settings(phantom, sweep=sweep.id))
         (table,) = tables(parent, store, "sweep")
         assert table["fine_tuning"].tolist() == made
+        assert (
+            f"-e analyse --env-manager local -P dataset=acdc -P sweep={sweep.id}" in capsys.readouterr().out
+        )
     found = api.search_runs(
         ["0"], f"tags.`{names.TAG_UPSTREAM_RUN}` != '' and tags.`sslseg.stage` = 'evaluate'"
     )

@@ -10,12 +10,14 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.statistics.records import plural
 from sslseg import execute
 from sslseg.config import caches, names, plugins
 from sslseg.config.names import ParamError, SslsegError
 from sslseg.config.params import Evaluate
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import listed, sha256
+from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
@@ -48,6 +50,8 @@ def run(p: Evaluate, run: session.Run) -> None:
     run.text(table.to_csv(index=False), "evaluate/sweep.csv")
     if failed := table[table["evaluation"] == ""].shape[0]:
         raise SslsegError(f"{failed} of {len(table)} fine-tunings were not scored, see evaluate/sweep.csv")
+    endings.tell(f"{plural(len(table), 'fine-tuning')} scored: evaluate/sweep.csv of run {run.id}")
+    endings.following("analyse", dataset=p.dataset, sweep=p.sweep, out=f"out/{p.dataset}")
 
 
 def _score(p: Evaluate, run: session.Run, tuned: Any, data: str) -> str:
