@@ -49,11 +49,7 @@ class Finding:
 
 
 def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
-    """Every check, the database first: when that is not sound, nothing behind it is read.
-
-    Args:
-        download: hash the files that a server keeps, too.
-    """
+    """Every check, the database first: when that is not sound, nothing behind it is read; `download` from a server to hash."""
     faults = list(database(uri))
     yield from faults
     if any(fault.mend is None for fault in faults):
@@ -200,10 +196,7 @@ def gone_runs(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
 
 
 def orphans(uri: str) -> Iterator[Finding]:
-    """Artifact folders that belong to no run and no model; never deleted from here.
-
-    Two stores may share a folder: only what this one has made, see `claims`, is called a leftover.
-    """
+    """Artifact folders of no run and no model, and whether this store has made them, see `claims`; never deleted here."""
     api = store.client(uri)
     for experiment in api.search_experiments(view_type=ViewType.ALL):
         root = store.local_path(experiment.artifact_location)
