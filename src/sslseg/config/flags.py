@@ -40,13 +40,7 @@ class Knob:
 
 
 def knob(default: Any = MISSING, help: str = "", **more: Any) -> Any:
-    """Declare one parameter.
-
-    Args:
-        default: value when nothing is given. Leave out for a knob that is required, or governed by `presets`.
-        help: what it does, in a line.
-        more: the other fields of `Knob`.
-    """
+    """Declare one parameter, without a default if it is required or governed by `presets`; the rest is as in `Knob`."""
     meta = Knob(help=help, **more)
     return field(default=default if meta.presets is None else None, metadata={"knob": meta})
 
