@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import types
+
 import pandas as pd
 import pytest
 
 from sslseg.config import names
+from sslseg.config.params import Analyse
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
 from sslseg.stages.outcome import endings, overview
@@ -27,6 +30,25 @@ def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_p
     endings.pretrained("abc", "encoder-x", "images", "/my data")
     said = "next: sslseg finetune --encoder abc --dataset images --data_root '/my data'\n"
     assert capsys.readouterr().out.endswith(said)
+
+
+def test_an_analysis_ends_with_the_network_that_is_best_on_validation(monkeypatch, capsys):
+    rows = [
+        ("scratch", "acdc", 0.3, 0.9),
+        ("byol", "acdc", 0.6, 0.5),
+        ("other", "demo", 0.8, 0.8),
+        ("cut", "acdc", None, None),
+    ]
+    runs = pd.DataFrame(rows, columns=["run_id", "dataset", names.BEST_VAL_IOU, names.TEST_IOU]).assign(
+        stage="finetune"
+    )
+    monkeypatch.setattr(endings.frames, "runs", lambda experiment, sweep, uri: runs)
+    run = types.SimpleNamespace(id="r", experiment_id="7", uri="http://server:5000")
+    endings.drawn(Analyse(dataset="acdc"), run)
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "page: report.html of run r"
+    assert said[-1].startswith("next, with the network that is best on validation: mlflow run . -e predict")
+    assert "-P model=byol -P input=FOLDER" in said[-1]
 
 
 def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):

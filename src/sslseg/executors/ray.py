@@ -63,7 +63,8 @@ class _Crew:
 
     def hire(self) -> None:
         """Ask for a worker. It may have to wait for a machine; the others do not wait for it."""
-        worker = ray.remote(**self.options)(_Worker).remote(self.work)
+        actor: Any = ray.remote(**self.options)(_Worker)
+        worker = actor.remote(self.work)
         self.calls[worker.begin.remote()] = (worker, None)
 
     def give(self, job: Job) -> None:

@@ -22,7 +22,7 @@ def run(p: Analyse, run: session.Run) -> None:
         ParamError, SslsegError: see `analysis.make`.
     """
     draw(p, run)
-    endings.drawn(p.out, run)
+    endings.drawn(p, run)
 
 
 def draw(p: Analyse, run: session.Run) -> None:

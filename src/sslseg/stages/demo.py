@@ -23,10 +23,10 @@ def run(p: Demo, run: session.Run) -> None:
     """
     grid = params.Sweep(study="demo", workers=p.workers, cache=p.cache, seed=p.seed, device=p.device)
     sweep.run(studies.fill(grid), run)
-    folder = Path(p.out).resolve()
-    analyse.draw(params.Analyse(dataset="demo", out=str(folder), sweep=run.id), run)
+    wanted = params.Analyse(dataset="demo", out=str(Path(p.out).resolve()), sweep=run.id)
+    analyse.draw(wanted, run)
     _check_learned(run)
-    endings.drawn(str(folder), run)
+    endings.drawn(wanted, run)
 
 
 def _check_learned(run: session.Run) -> None:

@@ -97,7 +97,7 @@ def _subset(p: Finetune, data: Inputs) -> Manifest:
 
 def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
-    inputs.enter(p, run, source, data)
+    upstream.enter(p, run, source, data)
     if p.decoder_from == decoder.UPSTREAM:
         run.tag(names.TAG_DECODER, p.decoder_from)
     hops = lineage.walk(run.id)

@@ -70,7 +70,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
 
 
 def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
-    inputs.enter(p, run, source, data)
+    upstream.enter(p, run, source, data)
     leaks.note(run, leaks.ancestry(source.resolved))
     run.tag(names.TAG_METHOD, method_of(p))
     hops = lineage.walk(run.id)

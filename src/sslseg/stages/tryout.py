@@ -209,9 +209,10 @@ def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, 
 def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs) -> None:
     """The page, its verdicts in words, and how to go on."""
     folder = Path(p.out).resolve()
-    analyse.draw(Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places), run)
+    wanted = Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places)
+    analyse.draw(wanted, run)
     print(*behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
-    endings.drawn(str(folder), run)
+    endings.drawn(wanted, run)
     if _has_display():
         webbrowser.open((folder / make.PAGE).as_uri())
 

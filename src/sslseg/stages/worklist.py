@@ -17,7 +17,7 @@ from sslseg.config.params import Worklist
 from sslseg.data import streams
 from sslseg.data.slices import contact_sheet
 from sslseg.data.slices.slice_store import Slices
-from sslseg.stages.intake import inputs, upstream
+from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import endings
 from sslseg.stages.worklists import gain, pools
 from sslseg.tracking import lineage, session
@@ -37,7 +37,7 @@ def run(p: Worklist, run: session.Run) -> None:
     source, data = upstream.begin(p)
     if source.resolved is None:
         raise EncoderError("encoder: wanted one that has learned something, got scratch")
-    inputs.enter(p, run, source, data)
+    upstream.enter(p, run, source, data)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
     rows = data.rows["train"]
     features = pools.see(p, source, data, rows)

@@ -14,19 +14,8 @@ from sslseg.config.texts import some
 from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_ranges
 from sslseg.data.views import probe
-from sslseg.stages.intake import likeness, upstream
-from sslseg.stages.intake.upstream import Upstream
 from sslseg.tracking import runs, session
 from sslseg.tracking.upkeep import damage
-
-
-def enter(
-    p: params.Pretrain | params.Finetune | params.Probe | params.Worklist, run: session.Run, source: Upstream, data: Inputs
-) -> None:  # fmt: skip
-    """Write on a run which encoder and data it starts from, and whether these are like the encoder's own."""
-    upstream.tag(run, source)
-    likeness.check(run, source, data.store)
-    record(p, data, run)
 
 
 def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:

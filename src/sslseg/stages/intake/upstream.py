@@ -14,6 +14,7 @@ from sslseg.config.wanted import Wanted
 from sslseg.data import outside, training_set
 from sslseg.data.training_set import Inputs
 from sslseg.models import encoder
+from sslseg.stages.intake import inputs, likeness
 from sslseg.tracking import identity, lineage
 from sslseg.tracking.registry import resolve as registry_resolve
 from sslseg.tracking.registry.resolve import Resolved
@@ -168,3 +169,12 @@ def tag(run: Run, upstream: Upstream) -> None:
     summed = {names.TAG_SUMMED: str(outside.RGB)} if upstream.summed else {}
     run.tags(upstream.resolved.upstream_tags | summed)
     run.input_model(upstream.resolved.model_id)
+
+
+def enter(
+    p: params.Pretrain | params.Finetune | params.Probe | params.Worklist, run: Run, source: Upstream, data: Inputs
+) -> None:  # fmt: skip
+    """Write on a run which encoder and data it starts from, and whether these are like the encoder's own."""
+    tag(run, source)
+    likeness.check(run, source, data.store)
+    inputs.record(p, data, run)

@@ -10,7 +10,9 @@ import pandas as pd
 
 from sslseg.config import names
 from sslseg.config.commands import typed
+from sslseg.config.params import Analyse
 from sslseg.tracking import session, store
+from sslseg.tracking.history import frames
 
 
 def tell(*lines: str) -> None:
@@ -50,18 +52,18 @@ def pretrained(run_id: str, registered: str, dataset: str, data_root: str) -> No
     following(names.FINETUNE, encoder=run_id, dataset=dataset, data_root=data_root)
 
 
-def drawn(out: str, run: session.Run) -> None:
-    """The end of an analysis: the page, the UI, and what a network is used with.
-
-    Args:
-        out: folder of figures and page; '' = they are in the run alone.
-    """
-    folder = Path(out).resolve()
+def drawn(p: Analyse, run: session.Run) -> None:
+    """The end of an analysis: the page, the UI, and what the network that is best on validation is used with."""
+    folder = Path(p.out).resolve()
     where = [f"figures and tables: {folder}", f"page: {folder / names.REPORT}"]
-    tell(*(where if out else [f"page: {names.REPORT} of run {run.id}"]))
+    tell(*(where if p.out else [f"page: {names.REPORT} of run {run.id}"]))
     compare(run.experiment_id, run.uri)
-    words = "next, MODEL from `sslseg encoders --kind segmenter`"
-    segmenting("MODEL", words)
+    runs = frames.runs(p.experiment or run.experiment_id, p.sweep or None, run.uri)
+    tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == p.dataset)].set_index("run_id")
+    if names.BEST_VAL_IOU in tuned and tuned[names.BEST_VAL_IOU].notna().any():
+        segmenting(
+            str(tuned[names.BEST_VAL_IOU].idxmax()), "next, with the network that is best on validation"
+        )
 
 
 def compare(experiment_id: str, uri: str) -> None:

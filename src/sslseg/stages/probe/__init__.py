@@ -10,7 +10,7 @@ from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.config.params import Probe
 from sslseg.models import encoder as encoders
-from sslseg.stages.intake import inputs, leaks, upstream
+from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.intake.upstream import fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.outcome import endings
 from sslseg.stages.probe import features
@@ -26,7 +26,7 @@ def run(p: Probe, run: session.Run) -> None:
         EncoderError: none given, or see `upstream.fetch`.
     """
     source, data = upstream.begin(p)
-    inputs.enter(p, run, source, data)
+    upstream.enter(p, run, source, data)
     leaks.gate(run, source.resolved, data, allow=True)
     hops = lineage.walk(source.resolved.run_id, model_id=source.resolved.model_id) if source.resolved else []
     run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
