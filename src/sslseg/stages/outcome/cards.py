@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from sslseg.config import flags, names
 from sslseg.config.commands import command
-from sslseg.config.params import Machine
+from sslseg.config.params import Finetune, Machine, Pretrain
 from sslseg.data.training_set import Inputs
 from sslseg.tracking import lineage
 from sslseg.tracking.lineage import Hop
@@ -84,7 +84,7 @@ def _hops(hops: Sequence[Hop]) -> list[str]:
 
 
 def encoder(
-    p: Machine,
+    p: Pretrain | Finetune,
     run: Run,
     data: Inputs,
     architecture: str,
@@ -99,7 +99,8 @@ def encoder(
     lines = _head(f"Encoder: {lineage.text(hops)}", run, data, architecture, hops)
     if signs:
         lines += ["## Vital signs", "", *(f"- {name}: {value:.4g}" for name, value in signs.items()), ""]
-    use = command(names.FINETUNE, encoder=run.id, dataset=data.store.dataset, budget=30)
+    folder = "FOLDER" if p.data_root else ""  # its place is this machine's, and cards travel
+    use = command(names.FINETUNE, encoder=run.id, dataset=data.store.dataset, data_root=folder, budget=30)
     lines += ["## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)]
     return "\n".join(lines)
 
