@@ -17,10 +17,8 @@ FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and b
 _MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution
 RARE, BELIEF = 0.1, 0.95  # "equivalent" excludes a collapse in one of ten runs with this confidence
 CLEAR = ceil(log(1 - BELIEF) / log(1 - RARE))  # runs without one that do so: 29
-RATES = (
-    RARE,
-    0.2,
-)  # of collapses that no run has shown: a lead has to be more than such a pipeline would have
+# of collapses that no run has shown: a lead has to be more than such a pipeline would have
+RATES = (RARE, 0.2)
 SHARED = 0.3  # of the variance of a run is that of its seed, where this is not known
 DEEP = 20 / (1 - SHARED) ** 0.5  # s.d. beside their seed (`scatter`) that one of them costs: 20 of a run
 CHANCE = 0.03  # that such a pipeline is called the better one, by a pair; chosen by simulation

@@ -93,21 +93,9 @@ def compare(
     fallen = far_below(rows, higher_is_better=higher_is_better)
     sunk = () if worst is None else collapsed(rows, worst)
     found = [
-        _pair(
-            a,
-            b,
-            names,
-            runs,
-            cells,
-            levels.get(a, {}),
-            budget,
-            fallen,
-            sunk,
-            worst,
-            units(a, b) if units else None,
-        )
+        _pair(a, b, names, runs, cells, levels.get(a, {}), budget, fallen, sunk, worst, units(a, b) if units else None)
         for a, b in wanted
-    ]
+    ]  # fmt: skip
     return judge(found, margin=margin, budget=budget, alpha=alpha)
 
 
