@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -39,7 +39,7 @@ def mean(
 
     Args:
         values: [P], a number a patient; NaN is left out.
-        bounds: of the score, at which the interval is cut.
+        bounds: of the score, at which the intervals are cut.
 
     Returns:
         Its ends are NaN with fewer than two patients: one says nothing about others.
@@ -97,17 +97,20 @@ def crossed(
 
     Args:
         table: [S, P]; patients without a number for every seed are left out.
-        bounds: of the score, at which the interval is cut.
+        bounds: of the score, at which the intervals are cut.
     """
     table = np.asarray(table, float)
     table = table[:, ~np.isnan(table).any(axis=0)]
     seeds, patients = table.shape
     on_these = students_t(table.mean(axis=1) if table.size else [], level)
+    on_these = replace(
+        on_these, low=float(np.clip(on_these.low, *bounds)), high=float(np.clip(on_these.high, *bounds))
+    )
     variance, freedom = _spread(table) if table.size else (0.0, 0)
     if not freedom:
         return Crossed(Estimate(on_these.value, np.nan, np.nan), seeds, patients, on_these)
     middle, reach = float(table.mean()), float(stats.t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
-    low, high = float(max(middle - reach, bounds[0])), float(min(middle + reach, bounds[1]))
+    low, high = np.clip([middle - reach, middle + reach], *bounds).tolist()
     return Crossed(Estimate(middle, low, high), seeds, patients, on_these)
 
 

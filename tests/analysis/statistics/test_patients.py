@@ -83,6 +83,15 @@ def test_crossed_mean_squares_are_those_of_the_analysis_of_variance():
     )
 
 
+def test_both_intervals_of_a_score_end_at_its_bounds():
+    found = patients.crossed(np.array([[0.0, 0.1], [0.3, 0.2], [0.0, 0.0]]), bounds=(0.0, 1.0))
+    assert found.estimate.low == found.on_these.low == 0.0
+    assert found.on_these.high == pytest.approx(
+        stats.t.interval(0.95, 2, 0.1, stats.sem([0.05, 0.25, 0.0]))[1]
+    )
+    assert np.isnan(patients.crossed(np.array([[0.1, 0.2]]), bounds=(0.0, 1.0)).on_these.low)  # one seed
+
+
 def test_crossed_interval_is_at_least_as_wide_as_each_factor_asks_for():
     table = np.random.default_rng(2).standard_normal((5, 1)) + np.zeros((5, 8))
     found = patients.crossed(table).estimate  # patients do not differ: the seeds decide
