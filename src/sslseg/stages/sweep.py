@@ -83,7 +83,7 @@ def run(p: Sweep, run: session.Run) -> None:
         lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
         kind = names.LeakError if any(o.leaked for o in outcomes) else names.SslsegError
         raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
-    endings.swept(run.id, runs, p.dataset)
+    endings.swept(run.id if run.stage == names.SWEEP else "", runs, p.dataset)
 
 
 def told(p: Workers, run: session.Run, threads: int) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
     """The end of a sweep: a line per pipeline, the mean test IoU of its seeds at every budget.
 
     Args:
+        sweep: its run ID; '' = inside of another stage, which says itself what comes next.
         runs: of this sweep, as `frames.runs` gives them.
     """
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)]
@@ -94,4 +95,5 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
         cells = [f"{budget:.0f}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
         lines.append(f"  {label:28} {'   '.join(cells)}")
     tell(*lines)
-    following("analyse", dataset=dataset, sweep=sweep, out=f"out/{dataset}")
+    if sweep:
+        following("analyse", dataset=dataset, sweep=sweep, out=f"out/{dataset}")
