@@ -82,9 +82,8 @@ class Graph:
         self.waiting = {c.name: Job(c, context=context) for c in cells}
         self.running: dict[str, Job] = {}
         self.ended: dict[str, Outcome] = {}
-        self.deaths: defaultdict[str, Counter[str]] = defaultdict(
-            Counter
-        )  # of workers: job -> reason -> times
+        # of workers: job -> reason -> times
+        self.deaths: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._order = TopologicalSorter({c.name: filter(None, [c.upstream]) for c in cells})
         self._order.prepare()
         self._free: set[str] = set()  # names of jobs whose upstream has ended, well or not

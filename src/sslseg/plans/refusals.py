@@ -22,10 +22,9 @@ def check(stage: str, p: Any) -> None:
 
 
 def _sweep(p: params.Sweep) -> None:
-    found = cells.cells(studies.fill(p))
-    for cell in {
-        (c.stage, c.method, c.pipeline): c for c in found
-    }.values():  # the others differ in numbers alone
+    # of a pipeline's cells one is enough: the others differ in numbers alone
+    kinds = {(cell.stage, cell.method, cell.pipeline): cell for cell in cells.cells(studies.fill(p))}
+    for cell in kinds.values():
         try:
             cell.params(SOME if cell.upstream else None)
         except ParamError as error:
