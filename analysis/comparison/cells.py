@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison import arms as comparison_arms
 from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
-from sslseg.config import names
+from sslseg.config import names, plugins
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.texts import to_text
 from sslseg.plans import pipelines
@@ -20,13 +20,6 @@ DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while th
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed", "fold"]
-FORMATS = {
-    "decathlon",
-    "dicom",
-    "images",
-    "nnunet",
-    "nrrd",
-}  # datasets whose name says nothing of what is seen
 HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
@@ -92,7 +85,7 @@ class Study:
     def called(self) -> str:
         """What the data are called: the dataset, or the name of its folder where the dataset is a file format."""
         folder = PurePath(self.shared("data_root")).name
-        return folder if folder and self.dataset in FORMATS else self.dataset
+        return folder if folder and plugins.is_format(self.dataset) else self.dataset
 
     def patients(self, budget: int) -> float:
         """Median number of patients that the slices of a budget come from; NaN when not logged."""

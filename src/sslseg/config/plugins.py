@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from sslseg.config.names import DataError, ParamError
+from sslseg.config.names import VAGUE, DataError, ParamError
 
 PACKAGE = Path(__file__).parents[1]
 GROUPS = {"methods": "sslseg.methods", "datasets": "sslseg.datasets"}  # that other packages may add to
@@ -77,6 +77,11 @@ def load(folder: str, name: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise ParamError(f"{folder.rstrip('s')}: {name} cannot be imported from {module}: {error}") from error
+
+
+def is_format(dataset: str) -> bool:
+    """Whether a dataset is a format of any images (images, nnunet …), whose name does not say what they show."""
+    return dataset in names("datasets") and load("datasets", dataset).DOMAIN == VAGUE
 
 
 def path(folder: str, name: str) -> Path:

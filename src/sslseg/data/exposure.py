@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from sslseg.config import plugins
-from sslseg.config.names import EXPOSURE_FILE, VAGUE, EncoderError
+from sslseg.config.names import EXPOSURE_FILE, EncoderError
 from sslseg.data.slices import contents
 from sslseg.data.slices.encode import SHA256
 from sslseg.data.slices.slice_store import Slices
@@ -83,8 +83,7 @@ def covers(words: str, dataset: str) -> bool:
     The name of a format (images, nnunet …) is a dataset only where it stands alone.
     """
     found = [word.rstrip("0123456789") for word in re.findall(r"[a-z0-9]+", words.lower().replace("&", "n"))]
-    generic = dataset in plugins.names("datasets") and plugins.load("datasets", dataset).DOMAIN == VAGUE
-    return found == [dataset] or (dataset in found and not generic)
+    return found == [dataset] or (dataset in found and not plugins.is_format(dataset))
 
 
 def standing(seen: Iterable[Seen]) -> str:
