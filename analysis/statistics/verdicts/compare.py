@@ -28,12 +28,13 @@ Units = Callable[
 
 
 def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
-    """Cells of units, each the mean over its seeds."""
-    if units is None or all(seed == unit for seed, unit in units.items()):
+    """Cells of units, each the mean over its seeds; seeds of no unit are left out."""
+    if units is None:
         return cells
     found: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for (budget, seed), ends in cells.items():
-        found.setdefault((budget, units[seed]), []).append(ends)
+        if seed in units:
+            found.setdefault((budget, units[seed]), []).append(ends)
     return {key: mean_ends(ends) for key, ends in found.items()}
 
 
@@ -87,61 +88,38 @@ def compare(
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
     names = sorted({name for pair in wanted for name in pair} & set(runs))
     cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
-    levels = {
-        a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
-    }
     fallen = far_below(rows, higher_is_better=higher_is_better)
     sunk = () if worst is None else collapsed(rows, worst)
-    found = [
-        _pair(a, b, names, runs, cells, levels.get(a, {}), budget, fallen, sunk, worst, units(a, b) if units else None)
-        for a, b in wanted
-    ]  # fmt: skip
-    return judge(found, margin=margin, budget=budget, alpha=alpha)
 
+    def pair(a: str, b: str) -> Pair | Refusal:
+        """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
+        unit = units(a, b) if units else None
+        own = in_units(cells.get((a, b), {}), unit)
+        budgets = common_budgets(own, budget)
+        bounds = by_seed(own, budgets)
+        if len(bounds) < MIN_SEEDS:
+            where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
+            return Refusal(
+                f"insufficient evidence: {a} and {b} have {plural(len(bounds), 'pair')} of equal seed and subset {where}, "
+                f"at least {MIN_SEEDS} are wanted"
+            )
+        read = list(bounds)[: looks.look(len(bounds))]
 
-def _pair(
-    a: str,
-    b: str,
-    names: Sequence[str],
-    runs: Mapping[str, Sequence[Score]],
-    cells: Mapping[tuple[str, str], Cells],
-    levels: Cells,
-    budget: int | None,
-    fallen: Sequence[Score],
-    sunk: Sequence[Score],
-    worst: float | None,
-    units: Mapping[int, int] | None,
-) -> Pair | Refusal:
-    """Differences of two pipelines, and those of the others to the first on the same budgets and seeds.
+        known = [by_seed(in_units(cells[c, a], unit), budgets) for c in names if c not in (a, b)]
+        others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
+        against = np.array([[0.0] * len(read), [-bounds[s][0] for s in read], *others])
+        alone = _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better)
+        level = by_seed(in_units({k: v for k, v in alone.items() if k in cells[a, b]}, unit), budgets)
+        spread, freedom = scatter(against + [level[s][0] for s in read])
+        low, high = np.array(list(bounds.values())).T
+        return Pair(
+            a, b, list(bounds), low, high, min(len(runs[a]), len(runs[b])),
+            tuple(s for s in fallen if s.pipeline in (a, b)),
+            (_sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)),
+            rest_of(against), (float(spread), float(freedom)),
+        )  # fmt: skip
 
-    `levels` are the scores of the first by themselves.
-    """
-    own = in_units(cells.get((a, b), {}), units)
-    budgets = common_budgets(own, budget)
-    bounds = by_seed(own, budgets)
-    if len(bounds) < MIN_SEEDS:
-        where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
-        return Refusal(
-            f"insufficient evidence: {a} and {b} have {plural(len(bounds), 'pair')} of equal seed and subset {where}, "
-            f"at least {MIN_SEEDS} are wanted"
-        )
-    read = list(bounds)[: looks.look(len(bounds))]
-    shared = {
-        c: {k: v for k, v in cells[c, a].items() if units is None or k[1] in units} for c in names if c != a
-    }
-    known = [by_seed(in_units(shared[c], units), budgets) for c in names if c not in (a, b)]
-    others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
-    first = [[0.0] * len(read), [-bounds[s][0] for s in read]]
-    level = by_seed(in_units({k: v for k, v in levels.items() if k in cells[a, b]}, units), budgets)
-    against = np.array(first + others)
-    spread, freedom = scatter(against + [level[s][0] for s in read])
-    low, high = np.array(list(bounds.values())).T
-    return Pair(
-        a, b, list(bounds), low, high, min(len(runs[a]), len(runs[b])),
-        tuple(s for s in fallen if s.pipeline in (a, b)),
-        (_sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)),
-        rest_of(against), (float(spread), float(freedom)),
-    )  # fmt: skip
+    return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha)
 
 
 def _sinking(
