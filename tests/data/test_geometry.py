@@ -154,10 +154,10 @@ def test_a_mask_of_another_tool_for_an_image_whose_sform_says_1_mm(tmp_path, pla
     _, mask = scene()
     image = written(tmp_path / "image.nii.gz", mask, sform=ONE_MM)
     stored = written(tmp_path / "mask.nii.gz", mask, **place)
-    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
     array, flipped = turned(mask, ONE_MM, TURNS[1])
     stored = written(tmp_path / "flipped.nii.gz", array, sform=flipped)  # as nibabel mirrors it
-    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
 
 
 def test_a_header_that_contradicts_itself_is_refused(tmp_path):
@@ -166,12 +166,12 @@ def test_a_header_that_contradicts_itself_is_refused(tmp_path):
     array, flipped = turned(mask, TRUE, TURNS[1])
     stored = written(tmp_path / "mask.nii.gz", array, sform=flipped, qform=TRUE)
     with pytest.raises(DataError, match="sform and qform of its header contradict each other"):
-        nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+        formats.read_labels(stored, SHAPE[::-1], like=grid(image))
     other = TRUE + np.array([[0, 0, 0, 3.0], [0] * 4, [0] * 4, [0] * 4])
     for place in ({"sform": other, "qform": TRUE}, {"sform": TRUE, "zooms": (2.0, 1.25, 8.0)}):
         stored = written(tmp_path / "mask.nii.gz", mask, **place)
         with pytest.raises(DataError, match="mask.nii.gz: (lies elsewhere|has voxels of 2 x 1.25 x 8)"):
-            nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+            formats.read_labels(stored, SHAPE[::-1], like=grid(image))
 
 
 def test_a_leftover_qform_does_no_harm(tmp_path):
@@ -181,7 +181,7 @@ def test_a_leftover_qform_does_no_harm(tmp_path):
     sheared[1, 2] = 2.0
     image = written(tmp_path / "image.nii.gz", mask, sform=sheared)
     stored = written(tmp_path / "mask.nii.gz", mask, sform=sheared, qform=TRUE)
-    np.testing.assert_array_equal(nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image)), mask.T)
+    np.testing.assert_array_equal(formats.read_labels(stored, SHAPE[::-1], like=grid(image)), mask.T)
 
 
 def test_a_file_that_says_nothing_lies_on_its_image(tmp_path):
@@ -189,11 +189,11 @@ def test_a_file_that_says_nothing_lies_on_its_image(tmp_path):
     image = save(tmp_path / "image.nii.gz", mask, affine())
     nib.save(nib.Nifti1Image(mask, None), tmp_path / "mask.nii.gz")
     np.testing.assert_array_equal(
-        nifti.read_mask(tmp_path / "mask.nii.gz", range(3), SHAPE[::-1], like=grid(image)), mask.T
+        formats.read_labels(tmp_path / "mask.nii.gz", SHAPE[::-1], like=grid(image)), mask.T
     )
     stored = save(tmp_path / "unit.nii.gz", mask, np.eye(4))  # nibabel's eye(4) is a statement
     with pytest.raises(DataError, match="unit.nii.gz: lies elsewhere"):
-        nifti.read_mask(stored, range(3), SHAPE[::-1], like=grid(image))
+        formats.read_labels(stored, SHAPE[::-1], like=grid(image))
     np.testing.assert_array_equal(onto(mask.T, None, grid(image)), mask.T)
 
 
@@ -344,9 +344,9 @@ def test_no_false_alarm_on_the_real_acdc_set():
     for source in acdc.find(trees.REAL_ACDC):
         if source.label is None:
             continue
-        shape = nifti.grid(source.image).shape
+        shape = formats.grid(source.image).shape
         numbered = np.arange(np.prod(shape)).reshape(shape[::-1])
-        got = onto(numbered, nifti.grid(source.label), nifti.grid(source.image))
+        got = onto(numbered, formats.grid(source.label), formats.grid(source.image))
         assert np.array_equal(got, numbered), source.label
         checked += 1
     assert checked == 200

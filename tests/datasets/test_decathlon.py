@@ -82,4 +82,4 @@ def test_one_bad_case_can_be_skipped(root, tmp_path):
     reasons = " ".join(s["reason"] for s in found.skipped)
     assert len(found.skipped) == 2
     assert "brain_001.nii.gz: wanted this file" in reasons
-    assert "brain_002.nii.gz: wanted labels [0, 1, 2], got also [7]" in reasons
+    assert "brain_002.nii.gz: wanted mask values 0, 1, 2, got also 7" in reasons

@@ -52,9 +52,8 @@ def _this_machine_s_bytes(path, raw, slope, intercept):
     return array.view(array.dtype.newbyteorder("="))
 
 
-def _greedy(path, file, start, wanted, most):
-    data = np.frombuffer(bytes(start) + file.read(1 << 33), np.uint8)
-    return data, min(len(data), wanted)
+def _greedy(file, wanted, begun=b""):
+    return bytearray(begun + file.read(1 << 33))[:wanted]
 
 
 def _trusting(path):
@@ -66,7 +65,7 @@ PLANTED = {
     "NaN let through": ("nifti", nifti, "_scaled", _any_value, "WRONG a voxel that is not finite"),
     "byte order": ("nifti", nifti, "_scaled", _this_machine_s_bytes, "WRONG other voxels than nibabel's"),
     "zlib's error": ("nifti", nifti_header, "DAMAGED", (MemoryError,), "FOREIGN"),
-    "all at once": ("nifti", nifti, "_whole", _greedy, "MEMORY"),
+    "all at once": ("nifti", nifti_header, "exactly", _greedy, "MEMORY"),
     "text trusted": ("Info.cfg", acdc, "_info", _trusting, "FOREIGN"),
     "damage trusted": ("checkpoint timm", torchfile, "DAMAGE", (MemoryError,), "FOREIGN"),
     "types not held": ("checkpoint timm", checkpoint, "_own", lambda n, like, t, p: t, "WRONG"),

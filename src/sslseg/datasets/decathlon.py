@@ -11,7 +11,7 @@ from typing import Any
 
 from sslseg.config.names import DataError, quoted
 from sslseg.data.files import check, same
-from sslseg.data.folders import nnunet_labels, patients, settings
+from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Description, Fault, Source, Volume, class_name, searches
 
@@ -52,8 +52,9 @@ def read(source: Source) -> Volume:
         raise DataError(f"{source.image}: wanted {wanted} modalities, as dataset.json, got {len(image)}")
     label = None
     if source.label is not None:
-        grid = nifti.grid(source.image) if s.placed else None
-        label = nifti.read_mask(source.label, range(len(about.classes)), image.shape[1:], like=grid)
+        grid = formats.grid(source.image) if s.placed else None
+        values = formats.read_labels(source.label, image.shape[1:], like=grid)
+        label = mask_values.numbered(source.label, values, {k: k for k in range(len(about.classes))})
     return Volume(image, label, spacing).along(s.axis)
 
 

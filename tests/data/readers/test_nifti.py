@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
+from sslseg.data.folders import mask_values
 from sslseg.data.readers import formats, nifti
 from tests.fixtures import trees
 
@@ -119,23 +120,23 @@ def test_a_damaged_file_is_named(tmp_path, fault):
 def test_masks_are_held_to_shape_and_labels(tmp_path):
     mask = (ARRAY % 4).astype(np.float32)
     path = trees.nifti(tmp_path / "m.nii.gz", mask)
-    read = nifti.read_mask(path, range(4), (4, 6, 5))
+    values = formats.read_labels(path, (4, 6, 5))
+    read = mask_values.numbered(path, values, {k: k for k in range(4)})
     assert read.dtype == np.uint8
     np.testing.assert_array_equal(read, mask.T)
     with pytest.raises(DataError, match="wanted a mask of the image's shape"):
-        nifti.read_mask(path, range(4), (4, 5, 6))
-    with pytest.raises(DataError, match=r"wanted labels \[0, 1, 2\], got also \[3.0\]"):
-        nifti.read_mask(path, range(3), (4, 6, 5))
-    with pytest.raises(DataError, match=r"got also \[1.5\]"):
-        nifti.read_mask(trees.nifti(path, np.where(mask == 1, 1.5, mask)), range(4), (4, 6, 5))
+        formats.read_labels(path, (4, 5, 6))
+    with pytest.raises(DataError, match="wanted mask values 0, 1, 2, got also 3$"):
+        mask_values.numbered(path, values, {k: k for k in range(3)})
+    with pytest.raises(DataError, match="wanted whole numbers in a mask, got fractions"):
+        formats.read_labels(trees.nifti(path, np.where(mask == 1, 1.5, mask)), (4, 6, 5))
 
 
 def test_labels_of_a_slope_are_whole_but_for_rounding(tmp_path):
     path = trees.nifti(
         tmp_path / "m.nii.gz", np.where(ARRAY % 2, np.float32(0.9999999), 0).astype(np.float32)
     )
-    np.testing.assert_array_equal(nifti.read_mask(path, range(2), (4, 6, 5)), (ARRAY % 2).T)
-    assert set(np.unique(formats.read_labels(path, (4, 6, 5)))) == {0, 1}
+    np.testing.assert_array_equal(formats.read_labels(path, (4, 6, 5)), (ARRAY % 2).T)
 
 
 def test_axes_of_length_one_at_the_end_are_none(tmp_path):

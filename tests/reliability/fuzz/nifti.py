@@ -11,7 +11,8 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from sslseg.data.readers import nifti, nifti_header, nifti_masks
+from sslseg.data.folders import mask_values
+from sslseg.data.readers import formats, nifti, nifti_header, nifti_masks
 from tests.fixtures import trees
 from tests.reliability.fuzz.runner import Mutation, Wrong
 
@@ -43,9 +44,7 @@ def _reads(path: Path) -> Callable[[], str]:
             raise Wrong(f"voxels or spacing {spacing} that no image has")
         if nifti_header.count_frames(path) != len(array):
             raise Wrong(f"{nifti_header.count_frames(path)} frames counted, {len(array)} read")
-        if (nifti_masks.frames(path) or 1) != len(array):
-            raise Wrong("masks would be written for another number of frames")
-        mask = np.zeros(array.shape if nifti_masks.frames(path) else array.shape[1:], np.uint8)
+        mask = np.zeros(array.shape if len(array) > 1 else array.shape[1:], np.uint8)
         nifti_masks.write(path.with_name("mask.nii.gz"), mask, path)
         return _as_nibabel(path, array, spacing)
 
@@ -197,7 +196,8 @@ def mask(rng, folder):
     wanted = shape[::-1] if rng.random() < 0.8 else shape
 
     def call() -> str:
-        found = nifti.read_mask(path, range(4), wanted)
+        values = formats.read_labels(path, wanted)
+        found = mask_values.numbered(path, values, {k: k for k in range(4)})
         if found.dtype != np.uint8 or not np.array_equal(found, array.T):
             raise Wrong("other labels than in the file")
         return "as written"

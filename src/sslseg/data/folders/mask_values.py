@@ -31,7 +31,8 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     Raises:
         DataError: a value that `numbers` does not know.
     """
-    found = np.unique(array).tolist()
+    counted = array.dtype == np.uint8  # sorting takes as long as unpacking
+    found = (np.flatnonzero(np.bincount(array.ravel())) if counted else np.unique(array)).tolist()
     if strange := [v for v in found if v not in numbers]:
         wanted, got = ", ".join(map(shown, sorted(numbers))), some(map(shown, strange), 8)
         hint = '; 0 is of no class, as {"background": 0} in sslseg.json would make it' if 0 in strange else ""

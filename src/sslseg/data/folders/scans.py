@@ -17,7 +17,15 @@ import numpy as np
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
 from sslseg.data.folders import roles, series, settings
-from sslseg.data.readers import dicom_series, dicom_volume, formats, nifti, nifti_masks, pictures
+from sslseg.data.readers import (
+    dicom_series,
+    dicom_volume,
+    formats,
+    nifti,
+    nifti_header,
+    nifti_masks,
+    pictures,
+)
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, Spacing, keeping, stop
 
@@ -41,8 +49,10 @@ class Scan:
 
     @property
     def frames(self) -> int | None:
-        """Time frames of a NIfTI file of four axes; None of others."""
-        return nifti_masks.frames(self.files[0]) if formats.stem(self.files[0].name, formats.NIFTI) else None
+        """Time frames of a NIfTI file of several; None of others."""
+        nifti_file = formats.stem(self.files[0].name, formats.NIFTI)
+        many = nifti_header.count_frames(self.files[0]) if nifti_file else 1
+        return many if many > 1 else None
 
     @property
     def series(self) -> bool:

@@ -12,11 +12,12 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data import files
 from sslseg.data.geometry import Grid, onto
-from sslseg.data.readers import itk, nifti, nifti_masks, picture_masks, pictures
+from sslseg.data.readers import itk, nifti, nifti_header, nifti_masks, picture_masks, pictures
 from sslseg.data.source import Spacing
 
 NIFTI = (".nii.gz", ".nii")
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
+ROUNDED = 1e-4  # by which a label may miss its whole number: a slope makes 0.9999999 of 1
 SUFFIXES = (*NIFTI, *itk.SUFFIXES, *pictures.SUFFIXES)
 
 
@@ -74,7 +75,7 @@ def read(path: Path) -> tuple[np.ndarray, Spacing | None]:
 def grid(path: Path) -> Grid | None:
     """Where the voxels of a file lie; None of a picture. Raises DataError when the header is damaged."""
     kind, _ = _kind(path)
-    return None if kind is pictures else kind.grid(path)
+    return None if kind is pictures else nifti_header.grid(path) if kind is nifti else kind.grid(path)
 
 
 def read_channels(paths: Sequence[Path], placed: bool = True) -> tuple[np.ndarray, Spacing | None]:
@@ -137,18 +138,21 @@ def read_labels(
         if image and pictured(image):
             array = picture_masks.onto(path, array, image, shape, exif, note)
     elif kind is nifti:
-        array = onto(nifti.read_volume(path, index)[0], like and nifti.grid(path), like)
+        array, _ = nifti.read_volume(path, index)
     else:
-        array, _ = itk.read(path)
-        if len(array) != 1:
-            raise DataError(f"{path}: wanted a mask of one channel, got {len(array)}")
-        array = onto(array[0], like and itk.grid(path), like)
+        channels, _ = itk.read(path)
+        if len(channels) != 1:
+            raise DataError(f"{path}: wanted a mask of one channel, got {len(channels)}")
+        array = channels[0]
+    array = onto(array, like and grid(path), like)
     if array.shape != shape:
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
-    array = array if soft else nifti.nearly_whole(array)
-    if not soft and array.dtype.kind == "f" and (array != np.rint(array)).any():
+    if soft or array.dtype.kind != "f":
+        return array
+    whole = np.rint(array)
+    if np.abs(array - whole).max() > ROUNDED:
         raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
-    return array
+    return whole
 
 
 def _kind(path: Path) -> tuple[ModuleType, ModuleType]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,24 +10,11 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
-from sslseg.config.texts import some
-from sslseg.data.geometry import Grid, onto
-from sslseg.data.readers.nifti_header import (
-    HEADERS,
-    PIECE,
-    exactly,
-    grid,
-    header_at,
-    stamp,
-    unpacked,
-    voxel_size,
-)
+from sslseg.data.readers.nifti_header import HEADERS, exactly, header_at, stamp, unpacked, voxel_size
 from sslseg.data.source import Spacing
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
 LARGEST = 2**33  # voxels of one file
-MOST_PACKED = 1032  # deflate makes a byte of at most so many
-ROUNDED = 1e-4  # by which a label may miss its whole number
 SLACK = 1 << 20  # bytes that may follow the voxels
 
 
@@ -64,40 +49,6 @@ def read_channels(path: Path) -> tuple[np.ndarray, Spacing]:
     return np.ascontiguousarray(array if array.ndim == 4 else array[None]), spacing
 
 
-def read_mask(
-    path: Path,
-    allowed: Iterable[int],
-    shape: tuple[int, int, int],
-    index: int | None = None,
-    like: Grid | None = None,
-) -> np.ndarray:
-    """Read the mask of an image of `shape` (Z, Y, X), or frame `index` of a 4D mask, as uint8 [Z, Y, X].
-
-    Args:
-        like: grid of the image, onto which the mask is brought.
-
-    Raises:
-        DataError: damaged file, another shape or grid than the image's, or a label outside `allowed`.
-    """
-    array, _ = read_volume(path, index)
-    if like is not None:
-        array = onto(array, grid(path), like)
-    if array.shape != shape:
-        raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
-    array, wanted = nearly_whole(array), sorted(allowed)
-    usual = array.dtype == np.uint8 and wanted == list(range(len(wanted))) and array.max() < len(wanted)
-    found = [] if usual else np.unique(array).tolist()  # which takes as long as unpacking
-    if strange := [v for v in found if v not in wanted]:
-        raise DataError(f"{path}: wanted labels {wanted}, got also [{some(strange, 8)}]")
-    return array.astype(np.uint8)
-
-
-def nearly_whole(array: np.ndarray) -> np.ndarray:
-    """The numbers of a mask, rounded if all are whole but for rounding: a slope makes 0.9999999 of 1."""
-    near = np.rint(array) if array.dtype.kind == "f" else array
-    return near if near is array or np.abs(array - near).max() <= ROUNDED else array
-
-
 # One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
 # entered in the middle. Size and mtime are in the key so that a rewritten file is read again.
 @lru_cache(maxsize=1)
@@ -113,12 +64,16 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, Spacing]
             inside = f"voxels start at byte {offset}, inside the header"
             raise DataError(f"{path}: damaged NIfTI header ({inside})")
         wanted = offset + count * voxel.itemsize
-        data, got = _whole(path, file, start, wanted, size * MOST_PACKED)
-        if got < wanted:
-            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {got}")
+        try:
+            data = exactly(file, wanted, start)
+        except MemoryError:
+            too_much = f"{wanted} bytes of voxels do not fit into the memory of this machine"
+            raise DataError(f"{path}: {too_much}") from None
+        if len(data) < wanted:
+            raise DataError(f"{path}: truncated, wanted {wanted} bytes for shape {shape}, got {len(data)}")
         if len(exactly(file, SLACK + 1)) > SLACK:  # to its end, so that the checksum of a .gz is compared
             raise DataError(f"{path}: wanted {wanted} bytes for shape {shape}, it goes on after them")
-    raw = np.frombuffer(data.data.toreadonly(), voxel, count, offset).reshape(shape, order="F").T
+    raw = np.frombuffer(memoryview(data).toreadonly(), voxel, count, offset).reshape(shape, order="F").T
     return _scaled(path, raw, *scaling), spacing
 
 
@@ -133,28 +88,6 @@ def _understood(
         return shape, voxel, offset, voxel_size(path, header, len(shape)), header.get_slope_inter()
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
-
-
-def _whole(
-    path: Path, file: io.BufferedIOBase, start: bytes, wanted: int, most: int
-) -> tuple[np.ndarray, int]:
-    """`start`, read on to `wanted` bytes or to the end of the file: uint8 array, and how much of it was read.
-
-    Straight into place: a system gives memory as it is written to, so that a header that lies costs nothing.
-    What a file of this size cannot hold (`most` bytes) is not even asked for.
-    """
-    if wanted > most or wanted <= len(start):
-        return np.frombuffer(start, np.uint8), min(len(start), wanted)
-    try:
-        data, got = np.empty(wanted, np.uint8), len(start)
-    except MemoryError:
-        raise DataError(
-            f"{path}: {wanted} bytes of voxels do not fit into the memory of this machine"
-        ) from None
-    data[:got] = np.frombuffer(start, np.uint8)
-    while more := file.readinto(data.data[got : got + PIECE]):
-        got += more
-    return data, got
 
 
 def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:

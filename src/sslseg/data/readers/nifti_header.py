@@ -25,8 +25,6 @@ from sslseg.data.source import Spacing
 # what a truncated, damaged or unreadable file raises while it is read
 DAMAGED = (OSError, EOFError, zlib.error, vars(isal_zlib)["error"])  # whose stub has it as an instance
 PIECE = 1 << 24  # bytes read at once
-PACKED_START = 4096  # bytes of a .gz file, in which the header lies
-GZIP = 16 + zlib.MAX_WBITS  # zlib's name for a stream with gzip's header
 MM_PER_UNIT = {"unknown": 1.0, "mm": 1.0, "meter": 1000.0, "micron": 0.001}
 SMALLEST, LARGEST_MM = 1e-4, 1e3  # mm, of any voxel
 ODD, PLAUSIBLE = ("meter", "micron"), 20.0  # mm of a pixel where the unit is one that images seldom have
@@ -35,18 +33,8 @@ HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's firs
 
 def header_of(path: Path) -> nib.Nifti1Header:
     """The header of a file, unpacked if it is packed, whatever its name says. Raises DataError as `grid`."""
-    data = _start(path)
-    if len(data) < max(HEADERS):  # damaged, not packed, or a header of 348 bytes and few voxels
-        with unpacked(path) as file:
-            data = exactly(file, max(HEADERS))
-    return header_at(path, data)
-
-
-def _start(path: Path) -> bytes:
-    """The first bytes of what a .gz file holds, or fewer; opening it as a stream takes ten times as long."""
-    with contextlib.suppress(OSError, zlib.error), path.open("rb", buffering=0) as file:
-        return zlib.decompressobj(GZIP).decompress(file.read(PACKED_START), max(HEADERS))
-    return b""
+    with unpacked(path) as file:
+        return header_at(path, exactly(file, max(HEADERS)))
 
 
 def grid(path: Path) -> Grid:
@@ -97,8 +85,7 @@ def stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-@lru_cache(maxsize=8)  # of an image first its voxels are read and then its place
-def header_at(path: Path, data: bytes) -> nib.Nifti1Header:
+def header_at(path: Path, data: bytearray) -> nib.Nifti1Header:
     """The header at the start of `data`, as it stands."""
     size = int.from_bytes(data[:4], "little"), int.from_bytes(data[:4], "big")
     kind = next((header for first, header in HEADERS.items() if first in size), None)
@@ -127,12 +114,12 @@ def unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
         raise DataError(f"{path}: damaged or truncated file ({error})") from None
 
 
-def exactly(file: io.BufferedIOBase, wanted: int) -> bytes:
-    """`wanted` bytes, or what is left. In pieces, for a `read` may give less."""
-    data = bytearray()
+def exactly(file: io.BufferedIOBase, wanted: int, begun: bytes | bytearray = b"") -> bytearray:
+    """`begun`, read on to `wanted` bytes or to the end. In pieces: a `read` may give less, and a header may lie."""
+    data = bytearray(begun)
     while len(data) < wanted and (piece := file.read(min(PIECE, wanted - len(data)))):
         data += piece
-    return bytes(data)
+    return data
 
 
 def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> Spacing:

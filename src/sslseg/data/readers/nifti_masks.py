@@ -21,22 +21,11 @@ from sslseg.data.files import may_write
 from sslseg.data.readers import nifti_header
 from sslseg.data.source import Spacing
 
-SUFFIXES = (".nii.gz", ".nii")
 FAULTS = (
     ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error,
 )  # fmt: skip
 SHEAR = 1e-4  # cosine between two axes above which they are not perpendicular
 MARK = "sslseg mask"  # begins the `descrip` of every mask written here: those may be written again
-
-
-def frames(path: Path) -> int | None:
-    """Number of time frames of a 4D file; None when it is 3D (or 2D). Reads the header alone.
-
-    Raises:
-        DataError: not a NIfTI file.
-    """
-    shape = nifti_header.header_of(path).get_data_shape()
-    return shape[3] if len(shape) == 4 else None
 
 
 def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
@@ -51,9 +40,9 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     Raises:
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
-    header = nifti_header.header_of(like).copy()
+    header = nifti_header.header_of(like)
     shape = header.get_data_shape()
-    shape = shape[:3] if mask.ndim == 3 and len(shape) == 4 else shape
+    shape = shape[:3] if mask.ndim == 3 and len(shape) > 3 else shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
         raise DataError(f"{like}: wanted a mask of its shape {shape}, got (…, Z, Y, X) {mask.shape}")
     header.set_data_dtype(np.uint8)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import instead, text
+from sslseg.data.folders import mask_values
 from sslseg.data.readers import formats, nifti
 from sslseg.data.source import Fault, Published, Source, Volume, searches
 
@@ -59,8 +60,9 @@ def read(source: Source) -> Volume:
     image, spacing = nifti.read_volume(source.image, source.index)
     label = None
     if source.label is not None:
-        grid = nifti.grid(source.image)
-        label = nifti.read_mask(source.label, range(len(CLASSES)), image.shape, source.index, grid)
+        grid = formats.grid(source.image)
+        values = formats.read_labels(source.label, image.shape, like=grid, index=source.index)
+        label = mask_values.numbered(source.label, values, {k: k for k in range(len(CLASSES))})
     return Volume(image[None], label, spacing)
 
 
