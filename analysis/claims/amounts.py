@@ -76,7 +76,8 @@ def generalist_in_low_data(c: Context) -> Outcome:
 
 def transition(c: Context) -> Outcome:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
-    scores, ids = c.scores("test_loss", GENERALIST, c.study.budgets), c.runs(GENERALIST, c.study.budgets)
+    ids = c.runs(GENERALIST, c.study.budgets)
+    scores = c.averaged("test_loss", GENERALIST, c.study.budgets)
     pooled = blend(scores, "generalist", [c.labels[r] for r in GENERALIST])
     found = knee.knee(pooled, "generalist") if pooled else Refusal("insufficient evidence: no common cell")
     if isinstance(found, Refusal):
@@ -123,8 +124,8 @@ def other_machine(c: Context) -> list[str]:
 
 
 def segments(c: Context) -> Outcome:
-    """C12: test IoU after specialist pretraining, with its t interval over seeds."""
-    values, ids = [s.value for s in c.scores("test_iou", (SPECIALIST,))], c.runs((SPECIALIST,))
+    """C12: test IoU after specialist pretraining, with its t interval over seeds or pretrainings."""
+    values, ids = [s.value for s in c.averaged("test_iou", (SPECIALIST,))], c.runs((SPECIALIST,))
     if len(values) < 3:
         return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} tested runs", run_ids=ids)
     found = students_t(values)

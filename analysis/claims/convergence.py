@@ -149,7 +149,14 @@ def few_epochs_suffice(c: Context) -> Outcome:
     used = [e for e in rows if e.epoch in names]
     scores = [replace(e.score, pipeline=names[e.epoch]) for e in used]
     margin = METRIC["area"].margin
-    found = compare.verdict(scores, names[few], names[last], margin=margin, higher_is_better=True)
+    found = compare.verdict(
+        scores,
+        names[few],
+        names[last],
+        margin=margin,
+        higher_is_better=True,
+        units=lambda *_: c.units((BEST,)),
+    )
     return outcome(found, ("better", "equivalent"), tuple(sorted(e.run_id for e in used)))
 
 

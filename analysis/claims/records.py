@@ -39,6 +39,11 @@ class Context:
         """seed -> the unit that it counts in: seeds that start from one of several pretrainings are one."""
         return scope.units(self.study, *(self.labels[row] for row in rows))
 
+    def averaged(self, key: str, rows: Sequence[str], budgets: Iterable[int] | None = None) -> list[Score]:
+        """`scores`, one a pretraining where one of the arms has several."""
+        varied = any(scope.count(self.study, self.labels[row]) > 1 for row in rows)
+        return scope.averaged(self.scores(key, rows, budgets), self.units(rows) if varied else None)
+
     def runs(self, rows: Sequence[str], budgets: Iterable[int] | None = None) -> tuple[str, ...]:
         """IDs of the runs behind `scores`."""
         frame, wanted = self.study.runs, {self.full} if budgets is None else set(budgets)

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.comparison import headline
+from analysis.comparison import headline, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.families import Table, references, scopes, tuned_verdicts, verdicts, verdicts_on
 from analysis.comparison.measures import PRIMARY, Measures
@@ -88,11 +88,13 @@ def curves(study: Study, measures: Measures) -> Curves:
     scores = errors(measures)
     tested = {s.pipeline for s in scores}
     none = Refusal("insufficient evidence: no run with a test score")
+    units = {arm.label: scope.pretrainings(study, arm.label) for arm in study.arms}
+    mine = {label: [s for s in scores if s.pipeline == label] for label in units}
     found = {
-        arm.label: (joined(scores, arm.label), knee.knee(scores, arm.label))
-        if arm.label in tested
+        label: (joined(mine[label], label, counted), knee.knee(scope.averaged(mine[label], counted), label))
+        if label in tested
         else (none, none)
-        for arm in study.arms
+        for label, counted in units.items()
     }
     return Curves({n: pair[0] for n, pair in found.items()}, {n: pair[1] for n, pair in found.items()})
 

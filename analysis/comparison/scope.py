@@ -7,9 +7,11 @@ from one encoder are averaged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from statistics import fmean
 
 from analysis.comparison.cells import Study
+from analysis.statistics.records import Score
 from sslseg.config.names import SCRATCH
 
 
@@ -40,6 +42,21 @@ def units(study: Study, *labels: str) -> dict[int, int]:
     first: dict[tuple[str, ...], int] = {}
     keys = {s: tuple(found.get(s, "") for found in varied) if varied else (str(s),) for s in seeds}
     return {int(s): first.setdefault(keys[s], int(s)) for s in seeds}
+
+
+def pretrainings(study: Study, label: str) -> dict[int, int] | None:
+    """seed -> unit of a pipeline with several encoders; None of the others, whose seeds count by themselves."""
+    return units(study, label) if count(study, label) > 1 else None
+
+
+def averaged(scores: Iterable[Score], counted: Mapping[int, int] | None) -> list[Score]:
+    """One score a unit, pipeline and budget, the mean over its seeds; None: as they are."""
+    if counted is None:
+        return list(scores)
+    found: dict[tuple[str, int, int], list[float]] = {}
+    for s in scores:
+        found.setdefault((s.pipeline, s.budget, counted[s.seed]), []).append(s.value)
+    return [Score(name, n, unit, str(unit), fmean(values)) for (name, n, unit), values in found.items()]
 
 
 def about(study: Study, *labels: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from analysis.comparison import scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import KEYS, clean
@@ -22,6 +23,7 @@ wanted = outputs.lacking("no run has a learning curve")
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
 BAND_SEEDS = 3  # fewer seeds give no band
 BAND = "95 % interval of the mean over seeds at each step (Student's t)"
+SEVERAL = ", over pretrainings where there are several"
 
 
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +47,8 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
     without = sorted(set(runs["run_id"]) - set(found))
     notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
     if table["low"].notna().any():
-        notes += ("thin: seeds; thick: their median", f"band: {BAND}, cut at 0 and 1")
+        several = SEVERAL if any(scope.count(study, arm.label) > 1 for arm in study.arms) else ""
+        notes += ("thin: seeds; thick: their median", f"band: {BAND}{several}, cut at 0 and 1")
     notes += labels.others(study, "grey medians")
     return Content(
         "fig3a",
@@ -68,7 +71,9 @@ def _rows(
     base = {"arm": arm.label, "pipeline": arm.pipeline, "budget": budget, "step": grid, "n": len(rows)}
     for row, line in zip(rows, values, strict=True):
         yield pd.DataFrame(base | {"kind": "seed", "seed": row.seed, "run_id": row.run_id, "value": line})
-    low, high = band(values)
+    units = scope.pretrainings(study, arm.label)
+    counted = [units[row.seed] if units else i for i, row in enumerate(rows)]
+    low, high = band(np.stack([values[np.equal(counted, u)].mean(axis=0) for u in dict.fromkeys(counted)]))
     sd = values.std(axis=0, ddof=1) if len(rows) > 1 else np.full(len(grid), np.nan)
     summary = {"kind": "mean", "value": values.mean(axis=0), "sd": sd, "low": low, "high": high}
     yield pd.DataFrame(base | summary)

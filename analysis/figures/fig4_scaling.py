@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison import measures
+from analysis.comparison import measures, scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
@@ -49,11 +49,15 @@ def scores(study: Study) -> list[Score]:
 def laws(study: Study) -> tuple[Law, ...]:
     """Fit and knee of every pipeline, or why there is none."""
     found = scores(study)
-    return tuple(Law(arm, *_law(found, arm.label)) for arm in study.arms)
+    return tuple(Law(arm, *_law(study, found, arm.label)) for arm in study.arms)
 
 
-def _law(found: list[Score], label: str) -> tuple[Scaling | Refusal, Joined | Refusal, Knee | Refusal]:
-    if not any(s.pipeline == label for s in found):
+def _law(
+    study: Study, found: list[Score], label: str
+) -> tuple[Scaling | Refusal, Joined | Refusal, Knee | Refusal]:
+    mine = [s for s in found if s.pipeline == label]
+    found = scope.averaged(mine, scope.pretrainings(study, label))
+    if not found:
         none = Refusal(f"insufficient evidence: {label} has no run with {METRIC}")
         return none, none, none
     return scaling.fit(found, label), joined(found, label), knee.knee(found, label)

@@ -10,8 +10,15 @@ import pytest
 
 from analysis.comparison import cells, decisions, families, measures, patients, scope
 from analysis.comparison.cells import Study
+from analysis.figures import fig3a_convergence, fig4_scaling
 from analysis.page import report
+from analysis.statistics import records as statistics
+from analysis.statistics.laws import knee
+from analysis.statistics.laws.advice import near_full
+from analysis.statistics.laws.interpolate import mean_difference
+from analysis.statistics.laws.worth import worth
 from analysis.statistics.patients import crossed
+from analysis.statistics.records import WIDE, students_t
 from sslseg.config import names
 from tests.fixtures import planted_study
 from tests.fixtures.planted import Planted
@@ -175,3 +182,43 @@ def test_the_page_counts_pretrainings_where_there_are_several_and_says_nothing_o
     assert "Intervals over seeds are about these test patients, and about no others." in plain
     assert "left no scores patient by patient" in plain
     assert 'id="patients"' not in plain
+
+
+def test_worth_and_advice_count_pretrainings_and_not_the_fine_tunings_from_them() -> None:
+    """Nine seeds of three encoders a third of the error apart: three units, in every interval on slices."""
+    sizes, rng = (3, 10, 30, 100, 300), np.random.default_rng(4)
+    runs = [*planted_study.encoders("byol@target")]
+    errors = {
+        name: np.array([0.8 * n**-0.3 for n in sizes]) * rng.uniform(0.95, 1.05, (9, 5))
+        for name in ("scratch", "byol@target")
+    }
+    errors["byol@target"] *= np.array([0.8, 1.0, 1.25] * 3)[:, None]
+    for name, table in errors.items():
+        for s in range(9):
+            for k, n in enumerate(sizes):
+                run = planted_study.finetune(name, n, s, float(table[s, k]))
+                runs.append(scored(run, {0: 0.5}, f"sha{s % 3}" if name != "scratch" else ""))
+    study, curves = study_of(runs)
+    label = label_of(study, False)
+    fitted = decisions.curves(study, measures.measure(study, curves))
+    mine, other = fitted.fitted[label], fitted.fitted["scratch"]
+    d = errors["scratch"][:, 1] - errors["byol@target"][:, 2]
+    wanted = students_t([d[k::3].mean() for k in range(3)])
+    found = mean_difference(other.by_seed(10), mine.by_seed(30), 1.0, 0.95, mine.units, other.units)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
+    assert (wanted.low < 0, students_t(d).low > 0) == (True, True)  # nine "independent" seeds would call it
+    assert (mine.note, other.note, other.units) == (WIDE, "", None)
+    assert worth(mine, other, 30).match.low < worth(replace(mine, units=None), other, 30).match.low
+    assert near_full(mine, 5.0).slices.low <= near_full(replace(mine, units=None), 5.0).slices.low
+    means = np.stack([errors["byol@target"][k::3].mean(axis=0) for k in range(3)])
+    bend = knee.knee(statistics.Cells(label, np.array(sizes, float), (0, 1, 2), means), label)
+    assert (fitted.knees[label].p, fitted.knees[label].note) == (pytest.approx(bend.p), bend.note)
+    drawn = fig4_scaling.laws(study)
+    assert next(law.knee for law in drawn if law.arm.label == label) == fitted.knees[label]
+    table = fig3a_convergence.data(study, curves).table
+    mean = table[(table["arm"] == label) & (table["kind"] == "mean")].iloc[-1]
+    ends = (
+        table[(table["arm"] == label) & (table["kind"] == "seed")].groupby("seed")["value"].last().to_numpy()
+    )
+    band = students_t([ends[k::3].mean() for k in range(3)])
+    assert (mean["low"], mean["high"]) == pytest.approx((band.low, band.high))

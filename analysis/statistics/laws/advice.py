@@ -61,7 +61,8 @@ def near_full(
     share, last = 1 - percent / 100, fit.sizes[-1]
     full = {s: 1 - e for s, e in fit.by_seed(last).items()}
     tested = [
-        mean_difference(full, {s: 1 - e for s, e in fit.by_seed(n).items()}, share, level) for n in fit.sizes
+        mean_difference(full, {s: 1 - e for s, e in fit.by_seed(n).items()}, share, level, fit.units)
+        for n in fit.sizes
     ]
     wanted = share * (1 - fit.means[-1])
     slices = crossing(lambda grid: wanted - (1 - fit.error(grid)), fit.sizes, tested)
@@ -96,7 +97,7 @@ def next_slices(
 
 
 def _gain(fit: Joined, few: int, many: int, level: float) -> Estimate:
-    return mean_difference(fit.by_seed(few), fit.by_seed(many), 1.0, level)
+    return mean_difference(fit.by_seed(few), fit.by_seed(many), 1.0, level, fit.units)
 
 
 def advise(

@@ -6,8 +6,9 @@ the curve lies between their errors, however it bends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -28,7 +29,10 @@ from analysis.statistics.records import (
 
 @dataclass(frozen=True)
 class Joined:
-    """Mean errors [K] of one pipeline at its `sizes`, and the `values` [S, K] they are means of."""
+    """Mean errors [K] of one pipeline at its `sizes`, and the `values` [S, K] they are means of.
+
+    `units` says which seeds count as one: those that start from one of several pretrainings; None: no two.
+    """
 
     pipeline: str
     sizes: tuple[int, ...]
@@ -36,6 +40,7 @@ class Joined:
     note: str
     values: np.ndarray = internal()
     seeds: tuple[int, ...] = internal()
+    units: Mapping[int, int] | None = internal(default=None)
 
     def error(self, n: np.ndarray) -> np.ndarray:
         """Mean error [G] at sizes `n` [G] in slices, linear in log-log between the sizes."""
@@ -47,7 +52,9 @@ class Joined:
         return {s: float(v) for s, v in zip(self.seeds, column, strict=True) if np.isfinite(v)}
 
 
-def joined(scores: Iterable[Score] | Cells, pipeline: str) -> Joined | Refusal:
+def joined(
+    scores: Iterable[Score] | Cells, pipeline: str, units: Mapping[int, int] | None = None
+) -> Joined | Refusal:
     """Mean errors of one pipeline; refused below 4 sizes with 3 seeds, and with a mean error of zero."""
     table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
     if isinstance(table, Refusal):
@@ -55,17 +62,28 @@ def joined(scores: Iterable[Score] | Cells, pipeline: str) -> Joined | Refusal:
     means = np.nanmean(table.values, axis=0)
     if means.min() <= 0:
         return Refusal("a curve on log-log needs mean errors above zero")
-    fewest = int(np.isfinite(table.values).sum(axis=0).min())
+    counted = np.array([units[s] if units else s for s in table.seeds])
+    fewest = min(len(set(counted[there])) for there in np.isfinite(table.values).T)
     sizes = tuple(int(n) for n in table.sizes)
-    return Joined(
-        table.pipeline, sizes, means, WIDE if fewest < FIRM_SEEDS else "", table.values, table.seeds
-    )
+    note = WIDE if fewest < FIRM_SEEDS else ""
+    return Joined(table.pipeline, sizes, means, note, table.values, table.seeds, units)
 
 
-def mean_difference(a: dict[int, float], b: dict[int, float], factor: float, level: float) -> Estimate:
-    """Mean of `factor`·a − b over the seeds that both have, with its t interval; endless below three seeds."""
-    both = sorted(set(a) & set(b))
-    d = np.array([factor * a[s] - b[s] for s in both])
+def mean_difference(
+    a: dict[int, float],
+    b: dict[int, float],
+    factor: float,
+    level: float,
+    *units: Mapping[int, int] | None,
+) -> Estimate:
+    """Mean of `factor`·a − b over the seeds that both have, with its t interval; endless below three.
+
+    Seeds that are one in each of the `units` of the two pipelines count as one: their differences are averaged.
+    """
+    groups: dict[tuple[int, ...], list[float]] = {}
+    for s in sorted(set(a) & set(b)):
+        groups.setdefault(tuple(u[s] for u in units if u) or (s,), []).append(factor * a[s] - b[s])
+    d = np.array([fmean(group) for group in groups.values()])
     if len(d) < MIN_SEEDS:
         return Estimate(float(d.mean()) if len(d) else 0.0, -np.inf, np.inf)
     return students_t(d, level)

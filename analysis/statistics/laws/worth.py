@@ -39,7 +39,7 @@ class Worth:
 def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.95) -> Worth | Refusal:
     """Worth of `pipeline` over `reference` at `budget` slices.
 
-    At every size m of the reference, ε_reference(m) − ε_pipeline(n) is a paired t interval over the seeds of both;
+    At every size m of the reference, ε_reference(m) − ε_pipeline(n) is a paired t interval over the units of both;
     the answer lies between the last size that is surely too small and the first that surely is not (`crossing`).
 
     Returns:
@@ -51,7 +51,8 @@ def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.
             f"not at {budget}"
         )
     mine = pipeline.by_seed(budget)
-    tested = [mean_difference(reference.by_seed(m), mine, 1.0, level) for m in reference.sizes]
+    units = (pipeline.units, reference.units)
+    tested = [mean_difference(reference.by_seed(m), mine, 1.0, level, *units) for m in reference.sizes]
     here = pipeline.error(np.array([float(budget)]))
     match = crossing(lambda grid: reference.error(grid) - here, reference.sizes, tested)
     more = Estimate(match.value - budget, match.low - budget, match.high - budget)
