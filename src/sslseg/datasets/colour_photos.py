@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
-
 from sslseg.config.names import DataError
 from sslseg.data.source import Source, Volume
 from sslseg.datasets import photos
@@ -39,7 +37,7 @@ def read(source: Source) -> Volume:
         DataError: the file is damaged, is not a picture, or has no colours.
     """
     image = photos.decoded(source.image)
-    if image.ndim == 2 or (image[..., 1:3] == image[..., :1]).all():
+    if (image == image[..., :1]).all():
         grey = "this one is grey; dataset=photos reads it"
         raise DataError(f"{source.image}: wanted a picture in colour, {grey}")
-    return Volume(photos.tiles(cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2RGB)), None, (1.0, 1.0, 1.0))
+    return Volume(photos.tiles(image), None, (1.0, 1.0, 1.0))

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
@@ -23,6 +21,7 @@ from sslseg.data.folders import mask_values
 from sslseg.data.folders.pairing import words
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import Settings
+from sslseg.data.readers import pictures
 from sslseg.data.source import Fault, Source, Volume, searches
 
 CLASSES = ("background",)
@@ -57,14 +56,14 @@ def default_root(cache: Path) -> Path:
     return bundled(BUNDLED, Path(cache) / "data" / "photos")
 
 
-def bundled(pictures: Mapping[str, tuple[str, str]], root: Path) -> Path:
+def bundled(packages: Mapping[str, tuple[str, str]], root: Path) -> Path:
     """`root` with a copy of every picture: package -> (folder in it, names).
 
     Raises:
         DataError: see `default_root`.
     """
     root.mkdir(parents=True, exist_ok=True)
-    for package, (folder, names) in pictures.items():
+    for package, (folder, names) in packages.items():
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
             raise DataError(f"photos: wanted the package {package} for its pictures, it is not installed")
@@ -104,37 +103,22 @@ def read(source: Source) -> Volume:
         DataError: the file is damaged, is not a picture, or looks like a mask.
     """
     image = decoded(source.image)
-    if mask_values.like_mask(np.atleast_3d(image).transpose(2, 0, 1)[:3, None]):
+    if mask_values.like_mask(image.transpose(2, 0, 1)[:, None]):
         raise DataError(f"{source.image}: looks like a mask (a few values in areas), not like a photograph")
-    return Volume(tiles(_grey(image)), None, (1.0, 1.0, 1.0))
-
-
-def _grey(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_BGR2GRAY)
+    grey = image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return Volume(tiles(grey), None, (1.0, 1.0, 1.0))
 
 
 def decoded(path: Path) -> np.ndarray:
-    """[H, W], or [H, W, 3 or 4] with blue first.
+    """[H, W, C], C = 1 or 3 (red first).
 
     Raises:
-        DataError: the file is damaged or is not a picture.
+        DataError: the file is damaged, is no picture, or has several pages.
     """
-    try:
-        # Pillow notices a cut-off file, which OpenCV fills with grey; OpenCV keeps 16 bits of RGB.
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                picture.load()
-        data = np.fromfile(path, np.uint8)  # not imread: it cannot open every file name everywhere
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
-            Image.DecompressionBombError) as error:  # fmt: skip
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
-    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if image is None or image.dtype.kind not in "iuf":
-        raise DataError(f"{path}: wanted a grey or colour picture, OpenCV cannot decode it")
-    if image.ndim == 3 and image.shape[2] not in (3, 4):
-        raise DataError(f"{path}: wanted 1, 3 or 4 channels, got {image.shape[2]}")
-    return image
+    image = pictures.read(path)
+    if image.shape[1] > 1:
+        raise DataError(f"{path}: wanted a picture of one page, got {image.shape[1]}")
+    return np.ascontiguousarray(image[:, 0].transpose(1, 2, 0))
 
 
 def tiles(image: np.ndarray) -> np.ndarray:
