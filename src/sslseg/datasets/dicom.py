@@ -49,7 +49,7 @@ def read(source: Source) -> Volume:
     image, spacing = dicom_volume.read(images)
     if source.label is None:
         mask_values.check_image(source.image, image[None])
-    elif formats.stem(source.label.name) is not None:
+    elif formats.stem(source.label.name) is not None or not dicom_masks.described(source.label):
         known = BESIDE.get(root) or _beside(root, dicom_series.frames(root, ignore), ignore)
         if known is None:
             raise DataError(f"{source.label}: wanted the series of this mask, it is not there any more")
@@ -119,9 +119,11 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     frames = dicom_series.frames(root, fault)
     known = _beside(root, frames, fault)
     who = _patients(root, frames) | (known.patients(frames) if known else {})
+    drawn_beside = {path for image in known.cases for path in known.masks(image)} if known else set()
     for frame in frames:
-        if known and known.pairing.settings.pairs and frame.files[0] not in known.cases:
-            continue  # neither `pairs` nor the layout has a place for it
+        placed = not known or not known.pairing.settings.pairs or frame.files[0] in known.cases
+        if not placed or frame.files[0] in drawn_beside:
+            continue  # neither `pairs` nor the layout has a place for it, or it is a mask
         patient = who[frame]
         number = numbers[patient] = numbers.get(patient, 0) + 1  # one count over all series
         shown = {dicom_file.tag(p, dicom_masks.INSTANCE) for p in frame.files} if masks else set()

@@ -307,6 +307,25 @@ def test_frames_where_the_user_says_so(tmp_path):
         images.read(images.find(tmp_path)[0])
 
 
+def test_a_fourth_axis_that_nobody_has_explained(tmp_path):
+    """Few frames of a cine are read as channels: that is said. A mask of one volume a class, or a frame, is refused."""
+    mask = np.zeros((20, 24, 3), np.uint8)
+    mask[3:9, 3:9] = 1
+    trees.nifti(
+        tmp_path / "a.nii.gz", np.random.default_rng(0).integers(0, 99, (20, 24, 3, 6)).astype(np.int16)
+    )
+    trees.nifti(tmp_path / "a_mask.nii.gz", mask)
+    said = "a.nii.gz: the 6 volumes along its fourth axis are read as channels of one image"
+    assert [said in note and '{"frames": "time"}' in note for note in images.notes(tmp_path)] == [True]
+    told(tmp_path, frames="channels")
+    assert images.notes(tmp_path) == []
+    trees.nifti(tmp_path / "a_mask.nii.gz", np.stack([mask == 0, mask == 1], axis=-1).astype(np.uint8))
+    with pytest.raises(
+        DataError, match=r"a_mask.nii.gz: wanted a mask of one volume of class numbers, got 2 volumes"
+    ):
+        images.read(images.find(tmp_path)[0])
+
+
 def test_phases_of_frames_stand_in_the_table(tmp_path):
     for name in ("p0_rest", "p0_stress", "p1_rest"):
         trees.nifti(tmp_path / f"{name}.nii.gz", np.zeros((20, 24, 3, 4), np.int16))

@@ -51,6 +51,29 @@ def volume(path: Path, affine: np.ndarray | None = None) -> None:
     nib.save(nib.Nifti1Image(MASK.T, place if affine is None else place @ affine), path)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_mask_that_is_a_series_itself(tmp_path, order):
+    """Its slices lie where their headers say, whatever they are called; a place of another grid is refused."""
+    plain = {"RescaleSlope": 1, "RescaleIntercept": 0, "PatientID": "a", "SeriesInstanceUID": "1.7"}
+    series(tmp_path / "a" / "T1", PatientID="a")
+    for z in range(4):
+        dicom_slice(
+            tmp_path / f"a/drawn/{z * order % 5}.dcm", 3 * MASK[z].astype(np.uint16), 5.0 * z, **plain
+        )
+    settings_file = tmp_path / settings.FILE
+    settings_file.write_text('{"pairs": "{patient}/T1 -> {patient}/drawn", "classes": {"scar": 3}}')
+    (source,) = dicom.find(tmp_path)
+    volume = dicom.read(source)
+    np.testing.assert_array_equal(volume.label, MASK)
+    np.testing.assert_array_equal(volume.image[0, 0], 2 * PLANE.astype(int) - 1024)
+    assert (source.patient, dicom.describe(tmp_path).classes) == ("a", ("background", "scar"))
+    (tmp_path / "a/drawn/0.dcm").unlink()
+    with pytest.raises(
+        DataError, match=r"wanted a mask of the shape .* \(4, 6, 5\) of the series in .*T1, got \(3"
+    ):
+        dicom.read(dicom.find(tmp_path)[0])
+
+
 def test_chaos(tmp_path):
     root = foreign_trees.chaos(tmp_path / "MR")
     assert dicom.describe(root).classes == ("background", "liver", "right kidney", "left kidney", "spleen")

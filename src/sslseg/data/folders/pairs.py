@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -72,10 +73,18 @@ class Format:
         return found
 
     def notes(self, root: Path) -> list[str]:
-        """That folders named train and test divide nothing, where they do not, and of settings that lie elsewhere."""
+        """Of settings that lie elsewhere, a fourth axis read as channels, and sides that folders are named for in vain."""
         strays = [path for path in walk(root).files if path.name == FILE and path.parent != root]
         notes = [f"{path}: is not read, wanted {FILE} in {root} itself" for path in strays]
-        cases = self.pairing(root).cases.values()
+        known = self.pairing(root)
+        cases = known.cases.values()
+        if not known.settings.frames:
+            notes += [
+                f"{file}: the {many} volumes along its fourth axis are read as channels of one image, and so of others; "
+                f'{{"frames": "time"}} in {FILE} reads them as moments, {{"frames": "channels"}} ends this note'
+                for file in known.cases
+                if (many := _volumes(file)) > 1
+            ][:1]
         told = {side for c in cases if (side := _side(c))}
         named = {side for c in cases for side in words.name(c.images[0]).sides}
         if told == SIDES or not {"train", "test"} <= named | told:
@@ -103,6 +112,13 @@ class Format:
             more = {"sides": sides, "split": "official"} | more
         pictured = any(formats.pictured(image) for image in known.cases)
         return s.describe(known.classes, physical=not pictured or s.spacing is not None, **more)
+
+
+def _volumes(image: Path) -> int:
+    """Volumes along the fourth axis of a NIfTI file; 1 of others, and of damaged ones, which are told when they are read."""
+    with contextlib.suppress(DataError):
+        return nifti_header.count_frames(image) if formats.stem(image.name, formats.NIFTI) else 1
+    return 1
 
 
 def _side(case: Case) -> str:

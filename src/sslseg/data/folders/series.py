@@ -31,14 +31,12 @@ class Beside:
 
     Attributes:
         cases: first slice of a volume -> its case.
-        files: of every mask.
-        series: files of every series.
+        files: of every mask and every series.
     """
 
     pairing: Pairing
     cases: dict[Path, Case]
     files: Held
-    series: Held
 
     def masks(self, image: Path) -> list[Path]:
         """Every file of the masks of a volume."""
@@ -55,8 +53,7 @@ class Beside:
 
     def aside(self) -> dict[Path, str]:
         """Files that have no part in any case, and why."""
-        known = self.files | self.series
-        return {path: why for name, why in self.pairing.aside.items() for path in known.get(name, ())}
+        return {path: why for name, why in self.pairing.aside.items() for path in self.files.get(name, ())}
 
     def label(self, images: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
         """The masks of a volume as class numbers, uint8 of `shape`.
@@ -88,7 +85,7 @@ def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fa
     own = {same(name): name for name in sorted(series | masks)}
     pairing = roles.paired(root, own, dicom_series.SUFFIXES, fault, shared=True)
     of = {case.images[0]: case for case in pairing.cases.values()}
-    return Beside(pairing, {held[0]: of[name] for name, held in series.items() if name in of}, masks, series)
+    return Beside(pairing, {held[0]: of[name] for name, held in series.items() if name in of}, series | masks)
 
 
 def named(

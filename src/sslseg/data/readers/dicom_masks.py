@@ -21,7 +21,7 @@ from sslseg.data.readers import dicom_file, formats, itk
 from sslseg.data.source import BACKGROUND, Fault, Source, class_name
 
 MODALITY = "SEG"
-INSTANCE = "SOPInstanceUID"
+INSTANCE, SERIES = "SOPInstanceUID", "SeriesInstanceUID"
 TAGS = ["Modality", INSTANCE, "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
 
 
@@ -123,7 +123,11 @@ def slices(source: Source) -> tuple[Path, ...]:
     """The images of a volume along the normal, without its masks."""
     named = [p for p in (source.label, *source.more) if p and formats.stem(p.name) is not None]
     masks = {*named, *(voxels for p in named for voxels in itk.beside(p))}
-    return source.image, *(p for p in source.more if p not in masks and not described(p))
+    found = [p for p in source.more if p not in masks and not described(p)]
+    if source.label and source.label not in masks and not described(source.label):  # the mask is a series
+        own = dicom_file.tag(source.image, SERIES)
+        found = [p for p in found if dicom_file.tag(p, SERIES) == own]
+    return source.image, *found
 
 
 def read(

@@ -138,6 +138,12 @@ def read_labels(
         if image and pictured(image):
             array = picture_masks.onto(path, array, image, shape, exif, note)
     elif kind is nifti:
+        if index is None and (many := nifti_header.count_frames(path)) > 1:
+            raise DataError(
+                f"{path}: wanted a mask of one volume of class numbers, got {many} volumes along its fourth axis: where "
+                'each is a class, write their numbers into one volume; where each is a moment of a cine, {"frames": '
+                '"time"} in sslseg.json says so'
+            )
         array, _ = nifti.read_volume(path, index)
     else:
         channels, _ = itk.read(path)

@@ -1,4 +1,4 @@
-"""The mask of a DICOM series in files of other formats: one volume, or one picture a slice."""
+"""The mask of a DICOM series beside it: one volume, one picture a slice, or another series."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.geometry import Grid
-from sslseg.data.readers import dicom_file, dicom_series, formats
+from sslseg.data.geometry import Grid, onto
+from sslseg.data.readers import dicom_file, dicom_series, dicom_volume, formats
 
 
 def read(
@@ -30,6 +30,12 @@ def read(
     Raises:
         DataError: see there; or the pictures cannot be told apart, slice by slice.
     """
+    if formats.stem(files[0].name) is None:
+        array, own = dicom_volume.read(tuple(files))[0], dicom_volume.grid(tuple(files))
+        if (array := onto(array, own, like)).shape != shape:
+            wanted = f"a mask of the shape (Z, Y, X) {shape} of the series in {images[0].parent}"
+            raise DataError(f"{files[0]}: wanted {wanted}, got {array.shape}")
+        return array
     if not formats.pictured(files[0]):
         return formats.read_labels(files[0], shape, soft, known, like)
     plane = (1, *shape[1:])

@@ -83,7 +83,8 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     ]
     if not folders:
         wanted = "wanted folders patientNNN here or in training/ and testing/"
-        raise DataError(f"{root}: {wanted}, got {instead(root)}")
+        flat = "dataset=images reads patientNNN_frameFF without folders and Info.cfg, and without phases"
+        raise DataError(f"{root}: {wanted}, got {instead(root)}; {flat}")
     first: dict[str, Path] = {}
     found = []
     for folder in folders:

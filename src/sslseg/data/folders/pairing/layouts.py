@@ -37,16 +37,19 @@ _ISLES = "sub-{patient}/ses-{visit}/**/sub-{patient}_ses-{visit}_"
 
 LAYOUTS: dict[str, dict[str, Any]] = {
     # ---- hearts, with their phases
+    "ACDC": {  # without the folders of patients and their Info.cfg, which dataset=acdc reads
+        "pairs": [f"{{above}}patient{{patient}}_frame{{frame}}{end} -> {{above}}patient{{patient}}_frame{{frame}}_gt{end}"
+                  for end in (".nii.gz", ".nii")],
+        "classes": ["background", "RV", "MYO", "LV"], "colours": INK, "domain": "cardiac-mri"},
     "M&Ms-2": {
-        "pairs": "{above}{patient}/{patient}_SA_{phase} -> {above}{patient}/{patient}_SA_{phase}_gt",
+        "pairs": "{above}{patient}_SA_{phase} -> {above}{patient}_SA_{phase}_gt",
         "classes": HEART, "colours": INK, "domain": "cardiac-mri"},
     "CAMUS": {
-        "pairs": "{above}{patient}/{patient}_{view}_{phase} -> {above}{patient}/{patient}_{view}_{phase}_gt",
+        "pairs": "{above}{patient}_{view}_{phase} -> {above}{patient}_{view}_{phase}_gt",
         "classes": {"MYO": 2, "LV": 1, "LA": 3}, "colours": [INK[0], *INK[2:], "#66ccee"],
         "domain": "echocardiography"},
     "CMRxMotion": {
-        "pairs": "{above}{patient}-{visit}/{patient}-{visit}-{phase}"
-                 " -> {above}{patient}-{visit}/{patient}-{visit}-{phase}-label",
+        "pairs": "{above}{patient}-{visit}-{phase} -> {above}{patient}-{visit}-{phase}-label",
         "classes": HEART, "colours": INK, "domain": "cardiac-mri"},
     "MM-WHS": {
         "pairs": "{above}{group}_train_{patient}_image -> {above}{group}_train_{patient}_label",
