@@ -97,7 +97,10 @@ def test_any_value_comes_back_from_its_text(toy: Toy):
         (["--count", "3.5"], "count: wanted a whole number, got '3.5'"),
         (["--share", "half"], "share: wanted a finite number, got 'half'"),
         (["--on", "maybe"], "on: wanted true or false, got 'maybe'"),
-        (["--numbers", "1,x"], "numbers: wanted a whole number, got 'x'"),
+        (
+            ["--numbers", "1,x"],
+            "numbers: wanted a whole number, got 'x'; several are written with commas, as 0,1,2",
+        ),
         (["--share", "nan"], "share: wanted a finite number, got 'nan'"),
         (["--share", "inf"], "share: wanted a finite number, got 'inf'"),
         (["--share", "1.5"], "share: must be at most 1; not 1.5"),

@@ -94,6 +94,10 @@ def test_what_has_run_is_written_by_the_names_of_its_data():
         ("supervised@photos", "photos has no masks to learn from"),
         ("byol@target+decoder", "byol@target trains no decoder; the nearest is byol@target"),
         ("phantom+decoder+byol@target", "byol@target takes no decoder over"),
+        ("imagenet", "'imagenet' is no way to learn; the nearest is supervised"),
+        ("ImageNet+byol@target", "'ImageNet' is no way to learn; the nearest is supervised+byol@target"),
+        ("random", "the nearest is scratch"),
+        ("scratch;supervised", "(several are written with commas); the nearest is supervised"),
         ("byol-acdc", "the nearest is byol@acdc"),
         ("strong", "a hop is missing; the nearest is scratch+strong"),
         (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -37,3 +39,5 @@ def test_a_sweep_counts_its_grid() -> None:
     assert (
         opening.line(names.SWEEP, None, p, "cpu", None) == "sweep acdc: 2 pipelines, 2 sizes, 1 seed, on cpu"
     )
+    three = opening.line(names.SWEEP, None, dataclasses.replace(p, seeds=(3,)), "cpu", None)
+    assert "1 seed (3; three are seeds=0,1,2), on cpu" in three  # who writes 3 may want so many

@@ -6,7 +6,7 @@ import argparse
 from collections import Counter
 from pathlib import Path
 
-from sslseg.config import params, plugins
+from sslseg.config import files, params, plugins
 from sslseg.config.names import DataError
 
 WORDS = {"train": "train", "val": "validate", "test": "test"}
@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> None:
     from sslseg.data.slices.sources import describe
     from sslseg.datasets import nnunet
 
-    module, root = plugins.load("datasets", options.dataset), options.root.expanduser()
-    if not root.is_dir():
-        raise DataError(f"{root}: wanted the folder of dataset {options.dataset}, it is not there")
+    module = plugins.load("datasets", options.dataset)
+    root = files.folder(options.root, f"the folder of dataset {options.dataset}")
     if options.file.exists():
         raise DataError(f"{options.file}: is there already; move it away first")
     about, sources = describe(module, root), module.find(root)

@@ -13,6 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from sslseg.config.names import DataError, ParamError
+from sslseg.config.texts import some
+
 
 def sha256(path: Path | str) -> str:
     """Of a file's content."""
@@ -34,6 +37,40 @@ def stamp(path: Path | str) -> tuple[int, int, int]:
 @functools.lru_cache(maxsize=256)
 def _known(path: str, *stamped: int) -> str:
     return sha256(path)
+
+
+def folder(path: Path | str, what: str) -> Path:
+    """A folder that is there, `~` expanded; `what` it was wanted as.
+
+    Raises:
+        DataError: it is a file, or not there: with the nearest folder that is, and what that holds.
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise DataError(f"{root.absolute()}: wanted {what}, it is a file")
+    above = next(p for p in root.absolute().parents if p.is_dir())
+    held = sorted(p.name for p in above.iterdir() if p.is_dir() and not p.name.startswith("."))
+    there = f"the folders {some(held, 5)}" if held else "no folder in it"
+    raise DataError(f"{root.absolute()}: wanted {what}, it is not there; {above} is, with {there}")
+
+
+def apart(source: Path | str, output: Path | str) -> tuple[Path, Path]:
+    """Input and output of a command, absolute.
+
+    Raises:
+        ParamError: there is no input, or the output would touch it.
+    """
+    source, output = Path(source).expanduser().resolve(), Path(output).expanduser().resolve()
+    if not source.exists():
+        raise ParamError(f"input: {source} does not exist")
+    home = source if source.is_dir() else source.parent
+    if output == home or (source.is_dir() and home in output.parents):
+        raise ParamError(f"output: must not be the input's folder nor lie in it ({home}); got {output}")
+    if output.is_file():
+        raise ParamError(f"output: wanted a folder, {output} is a file")
+    return source, output
 
 
 def read_json(path: Path, most: int = 64 << 20) -> Any:

@@ -45,7 +45,7 @@ def to_text(value: object) -> str:
     return str(value)
 
 
-def _scalar(text: str, kind: type, name: str) -> Any:
+def _scalar(text: str, kind: type, name: str, several: str = "") -> Any:
     try:
         if kind is bool:
             return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[
@@ -57,7 +57,7 @@ def _scalar(text: str, kind: type, name: str) -> Any:
         return value
     except (ValueError, KeyError):
         word = {int: "a whole number", float: "a finite number", bool: "true or false"}[kind]
-        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}") from None
+        raise ParamError(f"{name}: wanted {word}, got {quoted(text)}{several}") from None
 
 
 def from_text(text: str, hint: Any, name: str) -> Any:
@@ -72,7 +72,11 @@ def from_text(text: str, hint: Any, name: str) -> Any:
         return () if typing.get_origin(kind) is tuple and not optional else None
     if typing.get_origin(kind) is tuple:
         item = typing.get_args(kind)[0]
-        return tuple(_scalar(t.strip(), item, name) for t in text.split(",") if t.strip())
+        return tuple(
+            _scalar(t.strip(), item, name, "; several are written with commas, as 0,1,2")
+            for t in text.split(",")
+            if t.strip()
+        )
     if text == "" and optional:
         return None
     return _scalar(text, kind, name)

@@ -33,6 +33,8 @@ TARGET = "target"  # the data of the downstream task
 IMAGENET = "imagenet"  # comes as weights, never as images
 SUPERVISED, PHANTOM, DECODER = "supervised", "phantom", "decoder"
 ALIASES = {"byol-natural": "byol@natural", "byol-target": "byol@target", "phantom-supervised": PHANTOM}
+# what people call the hops of a pipeline
+MEANT = {"imagenet": SUPERVISED, "pretrained": SUPERVISED, "random": SCRATCH, "none": SCRATCH}
 # words for how a fine-tuning is done, in the order that they are written in, and the knobs that each sets
 VARIANTS = {
     "strong": {"augment": "strong"},
@@ -136,7 +138,10 @@ def parse(text: str) -> Pipeline:
     try:
         return _parse(text)
     except ParamError as error:
-        raise ParamError(f"pipelines: {quoted(text)}: {error}; the nearest is {_nearest(text)}") from None
+        several = "" if re.fullmatch(r"[\w@+ -]*", text) else " (several are written with commas)"
+        raise ParamError(
+            f"pipelines: {quoted(text)}: {error}{several}; the nearest is {_nearest(text)}"
+        ) from None
 
 
 def split(text: str) -> Pipeline:
@@ -206,7 +211,7 @@ def _has_decoder(hop: Hop) -> bool:
 
 def _nearest(text: str) -> str:
     """A sentence that `parse` takes, hop by hop as near as there is; hops that fit nowhere are left out."""
-    words = [word.strip()[:MOST] for word in text.split("+")]
+    words = [MEANT.get(word.strip().lower(), word.strip())[:MOST] for word in text.split("+")]
     nears = [difflib.get_close_matches(word, _words(), n=3, cutoff=0.0) for word in words]
     found, others = "", any(near[0] not in (SCRATCH, *VARIANTS) for near in nears)
     for near in sorted(nears, key=lambda near: near[0] in VARIANTS):

@@ -1,11 +1,14 @@
-"""What a command asks for that cannot be meant, found before a run, a store or torch is opened. Pure."""
+"""What a command asks for that cannot be meant, found before a run, a store or torch is opened.
+
+Of the machine only is looked at whether folders are there.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from sslseg.config import flags, names, params
+from sslseg.config import files, flags, names, params, plugins, references
 from sslseg.config.names import EncoderError, ParamError
 from sslseg.plans import cells, searchspace, studies
 
@@ -13,12 +16,17 @@ SOME = "0" * 32  # a run ID in the place of an upstream's that has none yet
 
 
 def check(stage: str, p: Any) -> None:
-    """Refuse knobs that contradict one another, and texts of knobs (pipelines, finetune=, space=) that mean nothing.
+    """Refuse knobs that contradict one another, texts of knobs that mean nothing, and folders that are not there.
 
     Raises:
-        ParamError, EncoderError: with what was wanted, and what came.
+        ParamError, EncoderError, DataError: with what was wanted, and what came.
     """
     CHECKS.get(stage, lambda p: None)(p)
+    if (executor := getattr(p, "executor", "local")) != "local":
+        plugins.load("executors", executor)  # it says what it lacks here
+    for knob, dataset in (("data_root", "dataset"), ("natural_root", "natural")):
+        if folder := getattr(p, knob, ""):
+            files.folder(folder, f"the folder of dataset {getattr(p, dataset)}".removesuffix(" of dataset "))
 
 
 def _sweep(p: params.Sweep) -> None:
@@ -62,6 +70,8 @@ def _upstream(p: params.Finetune | params.Pretrain | params.Probe | params.Workl
             "encoder: none was given. Wanted a run ID, runs:/…, models:/…, or encoder=scratch for random "
             "weights on purpose; `sslseg encoders` lists what there is"
         )
+    if p.encoder != names.SCRATCH:
+        references.parse(p.encoder)
 
 
 def _predict(p: params.Predict) -> None:
@@ -70,11 +80,21 @@ def _predict(p: params.Predict) -> None:
             "model: none was given. Wanted the run ID of a fine-tuning, runs:/… or models:/name@alias; "
             "`sslseg encoders --kind segmenter` lists what there is"
         )
+    _models(p)
+    files.apart(p.input, p.output)
 
 
 def _evaluate(p: params.Evaluate) -> None:
     if sum(map(bool, ([m for m in p.model if m], p.predictions, p.sweep))) != 1:
         raise ParamError("model, predictions, sweep: wanted one of the three")
+    _models(p)
+    if p.predictions:
+        files.folder(p.predictions, "the folder of masks that predictions= names")
+
+
+def _models(p: params.Predict | params.Evaluate) -> None:
+    for model in filter(None, p.model):
+        references.parse(model)
 
 
 CHECKS: dict[str, Callable[[Any], None]] = {

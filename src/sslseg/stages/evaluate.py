@@ -167,8 +167,6 @@ def _from_folder(
     p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[str]
 ) -> Predictor:
     folder = Path(p.predictions).expanduser()
-    if not folder.is_dir():
-        raise ParamError(f"predictions: {folder} is no folder")
     masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip"), root)
     for found, why in (
         (masks.unused(), "are of no image of these data"),

@@ -56,7 +56,6 @@ def run(p: Predict, run: session.Run) -> None:
         EncoderError: see `segmenters.fetch`; the model reads another number of channels than an image has.
     """
     devices.use(p)
-    scans.check(Path(p.input), Path(p.output))
     model = segmenters.fetch(p.model, p, run)
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache))
     found = Found()

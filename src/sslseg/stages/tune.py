@@ -17,6 +17,7 @@ from optuna.trial import TrialState
 from sslseg.config import caches, flags, names, plugins
 from sslseg.config.commands import typed
 from sslseg.config.params import Tune
+from sslseg.config.references import is_one
 from sslseg.plans import pipelines, searchspace
 from sslseg.plans.cells import Cell, parameters_of
 from sslseg.plans.jobs import Graph, Outcome, attempt
@@ -25,7 +26,7 @@ from sslseg.stages.intake import likeness
 from sslseg.stages.tuning import plots, trials
 from sslseg.stages.tuning.trials import OVER, Plan
 from sslseg.tracking import identity, lineage, progress, session, store
-from sslseg.tracking.registry import references, sentences
+from sslseg.tracking.registry import sentences
 
 WINNERS = "winners.json"
 COMMANDS = "commands.txt"
@@ -41,7 +42,7 @@ def fill(p: Tune) -> Tune:
     folder.mkdir(parents=True, exist_ok=True)
     return dataclasses.replace(
         p,
-        encoder=tuple(e if references.is_one(e) else sentences.newest(e, p.dataset) for e in p.encoder),
+        encoder=tuple(e if is_one(e) else sentences.newest(e, p.dataset) for e in p.encoder),
         cache=str(folder),
         storage=p.storage or f"sqlite:///{folder / 'tune.db'}",
         threads=plugins.load("executors", p.executor).places(p)[1],

@@ -27,7 +27,6 @@ from sslseg.tracking.upkeep import sqlite
 
 SQLITE = "sqlite:///"
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
-RUN_ID, MODEL_ID = re.compile(r"[0-9a-f]{32}"), re.compile(r"m-[0-9a-f]{32}")
 ANSWER = 5.0  # seconds that a server may take to accept a connection
 _ready: set[str] = set()  # stores that this process has seen complete
 

@@ -134,7 +134,7 @@ def reference(rng, folder):
     text = ("", "runs:/", "models:/", "models:/a/", "models:/a@", "file:")[int(rng.integers(6))] + word(rng)
 
     def call() -> str:
-        form, parts = references._parse(text)
+        form, parts = references.parse(text)
         if any(".." in (p or "").split("/") for p in parts.values()):
             raise Wrong(f"{text!r} leads elsewhere")
         return f"as a {form}"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sslseg.config.files import apart
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
 from sslseg.data.folders import roles, series, settings
@@ -60,23 +61,6 @@ class Scan:
         return formats.stem(self.files[0].name) is None
 
 
-def check(source: Path, output: Path) -> tuple[Path, Path]:
-    """Both paths, absolute.
-
-    Raises:
-        ParamError: there is no input, or the output would touch it.
-    """
-    source, output = source.expanduser().resolve(), output.expanduser().resolve()
-    if not source.exists():
-        raise ParamError(f"input: {source} does not exist")
-    home = source if source.is_dir() else source.parent
-    if output == home or (source.is_dir() and home in output.parents):
-        raise ParamError(f"output: must not be the input's folder nor lie in it ({home}); got {output}")
-    if output.is_file():
-        raise ParamError(f"output: wanted a folder, {output} is a file")
-    return source, output
-
-
 def find(
     source: Path,
     output: Path,
@@ -96,10 +80,10 @@ def find(
         aside: told of the masks that are left out.
 
     Raises:
-        ParamError: see `check`; nothing to segment, or a mask that would be an input or another's mask.
+        ParamError: see `files.apart`; nothing to segment, or a mask that would be an input or another's mask.
         DataError: by `fault`: channels are missing, or a DICOM series is damaged.
     """
-    source, output = check(source, output)
+    source, output = apart(source, output)
     home = source if source.is_dir() else source.parent
     files = _files(source, channels, fault)
     files = [f for f in files if source.is_file() or fnmatch.fnmatch(f.name, pattern)]

@@ -12,9 +12,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from sslseg.config import caches, plugins
+from sslseg.config import caches, files, plugins
 from sslseg.config.names import DataError, ParamError
-from sslseg.config.texts import some
 from sslseg.data.slices import build, contact_sheet, slice_store
 from sslseg.data.slices.slice_store import META, Slices, open_store
 from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, recipe
@@ -32,27 +31,10 @@ def locate(dataset: str, data_root: str, cache: Path) -> Path:
     """
     module = plugins.load("datasets", dataset)
     if data_root:
-        root = Path(data_root).expanduser()
-    elif hasattr(module, "default_root"):
-        root = module.default_root(caches.claim(cache))
-    else:
+        return files.folder(data_root, f"the folder of dataset {dataset}")
+    if not hasattr(module, "default_root"):
         raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
-    if not root.is_dir():
-        raise DataError(
-            f"{root.absolute()}: wanted the folder of dataset {dataset}, {_nearest(root.absolute())}"
-        )
-    return root
-
-
-def _nearest(root: Path) -> str:
-    """What there is where a folder should be."""
-    if root.exists():
-        return "it is a file"
-    above = next(p for p in root.parents if p.is_dir())
-    held = sorted(p.name for p in above.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return (
-        f"it is not there; {above} is, with {f'the folders {some(held, 5)}' if held else 'no folder in it'}"
-    )
+    return files.folder(module.default_root(caches.claim(cache)), f"the folder of dataset {dataset}")
 
 
 def prepare(

@@ -34,6 +34,7 @@ def _words(stage: str, p: Any) -> list[str]:
     if stage == names.SWEEP:
         counts = {"pipeline": p.pipelines, "size": p.budgets, "seed": p.seeds}
         words += [f"{len(of)} {name}{'' if len(of) == 1 else 's'}" for name, of in counts.items()]
+        words[-1] += f" ({p.seeds[0]}; three are seeds=0,1,2)" if len(p.seeds) == 1 and p.seeds[0] else ""
     if stage == names.TUNE:
         words.append(f"{p.trials} trials")
     if stage == names.FINETUNE:

@@ -17,9 +17,9 @@ from mlflow.entities import LoggedModelStatus
 from sqlalchemy import Connection, MetaData, Table, select
 
 from sslseg.config.names import STORE_ID, SslsegError, quoted
+from sslseg.config.references import MODEL_ID, RUN_ID
 from sslseg.tracking import store
 from sslseg.tracking.history import sql
-from sslseg.tracking.store import MODEL_ID, RUN_ID
 
 Rows = dict[str, list[dict[str, Any]]]
 # table -> (column, which IDs choose its rows); in an order in which foreign keys hold

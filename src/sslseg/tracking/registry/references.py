@@ -1,12 +1,7 @@
-"""From what a user types for a model to the one logged model that it means.
-
-Accepted: a run ID, runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>,
-models:/<name>/latest, models:/m-<ID>. Files and web addresses are not: they would bypass tags, lineage and digest.
-"""
+"""From what a user types for a model (`config.references`) to the one logged model that it means."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 
 from mlflow.entities import LifecycleStage, LoggedModel, LoggedModelStatus
@@ -16,16 +11,10 @@ from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.names import EncoderError
+from sslseg.config.references import parse
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import logged
-from sslseg.tracking.store import MODEL_ID, RUN_ID
 
-_FORMS = {
-    "run": re.compile(rf"(?:runs:/)?(?P<run>{RUN_ID.pattern})(?:(?<=runs:/.{{32}})/(?P<model>[^/]+))?"),
-    "model": re.compile(rf"models:/(?P<model>{MODEL_ID.pattern})"),
-    "alias": re.compile(r"models:/(?P<name>[^/@]+)@(?P<alias>[\w-]+)"),
-    "version": re.compile(r"models:/(?P<name>[^/@]+)/(?P<version>\d+|latest)"),
-}
 LATEST = "latest"  # MLflow's own word for the highest version
 # `role=target` means the network that a run hands on; only a run without a target one hands on another
 HANDED_ON = (names.ROLE_TARGET, names.ROLE_IMPORTED, names.ROLE_FINE_TUNED, names.ROLE_ONLINE)
@@ -46,7 +35,7 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Logged
     Raises:
         EncoderError: another scheme, unknown, failed, deleted, ambiguous, of another kind, or made of damaged data.
     """
-    form, parts = _parse(reference)
+    form, parts = parse(reference)
     if form == "run":
         kind = wanted.kind or names.KIND_ENCODER
         return _sound(_of_run(parts["run"], parts["model"], replace(wanted, kind=kind), uri)), None
@@ -71,22 +60,6 @@ def _sound(model: LoggedModel) -> LoggedModel:
     if why := model.tags.get(names.TAG_DAMAGED):
         raise EncoderError(f"run {model.source_run_id}: {why}. Its command again makes a sound model")
     return model
-
-
-def is_one(text: str) -> bool:
-    """Whether a text has the form of a reference, whatever there is behind it."""
-    return any(pattern.fullmatch(text.strip()) for pattern in _FORMS.values())
-
-
-def _parse(reference: str) -> tuple[str, dict[str, str]]:
-    for form, pattern in _FORMS.items():
-        if found := pattern.fullmatch(reference.strip()):
-            return form, found.groupdict("")
-    raise EncoderError(
-        f"{reference!r} is not a reference to a model: wanted a run ID (32 hex digits), "
-        "runs:/<run ID>[/name], models:/<name>@<alias>, models:/<name>/<version>, models:/<name>/latest or models:/m-<ID>. "
-        "Weights from elsewhere come in by -e import_encoder; `sslseg encoders` lists what there is"
-    )
 
 
 def _of_run(run_id: str, name: str, wanted: Wanted, uri: str | None) -> LoggedModel:

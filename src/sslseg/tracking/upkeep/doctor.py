@@ -22,13 +22,13 @@ from mlflow.exceptions import MlflowException
 from tqdm import tqdm
 
 from sslseg.config import caches, flags, mlproject, names
+from sslseg.config.references import MODEL_ID, RUN_ID
 from sslseg.tracking import manifest, ownership, runs, session, store
 from sslseg.tracking.history import sql
 from sslseg.tracking.ownership import State
 from sslseg.tracking.registry import logged
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
-from sslseg.tracking.store import MODEL_ID, RUN_ID
 from sslseg.tracking.upkeep import claims, damage, sqlite
 
 # files of a model -> tag with their sha256, which the weights always have
