@@ -35,7 +35,7 @@ def runs(
     *,
     upstream: bool = False,
 ) -> pd.DataFrame:
-    """One row per FINISHED run, oldest first: see `history_records.FIXED`, then cfg.*, then metrics.
+    """One row per FINISHED run, oldest first: see `records.FIXED`, then cfg.*, then metrics.
 
     `budget` counts what `unit` says (slices or patients) and is the number really used.
 
@@ -79,7 +79,7 @@ def curves(
     there as they were logged.
 
     Args:
-        cache: folder that the curves of FINISHED runs are kept in; see `history_cache`.
+        cache: folder that the curves of FINISHED runs are kept in; see `cache.py`.
     """
     uri = store.existing(uri)
     ids, wanted = sorted(set(run_ids)), sorted(set(keys))
@@ -87,9 +87,8 @@ def curves(
         return curve_frame(pd.DataFrame(columns=POINT_COLUMNS))
     if cache is None:
         return curve_frame(points(uri, ids, wanted))
-    marks = {r.run_id: history_cache.mark(r) for r in _records(uri, None, ids)}
-    path = history_cache.place(cache, uri)
-    return history_cache.through(path, marks, ids, wanted, lambda *some: curve_frame(points(uri, *some)))
+    known = _records(uri, None, ids)
+    return history_cache.through(cache, known, ids, wanted, lambda *some: curve_frame(points(uri, *some)))
 
 
 def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFrame:
