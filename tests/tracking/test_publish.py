@@ -15,7 +15,7 @@ from analysis.page import show
 from sslseg.config import flags, names, params
 from sslseg.config.names import ParamError, SslsegError
 from sslseg.tracking import session
-from sslseg.tracking.capsule import publish
+from sslseg.tracking.capsule import pack, publish
 from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import doctor
 from tests.fixtures.planted import plant
@@ -94,7 +94,7 @@ def packed(store: str, model_folder: Callable[..., Path], tmp_path: Path) -> Pat
         run.input_dataset("acdc", "ab", FOLDER, "sweep")
         resolve.log_encoder(run, model_folder(1.0), name="e", role="target", method="byol", dataset="acdc",
                              lineage="byol@acdc", card=f"from {FOLDER}/x", epoch=1)  # fmt: skip
-    publish.publish("0", tmp_path / "committed.tar.gz", store)
+    pack.pack("0", tmp_path / "committed.tar.gz", store, public=True)
     return tmp_path / "committed.tar.gz"
 
 
@@ -132,4 +132,4 @@ def test_nothing_to_show_is_one_sentence(tmp_path: Path, capsys) -> None:
 
 def test_a_server_has_no_rows(tmp_path: Path) -> None:
     with pytest.raises(SslsegError, match="the database itself"):
-        publish.publish("0", tmp_path / "x", "http://127.0.0.1:1")
+        pack.pack("0", tmp_path / "x", "http://127.0.0.1:1", public=True)

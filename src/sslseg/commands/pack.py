@@ -28,13 +28,12 @@ def run(options: argparse.Namespace) -> None:
     """Write the archive.
 
     Raises:
-        SslsegError: the file is there, there is no store, or see `packing.pack`.
+        SslsegError: the file is there, there is no store, or see `pack.pack`.
     """
     from sslseg.tracking import store
-    from sslseg.tracking.capsule import pack, publish
+    from sslseg.tracking.capsule import pack
 
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
-    write = publish.publish if options.public else pack.pack
-    runs, size = write(options.study, options.file, store.existing(), options.artifacts)
+    runs, size = pack.pack(options.study, options.file, store.existing(), options.artifacts, options.public)
     print(f"{options.file}: {runs} runs, {size:,} bytes")

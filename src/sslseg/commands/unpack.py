@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> None:
     """Add all of it or nothing.
 
     Raises:
-        SslsegError: see `unpacking.unpack`.
+        SslsegError: see `unpack.unpack`.
     """
     from sslseg.tracking import store
     from sslseg.tracking.capsule import unpack

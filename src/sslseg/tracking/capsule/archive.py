@@ -42,25 +42,19 @@ DAMAGE = (
 def write(path: Path, content: Mapping[str, Any], files: Mapping[str, Path]) -> int:
     """Write `content` and `files` (name in the archive -> file), whole or not at all; returns its bytes."""
     digests = {name: sha256(file) for name, file in sorted(files.items())}
-    with (
-        aside(path) as part,
-        tarfile.open(part, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar,
-    ):
-        _add(tar, ROWS, json.dumps({"format": FORMAT, "files": digests, **content}).encode())
+    text = json.dumps({"format": FORMAT, "files": digests, **content}).encode()
+    with aside(path) as part, tarfile.open(part, "w:gz", compresslevel=1, format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, ROWS, len(text), io.BytesIO(text))
         for name, file in sorted(files.items()):
-            _add(tar, f"{FILES}/{name}", file)
+            with file.open("rb") as stream:
+                _add(tar, f"{FILES}/{name}", file.stat().st_size, stream)
     return path.stat().st_size
 
 
-def _add(tar: tarfile.TarFile, name: str, source: Path | bytes) -> None:
+def _add(tar: tarfile.TarFile, name: str, size: int, stream: IO[bytes]) -> None:
     member = tarfile.TarInfo(name)
-    if isinstance(source, bytes):
-        member.size = len(source)
-        tar.addfile(member, io.BytesIO(source))
-        return
-    member.size = source.stat().st_size
-    with source.open("rb") as stream:
-        tar.addfile(member, stream)
+    member.size = size
+    tar.addfile(member, stream)
 
 
 def read(path: Path, folder: Path) -> dict[str, Any]:
@@ -75,7 +69,8 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
             members = iter(tar)
             content = _head(tar, next(members, None))
             wanted = dict(content["files"])
-            for name, member in _checked(members, wanted):
+            for member in members:
+                name = _checked(member, wanted)
                 _extract(tar, member, folder / name, wanted.pop(name))
     except DAMAGE as error:
         raise SslsegError(f"{path}: not an archive of `sslseg pack`, or damaged ({error})") from None
@@ -130,29 +125,25 @@ def _head(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any
         raise SslsegError(
             f"archive: {ROWS} has {member.size:,} bytes and wants {IN_MEMORY} times that in memory, {free:,} are free"
         )
-    with _content(tar, member) as source, io.BytesIO() as text:
-        shutil.copyfileobj(source, text, CHUNK)
-        content = json.loads(text.getbuffer().tobytes())
+    with _content(tar, member) as source:
+        content = json.loads(b"".join(iter(lambda: source.read(CHUNK), b"")))
     if content["format"] != FORMAT:
         raise SslsegError(f"archive: format {content['format']}, wanted {FORMAT}")
     return content
 
 
-def _checked(
-    members: Iterator[tarfile.TarInfo], wanted: Mapping[str, str]
-) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """(name below the folder, member); raises at the first that is not a plain file at a plain place."""
-    for member in members:
-        check_name(member.name)
-        parts = PurePosixPath(member.name).parts
-        name = "/".join(parts[1:])
-        if not member.isreg() or member.issparse():
-            raise SslsegError(
-                f"archive: {member.name!r} is not a plain file (links, devices and files with holes are refused)"
-            )
-        if parts[0] != FILES or name not in wanted:  # a second one of a name is no longer wanted
-            raise SslsegError(f"archive: {member.name!r} is not listed in {ROWS}, or is there twice")
-        yield name, member
+def _checked(member: tarfile.TarInfo, wanted: Mapping[str, str]) -> str:
+    """Its name below the folder; raises where it is not a plain file at a plain place."""
+    check_name(member.name)
+    top, *inside = PurePosixPath(member.name).parts
+    name = "/".join(inside)
+    if not member.isreg() or member.issparse():
+        raise SslsegError(
+            f"archive: {member.name!r} is not a plain file (links, devices and files with holes are refused)"
+        )
+    if top != FILES or name not in wanted:  # a second one of a name is no longer wanted
+        raise SslsegError(f"archive: {member.name!r} is not listed in {ROWS}, or is there twice")
+    return name
 
 
 def check_name(name: str) -> None:
@@ -170,9 +161,8 @@ def check_name(name: str) -> None:
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    if content := tar.extractfile(member):
-        return content
-    raise SslsegError(f"archive: {member.name} is refused: wanted a file")
+    """Of a member that is a plain file."""
+    return cast(IO[bytes], tar.extractfile(member))
 
 
 def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path, wanted: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, func, select
+from sqlalchemy import Column, Connection, Table, select
 
 from sslseg.config.names import SslsegError
 from sslseg.tracking.capsule import rows
@@ -61,9 +61,9 @@ def join(connection: Connection, tables: Mapping[str, Table], found: Rows) -> Jo
     _leave_out(found, here)
     notes = [f"{len(here)} of {len(runs)} runs were here already and are left as they are"] if here else []
     notes += [
-        f"{name}: versions {', '.join(map(str, sorted(old)))} of the archive are versions "
-        f"{', '.join(str(numbers(name, n)) for n in sorted(old))} here"
-        for name, old in sorted(moved.items())
+        f"{name}: versions {', '.join(map(str, old))} of the archive are versions "
+        f"{', '.join(str(numbers(name, n)) for n in old)} here"
+        for name, old in moved.items()
     ]
     notes += _aliases(connection, tables, found, numbers)
 
@@ -107,36 +107,26 @@ def _by_run(some: list[dict[str, Any]], columns: tuple[str, ...]) -> dict[str, s
 def _numbers(
     connection: Connection, tables: Mapping[str, Table], found: Rows, here: set[str]
 ) -> tuple[Callable[[str, int], int], dict[str, list[int]]]:
-    """(name, version in the archive) -> version here; and the versions that get another number, by name.
+    """(name, version in the archive) -> version here; and the versions that get another number, by name, in order.
 
     All versions of a name move by the same amount, so that those deleted before are not taken for others.
     """
     table = tables["model_versions"]
-    columns = (table.c.name, table.c.version, table.c.source)
-    taken = {(name, version): source for name, version, source in connection.execute(select(*columns))}
-    known: dict[tuple[str, str], int] = {(name, source): version for (name, version), source in taken.items()}
-    shared: dict[tuple[str, int], int] = {}
-    new: list[tuple[str, int]] = []
-    for row in found["model_versions"]:
-        key = (row["name"], row["version"])
-        if row["run_id"] in here:
-            own: int = row["version"]
-            shared[key] = known.get((row["name"], row["source"]), own)
-        else:
-            new.append(key)
-    clashing = {name for name, version in new if (name, version) in taken}
-    last = dict(
-        connection.execute(select(table.c.name, func.max(table.c.version)).group_by(table.c.name)).all()
-    )
+    taken = connection.execute(select(table.c.name, table.c.version, table.c.source)).all()
+    known: dict[tuple[str, str], int] = {(name, source): version for name, version, source in taken}
+    last: dict[str, int] = {name: version for name, version, _ in sorted(taken, key=lambda row: row.version)}
+    shared: dict[tuple[str, int], int] = {
+        (r["name"], r["version"]): known.get((r["name"], r["source"])) or r["version"]
+        for r in found["model_versions"]
+        if r["run_id"] in here
+    }
+    new = [(r["name"], r["version"]) for r in found["model_versions"] if r["run_id"] not in here]
+    clashing = {name for name, _ in {(name, version) for name, version, _ in taken}.intersection(new)}
 
     def number(name: str, version: int) -> int:
         return shared.get((name, version), version + (last[name] if name in clashing else 0))
 
-    moved: dict[str, list[int]] = {}
-    for name, version in new:
-        if name in clashing:
-            moved.setdefault(name, []).append(version)
-    return number, moved
+    return number, {name: sorted(version for n, version in new if n == name) for name in sorted(clashing)}
 
 
 def _leave_out(found: Rows, here: set[str]) -> None:

@@ -5,7 +5,8 @@ From a database with artifacts on this machine. Run IDs stay: lineage and refere
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -13,7 +14,7 @@ from mlflow.exceptions import MlflowException
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session, store
-from sslseg.tracking.capsule import archive, rows
+from sslseg.tracking.capsule import archive, publish, rows
 from sslseg.tracking.history import frames
 from sslseg.tracking.runs import PARENT
 
@@ -37,34 +38,37 @@ def chosen(target: str, uri: str) -> list[str]:
         links = f"tags.`{names.TAG_BORROWED}` LIKE '%'"
     linked = session.matching(links, place, uri, pointers=True)
     found |= {run.info.run_id for run in linked}  # what they point to is followed
-    found = _with_upstream(found, uri)
-    alive = [i for i in found if store.client(uri).get_run(i).info.status == "RUNNING"]
-    if alive:
+    statuses = _with_upstream(found, uri)
+    if alive := [run_id for run_id, status in statuses.items() if status == "RUNNING"]:
         raise SslsegError(
             f"{len(alive)} runs are RUNNING, {alive[0]} one of them; `sslseg doctor` closes dead ones"
         )
-    return sorted(found)
+    return sorted(statuses)
 
 
-def _with_upstream(run_ids: Iterable[str], uri: str) -> set[str]:
-    api, found, waiting = store.client(uri), set(), set(run_ids)
+def _with_upstream(run_ids: Iterable[str], uri: str) -> dict[str, str]:
+    """Run ID -> status, of these and of all that is upstream."""
+    api, found, waiting = store.client(uri), {}, set(run_ids)
     while waiting:
         run_id = waiting.pop()
         try:
-            tags = api.get_run(run_id).data.tags
+            run = api.get_run(run_id)
         except MlflowException:
             raise SslsegError(f"run {run_id} is needed, and not in {store.shown(uri)}") from None
-        found.add(run_id)
-        named = {tags.get(tag, "") for tag in FOLLOWED}
-        waiting |= {i for i in named if rows.RUN_ID.fullmatch(i)} - found
+        found[run_id] = run.info.status
+        named = {run.data.tags.get(tag, "") for tag in FOLLOWED}
+        waiting |= {i for i in named if rows.RUN_ID.fullmatch(i)} - found.keys()
     return found
 
 
-def pack(target: str, path: Path, uri: str, artifacts: Path | None = None) -> tuple[int, int]:
+def pack(
+    target: str, path: Path, uri: str, artifacts: Path | None = None, public: bool = False
+) -> tuple[int, int]:
     """Write the archive; returns the numbers of runs and of bytes.
 
     Args:
         artifacts: what the server before the database has as its `--artifacts-destination`.
+        public: as anyone may read it, see `publish`.
 
     Raises:
         SslsegError: see `rows.connect` and `chosen`; or the artifacts are not on this machine.
@@ -73,17 +77,31 @@ def pack(target: str, path: Path, uri: str, artifacts: Path | None = None) -> tu
         run_ids = chosen(target, uri)
         found = rows.read(connection, tables, run_ids)
     places = {f"runs/{row['run_uuid']}": row["artifact_uri"] for row in found["runs"]}
-    places |= {f"models/{row['model_id']}": row["artifact_location"] for row in found["logged_models"]}
-    files: dict[str, Path] = {}
-    for prefix, place in places.items():
-        files |= _files(prefix, rows.folder(place, artifacts))
-    content = {"schema": schema, "rows": rows.portable(found)}
-    return len(run_ids), archive.write(path, content, files)
+    if not public:
+        places |= {f"models/{row['model_id']}": row["artifact_location"] for row in found["logged_models"]}
+    folders = {prefix: rows.folder(place, artifacts) for prefix, place in places.items()}
+    shown = publish.public(found) if public else rows.portable(found)
+    with tempfile.TemporaryDirectory() as scratch:
+        listed = _tables(folders, Path(scratch)) if public else _files(folders)
+        return len(run_ids), archive.write(path, {"schema": schema, "rows": shown}, listed)
 
 
-def _files(prefix: str, folder: Path) -> dict[str, Path]:
-    inside = [f for f in folder.rglob("*") if f.is_file() and not f.is_symlink()]
-    named = {f"{prefix}/{f.relative_to(folder).as_posix()}": f for f in inside}
+def _files(folders: Mapping[str, Path]) -> dict[str, Path]:
+    named = {
+        f"{prefix}/{file.relative_to(folder).as_posix()}": file
+        for prefix, folder in folders.items()
+        for file in folder.rglob("*")
+        if file.is_file() and not file.is_symlink()
+    }
     for name in named:
         archive.check_name(name)
     return named
+
+
+def _tables(folders: Mapping[str, Path], scratch: Path) -> dict[str, Path]:
+    """The one file of a sweep that anyone may read."""
+    return {
+        f"{prefix}/{names.CELLS}": publish.cells(folder / names.CELLS, scratch / f"{number}.json")
+        for number, (prefix, folder) in enumerate(folders.items())
+        if (folder / names.CELLS).is_file()
+    }

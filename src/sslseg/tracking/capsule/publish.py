@@ -11,13 +11,12 @@ from __future__ import annotations
 import functools
 import json
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from sslseg.config import flags, mlproject, names, plugins
 from sslseg.plans import pipelines, studies, titles
-from sslseg.tracking.capsule import archive, pack, rows
+from sslseg.tracking.capsule import rows
 from sslseg.tracking.registry.write import VERSIONS
 
 LEFT_OUT = "…"
@@ -75,11 +74,10 @@ def public(found: rows.Rows) -> rows.Rows:
     values = {r["value"] for r in found["params"] if r["key"].endswith("architecture")}
     known = frozenset(v for v in values if is_public(v, "architecture"))
     names_of = _model_names(found, known)
-    out = {}
-    for table, some in found.items():
-        kept = [row for row in some if _kept(table, row, known)]
-        out[table] = [_row(table, row, known, names_of) for row in kept]
-    return out
+    return {
+        table: [_row(table, row, known, names_of) for row in some if _kept(table, row, known)]
+        for table, some in found.items()
+    }
 
 
 def _model_names(found: rows.Rows, known: frozenset[str]) -> dict[str, str]:
@@ -100,48 +98,27 @@ def _kept(table: str, row: dict[str, Any], known: frozenset[str]) -> bool:
 def _row(table: str, row: dict[str, Any], known: frozenset[str], names_of: dict[str, str]) -> dict[str, Any]:
     key = str(row.get("key") or row.get("tag_key") or "")
     registered = table.startswith(("registered_model", "model_version"))
-    out = dict(row)
-    for column, value in row.items():
+
+    def shown(column: str, value: Any) -> Any:
         if not isinstance(value, str) or column in ("key", "tag_key") and "metrics" not in table:
-            continue
+            return value
         if column == "name" and registered:
-            out[column] = names_of[value]
-        elif key == VERSIONS and column == "tag_value":
+            return names_of[value]
+        if key == VERSIONS and column == "tag_value":
             named = [v for v in json.loads(value) if v.get("name") in names_of]
-            out[column] = json.dumps([{"name": names_of[v["name"]], "version": v["version"]} for v in named])
-        elif column in EMPTIED:
-            out[column] = ""
-        else:
-            said = (
-                "key" if column in ("key", "metric_name") else key if column in ("value", "tag_value") else ""
-            )
-            out[column] = value if is_public(value, said, known) else LEFT_OUT
-    return out
+            return json.dumps([{"name": names_of[v["name"]], "version": v["version"]} for v in named])
+        said = {"key": "key", "metric_name": "key", "value": key, "tag_value": key}.get(column, "")
+        return "" if column in EMPTIED else value if is_public(value, said, known) else LEFT_OUT
+
+    return {column: shown(column, value) for column, value in row.items()}
 
 
-def _cells(file: Path, folder: Path) -> Path:
-    """What a sweep was to run, without the words of its errors."""
+def cells(file: Path, made: Path) -> Path:
+    """What a sweep was to run, without the words of its errors; written to `made`."""
     kept = ("cell", "pipeline", "run_id", "asked")
     table = [
         {k: v for k, v in row.items() if k in kept and is_public(str(v))} | {"error": "failed" if row.get("error") else ""}
         for row in json.loads(file.read_text())
     ]  # fmt: skip
-    made = folder / f"{len(list(folder.iterdir()))}.json"
     made.write_text(json.dumps(table, indent=1))
     return made
-
-
-def publish(target: str, path: Path, uri: str, artifacts: Path | None = None) -> tuple[int, int]:
-    """Write the archive; returns the numbers of runs and of bytes. See `pack.pack`."""
-    with rows.connect(uri) as (connection, tables, schema):
-        run_ids = pack.chosen(target, uri)
-        found = rows.read(connection, tables, run_ids)
-    places = {row["run_uuid"]: rows.folder(row["artifact_uri"], artifacts) for row in found["runs"]}
-    content = {"schema": schema, "rows": public(found)}
-    with tempfile.TemporaryDirectory() as scratch:
-        files = {
-            f"runs/{run_id}/{names.CELLS}": _cells(place / names.CELLS, Path(scratch))
-            for run_id, place in places.items()
-            if (place / names.CELLS).is_file()
-        }
-        return len(run_ids), archive.write(path, content, files)
