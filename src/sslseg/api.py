@@ -16,35 +16,21 @@ if TYPE_CHECKING:
     from sslseg.tracking.lineage import Hop
 
 
-def encoders(uri: str | None = None) -> pd.DataFrame:
+def encoders(uri: str | None = None, *, kind: str = "encoder") -> pd.DataFrame:
     """Registered encoders, newest version first.
+
+    Args:
+        kind: "encoder", or "segmenter" for fine-tuned U-Nets.
 
     Returns:
         One row per version: reference (for `load_encoder`), name, version, aliases, run_id, model_id, role,
         method, dataset, epoch, step, architecture, lineage, sha256; '' where a model does not say. And budget, seed,
-        test_iou and `of` how many fine-tunings that is the mean, as `sslseg encoders` has them; None where unknown.
+        test_iou: of its own test, else of the fine-tunings that started from it, those on the most slices, and `of` how
+        many of them the IoU is the mean; NaN where unknown. `sslseg encoders` prints them.
     """
-    import pandas as pd
+    from sslseg.commands.encoders import table
 
-    from sslseg.commands.encoders import tested
-    from sslseg.config import names
-    from sslseg.tracking import store
-    from sslseg.tracking.history import frames
-    from sslseg.tracking.registry import resolve
-
-    uri = store.existing(uri)
-    runs = frames.runs(uri=uri)
-    plain = ["name", "version", "aliases", "run_id", "model_id"]
-    tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
-    named = {key: getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}") for key in tags}
-    rows = [
-        {"reference": f"models:/{row['name']}/{row['version']}"}
-        | {key: row[key] for key in plain}
-        | {key: row.get(tag, "") for key, tag in named.items()}
-        | tested(row["run_id"], row["model_id"], runs)
-        for row in resolve.versions(uri=uri)
-    ]
-    return pd.DataFrame(rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of"])
+    return table(kind, uri)
 
 
 def load_encoder(

@@ -152,10 +152,10 @@ def test_runs_are_compared_by_pipeline_budget_and_seed(first: str):
     assert len(client().get_metric_history(tuned.info.run_id, names.TEST_IOU)) == 1
     (pretrained,) = client().search_model_versions(f"run_id = '{cells['byol@acdc'].info.run_id}'")
     assert pretrained.name == f"encoder-{ARCHITECTURE}"
-    ours = tuned.data.tags[names.TAG_UPSTREAM_MODEL]
-    listed = encoders.scores(pretrained.run_id, ours, frames.runs())
-    assert (listed["budget"], listed["seed"], listed["score"][:5]) == ("3", "0", f"{iou:.3f}")
-    told = sslseg.encoders().set_index("run_id").loc[pretrained.run_id]
+    told = sslseg.encoders().set_index("run_id", drop=False).loc[pretrained.run_id]
+    assert told["model_id"] == tuned.data.tags[names.TAG_UPSTREAM_MODEL]
+    listed = encoders.shown(told)
+    assert (listed["budget"], listed["seed"], listed["test IoU"][:5]) == ("3", "0", f"{iou:.3f}")
     assert (told["budget"], told["seed"]) == (3, 0)
     assert told["of"] >= 1  # and those started by hand
     assert told["test_iou"] == pytest.approx(iou)

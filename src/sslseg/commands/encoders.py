@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sslseg.config import names
 
 if TYPE_CHECKING:
     import pandas as pd
+
+COLUMNS = {"reference": "reference", "alias": "aliases", "role": "role", "epoch": "epoch", "budget": "budget",
+           "seed": "seed", "test IoU": "test_iou", "lineage": "lineage", "run": "run_id"}  # fmt: skip
+FORMS = {"budget": ".0f", "seed": ".0f", "test_iou": ".3f"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,71 +34,55 @@ def run(options: argparse.Namespace) -> None:
         SslsegError: there is no store.
     """
     from sslseg.tracking import store
+
+    found = table(options.kind)
+    if found.empty:
+        print(f"no {options.kind} is registered yet in {store.shown(store.existing())}")
+        return
+    rows = [list(COLUMNS), *(list(shown(row).values()) for row in found.to_dict("records"))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def shown(row: Mapping[str, Any]) -> dict[str, str]:
+    """What is printed of a row of `table`; '' where nothing is known."""
+    said = {key: "" if row[key] != row[key] else format(row[key], form) for key, form in FORMS.items()}
+    said["test_iou"] += f", mean of {row['of']}" if row["of"] > 1 else ""
+    return {title: {**row, **said}[key] for title, key in COLUMNS.items()}
+
+
+def table(kind: str, uri: str | None = None) -> pd.DataFrame:
+    """See `api.encoders`."""
+    import pandas as pd
+
+    from sslseg.tracking import store
     from sslseg.tracking.history import frames
     from sslseg.tracking.registry import resolve
 
-    uri = store.existing()
-    columns = {
-        "reference": lambda row: f"models:/{row['name']}/{row['version']}",
-        "alias": lambda row: row["aliases"],
-        "role": lambda row: row.get(names.MODEL_ROLE, ""),
-        "epoch": lambda row: row.get(names.MODEL_EPOCH, ""),
-        "budget": lambda row: row["budget"],
-        "seed": lambda row: row["seed"],
-        "test IoU": lambda row: row["score"],
-        "lineage": lambda row: row.get(names.MODEL_LINEAGE, ""),
-        "run": lambda row: row["run_id"],
-    }
-    versions = resolve.versions(options.kind, uri)
-    if not versions:
-        print(f"no {options.kind} is registered yet in {store.shown(uri)}")
-        return
+    uri = store.existing(uri)
     runs = frames.runs(uri=uri)
-    scored = [row | scores(row["run_id"], row["model_id"], runs) for row in versions]
-    rows = [{title: read(row) for title, read in columns.items()} for row in scored]
-    table = [dict(zip(columns, columns, strict=True)), *rows]
-    widths = {title: max(len(row[title]) for row in table) for title in columns}
-    for row in table:
-        print("  ".join(row[title].ljust(widths[title]) for title in columns).rstrip())
+    plain = ["name", "version", "aliases", "run_id", "model_id"]
+    tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
+    named = {key: getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}") for key in tags}
+    rows = [
+        {"reference": f"models:/{row['name']}/{row['version']}"}
+        | {key: row[key] for key in plain}
+        | {key: row.get(tag, "") for key, tag in named.items()}
+        | _tested(row["run_id"], row["model_id"], runs)
+        for row in resolve.versions(kind, uri)
+    ]
+    found = pd.DataFrame(rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of"])
+    return found.astype(dict.fromkeys(("budget", "seed", "test_iou"), float))
 
 
-def scores(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, str]:
-    """What `tested` tells, as it is shown; '' where nothing is known."""
-    found = tested(run_id, model_id, runs)
-    said = "" if found["test_iou"] is None else f"{found['test_iou']:.3f}"
-    said += f", mean of {found['of']}" if found["of"] > 1 else ""
-    return {key: "" if found[key] is None else str(found[key]) for key in ("budget", "seed")} | {
-        "score": said
-    }
-
-
-def tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, Any]:
-    """Budget, seed and test IoU of a model: those of its own test, else of the fine-tunings that started from it.
-
-    Args:
-        runs: of the store, see `frames.runs`.
-
-    Returns:
-        "budget", "seed", "test_iou", None where nothing is known; and "of" how many fine-tunings, those on the most
-        slices, a pretrained encoder's IoU is the mean.
-    """
+def _tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, float]:
+    """Of a model's own test, else of the fine-tunings on the most slices that started from it; NaN where unknown."""
     own = runs[runs["run_id"] == run_id]
-    found = {
-        "budget": None,
-        "seed": _whole(own["seed"].iloc[0]) if len(own) else None,
-        "test_iou": None,
-        "of": 0,
-    }
     known = runs[runs[names.TEST_IOU].notna()] if names.TEST_IOU in runs else runs.iloc[:0]
     mine = known[known["run_id"] == run_id]
     if mine.empty and model_id:
         mine = known[(known["upstream_model_id"] == model_id) & (known["stage"] == names.FINETUNE)]
     most = mine[mine["budget"] == mine["budget"].max()]
-    if most.empty:
-        return found
-    iou = float(most[names.TEST_IOU].mean())
-    return found | {"budget": _whole(most["budget"].iloc[0]), "test_iou": iou, "of": len(most)}
-
-
-def _whole(value: Any) -> int | None:
-    return None if value is None or value != value else int(value)
+    iou = most[names.TEST_IOU].mean() if len(most) else math.nan
+    return {"budget": most["budget"].max(), "seed": own["seed"].max(), "test_iou": iou, "of": len(most)}
