@@ -17,6 +17,7 @@ from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
 from sslseg.tracking.capsule import unpack
+from sslseg.tracking.upkeep import sqlite
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 STUDY = "study.tar.gz"
@@ -31,7 +32,7 @@ def opened(packed: Path, folder: Path) -> str:
     Raises:
         SslsegError: see `unpacking.unpack`.
     """
-    uri = store.tracking_uri(f"sqlite:///{folder.resolve()}/mlflow.db")
+    uri = sqlite.address(folder.resolve() / "mlflow.db")
     mark, digest = folder / "from.sha256", sha256(packed)
     if not mark.is_file() or mark.read_text() != digest:
         shutil.rmtree(folder, ignore_errors=True)

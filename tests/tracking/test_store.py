@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 import sslseg
 from sslseg.config import names
 from sslseg.config.names import SslsegError
-from sslseg.tracking import client, store
+from sslseg.tracking import client, session, store
+from sslseg.tracking.capsule import rows
 from sslseg.tracking.client import retry
 
 WORKER = """
@@ -59,6 +60,30 @@ def test_named_experiment_is_made_once_with_an_absolute_place(store: str):
     MlflowClient(store).delete_experiment(made)
     with pytest.raises(names.SslsegError, match=f"was deleted; .* -x {made}"):
         ensure_experiment("A study: 1/2", store)
+
+
+def test_what_a_killed_command_left_goes_and_marks_in_a_path_are_no_code(tmp_path: Path, monkeypatch):
+    """`a%41b` is no `aAb`, to SQLAlchemy and MLflow likewise; files of other names are not touched."""
+    place = tmp_path / "a%41b #1"
+    place.mkdir()
+    left = [
+        place / f".part-0123456789ab-{name}" for name in ("mlflow.db", "mlflow.db-journal", "my-mlflow.db")
+    ]
+    for file in left:
+        file.write_bytes(b"half")
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with session.open_run("prepare", experiment_id=store.ensure_experiment("own")) as run:
+        run.text("x", "a.txt")
+        api = run.client
+    assert [file.exists() for file in left] == [False, False, True]
+    assert store.sqlite_path(run.uri) == place / "mlflow.db"
+    (stored,) = place.glob("mlruns/own-*/*/artifacts/a.txt")
+    assert store.local_path(api.get_run(run.id).info.artifact_uri) == stored.parent
+    assert Path(api.download_artifacts(run.id, "a.txt", str(tmp_path))).read_text() == "x"
+    assert MlflowClient(run.uri).get_experiment("0").artifact_location.endswith("/a%2541b %231/mlruns/0")
+    with rows.connect(run.uri) as (_, tables, _):
+        assert "runs" in tables
 
 
 def test_relative_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from typing import Any
 
 from sslseg.config.names import DataError, ParamError
 from sslseg.config.texts import some
+
+DIGITS = 12  # that tell parts of one name apart
 
 
 def sha256(path: Path | str) -> str:
@@ -89,7 +92,7 @@ def read_json(path: Path, most: int = 64 << 20) -> Any:
 
 
 @contextmanager
-def aside(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def aside(path: Path, *, durable: bool = False, alone: bool = False) -> Iterator[Path]:
     """A free name beside `path` for a file or folder, which takes the place of `path` when the block ends well.
 
     Its ending is that of `path`; `tempfile` would lock other users out of it. What a failed block wrote is removed.
@@ -97,20 +100,29 @@ def aside(path: Path, *, durable: bool = False) -> Iterator[Path]:
     Args:
         durable: a file is forced to disk before the rename and the rename after it, so that a loss of power leaves
             `path` old or new, never half.
+        alone: the caller holds a lock, so that what is there of such parts is of processes that were killed: it goes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".part-{uuid.uuid4().hex[:12]}-{path.name}")
+    for name in (path.name, f"{path.name}-journal") if alone else ():
+        for left in path.parent.glob(f".part-{'?' * DIGITS}-{glob.escape(name)}"):
+            _remove(left)
+    part = path.with_name(f".part-{uuid.uuid4().hex[:DIGITS]}-{path.name}")
     try:
         yield part
         if durable:
             _force(part, os.O_RDWR)
         part.replace(path)
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        part.unlink(missing_ok=True)
+        _remove(part)
     if durable and os.name == "posix":  # the rename itself is an entry of the folder
         _force(path.parent, os.O_RDONLY)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _force(path: Path, mode: int) -> None:

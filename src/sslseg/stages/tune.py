@@ -27,6 +27,7 @@ from sslseg.stages.tuning import plots, trials
 from sslseg.stages.tuning.trials import OVER, Plan
 from sslseg.tracking import identity, lineage, progress, session, store
 from sslseg.tracking.registry import sentences
+from sslseg.tracking.upkeep import sqlite
 
 WINNERS = "winners.json"
 COMMANDS = "commands.txt"
@@ -44,7 +45,7 @@ def fill(p: Tune) -> Tune:
         p,
         encoder=tuple(e if is_one(e) else sentences.newest(e, p.dataset) for e in p.encoder),
         cache=str(folder),
-        storage=p.storage or f"sqlite:///{folder / 'tune.db'}",
+        storage=p.storage or sqlite.address(folder / "tune.db"),
         threads=plugins.load("executors", p.executor).places(p)[1],
     )
 

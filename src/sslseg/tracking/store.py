@@ -35,7 +35,7 @@ def tracking_uri(uri: str | None = None) -> str:
     """`uri`, else MLFLOW_TRACKING_URI, else mlflow.db in the working folder; SQLite paths made absolute."""
     uri = _asked(uri)
     path, (_, mark, options) = sqlite_path(uri), uri.partition("?")
-    return f"{SQLITE}{path}{mark}{options}" if path else uri
+    return f"{sqlite.address(path)}{mark}{options}" if path else uri
 
 
 def _asked(uri: str | None) -> str:
@@ -46,7 +46,7 @@ def sqlite_path(uri: str) -> Path | None:
     """The database file of a SQLite URI, absolute and without options (`?timeout=60`); None for every other store."""
     if not uri.startswith(SQLITE):
         return None
-    return Path(uri.removeprefix(SQLITE).partition("?")[0]).expanduser().resolve()
+    return Path(unquote(uri.removeprefix(SQLITE).partition("?")[0])).expanduser().resolve()
 
 
 def local_path(uri: str) -> Path | None:
@@ -199,7 +199,7 @@ def ensure_experiment(name: str, uri: str | None = None) -> str:
         found = api.get_experiment_by_name(name)
         if found is None:
             path = sqlite_path(uri)
-            place = str(path.parent / "mlruns" / _folder(name)) if path else None
+            place = sqlite.in_address(path.parent / "mlruns" / folder(name)) if path else None
             try:
                 return api.create_experiment(name, artifact_location=place)
             except MlflowException as error:  # made meanwhile, on another machine
@@ -219,7 +219,8 @@ def deleted_experiment(experiment_id: str, uri: str | None = None) -> str:
     return f"experiment {found.name!r} was deleted; `mlflow experiments restore -x {experiment_id}` brings it back"
 
 
-def _folder(name: str) -> str:
+def folder(name: str) -> str:
+    """Where the artifacts of the experiment `name` lie, below `mlruns`."""
     return re.sub(r"[^\w.-]+", "-", name) + "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
 
 

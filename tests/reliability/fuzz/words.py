@@ -161,7 +161,7 @@ def experiment(rng, folder):
     text = word(rng)
 
     def call() -> str:
-        found = store._folder(text)
+        found = store.folder(text)
         if (folder / found).resolve().parent != folder.resolve() or len(found.encode()) > 255 + 2 * len(text):
             raise Wrong(f"{found!r} is no folder")
         return "as a folder"

@@ -33,7 +33,7 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
         DataError: the first bad file (`skip=False`), or nothing is left of them.
     """
     recipe = inputs.recipe
-    with aside(store) as part:
+    with aside(store, alone=True) as part:
         part.mkdir()
         writer, skipped = _written(part, inputs, skip, progress)
         skipped = inputs.faults + skipped

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import SQLAlchemyError
 
 from sslseg.config import names
@@ -25,13 +26,13 @@ from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import store
 from sslseg.tracking.capsule import archive, join, rows
-from sslseg.tracking.upkeep import claims
+from sslseg.tracking.upkeep import claims, sqlite
 
 SHARED = frozenset(
     {"experiment_tags", "registered_models", "registered_model_tags", "registered_model_aliases", "datasets"}
 )
-INSERT: dict[str, Callable[[Table], sqlite.Insert | postgresql.Insert]]
-INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+INSERT: dict[str, Callable[[Table], sqlite_dialect.Insert | postgresql.Insert]]
+INSERT = {"sqlite": sqlite_dialect.insert, "postgresql": postgresql.insert}
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Target:
 
     def location(self, name: str, number: int) -> str:
         """Where a new experiment's artifacts are, as the store writes it."""
-        return f"{rows.PROXY}:/{number}" if self.proxy else str(self.root / store._folder(name))
+        return f"{rows.PROXY}:/{number}" if self.proxy else sqlite.in_address(self.root / store.folder(name))
 
 
 def unpack(

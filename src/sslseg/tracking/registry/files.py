@@ -71,7 +71,7 @@ def _hashed(file: Path, model: LoggedModel) -> str:
 
 def _keep(model: LoggedModel, path: Path, uri: str | None) -> None:
     """Download into `path`, which is there whole or not at all."""
-    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, aside(path) as part:
+    with tempfile.TemporaryDirectory(dir=path.parent) as scratch, aside(path, alone=True) as part:
         shutil.copytree(_download(model, "", Path(scratch), uri), part)
 
 

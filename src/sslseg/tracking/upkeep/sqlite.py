@@ -15,6 +15,16 @@ from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 
 
+def in_address(path: Path) -> str:
+    """A path as a part of an address, where `%41` would be a letter, and `?` and `#` the end of it."""
+    return str(path).translate({ord(mark): quote(mark) for mark in "%?#"})
+
+
+def address(path: Path) -> str:
+    """What SQLAlchemy, and so MLflow and Optuna, call a SQLite file."""
+    return f"sqlite:///{in_address(path)}"
+
+
 def connect(path: Path, mode: str = "ro") -> sqlite3.Connection:
     """A connection to a SQLite file, whatever marks its path holds; `mode` is of SQLite's own: ro, rw or rwc.
 
@@ -40,7 +50,7 @@ def check_schema(path: Path) -> None:
     if row and row[0] != _newest_schema():
         raise SslsegError(
             f"{path}: its tables are of schema {row[0]}, this MLflow ({version('mlflow')}) works with {_newest_schema()}. If the "
-            f"store is older: copy it, then `mlflow db upgrade sqlite:///{path}`; if it is newer: install the MLflow that made it"
+            f"store is older: copy it, then `mlflow db upgrade {address(path)}`; if it is newer: install the MLflow that made it"
         )
 
 
@@ -74,9 +84,9 @@ def create(path: Path) -> None:
             f"{path}: wanted a tracking store, this is another program's database, with tables {some(foreign)}"
         )
     # beside its place, since a set-up that is killed leaves a schema on the way, which nobody would open again
-    with contextlib.nullcontext(path) if tables else aside(path) as made:
+    with contextlib.nullcontext(path) if tables else aside(path, alone=True) as made:
         # the one place where MLflow takes the artifact root of the default experiment from
-        SqlAlchemyStore(f"sqlite:///{made}", str(path.parent / "mlruns"))._dispose_engine()
+        SqlAlchemyStore(address(made), in_address(path.parent / "mlruns"))._dispose_engine()
 
 
 def set_wal(path: Path) -> None:
