@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 
 from sslseg import execute
 from sslseg.commands import doctor, rerun
-from sslseg.config import flags, names, params
+from sslseg.config import flags, names, params, plugins
+from sslseg.config.files import sha256
 from sslseg.config.names import SslsegError
 from sslseg.tracking import manifest, session
 from sslseg.tracking.history import frames
@@ -63,13 +64,16 @@ def test_the_diff_of_changed_code_is_kept_up_to_a_size(
     stage: SimpleNamespace, store: str, monkeypatch: pytest.MonkeyPatch
 ):
     diff = "+ü" * manifest.DIFF_LIMIT
-    monkeypatch.setattr(manifest, "code", lambda: manifest.Code("c0ffee", diff, {"new.py": "12"}))
+    answers = {"diff": diff, "rev-parse": "c0ffee", "ls-files": "__init__.py"}
+    monkeypatch.setattr(manifest, "_git", lambda *words: answers[words[0]])
+    monkeypatch.setattr(manifest, "code", manifest.code.__wrapped__)  # what this process knows is another's
     run_id = execute.execute("prepare", PARAMS)
     kept = {f.path: f.file_size for f in MlflowClient(store).list_artifacts(run_id)}
     assert kept[manifest.DIFF_FILE] == manifest.DIFF_LIMIT
     found = manifest.read(run_id)["code"]
     assert found["diff"]["bytes"] == len(diff.encode()) > manifest.DIFF_LIMIT
-    assert found["untracked"] == {"new.py": "12"}
+    assert found["commit"] == "c0ffee"
+    assert found["untracked"] == {"__init__.py": sha256(plugins.PACKAGE / "__init__.py")}
 
 
 @pytest.mark.usefixtures("store", "tmp_cache")

@@ -8,7 +8,7 @@ from pathlib import Path
 PROGRAM = "sslseg"
 
 
-def command(stage: str, **given: object) -> str:
+def command(stage: str, /, **given: object) -> str:
     """A stage as it is typed in an activated environment, from any folder.
 
     Args:
@@ -21,7 +21,7 @@ def command(stage: str, **given: object) -> str:
     return shlex.join([PROGRAM, stage, *words])
 
 
-def typed(stage: str, **given: object) -> str:
+def typed(stage: str, /, **given: object) -> str:
     """A stage as it is typed where the user stands: by MLflow in a checkout, elsewhere by the installed program."""
     if not Path("MLproject").is_file():
         return command(stage, **given)

@@ -12,17 +12,15 @@ import json
 import os
 import platform
 import re
-import shlex
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from sslseg.config import flags, names, plugins
+from sslseg.config import commands, flags, names, plugins
 from sslseg.config.files import read_json, sha256
 from sslseg.config.names import SslsegError
 from sslseg.plans import cells
@@ -43,30 +41,19 @@ DIGESTS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Code:
-    """State of the checkout that this process was started from."""
-
-    commit: str  # '' = not a git checkout
-    diff: str  # of tracked files against the commit
-    untracked: dict[str, str]  # file below the package -> sha256
-
-    def facts(self) -> dict[str, Any]:
-        """As the manifest records it."""
-        whole = self.diff.encode()
-        changed = {"sha256": hashlib.sha256(whole).hexdigest(), "bytes": len(whole)} if whole else None
-        return {"commit": self.commit, "diff": changed, "untracked": self.untracked}
-
-
 @functools.cache
-def code() -> Code:
-    """Read once a process: the code that it has loaded does not change."""
-    if not _git("ls-files", "__init__.py"):  # installed, or below somebody else's checkout
-        return Code("", "", {})
-    new = _git("ls-files", "--others", "--exclude-standard", "--", ".").splitlines()
-    files = {name: plugins.PACKAGE / name for name in new if name.endswith(".py")}
-    digests = {name: sha256(file) for name, file in sorted(files.items())}
-    return Code(_git("rev-parse", "HEAD").strip(), _git("diff", "HEAD"), digests)
+def code() -> tuple[dict[str, Any], bytes]:
+    """State of the checkout that this process was started from, as the manifest records it; and what git calls its diff.
+
+    Read once a process: the code that it has loaded does not change.
+    """
+    commit, diff, digests = "", b"", {}
+    if _git("ls-files", "__init__.py"):  # else installed, or below somebody else's checkout
+        new = _git("ls-files", "--others", "--exclude-standard", "--", ".").splitlines()
+        digests = {name: sha256(plugins.PACKAGE / name) for name in sorted(new) if name.endswith(".py")}
+        commit, diff = _git("rev-parse", "HEAD").strip(), _git("diff", "HEAD").encode()
+    changed = {"sha256": hashlib.sha256(diff).hexdigest(), "bytes": len(diff)} if diff else None
+    return {"commit": commit, "diff": changed, "untracked": digests}, diff
 
 
 def _git(*words: str) -> str:
@@ -99,12 +86,8 @@ def processor() -> str:
 
 def machine(device: str) -> dict[str, str]:
     """What of the machine can change a number."""
-    return {
-        "device": device,
-        "cpu": processor(),
-        "system": platform.platform(),
-        "python": platform.python_version(),
-    }
+    system, python = platform.platform(), platform.python_version()
+    return {"device": device, "cpu": processor(), "system": system, "python": python}
 
 
 def start(run: Run, params: Any, method: str | None, device: str) -> dict[str, Any]:
@@ -114,24 +97,14 @@ def start(run: Run, params: Any, method: str | None, device: str) -> dict[str, A
         params: resolved and filled.
         device: name of the device that tensors live on.
     """
+    facts, diff = code()
     content = {
-        "format": FORMAT,
-        "run_id": run.id,
-        "stage": run.stage,
-        "method": method or "",
-        "params": flags.texts(params),
-        "code": code().facts(),
-        "machine": machine(device),
-        "packages": packages(),
-        "digests": {},
-        "models": {},
-    }
+        "format": FORMAT, "run_id": run.id, "stage": run.stage, "method": method or "", "params": flags.texts(params),
+        "code": facts, "machine": machine(device), "packages": packages(), "digests": {}, "models": {},
+    }  # fmt: skip
     _write(run, content)
-    if code().diff:
-        with tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / DIFF_FILE
-            path.write_bytes(code().diff.encode()[:DIFF_LIMIT])
-            run.artifact(path)
+    if diff:
+        run.text(diff[:DIFF_LIMIT].decode(errors="ignore"), DIFF_FILE)
     return content
 
 
@@ -173,10 +146,8 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         raise SslsegError(
             f"run {run_id}: its tag says stage {tags[names.TAG_STAGE]}, its {FILE} says {content['stage']}"
         )
-    return content | {
-        "archive": tags.get(names.TAG_ARCHIVE, ""),
-        "upstream": tags.get(names.TAG_UPSTREAM_MODEL, ""),
-    }
+    noted = {"archive": names.TAG_ARCHIVE, "upstream": names.TAG_UPSTREAM_MODEL}
+    return content | {key: tags.get(tag, "") for key, tag in noted.items()}
 
 
 def params(written: Mapping[str, Any], **moved: str | None) -> Any:
@@ -209,9 +180,7 @@ def _is_place(text: str) -> bool:
 def command(written: Mapping[str, Any], params: Any) -> str:
     """What running a stage from its manifest amounts to, for somebody who has to agree to it."""
     name = f"pretrain_{written['method']}" if written["method"] else written["stage"]
-    return " ".join(
-        ["sslseg", name, *(f"--{k} {shlex.quote(v)}" for k, v in flags.texts(params).items() if v)]
-    )
+    return commands.command(name, **flags.texts(params))
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from mlflow.entities import Run as MlflowRun
 
 from sslseg.config import names
-from sslseg.tracking import ownership, session, store
+from sslseg.tracking import ownership, processes, session, store
 from sslseg.tracking.ownership import Shared, State, claim
 from sslseg.tracking.runs import PARENT, Run
 
@@ -48,8 +48,8 @@ def resume(
                     raise Shared(other.info.run_id)
             busy = next((other for other in others if _works_elsewhere(other)), None)
             if busy is None:
-                for found in session.unfinished(identity, run.experiment_id, run.uri):
-                    if found != run.id and has_checkpoint(found):
+                for found in (other.info.run_id for other in others if session.is_unfinished(other)):
+                    if has_checkpoint(found):
                         return _switch(run, found)
                 run.tag(names.TAG_IDENTITY, identity)
                 for other in others:
@@ -144,4 +144,6 @@ def borrow(
         return  # the sweep was interrupted and given again
     known = {names.TAG_STAGE: stage, PARENT: parent, names.TAG_SWEEP: parent, names.TAG_BORROWED: origin}
     note = f"Run {found} of experiment {origin} had done this before."
-    session.point(found, note, stage, name, experiment_id, known | tags, uri)
+    with processes.held():
+        made = session.create(stage, name, experiment_id, known | tags, uri)
+        session.close_as_pointer(made.id, found, uri, note)

@@ -22,7 +22,7 @@ from sslseg.tracking.upkeep import claims
 ENDED_EARLY = ("FAILED", "KILLED")
 
 
-def _created(stage: str, name: str | None, experiment_id: str | None, tags: dict, uri: str) -> Run:
+def create(stage: str, name: str | None, experiment_id: str | None, tags: dict, uri: str) -> Run:
     """A new run. Its owner is written in the same call: should this process die in it, `doctor` knows."""
     place = experiment_id or store.current_experiment(uri)
     tags = {"mlflow.source.name": f"sslseg {stage}"} | ownership.tags() | tags
@@ -100,7 +100,7 @@ def open_run(
                 statuses = ("RUNNING", "SCHEDULED", *(ENDED_EARLY if parent_run_id else ()))
                 run = _found(adopt_run_id, stage, uri, statuses)
             else:
-                run = _created(stage, name, experiment_id, given, uri)
+                run = create(stage, name, experiment_id, given, uri)
             run.parent = parent_run_id or ""
         if adopt_run_id:
             _adopt(run, name, given)
@@ -192,13 +192,9 @@ def find(identity: str, experiment_id: str | None = None, uri: str | None = None
     return found[0].info.run_id if found else None
 
 
-def unfinished(identity: str, experiment_id: str | None = None, uri: str | None = None) -> list[str]:
-    """IDs of the runs of that identity that ended early or whose process is gone, newest first.
-
-    A RUNNING run whose owner lives is left alone.
-    """
-    found = search({names.TAG_IDENTITY: identity}, experiment_id, uri)
-    return [run.info.run_id for run in found if run.info.status in ENDED_EARLY or is_abandoned(run)]
+def is_unfinished(run: MlflowRun) -> bool:
+    """Whether a run ended early or its process is gone: its work can be gone on with."""
+    return run.info.status in ENDED_EARLY or is_abandoned(run)
 
 
 def is_abandoned(run: MlflowRun) -> bool:
@@ -212,13 +208,6 @@ def close_as_pointer(run_id: str, resumed_run_id: str, uri: str | None = None, n
     api.set_tag(run_id, names.TAG_RESUMED_AS, resumed_run_id)
     api.set_tag(run_id, NOTE, note or f"Goes on in run {resumed_run_id}.")
     close(run_id, "FINISHED", uri=uri)
-
-
-def point(run_id: str, note: str, stage: str, name: str, experiment_id: str, tags: dict, uri: str) -> None:
-    """Make a pointer to a run of another experiment."""
-    with processes.held():
-        made = _created(stage, name, experiment_id, tags, uri)
-        close_as_pointer(made.id, run_id, uri, note)
 
 
 def close_abandoned(run_id: str, why: str, uri: str | None = None) -> None:
