@@ -35,9 +35,7 @@ TAG_METHOD = "sslseg.method"
 TAG_DATASET = "sslseg.dataset"
 TAG_DATA_DIGEST = "sslseg.data_digest"  # sha256 of the slice store that was read
 TAG_DATA_READ = "sslseg.data_read_sha256"  # of the bytes of the slice store, every part, as they were read
-TAG_DAMAGED = (
-    "sslseg.damaged"  # the run, or its upstream, read a slice store that was damaged: readers skip it
-)
+TAG_DAMAGED = "sslseg.damaged"  # it, or its upstream, read a slice store that was damaged: readers skip it
 TAG_PREPARE_RUN = "sslseg.prepare_run_id"
 TAG_IDENTITY = "sslseg.identity"  # sha256 of what determines the result
 TAG_IDENTITY_MADE = "sslseg.identity_made"  # the one it had before `sslseg reuse`
@@ -46,28 +44,18 @@ TAG_SUBSET_KIND = "sslseg.subset_kind"
 TAG_UPSTREAM_RUN = "sslseg.upstream_run_id"
 TAG_UPSTREAM_MODEL = "sslseg.upstream_model_id"
 TAG_UPSTREAM_SHA = "sslseg.upstream_sha256"
-TAG_SUMMED = (
-    "sslseg.summed_channels"  # of the upstream's first layer: an encoder of RGB pictures, on grey slices
-)
+TAG_SUMMED = "sslseg.summed_channels"  # of the upstream's first layer: an encoder of RGB, on grey slices
 TAG_DECODER = "sslseg.decoder_from"  # "upstream": the decoder was taken over with the encoder
 TAG_LINEAGE = "sslseg.lineage"  # text, computed from run IDs
-TAG_PIPELINE = (
-    "sslseg.pipeline"  # byol@target: the lineage in the words target and natural, the same on all data
-)
+TAG_PIPELINE = "sslseg.pipeline"  # byol@target: the lineage in words that are the same on all data
 TAG_REASON = "sslseg.reason"  # why a run FAILED or was KILLED
 TAG_RESUMED_AS = "sslseg.resumed_as"  # this run is a pointer: readers skip it
-TAG_BORROWED = (
-    "sslseg.borrowed_from"  # of a pointer: the experiment whose finished cell a sweep has taken for its own
-)
+TAG_BORROWED = "sslseg.borrowed_from"  # of a pointer: the experiment whose finished cell a sweep has taken
 TAG_HEARTBEAT = "sslseg.heartbeat"  # seconds since the epoch, written at every flush and by a thread
 TAG_PROCESS = "sslseg.process"  # host:pid:… that holds a RUNNING run
 TAG_OWNER = "sslseg.owner"  # token, new each time a run is taken: who finds another one has lost it
-TAG_ARCHIVE = (
-    "sslseg.archive_sha256"  # of the archive that a run came out of: its manifest is data, not a command
-)
-TAG_COMMAND = (
-    "sslseg.command_sha256"  # of a stage without an identity: its parameters and folder, while it runs
-)
+TAG_ARCHIVE = "sslseg.archive_sha256"  # of what a run came out of: its manifest is data, not a command
+TAG_COMMAND = "sslseg.command_sha256"  # of a stage without an identity: its parameters and folder
 TAG_SWEEP = "sslseg.sweep_run_id"
 TAG_SEARCH = "sslseg.search"  # name of the search (an Optuna study) that a tuning and its trials belong to
 TAG_TRIAL = "sslseg.trial"  # number of the trial in its search
@@ -89,9 +77,7 @@ TAG_LAYOUT = "sslseg.layout"  # of a folder: the public data set whose tree it h
 
 # --- metrics ---
 VAL_IOU = "val/iou"
-TEST_PATIENTS = (
-    "test_patients"  # of a fine-tuning's test, patient by patient: the step is the patient's number
-)
+TEST_PATIENTS = "test_patients"  # of a fine-tuning, patient by patient: the step is the patient's number
 EVALUATED_PATIENTS = "evaluate_patients"  # of an evaluation, likewise
 BEST_VAL_IOU = "best/val_iou"
 LAST_VAL_IOU = "last/val_iou"

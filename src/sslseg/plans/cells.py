@@ -26,9 +26,7 @@ class Cell:
     method: str = ""
     upstream: str = ""  # name of the upstream cell; '' = none
     pipeline: str = ""  # that a fine-tuning belongs to; '' for shared upstream stages
-    row: str = (
-        ""  # the pipeline up to here as the sweep was asked for it: byol@natural, where this is byol@images
-    )
+    row: str = ""  # the pipeline up to here as it was asked for: byol@natural, where this is byol@images
 
     def params(
         self, upstream_run_id: str | None = None, cache: str = "", threads: int = 0, device: str = "auto"
@@ -78,19 +76,8 @@ def overrides(text: str, name: str) -> dict[str, str]:
 
 
 # knobs of a stage that a sweep, a tuning or a trial sets by itself -> its own knobs that may say them
-_SAME = (
-    "dataset",
-    "data_root",
-    "split",
-    "budget",
-    "budget_unit",
-    "seed",
-    "encoder_epoch",
-    "cache",
-    "threads",
-    "device",
-)
-OWN: dict[str, tuple[str, ...]] = {key: (f"{key}s", key) for key in _SAME}
+_SAME = "dataset data_root split budget budget_unit seed encoder_epoch cache threads device"
+OWN: dict[str, tuple[str, ...]] = {key: (f"{key}s", key) for key in _SAME.split()}
 OWN |= {"encoder": ("pipelines", "encoder"), "decoder_from": ("pipelines",)}
 
 
@@ -184,13 +171,12 @@ def _upstream_cell(p: params.Sweep, hops: tuple[pipelines.Hop, ...], name: str, 
     if hop.stage == names.IMPORT and hop.how == pipelines.SUPERVISED:
         return Cell(name, names.IMPORT, {"source": p.imagenet})
     if hop.stage == names.IMPORT:
-        texts = {
-            "source": p.byol_imagenet,
+        told = {
             "trained_on": "imagenet",
             "trained_by": "byol",
             "origin": "declared by the sweep: BYOL ImageNet",
         }
-        return Cell(name, names.IMPORT, texts)
+        return Cell(name, names.IMPORT, {"source": p.byol_imagenet} | told)
     name += _marks(p, upstream, hop.data == p.dataset)
     texts = _source(p, hop.data) | {"seed": str(p.pretrain_seeds[0])}
     if not upstream:

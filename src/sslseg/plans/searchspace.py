@@ -35,26 +35,26 @@ class Range:
         return value is not None and self.low <= value <= self.high
 
 
+VIEWS = {
+    "crop_scale": Range("choice", choices=("0.08,1.0", "0.3,1.0", "0.6,1.0")),
+    "jitter": Range("float", 0.0, 1.0),
+    "brightness": Range("float", 0.0, 0.6),
+    "contrast": Range("float", 0.0, 0.6),
+}
 SPACES: dict[str, dict[str, Range]] = {
     FINETUNE: {
         "lr": Range("float", 1e-4, 1e-2, log=True),
         "warmup": Range("float", 0.0, 0.3),
         "clip": Range("float", 0.5, 50.0, log=True),
         "schedule": Range("choice", choices=("warmup-cosine", "constant")),
-        "crop_scale": Range("choice", choices=("0.08,1.0", "0.3,1.0", "0.6,1.0")),
-        "jitter": Range("float", 0.0, 1.0),
-        "brightness": Range("float", 0.0, 0.6),
-        "contrast": Range("float", 0.0, 0.6),
+        **VIEWS,
     },
     PRETRAIN: {
         "lr": Range("float", 1e-2, 1.0, log=True),
         "weight_decay": Range("float", 1e-7, 1e-3, log=True),
         "trust": Range("float", 1e-3, 1e-1, log=True),
         "warmup": Range("float", 0.0, 0.4),
-        "crop_scale": Range("choice", choices=("0.08,1.0", "0.3,1.0", "0.6,1.0")),
-        "jitter": Range("float", 0.0, 1.0),
-        "brightness": Range("float", 0.0, 0.6),
-        "contrast": Range("float", 0.0, 0.6),
+        **VIEWS,
     },
 }
 # They say what is asked, what it may cost, or how it is measured: varied, trials could not be compared.

@@ -37,16 +37,11 @@ def per_card(alone: Alone, cores: int, pretrains: bool = False) -> tuple[int, st
         pretrains: whether pretrainings are among the cells, which have not been measured.
     """
     need = alone.memory * (PRETRAINING if pretrains else 1.0) + CONTEXT
+    filling = 1 if alone.idle < WORTH else math.ceil(alone.step / max(alone.busy, 1e-6))
     bounds = {
         f"{alone.card * ROOM / 1e9:.0f} GB for {need / 1e9:.1f} GB each": int(alone.card * ROOM // need),
-        f"a step of {1e3 * alone.step:.0f} ms keeps the card busy for {1e3 * alone.busy:.0f} ms": _filling(
-            alone
-        ),
+        f"a step of {1e3 * alone.step:.0f} ms keeps the card busy for {1e3 * alone.busy:.0f} ms": filling,
         f"{cores} cores a card": cores,
     }
     why, fewest = min(bounds.items(), key=lambda item: item[1])
     return max(1, fewest), why
-
-
-def _filling(alone: Alone) -> int:
-    return 1 if alone.idle < WORTH else math.ceil(alone.step / max(alone.busy, 1e-6))

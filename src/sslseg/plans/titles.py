@@ -15,22 +15,10 @@ from sslseg.plans.pipelines import Hop
 
 WIDTH = 20  # characters that a list shows
 USUAL = 13  # of them a pipeline has: the same at every budget and seed
-WORDS = {
-    pipelines.SUPERVISED: "sup",
-    pipelines.NATURAL: "nat",
-    pipelines.TARGET: "tgt",
-    "mean_teacher": "mt",
-    "unimatch": "um",
-}
-CUTS = (
-    (40, 40),
-    (4, 4),
-    (3, 3),
-    (4, 1),
-    (3, 1),
-    (2, 2),
-    (2, 1),
-)  # letters that are left of a method's name, and of the data's
+WORDS = {pipelines.SUPERVISED: "sup", pipelines.NATURAL: "nat", pipelines.TARGET: "tgt", "mean_teacher": "mt",
+         "unimatch": "um"}  # fmt: skip
+# letters that are left of a method's name, and of the data's
+CUTS = ((40, 40), (4, 4), (3, 3), (4, 1), (3, 1), (2, 2), (2, 1))
 
 
 def finetuning(p: Finetune, pipeline: str) -> str:

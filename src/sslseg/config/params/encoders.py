@@ -17,9 +17,7 @@ NETWORKS = ("target", "online", "teacher", "student", "key", "query", "ema", "ra
 class ImportEncoder(Machine):
     """Bring weights from elsewhere into the registry, with their origin declared."""
 
-    source: str = knob(
-        help="timm:<name>, file:<path of a checkpoint or its folder> or bundled:efficientnet_lite0"
-    )
+    source: str = knob(help="timm:<name>, file:<path of a checkpoint or its folder> or bundled:efficientnet_lite0")  # fmt: skip
     origin: str = knob("", "where a file's weights come from, in words; shown everywhere as declared")
     architecture: str = knob("", "timm name of a file's network; '' = found from the file")
     role: str = knob("", "which network of a file with two; '' = the slow one: target, teacher, key, ema",
@@ -54,9 +52,7 @@ class Worklist(Machine, Data, Upstream):
     )
     per_patient: int = knob(2, "at most so many of one patient on the list", low=1)
     cover: bool = knob(True, "groups, and thirds of the volume within them, take turns")
-    image_size: int = knob(
-        128, "side that whole slices are squeezed to for the encoder, pixels", low=32, high=1024
-    )
+    image_size: int = knob(128, "side that whole slices are squeezed to for the encoder, pixels", low=32, high=1024)  # fmt: skip
     annotated: int | None = knob(
         None,
         "take only so many of the annotated slices as annotated (nested subset of the seed); none = all",
@@ -65,10 +61,8 @@ class Worklist(Machine, Data, Upstream):
     simulate: int = knob(
         0, "repetitions of what the list would have gained over random ones, on known labels; 0 = none", low=0
     )
-    simulate_with: str = knob(
-        "probe", "how slices are scored: a regression on the frozen encoder, or fine-tunings",
-        choices=("probe", "finetune"),
-    )  # fmt: skip
+    simulate_with: str = knob("probe", "how slices are scored: a regression on the frozen encoder, or fine-tunings",
+                              choices=("probe", "finetune"))  # fmt: skip
     simulate_random: int = knob(10, "random lists that a repetition's list is compared with", low=1)
     simulate_slices: tuple[int, ...] = knob((), "lengths of the simulated lists; none = slices", low=1)
     finetune: str = knob("", "knobs of the simulated fine-tunings, as 'steps=10,batch_size=4'")
@@ -79,9 +73,8 @@ class Export(Machine):
     """Write an encoder or a fine-tuned model in the formats of other programs, and prove each against its source."""
 
     model: str = knob(help="run ID, runs:/… or models:/…")
-    kind: str = knob(
-        "encoder", "what of it: an encoder, or the whole fine-tuned U-Net", choices=("encoder", "segmenter")
-    )
+    kind: str = knob("encoder", "what of it: an encoder, or the whole fine-tuned U-Net",
+                     choices=("encoder", "segmenter"))  # fmt: skip
     role: str = knob("target", "which of a pretraining's encoders", choices=("target", "online"))
     epoch: int | None = knob(None, "which of a run's kept epochs; none = the last", low=0)
     formats: tuple[str, ...] = knob(

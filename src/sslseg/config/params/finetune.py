@@ -41,11 +41,9 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
                              source="UniMatch (Yang 2023), its acdc.yaml: 0.95")  # fmt: skip
     budget: int | None = knob(None, "annotated units used; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
-    subset: str = knob(
-        help="nested (1 ⊂ 3 ⊂ 7 …, stratified by group) or random (the paper's)",
-        presets={"paper-text": "random", "paper-code": "random", "cpu": "nested", "demo": "nested"},
-        choices=("nested", "random"), source="[P] 5.2 random slices of all patients",
-    )  # fmt: skip
+    subset: str = knob(help="nested (1 ⊂ 3 ⊂ 7 …, stratified by group) or random (the paper's)",
+                       presets={"paper-text": "random", "paper-code": "random", "cpu": "nested", "demo": "nested"},
+                       choices=("nested", "random"), source="[P] 5.2 random slices of all patients")  # fmt: skip
     steps: int = knob(help="optimiser steps, the same at every budget",
                       presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 75}, low=1,
                       source="[C] 150 epochs × 7 steps; paper-code: 750 at 1 slice")  # fmt: skip
@@ -70,14 +68,11 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
     eval_every: int = knob(help="steps between validations",
                            presets={"paper-text": 7, "paper-code": 7, "cpu": 25, "demo": 15}, low=1,
                            source="[C] every epoch of 7 steps")  # fmt: skip
-    val_slices: int | None = knob(
-        help="validation slices, spread evenly over all; 0 = every one",
-        presets={"paper-text": 0, "paper-code": 0, "cpu": 48, "demo": 24}, low=0, source="[H]",
-    )  # fmt: skip
+    val_slices: int | None = knob(help="validation slices, spread evenly over all; 0 = every one",
+                                  presets={"paper-text": 0, "paper-code": 0, "cpu": 48, "demo": 24}, low=0,
+                                  source="[H]")  # fmt: skip
     absent: str = knob("exclude", "a class absent from truth and prediction of a slice: exclude, or count as 1",
                        choices=("exclude", "one"), source="[C] absent_score=1.0, flaw F14")  # fmt: skip
     checkpoint_every: int = knob(100, "steps between resumable checkpoints", low=1, runtime=True)
-    allow_transductive: bool = knob(
-        False, "go on, and mark the run, when the encoder has seen val or test patients"
-    )
+    allow_transductive: bool = knob(False, "go on, and mark the run, when the encoder has seen val or test patients")  # fmt: skip
     tuned: str = knob("", "the search that found these settings, as -e tune writes it; '' = not searched for")

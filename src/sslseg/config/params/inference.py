@@ -38,25 +38,17 @@ class Evaluate(Inference):
     """Score a model, or masks from elsewhere, per patient in 3D at the original resolution."""
 
     model: tuple[str, ...] = knob((), "fine-tuned model: run ID, runs:/… or models:/…; several are averaged")
-    predictions: str = knob(
-        "", "score this folder of masks (of -e predict, or another tool) instead of a model"
-    )
-    dataset: str = knob(
-        "demo", "annotated data (file name in src/sslseg/datasets)", choices=plugins.names("datasets")
-    )
+    predictions: str = knob("", "score this folder of masks (of -e predict, or another tool) instead of a model")  # fmt: skip
+    dataset: str = knob("demo", "annotated data (file name in src/sslseg/datasets)",
+                        choices=plugins.names("datasets"))  # fmt: skip
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
     split: str = knob("auto", DIVIDED, choices=SPLITS, pattern=FOLD)
     part: str = knob("test", "patients to score: choose options on val, report test",
                      choices=("train", "val", "test", "all"))  # fmt: skip
-    allow_transductive: bool = knob(
-        False, "score, and mark the run, when the model has seen these test patients"
-    )
-    resamples: int = knob(
-        2000, "draws of the studentised bootstrap over patients, for 95 % intervals", low=100, high=100000
-    )
+    allow_transductive: bool = knob(False, "score, and mark the run, when the model has seen these test patients")  # fmt: skip
+    resamples: int = knob(2000, "draws of the studentised bootstrap over patients, for 95 % intervals", low=100,
+                          high=100000)  # fmt: skip
     contours: str = knob("auto", "distances are between: volume = surfaces in 3D, plane = contours of each slice, "
                          "auto = plane for pictures and volumes of two slices", choices=("auto", "volume", "plane"))  # fmt: skip
-    sweep: str = knob(
-        "", "score every fine-tuning of this sweep run that has not been, each in a run of its own"
-    )
+    sweep: str = knob("", "score every fine-tuning of this sweep run that has not been, each in a run of its own")  # fmt: skip
     out: str = knob("", "also write the page and its tables here; '' = only to the run", runtime=True)

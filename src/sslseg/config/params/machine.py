@@ -45,14 +45,10 @@ class Workers(Machine):
     )
     executor: str = knob("local", "where cells run (file name in src/sslseg/executors)",
                          choices=plugins.names("executors"), runtime=True)  # fmt: skip
-    ray_address: str = knob(
-        "",
-        "executor=ray: host:port of a running cluster, or auto; '' = one started on the spot",
-        runtime=True,
-    )
-    ray_cpus: float = knob(
-        1.0, "executor=ray: cores that each worker reserves; may be a fraction", low=0.01, runtime=True
-    )
+    ray_address: str = knob("", "executor=ray: host:port of a running cluster, or auto; '' = one started on the spot",
+                            runtime=True)  # fmt: skip
+    ray_cpus: float = knob(1.0, "executor=ray: cores that each worker reserves; may be a fraction", low=0.01,
+                           runtime=True)  # fmt: skip
     ray_gpus: float | None = knob(
         None, "executor=ray: devices that each worker reserves; none = 1 where the cluster has any", low=0.0,
         runtime=True,
@@ -65,8 +61,7 @@ class Workers(Machine):
         240, "executor=slurm: time of each task; then it is queued again, and its cell goes on from its checkpoint",
         low=3, high=100000, runtime=True,
     )  # fmt: skip
-    slurm_options: str = knob(
-        "", "executor=slurm: further options of sbatch, as 'partition=gpu,account=lab,mem=32G'", runtime=True
-    )
+    slurm_options: str = knob("", "executor=slurm: further options of sbatch, as 'partition=gpu,account=lab,mem=32G'",
+                              runtime=True)  # fmt: skip
     slurm_cluster: str = knob("slurm", "executor=slurm: local = tasks of this machine without a queue, to try it",
                               choices=("slurm", "local"), runtime=True)  # fmt: skip

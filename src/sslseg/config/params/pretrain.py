@@ -21,37 +21,25 @@ class Pretrain(Machine, Compiled, Data, Views, Upstream):
 
     preset: str = knob(AUTO, START, choices=PRETRAININGS, pattern=AUTO)
     architecture: str = network(PRETRAININGS)
-    steps: int = knob(
-        help="optimiser steps",
-        presets={"paper": 3906, "paper-400": 62500, "cpu": 400, "demo": 40}, low=1,
-        source="[P] 25 or 400 epochs of about 20,000 slices at batch 128",
-    )  # fmt: skip
+    steps: int = knob(help="optimiser steps", presets={"paper": 3906, "paper-400": 62500, "cpu": 400, "demo": 40},
+                      low=1, source="[P] 25 or 400 epochs of about 20,000 slices at batch 128")  # fmt: skip
     batch_size: int = knob(help="slices per step", presets={"paper": 128, "paper-400": 128, "cpu": 32, "demo": 16},
                            low=2, source="[C] 128")  # fmt: skip
     lr: float = knob(help="peak learning rate", presets={"paper": 0.25, "paper-400": 0.25, "cpu": 0.1, "demo": 0.1},
                      low=0.0, source="[C] 0.5 × batch / 256")  # fmt: skip
-    weight_decay: float = knob(
-        1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5"
-    )
+    weight_decay: float = knob(1e-5, "weight decay; biases and norms are excluded", low=0.0, source="[C] 1e-5")  # fmt: skip
     optimizer: str = knob("lars", "what moves the weights", choices=OPTIMIZERS, source="[C] LARS")
-    momentum: float = knob(
-        0.9, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999, source="[C] 0.9"
-    )
+    momentum: float = knob(0.9, "momentum of LARS and SGD, first beta of AdamW", low=0.0, high=0.999,
+                           source="[C] 0.9")  # fmt: skip
     trust: float = knob(0.02, "trust coefficient of LARS", low=0.0, source="[C] eta 0.02")
-    schedule: str = knob(
-        "warmup-cosine", "course of the learning rate", choices=("warmup-cosine", "cosine", "constant"),
-        source="[C] LinearWarmupCosineAnnealingLR",
-    )  # fmt: skip
+    schedule: str = knob("warmup-cosine", "course of the learning rate",
+                         choices=("warmup-cosine", "cosine", "constant"), source="[C] LinearWarmupCosineAnnealingLR")  # fmt: skip
     clip: float = knob(0.0, "largest gradient norm; 0 = no clipping", low=0.0, source="[C] none")
-    warmup: float = knob(
-        help="share of the steps spent warming up",
-        presets={"paper": 0.4, "paper-400": 0.025, "cpu": 0.1, "demo": 0.1}, low=0.0, high=1.0,
-        source="[C] 10 epochs of 25 or 400",
-    )  # fmt: skip
+    warmup: float = knob(help="share of the steps spent warming up",
+                         presets={"paper": 0.4, "paper-400": 0.025, "cpu": 0.1, "demo": 0.1}, low=0.0, high=1.0,
+                         source="[C] 10 epochs of 25 or 400")  # fmt: skip
     warmup_lr: float = knob(3e-5, "learning rate at step 0", low=0.0, source="[C] solo-learn default")
-    save_epochs: tuple[int, ...] = knob(
-        (), "keep an encoder after these epochs, 0 = before the first step", low=0
-    )
+    save_epochs: tuple[int, ...] = knob((), "keep an encoder after these epochs, 0 = before the first step", low=0)  # fmt: skip
     save_steps: tuple[int, ...] = knob((), "keep an encoder after these steps", low=0)
     probe_every: int = knob(0, "steps between probes of the encoder's features on train and val, as a curve; 0 = none",
                             low=0, runtime=True)  # fmt: skip

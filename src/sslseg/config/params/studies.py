@@ -20,9 +20,7 @@ class Sweep(Workers):
     data_root: str = knob("", "folder of the target data")
     split: tuple[str, ...] = knob(("auto",), f"{DIVIDED}; of the target data, several are run one beside the other",
                                   choices=SPLITS, pattern=FOLD)  # fmt: skip
-    natural: str = knob(
-        "photos", "dataset that `natural` means in pipelines", choices=plugins.names("datasets")
-    )
+    natural: str = knob("photos", "dataset that `natural` means in pipelines", choices=plugins.names("datasets"))  # fmt: skip
     natural_root: str = knob("", "folder of the natural images")
     pipelines: tuple[str, ...] = knob(
         (), "what to compare, as scratch,supervised,supervised+byol@target; none = all of the study"
@@ -34,9 +32,8 @@ class Sweep(Workers):
         (), "seeds of the pretrainings: of k, fine-tuning seed i starts from number i mod k; none = the study's, or 0",
         low=0,
     )  # fmt: skip
-    encoder_epochs: tuple[int, ...] = knob(
-        (), "epochs of the last pretraining stage to fine-tune from (Fig. 6)", low=0
-    )
+    encoder_epochs: tuple[int, ...] = knob((), "epochs of the last pretraining stage to fine-tune from (Fig. 6)",
+                                           low=0)  # fmt: skip
     preset: str = knob("", "preset of the fine-tunings; '' = the study's")
     pretrain_preset: str = knob("", "preset of the pretrainings; '' = the study's")
     imagenet: str = knob("", "source of the supervised ImageNet encoder; '' = the study's")
@@ -57,16 +54,12 @@ class Tune(Workers):
     encoder: tuple[str, ...] = knob(
         help="upstream encoders of the searched stage: run IDs, models:/… or pipelines, as scratch,byol@target"
     )
-    per_pipeline: bool = knob(
-        False, "a search and as many trials for each encoder; false: one search over all"
-    )
+    per_pipeline: bool = knob(False, "a search and as many trials for each encoder; false: one search over all")  # fmt: skip
     dataset: str = knob("demo", "which data", choices=plugins.names("datasets"))
     data_root: str = knob("", "folder of the data; '' = the built-in one, where the dataset has one")
     budget: int | None = knob(None, "annotated units to tune at; none = all of train", low=1)
     budget_unit: str = knob("slice", "what the budget counts", choices=BUDGET_UNITS)
-    method: str = knob(
-        "byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods")
-    )
+    method: str = knob("byol", "method that is searched, for stage=pretrain", choices=plugins.names("methods"))  # fmt: skip
     preset: str = knob("cpu", "preset of the fine-tunings", choices=FINETUNINGS)
     pretrain_preset: str = knob("cpu", "preset of the pretrainings", choices=PRETRAININGS)
     finetune: str = knob("", "further knobs of every fine-tuning, as 'steps=10,batch_size=4'")
@@ -78,10 +71,8 @@ class Tune(Workers):
     startup: int = knob(8, "random trials before TPE starts; before the median prunes", low=1)
     pruner: str = knob("median", "which trials are ended early", choices=("median", "hyperband", "none"))
     storage: str = knob("", "URL of Optuna's database; '' = SQLite, tune.db in the cache", runtime=True)
-    workers: int = knob(
-        1, "trials at a time, each in a process of its own; 1 = in this one, unless executor=ray", low=1,
-        runtime=True,
-    )  # fmt: skip
+    workers: int = knob(1, "trials at a time, each in a process of its own; 1 = in this one, unless executor=ray",
+                        low=1, runtime=True)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,14 +80,9 @@ class Tryout(Workers):
     """Day one, on a folder of your own: what is pretraining worth here, in so many minutes?"""
 
     data_root: str = knob(help="folder of images, part of them annotated")
-    dataset: str = knob(
-        "",
-        "its format (file name in src/sslseg/datasets); '' = found",
-        choices=("", *plugins.names("datasets")),
-    )
-    encoder: str = knob(
-        "", "your encoder: a checkpoint file, or a registered one (run ID, runs:/…, models:/…)"
-    )
+    dataset: str = knob("", "its format (file name in src/sslseg/datasets); '' = found",
+                        choices=("", *plugins.names("datasets")))  # fmt: skip
+    encoder: str = knob("", "your encoder: a checkpoint file, or a registered one (run ID, runs:/…, models:/…)")  # fmt: skip
     origin: str = knob("", "where that file's weights come from, in words; '' = its name")
     trained_on: str = knob("", "dataset that file's weights were trained on, in a word; '' = unknown")
     architecture: str = knob("", "timm name of that file's network; '' = found from the file")
@@ -124,22 +110,15 @@ class Analyse:
     dataset: str = knob("", "downstream dataset; '' = the only one there is")
     only: tuple[str, ...] = knob((), "figures or tables to make; none = all")
     sweep: str = knob("", "only the cells of this sweep run; '' = every FINISHED run")
-    allow_mixed: bool = knob(
-        False, "draw runs of different data, subsets, steps or augmentations together, and say so"
-    )
+    allow_mixed: bool = knob(False,
+                             "draw runs of different data, subsets, steps or augmentations together, and say so")  # fmt: skip
     out: str = knob("", "also write here; '' = only to the run")
-    minutes_per_slice: float | None = knob(
-        None, "cost of annotating one slice, for the budget advice", low=0.0
-    )
+    minutes_per_slice: float | None = knob(None, "cost of annotating one slice, for the budget advice", low=0.0)  # fmt: skip
     budget: int | None = knob(None, "slices you could annotate, for the budget advice", low=1)
-    at_a_time: int = knob(
-        1, "fine-tunings that would run at once, for the minutes that further seeds would take", low=1
-    )
-    style: str = knob(
-        "page",
-        "look of the figures; paper = for LaTeX: serif letters, title and notes in a .tex file",
-        choices=("page", "paper"),
-    )
+    at_a_time: int = knob(1, "fine-tunings that would run at once, for the minutes that further seeds would take",
+                          low=1)  # fmt: skip
+    style: str = knob("page", "look of the figures; paper = for LaTeX: serif letters, title and notes in a .tex file",
+                      choices=("page", "paper"))  # fmt: skip
     all_pairs: bool = knob(
         False, "verdicts on all pairs of pipelines, not only on each against scratch and supervised ImageNet"
     )
