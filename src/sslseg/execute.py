@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -159,16 +160,8 @@ def _run_stage(
     device = record(run, params)
     _tell(params, run, method, device)
     if hasattr(module, "identify"):
-        cache = caches.cache_folder(params.cache)
-
-        def has_checkpoint(run_id: str) -> bool:
-            folder = caches.checkpoint_folder(cache, run_id)
-            return run.stage == names.SWEEP or (
-                folder.is_dir() and any(folder.iterdir())
-            )  # its cells are all it has
-
-        identity = module.identify(params)
-        opened = resuming.resume(run, identity, has_checkpoint) if identity else None
+        identity, goes_on = module.identify(params), partial(caches.goes_on, run.stage, params.cache)
+        opened = resuming.resume(run, identity, goes_on) if identity else None
         if opened:
             run.tag(names.TAG_DEVICE, device)
             kept = "finished cells" if run.stage == names.SWEEP else "last checkpoint"

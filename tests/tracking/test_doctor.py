@@ -18,8 +18,9 @@ from sslseg.commands import doctor as command
 from sslseg.commands import lineage as shown
 from sslseg.config import caches, flags, names, params
 from sslseg.tracking import lineage, ownership, session
+from sslseg.tracking import store as stores
 from sslseg.tracking.history import sql
-from sslseg.tracking.registry import logged, resolve
+from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import claims, doctor, retention
 
 DEAD = "elsewhere:1:0"
@@ -78,7 +79,10 @@ def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, 
         ).model_id
         assert half not in str(_faults(store, tmp_cache))  # its run is at work
     api = MlflowClient(store)
-    weights = {i: logged.folder_of(api.get_logged_model(i)) / names.WEIGHTS_FILE for i in (flipped, lost)}
+    weights = {
+        i: stores.local_path(api.get_logged_model(i).artifact_location) / names.WEIGHTS_FILE
+        for i in (flipped, lost)
+    }
     content = bytearray(weights[flipped].read_bytes())
     content[-1] ^= 1
     weights[flipped].write_bytes(content)
@@ -192,7 +196,7 @@ def test_prune_keeps_the_last_the_aliased_the_used_and_the_named(store: str, tmp
     assert not {d.model_id for d in retention.plan()} & {second, third, last, alone}
     assert {d.model_id for d in retention.plan([f"models:/{first}"])} & {first, fourth} == {fourth}
     assert not {d.model_id for d in retention.plan([run.id])} & {first, fourth}
-    folder = logged.folder_of(api.get_logged_model(first))
+    folder = stores.local_path(api.get_logged_model(first).artifact_location)
     _run(prune=True)
     assert f"would delete models:/{first}, models:/encoder-resnet18/" in capsys.readouterr().out
     assert folder.is_dir()

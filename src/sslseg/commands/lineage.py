@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> None:
             print(f"  {'':24} {hop.note}")
     broken = [check for check in checks.values() if check.actual and not check.ok]
     if broken:
-        rows = "; ".join(f"run {c.hop.run_id}: expected {c.expected}, actual {c.actual}" for c in broken)
+        rows = "; ".join(f"run {c.hop.run_id}: expected {c.hop.sha}, actual {c.actual}" for c in broken)
         raise names.EncoderError(f"stored weights were changed: {rows}")
 
 

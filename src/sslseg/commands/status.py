@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import time
+
+from sslseg.config.names import SslsegError
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,9 +23,6 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         SslsegError: there is no store, or no such sweep.
     """
-    import time
-
-    from sslseg.config.names import SslsegError
     from sslseg.tracking import store
 
     uri = store.existing()
@@ -38,7 +38,6 @@ def run(options: argparse.Namespace) -> None:
 def _show(asked: list[str], uri: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    from sslseg.config.names import SslsegError
     from sslseg.tracking import store
     from sslseg.tracking.history import sweeps
 

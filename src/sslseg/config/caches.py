@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from sslseg.config.names import SWEEP
+
 
 def cache_folder(cache: str = "") -> Path:
     """`cache`, else SSLSEG_CACHE, else .sslseg in the working folder; absolute, not made here."""
@@ -15,6 +17,12 @@ def cache_folder(cache: str = "") -> Path:
 def checkpoint_folder(cache: Path | str, run_id: str) -> Path:
     """Where the run keeps its resumable checkpoints; not made here."""
     return cache_folder(str(cache)) / "checkpoints" / run_id
+
+
+def goes_on(stage: str, cache: Path | str, run_id: str) -> bool:
+    """Whether an unfinished run has kept what the same command goes on from; a sweep has its cells."""
+    folder = checkpoint_folder(cache, run_id)
+    return stage == SWEEP or (folder.is_dir() and any(folder.iterdir()))
 
 
 def damage_folder(cache: Path) -> Path:

@@ -18,6 +18,7 @@ from submitit.core import utils
 from sslseg.config.names import SslsegError
 from sslseg.executors import RETRIES, _tasks, path
 from sslseg.plans.jobs import Job
+from sslseg.tracking import session, store
 
 LOOK_SECONDS = 30.0  # between two looks at the queue for tasks that never called in
 END_SECONDS = 20.0  # for workers to close their runs
@@ -61,8 +62,6 @@ class Crew:
 
     def check_store(self) -> None:
         """See `store.check_shared`."""
-        from sslseg.tracking import store
-
         hosts = {worker.host for worker in self.desk.workers.values()} | {socket.gethostname()}
         store.check_shared(self.uri, len(hosts))
 
@@ -91,12 +90,6 @@ class Crew:
                     f"executor: {self.stillborn} tasks in a row ended before they called in; {why}"
                 )
 
-    def close_runs(self, owner: str, status: str, why: str) -> None:
-        """See `session.close_all`."""
-        from sslseg.tracking import session  # here, for a driver to start light
-
-        session.close_all(owner, status, why, self.uri)
-
     def dismiss(self) -> None:
         """End all: those without a job are told, the others are cancelled and close their runs."""
         owners = [worker.owner for worker in self.desk.workers.values() if worker.job]
@@ -115,7 +108,7 @@ class Crew:
                     self.desk.workers.pop(line, None)
         self.desk.close()
         for owner in owners:
-            self.close_runs(owner, "KILLED", "the sweep was ended")
+            session.close_all(owner, "KILLED", "the sweep was ended", self.uri)
 
 
 def _queued(jobs: list[submitit.Job]) -> set[str]:

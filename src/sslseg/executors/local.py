@@ -12,7 +12,7 @@ from typing import Any
 from sslseg import execute
 from sslseg.config.params import Workers
 from sslseg.executors import RETRIES, _mps
-from sslseg.plans.jobs import Graph, Job, Outcome, reason
+from sslseg.plans.jobs import Graph, Job, Outcome, attempt
 
 
 def places(p: Workers) -> tuple[int, int]:
@@ -99,7 +99,7 @@ def _drain(
         if any(isinstance(future.exception(), BrokenProcessPool) for future in ended):
             raise BrokenProcessPool(list(running.values()))
         for future in ended:
-            yield graph.close(_outcome(running.pop(future), future))
+            yield graph.close(Outcome(running.pop(future), *future.result()))
 
 
 def _next(graph: Graph, ready: list[Job], running: list[Job], workers: int) -> list[Job]:
@@ -113,8 +113,8 @@ def _next(graph: Graph, ready: list[Job], running: list[Job], workers: int) -> l
 
 
 @execute.guarded_worker()
-def _do(work: Callable[[Job], Any], job: Job) -> Any:
-    return work(job)
+def _do(work: Callable[[Job], Any], job: Job) -> tuple[Any, str]:
+    return attempt(work, job)
 
 
 def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Any], job: Job) -> Future:
@@ -124,10 +124,3 @@ def _submit(pool: ProcessPoolExecutor, work: Callable[[Job], Any], job: Job) -> 
         failed: Future = Future()
         failed.set_exception(error)
         return failed
-
-
-def _outcome(job: Job, future: Future) -> Outcome:
-    error = future.exception()
-    if error is None:
-        return Outcome(job, future.result())
-    return Outcome(job, error=reason(error))

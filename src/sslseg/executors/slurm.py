@@ -23,6 +23,7 @@ from sslseg.config.params import Workers
 from sslseg.executors import RETRIES, _tasks, path
 from sslseg.plans.cells import overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
+from sslseg.tracking import session
 
 try:
     import submitit
@@ -152,7 +153,7 @@ def _heard(graph: Graph, crew: Crew, line: Connection, said: tuple | None) -> It
     crew.desk.workers.pop(line)
     if not worker.evicted:
         crew.tasks.pop(worker.number, None)
-    crew.close_runs(worker.owner, "FAILED", "its worker process was lost")
+    session.close_all(worker.owner, "FAILED", "its worker process was lost", crew.uri)
     if job and worker.evicted:
         yield from graph.died(
             job, EVICTIONS, "its task ran out of time {} times; slurm_minutes= gives it more"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Outcome
+from sslseg.plans.jobs import Graph, Job, Outcome
 
 
 @dataclass(frozen=True)
@@ -34,19 +34,17 @@ def simulate(
     place = {name: i for i, name in enumerate(graph.waiting)}
     spans: list[Span] = []
     ready, idle, now = [], list(range(workers)), 0.0
-    busy: list[tuple[float, int, int, float]] = []
-    jobs = {}
+    busy: list[tuple[float, int, int, float, Job]] = []  # end, place, worker, start
     while not graph.done():
         ready += graph.ready()
         ready.sort(key=(lambda job: place[job.name]) if in_grid_order else graph.urgency)
         while ready and idle:
             job, worker = ready.pop(0), heapq.heappop(idle)
-            jobs[place[job.name]] = job
-            heapq.heappush(busy, (now + seconds(job.cell), place[job.name], worker, now))
-        now, number, worker, start = heapq.heappop(busy)
+            heapq.heappush(busy, (now + seconds(job.cell), place[job.name], worker, now, job))
+        now, _, worker, start, job = heapq.heappop(busy)
         heapq.heappush(idle, worker)
-        spans.append(Span(jobs[number].name, worker, start, now))
-        graph.close(Outcome(jobs[number], "there"))
+        spans.append(Span(job.name, worker, start, now))
+        graph.close(Outcome(job, "there"))
     return spans
 
 

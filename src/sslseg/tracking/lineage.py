@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -190,18 +191,19 @@ class Check:
     """Whether the weights that a hop handed on are still those that the next run read."""
 
     hop: Hop
-    expected: str
     actual: str  # '' = there is no such file any more
 
     @property
     def ok(self) -> bool:
         """Whether the weights are those that were recorded."""
-        return self.expected == self.actual
+        return self.hop.sha == self.actual
 
 
-def verify(hops: Sequence[Hop], uri: str | None = None) -> list[Check]:
+def verify(
+    hops: Sequence[Hop], uri: str | None = None, sha_of: Callable[..., str] = files.stored_sha
+) -> list[Check]:
     """Hash every weights file of the lineage, as the store has it now. Hops without a model are left out."""
-    return _hashed(hops, files.stored_sha, uri)
+    return [Check(hop, _sha(hop, sha_of, uri)) for hop in hops if hop.model_id]
 
 
 def check(hops: Sequence[Hop], cache: str | Path = "", uri: str | None = None) -> list[Hop]:
@@ -212,18 +214,14 @@ def check(hops: Sequence[Hop], cache: str | Path = "", uri: str | None = None) -
     Raises:
         EncoderError: the run, the digest that was read and the one that is there now.
     """
-    found = _hashed(hops, lambda model, uri: files.weights_sha(model, cache, uri), uri)
+    found = verify(hops, uri, partial(files.weights_sha, cache=cache))
     for one in found:
         if one.actual and not one.ok:
             raise EncoderError(
                 f"run {one.hop.run_id}: its weights, from which this lineage comes, were changed after they were "
-                f"used: expected sha256 {one.expected or '(no tag)'}, actual {one.actual}"
+                f"used: expected sha256 {one.hop.sha or '(no tag)'}, actual {one.actual}"
             )
     return [one.hop for one in found if not one.actual]
-
-
-def _hashed(hops: Sequence[Hop], sha_of: Callable[..., str], uri: str | None) -> list[Check]:
-    return [Check(hop, hop.sha, _sha(hop, sha_of, uri)) for hop in hops if hop.model_id]
 
 
 def _sha(hop: Hop, sha_of: Callable[..., str], uri: str | None) -> str:

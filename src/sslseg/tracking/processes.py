@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import connection
 from typing import Any
 
@@ -55,18 +55,12 @@ def watch_launcher(started_by: psutil.Process | None) -> None:
     if started_by is None:
         return
 
-    def gone() -> bool:
-        try:
-            return not started_by.is_running() or started_by.status() == psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return True
+    def wait() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while started_by.is_running() and started_by.status() != psutil.STATUS_ZOMBIE:
+                time.sleep(WATCH_SECONDS)
 
-    def watch() -> None:
-        while not gone():
-            time.sleep(WATCH_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="watch-launcher", daemon=True).start()
+    _end_after(wait, "watch-launcher")
 
 
 def watch_parent() -> None:
@@ -76,12 +70,17 @@ def watch_parent() -> None:
         return  # no pool made this process
     if connection.wait([parent.sentinel], 0):
         os._exit(128 + signal.SIGTERM)
+    _end_after(lambda: connection.wait([parent.sentinel]), "watch-parent")
+
+
+def _end_after(wait: Callable[[], object], name: str) -> None:
+    """Send SIGTERM to this process when `wait`, called in a thread of its own, returns."""
 
     def watch() -> None:
-        connection.wait([parent.sentinel])
+        wait()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+    threading.Thread(target=watch, name=name, daemon=True).start()
 
 
 _holding = 0  # blocks of `held` that the main thread is in

@@ -187,7 +187,7 @@ def size_of(run_id: str, uri: str | None = None) -> int | None:
     """Bytes of a run's artifacts and models; None where they do not lie on this file system."""
     run = store.client(uri).get_run(run_id)
     folders = [store.local_path(run.info.artifact_uri)]
-    folders += [logged.folder_of(model) for model in logged.of_run(run, uri)]
+    folders += [store.local_path(model.artifact_location) for model in logged.of_run(run, uri)]
     known = [folder for folder in folders if folder is not None]
     if len(known) < len(folders):
         return None

@@ -100,7 +100,7 @@ def points(uri: str, run_ids: Sequence[str], keys: Sequence[str]) -> pd.DataFram
         return pd.DataFrame(columns=POINT_COLUMNS)
     asked = sorted({*keys, *map(names.stored, keys)})
     try:
-        found = _fast(uri).points(uri, run_ids, asked)
+        found = (http if _is_server(uri) else sql).points(uri, run_ids, asked)
     except UnreadableError:
         found = _points_by_client(uri, run_ids, asked)
     if set(asked) == set(keys):
@@ -170,20 +170,6 @@ def artifact(run_id: str, path: str, folder: Path, uri: str | None = None) -> Pa
         return None
 
 
-def _fast(uri: str) -> Any:
-    """The back-end for the URI's scheme.
-
-    Raises:
-        UnreadableError: none but the client.
-    """
-    scheme = uri.partition(":")[0].partition("+")[0]
-    if scheme in sql.SCHEMES:
-        return sql
-    if scheme in ("http", "https"):
-        return http
-    raise UnreadableError(f"no fast way for {scheme}")
-
-
 def experiment(given: str, uri: str) -> str:
     """ID of the experiment of that name or ID."""
     api = store.client(uri)
@@ -202,10 +188,14 @@ def experiment(given: str, uri: str) -> str:
     return found.experiment_id
 
 
+def _is_server(uri: str) -> bool:
+    return uri.startswith(("http:", "https:"))
+
+
 def _records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
-    if not uri.startswith(("http:", "https:")):
-        with suppress(UnreadableError):
-            return _fast(uri).records(uri, experiment_id, run_ids)
+    with suppress(UnreadableError):
+        if not _is_server(uri):
+            return sql.records(uri, experiment_id, run_ids)
     return _records_by_client(uri, experiment_id, run_ids)
 
 

@@ -12,6 +12,7 @@ import operator
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,20 +26,20 @@ from sslseg.tracking import store
 from sslseg.tracking.history.records import POINT_COLUMNS, Record, as_logged
 from sslseg.tracking.upkeep import sqlite
 
-SCHEMES = ("sqlite", "postgresql", "mysql", "mssql")
 SCHEMAS = ("dc11669786a5",)  # alembic revision of MLflow 3.17.2
 # The index is of that schema; SQLite's planner prefers a worse one.
 CURVE = (
     "select step, timestamp, case when is_nan then null else value end from metrics "
     "indexed by index_metrics_run_uuid_key_step where run_uuid = ? and key = ?"
 )
+METRICS = "latest_metrics"
 KINDS = (np.int64, np.int64, np.float64)  # of step, timestamp and value
 CHUNK = 200  # runs at a time: bounds the memory, and the number of bound variables
 Part = tuple[str, np.ndarray, np.ndarray, np.ndarray]  # key; steps, timestamps and values of its points
 
 
 class UnreadableError(Exception):
-    """The database cannot be read in this way; MLflow's client may be able to."""
+    """The store cannot be read in this way; MLflow's client may be able to."""
 
 
 @contextmanager
@@ -67,11 +68,6 @@ def _rows(connection: Connection, query: str, **lists: Sequence) -> list[tuple]:
         return [*result.cursor.fetchall()]
 
 
-def _chunks(run_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(run_ids), CHUNK):
-        yield run_ids[start : start + CHUNK]
-
-
 def records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) -> list[Record]:
     """FINISHED, active runs that are no pointers: of `run_ids`, else of one experiment, else all.
 
@@ -83,7 +79,7 @@ def records(uri: str, experiment_id: str | None, run_ids: Sequence[str] | None) 
         ids = [head[0] for head in heads]
         tags = _pairs(connection, "tags", ids)
         kept = [head for head in heads if names.TAG_RESUMED_AS not in tags.get(head[0], {})]
-        params, metrics = _pairs(connection, "params", ids), _metrics(connection, ids)
+        params, metrics = _pairs(connection, "params", ids), _pairs(connection, METRICS, ids)
     return [
         Record(i, str(e), name or "", start, end, params.get(i, {}), tags.get(i, {}), metrics.get(i, {}))
         for i, e, name, start, end in kept
@@ -101,22 +97,14 @@ def _heads(connection: Connection, experiment_id: str | None) -> list[tuple]:
     return _rows(connection, f"{query} and r.experiment_id in :experiments", experiments=[int(experiment_id)])
 
 
-def _pairs(connection: Connection, table: str, run_ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    query = f"select run_uuid, {_quoted(connection)}, value from {table} where run_uuid in :runs"
-    for some in _chunks(run_ids):
-        for run_id, key, value in _rows(connection, query, runs=some):
-            found.setdefault(run_id, {})[key] = value
-    return found
-
-
-def _metrics(connection: Connection, run_ids: Sequence[str]) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
-    key = _quoted(connection)
-    query = f"select run_uuid, {key}, value, is_nan from latest_metrics where run_uuid in :runs"
-    for some in _chunks(run_ids):
-        for run_id, key, value, is_nan in _rows(connection, query, runs=some):
-            found.setdefault(run_id, {})[key] = as_logged(value, is_nan)
+def _pairs(connection: Connection, table: str, run_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Run ID -> key -> value."""
+    found: dict[str, dict[str, Any]] = {}
+    columns = f"{_quoted(connection)}, value{', is_nan' if table == METRICS else ''}"
+    query = f"select run_uuid, {columns} from {table} where run_uuid in :runs"
+    for start in range(0, len(run_ids), CHUNK):
+        for run_id, key, value, *is_nan in _rows(connection, query, runs=run_ids[start : start + CHUNK]):
+            found.setdefault(run_id, {})[key] = as_logged(value, *is_nan) if is_nan else value
     return found
 
 

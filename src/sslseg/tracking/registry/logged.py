@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
@@ -32,11 +30,6 @@ def of_run(run: MlflowRun, uri: str | None = None) -> list[LoggedModel]:
 def every(uri: str) -> list[LoggedModel]:
     """Every logged model of this project, of all experiments that were not deleted."""
     return matching(f"tags.`{names.MODEL_KIND}` LIKE '%'", uri)
-
-
-def folder_of(model: LoggedModel) -> Path | None:
-    """Where a logged model's files are on this machine; None when a server keeps them."""
-    return store.local_path(model.artifact_location)
 
 
 def once_registered(name: str, version: str, uri: str | None) -> list[LoggedModel]:

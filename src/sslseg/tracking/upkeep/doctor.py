@@ -57,7 +57,8 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     yield from abandoned(uri, cache)
     models = logged.every(uri)
     yield from unfinished_models(uri, models)
-    yield from changed_files(uri, [model for model in models if download or logged.folder_of(model)])
+    here = [model for model in models if download or store.local_path(model.artifact_location)]
+    yield from changed_files(uri, here)
     yield from lost_versions(uri, models)
     yield from gone_runs(uri, models)
     yield from orphans(uri)
@@ -106,7 +107,8 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
         if not stage:
             yield Finding(subject, fault, grave=False)
             continue
-        goes_on = _goes_on(stage, caches.checkpoint_folder(cache, run_id))
+        # a trial's command is its tuning's
+        goes_on = stage != names.TRIAL and caches.goes_on(stage, cache, run_id)
         led = {tags.get(names.TAG_SWEEP), tags.get(runs.PARENT)} & ids  # goes on with the run that led it
         more = "; the same command again goes on with it (--resume gives it)" if goes_on or led else ""
         mend = partial(session.close_abandoned, run_id, "its process was gone (sslseg doctor)", uri)
@@ -119,12 +121,6 @@ def _entry_point(run: MlflowRun) -> str:
     known = {name: (script.partition(".")[0], knobs) for name, script, knobs in mlproject.entry_points()}
     stage, knobs = known.get(run.data.tags.get("mlflow.project.entryPoint", ""), ("", None))
     return stage if knobs and run.data.params.keys() <= flags.knobs(knobs).keys() else ""
-
-
-def _goes_on(stage: str, checkpoints: Path) -> bool:
-    """Whether giving the command of a dead run again goes on with it. A trial's command is its tuning's."""
-    kept = checkpoints.is_dir() and any(checkpoints.iterdir())
-    return stage == names.SWEEP or (kept and stage != names.TRIAL)
 
 
 def unfinished_models(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:

@@ -51,11 +51,8 @@ def plan(keep: Iterable[str] = (), uri: str | None = None) -> list[Doomed]:
     rows = versions(names.KIND_ENCODER, uri)
     runs, models = _named(keep, uri)
     kept = models | _last(encoders) | _started_from(uri) | {r["model_id"] for r in rows if r["aliases"]}
-    registered: dict[str, list[tuple[str, str]]] = {}
-    for row in rows:
-        registered.setdefault(row["model_id"], []).append((row["name"], row["version"]))
     return [
-        _doomed(m, tuple(registered.get(m.model_id, ())))
+        _doomed(m, tuple((r["name"], r["version"]) for r in rows if r["model_id"] == m.model_id))
         for m in sorted(encoders, key=lambda m: (m.source_run_id, logged.step_of(m)))
         if m.model_id not in kept and m.source_run_id not in runs
     ]
@@ -91,7 +88,7 @@ def _started_from(uri: str) -> set[str]:
 
 
 def _doomed(model: LoggedModel, registered: tuple[tuple[str, str], ...]) -> Doomed:
-    folder = logged.folder_of(model)
+    folder = store.local_path(model.artifact_location)
     size = caches.size_of(folder) if folder and folder.is_dir() else 0
     return Doomed(model.model_id, model.name, model.source_run_id or "", registered, folder, size)
 
