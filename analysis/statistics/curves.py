@@ -102,9 +102,9 @@ def final(c: Curve) -> float:
     return float(c.values[c.steps >= start].mean())
 
 
-def steps_to(c: Curve, level: float, *, near: float = NEAR) -> Steps:
-    """First crossing of `near` times `level`, else censored at the last step."""
-    reached = np.flatnonzero(c.values >= near * level)
+def steps_to(c: Curve, level: float) -> Steps:
+    """First crossing of `NEAR` times `level`, else censored at the last step."""
+    reached = np.flatnonzero(c.values >= NEAR * level)
     if not len(reached):
         return Steps(float(c.steps[-1]), False, float(c.steps[-1]))
     first = int(reached[0])

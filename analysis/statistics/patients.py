@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from analysis.statistics.records import Estimate, students_t
+from analysis.statistics.records import TAIL, Estimate, students_t
 
-LEVEL = 0.95
+OUTSIDE = (1 - 0.95) / 2  # of an interval, at either end
 FEWEST_DRAWN = 5  # with fewer patients most resamples repeat one of them, and Student's t is taken
 
 
@@ -29,7 +29,6 @@ def mean(
     *,
     resamples: int = 2000,
     bounds: tuple[float, float] = (-np.inf, np.inf),
-    level: float = LEVEL,
 ) -> Estimate:
     """Mean over patients with its studentised bootstrap interval (Efron 1981, Hall 1988).
 
@@ -47,29 +46,27 @@ def mean(
     kept = np.asarray(values, float)
     kept = kept[~np.isnan(kept)]
     n = len(kept)
-    found = students_t(kept, level)
+    found = students_t(kept)
     middle, low, high = found.value, found.low, found.high
     error = float(kept.std(ddof=1)) / np.sqrt(n) if n >= FEWEST_DRAWN else 0.0
     if error > 0:
-        deep, far = _studentised(kept, rng, resamples, (1 - level) / 2)
+        deep, far = _studentised(kept, rng, resamples)
         low = middle - far * error if np.isfinite(far) else low
         high = middle - deep * error if np.isfinite(deep) else high
     return Estimate(middle, max(low, bounds[0]), min(high, bounds[1]))
 
 
-def _studentised(
-    values: np.ndarray, rng: np.random.Generator, resamples: int, tail: float
-) -> tuple[float, float]:
+def _studentised(values: np.ndarray, rng: np.random.Generator, resamples: int) -> tuple[float, float]:
     """Lower and upper quantile of (mean − true mean) / standard error over resamples; may be infinite."""
     drawn = values[rng.integers(0, len(values), (resamples, len(values)))]
     away, errors = drawn.mean(axis=1) - values.mean(), drawn.std(axis=1, ddof=1) / np.sqrt(len(values))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.nan_to_num(away / errors, nan=0.0, posinf=np.inf, neginf=-np.inf)
-    low, high = np.quantile(ratios, [tail, 1 - tail], method="closest_observation")
+    low, high = np.quantile(ratios, [OUTSIDE, 1 - OUTSIDE], method="closest_observation")
     return float(low), float(high)
 
 
-def share(values: np.ndarray, *, level: float = LEVEL) -> Estimate:
+def share(values: np.ndarray) -> Estimate:
     """Mean of shares in [0, 1] over patients, as of failures, with Clopper and Pearson's interval (1934).
 
     No failure among ten patients is no promise: the upper end is then 31 %. A patient with a failure in one
@@ -80,15 +77,12 @@ def share(values: np.ndarray, *, level: float = LEVEL) -> Estimate:
     n, hits = len(kept), float(kept.sum())
     if n < 2:
         return Estimate(hits / n if n else np.nan, np.nan, np.nan)
-    tail = (1 - level) / 2
-    low = float(stats.beta.ppf(tail, hits, n - hits + 1)) if hits > 0 else 0.0
-    high = float(stats.beta.ppf(1 - tail, hits + 1, n - hits)) if hits < n else 1.0
+    low = float(stats.beta.ppf(OUTSIDE, hits, n - hits + 1)) if hits > 0 else 0.0
+    high = float(stats.beta.ppf(1 - OUTSIDE, hits + 1, n - hits)) if hits < n else 1.0
     return Estimate(hits / n, low, high)
 
 
-def crossed(
-    table: np.ndarray, *, bounds: tuple[float, float] = (-np.inf, np.inf), level: float = LEVEL
-) -> Crossed:
+def crossed(table: np.ndarray, *, bounds: tuple[float, float] = (-np.inf, np.inf)) -> Crossed:
     """Mean of a table of seeds × patients, with an interval for both.
 
     Crossed random effects: the mean squares of seeds, of patients and of what is left give the variance of
@@ -102,14 +96,14 @@ def crossed(
     table = np.asarray(table, float)
     table = table[:, ~np.isnan(table).any(axis=0)]
     seeds, patients = table.shape
-    on_these = students_t(table.mean(axis=1) if table.size else [], level)
+    on_these = students_t(table.mean(axis=1) if table.size else [])
     on_these = replace(
         on_these, low=float(np.clip(on_these.low, *bounds)), high=float(np.clip(on_these.high, *bounds))
     )
     variance, freedom = _spread(table) if table.size else (0.0, 0)
     if not freedom:
         return Crossed(Estimate(on_these.value, np.nan, np.nan), seeds, patients, on_these)
-    middle, reach = float(table.mean()), float(stats.t.ppf(0.5 + level / 2, freedom)) * np.sqrt(variance)
+    middle, reach = float(table.mean()), float(stats.t.ppf(TAIL, freedom)) * np.sqrt(variance)
     low, high = np.clip([middle - reach, middle + reach], *bounds).tolist()
     return Crossed(Estimate(middle, low, high), seeds, patients, on_these)
 

@@ -18,6 +18,7 @@ WIDE = "wide, indicative"
 MIN_SIZES = 4
 MIN_SEEDS = 3
 FIRM_SEEDS = 5
+TAIL = 0.5 + 0.95 / 2  # every interval of a single number is one of 95 %: its upper end, as a quantile
 
 
 def plural(count: int, word: str) -> str:
@@ -78,13 +79,13 @@ class Estimate:
         return replace(self, value=float(by(self.value)), low=float(by(self.low)), high=float(by(self.high)))
 
 
-def students_t(values: ArrayLike, level: float = 0.95) -> Estimate:
-    """Mean of [N] with Student's interval; of fewer than two its ends are NaN."""
+def students_t(values: ArrayLike) -> Estimate:
+    """Mean of [N] with Student's interval (95 %); of fewer than two its ends are NaN."""
     values = np.sort(np.asarray(values, float))  # so that no order of runs moves the last digit
     mean = float(values.mean()) if len(values) else np.nan
     if len(values) < 2:
         return Estimate(mean, np.nan, np.nan)
-    reach = float(stats.t.ppf(0.5 + level / 2, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
+    reach = float(stats.t.ppf(TAIL, len(values) - 1) * values.std(ddof=1) / len(values) ** 0.5)
     return Estimate.around(mean, reach)
 
 

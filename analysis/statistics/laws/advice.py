@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +12,7 @@ from analysis.statistics.laws.knee import Knee, named
 from analysis.statistics.records import Estimate, Refusal
 
 NEXT = (10, 25, 50)  # slices
+PERCENTS = (1.0, 2.0, 5.0)  # below the score at all slices
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,7 @@ class Advice:
     note: str
 
 
-def near_full(
-    fit: Joined, percent: float, *, minutes_per_slice: float | None = None, level: float = 0.95
-) -> Near:
+def near_full(fit: Joined, percent: float, *, minutes_per_slice: float | None = None) -> Near:
     """Slices at which the mean score reaches (1 − percent/100) of that at the largest size.
 
     The interval is that of `crossing`; −inf says that the smallest size already does.
@@ -61,20 +59,17 @@ def near_full(
     share, last = 1 - percent / 100, fit.sizes[-1]
     full = {s: 1 - e for s, e in fit.by_seed(last).items()}
     tested = [
-        mean_difference(full, {s: 1 - e for s, e in fit.by_seed(n).items()}, share, level, fit.units)
+        mean_difference(full, {s: 1 - e for s, e in fit.by_seed(n).items()}, fit.units, factor=share)
         for n in fit.sizes
     ]
     wanted = share * (1 - fit.means[-1])
     slices = crossing(lambda grid: wanted - (1 - fit.error(grid)), fit.sizes, tested)
-    return Near(percent, last, slices, _times(slices, minutes_per_slice))
-
-
-def _times(slices: Estimate, rate: float | None) -> Estimate | None:
-    return None if rate is None else slices.mapped(lambda value: value * rate)
+    minutes = None if minutes_per_slice is None else slices.mapped(lambda n: n * minutes_per_slice)
+    return Near(percent, last, slices, minutes)
 
 
 def next_slices(
-    fit: Joined, budget: int, slices: int, *, minutes_per_slice: float | None = None, level: float = 0.95
+    fit: Joined, budget: int, slices: int, *, minutes_per_slice: float | None = None
 ) -> Gain | Refusal:
     """Gain of score from `budget` to `budget + slices`; refused outside of the sizes that were run.
 
@@ -90,32 +85,26 @@ def next_slices(
     inside = [n for n in fit.sizes if budget <= n <= there]
     around = max(n for n in fit.sizes if n <= budget), min(n for n in fit.sizes if n >= there)
     gain = float(-np.diff(fit.error(np.array([budget, there], float)))[0])
-    low = _gain(fit, inside[0], inside[-1], level).low if len(inside) > 1 else min(gain, 0.0)
-    high = max(_gain(fit, *around, level).high, gain)
+    low = _gain(fit, inside[0], inside[-1]).low if len(inside) > 1 else min(gain, 0.0)
+    high = max(_gain(fit, *around).high, gain)
     minutes = None if minutes_per_slice is None else slices * minutes_per_slice
     return Gain(budget, slices, Estimate(gain, min(low, gain), high, fit.note), minutes)
 
 
-def _gain(fit: Joined, few: int, many: int, level: float) -> Estimate:
-    return mean_difference(fit.by_seed(few), fit.by_seed(many), 1.0, level, fit.units)
+def _gain(fit: Joined, few: int, many: int) -> Estimate:
+    return mean_difference(fit.by_seed(few), fit.by_seed(many), fit.units)
 
 
 def advise(
-    fit: Joined | Refusal,
-    bend: Knee | Refusal,
-    *,
-    budget: int | None = None,
-    percents: Sequence[float] = (1.0, 2.0, 5.0),
-    minutes_per_slice: float | None = None,
+    fit: Joined | Refusal, bend: Knee | Refusal, *, budget: int, minutes_per_slice: float | None = None
 ) -> Advice | Refusal:
-    """Everything about one pipeline; `budget` is what the user has now (the smallest size by default).
+    """Everything about one pipeline; `budget` is what the user has now.
 
     Returns:
         `Advice`; the fit's own `Refusal` when there is no curve. A knee that is not located is a refusal too.
     """
     if isinstance(fit, Refusal):
         return fit
-    start = fit.sizes[0] if budget is None else budget
-    near = tuple(near_full(fit, p, minutes_per_slice=minutes_per_slice) for p in percents)
-    gains = tuple(next_slices(fit, start, k, minutes_per_slice=minutes_per_slice) for k in NEXT)
+    near = tuple(near_full(fit, p, minutes_per_slice=minutes_per_slice) for p in PERCENTS)
+    gains = tuple(next_slices(fit, budget, k, minutes_per_slice=minutes_per_slice) for k in NEXT)
     return Advice(fit.pipeline, near, named(bend), gains, fit.note)

@@ -70,11 +70,7 @@ def joined(
 
 
 def mean_difference(
-    a: dict[int, float],
-    b: dict[int, float],
-    factor: float,
-    level: float,
-    *units: Mapping[int, int] | None,
+    a: dict[int, float], b: dict[int, float], *units: Mapping[int, int] | None, factor: float = 1.0
 ) -> Estimate:
     """Mean of `factor`·a − b over the seeds that both have, with its t interval; endless below three.
 
@@ -86,4 +82,4 @@ def mean_difference(
     d = np.array([fmean(group) for group in groups.values()])
     if len(d) < MIN_SEEDS:
         return Estimate(float(d.mean()) if len(d) else 0.0, -np.inf, np.inf)
-    return students_t(d, level)
+    return students_t(d)

@@ -19,7 +19,7 @@ from scipy import stats
 
 from analysis.statistics.laws.scaling import usable
 from analysis.statistics.laws.varpro import Problem
-from analysis.statistics.records import FIRM_SEEDS, WIDE, Cells, Estimate, Refusal, Score, cells
+from analysis.statistics.records import FIRM_SEEDS, TAIL, WIDE, Cells, Estimate, Refusal, Score, cells
 
 MIN_KNEE_SIZES = 5  # two sizes on each side and one degree of freedom left
 LOCATED = 2.0  # steps between sizes that the interval may span: the knee is then known to one of them
@@ -58,7 +58,7 @@ class Bent:
     rest: np.ndarray  # [B] weighted residual sum
 
 
-def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) -> Knee | Refusal:
+def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
     """Fit the bent line to the logarithm of one pipeline's errors.
 
     Returns:
@@ -80,7 +80,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95)
         return Refusal(f"no knee: the curve of {pipeline} nowhere becomes flatter")
     best = int(np.argmin(np.where(flatter, bent.rest, np.inf)))
     seeds = len(x) / float(np.sum(1 / problem.counts))
-    low, high = _around(_not_rejected(problem, bent, level, seeds - 1), best)
+    low, high = _around(_not_rejected(problem, bent, seeds - 1), best)
     closed = low > 0 and high < len(bent.breaks) - 1
     ends = bent.breaks[[best, low, high]]
     p = _bend_p(problem, ends[0], seeds - 1)
@@ -158,14 +158,14 @@ def _t(problem: Problem, fitted: np.ndarray, direction: np.ndarray) -> float:
     return 0.0 if abs(scores.sum()) < 1e-9 else float(np.inf)
 
 
-def _not_rejected(problem: Problem, bent: Bent, level: float, freedom: float) -> np.ndarray:
+def _not_rejected(problem: Problem, bent: Bent, freedom: float) -> np.ndarray:
     """Which breaks [B] the score test keeps: the derivative by the break, with its line profiled out."""
     x, root = problem.log_sizes, np.sqrt(problem.total_weights)
     half = np.diff(x).mean() / 2
     step = stats.norm.cdf((x - bent.breaks[:, None]) / half) * root  # smoothed derivative by the breakpoint
     left = step - np.einsum("bkj,bj->bk", bent.q, _coordinates(bent.q, step))
     directions = problem.weights * left / root
-    critical = stats.t.ppf(0.5 + level / 2, freedom)
+    critical = stats.t.ppf(TAIL, freedom)
     return np.array([
         abs(_t(problem, fitted, direction)) <= critical
         for fitted, direction in zip(bent.fitted, directions, strict=True)

@@ -31,6 +31,7 @@ from analysis.statistics.records import (
     FIRM_SEEDS,
     MIN_SEEDS,
     MIN_SIZES,
+    TAIL,
     WIDE,
     Cells,
     Estimate,
@@ -125,12 +126,11 @@ def problem_of(table: Cells) -> Problem:
     return Problem(np.log(table.sizes), values, present, weights)
 
 
-def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) -> Scaling | Refusal:
+def fit(scores: Iterable[Score] | Cells, pipeline: str) -> Scaling | Refusal:
     """Fit the law to one pipeline's errors (`value` is an error in [0, 1], smaller is better).
 
     Args:
         scores: rows of all pipelines, or the `Cells` of this one.
-        level: confidence of the intervals.
 
     Returns:
         `Scaling`, or a `Refusal` below 5 sizes (for three parameters) or 3 seeds, when the error does not fall with
@@ -162,7 +162,7 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str, *, level: float = 0.95) 
     units = contributions(problem, free)
     count = len(units)
     steps = np.sqrt(count / (count - 1) * (units**2).sum(axis=0))
-    critical = float(stats.t.ppf(0.5 + level / 2, seeds - 1))
+    critical = float(stats.t.ppf(TAIL, seeds - 1))
     bounds = {
         ALPHA: (1e-6, 1e3 * float(y.max())),
         BETA: (BETA_LOW, BETA_HIGH),

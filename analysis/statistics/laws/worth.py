@@ -36,7 +36,7 @@ class Worth:
     note: str
 
 
-def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.95) -> Worth | Refusal:
+def worth(pipeline: Joined, reference: Joined, budget: int) -> Worth | Refusal:
     """Worth of `pipeline` over `reference` at `budget` slices.
 
     At every size m of the reference, ε_reference(m) − ε_pipeline(n) is a paired t interval over the units of both;
@@ -52,7 +52,7 @@ def worth(pipeline: Joined, reference: Joined, budget: int, *, level: float = 0.
         )
     mine = pipeline.by_seed(budget)
     units = (pipeline.units, reference.units)
-    tested = [mean_difference(reference.by_seed(m), mine, 1.0, level, *units) for m in reference.sizes]
+    tested = [mean_difference(reference.by_seed(m), mine, *units) for m in reference.sizes]
     here = pipeline.error(np.array([float(budget)]))
     match = crossing(lambda grid: reference.error(grid) - here, reference.sizes, tested)
     more = Estimate(match.value - budget, match.low - budget, match.high - budget)

@@ -136,7 +136,7 @@ def test_between_two_sizes_a_gain_is_at_least_nothing_and_at_most_that_of_the_st
 
 
 def test_advice_refuses_what_it_does_not_know() -> None:
-    assert isinstance(advise(Refusal("few"), Refusal("few")), Refusal)
+    assert isinstance(advise(Refusal("few"), Refusal("few"), budget=1), Refusal)
     line = np.repeat((0.8 * SIZES**-0.3)[None], 10, axis=0)
     noisy = line * (1 + 0.05 * generator(0, "line").standard_normal(line.shape))
     table = Cells("a", SIZES, tuple(range(10)), noisy)
@@ -171,7 +171,7 @@ def test_a_curve_that_bends_everywhere_has_no_knee_to_name() -> None:
         assert found.evident
         assert found.steps > LOCATED
         assert not found.located
-        refused = advise(joined(table, "a"), found).knee
+        refused = advise(joined(table, "a"), found, budget=1).knee
         assert isinstance(refused, Refusal)
         assert f"{found.steps:.1f} steps between the sizes" in refused.reason
 
