@@ -74,11 +74,20 @@ def versus(
 ) -> Verdict | Refusal:
     """Group `a` (name, rows) against group `b`; over several budgets a seed's mean counts."""
     rows = [*a[1], *b[1]]
-    scores, metric = c.scores(key, rows, budgets), METRIC[key]
+    scores = c.scores(key, rows, budgets)
     both = [s for name, group in (a, b) for s in blend(scores, name, [c.labels[r] for r in group])]
-    return compare.verdict(
-        both, a[0], b[0], margin=metric.margin, higher_is_better=metric.higher_is_better,
-        budget=c.full if budgets is None else None, units=lambda *_: c.units(rows),
+    return judged(c, key, both, [(a[0], b[0])], lambda *_: c.units(rows), budgets)[0]
+
+
+def judged(
+    c: Context, key: str, scores: Sequence[Score], pairs: Sequence[tuple[str, str]], units: compare.Units,
+    budgets: Sequence[int] | None = None,
+) -> tuple[Verdict | Refusal, ...]:  # fmt: skip
+    """Verdicts of one family by a metric's own margin, at the largest budget unless others are given."""
+    metric = METRIC[key]
+    return compare.compare(
+        scores, margin=metric.margin, higher_is_better=metric.higher_is_better,
+        budget=c.full if budgets is None else None, pairs=pairs, units=units,
     )  # fmt: skip
 
 
@@ -86,12 +95,10 @@ def against_each(
     c: Context, key: str, row: str, others: Sequence[str], wanted: str, budgets: Sequence[int] | None = None
 ) -> tuple[str, str, list[Verdict | Refusal]]:
     """One pipeline against each other one, corrected as a family."""
-    metric = METRIC[key]
-    found = list(compare.compare(
-        c.scores(key, (row, *others), budgets), margin=metric.margin, higher_is_better=metric.higher_is_better,
-        budget=c.full if budgets is None else None, pairs=[(c.labels[row], c.labels[o]) for o in others],
-        units=partial(scope.units, c.study),
-    ))  # fmt: skip
+    pairs = [(c.labels[row], c.labels[o]) for o in others]
+    found = list(
+        judged(c, key, c.scores(key, (row, *others), budgets), pairs, partial(scope.units, c.study), budgets)
+    )
     refused = [v for v in found if isinstance(v, Refusal)]
     words = [said(v) for v in found if isinstance(v, Verdict)]
     if refused:

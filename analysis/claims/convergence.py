@@ -22,6 +22,7 @@ from analysis.claims.common import (
     above,
     against_each,
     inside,
+    judged,
     outcome,
     together,
 )
@@ -89,7 +90,7 @@ def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estima
     """
     units = c.units((*slow, *fast))
     own: dict[tuple[int, str], dict[str, Steps]] = {}
-    for t in c.measures.times:
+    for t in c.measures.learned:
         if t.budget == c.full:
             own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
     sides = [[c.labels[row] for row in rows] for rows in (slow, fast)]
@@ -129,17 +130,15 @@ def lowest_final(c: Context) -> Outcome:
 
 def equal_areas(c: Context) -> Outcome:
     """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
-    found = compare.verdict(
-        c.scores("area", (SPECIALIST, MIXED), c.study.budgets), c.labels[SPECIALIST], c.labels[MIXED],
-        margin=METRIC["area"].margin, higher_is_better=True, budget=c.full,
-        units=lambda *_: c.units((SPECIALIST, MIXED)),
-    )  # fmt: skip
-    return outcome(found, ("equivalent",), c.runs((SPECIALIST, MIXED)))
+    rows = (SPECIALIST, MIXED)
+    pair, scores = (c.labels[SPECIALIST], c.labels[MIXED]), c.scores("area", rows, c.study.budgets)
+    (found,) = judged(c, "area", scores, [pair], lambda *_: c.units(rows))
+    return outcome(found, ("equivalent",), c.runs(rows))
 
 
 def few_epochs_suffice(c: Context) -> Outcome:
     """C10: area after 3 or 4 epochs of self-supervision on the target data against the last kept one."""
-    rows = [e for e in c.measures.by_epoch if e.score.pipeline == c.labels[BEST]]
+    rows = [e for e in c.measures.by_epoch if e.pipeline == c.labels[BEST]]
     epochs = {e.epoch for e in rows}
     few, last = max((e for e in epochs if e in EPOCHS), default=None), max(epochs, default=0)
     if few is None or last <= max(EPOCHS):
@@ -147,7 +146,7 @@ def few_epochs_suffice(c: Context) -> Outcome:
         return Outcome(UNTESTED, f"wanted encoders kept after 3 or 4 epochs and later ones; there is {kept}")
     names = {few: f"{few} epochs", last: f"{last} epochs"}
     used = [e for e in rows if e.epoch in names]
-    scores = [replace(e.score, pipeline=names[e.epoch]) for e in used]
+    scores = [replace(e.score("area"), pipeline=names[e.epoch]) for e in used]
     margin = METRIC["area"].margin
     found = compare.verdict(
         scores,

@@ -72,8 +72,12 @@ class Study:
     def shared(self, knob: str) -> str:
         """What all runs have for a knob, as text; '' where they differ or do not tell."""
         column = f"{CFG}{knob}"
-        values = {to_text(_whole(v)) for v in self.runs[column].dropna()} if column in self.runs else set()
+        values = {to_text(whole(v)) for v in self.runs[column].dropna()} if column in self.runs else set()
         return values.pop() if len(values) == 1 else ""
+
+    def nearest(self, budget: int) -> int:
+        """The budget that was run which is nearest to another one."""
+        return min(self.budgets, key=lambda n: abs(n - budget))
 
     @property
     def place(self) -> dict[str, str]:
@@ -92,7 +96,7 @@ class Study:
         return float(pd.to_numeric(self.runs.loc[self.runs["budget"] == budget, "patients"]).median())
 
 
-def _whole(value: object) -> object:
+def whole(value: object) -> object:
     """A whole number that pandas holds as a float."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
 
 from analysis.comparison import headline, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.families import Table, references, scopes, tuned_verdicts, verdicts, verdicts_on
-from analysis.comparison.measures import PRIMARY, Measures
+from analysis.comparison.measures import PRIMARY, Measures, errors
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
@@ -20,6 +21,11 @@ from analysis.statistics.laws.worth import Worth, worth
 from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.judge import Verdict
+
+T = TypeVar("T")
+Fit = Callable[
+    [list[Score], str, Mapping[int, int] | None], T | Refusal
+]  # scores and name of a pipeline, its units
 
 
 @dataclass(frozen=True)
@@ -78,25 +84,24 @@ class Decisions:
     tested: int = 0  # patients that the test scores are of; 0 = not known
 
 
-def errors(measures: Measures) -> list[Score]:
-    """1 − test IoU of every run."""
-    return [replace(s, value=1 - s.value) for s in measures.of(PRIMARY.key)]
-
-
-def curves(study: Study, measures: Measures) -> Curves:
+def curves(study: Study) -> Curves:
     """Curve and knee of every pipeline, from the test IoU of the structures."""
-    scores = errors(measures)
-    tested = {s.pipeline for s in scores}
-    none = Refusal("insufficient evidence: no run with a test score")
-    units = {arm.label: scope.pretrainings(study, arm.label) for arm in study.arms}
-    mine = {label: [s for s in scores if s.pipeline == label] for label in units}
-    found = {
-        label: (joined(mine[label], label, counted), knee.knee(scope.averaged(mine[label], counted), label))
-        if label in tested
-        else (none, none)
-        for label, counted in units.items()
-    }
-    return Curves({n: pair[0] for n, pair in found.items()}, {n: pair[1] for n, pair in found.items()})
+    return Curves(by_pipeline(study, joined), by_pipeline(study, over_units(knee.knee)))
+
+
+def by_pipeline(study: Study, fit: Fit[T]) -> dict[str, T | Refusal]:
+    """A fit to the errors of every pipeline, or why there is none."""
+    scores, found = errors(study), dict[str, T | Refusal]()
+    for label in (arm.label for arm in study.arms):
+        mine = [s for s in scores if s.pipeline == label]
+        none = Refusal(f"insufficient evidence: {label} has no run with a test score")
+        found[label] = fit(mine, label, scope.pretrainings(study, label)) if mine else none
+    return found
+
+
+def over_units(fit: Callable[[list[Score], str], T | Refusal]) -> Fit[T]:
+    """The fit to one score a pretraining, where there are several of a pipeline."""
+    return lambda mine, label, units: fit(scope.averaged(mine, units), label)
 
 
 def worths(study: Study, found: Curves) -> tuple[WorthRow, ...]:
@@ -130,7 +135,7 @@ def recommend(
 
 def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choice | Refusal:
     """The pipeline for a budget: by the runs at it, with its place tested; read off the joined means elsewhere."""
-    at = _means(measures, budget) if budget in study.budgets else {}
+    at = _means(study, budget) if budget in study.budgets else {}
     if not at:
         able = [
             f for f in found.fitted.values() if isinstance(f, Joined) and f.sizes[0] <= budget <= f.sizes[-1]
@@ -146,10 +151,10 @@ def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choi
     return Choice(budget, best, at[best], others[0], leads[0], certain)
 
 
-def _means(measures: Measures, budget: int) -> dict[str, float]:
+def _means(study: Study, budget: int) -> dict[str, float]:
     """Mean error of every pipeline with enough seeds at a budget; a seed's runs on several subsets are one."""
     by_seed: dict[str, dict[int, list[float]]] = {}
-    for s in errors(measures):
+    for s in errors(study):
         if s.budget == budget:
             by_seed.setdefault(s.pipeline, {}).setdefault(s.seed, []).append(s.value)
     return {
@@ -218,15 +223,10 @@ def _of(rows: Sequence[WorthRow], label: str, budget: int) -> list[tuple[str, Wo
     return [(row.reference, row.worth) for row in rows if (row.pipeline, row.budget) == (label, budget)]
 
 
-def interval(estimate: Estimate | None, digits: int = 3) -> str:
+def interval(estimate: Estimate | None) -> str:
     """`0.12 [0.1, 0.14]`, with infinities as words."""
     if estimate is None:
         return "–"
-    value, low, high = (_number(v, digits) for v in (estimate.value, estimate.low, estimate.high))
+    words = {float("inf"): "beyond the data", float("-inf"): "below the data"}
+    value, low, high = (words.get(v) or f"{v:.3g}" for v in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
-
-
-def _number(value: float, digits: int) -> str:
-    if value in (float("inf"), float("-inf")):
-        return "beyond the data" if value > 0 else "below the data"
-    return f"{value:.{digits}g}"

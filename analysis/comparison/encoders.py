@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.statistics.records import plural
 from sslseg.config import names
 from sslseg.config.names import CFG
 from sslseg.plans import pipelines
@@ -129,19 +130,13 @@ def chain(run_id: str, others: pd.DataFrame) -> Iterator[pd.Series]:
 
 def exposure(runs: pd.DataFrame) -> list[str]:
     """One for encoders that have seen val or test patients, and one for those of whom nobody knows it."""
-    found = []
-    for mark, said in (
-        (
-            runs["transductive"],
-            "TRANSDUCTIVE: the encoders of {runs} have seen val or test patients ({arms})",
-        ),
-        (
-            runs["exposure"] == "unknown",
-            "EXPOSURE UNKNOWN: nobody knows whether the imported weights behind {runs} have seen val or test "
-            "patients ({arms})",
-        ),
-    ):
-        if count := int(mark.sum()):
-            arms = ", ".join(sorted(set(runs.loc[mark, "arm"])))
-            found.append(said.format(runs=f"{count} run{'' if count == 1 else 's'}", arms=arms))
-    return found
+    said = {
+        "TRANSDUCTIVE: the encoders of {} have seen val or test patients ({})": runs["transductive"],
+        "EXPOSURE UNKNOWN: nobody knows whether the imported weights behind {} have seen val or test patients "
+        "({})": runs["exposure"] == "unknown",
+    }
+    return [
+        text.format(plural(int(mark.sum()), "run"), ", ".join(sorted(set(runs.loc[mark, "arm"]))))
+        for text, mark in said.items()
+        if mark.any()
+    ]

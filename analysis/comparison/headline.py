@@ -122,9 +122,10 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     if not study.budgets[0] <= budget <= study.budgets[-1]:
         there = " to ".join(f"{n:,}" for n in dict.fromkeys((study.budgets[0], study.budgets[-1])))
         return f"Nothing was run with {budget:,} annotated {study.unit}s of {study.called}; what there is has {there}."
-    nearest = min(study.budgets, key=lambda n: abs(n - budget))
-    means = study.runs[study.runs["budget"] == nearest].groupby("arm")[TEST_IOU].mean().sort_values()
-    best, runs = str(means.index[-1]), study.runs[study.runs["budget"] == nearest]
+    nearest = study.nearest(budget)
+    runs = study.runs[study.runs["budget"] == nearest]
+    means = runs.groupby("arm")[TEST_IOU].mean().sort_values()
+    best = str(means.index[-1])
     seeds = int(runs[runs["arm"] == best]["seed"].nunique())
     what = (
         f"what that saves against {spoken(SCRATCH)}" if best != SCRATCH else "whether a pretraining is better"

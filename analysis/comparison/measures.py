@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from analysis.statistics.verdicts.judge import Pair
 from sslseg.config import names
 
 KEYS = (names.VAL_IOU,)
+OF_CURVES = {"final_iou": "final", "area": "area", "early_area": "early_area"}
 COLUMNS = {"test_loss": names.TEST_LOSS, "test_iou": names.TEST_IOU, "minutes": names.SECONDS}
 STEPS = "steps_95"
 
@@ -52,26 +53,34 @@ METRICS = (
 
 
 @dataclass(frozen=True)
-class Timed:
-    """Learning curve of one run after its first step, its final score, and steps to 95 % of that."""
+class Learned:
+    """What the learning curve of one run says; its areas are over the steps that all runs beside it share."""
 
     pipeline: str
     budget: int
     seed: int
     subset: str
     run_id: str
+    epoch: int  # that its encoder was kept at; -1 = of the last alone
     curve: Curve
+    area: float
+    early_area: float
     final: float
-    own: Steps
 
+    @property
+    def trained(self) -> Curve:
+        """Without the validation before the first step: a ratio of steps needs steps."""
+        later = self.curve.steps > 0
+        return Curve(self.curve.steps[later], self.curve.values[later])
 
-@dataclass(frozen=True)
-class EpochArea:
-    """Area under the learning curve of a run from an encoder kept after some epochs."""
+    @property
+    def own(self) -> Steps:
+        """Steps to 95 % of its own final score."""
+        return learning.steps_to(self.trained, self.final)
 
-    epoch: int
-    score: Score
-    run_id: str
+    def score(self, name: str) -> Score:
+        """One of its numbers."""
+        return Score(self.pipeline, self.budget, self.seed, self.subset, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -79,8 +88,8 @@ class Measures:
     """Scores by metric key, learning curves for ratios of steps; `minutes` is no metric of the verdict table."""
 
     scores: dict[str, tuple[Score, ...]]
-    times: tuple[Timed, ...]
-    by_epoch: tuple[EpochArea, ...]
+    learned: tuple[Learned, ...]
+    by_epoch: tuple[Learned, ...]  # of runs from encoders that were kept by epoch
 
     def of(self, key: str, labels: Sequence[str] = (), budget: int | None = None) -> list[Score]:
         """Scores of one metric, of some pipelines, at one budget."""
@@ -95,12 +104,12 @@ def steps_pair(
     measures: Measures, a: str, b: str, budget: int | None, units: Mapping[int, int] | None = None
 ) -> Pair | Refusal:
     """How many times as fast `a` learns as `b`, by seed or unit: see `arrival.speed_up`."""
-    mine, other = ([t for t in measures.times if t.pipeline == name] for name in (a, b))
+    mine, other = ([t for t in measures.learned if t.pipeline == name] for name in (a, b))
     right = {(t.budget, t.seed, t.subset): t for t in other}
     cells: dict[tuple[int, int], list[arrival.Bounds]] = {}
     for t in mine:
         if against := right.get((t.budget, t.seed, t.subset)):
-            found = arrival.speed_up(t.curve, against.curve, t.final, against.final)
+            found = arrival.speed_up(t.trained, against.trained, t.final, against.final)
             cells.setdefault((t.budget, t.seed), []).append(found)
     paired = in_units({key: mean_ends(rows) for key, rows in cells.items()}, units)
     seeds = by_seed(paired, common_budgets(paired, budget))
@@ -118,63 +127,42 @@ def scored(study: Study, column: str) -> tuple[Score, ...]:
     if column not in study.runs:
         return ()
     rows = study.runs[np.isfinite(pd.to_numeric(study.runs[column]))]
-    return tuple(_score(r, float(v)) for r, v in zip(rows.itertuples(), rows[column], strict=True))
+    return tuple(
+        Score(r.arm, int(r.budget), int(r.seed), r.subset_sha256, float(v))
+        for r, v in zip(rows.itertuples(), rows[column], strict=True)
+    )
 
 
-def _score(run: Any, value: float) -> Score:
-    return Score(run.arm, int(run.budget), int(run.seed), run.subset_sha256, value)
+def errors(study: Study) -> list[Score]:
+    """1 − test IoU of every run that has a test score."""
+    return [replace(s, value=1 - s.value) for s in scored(study, COLUMNS[PRIMARY.key])]
 
 
 def measure(study: Study, curves: pd.DataFrame) -> Measures:
     """Every score of every compared run; a run without a curve or a test has none of it."""
-    scores: dict[str, list[Score]] = {metric.key: [] for metric in METRICS if metric.key != STEPS}
-    times: list[Timed] = []
-    for budget in study.budgets:
-        runs = study.runs[study.runs["budget"] == budget]
-        _measure_budget(runs, clean(runs, curves), scores, times)
-    found = {key: tuple(values) for key, values in scores.items()}
-    found |= {key: scored(study, column) for key, column in COLUMNS.items()}
-    found["minutes"] = tuple(replace(s, value=s.value / 60) for s in found["minutes"])
-    return Measures(found, tuple(times), tuple(_epochs(study, curves)))
+    by_budget = (learned(study.runs[study.runs["budget"] == n], curves) for n in study.budgets)
+    found = tuple(chain.from_iterable(by_budget))
+    scores = {key: tuple(one.score(name) for one in found) for key, name in OF_CURVES.items()}
+    scores |= {key: scored(study, column) for key, column in COLUMNS.items()}
+    scores["minutes"] = tuple(replace(s, value=s.value / 60) for s in scores["minutes"])
+    kept = (learned(runs, curves) for _, runs in study.by_epoch.groupby("budget"))
+    return Measures(scores, found, tuple(chain.from_iterable(kept)))
 
 
-def _epochs(study: Study, curves: pd.DataFrame) -> Iterator[EpochArea]:
-    for _, runs in study.by_epoch.groupby("budget"):
-        found = clean(runs, curves)
-        grid = learning.common_grid(found.values()) if found else np.array([])
-        for r in runs.itertuples():
-            if r.run_id in found:
-                area = learning.area(found[r.run_id], grid)
-                yield EpochArea(int(r.encoder_epoch), _score(r, area), r.run_id)
-
-
-def _measure_budget(
-    runs: pd.DataFrame, found: dict[str, Curve], scores: dict[str, list[Score]], times: list[Timed]
-) -> None:
-    if not found:
-        return
-    grid = learning.common_grid(found.values())
-    for r in runs.itertuples():
-        if r.run_id not in found:
-            continue
-        curve, final = found[r.run_id], learning.final(found[r.run_id])
-        times.append(_timed(r, curve, final))
-        values = {
-            "early_area": learning.early_area(curve, grid),
-            "area": learning.area(curve, grid),
-            "final_iou": final,
-        }
-        for key, value in values.items():
-            scores[key].append(_score(r, value))
-
-
-def _timed(run: Any, curve: Curve, final: float) -> Timed:
-    """The validation before the first step is left out: a ratio of steps needs steps."""
-    trained = curve.steps > 0
-    later = Curve(curve.steps[trained], curve.values[trained])
-    subset = run.subset_sha256
-    own = learning.steps_to(later, final)
-    return Timed(run.arm, int(run.budget), int(run.seed), subset, run.run_id, later, final, own)
+def learned(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Learned]:
+    """What the curves of the runs at one budget say; a run without a curve is left out."""
+    found = clean(runs, curves)
+    grid = learning.common_grid(found.values()) if found else None
+    return [
+        Learned(
+            r.arm, int(r.budget), int(r.seed), r.subset_sha256, r.run_id,
+            -1 if pd.isna(r.encoder_epoch) else int(r.encoder_epoch), found[r.run_id],
+            learning.area(found[r.run_id], grid), learning.early_area(found[r.run_id], grid),
+            learning.final(found[r.run_id]),
+        )
+        for r in runs.itertuples()
+        if r.run_id in found
+    ]  # fmt: skip
 
 
 def clean(study_runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, learning.Curve]:

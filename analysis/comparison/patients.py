@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -20,19 +21,8 @@ from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
 SHOWN = ("jaccard_loss", "iou")  # in this order on the page; every class is in the file
-COLUMNS = (
-    "arm",
-    "budget",
-    "metric",
-    "mean",
-    "low",
-    "high",
-    "low_seeds",
-    "high_seeds",
-    "seeds",
-    "encoders",
-    "patients",
-)
+COLUMNS = ("arm", "budget", "metric", "mean", "low", "high", "low_seeds", "high_seeds", "seeds", "encoders",
+           "patients")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,40 +109,33 @@ def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tu
     Args:
         wanted: metrics; none = all there are.
     """
-    found = []
-    for metric in list(wanted) or metrics(curves):
-        for arm in study.arms:
-            for budget in study.budgets:
-                scores = table(study, curves, arm.label, budget, metric)
-                if scores.size:
-                    mean = crossed(scores.to_numpy(), bounds=BOUNDS)
-                    found.append(Level(arm.label, budget, metric, mean, scope.about(study, arm.label)))
-    return tuple(found)
-
-
-def difference(
-    study: Study, curves: pd.DataFrame, a: str, b: str, budget: int, metric: str
-) -> Difference | None:
-    """On the units and patients that both have; None where that is nothing."""
-    both = [table(study, curves, one, budget, metric, other) for one, other in ((a, b), (b, a))]
-    left, right = both[0].align(both[1], join="inner")
-    if not left.size:
-        return None
-    mean = crossed((left - right).to_numpy(), bounds=(-1.0, 1.0))
-    return Difference(a, b, budget, metric, mean, scope.about(study, a, b))
+    return tuple(
+        Level(
+            arm.label,
+            budget,
+            metric,
+            crossed(scores.to_numpy(), bounds=BOUNDS),
+            scope.about(study, arm.label),
+        )
+        for metric in list(wanted) or metrics(curves)
+        for arm in study.arms
+        for budget in study.budgets
+        if (scores := table(study, curves, arm.label, budget, metric)).size
+    )
 
 
 def differences(
     study: Study, curves: pd.DataFrame, pairs: Sequence[tuple[str, str]], wanted: Iterable[str] = SHOWN
 ) -> tuple[Difference, ...]:
-    """Those of some pairs at every budget, where there are scores of patients."""
-    found = [
-        difference(study, curves, a, b, budget, metric)
-        for metric in wanted
-        for budget in study.budgets
-        for a, b in pairs
-    ]
-    return tuple(one for one in found if one is not None)
+    """Those of some pairs at every budget, on the units and patients that both of a pair have."""
+    found = []
+    for metric, budget, (a, b) in product(wanted, study.budgets, pairs):
+        both = [table(study, curves, one, budget, metric, other) for one, other in ((a, b), (b, a))]
+        left, right = both[0].align(both[1], join="inner")
+        if left.size:
+            mean = crossed((left - right).to_numpy(), bounds=(-1.0, 1.0))
+            found.append(Difference(a, b, budget, metric, mean, scope.about(study, a, b)))
+    return tuple(found)
 
 
 @dataclass(frozen=True)

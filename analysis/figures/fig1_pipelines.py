@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -129,13 +129,3 @@ def _draw_box(axis: Axes, box: Box, place: tuple[float, float], size: tuple[floa
     words = [*textwrap.wrap(box.title, letters)[:1], *textwrap.wrap(box.detail, letters)[:2]]
     words = words if height > 3 * style.LINE else words[:1]
     axis.text(left + width / 2, middle, "\n".join(words), ha="center", va="center", zorder=4)
-
-
-def texts(content: Content) -> Mapping[str, str]:
-    """Pipeline -> its stages in one line, for the page."""
-    return {
-        arm: " > ".join(
-            f"{r.name} ({r.run_id[:8]})" if r.run_id else f"fine-tuned on {r.name}" for r in rows.itertuples()
-        )
-        for arm, rows in content.table.groupby("arm", sort=False)
-    }

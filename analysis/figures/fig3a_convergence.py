@@ -36,9 +36,9 @@ def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean - reach, mean + reach
 
 
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
-    """Curves at one budget (the largest by default) on the steps that all of them share."""
-    budget = study.budgets[-1] if budget is None else budget
+def data(study: Study, curves: pd.DataFrame) -> Content:
+    """Curves at the largest budget on the steps that all of them share."""
+    budget = study.budgets[-1]
     runs = study.runs[study.runs["budget"] == budget]
     found = clean(runs, curves)
     grid = learning.common_grid(found.values()) if found else np.array([])
@@ -80,32 +80,23 @@ def _rows(
     yield pd.DataFrame(base | {"kind": "median", "value": np.median(values, axis=0)})
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink."""
-    with style.look():
-        figure = Figure(figsize=(style.WIDTH, 3.9))
-        axis = figure.subplots()
-        style.title(axis, content.title)
-        axis.set(xlabel="optimiser steps", ylabel="validation IoU, mean of the structures")
-        if content.table.empty:
-            style.nothing(axis, "no run has a learning curve")
-        for arm in content.parts:
-            _lines(axis, arm, content.table[content.table["arm"] == arm.label])
-        medians = content.table[content.table["kind"] == "median"]
-        labels.behind(axis, medians, content.parts, "step", "value")
-        last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
-        axis.margins(x=0)
-        labels.at_ends(
-            axis,
-            [
-                (arm, f"{arm.label} (n = {last[arm.label]['n']})", last[arm.label]["value"])
-                for arm in content.parts
-                if arm.label in last
-            ],
-            height=2.4,
-        )
-        style.footnote(figure, content.notes)
-    return figure
+    figure.set_figheight(3.9)
+    axis = figure.subplots()
+    style.title(axis, content.title)
+    axis.set(xlabel="optimiser steps", ylabel="validation IoU, mean of the structures")
+    for arm in content.parts:
+        _lines(axis, arm, content.table[content.table["arm"] == arm.label])
+    medians = content.table[content.table["kind"] == "median"]
+    labels.behind(axis, medians, content.parts, "step", "value")
+    last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
+    axis.margins(x=0)
+    ends = [(arm, last[arm.label]) for arm in content.parts if arm.label in last]
+    labels.at_ends(
+        axis, [(arm, f"{arm.label} (n = {end['n']})", end["value"]) for arm, end in ends], height=2.4
+    )
 
 
 def _lines(axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:

@@ -14,7 +14,6 @@ from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
-from analysis.statistics import curves as learning
 
 TITLE = "Area under the learning curve"
 wanted = outputs.lacking("no run has a learning curve")
@@ -23,32 +22,17 @@ COLUMNS = ["arm", "pipeline", "budget", "seed", "run_id", "area", "early_area", 
 VIOLIN_SEEDS = 5  # a density of fewer points would be invented
 
 
-def areas(study: Study, curves: pd.DataFrame) -> pd.DataFrame:
-    """One row a run of every budget: area, area of the first fifth, final score; on the steps all share."""
-    rows = []
-    for budget in study.budgets:
-        runs = study.runs[study.runs["budget"] == budget]
-        found = measures.clean(runs, curves)
-        grid = learning.common_grid(found.values()) if found else None
-        for run in runs.itertuples():
-            if run.run_id in found:
-                curve = found[run.run_id]
-                rows.append((run.arm, run.pipeline, budget, run.seed, run.run_id, learning.area(curve, grid),
-                             learning.early_area(curve, grid), learning.final(curve)))  # fmt: skip
-    return pd.DataFrame(rows, columns=COLUMNS[:-2])
-
-
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
-    """Areas at one budget (the largest by default), best median first; pipelines without a run last."""
-    budget = study.budgets[-1] if budget is None else budget
-    table = areas(study, curves)
-    table = table[table["budget"] == budget]
+def data(study: Study, curves: pd.DataFrame) -> Content:
+    """Areas at the largest budget, best median first; pipelines without a run last."""
+    budget = study.budgets[-1]
+    runs = study.runs[study.runs["budget"] == budget]
+    scores = [(t.run_id, t.area, t.early_area, t.final) for t in measures.learned(runs, curves)]
+    table = runs[COLUMNS[:5]].merge(pd.DataFrame(scores, columns=COLUMNS[4:8]))
     groups = table.groupby("arm")["area"]
     table = table.assign(median=groups.transform("median"), n=groups.transform("size"))
     table = table.sort_values(["median", "arm", "seed"], ascending=[False, True, True])
     medians = dict(groups.median())
     order = sorted(study.arms, key=lambda arm: (-medians.get(arm.label, -np.inf), arm.label))
-    runs = study.runs[study.runs["budget"] == budget]
     return Content(
         "fig3b",
         f"{TITLE} at {budget:,} {study.unit}s",
@@ -60,24 +44,22 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
     )
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink."""
-    with style.look():
-        many = len(content.parts) > labels.MOST
-        figure = Figure(figsize=(style.WIDTH, 1.1 + (0.28 if many else 0.45) * max(3, len(content.parts))))
-        axis = figure.subplots()
-        for place, arm in enumerate(content.parts):
-            values = content.table.loc[content.table["arm"] == arm.label, "area"].to_numpy()
-            _violin(axis, -place, arm, values)
-        counts = content.table["arm"].value_counts()
-        names = [a.label + ("" if many else f"\nn = {counts.get(a.label, 0)}") for a in content.parts]
-        axis.set_yticks([-i for i in range(len(names))], names)
-        axis.set_ylim(-len(names) + 0.4, 0.6)
-        style.title(axis, content.title)
-        axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
-        axis.grid(axis="y", visible=False)
-        style.footnote(figure, content.notes)
-    return figure
+    many = len(content.parts) > labels.MOST
+    figure.set_figheight(1.1 + (0.28 if many else 0.45) * max(3, len(content.parts)))
+    axis = figure.subplots()
+    for place, arm in enumerate(content.parts):
+        values = content.table.loc[content.table["arm"] == arm.label, "area"].to_numpy()
+        _violin(axis, -place, arm, values)
+    counts = content.table["arm"].value_counts()
+    names = [a.label + ("" if many else f"\nn = {counts.get(a.label, 0)}") for a in content.parts]
+    axis.set_yticks([-i for i in range(len(names))], names)
+    axis.set_ylim(-len(names) + 0.4, 0.6)
+    style.title(axis, content.title)
+    axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
+    axis.grid(axis="y", visible=False)
 
 
 def _violin(axis: Axes, place: float, arm: arms.Arm, values: np.ndarray) -> None:

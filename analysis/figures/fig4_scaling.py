@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.comparison import measures, scope
+from analysis.comparison import decisions
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
-from analysis.statistics.laws import knee, scaling
-from analysis.statistics.laws.interpolate import Joined, joined
+from analysis.statistics.laws import scaling
+from analysis.statistics.laws.interpolate import Joined
 from analysis.statistics.laws.inversion import size_grid
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.scaling import Scaling
-from analysis.statistics.records import Refusal, Score
+from analysis.statistics.records import Refusal
 from sslseg.config import names
 
 TITLE = "Test IoU against annotated data"
@@ -41,39 +41,19 @@ class Law:
     knee: Knee | Refusal
 
 
-def scores(study: Study) -> list[Score]:
-    """1 − IoU of the runs; a run without it gives none. Named by the pipeline's label."""
-    return [replace(s, value=1 - s.value) for s in measures.scored(study, METRIC)]
-
-
-def laws(study: Study) -> tuple[Law, ...]:
-    """Fit and knee of every pipeline, or why there is none."""
-    found = scores(study)
-    return tuple(Law(arm, *_law(study, found, arm.label)) for arm in study.arms)
-
-
-def _law(
-    study: Study, found: list[Score], label: str
-) -> tuple[Scaling | Refusal, Joined | Refusal, Knee | Refusal]:
-    mine = [s for s in found if s.pipeline == label]
-    found = scope.averaged(mine, scope.pretrainings(study, label))
-    if not found:
-        none = Refusal(f"insufficient evidence: {label} has no run with {METRIC}")
-        return none, none, none
-    return scaling.fit(found, label), joined(found, label), knee.knee(found, label)
-
-
 def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """Test IoU of every run, with the law of each pipeline's error, 1 − IoU, where it can be fitted."""
     runs = study.runs
     table = runs.assign(patients=pd.to_numeric(runs["patients"]), value=runs.get(METRIC, np.nan))[COLUMNS]
     table = table[np.isfinite(table["value"])]
-    fits = laws(study)
+    found = decisions.curves(study)
+    laws = decisions.by_pipeline(study, decisions.over_units(scaling.fit))
+    fits = tuple(Law(a, laws[a.label], found.fitted[a.label], found.knees[a.label]) for a in study.arms)
     facts = {
         "metric": METRIC,
         "law": "1 - (alpha * n^-beta + gamma)",
-        "fits": {law.arm.label: law.fit for law in fits},
-        "knees": {law.arm.label: law.knee for law in fits},
+        "fits": laws,
+        "knees": found.knees,
     }
     notes = outputs.face(study, runs) + _notes(fits) + labels.others(study, "grey lines through their means")
     front = labels.front(study)
@@ -98,27 +78,22 @@ def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
     return notes
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink."""
     fits, unit, patients = content.parts
-    with style.look():
-        figure = Figure(figsize=(style.WIDTH, 4.4))
-        axis = figure.subplots()
-        axis.set(xscale="log", ylabel="test IoU, mean of the structures (higher is better)")
-        style.title(axis, content.title)
-        axis.set_xlabel(f"annotated {unit}s")
-        if content.table.empty:
-            style.nothing(axis, f"no run has {METRIC}")
-        else:
-            arms = [law.arm for law in fits]
-            _boxes(axis, content.table, arms)
-            labels.behind(axis, content.table, arms, "budget", "value")
-            for law in fits:
-                _curve(axis, law, content.table[content.table["arm"] == law.arm.label])
-            _ticks(axis, sorted(set(content.table["budget"])), unit, patients)
-            labels.at_ends(axis, _names(content.table, arms), height=2.6)
-        style.footnote(figure, content.notes)
-    return figure
+    arms = [law.arm for law in fits]
+    figure.set_figheight(4.4)
+    axis = figure.subplots()
+    axis.set(xscale="log", ylabel="test IoU, mean of the structures (higher is better)")
+    style.title(axis, content.title)
+    axis.set_xlabel(f"annotated {unit}s")
+    _boxes(axis, content.table, arms)
+    labels.behind(axis, content.table, arms, "budget", "value")
+    for law in fits:
+        _curve(axis, law, content.table[content.table["arm"] == law.arm.label])
+    _ticks(axis, sorted(set(content.table["budget"])), unit, patients)
+    labels.at_ends(axis, _names(content.table, arms), height=2.6)
 
 
 def _names(table: pd.DataFrame, arms: list[Arm]) -> list[labels.Name]:

@@ -27,7 +27,7 @@ COLUMNS = ["measure", "unit", "arm", "pipeline", "budget", "seed", "run_id", "ev
            "low", "high", "mean_low", "mean_high"]  # fmt: skip
 PREFIX = names.EVALUATED
 OPTIONS = ("mirror", "largest", "split")  # of an evaluation; compared ones should share them
-OVER_CLASSES = (("hd95_mm", "HD95", "mm"), ("failure_rate", "missed or invented structures", "%"))
+OVER_CLASSES = (("hd95_mm", "HD95", "mm"), ("failure_rate", "missed or invented structures", "%", 100.0, 1.0))
 SPREAD = 0.04  # decades between the pipelines of one budget
 
 
@@ -47,15 +47,17 @@ class Measure:
     title: str
     unit: str
     keys: tuple[str, ...]
+    factor: float = 1.0  # from what is logged to the unit
+    most: float = np.inf  # of what is logged
 
 
 def measures(evaluations: pd.DataFrame) -> tuple[Measure, ...]:
     """What the evaluations have: each ejection fraction, then HD95 and failures as means over the classes."""
     fractions = _keys(evaluations, r"mae/(.+)_EF")
     found = [Measure(f"{name} ejection fraction, mean |error|", "%", (k,)) for name, k in fractions.items()]
-    for score, title, unit in OVER_CLASSES:
+    for score, title, unit, *scale in OVER_CLASSES:
         if keys := _keys(evaluations, rf"{score}/([^/]+)"):
-            found.append(Measure(f"{title}, mean over {', '.join(keys)}", unit, tuple(keys.values())))
+            found.append(Measure(f"{title}, mean over {', '.join(keys)}", unit, tuple(keys.values()), *scale))
     return tuple(found)
 
 
@@ -87,7 +89,6 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
 
 
 def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    factor = 100 if measure.title.startswith("missed") else 1
     alone = len(measure.keys) == 1
     ends = {end: found.get(f"{measure.keys[0]}/{end}") if alone else None for end in ("low", "high")}
     rows = pd.DataFrame(
@@ -98,7 +99,7 @@ def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
             "run_id": found["upstream_run_id"],
             "evaluation": found["run_id"],
             "patients": found[f"{PREFIX}patients"],
-            "value": factor * found[list(measure.keys)].mean(axis=1),
+            "value": measure.factor * found[list(measure.keys)].mean(axis=1),
             **{end: np.nan if values is None else values for end, values in ends.items()},
         }
     )
@@ -110,14 +111,13 @@ def _with_means(
 ) -> pd.DataFrame:
     """The rows with the interval of their pipeline and budget: for other seeds and other patients."""
     metrics = [key.removeprefix(names.EVALUATED) for key in measure.keys]
-    factor, most = (100, 1.0) if measure.title.startswith("missed") else (1, np.inf)
     ends = {}
     cells = list(zip(rows["arm"], rows["budget"], strict=True))
     for cell in set(cells) if curves is not None else ():
         scores = patients.evaluated(study, curves, *cell, metrics)
         if scores.size:
-            found = crossed(scores.to_numpy(), bounds=(0.0, most)).estimate
-            ends[cell] = (factor * found.low, factor * found.high)
+            found = crossed(scores.to_numpy(), bounds=(0.0, measure.most)).estimate
+            ends[cell] = (measure.factor * found.low, measure.factor * found.high)
     low, high = np.array([ends.get(cell, (np.nan, np.nan)) for cell in cells]).reshape(-1, 2).T
     return rows.assign(mean_low=low, mean_high=high)
 
@@ -152,25 +152,21 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
     return f"no interval for other patients: the evaluations left no score of {on} one by one{bar}"
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink: a panel a measure, two beside each other."""
     shown, arms, unit = content.parts
-    if not shown:
-        return style.blank(content.title, "no compared run has been evaluated in 3D", content.notes)
     columns = min(len(shown), 2)
     lines = -(-len(shown) // columns)
-    with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.3 + 2.5 * lines))
-        axes = figure.subplots(lines, columns, squeeze=False)
-        there = tuple(arm for arm in arms if arm.label in set(content.table["arm"]))
-        for axis, measure in zip(axes.flat, shown, strict=False):
-            _panel(axis, measure, content.table[content.table["measure"] == measure.title], there, unit)
-        for axis in list(axes.flat)[len(shown) :]:
-            axis.axis("off")
-        seeds = content.table.groupby("arm")["seed"].nunique()
-        labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
-        style.footnote(figure, content.notes)
-    return figure
+    figure.set_figheight(1.3 + 2.5 * lines)
+    axes = figure.subplots(lines, columns, squeeze=False)
+    there = tuple(arm for arm in arms if arm.label in set(content.table["arm"]))
+    for axis, measure in zip(axes.flat, shown, strict=False):
+        _panel(axis, measure, content.table[content.table["measure"] == measure.title], there, unit)
+    for axis in list(axes.flat)[len(shown) :]:
+        axis.axis("off")
+    seeds = content.table.groupby("arm")["seed"].nunique()
+    labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
 
 
 def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, ...], unit: str) -> None:
@@ -195,5 +191,4 @@ def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, .
             if ends.notna().all():
                 axis.plot([budget * shift] * 2, ends, color=arm.colour, lw=0.9, alpha=0.5)
     axis.set_ylim(0, None if table["value"].max() > 0 else 1.0)
-    budgets = sorted(set(table["budget"]))
-    style.ticks(axis, budgets, "{:,.0f}".format)
+    style.ticks(axis, sorted(set(table["budget"])), "{:,.0f}".format)

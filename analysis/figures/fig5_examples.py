@@ -121,26 +121,21 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink: a row per case, of image, truth and a panel per pipeline; more rows where the width is too small."""
-    if content.table.empty:
-        return style.blank(content.title, f"no run kept {FILE}", content.notes)
-    panels = 2 + len(content.parts)
+    panels, cases = 2 + len(content.parts), content.parts[0][2]
     lines = -(-panels // ACROSS)
     columns = -(-panels // lines)
-    with style.look():
-        cases = content.parts[0][2]
-        side = style.WIDTH / max(columns, 4)
-        figure = Figure(figsize=(style.WIDTH, 1.1 + (side + 0.35) * len(cases) * lines))
-        axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
-        names = [_folded(arm.label, style.WIDTH / columns) for arm, *_ in content.parts]
-        for k, (word, i) in enumerate(cases.items()):
-            line = list(axes[k * lines : (k + 1) * lines].flat)
-            _case(line, word, i, content.parts, names if k == 0 or lines > 1 else [])
-        _legend(figure, content.parts)
-        style.title(figure, content.title)
-        style.footnote(figure, content.notes)
-    return figure
+    side = style.WIDTH / max(columns, 4)
+    figure.set_figheight(1.1 + (side + 0.35) * len(cases) * lines)
+    axes = figure.subplots(len(cases) * lines, columns, squeeze=False)
+    names = [_folded(arm.label, style.WIDTH / columns) for arm, *_ in content.parts]
+    for k, (word, i) in enumerate(cases.items()):
+        line = list(axes[k * lines : (k + 1) * lines].flat)
+        _case(line, word, i, content.parts, names if k == 0 or lines > 1 else [])
+    _legend(figure, content.parts)
+    style.title(figure, content.title)
 
 
 def _folded(label: str, width: float) -> str:

@@ -20,20 +20,8 @@ from sslseg.config.names import CFG
 
 TITLE = "Learning against epochs of self-supervision on the target data"
 KEYS = measures.KEYS
-COLUMNS = [
-    "arm",
-    "pipeline",
-    "budget",
-    "epoch",
-    "kind",
-    "seed",
-    "run_id",
-    "step",
-    "value",
-    "area",
-    "final",
-    "n",
-]
+COLUMNS = ["arm", "pipeline", "budget", "epoch", "kind", "seed", "run_id", "step", "value", "area", "final",
+           "n"]  # fmt: skip
 
 
 def wanted(study: Study) -> tuple[str, str]:
@@ -43,16 +31,14 @@ def wanted(study: Study) -> tuple[str, str]:
     return "no fine-tuning started from encoders that were kept by epoch", again
 
 
-def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Content:
+def data(study: Study, curves: pd.DataFrame) -> Content:
     """Mean learning curve of every kept epoch, and area and final score of every run.
 
-    Args:
-        budget: None = the one with the most of these runs, of equals the largest.
+    At the budget that has the most of these runs, of equals the largest.
     """
     runs = study.by_epoch
-    if budget is None and len(runs):
-        counts = runs["budget"].value_counts()
-        budget = int(max(counts.index, key=lambda n: (counts[n], n)))
+    counts = runs["budget"].value_counts()
+    budget = int(max(counts.index, key=lambda n: (counts[n], n))) if len(runs) else None
     runs = runs[runs["budget"] == budget]
     found = measures.clean(runs, curves)
     grid = learning.common_grid(found.values()) if found else np.array([])
@@ -69,11 +55,14 @@ def data(study: Study, curves: pd.DataFrame, budget: int | None = None) -> Conte
         for one, line in zip(who, lines, strict=True):
             parts.append(pd.DataFrame(one | {"kind": "seed", "step": grid, "value": line}))
         if rows:
-            mean = {"kind": "mean", "step": grid, "value": np.mean(lines, axis=0)}
-            parts.append(pd.DataFrame(base | mean))
+            parts.append(pd.DataFrame(base | {"kind": "mean", "step": grid, "value": np.mean(lines, axis=0)}))
     table = pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
-    arms = arms if len(arms) <= labels.MOST else tuple(a for a in arms if a in labels.front(study))
+    arms = (
+        arms
+        if len(arms) <= labels.MOST
+        else tuple(a for a in arms if a in labels.front(study)) or arms[: labels.MOST]
+    )
     title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
     notes = outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
@@ -89,22 +78,18 @@ def _pretraining(study: Study, runs: pd.DataFrame) -> dict[str, dict]:
     return {i: {name: rows.loc[i, CFG + name] for name in shown} for i in used}
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink: a row per pipeline, learning curves on the left, area against epochs on the right."""
-    if not content.parts:
-        return style.blank(content.title, "no fine-tuning from encoders kept by epoch", content.notes)
     count = len(content.parts)
-    with style.look():
-        figure = Figure(figsize=(style.WIDTH, 1.2 + (2.6 if count < 4 else 2.0) * count))
-        axes = figure.subplots(count, 2, squeeze=False, width_ratios=(1.4, 1))
-        for (left, right), arm in zip(axes, content.parts, strict=True):
-            rows = content.table[content.table["arm"] == arm.label]
-            _curves(figure, left, arm, rows)
-            _areas(right, arm, rows[rows["kind"] == "run"])
-        figure.set_layout_engine("constrained", wspace=0.06)
-        style.title(figure, content.title)
-        style.footnote(figure, content.notes)
-    return figure
+    figure.set_figheight(1.2 + (2.6 if count < 4 else 2.0) * count)
+    axes = figure.subplots(count, 2, squeeze=False, width_ratios=(1.4, 1))
+    for (left, right), arm in zip(axes, content.parts, strict=True):
+        rows = content.table[content.table["arm"] == arm.label]
+        _curves(figure, left, arm, rows)
+        _areas(right, arm, rows[rows["kind"] == "run"])
+    figure.set_layout_engine("constrained", wspace=0.06)
+    style.title(figure, content.title)
 
 
 def _curves(figure: Figure, axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:

@@ -79,21 +79,12 @@ def _sentence(name: str, budget: int, encoders: int, found: Estimate | ranks.Ref
     return f"{name} at {budget:,}: {said} over {plural(encoders, 'encoder')}"
 
 
-def draw(content: Content) -> Figure:
+@outputs.inked
+def draw(content: Content, figure: Figure) -> None:
     """Ink: a panel for each number of the probe, colours by pipeline, darker where the budget is larger."""
-    if content.table.empty:
-        return style.blank(content.title, "no encoder of these fine-tunings was probed", content.notes)
-    shown = [name for name in PROBES if name in set(content.table["probe"])]
-    with style.look():
-        figure = Figure(figsize=(style.WIDTH, 2.8 + 2.4 * ((len(shown) - 1) // 2)))
-        _panels(figure, content, shown)
-        style.title(figure, content.title)
-        style.footnote(figure, content.notes)
-    return figure
-
-
-def _panels(figure: Figure, content: Content, shown: list[str]) -> None:
     table, budgets = content.table, sorted(set(content.table["budget"]))
+    shown = [name for name in PROBES if name in set(table["probe"])]
+    figure.set_figheight(2.8 + 2.4 * ((len(shown) - 1) // 2))
     axes = figure.subplots(-(-len(shown) // 2), 2 if len(shown) > 1 else 1, squeeze=False).flat
     for axis, name in zip(axes, shown, strict=False):
         for arm in content.parts:
@@ -107,3 +98,4 @@ def _panels(figure: Figure, content: Content, shown: list[str]) -> None:
         axis.axis("off")
     inks = [Line2D([], [], color=arm.colour, marker=arm.marker, ls="", ms=5) for arm in content.parts]
     figure.legend(handles=inks, labels=[arm.label for arm in content.parts], loc="outside right center")
+    style.title(figure, content.title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,23 @@ class Content:
     notes: tuple[str, ...] = ()  # small print on its face
     facts: Mapping[str, object] = field(default_factory=dict)
     parts: Any = None
+
+
+def inked(draw: Callable[[Content, Figure], None]) -> Callable[[Content], Figure]:
+    """A figure in the look of the style with its small print below, from what draws on an empty one."""
+
+    @functools.wraps(draw)
+    def drawn(content: Content) -> Figure:
+        with style.look():
+            figure = Figure(figsize=(style.WIDTH, 2.5))
+            if content.table.empty:
+                style.nothing(figure, content.title)
+            else:
+                draw(content, figure)
+            style.footnote(figure, content.notes)
+        return figure
+
+    return drawn
 
 
 def lacking(why: str) -> Callable[[Study], tuple[str, str]]:

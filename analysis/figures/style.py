@@ -78,7 +78,9 @@ def footnote(figure: Figure, lines: Iterable[str]) -> None:
     text = "\n".join(textwrap.fill(line, LETTERS) for line in lines if line)
     if text and not in_paper():
         grow(figure, text.count("\n") + 1)
-        figure.supxlabel(wrapped(text), fontsize=SIZE, color="#444444", x=0.01, ha="left", parse_math=True)
+        figure.supxlabel(
+            text.replace("$", r"\$"), fontsize=SIZE, color="#444444", x=0.01, ha="left", parse_math=True
+        )
 
 
 def ticks(axis: Axes | SecondaryAxis, budgets: Sequence[int], text: Callable[[float], str]) -> None:
@@ -88,29 +90,14 @@ def ticks(axis: Axes | SecondaryAxis, budgets: Sequence[int], text: Callable[[fl
     axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: text(n)))
 
 
+def nothing(figure: Figure, heading: str) -> None:
+    """A figure of which there is nothing to draw; the page leaves it out."""
+    axis = figure.subplots()
+    axis.axis("off")
+    title(axis, heading)
+    axis.text(0.5, 0.5, "nothing to draw", ha="center", transform=axis.transAxes, color="#666666")
+
+
 def grow(figure: Figure, lines: int) -> None:
     """Make a figure higher by the lines of a legend or of small print that it has no room for: its axes stay as they are."""
     figure.set_figheight(figure.get_figheight() + ENTRY * max(0, lines - LINES))
-
-
-def nothing(axis: Axes, why: str) -> None:
-    """Say on the axes why they are empty."""
-    axis.text(0.5, 0.5, wrapped(why), ha="center", va="center", transform=axis.transAxes, color="#666666",
-              wrap=True, parse_math=True)  # fmt: skip
-
-
-def blank(heading: str, why: str, lines: Iterable[str]) -> Figure:
-    """A figure of which there is nothing to draw."""
-    with look():
-        figure = Figure(figsize=(WIDTH, 2.5))
-        axis = figure.subplots()
-        axis.axis("off")
-        nothing(axis, why)
-        title(figure, heading)
-        footnote(figure, lines)
-    return figure
-
-
-def wrapped(text: str) -> str:
-    """`text` for one that is wrapped: matplotlib measures its lines as formulas, whatever `text.parse_math` says."""
-    return text.replace("$", r"\$")

@@ -10,7 +10,7 @@ from math import inf
 import pandas as pd
 
 from analysis.comparison import families, scope
-from analysis.comparison.cells import Study
+from analysis.comparison.cells import Study, whole
 from analysis.comparison.decisions import Choice, Decisions
 from analysis.comparison.headline import spoken
 from analysis.statistics.laws.worth import Worth
@@ -50,7 +50,7 @@ def _place(study: Study, found: Decisions) -> str:
 
 def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, Card]:
     """Cards of a study with too few seeds, or none of this size."""
-    nearest = _nearest(study, found)
+    nearest = study.nearest(found.budget)
     means = _means(study, nearest)
     label = str(means.idxmax()) if len(means) else ""
     reached = (f"mean test IoU {means.max():.2f} at {nearest:,} {study.unit}s",) if label else ()
@@ -107,7 +107,7 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     reasons = [r.worth.reason for r in rows if isinstance(r.worth, Refusal)]
     more = ""
     if reasons and len(study.budgets) < MIN_SIZES:
-        answer, lines = _ahead(study, choice.pipeline, _nearest(study, found))
+        answer, lines = _ahead(study, choice.pipeline, study.nearest(found.budget))
         needed = f"how many {study.unit}s that saves can be told from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each"
         lines.append(f"{needed}, and there are {len(study.budgets)}; this runs what lacks:")
         more = again(study, study.seeds, sizes=_with_more(study.budgets))
@@ -144,7 +144,7 @@ def _saved(found: Worth | Refusal) -> str:
 
 def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     """By the verdicts on the best one at the reader's budget; the next command is for what they leave open."""
-    seeds = sorted(set(study.of(choice.pipeline, _nearest(study, found))["seed"]))
+    seeds = sorted(set(study.of(choice.pipeline, study.nearest(found.budget))["seed"]))
     about = [scope.about(study, choice.pipeline), f"on {'these' if found.tested else 'the'} test patients"]
     what = ", ".join(filter(None, [f"95 % confidence, {plural(len(seeds), 'seed')}", *about]))
     if choice.certain or not choice.runner_up:
@@ -167,7 +167,7 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     there = sorted(set(study.runs.loc[study.runs["arm"].isin(pair), "seed"]))
     total = (lead.seeds if isinstance(lead, Verdict) else len(seeds)) + least
     further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]
-    more_of_both = again(study, further, (_nearest(study, found),), only=pair)
+    more_of_both = again(study, further, (study.nearest(found.budget),), only=pair)
     answer, better = _called(found, choice.pipeline)
     return Card("How sure is that?", answer, (*better, what, f"{decides}:"), more_of_both)
 
@@ -195,10 +195,6 @@ def _learned(label: str) -> bool:
     return bool(hops) and hops[-1].how != pipelines.SUPERVISED
 
 
-def _nearest(study: Study, found: Decisions) -> int:
-    return min(study.budgets, key=lambda n: abs(n - found.budget))
-
-
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
@@ -216,7 +212,7 @@ def again(
     budgets = [asked.get(n, n) for n in sizes or study.budgets]
     wanted = [arm.pipeline for arm in study.arms if not only or arm.label in only]
     lists = {"pipelines": wanted, "budgets": budgets, "seeds": list(seeds)}
-    joined = {name: ",".join(_text(v) for v in values) for name, values in lists.items()}
+    joined = {name: ",".join(to_text(whole(v)) for v in values) for name, values in lists.items()}
     unusual = _other_than_preset(study, preset)
     return command(
         names.SWEEP, **study.place, budget_unit=unit, preset=preset, **joined, finetune=unusual, **more
@@ -231,9 +227,5 @@ def _other_than_preset(study: Study, preset: str) -> str:
     return ",".join(
         f"{name}={said[name]}"
         for name, usual in governed.items()
-        if said[name] not in ("", _text(usual)) and "," not in said[name]
+        if said[name] not in ("", to_text(whole(usual))) and "," not in said[name]
     )
-
-
-def _text(value: object) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else to_text(value)

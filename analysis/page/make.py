@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -34,24 +33,17 @@ WITH_IMAGES = {"fig5"}  # not made of patients' images unless it is asked for by
 SYNTHETIC = {"demo", "phantom"}
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What was read: the compared runs, and the curves that the asked-for parts want."""
-
-    study: Study
-    curves: pd.DataFrame
-
-
-def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Iterable[str]) -> Reading:
-    """Read runs and curves once.
+def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[Study, pd.DataFrame]:
+    """The compared runs, and the curves that the asked-for parts want: runs and curves are read once.
 
     Args:
         experiment: name or ID; None = every experiment.
 
     Raises:
-        SslsegError: see `history.runs` and `cells.study`.
+        ParamError, SslsegError: see `parts`, `history.runs` and `cells.study`.
     """
-    uri = store.tracking_uri(uri)
+    wanted, uri = parts(p.only), store.tracking_uri(uri)
+    keys = {*KEYS, *(key for name, m in figures.load().items() if name in wanted for key in m.KEYS)}
     runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
     table = frames.cells(p.sweep, uri) if p.sweep else []
     table += frames.borrowed(frames.experiment(experiment, uri), uri) if experiment and not p.sweep else []
@@ -65,14 +57,14 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None, keys: Itera
     study = cells.study(
         runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri, scored=scored
     )
-    wanted = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
-    wanted |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
+    ids = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
+    ids |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
     kept = caches.cache_folder() / "history"
-    curves = frames.curves(wanted, {*keys, *patients.keys(study.runs)}, uri, cache=kept)
+    curves = frames.curves(ids, {*keys, *patients.keys(study.runs)}, uri, cache=kept)
     if len(study.evaluations):
         scored = frames.curves(study.evaluations["run_id"], patients.keys(study.evaluations), uri, cache=kept)
         curves = pd.concat([curves, scored], ignore_index=True)
-    return Reading(study, curves)
+    return study, curves
 
 
 def parts(only: Iterable[str]) -> list[str]:
@@ -95,34 +87,45 @@ def make(
     uri: str | None = None,
     say: Callable[[str], None] = print,
 ) -> list[Path]:
-    """Write everything into `folder`; returns the files, the page last.
+    """Read, and write everything into `folder`; returns the files, the page last.
 
     Raises:
-        ParamError, SslsegError: see `parts` and `read`.
+        ParamError, SslsegError: see `read`.
     """
+    return write(p, folder, *read(p, experiment, uri), uri, say)
+
+
+def write(
+    p: params.Analyse,
+    folder: Path,
+    study: Study,
+    curves: pd.DataFrame,
+    uri: str | None = None,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Write everything that was asked for; returns the files, the page last."""
     wanted = parts(p.only)
     modules = {name: module for name, module in figures.load().items() if name in wanted}
-    reading = read(p, experiment, uri, {*KEYS, *(key for m in modules.values() for key in m.KEYS)})
     for name in WITH_IMAGES & set(modules) - set(p.only):
-        if reading.study.dataset not in SYNTHETIC:
+        if study.dataset not in SYNTHETIC:
             del modules[name]
             wanted.remove(name)
             say(
-                f"{name} is left out: it shows pictures of patients of {reading.study.dataset} (--only {name} makes it)"
+                f"{name} is left out: it shows pictures of patients of {study.dataset} (--only {name} makes it)"
             )
-    contents = {name: module.data(reading.study, reading.curves) for name, module in modules.items()}
+    contents = {name: module.data(study, curves) for name, module in modules.items()}
     made: list[Path] = []
     absent: dict[str, tuple[str, str]] = {}
     for name, module in modules.items():
         if contents[name].table.empty:
-            why, more = absent[name] = module.wanted(reading.study)
+            why, more = absent[name] = module.wanted(study)
             say(" ".join([f"{name} is left out: {why}", *([f"({more})"] if more else [])]))
             continue
         with style.using(p.style):
-            made += outputs.write(contents[name], module.draw(contents[name]), reading.study, folder)
+            made += outputs.write(contents[name], module.draw(contents[name]), study, folder)
         say(f"{name}: {contents[name].title}, {outputs.plural(len(contents[name].runs), 'run')}")
-    made += _page(p, folder, reading, contents, absent, wanted, uri)
-    for missing in reading.study.missing:
+    made += _page(p, folder, study, curves, contents, absent, wanted, uri)
+    for missing in study.missing:
         say(f"missing cell {missing}")
     return made
 
@@ -130,18 +133,18 @@ def make(
 def _page(
     p: params.Analyse,
     folder: Path,
-    reading: Reading,
+    study: Study,
+    curves: pd.DataFrame,
     contents: dict[str, Content],
     absent: dict[str, tuple[str, str]],
     wanted: list[str],
     uri: str | None,
 ) -> list[Path]:
     """decisions.json and the page."""
-    study = reading.study
-    measured = measures.measure(study, reading.curves)
-    fitted = decisions.curves(study, measured)
-    tuned = None if study.tuned is None else measures.measure(study.tuned, reading.curves)
-    scored = patients.measure(study, reading.curves, families.family(study, p.all_pairs))
+    measured = measures.measure(study, curves)
+    fitted = decisions.curves(study)
+    tuned = None if study.tuned is None else measures.measure(study.tuned, curves)
+    scored = patients.measure(study, curves, families.family(study, p.all_pairs))
     found = decisions.decide(
         study, measured, fitted, p.budget, p.minutes_per_slice, tuned, p.at_a_time, p.all_pairs, scored.tested
     )

@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
-from analysis.comparison.cells import Study
+from analysis.comparison.cells import Study, whole
 from analysis.comparison.decisions import Decisions, Table, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
@@ -30,16 +30,8 @@ from sslseg.config import names
 from sslseg.config.names import CFG
 
 TEMPLATE = "report.html.j2"
-RUN_COLUMNS = (
-    "arm",
-    "budget",
-    "seed",
-    "run_id",
-    names.TEST_LOSS,
-    names.TEST_IOU,
-    names.AREA_VAL_IOU,
-    names.SECONDS,
-)
+RUN_COLUMNS = ("arm", "budget", "seed", "run_id", names.TEST_LOSS, names.TEST_IOU, names.AREA_VAL_IOU,
+               names.SECONDS)  # fmt: skip
 SPELLED = {"verdict": "Verdicts", "advice": "How many to annotate", "claims": "The paper's claims"}
 
 
@@ -181,15 +173,10 @@ def run_table(page: Page) -> pd.DataFrame:
 def settings(study: Study) -> list[tuple[str, str]]:
     """Resolved knobs that all compared runs share."""
     columns = sorted(c for c in study.runs if c.startswith(CFG))
-    shared = [(c.removeprefix(CFG), study.runs[c].map(_setting).unique()) for c in columns]
+    shared = [(c.removeprefix(CFG), study.runs[c].map(lambda v: str(whole(v))).unique()) for c in columns]
     hidden = {"encoder", "data_root", "cache", names.TAG_PROCESS}
     shared = [(name, values[0]) for name, values in shared if len(values) == 1 and name not in hidden]
     return [(name, value) for name, value in shared if value not in ("", "None", "nan")]
-
-
-def _setting(value: object) -> str:
-    """4.0 as 4: a column of whole numbers is one of floats where other runs of the store lack it."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def spelled(part: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pandas as pd
 from analysis.comparison.cells import Study
 from sslseg.config import names
 
+BySize = list[tuple[str, list[tuple[str, list[str]]]]]
 FILE = "scores.csv"
 COLUMNS = ("arm", "budget", "metric", "mean", "sd", "seeds")
 TITLES = {
@@ -43,13 +45,18 @@ def write(study: Study, folder: Path) -> Path:
     return path
 
 
-def shown(study: Study) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-    """Per metric of TITLES: (pipeline, a text per budget: mean ± s.d. (seeds), or –)."""
+def shown(study: Study) -> BySize:
+    """Mean ± s.d. (seeds), or –."""
     found = table(study).set_index(["metric", "arm", "budget"])
+    return by_size(study, lambda *key: _text(found, key), found.index.get_level_values(0))
+
+
+def by_size(study: Study, text: Callable[[str, str, int], str], there: Container[str]) -> BySize:
+    """Of each metric of TITLES that is there: (pipeline, a text per budget)."""
     return [
-        (title, [(a.label, [_text(found, (metric, a.label, n)) for n in study.budgets]) for a in study.arms])
+        (title, [(a.label, [text(metric, a.label, n) for n in study.budgets]) for a in study.arms])
         for metric, title in TITLES.items()
-        if metric in found.index.get_level_values(0)
+        if metric in there
     ]
 
 

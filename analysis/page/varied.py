@@ -34,15 +34,10 @@ def sentence(study: Study, found: Decisions, measured: Measured) -> str:
     return ". ".join(said) + "."
 
 
-def levels(study: Study, measured: Measured) -> list[tuple[str, list[tuple[str, list[str]]]]]:
-    """Per test score of the page: (pipeline, a text per budget)."""
+def levels(study: Study, measured: Measured) -> scores.BySize:
+    """Test scores for other seeds and other patients."""
     found = {(GROUP + one.metric, one.arm, one.budget): one.crossed for one in measured.levels}
-    there = {metric for metric, _, _ in found}
-    return [
-        (title, [(a.label, [_text(found.get((metric, a.label, n))) for n in study.budgets]) for a in study.arms])
-        for metric, title in scores.TITLES.items()
-        if metric in there
-    ]  # fmt: skip
+    return scores.by_size(study, lambda *key: _text(found.get(key)), {metric for metric, _, _ in found})
 
 
 def _text(found: Crossed | None, sign: str = "") -> str:

@@ -76,7 +76,7 @@ class World:
 def judged(runs: list[Planted], network: str = "resnet50") -> dict[str, Judged]:
     study = cells.study(runs_of(runs))
     scores = measures.measure(study, curves_of(runs))
-    fitted = decisions.curves(study, scores)
+    fitted = decisions.curves(study)
     networks = {arm.label: network for arm in study.arms}
     return {j.id: j for j in claims.judge(claims.context(study, scores, fitted, networks))}
 

@@ -27,7 +27,7 @@ def measured(planted: list[Planted]) -> tuple[cells.Study, Measures]:
 
 def decided(planted: list[Planted], **given: float) -> Decisions:
     study, scores = measured(planted)
-    return decisions.decide(study, scores, decisions.curves(study, scores), **given)
+    return decisions.decide(study, scores, decisions.curves(study), **given)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_scores_are_those_of_the_planted_curves() -> None:
         assert scores[seed] == pytest.approx(np.trapezoid(curve, steps) / STEPS)
     assert sorted(s.value for s in found.of("test_loss")) == [0.4, 0.6]
     assert [s.value for s in found.of("minutes")] == [1.0, 1.0]
-    assert {t.final for t in found.times} == {s.value for s in found.of("final_iou")}
+    assert {t.final for t in found.learned} == {s.value for s in found.of("final_iou")}
 
 
 def test_verdicts_cover_every_metric_and_budget_and_one_family_is_primary(clear) -> None:
@@ -104,7 +104,7 @@ def test_a_collapsed_run_is_named_on_the_page() -> None:
     hit = next(i for i, r in enumerate(planted) if r.name == "supervised/n=30/seed=2")
     planted[hit] = finetune("supervised", 30, 2, 0.99)
     study, scores = measured(planted)
-    found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30)
+    found = decisions.decide(study, scores, decisions.curves(study), budget=30)
     assert [(s.pipeline, s.budget, s.seed) for s in found.collapsed] == [("supervised", 30, 2)]
     page = report.render(report.Page(study, found, (), (), {}, ("verdict",), "python", ""))
     assert "supervised at 30 slices with seed 2 (test IoU 0.01)" in page
@@ -125,7 +125,7 @@ def test_curves_are_the_means_of_one_minus_iou_and_no_law() -> None:
     bump = {3: 0.6, 15: 0.35, 75: 0.34, 300: 0.05, 1498: 0.04}
     runs = [finetune("scratch", n, s, v * (1 + 0.004 * s)) for n, v in bump.items() for s in range(6)]
     study, scores = measured(runs)
-    found = decisions.curves(study, scores).fitted["scratch"]
+    found = decisions.curves(study).fitted["scratch"]
     assert found.means.tolist() == pytest.approx([v * 1.01 for v in bump.values()])
 
 
@@ -152,6 +152,6 @@ def test_further_seeds_are_told_in_minutes() -> None:
             assert minutes == (least * 2 * budgets / at_a_time if least else None)
     primary = families.verdicts(study, scores, 10)[0]
     assert primary.rows[0].more.least == 15  # few runs, none of which collapsed, say little of a small lead
-    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    found = decisions.decide(study, scores, decisions.curves(study))
     page = report.render(report.Page(study, found, (), (), {}, ("verdict",), "python", ""))
     assert f"{primary.rows[0].more.text} (the fewest take about 30 minutes)" in page

@@ -33,7 +33,7 @@ def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
 def of(planted: Sequence[Planted], tested: int = 10, **given: int) -> decisions.Decisions:
     study = cells.study(runs_of(planted))
     scores = measures.measure(study, curves_of(planted))
-    return decisions.decide(study, scores, decisions.curves(study, scores), tested=tested, **given)
+    return decisions.decide(study, scores, decisions.curves(study), tested=tested, **given)
 
 
 def test_everything_that_is_asked_is_in_one_sentence() -> None:

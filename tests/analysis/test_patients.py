@@ -150,7 +150,7 @@ def page_of(runs: list[Planted]) -> str:
     study, curves = study_of(runs)
     scores = measures.measure(study, curves)
     scored = patients.measure(study, curves, families.family(study))
-    found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30, tested=scored.tested)
+    found = decisions.decide(study, scores, decisions.curves(study), budget=30, tested=scored.tested)
     return report.render(
         report.Page(study, found, (), (), {}, ("verdict", "scores"), "python", "", patients=scored)
     )
@@ -200,11 +200,11 @@ def test_worth_and_advice_count_pretrainings_and_not_the_fine_tunings_from_them(
                 runs.append(scored(run, {0: 0.5}, f"sha{s % 3}" if name != "scratch" else ""))
     study, curves = study_of(runs)
     label = label_of(study, False)
-    fitted = decisions.curves(study, measures.measure(study, curves))
+    fitted = decisions.curves(study)
     mine, other = fitted.fitted[label], fitted.fitted["scratch"]
     d = errors["scratch"][:, 1] - errors["byol@target"][:, 2]
     wanted = students_t([d[k::3].mean() for k in range(3)])
-    found = mean_difference(other.by_seed(10), mine.by_seed(30), 1.0, 0.95, mine.units, other.units)
+    found = mean_difference(other.by_seed(10), mine.by_seed(30), mine.units, other.units)
     assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high))
     assert (wanted.low < 0, students_t(d).low > 0) == (True, True)  # nine "independent" seeds would call it
     assert (mine.note, other.note, other.units) == (WIDE, "", None)
@@ -213,7 +213,7 @@ def test_worth_and_advice_count_pretrainings_and_not_the_fine_tunings_from_them(
     means = np.stack([errors["byol@target"][k::3].mean(axis=0) for k in range(3)])
     bend = knee.knee(statistics.Cells(label, np.array(sizes, float), (0, 1, 2), means), label)
     assert (fitted.knees[label].p, fitted.knees[label].note) == (pytest.approx(bend.p), bend.note)
-    drawn = fig4_scaling.laws(study)
+    drawn = fig4_scaling.data(study).parts[0]
     assert next(law.knee for law in drawn if law.arm.label == label) == fitted.knees[label]
     table = fig3a_convergence.data(study, curves).table
     mean = table[(table["arm"] == label) & (table["kind"] == "mean")].iloc[-1]

@@ -126,7 +126,7 @@ def test_text_from_the_store_is_escaped(tmp_path: Path) -> None:
     runs = [replace(odd, tags={**odd.tags, names.TAG_LINEAGE: lineage, names.TAG_PIPELINE: f"byol-{EVIL}"})]
     study = cells.study(runs_of(runs), failed=[{"cell": EVIL, "error": EVIL}], query={"sweep": EVIL})
     scores = measures.measure(study, curves_of(runs))
-    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    found = decisions.decide(study, scores, decisions.curves(study))
     page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), f"python {EVIL}", ""))
     assert EVIL not in page
     assert "&lt;script&gt;" in page
@@ -136,7 +136,7 @@ def test_links_lead_to_every_run_and_every_part() -> None:
     runs = make(TWO, (3, 30, 100, 300), 4)
     study = cells.study(runs_of(runs))
     scores = measures.measure(study, curves_of(runs))
-    curves = decisions.curves(study, scores)
+    curves = decisions.curves(study)
     found = decisions.decide(study, scores, curves)
     judged = claims.judge(claims.context(study, scores, curves, {}))
     parts = [*maker.DECISIONS, maker.SCORES, *maker.TABLES]
@@ -156,7 +156,7 @@ def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
     runs = make(("scratch", "supervised"), (3, 30), 1)
     study = cells.study(runs_of(runs))
     scores = measures.measure(study, curves_of(runs))
-    found = decisions.decide(study, scores, decisions.curves(study, scores))
+    found = decisions.decide(study, scores, decisions.curves(study))
     page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "python", ""))
     assert "Nothing can be said yet." in page
     assert "1 pair of equal seed" in page
@@ -166,7 +166,7 @@ def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
 def decided(runs: list[Planted], budget: int) -> tuple[cells.Study, decisions.Decisions]:
     study = cells.study(runs_of(runs))
     scores = measures.measure(study, curves_of(runs))
-    return study, decisions.decide(study, scores, decisions.curves(study, scores), budget)
+    return study, decisions.decide(study, scores, decisions.curves(study), budget)
 
 
 def sweep_of(command: str) -> params.Sweep:

@@ -45,7 +45,7 @@ def decided(planted: list[Planted]) -> tuple[Study, Decisions]:
     study, curves = cells.study(runs_of(planted)), curves_of(planted)
     scores = measures.measure(study, curves)
     beside = None if study.tuned is None else measures.measure(study.tuned, curves)
-    return study, decisions.decide(study, scores, decisions.curves(study, scores), tuned=beside)
+    return study, decisions.decide(study, scores, decisions.curves(study), tuned=beside)
 
 
 def call(of: tuple, budget: int | None) -> str:
