@@ -32,19 +32,16 @@ def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_p
     assert capsys.readouterr().out.endswith(said)
 
 
-def test_an_analysis_ends_with_the_network_that_is_best_on_validation(monkeypatch, capsys):
+def test_an_analysis_ends_with_the_network_that_is_best_on_validation(capsys):
     rows = [
-        ("scratch", "acdc", 0.3, 0.9),
-        ("byol", "acdc", 0.6, 0.5),
-        ("other", "demo", 0.8, 0.8),
-        ("cut", "acdc", None, None),
+        ("scratch", 0.3, 0.9),
+        ("byol", 0.6, 0.5),
+        ("cut", None, None),
     ]
-    runs = pd.DataFrame(rows, columns=["run_id", "dataset", names.BEST_VAL_IOU, names.TEST_IOU]).assign(
-        stage="finetune"
-    )
-    monkeypatch.setattr(endings.frames, "runs", lambda experiment, sweep, uri: runs)
+    runs = pd.DataFrame(rows, columns=["run_id", names.BEST_VAL_IOU, names.TEST_IOU])
+    study = types.SimpleNamespace(runs=runs, tuned=None)
     run = types.SimpleNamespace(id="r", experiment_id="7", uri="http://server:5000")
-    endings.drawn(Analyse(dataset="acdc"), run)
+    endings.drawn(Analyse(dataset="acdc"), run, study)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "page: report.html of run r"
     assert said[-1].startswith("next, with the network that is best on validation: mlflow run . -e predict")

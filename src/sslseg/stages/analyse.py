@@ -6,6 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
+from analysis.comparison.cells import Study
 from analysis.page import make
 from sslseg.config.params import Analyse
 from sslseg.stages.outcome import endings
@@ -21,23 +22,24 @@ def run(p: Analyse, run: session.Run) -> None:
     Raises:
         ParamError, SslsegError: see `analysis.make`.
     """
-    draw(p, run)
-    endings.drawn(p, run)
+    endings.drawn(p, run, draw(p, run))
 
 
-def draw(p: Analyse, run: session.Run) -> None:
-    """Make what was asked for and log it: report.html at the top, the rest under analysis/.
+def draw(p: Analyse, run: session.Run) -> Study:
+    """Make what was asked for and log it: report.html at the top, the rest under analysis/; returns what was compared.
 
     Raises:
         ParamError, SslsegError: see `analysis.make`.
     """
+    study, curves = make.read(p, p.experiment or run.experiment_id, run.uri)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(p.out).resolve() if p.out else Path(scratch)
-        for path in make.make(p, folder, p.experiment or run.experiment_id, run.uri):
+        for path in make.write(p, folder, study, curves, run.uri):
             run.artifact(path, None if path.name == make.PAGE else FOLDER)
             run.beat()
             if path.name == make.RECORD:
                 _describe(path, run)
+    return study
 
 
 def _describe(record: Path, run: session.Run) -> None:

@@ -210,9 +210,9 @@ def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs)
     """The page, its verdicts in words, and how to go on."""
     folder = Path(p.out).resolve()
     wanted = Analyse(dataset=dataset, out=str(folder), sweep=run.id, at_a_time=costs.places)
-    analyse.draw(wanted, run)
+    study = analyse.draw(wanted, run)
     print(*behind(folder / make.RECORD, plan, costs, _again(p, plan)), sep="\n")
-    endings.drawn(wanted, run)
+    endings.drawn(wanted, run, study)
     if _has_display():
         webbrowser.open((folder / make.PAGE).as_uri())
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.comparison.cells import Study
 from sslseg.config import names
 from sslseg.config.commands import typed
 from sslseg.config.params import Analyse
 from sslseg.tracking import session, store
-from sslseg.tracking.history import frames
 
 
 def tell(*lines: str) -> None:
@@ -52,18 +52,17 @@ def pretrained(run_id: str, registered: str, dataset: str, data_root: str) -> No
     following(names.FINETUNE, encoder=run_id, dataset=dataset, data_root=data_root)
 
 
-def drawn(p: Analyse, run: session.Run) -> None:
+def drawn(p: Analyse, run: session.Run, study: Study) -> None:
     """The end of an analysis: the page, the UI, and what the network that is best on validation is used with."""
     folder = Path(p.out).resolve()
     where = [f"figures and tables: {folder}", f"page: {folder / names.REPORT}"]
     tell(*(where if p.out else [f"page: {names.REPORT} of run {run.id}"]))
     compare(run.experiment_id, run.uri)
-    runs = frames.runs(p.experiment or run.experiment_id, p.sweep or None, run.uri)
-    tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == p.dataset)].set_index("run_id")
-    if names.BEST_VAL_IOU in tuned and tuned[names.BEST_VAL_IOU].notna().any():
-        segmenting(
-            str(tuned[names.BEST_VAL_IOU].idxmax()), "next, with the network that is best on validation"
-        )
+    runs = [one.runs.set_index("run_id") for one in (study, study.tuned) if one]
+    known = [r[names.BEST_VAL_IOU].dropna() for r in runs if names.BEST_VAL_IOU in r]
+    if scores := {run_id: score for found in known for run_id, score in found.items()}:
+        best = max(scores, key=scores.__getitem__)
+        segmenting(best, "next, with the network that is best on validation")
 
 
 def compare(experiment_id: str, uri: str) -> None:
