@@ -190,9 +190,3 @@ def test_the_share_of_random_lists_that_are_beaten() -> None:
     ]
     table = pd.DataFrame(rows, columns=["seed", "arm", "score"])
     assert gain.share_beaten(table, "score") == pytest.approx((1 + 0 + 0.5) / 3)
-
-
-def test_the_interval_of_paired_differences_is_students() -> None:
-    mean, low, high = gain.paired(np.array([1.0, 2.0, 3.0]))
-    assert (mean, low, high) == pytest.approx((2.0, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5))
-    assert np.isnan(gain.paired(np.array([1.0]))[1])

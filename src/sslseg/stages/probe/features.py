@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from sslseg.annotation import labelprobe
 from sslseg.annotation.labelprobe import batched
 from sslseg.config import names
-from sslseg.config.params import Pretrain, Probe
+from sslseg.config.params import Pretrain, Probe, Worklist
 from sslseg.data import training_set
 from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches
@@ -23,7 +24,7 @@ from sslseg.training import devices
 
 TRAIN, VAL = 128, 64  # slices at most, spread evenly over all
 PROJECTION = 32  # of them the principal components of the linear probe are found on
-Looked = Pretrain | Probe  # the stages that look at an encoder
+Looked = Pretrain | Probe  # the stages that look at an encoder with views
 SEED = 0  # of the views: the same for every encoder
 
 
@@ -46,14 +47,13 @@ def measure(
     found: dict[str, float] = {}
     if len(val) > 1:
         with evaluating(net):
-            seen = _pooled(net, p, data, val)
-            found |= _position(_pooled(net, p, data, train), seen, data, train, val) | _views(
-                net, p, data, val
-            )
+            seen = pooled(net, p, data, val)
+            found |= _position(pooled(net, p, data, train), seen, data, train, val)
+            found |= _views(net, p, data, val)
         beat()
         if parent is not None:
             with evaluating(parent):
-                found["cka_parent"] = features.cka(seen, _pooled(parent, p, data, val))
+                found["cka_parent"] = features.cka(seen, pooled(parent, p, data, val))
     train, val = spread(data.labelled["train"], TRAIN), spread(data.labelled["val"], VAL)
     if len(train) and len(val):
         with evaluating(net):
@@ -61,14 +61,14 @@ def measure(
     return {names.FEATURES + name: value for name, value in found.items()}
 
 
-def _pooled(net: nn.Module, p: Looked, data: Inputs, rows: np.ndarray) -> np.ndarray:
+def pooled(net: nn.Module, p: Looked | Worklist, data: Inputs, rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of whole slices."""
     return batched(
         lambda r: _look(net, p, batches.whole_batch(data.store, r, data.intensity, p.image_size)), rows
     )
 
 
-def _look(net: nn.Module, p: Looked, images: np.ndarray) -> np.ndarray:
+def _look(net: nn.Module, p: Looked | Worklist, images: np.ndarray) -> np.ndarray:
     return net(torch.from_numpy(images).to(devices.of(p))).float().cpu().numpy()
 
 
@@ -102,6 +102,30 @@ def _linear(
     net: nn.Module, p: Looked, data: Inputs, train: np.ndarray, val: np.ndarray, beat: Callable[[], None]
 ) -> dict[str, float]:
     """Val IoU of a ridge regression on the frozen feature maps, and of one on the place in the slice alone."""
+    seen = regressed(net, p, data, train, val, spread(train, PROJECTION), beat)
+    place = seen.known[..., -seen.place :], seen.asked[..., -seen.place :]
+    return {
+        "linear_iou": labelprobe.score(labelprobe.fit(seen.known, seen.targets), seen.asked, seen.truth),
+        "linear_iou_place": labelprobe.score(labelprobe.fit(place[0], seen.targets), place[1], seen.truth),
+    }
+
+
+@dataclass(frozen=True)
+class Regressed:
+    """What a regression on frozen features learns from and is asked: see `labelprobe`."""
+
+    known: np.ndarray  # features of the slices that it learns from
+    targets: np.ndarray
+    asked: np.ndarray  # of those that it is scored on
+    truth: np.ndarray
+    place: int  # the last features of a cell say where it lies
+
+
+def regressed(
+    net: nn.Module, p: Looked | Worklist, data: Inputs, rows: np.ndarray, val: np.ndarray, some: np.ndarray,
+    beat: Callable[[], None],
+) -> Regressed:  # fmt: skip
+    """Look once at every slice of `rows` and of `val`; the principal components are those of `some`."""
     store, size = data.store, p.image_size
 
     def see(rows: np.ndarray) -> np.ndarray:
@@ -109,16 +133,10 @@ def _linear(
         beat()
         return labelprobe.see(net, torch.from_numpy(images).to(devices.of(p)))
 
-    project = labelprobe.projection(batched(see, spread(train, PROJECTION)))
-    truth = batched(lambda r: batches.whole_labels(store, r, size), val)
-    targets = labelprobe.shares(
-        batched(lambda r: batches.whole_labels(store, r, size), train), len(store.classes)
+    project = labelprobe.projection(batched(see, some))
+    known, asked = (batched(lambda r: project(see(r)), part) for part in (rows, val))
+    targets = batched(
+        lambda r: labelprobe.shares(batches.whole_labels(store, r, size), len(store.classes)), rows
     )
-    known, asked = (batched(lambda r: project(see(r)), rows) for rows in (train, val))
-    place = len(project.where[0])
-    return {
-        "linear_iou": labelprobe.score(labelprobe.fit(known, targets), asked, truth),
-        "linear_iou_place": labelprobe.score(
-            labelprobe.fit(known[..., -place:], targets), asked[..., -place:], truth
-        ),
-    }
+    truth = batched(lambda r: batches.whole_labels(store, r, size), val)
+    return Regressed(known, targets, asked, truth, len(project.where[0]))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from analysis.statistics.records import students_t
 from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pool
 from sslseg.config.params import Worklist
@@ -22,7 +22,7 @@ from sslseg.data.training_set import Inputs
 from sslseg.stages.intake import leaks
 from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.worklists import pools
-from sslseg.stages.worklists.scores import SCORERS
+from sslseg.stages.worklists.scores import SCORERS, settings
 from sslseg.tracking import session
 
 KEPT = 0.5  # share of the train patients in a repetition [H]
@@ -55,10 +55,12 @@ def simulate(p: Worklist, run: session.Run, source: Upstream, data: Inputs, feat
         LeakError: the encoder, or an ancestor, has seen val: the simulation would flatter it.
     """
     leaks.gate(run, source.resolved, data, remedy=REMEDY)
-    scorer = SCORERS[p.simulate_with](p, run, source, data)
+    if p.simulate_with == "finetune":
+        settings(p, 0)  # before any work
     sizes = tuple(sorted(set(p.simulate_slices))) or (p.slices,)
     made = [repetition(p, data, features, seed, sizes[-1]) for seed in range(p.simulate)]
-    scorer.prepare([one.annotated(places) for one in made for _, places in one.lists])
+    sets = [one.annotated(places) for one in made for _, places in one.lists]
+    score = SCORERS[p.simulate_with](p, run, source, data, sets)
     wanted = [(one, size, draw) for one in made for size in sizes for draw in range(len(one.lists))]
     found = []
     for one, size, draw in run.progress(wanted, "simulating", len(wanted)):
@@ -66,10 +68,11 @@ def simulate(p: Worklist, run: session.Run, source: Upstream, data: Inputs, feat
         mean, radius = coreset.reach(one.pool, places[:size])
         place = {"seed": one.seed, "slices": size, "arm": arm, "draw": draw, "reach": mean, "radius": radius}
         name = f"{arm}, {size} slices, repetition {one.seed}" + f", draw {draw}" * (draw > 1)
-        found.append(place | scorer.score(one.annotated(places[:size]), one.seed, name))
+        scores = score(one.annotated(places[:size]), one.seed, name)
+        found.append(place | scores)
     table = pd.DataFrame(found)
     run.text(table.to_csv(index=False), "simulation.csv")
-    log(run, table, scorer.scores)
+    log(run, table, tuple(scores))
 
 
 def repetition(p: Worklist, data: Inputs, features: np.ndarray, seed: int, most: int) -> Repetition:
@@ -100,7 +103,8 @@ def log(run: session.Run, table: pd.DataFrame, scores: tuple[str, ...]) -> None:
         key = f"simulation/{score.replace('/', '_')}"
         for size, part in table.groupby("slices"):
             by = part.groupby(["seed", "arm"])[score].mean().unstack("arm")
-            gain, low, high = paired((by[LISTED] - by[RANDOM]).to_numpy())
+            found = students_t(by[LISTED] - by[RANDOM])
+            gain, low, high = found.value, found.low, found.high
             beaten = share_beaten(part, score)
             numbers = {f"{key}/{arm}": float(by[arm].mean()) for arm in by}
             numbers |= {f"{key}/gain": gain, f"{key}/beaten": beaten}
@@ -119,12 +123,3 @@ def share_beaten(table: pd.DataFrame, score: str) -> float:
     random = table[table["arm"] == RANDOM]
     difference = listed.loc[random["seed"]].to_numpy() - random[score].to_numpy()
     return float(((np.sign(difference) + 1) / 2).mean())
-
-
-def paired(differences: np.ndarray) -> tuple[float, float, float]:
-    """Mean and 95 % interval (Student's t) of paired differences; NaN ends for fewer than two."""
-    mean, n = float(differences.mean()), len(differences)
-    if n < 2:
-        return mean, float("nan"), float("nan")
-    half = stats.t.ppf(0.975, n - 1) * differences.std(ddof=1) / np.sqrt(n)
-    return mean, float(mean - half), float(mean + half)

@@ -3,33 +3,26 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from sslseg.annotation import coreset, labelprobe
+from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config.names import ParamError
 from sslseg.config.params import Worklist
 from sslseg.data import subsets, training_set
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.training_set import Inputs
-from sslseg.data.views import batches
 from sslseg.models import encoder
 from sslseg.models.modes import evaluating
 from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.probe import features
 from sslseg.training import devices
 
 
 def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
-    device = devices.of(p)
-    net = encoder.from_state(source.state, source.config).to(device)
-
-    def look(part: np.ndarray) -> np.ndarray:
-        images = batches.whole_batch(data.store, part, data.intensity, p.image_size)
-        return net(torch.from_numpy(images).to(device)).float().cpu().numpy()
-
+    net = encoder.from_state(source.state, source.config).to(devices.of(p))
     with evaluating(net):
-        return coreset.unit(labelprobe.batched(look, rows))
+        return coreset.unit(features.pooled(net, p, data, rows))
 
 
 def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:
@@ -40,13 +33,13 @@ def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) 
     return np.asarray(subsets.draw(index, count, "slice", "nested", seed).rows)
 
 
-def of(store: Slices, rows: np.ndarray, features: np.ndarray, had: np.ndarray) -> Pool:
+def of(store: Slices, rows: np.ndarray, seen: np.ndarray, had: np.ndarray) -> Pool:
     """What `coreset` reads of the slices `rows`; those that are not annotated are candidates."""
     index = store.index.iloc[rows]
     sizes = store.volume_table["slices"].to_numpy()[index["volume"]]
     text = {name: index[name].astype(str).to_numpy() for name in ("patient", "group")}
     thirds = coreset.third(index["z"].to_numpy(), sizes)
-    return Pool(features, had, ~had, text["patient"], text["group"], thirds)
+    return Pool(seen, had, ~had, text["patient"], text["group"], thirds)
 
 
 def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pick]:
