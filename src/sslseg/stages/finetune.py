@@ -140,7 +140,8 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[nn.Module, St
         )
         unet.check_canary(source.state, source.config, net, carried)
     if handed:
-        net.decoder.load_state_dict(decoder.read(handed, source.architecture, channels), strict=True)
+        state = segmenter.read_decoder(handed.file, source.architecture, channels, handed.channels)
+        net.decoder.load_state_dict(state, strict=True)
     sizes.check(
         net, source.architecture, channels, [(p.image_size, p.image_size), *training_set.extremes(data.store)]
     )

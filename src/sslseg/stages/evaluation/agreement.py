@@ -23,16 +23,12 @@ def draw(measured: pd.DataFrame, found: pd.DataFrame) -> Figure:
     Args:
         measured, found: of `clinical.measure` and `clinical.agreement`.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     shown = found[found["quantity"].str.fullmatch(SHOWN)]
     found = shown if len(shown) else found
-    figure, axes = plt.subplots(
-        len(found), 2, figsize=(8, 2.5 * len(found)), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(8, 2.5 * len(found)), layout="constrained")
+    axes = figure.subplots(len(found), 2, squeeze=False)
     for (left, right), row in zip(axes, found.itertuples(), strict=True):
         part = measured[measured["quantity"] == row.quantity].dropna(subset=["error"])
         colours = part["worst_case"].map({True: WORST, False: POINT})
@@ -64,8 +60,4 @@ def _correlation(axis: Axes, part: pd.DataFrame, row: Any, colours: pd.Series) -
 
 def save(measured: pd.DataFrame, found: pd.DataFrame, path: Path) -> None:
     """Draw the figure to a PNG."""
-    import matplotlib.pyplot as plt
-
-    figure = draw(measured, found)
-    figure.savefig(path, dpi=100, metadata={"Software": None})
-    plt.close(figure)
+    draw(measured, found).savefig(path, dpi=100, metadata={"Software": None})

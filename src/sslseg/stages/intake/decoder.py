@@ -10,8 +10,6 @@ from sslseg.config import flags, names
 from sslseg.config.files import known_sha256
 from sslseg.config.names import EncoderError, ParamError
 from sslseg.config.params import Finetune
-from sslseg.models import segmenter
-from sslseg.models.encoder import State
 from sslseg.tracking.registry import files
 from sslseg.tracking.registry import resolve as registry
 from sslseg.tracking.registry.resolve import Resolved
@@ -73,12 +71,3 @@ def settle(p: Finetune, handed: Handed | None) -> Finetune:
             "was asked for; leave decoder out"
         )
     return dataclasses.replace(p, decoder=handed.channels)
-
-
-def read(handed: Handed, architecture: str, channels: int) -> State:
-    """Its tensors.
-
-    Raises:
-        EncoderError: see `segmenter.read_decoder`.
-    """
-    return segmenter.read_decoder(handed.file, architecture, channels, handed.channels)

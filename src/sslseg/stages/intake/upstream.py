@@ -161,20 +161,17 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     return hops
 
 
-def tag(run: Run, upstream: Upstream) -> None:
-    """Write the upstream run, model and digest on the run, and link them as an MLflow model input."""
-    if upstream.resolved is None:
+def enter(p: Starting, run: Run, source: Upstream, data: Inputs) -> None:
+    """Write on a run which encoder and data it starts from, and whether these are like the encoder's own.
+
+    The encoder is a model input of MLflow's, too.
+    """
+    if source.resolved is None:
         run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
-        return
-    summed = {names.TAG_SUMMED: str(outside.RGB)} if upstream.summed else {}
-    run.tags(upstream.resolved.upstream_tags | summed)
-    run.input_model(upstream.resolved.model_id)
-
-
-def enter(
-    p: params.Pretrain | params.Finetune | params.Probe | params.Worklist, run: Run, source: Upstream, data: Inputs
-) -> None:  # fmt: skip
-    """Write on a run which encoder and data it starts from, and whether these are like the encoder's own."""
-    tag(run, source)
+    else:
+        run.tags(
+            source.resolved.upstream_tags | ({names.TAG_SUMMED: str(outside.RGB)} if source.summed else {})
+        )
+        run.input_model(source.resolved.model_id)
     likeness.check(run, source, data.store)
     inputs.record(p, data, run)

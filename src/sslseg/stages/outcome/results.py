@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,38 +28,25 @@ from sslseg.tracking.runs import Run
 KEPT = 12  # test slices that every run keeps as pictures, the same for all runs on the same data
 
 
-@dataclass(frozen=True)
-class Case:
-    """One slice of the overlay figure: what was there, what was said, how good that is."""
+def pictures(net: nn.Module, tested: Evaluation, data: Inputs, device: torch.device) -> list[Picture]:
+    """Image, truth and prediction of the worst, median and best test slice by mean foreground IoU.
 
-    title: str
-    row: int
-    iou: float
-
-
-def cases(tested: Evaluation, classes: tuple[str, ...]) -> list[Case]:
-    """Worst, median and best test slice by mean foreground IoU; slices without any structure are left out."""
+    Slices without any structure are left out.
+    """
     with np.errstate(invalid="ignore"):
-        scores = np.stack([tested.per_slice[f"iou/{name}"] for name in classes[1:]])
+        scores = np.stack([tested.per_slice[f"iou/{name}"] for name in data.store.classes[1:]])
     scored = np.flatnonzero(np.isfinite(scores).any(axis=0))
     if not len(scored):
         return []
     means = np.nanmean(scores[:, scored], axis=0)
     order = np.argsort(means, kind="stable")
-    chosen = {"worst": order[0], "median": order[len(order) // 2], "best": order[-1]}
-    return [
-        Case(word, int(tested.per_slice["row"][scored[i]]), float(means[i])) for word, i in chosen.items()
-    ]
-
-
-def pictures(net: nn.Module, data: Inputs, found: list[Case], device: torch.device) -> list[Picture]:
-    """Image, truth and prediction of each case."""
     shown = []
-    for case in found:
-        predicted = segmentation.predict_whole(net, data.store, case.row, data.intensity, device=device)
-        masks = (np.zeros_like(predicted), data.store.label(case.row), predicted)
-        titles = (f"{case.title} test slice", "truth", f"prediction, IoU {case.iou:.2f}")
-        image = np.asarray(data.store.codes(case.row)[0])
+    for word, i in (("worst", order[0]), ("median", order[len(order) // 2]), ("best", order[-1])):
+        row = int(tested.per_slice["row"][scored[i]])
+        predicted = segmentation.predict_whole(net, data.store, row, data.intensity, device=device)
+        masks = (np.zeros_like(predicted), data.store.label(row), predicted)
+        titles = (f"{word} test slice", "truth", f"prediction, IoU {float(means[i]):.2f}")
+        image = np.asarray(data.store.codes(row)[0])
         shown += [Picture(title, image, mask) for title, mask in zip(titles, masks, strict=True)]
     return shown
 
@@ -112,8 +98,7 @@ def log(run: Run, tested: Evaluation, data: Inputs, net: nn.Module, device: torc
         file = Path(scratch) / Path(names.CASES).name
         np.savez_compressed(file, **kept(tested, data))  # type: ignore[arg-type] # stubs: it could be allow_pickle
         run.artifact(file, str(Path(names.CASES).parent))
-    if found := cases(tested, data.store.classes):
-        shown = pictures(net, data, found, device)
+    if shown := pictures(net, tested, data, device):
         overlays.log(run, shown, data.store.classes, f"test/{names.OVERLAY}", data.store.colours)
 
 
