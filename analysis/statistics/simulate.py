@@ -35,12 +35,6 @@ class Plant:
         before = self.alpha * np.minimum(n, self.break_at) ** -self.beta
         return before * np.maximum(n / self.break_at, 1.0) ** -self.after
 
-    def size_of(self, error: float) -> float:
-        """Slices at which the law reaches `error`; infinite below γ."""
-        if error <= self.gamma:
-            return np.inf
-        return ((error - self.gamma) / self.alpha) ** (-1 / self.beta)
-
 
 def errors(
     plants: tuple[Plant, ...],

@@ -8,7 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from analysis.statistics import patients
-from analysis.statistics.records import generator
+from analysis.statistics.records import Estimate, generator
 
 Draw = Callable[[np.random.Generator, int], np.ndarray]
 # what scores of patients look like: (draw of n patients, true mean)
@@ -31,33 +31,23 @@ Row = tuple[str, ...]
 
 def over_patients(stores: int) -> Iterator[Row]:
     """Coverage of the interval of one evaluation, %, by cohort."""
-    for name, (draw, truth) in SCORES.items():
-        yield name, *(_share(name, n, stores, _mean_holds(draw, truth)) for n in COHORTS)
-    for rate in RATES:
-        name = f"failures, {100 * rate:g} % of patients"
-        yield name, *(_share(name, n, stores, _rate_holds(rate)) for n in COHORTS)
+    rows = {name: (_mean(draw), truth) for name, (draw, truth) in SCORES.items()}
+    rows |= {f"failures, {100 * rate:g} % of patients": (_share(rate), rate) for rate in RATES}
+    for name, (estimate, truth) in rows.items():
+        shares = []
+        for n in COHORTS:
+            rng = generator(0, f"{name}/{n}")
+            drawn = (estimate(rng, n) for _ in tqdm(range(stores), desc=f"{name}, {n}", disable=None))
+            shares.append(f"{100 * sum(e.low <= truth <= e.high for e in drawn) / stores:.1f}")
+        yield name, *shares
 
 
-def _share(name: str, n: int, stores: int, holds: Callable[[np.random.Generator, int], bool]) -> str:
-    rng = generator(0, f"{name}/{n}")
-    hits = sum(holds(rng, n) for _ in tqdm(range(stores), desc=f"{name}, {n}", disable=None))
-    return f"{100 * hits / stores:.1f}"
+def _mean(draw: Draw) -> Callable[[np.random.Generator, int], Estimate]:
+    return lambda rng, n: patients.mean(draw(rng, n), rng, resamples=RESAMPLES)
 
 
-def _mean_holds(draw: Draw, truth: float) -> Callable[[np.random.Generator, int], bool]:
-    def holds(rng: np.random.Generator, n: int) -> bool:
-        found = patients.mean(draw(rng, n), rng, resamples=RESAMPLES)
-        return found.low <= truth <= found.high
-
-    return holds
-
-
-def _rate_holds(rate: float) -> Callable[[np.random.Generator, int], bool]:
-    def holds(rng: np.random.Generator, n: int) -> bool:
-        found = patients.share(rng.random(n) < rate)
-        return found.low <= rate <= found.high
-
-    return holds
+def _share(rate: float) -> Callable[[np.random.Generator, int], Estimate]:
+    return lambda rng, n: patients.share(rng.random(n) < rate)
 
 
 def planted(rng: np.random.Generator, seeds: int, cohort: int, spread: float) -> np.ndarray:

@@ -80,7 +80,8 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
         return Refusal(f"no knee: the curve of {pipeline} nowhere becomes flatter")
     best = int(np.argmin(np.where(flatter, bent.rest, np.inf)))
     seeds = len(x) / float(np.sum(1 / problem.counts))
-    low, high = _around(_not_rejected(problem, bent, seeds - 1), best)
+    kept = np.append(np.flatnonzero(_not_rejected(problem, bent, seeds - 1)), best)
+    low, high = int(kept.min()), int(kept.max())
     closed = low > 0 and high < len(bent.breaks) - 1
     ends = bent.breaks[[best, low, high]]
     p = _bend_p(problem, ends[0], seeds - 1)
@@ -142,14 +143,6 @@ def _coordinates(q: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.einsum("bkj,bk->bj", q, np.broadcast_to(target, q.shape[:2]))
 
 
-def _direction(problem: Problem, target: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Weights [K] by size of the score of `target` with `others` [K, J] profiled out."""
-    root = np.sqrt(problem.total_weights)
-    columns, wanted = others * root[:, None], target * root
-    left = wanted - columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0]
-    return problem.weights * left / root
-
-
 def _t(problem: Problem, fitted: np.ndarray, direction: np.ndarray) -> float:
     scores = ((problem.values - fitted) * problem.present) @ direction
     error = scores.std(ddof=1) * np.sqrt(len(scores))
@@ -172,18 +165,12 @@ def _not_rejected(problem: Problem, bent: Bent, freedom: float) -> np.ndarray:
     ])  # fmt: skip
 
 
-def _around(inside: np.ndarray, best: int) -> tuple[int, int]:
-    """First and last index of the values not rejected, the best one among them."""
-    where = np.append(np.flatnonzero(inside), best)
-    return int(where.min()), int(where.max())
-
-
 def _bend_p(problem: Problem, at: float, freedom: float) -> float:
     """p of 'one straight line', times the number of places where the bend could have been."""
-    x = problem.log_sizes
+    x, root = problem.log_sizes, np.sqrt(problem.total_weights)
     straight = np.stack([np.ones_like(x), x], axis=1)
-    root = np.sqrt(problem.total_weights)
-    line = np.linalg.lstsq(straight * root[:, None], problem.means * root, rcond=None)[0]
-    direction = _direction(problem, np.maximum(x - at, 0.0), straight)
-    t = _t(problem, straight @ line, direction)
+    columns, wanted = straight * root[:, None], np.maximum(x - at, 0.0) * root
+    line = np.linalg.lstsq(columns, problem.means * root, rcond=None)[0]
+    left = wanted - columns @ np.linalg.lstsq(columns, wanted, rcond=None)[0]  # the line profiled out
+    t = _t(problem, straight @ line, problem.weights * left / root)
     return float(min(1.0, stats.t.sf(t, freedom) * (len(x) - 2)))

@@ -23,6 +23,11 @@ def curves(name: str = "worth", plants: tuple[Plant, Plant] = (GOOD, POOR), **op
     return [joined(Cells(n, SIZES, tuple(range(10)), v), n) for n, v in zip("ab", values, strict=True)]
 
 
+def size_of(plant: Plant, error: float) -> float:
+    """Slices at which the law reaches an error."""
+    return ((error - plant.gamma) / plant.alpha) ** (-1 / plant.beta)
+
+
 def exact(plant: Plant, name: str) -> Joined:
     """Without noise, at sizes so near each other that joining them hardly bends the curve."""
     sizes = np.unique([*np.geomspace(1, 1498, 80).round(), 30, 145])
@@ -33,7 +38,7 @@ def exact(plant: Plant, name: str) -> Joined:
 def test_noise_free_worth_is_the_formula(budget: int) -> None:
     found = worth(exact(GOOD, "a"), exact(POOR, "b"), budget)
     assert isinstance(found, Worth)
-    truth = POOR.size_of(float(GOOD.error(np.array([budget]))[0]))
+    truth = size_of(POOR, float(GOOD.error(np.array([budget]))[0]))
     assert found.match.value == pytest.approx(truth, rel=0.02)
     assert found.match.low <= truth <= found.match.high
     assert found.match.high / found.match.low < 1.35  # one step between sizes
@@ -113,8 +118,8 @@ def test_advice_numbers_of_an_exact_curve() -> None:
     line = exact(GOOD, "a")
     near = near_full(line, 5.0, minutes_per_slice=2.0)
     level = 1 - 0.95 * (1 - float(GOOD.error(np.array([1498.0]))[0]))
-    assert near.slices.value == pytest.approx(GOOD.size_of(level), rel=0.02)
-    assert near.slices.low <= GOOD.size_of(level) <= near.slices.high
+    assert near.slices.value == pytest.approx(size_of(GOOD, level), rel=0.02)
+    assert near.slices.low <= size_of(GOOD, level) <= near.slices.high
     assert near.minutes.value == pytest.approx(2 * near.slices.value)
     gain = next_slices(line, 30, 25)
     assert isinstance(gain, Gain)
