@@ -89,15 +89,13 @@ def _unequal(runs: pd.DataFrame) -> list[str]:
 def sidecar(content: Content, study: Study) -> dict[str, object]:
     """Everything needed to find the runs of a figure again."""
     runs = content.runs
-    counts = runs.groupby(["arm", "budget"])["seed"].nunique() if len(runs) else {}
+    counts = runs.groupby(["arm", "budget"])["seed"].nunique()
     return {
         "figure": content.name,
         "title": content.title,
         "n": len(runs),
         "seeds": sorted({int(s) for s in runs["seed"]}),
-        "seeds_per_cell": [
-            {"arm": a, "budget": int(b), "seeds": int(n)} for (a, b), n in dict(counts).items()
-        ],
+        "seeds_per_cell": [{"arm": a, "budget": int(b), "seeds": int(n)} for (a, b), n in counts.items()],
         "subset_sha256": {
             f"n={budget} seed={seed}": sorted(set(group["subset_sha256"]))
             for (budget, seed), group in runs.groupby(["budget", "seed"])
@@ -107,9 +105,7 @@ def sidecar(content: Content, study: Study) -> dict[str, object]:
         "run_ids": sorted(runs["run_id"]),
         "missing": [str(m) for m in study.missing],
         "mixed": list(study.mixed),
-        "transductive_run_ids": sorted(runs.loc[runs["transductive"], "run_id"])
-        if "transductive" in runs
-        else [],
+        "transductive_run_ids": sorted(runs.loc[runs["transductive"], "run_id"]),
         "superseded_runs": study.superseded,
         "query": dict(study.query),
         "notes": list(content.notes),

@@ -41,14 +41,12 @@ def settle(p: Sweep, cells: list[Cell], context: Mapping[str, Any], backend: Mod
 def _most_frequent(cells: list[Cell]) -> Cell | None:
     """A fine-tuning like most others: by network, size of views and batch, as far as their texts tell."""
     tuned = [cell for cell in cells if cell.stage == names.FINETUNE]
-    kind = {
+    kinds = {
         cell.name: tuple(cell.texts.get(k) for k in ("architecture", "image_size", "batch_size"))
         for cell in tuned
     }
-    if not tuned:
-        return None
-    ((most, _),) = Counter(kind.values()).most_common(1)
-    return next(cell for cell in tuned if kind[cell.name] == most)
+    counts = Counter(kinds.values())
+    return max(tuned, key=lambda cell: counts[kinds[cell.name]], default=None)
 
 
 def _measure(p: Sweep, cell: Cell, context: Mapping[str, Any], backend: ModuleType) -> Alone | None:

@@ -80,12 +80,9 @@ def _verdict(row: dict[str, Any], plan: Design, costs: Costs) -> str:
     text = f"{row['a']} {said} {row['b']} (test IoU {effect['value']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}])"
     if row["note"]:
         text += f"; {row['note']}"
-    least = (row.get("more") or {}).get("least")
-    return (
-        f"{text}; the first of them in about {plural(minutes_more(plan, costs, least), 'minute')}"
-        if least
-        else text
-    )
+    if least := (row.get("more") or {}).get("least"):
+        text += f"; the first of them in about {plural(minutes_more(plan, costs, least), 'minute')}"
+    return text
 
 
 def minutes_more(plan: Design, costs: Costs, seeds: int) -> int:

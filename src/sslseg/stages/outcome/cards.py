@@ -34,7 +34,10 @@ def fenced(lines: Sequence[str]) -> list[str]:
 
 
 def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop]) -> list[str]:
-    store = data.store
+    store, tags = data.store, run.client.get_run(run.id).data.tags
+    standing, apart = tags.get(names.TAG_EXPOSURE, ""), tags.get(names.TAG_APART, "no")
+    seen = "on record: compared with val and test before each fine-tuning"
+    law = f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}"
     rows = [
         ("lineage", lineage.text(hops)),
         ("run", f"`{run.id}`"),
@@ -42,27 +45,12 @@ def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[
         ("data", f"{store.dataset}, {len(data.rows['train'])} train slices, digest `{store.digest[:12]}`"),
         ("data licence", store.licence),
         ("spacing", f"{store.spacing} mm" if store.spacing else "as in the files"),
-        (
-            "normalisation",
-            f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}",
-        ),
-        ("patients it has seen", _seen(run)),
-        *_apart(run),
+        ("normalisation", law),
+        ("patients it has seen", f"{seen}; of imported weights {standing}" if standing else seen),
     ]
+    if apart not in ("no", "unknown"):
+        rows.append(("it started from weights of other data", apart))
     return [f"# {word(title)}", "", *table(rows), ""]
-
-
-def _apart(run: Run) -> list[tuple[str, str]]:
-    """How the data differ from those that the weights it started from were trained on, where they do."""
-    how = run.client.get_run(run.id).data.tags.get(names.TAG_APART, "no")
-    return [] if how in ("no", "unknown") else [("it started from weights of other data", how)]
-
-
-def _seen(run: Run) -> str:
-    """Whether all patients that the weights and their ancestors have seen are on record."""
-    standing = run.client.get_run(run.id).data.tags.get(names.TAG_EXPOSURE, "")
-    known = "on record: compared with val and test before each fine-tuning"
-    return f"{known}; of imported weights {standing}" if standing else known
 
 
 def _numbers(values: Sequence[float]) -> str:

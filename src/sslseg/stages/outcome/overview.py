@@ -45,12 +45,10 @@ def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
     counted = f"{len(outcomes)} cells" + (f", {len(failed)} of them failed" if failed else "")
     tail = ["Before them: " + ", ".join(_run(run, run["name"]) for _, run in others.iterrows())]
     tail = tail * (not others.empty) + [f"Failed: {word(f'{o.job.name}: {o.error[:300]}')}" for o in failed]
-    wide = "\n\n".join([*_table(tuned, dataset, _seeds), counted, *tail])
-    if len(wide) <= MOST:
-        return wide
-    kept = "\n\n".join([*_table(tuned, dataset, _mean), counted, *tail])
-    if len(kept) <= MOST:
-        return kept
+    for cell in (_seeds, _mean):
+        kept = "\n\n".join([*_table(tuned, dataset, cell), counted, *tail])
+        if len(kept) <= MOST:
+            return kept
     return "\n".join([kept[: MOST - 50].rpartition("\n")[0], "", f"… the rest is in {names.CELLS}"])
 
 
