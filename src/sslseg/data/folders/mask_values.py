@@ -104,46 +104,22 @@ def _check_unknown(path: Path, array: np.ndarray, name: str) -> None:
         )
 
 
-def united(parts: Sequence[np.ndarray], paths: Sequence[Path]) -> np.ndarray:
-    """Class numbers of several masks of one image, laid over each other.
-
-    Raises:
-        DataError: a voxel has two classes.
-    """
-    out = parts[0].copy()
-    for part, path in zip(parts[1:], paths[1:], strict=True):
-        known = (part > 0) & (part != IGNORE)
-        held = (out > 0) & (out != IGNORE)
-        if (known & held & (part != out)).any():
-            raise DataError(f"{path}: wanted masks that agree, a voxel has another class in {paths[0]}")
-        out[known] = part[known]
-        out[(part == IGNORE) & ~held] = IGNORE
-    return out
-
-
-def layered(
-    parts: Sequence[tuple[str, np.ndarray]], classes: Sequence[str], paths: Sequence[Path], ordered: bool
-) -> np.ndarray:
-    """Class numbers of one mask a class, 1 where the class is.
+def laid(parts: Sequence[np.ndarray], paths: Sequence[Path], clashes: Sequence[str]) -> np.ndarray:
+    """Class numbers of several masks of one image, each laid over those before it.
 
     Args:
-        ordered: somebody has said which class lies on top: of two, the later one of `classes`.
+        clashes: of each mask, what is wrong where a voxel has another class already; () where the later lies on top.
 
     Raises:
-        DataError: two classes in a voxel, where nobody has said which lies on top.
+        DataError: a voxel has two classes, of which nobody has said which lies on top.
     """
-    out = np.zeros(parts[0][1].shape, np.uint8)
-    by_class = sorted(zip(parts, paths, strict=True), key=lambda part: classes.index(part[0][0]))
-    for (name, part), path in by_class:
-        number = classes.index(name)
-        known = (part > 0) & (part != IGNORE)
-        if not ordered and (known & (out > 0) & (out != number)).any():
-            raise DataError(
-                f"{path}: {name} and another class share voxels; the order of classes in {FILE} says "
-                f'which lies on top, the last one does: {{"classes": {list(classes)}}}'.replace("'", '"')
-            )
-        out[known] = number
-        out[(part == IGNORE) & (out == 0)] = IGNORE
+    out = parts[0].copy()
+    for k in range(1, len(parts)):
+        known, held = ((array > 0) & (array != IGNORE) for array in (parts[k], out))
+        if clashes and (known & held & (parts[k] != out)).any():
+            raise DataError(f"{paths[k]}: {clashes[k]}")
+        out[known] = parts[k][known]
+        out[(parts[k] == IGNORE) & ~held] = IGNORE
     return out
 
 

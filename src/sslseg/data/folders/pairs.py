@@ -221,12 +221,22 @@ def drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[np
     Raises:
         DataError: a value that is no class, or two classes in a voxel of which nobody says what lies on top.
     """
-    s, classes = known.settings, known.classes
-    if any(name for _, name in case.masks):
-        plain = replace(s, classes=(), values=(), also=())
-        parts = [mask_values.one(path, a, plain) for path, a in zip(paths, arrays, strict=True)]
-        named = [(name, part) for (_, name), part in zip(case.masks, parts, strict=True)]
-        ordered = bool(s.classes) or all(m.name for t in s.pairs for m in patterns.rule(t).masks)
-        return mask_values.layered(named, classes, paths, ordered)
-    parts = [mask_values.one(path, a, s) for path, a in zip(paths, arrays, strict=True)]
-    return mask_values.united(parts, paths)
+    s, classes = known.settings, list(known.classes)
+    if not any(name for _, name in case.masks):
+        parts = [mask_values.one(path, array, s) for path, array in zip(paths, arrays, strict=True)]
+        agree = f"wanted masks that agree, a voxel has another class in {paths[0]}"
+        return mask_values.laid(parts, paths, [agree] * len(parts))
+    plain = replace(s, classes=(), values=(), also=())
+    each = sorted((classes.index(name), k) for k, (_, name) in enumerate(case.masks))
+    parts = [mask_values.one(paths[k], arrays[k], plain) for _, k in each]
+    numbered = [
+        np.where(part == IGNORE, part, part * number) for (number, _), part in zip(each, parts, strict=True)
+    ]
+    ordered = s.classes or all(mask.name for text in s.pairs for mask in patterns.rule(text).masks)
+    order = json.dumps({"classes": classes})
+    clashes = [
+        f"{classes[number]} and another class share voxels; the order of classes in {FILE} says "
+        f"which lies on top, the last one does: {order}"
+        for number, _ in each
+    ]
+    return mask_values.laid(numbered, [paths[k] for _, k in each], () if ordered else clashes)
