@@ -157,7 +157,8 @@ def read_labels(
         return array
     whole = np.rint(array)
     if np.abs(array - whole).max() > ROUNDED:
-        raise DataError(f"{path}: wanted whole numbers in a mask, got fractions")
+        hint = 'of two classes "threshold": 0.5 in sslseg.json makes them'
+        raise DataError(f"{path}: wanted whole numbers in a mask, got fractions; {hint}")
     return whole
 
 

@@ -58,7 +58,6 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, Spacing]
         start = exactly(file, max(HEADERS))
         header = header_at(path, start)
         shape, voxel, offset, spacing, scaling = _understood(path, header)
-        _check_layout(path, shape, voxel)
         count = int(np.prod(shape, dtype=np.int64))
         if offset < header.sizeof_hdr:
             inside = f"voxels start at byte {offset}, inside the header"
@@ -80,17 +79,14 @@ def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, Spacing]
 def _understood(
     path: Path, header: nib.Nifti1Header
 ) -> tuple[tuple[int, ...], np.dtype, int, Spacing, tuple[float | None, float | None]]:
-    """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept."""
+    """Shape (x, y, z …), type of a voxel, byte of the first, spacing (z, y, x) in mm, slope and intercept; checked."""
     try:
         shape, voxel, offset = header.get_data_shape(), header.get_data_dtype(), header.get_data_offset()
-        while len(shape) > 4 and shape[-1] == 1:
-            shape = shape[:-1]
-        return shape, voxel, offset, voxel_size(path, header, len(shape)), header.get_slope_inter()
+        spacing, scaling = voxel_size(path, header, len(shape)), header.get_slope_inter()
     except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
         raise DataError(f"{path}: damaged NIfTI header ({error})") from None
-
-
-def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:
+    while len(shape) > 4 and shape[-1] == 1:
+        shape = shape[:-1]
     if voxel.fields is not None or voxel.kind not in "iuf":
         word = "colour (RGB)" if voxel.fields is not None else str(voxel)
         raise DataError(f"{path}: wanted grey voxels (integer or float), got {word}")
@@ -98,6 +94,7 @@ def _check_layout(path: Path, shape: tuple[int, ...], voxel: np.dtype) -> None:
         raise DataError(f"{path}: wanted a 3D or 4D file, got {len(shape)}D {shape}")
     if min(shape) < 1 or max(shape) > LONGEST or np.prod(shape, dtype=np.float64) > LARGEST:
         raise DataError(f"{path}: wanted 1 to {LONGEST} voxels along each axis, got {shape}")
+    return shape, voxel, offset, spacing, scaling
 
 
 def _scaled(path: Path, raw: np.ndarray, slope: float | None, intercept: float | None) -> np.ndarray:

@@ -147,9 +147,9 @@ class _Writer:
         self.seen[channels] += 1
         if self.channels not in (0, channels):
             others = f"{self.first.name} and others" if self.first else "most others"
-            raise DataError(
-                f"{source.image}: wanted {self.channels} channels as {others} have, got {channels}"
-            )
+            hint = 'in sslseg.json {"colour": "grey"} makes one of colours, {"frames": "time"} reads a cine'
+            wanted = f"wanted {self.channels} channels as {others} have, got {channels}"
+            raise DataError(f"{source.image}: {wanted}; {hint}")
         if group != source.group:
             raise DataError(
                 f"{source.image}: patient {source.patient} is in groups {group!r} and {source.group!r}"
