@@ -88,13 +88,13 @@ def test_the_shapes_of_byol():
     import torch
 
     from sslseg.models import encoder
-    from sslseg.models.heads import mlp
+    from sslseg.models.heads import stack
 
     p = flags.resolve(plugins.load("methods", "byol").Params(preset="paper"))
     net = encoder.skeleton(p.architecture, 1)
     draws = torch.Generator()
-    projector = mlp(encoder.feature_size(net), p.projector_hidden, p.projection_size, draws).to("meta")
-    predictor = mlp(p.projection_size, p.predictor_hidden, p.projection_size, draws).to("meta")
+    projector = stack((encoder.feature_size(net), p.projector_hidden, p.projection_size), draws).to("meta")
+    predictor = stack((p.projection_size, p.predictor_hidden, p.projection_size), draws).to("meta")
     view = torch.empty(p.batch_size, 1, p.image_size, p.image_size, device="meta")
     h = net(view)
     z = projector(h)

@@ -15,10 +15,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,11 +18,6 @@ Make = Callable[
 ]  # width of the encoder's features, what weights are drawn from
 
 
-def mlp(size: int, hidden: int, out: int, generator: torch.Generator) -> nn.Sequential:
-    """[B,size] -> [B,out]: Linear, batch norm, ReLU, Linear (Grill et al. 2020, section 3.3)."""
-    return stack((size, hidden, out), generator)
-
-
 def stack(
     sizes: Sequence[int], generator: torch.Generator, *, norm: bool = True, between: type[nn.Module] = nn.ReLU
 ) -> nn.Sequential:

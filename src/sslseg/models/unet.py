@@ -40,7 +40,7 @@ def build(
     Raises:
         EncoderError: a trunk tensor is missing or of another shape, or the network cannot carry a U-Net.
     """
-    architecture, channels = encoder.architecture_of(config), encoder.channels_of(config)
+    architecture, channels = config["architecture"], encoder.channels_of(config)
     with Unfilled():
         net = empty(architecture, channels, classes, decoder_channels)
     audit(encoder.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
@@ -55,27 +55,6 @@ def build(
     kaiming_uniform(net.segmentation_head, generator)
     placed = set(names.values())
     return net, {outer: tensor.clone() for outer, tensor in encoder_state.items() if outer not in placed}
-
-
-def around(
-    net: encoder.Encoder, *, classes: int, decoder_channels: Sequence[int], seed: int
-) -> tuple[smp.Unet, State]:
-    """`build` around a timm encoder that is there already, as a copy.
-
-    Raises:
-        EncoderError: see `build`.
-    """
-    architecture, state = net.pretrained_cfg["architecture"], net.state_dict()
-    channels = state[f"{encoder.first_convolutions(architecture)[0]}.weight"].shape[1]
-    config = {"architecture": architecture, "model_args": {"in_chans": channels}}
-    return build(state, config, classes=classes, decoder_channels=decoder_channels, seed=seed)
-
-
-def trunk(net: smp.Unet, carried: Mapping[str, torch.Tensor]) -> nn.Module:
-    """The timm encoder of a U-Net, as a copy on its device."""
-    config = {"architecture": net.encoder.name, "model_args": {"in_chans": net.encoder._in_channels}}
-    found = encoder.from_state(encoder_state(net, carried), config)
-    return found.to(next(net.encoder.parameters()).device)
 
 
 def scratch(

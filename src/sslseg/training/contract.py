@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sslseg.config.names import ROLE_ONLINE, ROLE_TARGET
 from sslseg.config.wanted import Wanted
 from sslseg.data.views.batches import PretrainBatch
+from sslseg.models.encoder import Encoder
 
 Batch = PretrainBatch[Tensor]
 # a callable is what is too dear to compute at every step
@@ -28,6 +29,8 @@ class Method(Protocol):
     """
 
     modules: dict[str, nn.Module]
+
+    def __init__(self, encoder: Encoder, p: Any, *, seed: int): ...
 
     @staticmethod
     def wanted(p: Any) -> Wanted:

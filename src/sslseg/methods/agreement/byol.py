@@ -17,10 +17,7 @@ from sslseg.config.params import Pretrain, per_preset
 from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,17 +51,18 @@ class Method:
         original copies parameters only, so its batch norms start from other statistics (flaw F8).
         """
         from sslseg.models import heads
+        from sslseg.training import optim
 
-        self.tau = p.tau
         nets = heads.beside(
             encoder,
             seed,
-            projector=lambda size, draw: heads.mlp(size, p.projector_hidden, p.projection_size, draw),
-            predictor=lambda _, draw: heads.mlp(
-                p.projection_size, p.predictor_hidden, p.projection_size, draw
+            projector=lambda size, draw: heads.stack((size, p.projector_hidden, p.projection_size), draw),
+            predictor=lambda _, draw: heads.stack(
+                (p.projection_size, p.predictor_hidden, p.projection_size), draw
             ),
         )
         self.modules = nets | heads.targets(nets, "projector")
+        self.after_step = lambda progress: optim.follow(self.modules, optim.tau_at(progress, p.tau))
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Sum of both directions of 2 - 2 cos, mean over the batch: 0 to 8 (BYOL eq. 2 and below).
@@ -84,9 +82,3 @@ class Method:
             predictions[1], targets[0]
         )
         return loss, vitals.of_batch(features[0])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the target towards the online network; `progress` is 0 at the first step, 1 at the last."""
-        from sslseg.training import optim
-
-        return optim.follow(self.modules, optim.tau_at(progress, self.tau))

@@ -16,10 +16,7 @@ from sslseg.config.wanted import pair
 from sslseg.methods.agreement import moco
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SMALL = {"queue": 16, "image_size": 64}
 
@@ -39,10 +36,11 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
+        from sslseg.training import optim
 
         maps = encoder.num_features  # of the last map; pooled features may be wider
         behind = (p.projector_hidden, p.projection_size)
-        self.temperature, self.tau, self.share = p.temperature, p.tau, p.dense
+        self.temperature, self.share = p.temperature, p.dense
         nets = heads.beside(
             encoder,
             seed,
@@ -52,6 +50,7 @@ class Method:
             dense_queue=lambda _, draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector", "dense")
+        self.after_step = lambda progress: optim.follow(self.modules, p.tau)
 
     def _seen(self, view: Tensor, encoder: str, prefix: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pooled features [B,F]; projection [B,D]; places [B,P,F']; dense projections [B,P,D]."""
@@ -83,9 +82,3 @@ class Method:
             dense.flatten(0, 1), chosen.flatten(0, 1), nets["dense_queue"](seen), self.temperature
         )
         return (1 - self.share) * whole + self.share * by_place, vitals.of_batch(pooled)
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the key networks towards the query's."""
-        from sslseg.training import optim
-
-        return optim.follow(self.modules, self.tau)

@@ -17,10 +17,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 # as the centre moves, the teacher's entropy and with it the loss rise at first: not so in the contract's few steps
 SMALL = {"small_size": 32, "small_views": 2, "outputs": 64, "centre_momentum": 0.999}
@@ -62,6 +59,7 @@ class Method:
         from torch import nn
 
         from sslseg.models import heads
+        from sslseg.training import optim
 
         hidden = (p.hidden_size, p.hidden_size, p.bottleneck)
         self.constants, self.temperatures = p, (p.temperature, p.teacher_temperature)
@@ -73,6 +71,7 @@ class Method:
             centre=lambda *_: heads.Centre(p.outputs),
         )
         self.modules = nets | heads.targets(nets, "head", "last")
+        self.after_step = lambda progress: optim.follow(self.modules, optim.tau_at(progress, p.tau))
 
     def told(self, features: Tensor, prefix: str = "") -> Tensor:
         """Features [N,F] -> outputs [N,K]: cosines with the last layer's rows (DINO appendix C)."""
@@ -97,9 +96,3 @@ class Method:
         centre = self.modules["centre"](teacher, self.constants.centre_momentum)
         value = agreement.distilled(list(student), list(teacher.split(size)), centre, self.temperatures)
         return value, vitals.of_batch(features[:size])
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the teacher towards the student; `progress` is 0 at the first step, 1 at the last."""
-        from sslseg.training import optim
-
-        return optim.follow(self.modules, optim.tau_at(progress, self.constants.tau))

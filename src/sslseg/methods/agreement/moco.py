@@ -17,10 +17,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SMALL = {"queue": 16}
 
@@ -51,9 +48,10 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Take over `encoder` (headless timm network, [B,C,S,S] -> [B,F]) as the query's; the key's is a copy."""
         from sslseg.models import heads
+        from sslseg.training import optim
 
         behind = (p.projector_hidden, p.projection_size)
-        self.temperature, self.tau = p.temperature, p.tau
+        self.temperature = p.temperature
         nets = heads.beside(
             encoder,
             seed,
@@ -61,6 +59,7 @@ class Method:
             queue=lambda _, draw: heads.Queue(p.queue, p.projection_size, draw),
         )
         self.modules = nets | heads.targets(nets, "projector")
+        self.after_step = lambda progress: optim.follow(self.modules, p.tau)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """InfoNCE of each query against its key and the queue (MoCo eq. 1); then its keys enter the queue."""
@@ -75,9 +74,3 @@ class Method:
             key = nets["target_projector"](nets["target"](batch.views[1]))
         value = agreement.info_nce(query, key, nets["queue"](key), self.temperature)
         return value, vitals.of_batch(features)
-
-    def after_step(self, progress: float) -> dict[str, float]:
-        """Move the key encoder towards the query's."""
-        from sslseg.training import optim
-
-        return optim.follow(self.modules, self.tau)

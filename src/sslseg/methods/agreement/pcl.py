@@ -14,10 +14,7 @@ from sslseg.config.params import Pretrain, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,7 @@ from sslseg.config.params import Pretrain, per_preset
 from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +35,7 @@ class Method:
         self.temperature = p.temperature
         behind = (p.projector_hidden, p.projection_size)
         self.modules = heads.beside(
-            encoder, seed, projector=lambda size, draw: heads.mlp(size, *behind, draw)
+            encoder, seed, projector=lambda size, draw: heads.stack((size, *behind), draw)
         )
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:

@@ -16,10 +16,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.methods.agreement import _multicrop
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SMALL = {"small_size": 32, "small_views": 2, "prototypes": 8}
 
@@ -56,7 +53,7 @@ class Method:
         self.modules = heads.beside(
             encoder,
             seed,
-            projector=lambda size, draw: heads.mlp(size, p.projector_hidden, p.projection_size, draw),
+            projector=lambda size, draw: heads.stack((size, p.projector_hidden, p.projection_size), draw),
             prototypes=lambda _, draw: heads.linear(p.projection_size, p.prototypes, draw, bias=False),
         )
 

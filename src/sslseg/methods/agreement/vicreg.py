@@ -10,10 +10,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import pair
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 WIDTH = per_preset(8192, 512, 256)
 

@@ -22,10 +22,7 @@ from sslseg.config.params import Pretrain, again, per_preset
 from sslseg.config.wanted import Crops, Wanted
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 DIRECTIONS = 4
 SMALL = {"patch": 16, "stride": 8, "grid": 3, "ahead": (1, 2), "context": 8, "out": 8}

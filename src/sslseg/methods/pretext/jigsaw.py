@@ -17,10 +17,7 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 CELL = 75 / 64  # side of a cell over that of its tile
 SHOWN = (225 / 256) ** 2  # area of the view over that of the image (Noroozi 3.2: 225 of 256 pixels)

@@ -16,10 +16,7 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.pretext import _tiles
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SHOWN = (0.41, 1.0)  # area of the view over that of the image: Doersch 3.1, 432² of 150,000 to 450,000 pixels
 MIDDLE, AROUND = 4, (0, 1, 2, 3, 5, 6, 7, 8)  # places of a grid of three by three

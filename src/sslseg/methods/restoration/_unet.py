@@ -32,10 +32,13 @@ class Restorer:
         from sslseg.models import encoder as encoders
         from sslseg.models import unet
 
-        first = encoders.first_convolutions(encoder.pretrained_cfg["architecture"])[0]
-        values = values or encoder.state_dict()[f"{first}.weight"].shape[1]
-        self.net, self.carried = unet.around(encoder, classes=values, decoder_channels=channels, seed=seed)
-        self.modules = {
+        architecture, state = encoder.pretrained_cfg["architecture"], encoder.state_dict()
+        read = state[f"{encoders.first_convolutions(architecture)[0]}.weight"].shape[1]
+        self.config = {"architecture": architecture, "model_args": {"in_chans": read}}
+        self.net, self.carried = unet.build(
+            state, self.config, classes=values or read, decoder_channels=channels, seed=seed
+        )
+        self.modules: dict[str, nn.Module] = {
             "online": self.net.encoder,
             "decoder": self.net.decoder,
             "head": self.net.segmentation_head,
@@ -51,8 +54,10 @@ class Restorer:
         """The encoder's maps -> [B,C,S,S]."""
         return self.net.segmentation_head(self.net.decoder(maps))
 
-    def encoder(self) -> nn.Module:
-        """The timm encoder, as a copy."""
+    def exports(self) -> dict[str, nn.Module]:
+        """Role -> the timm encoder, as a copy on its device."""
+        from sslseg.models import encoder as encoders
         from sslseg.models import unet
 
-        return unet.trunk(self.net, self.carried)
+        found = encoders.from_state(unet.encoder_state(self.net, self.carried), self.config)
+        return {"online": found.to(next(self.net.parameters()).device)}

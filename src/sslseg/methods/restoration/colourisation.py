@@ -19,10 +19,7 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SHRINK = 4  # the colours' resolution against the picture's (Zhang et al., fig. 2)
 GRID = 64  # steps of red, green and blue by which the bins are found that there are
@@ -79,7 +76,8 @@ class Method:
         self.unet = Restorer(encoder, p.decoder, seed=seed, values=count)
         occurs = heads.Centre(count)
         occurs.value.fill_(1 / count)
-        self.modules: dict[str, nn.Module] = self.unet.modules | {"occurs": occurs}
+        self.modules = self.unet.modules | {"occurs": occurs}
+        self.exports = self.unet.exports
 
     def codes(self, rgb: Tensor) -> Tensor:
         """Shares of bins [B·h·w,Q] of a picture [B,3,S,S], at its quarter."""
@@ -109,7 +107,3 @@ class Method:
         small = functional.avg_pool2d(self.modules["decoder"](maps), SHRINK)
         told = self.modules["head"](small).movedim(1, 3).flatten(0, 2)
         return losses.coloured(told, codes, weights), vitals.of_batch(maps[-1].mean((2, 3)))
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.unet.encoder()}

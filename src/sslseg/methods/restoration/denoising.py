@@ -18,10 +18,7 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SMALL = {"decoder": (16, 8, 8, 8, 8)}
 
@@ -50,7 +47,7 @@ class Method:
     def __init__(self, encoder: Encoder, p: Params, *, seed: int):
         """Build a U-Net around a copy of `encoder` (headless timm network, [B,C,S,S] -> [B,F])."""
         self.unet = Restorer(encoder, p.decoder, seed=seed)
-        self.modules, self.sigma = self.unet.modules, p.sigma
+        self.modules, self.exports, self.sigma = self.unet.modules, self.unet.exports, p.sigma
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
         """Mean squared error of the noise (Brempong et al. eq. 2 and 4)."""
@@ -63,7 +60,3 @@ class Method:
         maps = self.unet.maps(losses.noised(view, noise, self.sigma))
         found = self.unet.restored(maps)
         return (found.float() - noise).square().mean(), vitals.of_batch(maps[-1].mean((2, 3)))
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.unet.encoder()}

@@ -18,10 +18,7 @@ from sslseg.config.wanted import Crops, Wanted
 from sslseg.methods.restoration._unet import RATES, Restorer, decoder_knob
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from sslseg.models.encoder import Encoder
-    from sslseg.training.contract import Batch, Metrics
+    from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SMALL = {"decoder": (16, 8, 8, 8, 8), "patch": 8}
 
@@ -74,7 +71,8 @@ class Method:
         tokens = [
             0.02 * torch.randn(1, c, 1, 1, generator=draw) for c in self.unet.net.encoder.out_channels[1:]
         ]
-        self.modules: dict[str, nn.Module] = self.unet.modules | {"tokens": torch.nn.ParameterList(tokens)}
+        self.modules = self.unet.modules | {"tokens": torch.nn.ParameterList(tokens)}
+        self.exports = self.unet.exports
 
     def mask(self, view: Tensor) -> Tensor:
         """Float [B,1,S,S], 1 where visible: as many patches hidden in each view, which ones torch's generator says."""
@@ -105,7 +103,3 @@ class Method:
         ]
         value = losses.hidden_patches(self.unet.restored(filled), view, mask, self.patch)
         return value, vitals.of_batch(seen[-1].mean((2, 3)))
-
-    def exports(self) -> dict[str, nn.Module]:
-        """role -> encoder."""
-        return {"online": self.unet.encoder()}
