@@ -37,10 +37,14 @@ class Params(Pretrain):
     centre_momentum: float = knob(0.9, "momentum of the centre", low=0.0, high=1.0, source="DINO D: 0.9")
     tau: float = knob(0.996, "momentum of the teacher at the first step; 1 at the last", low=0.0, high=1.0,
                       source="DINO 3.1 and its code: 0.996 to 1")  # fmt: skip
-    small_views: int = _multicrop.count_knob("DINO's code: 8", paper=8)
-    small_size: int = _multicrop.size_knob("DINO 3.1: 96 of 224")
-    small_scale: tuple[float, ...] = _multicrop.small_knob("DINO's recipe for ResNet-50: 0.05 to 0.14")
-    crop_scale: tuple[float, ...] = _multicrop.large_knob("DINO's recipe for ResNet-50: 0.14 to 1")
+    small_views: int = knob(help="small views of each slice", low=0, presets=per_preset(8, 4, 2),
+                            source="DINO's code: 8; cpu, demo: [H]")  # fmt: skip
+    small_size: int = knob(help="side of a small view, pixels", low=16, presets=per_preset(96, 32),
+                           source="DINO 3.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
+    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
+                                          source="DINO's recipe for ResNet-50: 0.05 to 0.14")  # fmt: skip
+    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
+                                         source="DINO's recipe for ResNet-50: 0.14 to 1")  # fmt: skip
     optimizer: str = again("optimizer", "sgd", source="DINO's recipe for ResNet-50")
     lr: float = again("lr", presets=per_preset(0.015, 0.03),
                       source="DINO's recipe for ResNet-50: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip

@@ -33,10 +33,14 @@ class Params(Pretrain):
     temperature: float = knob(0.1, "temperature of the predicted clusters", low=0.001, source="SwAV A.1: 0.1")
     epsilon: float = knob(0.05, "entropy of the told clusters", low=0.001, source="SwAV A.1: 0.05")
     iterations: int = knob(3, "steps of Sinkhorn", low=1, source="SwAV A.1: 3")
-    small_views: int = _multicrop.count_knob("SwAV 4.1: 6")
-    small_size: int = _multicrop.size_knob("SwAV 4.1: 96 of 224")
-    small_scale: tuple[float, ...] = _multicrop.small_knob("SwAV A.2: 0.05 to 0.14")
-    crop_scale: tuple[float, ...] = _multicrop.large_knob("SwAV A.2: 0.14 to 1")
+    small_views: int = knob(help="small views of each slice", low=0, presets=per_preset(6, 4, 2),
+                            source="SwAV 4.1: 6; cpu, demo: [H]")  # fmt: skip
+    small_size: int = knob(help="side of a small view, pixels", low=16, presets=per_preset(96, 32),
+                           source="SwAV 4.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
+    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
+                                          source="SwAV A.2: 0.05 to 0.14")  # fmt: skip
+    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
+                                         source="SwAV A.2: 0.14 to 1")  # fmt: skip
     weight_decay: float = again("weight_decay", 1e-6, source="SwAV A.1: 1e-6")
 
 
