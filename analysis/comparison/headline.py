@@ -63,11 +63,8 @@ def _patients(tested: int) -> str:
 
 def _steps(runs: pd.DataFrame) -> str:
     steps = sorted({int(s) for s in pd.to_numeric(runs.get(f"{CFG}steps", pd.Series(dtype=float))).dropna()})
-    return (
-        f" in {' to '.join(f'{n:,}' for n in dict.fromkeys((steps[0], steps[-1])))} training steps"
-        if steps
-        else ""
-    )
+    ends = " to ".join(f"{n:,}" for n in dict.fromkeys(steps[:1] + steps[-1:]))
+    return f" in {ends} training steps" if steps else ""
 
 
 # ---------------------------------------------------------------- the page

@@ -58,11 +58,8 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
             parts.append(pd.DataFrame(base | {"kind": "mean", "step": grid, "value": np.mean(lines, axis=0)}))
     table = pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
-    arms = (
-        arms
-        if len(arms) <= labels.MOST
-        else tuple(a for a in arms if a in labels.front(study)) or arms[: labels.MOST]
-    )
+    front = tuple(a for a in arms if a in labels.front(study)) or arms
+    arms = arms if len(arms) <= labels.MOST else front[: labels.MOST]
     title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
     notes = outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())

@@ -76,11 +76,8 @@ def log(
             # a score of a class that no patient has says nothing; `counts` has it as absent
             text = text[text["patients"] > 0]
         print(text.to_string(index=False, na_rep="–", float_format=lambda v: f"{v:.3f}"))
-    where = (
-        f"also {Path(p.out).expanduser().resolve() / PAGE}"
-        if p.out
-        else "-P out=FOLDER writes it to a folder, too"
-    )
+    out = Path(p.out).expanduser().resolve() / PAGE
+    where = f"also {out}" if p.out else "-P out=FOLDER writes it to a folder, too"
     endings.tell(f"page: evaluate/{PAGE} of run {run.id}, under Artifacts in the MLflow UI; {where}")
     if any(p.model):
         endings.segmenting(",".join(p.model))

@@ -50,10 +50,7 @@ def _minutes(stage: str, method: str, p: Any, device: str, runs: pd.DataFrame) -
     cost: Cost = costs({"": kind}, {"": p}, runs, device, lambda run_id: None)[""]
     if cost.seconds is None:
         return "no earlier run tells how long"
-    minutes = cost.seconds / 60
-    told = (
-        "less than a minute"
-        if minutes < 1
-        else f"about {minutes:.0f} minute{'' if round(minutes) == 1 else 's'}"
-    )
+    minutes = round(cost.seconds / 60)
+    about = f"about {minutes} minute{'' if minutes == 1 else 's'}"
+    told = about if cost.seconds >= 60 else "less than a minute"
     return f"{told} by {cost.runs} earlier run{'' if cost.runs == 1 else 's'}"
