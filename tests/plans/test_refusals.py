@@ -50,6 +50,8 @@ MISTAKES = [
     ("predict", {"model": refusals.SOME, "input": ".", "output": "."}, "output: must not be the input's folder"),
     ("evaluate", {"predictions": "/nowhere"}, "/nowhere: wanted the folder of masks that predictions= names, it is not there"),
     ("finetune", {"encoder": "scratch", "data_root": "/nowhere"}, "/nowhere: wanted the folder of dataset demo, it is not"),
+    ("prepare", {"dataset": "images"}, "data_root: dataset images is not built in, give the folder it lies in"),
+    ("sweep", {"dataset": "acdc"}, "data_root: dataset acdc is not built in"),
     ("sweep", {"data_root": __file__}, "test_refusals.py: wanted the folder, it is a file"),
     ("sweep", {"study": "paper", "data_root": "/nowhere"}, "/nowhere: wanted the folder"),
     ("sweep", {"natural": "images", "natural_root": "/nowhere"}, "/nowhere: wanted the folder of dataset images, it is"),

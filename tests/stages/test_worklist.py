@@ -9,12 +9,31 @@ import pandas as pd
 import pytest
 
 from sslseg import execute
+from sslseg.annotation import coreset
 from sslseg.config import flags, names
 from sslseg.config.names import EncoderError, LeakError, ParamError
 from sslseg.config.params import Worklist
 from sslseg.data import subsets, training_set
+from sslseg.data.slices import prepare
+from sslseg.stages import worklist
 from sslseg.stages.worklists import gain
 from tests.fixtures import tiny_runs
+from tests.fixtures.foreign_trees import dicom_slice
+
+
+def test_a_slice_of_a_series_is_named_by_its_own_file(tmp_path) -> None:
+    plane = np.arange(80, dtype=np.uint16).reshape(8, 10)
+    for z in range(3):  # names run against the places
+        dicom_slice(tmp_path / "data" / "p1" / f"IM{9 - z}.dcm", plane + z, 5.0 * z, InstanceNumber=z + 1)
+    store = prepare.prepare("dicom", tmp_path / "data", tmp_path / "cache", spacing=0, progress=False)
+    none = np.zeros(3, bool)
+    pool = coreset.Pool(np.zeros((3, 1)), none, ~none, np.full(3, "anna"), np.full(3, ""), np.arange(3))
+    picks = [coreset.Pick(z, 1.0, 1.0, 0, 0) for z in (2, 0)]
+    found = worklist.table("k-center", store, np.arange(3), pool, picks)
+    assert found[["z", "file"]].values.tolist() == [[2, "p1/IM7.dcm"], [0, "p1/IM9.dcm"]]
+    (tmp_path / "data" / "sslseg.json").write_text('{"axis": 1}')  # what is listed then lies in all files
+    store = prepare.prepare("dicom", tmp_path / "data", tmp_path / "cache", spacing=0, progress=False)
+    assert set(worklist.table("k-center", store, np.arange(3), pool, picks)["file"]) == {"p1/IM9.dcm"}
 
 
 @pytest.fixture(scope="module")

@@ -60,6 +60,11 @@ def read(source: Source) -> Volume:
     return Volume(image[None], label, spacing).along(settings.settings(root).axis)
 
 
+def slice_files(source: Source) -> tuple[Path, ...]:
+    """The file of each slice, in the volume's order; () where `axis` slices it another way."""
+    return () if settings.settings(source.home).axis else dicom_masks.slices(source)
+
+
 def aside(root: Path) -> dict[str, str]:
     """Path from the root -> why a file is neither image nor mask, of what `find` has met."""
     beside = BESIDE[root].aside() if root in BESIDE else {}

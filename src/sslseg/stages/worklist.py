@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +12,13 @@ import pandas as pd
 
 from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pick, Pool
-from sslseg.config import names
+from sslseg.config import names, plugins
 from sslseg.config.names import EncoderError
 from sslseg.config.params import Worklist
 from sslseg.data import streams
 from sslseg.data.slices import contact_sheet
 from sslseg.data.slices.slice_store import Slices
+from sslseg.data.slices.sources import listed
 from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import endings
 from sslseg.stages.worklists import gain, pools
@@ -52,22 +54,33 @@ def run(p: Worklist, run: session.Run) -> None:
 # ---------------------------------------------------------------- what is logged
 def table(choice: str, store: Slices, rows: np.ndarray, pool: Pool, picks: Sequence[Pick]) -> pd.DataFrame:
     """One row a slice, first things first; `z` counts from 0 as the file does, `time` is set for 4D files."""
-    found = []
+    found, series = [], _series(store)
     for rank, one in enumerate(picks, 1):
         row = store.index.iloc[rows[one.place]]
         volume = store.volume_table.iloc[row["volume"]]
+        files = series.get(volume["image"])
         found.append(
             {
                 "rank": rank,
                 **{key: row[key] for key in ("patient", "group", "frame", "phase", "z")},
                 "third": coreset.THIRDS[pool.thirds[one.place]],
-                "file": volume["image"],
+                "file": files[row["z"]] if files else volume["image"],
                 "time": "" if volume["position"] < 0 else int(volume["position"]),
                 "distance": round(one.distance, 4),
                 "reason": _reason(choice, one, str(row["group"]), coreset.THIRDS[pool.thirds[one.place]]),
             }
         )
     return pd.DataFrame(found)
+
+
+def _series(store: Slices) -> dict[str, list[str]]:
+    """First file -> all files of each volume whose slices lie in files of their own, relative to the data folder."""
+    module, root = plugins.load("datasets", store.dataset), store.root
+    if root is None or not hasattr(module, "slice_files"):
+        return {}
+    found = [module.slice_files(source) for source in listed(module, root, lenient=True)]
+    relative = [[Path(os.path.relpath(file, root)).as_posix() for file in files] for files in found]
+    return {files[0]: files for files in relative if files}
 
 
 def _reason(choice: str, one: Pick, group: str, part: str) -> str:
