@@ -115,6 +115,19 @@ def test_a_signal_of_the_first_moment_is_kept_until_the_run_can_be_ended(
     assert all(text.index("early.keep()") < text.index("sslseg.launch") for text in scripts)
 
 
+def test_who_breaks_a_training_off_is_told_that_nothing_is_lost(monkeypatch: pytest.MonkeyPatch, capsys):
+    def broken_off(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "execute", broken_off)
+    assert launch._guarded("finetune", ["--encoder=scratch"], None, None) == 130
+    assert launch._guarded("analyse", [], None, None) == 130
+    said = capsys.readouterr().err
+    assert (
+        said == "sslseg finetune: Ctrl-C; the same command again goes on from there\nsslseg analyse: Ctrl-C\n"
+    )
+
+
 def test_the_launcher_dies_alone(api: MlflowClient):
     """As `mlflow run` does it: launcher -> bash -c -> entry script; SIGKILL to the launcher alone."""
     given = api.create_run("0").info.run_id

@@ -25,6 +25,12 @@ from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 
 OVERVIEW = "main"  # what `mlflow run .` starts, which names no entry point
+RESUMED = (
+    names.PRETRAIN,
+    names.FINETUNE,
+    names.SWEEP,
+    names.TUNE,
+)  # from checkpoints, finished cells or trials
 PATIENCE = 60.0  # seconds for `mlflow run` to end after Ctrl-C
 
 
@@ -119,7 +125,8 @@ def _of_a_method(method: str | None, argv: list[str]) -> tuple[str, str, list[st
 
 
 def _end(stage: str, adopted: str | None, status: str, reason: str, code: int) -> int:
-    print(f"sslseg {stage}: {reason}", file=sys.stderr, flush=True)
+    again = "; the same command again goes on from there" if status == "KILLED" and stage in RESUMED else ""
+    print(f"sslseg {stage}: {reason}{again}", file=sys.stderr, flush=True)
     if adopted:
         _close_if_open(adopted, status, reason)
     return code

@@ -20,6 +20,8 @@ MODE = "workflowType=machine_learning"
 SIZE = {"width": 1600, "height": 1000}
 CARD = "Where it comes from"  # a heading of a pretrained encoder's card; imported ones have none
 SECONDS = 300  # a busy machine draws slowly
+# what MLflow's UI notes in the browser at a first visit, when it has opened the assistant's panel by itself
+SEEN = "localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')"
 FINETUNED = (
     "tags.`sslseg.stage` = 'finetune' and attributes.status = 'FINISHED' and params.`cfg.budget` != ''"
     " and tags.`sslseg.sweep_run_id` != ''"
@@ -101,6 +103,7 @@ def shoot(uri: str, folder: Path, settle: float) -> None:
         )
         page = browser.new_page(viewport=SIZE)
         page.set_default_timeout(SECONDS * 1000)
+        page.add_init_script(SEEN)
 
         def keep(name: str, height: int) -> None:
             page.wait_for_timeout(settle * 1000)
