@@ -77,7 +77,7 @@ def test_the_adopted_run_is_failed_with_the_reason(api: MlflowClient, tmp_path: 
     _, errors = done.communicate(timeout=120)
     assert done.returncode == 2, errors
     run = api.get_run(given)
-    assert run.info.status == "FAILED"
+    assert (run.info.status, run.info.run_name) == ("FAILED", "prepare")  # not the name that MLflow had drawn
     assert run.data.tags[names.TAG_REASON] == "spacing: must be at least 0; not -1.0"
 
 

@@ -128,20 +128,23 @@ def _end(stage: str, adopted: str | None, status: str, reason: str, code: int) -
     again = "; the same command again goes on from there" if status == "KILLED" and stage in RESUMED else ""
     print(f"sslseg {stage}: {reason}{again}", file=sys.stderr, flush=True)
     if adopted:
-        _close_if_open(adopted, status, reason)
+        _close_if_open(adopted, stage, status, reason)
     return code
 
 
-def _close_if_open(run_id: str, status: str, reason: str) -> None:
+def _close_if_open(run_id: str, stage: str, status: str, reason: str) -> None:
     """End the adopted run where no run block did: a wrong parameter, or a signal before the block."""
     from mlflow.exceptions import MlflowException
 
-    from sslseg.tracking import ownership, store
+    from sslseg.tracking import client, ownership, store
+    from sslseg.tracking.runs import RUN_NAME
 
     try:
         found = store.client().get_run(run_id)
         ours = found.data.tags.get(names.TAG_PROCESS, ownership.owner()) == ownership.owner()
         if ours and found.info.status == "RUNNING":
+            if client.is_drawn(found.info.run_name or ""):  # by `mlflow run`; no stage came to name it
+                store.client().set_tag(run_id, RUN_NAME, stage)
             ownership.close(run_id, status, reason)
     except MlflowException as error:
         print(f"sslseg: run {run_id} cannot be closed: {error}", file=sys.stderr)
