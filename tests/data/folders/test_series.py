@@ -67,6 +67,9 @@ def test_a_mask_that_is_a_series_itself(tmp_path, order):
     np.testing.assert_array_equal(volume.label, MASK)
     np.testing.assert_array_equal(volume.image[0, 0], 2 * PLANE.astype(int) - 1024)
     assert (source.patient, dicom.describe(tmp_path).classes) == ("a", ("background", "scar"))
+    assert [scan.files for scan in scans.find(tmp_path, tmp_path.with_name("out"))] == [
+        tuple(tmp_path / f"a/T1/{z}.dcm" for z in (1, 2, 3, 4))
+    ]
     (tmp_path / "a/drawn/0.dcm").unlink()
     with pytest.raises(
         DataError, match=r"wanted a mask of the shape .* \(4, 6, 5\) of the series in .*T1, got \(3"

@@ -102,7 +102,7 @@ def find(
     taken = {file for paths, _ in joined for file in paths} | set(masks)
     found = _named([f for f in named if f not in taken], home, output, channels, fault)
     found += [_scan(paths, name, home, output) for paths, name in joined]
-    found += _series(frames, home, output)
+    found += _series([frame for frame in frames if frame.files[0] not in taken], home, output)
     if not found and not faults and not named:
         read = f"{', '.join(formats.SUFFIXES)} or DICOM"
         raise ParamError(f"input: {source} holds no image that matches {pattern!r} ({read})")
@@ -125,7 +125,10 @@ def _roles(
     masks, cases = roles.known(home, sorted(own | held | stacked))
     whole = [case for case in cases if len(case.images) == channels and own.keys() >= set(case.images)]
     joined = [(tuple(home / f for f in c.images), formats.split(Path(c.images[0]).name)[0]) for c in whole]
-    return sorted({file for name in masks for file in (held | own).get(name, ())}), joined
+    told = (
+        stacked if settings.settings(home).pairs else {}
+    )  # a word in the name of its folder makes no mask of a series
+    return sorted({file for name in masks for file in (told | held | own).get(name, ())}), joined
 
 
 def _files(source: Path, channels: int, fault: Fault) -> list[Path]:
