@@ -11,7 +11,6 @@ from typing import cast
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from torch import nn
 
 from sslseg.config.names import (
     CONFIG_FILE,
@@ -23,8 +22,7 @@ from sslseg.config.names import (
 )
 from sslseg.models import cpu, encoder, segmenter, unet
 from sslseg.models.exporters import graphs, twins
-from sslseg.models.exporters.graphs import Answer
-from sslseg.models.exporters.proof import Source, Unavailable, Written, answering, compared
+from sslseg.models.exporters.proof import Answer, Source, Unavailable, Written, answering, compared
 
 DECODER = (16, 16, 16, 16, 16)  # of a U-Net that is built for its encoder's names alone
 
@@ -61,25 +59,14 @@ def write(given: Source, out: Path, formats: Iterable[str] = ()) -> list[Written
         try:
             with cpu.switched_off():
                 found.append(known[name](given, name, place))
-        except (Unavailable, ParamError) as reason:
-            if asked:
+        except (Unavailable, EncoderError) as reason:
+            if asked and isinstance(reason, Unavailable):
                 raise ParamError(f"formats: {name}: {reason}") from None
-            found.append(_without(name, place, str(reason)))
-        except EncoderError as wrong:
             if asked:
                 raise
-            found.append(_without(name, place, str(wrong)))
+            shutil.rmtree(place)
+            found.append(Written(name, skipped=str(reason)))
     return found
-
-
-def _without(name: str, place: Path, reason: str) -> Written:
-    shutil.rmtree(place)
-    return Written(name, skipped=reason)
-
-
-def _deepest(net: nn.Module) -> Answer:
-    """Of an encoder as smp has it."""
-    return answering(lambda images: net.eval()(images)[-1])
 
 
 # ---------------------------------------------------------------- formats
@@ -127,18 +114,12 @@ def _smp_encoder(given: Source, name: str, place: Path) -> Written:
     width = theirs.out_channels[-1]
     maps = functools.partial(cast(encoder.Encoder, given.net).forward_intermediates, intermediates_only=True)
     own = answering(lambda images: [m for m in maps(images) if m.shape[1] == width][-1])
-    return compared(given, name, file, opens, _deepest(theirs), own)
+    return compared(given, name, file, opens, answering(lambda images: theirs.eval()(images)[-1]), own)
 
 
 def _smp_unet(given: Source, name: str, place: Path) -> Written:
+    cast(smp.Unet, given.net).save_pretrained(place)
     with torch.random.fork_rng(devices=[]):
-        net = smp.Unet(
-            f"tu-{given.architecture}", encoder_weights=None, encoder_depth=unet.DEPTH, in_channels=given.channels,
-            classes=len(given.config["classes"]), decoder_channels=tuple(given.config["decoder_channels"]),
-            decoder_interpolation="nearest",
-        )  # fmt: skip
-        net.load_state_dict(given.net.state_dict())
-        net.save_pretrained(place)
         theirs = smp.from_pretrained(place)
     shutil.copymode(place / CONFIG_FILE, place / WEIGHTS_FILE)
     return compared(given, name, place, 'smp.from_pretrained("smp")', answering(theirs.eval()))
@@ -146,21 +127,20 @@ def _smp_unet(given: Source, name: str, place: Path) -> Written:
 
 def _program(given: Source, name: str, place: Path) -> Written:
     file = place / f"{given.kind}.pt2"
-    answer = _graph(functools.partial(graphs.write_program, given.net, given.channels, given.own, file))
-    return compared(given, name, file, f'torch.export.load("{name}/{file.name}").module()', answer)
+    opens = f'torch.export.load("{name}/{file.name}").module()'
+    return compared(given, name, file, opens, _graph(graphs.write_program, given, file))
 
 
 def _onnx(given: Source, name: str, place: Path) -> Written:
-    file, output = place / f"{given.kind}.onnx", "features" if given.kind == KIND_ENCODER else "logits"
-    answer = _graph(functools.partial(graphs.write_onnx, given.net, given.channels, given.own, file, output))
+    file = place / f"{given.kind}.onnx"
     opens = f'onnxruntime.InferenceSession("{name}/{file.name}").run(None, {{"image": images}})'
-    return compared(given, name, file, opens, answer)
+    return compared(given, name, file, opens, _graph(graphs.write_onnx, given, file))
 
 
-def _graph(write_it: Callable[[], Answer]) -> Answer:
+def _graph(write_it: Callable[[Source, Path], Answer], given: Source, file: Path) -> Answer:
     try:
-        return write_it()
-    except ParamError:
+        return write_it(given, file)
+    except Unavailable:
         raise
     except Exception as error:  # torch's exporters raise their own and everybody else's
         why = str(error).strip().partition("\n")[0][:200]

@@ -11,22 +11,21 @@ import copy
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import torch
 from timm.layers import Conv2dSame
 from torch import nn
 from torch.nn import functional
 
-from sslseg.config.names import ParamError
+from sslseg.config.names import KIND_ENCODER
+from sslseg.models.exporters.proof import Answer, Source, Unavailable, answering
 
 MULTIPLE = 32
 EXAMPLE = (2, 96, 64)  # batch, height, width that the program is written down with
 FREE = {0: torch.export.Dim.DYNAMIC}
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-Answer = Callable[[np.ndarray], np.ndarray]
 
 
 class _Padded(nn.Module):
@@ -70,36 +69,30 @@ def program(net: nn.Module, channels: int, own: int = 0) -> torch.export.Exporte
         return torch.export.export(plain(net), (example,), dynamic_shapes=(shapes,))
 
 
-def write_program(net: nn.Module, channels: int, own: int, path: Path) -> Answer:
+def write_program(given: Source, path: Path) -> Answer:
     """Save for `torch.export.load`; returns the saved program's answer."""
-    found = program(net, channels, own)
+    found = program(given.net, given.channels, given.own)
     with _quiet():
         torch.export.save(found, path)
-        loaded = torch.export.load(path).module()
-
-    def answer(images: np.ndarray) -> np.ndarray:
-        with torch.no_grad():
-            return loaded(torch.from_numpy(images)).numpy()
-
-    return answer
+        return answering(torch.export.load(path).module())
 
 
-def write_onnx(net: nn.Module, channels: int, own: int, path: Path, output: str) -> Answer:
+def write_onnx(given: Source, path: Path) -> Answer:
     """Save one ONNX file of input "image"; returns onnxruntime's answer.
 
     Raises:
-        ParamError: the extra is not installed.
+        Unavailable: the extra is not installed.
     """
     absent = [name for name in ONNX_PACKAGES if not importlib.util.find_spec(name)]
     if absent:
-        raise ParamError(f"onnx needs {', '.join(absent)}: pip install 'sslseg[export]'")
+        raise Unavailable(f"onnx needs {', '.join(absent)}: pip install 'sslseg[export]'")
     import onnxruntime
 
-    found = program(net, channels, own)
+    found = program(given.net, given.channels, given.own)
     with _quiet():
         torch.onnx.export(
-            found, (), str(path), input_names=["image"], output_names=[output], dynamo=True, external_data=False,
-            verbose=False,
+            found, (), str(path), input_names=["image"], dynamo=True, external_data=False, verbose=False,
+            output_names=["features" if given.kind == KIND_ENCODER else "logits"],
         )  # fmt: skip
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"image": images})[0]

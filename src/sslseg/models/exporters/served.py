@@ -6,6 +6,7 @@ is needed here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,32 +47,29 @@ def _encoder(folder: Path, device: str) -> Model:
     )  # fmt: skip
 
 
-class _Served:
-    """A model and where it is."""
+def _volume(model: Model, images: Any) -> np.ndarray:
+    """Images [B, C, H, W] as one volume [C, B, H, W].
 
-    def __init__(self, model: Model, device: str):
-        self.model, self.device = model, device
-
-    def _images(self, images: Any) -> np.ndarray:
-        """[B, C, H, W] as one volume [C, B, H, W].
-
-        Raises:
-            DataError: another number of axes or channels.
-        """
-        channels = self.model.channels
-        try:
-            images = np.asarray(images)
-        except ValueError as error:  # lists of unequal length
-            raise DataError(f"wanted images [B, {channels}, H, W]: {error}") from error
-        if images.ndim != 4 or images.shape[1] != channels:
-            raise DataError(
-                f"wanted images [B, {channels}, H, W], got an array of shape {list(images.shape)}"
-            )
-        return images.transpose(1, 0, 2, 3)
+    Raises:
+        DataError: another number of axes or channels.
+    """
+    try:
+        images = np.asarray(images)
+    except ValueError as error:  # lists of unequal length
+        raise DataError(f"wanted images [B, {model.channels}, H, W]: {error}") from error
+    if images.ndim != 4 or images.shape[1] != model.channels:
+        raise DataError(
+            f"wanted images [B, {model.channels}, H, W], got an array of shape {list(images.shape)}"
+        )
+    return images.transpose(1, 0, 2, 3)
 
 
-class Masks(_Served):
+@dataclass(frozen=True)
+class Masks:
     """A fine-tuned U-Net."""
+
+    model: Model
+    device: str
 
     def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
         """The class of every pixel, uint8 [B, H, W].
@@ -94,13 +92,17 @@ class Masks(_Served):
         own = self.model.spacing or 1.0
         spacing = (1.0, given[0] or own, given[1] or own)
         return inference.segment(
-            [self.model], self._images(images), spacing, batch_size=BATCH, tile=TILE, sliced=self.model.axis,
+            [self.model], _volume(self.model, images), spacing, batch_size=BATCH, tile=TILE, sliced=self.model.axis,
             device=self.device,
         )  # fmt: skip
 
 
-class Features(_Served):
+@dataclass(frozen=True)
+class Features:
     """An encoder."""
+
+    model: Model
+    device: str
 
     def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
         """Pooled features, float32 [B, F], of float32 [B, C, H, W], scaled as in `Masks`.
@@ -108,7 +110,9 @@ class Features(_Served):
         Raises:
             DataError: another shape, or values that are not finite.
         """
-        inputs = torch.from_numpy(inference.network_input(self.model, self._images(images), (1.0, 1.0, 1.0)))
+        inputs = torch.from_numpy(
+            inference.network_input(self.model, _volume(self.model, images), (1.0, 1.0, 1.0))
+        )
         with evaluating(self.model.net):
             found = [self.model.net(part.to(self.device)).float().cpu() for part in inputs.split(BATCH)]
         return torch.cat(found).numpy()

@@ -49,8 +49,6 @@ class Twin:
         """What builds it there, with its classifier."""
         if self.library == "torchvision":
             return f"torchvision.models.{self.name}()"
-        if self.library == "smp":
-            return f'smp.encoders.get_encoder("{self.name}", weights=None)'
         if self.name in RESNETS:
             kind = 'spatial_dims=2, conv1_t_stride=2, shortcut_type="B", bias_downsample=False'
             return f"monai.networks.nets.{self.name}({kind})"
