@@ -17,6 +17,7 @@ from torch import nn
 
 from sslseg.config.names import EncoderError
 from sslseg.data import streams
+from sslseg.models.modes import evaluating
 
 if TYPE_CHECKING:
     from sslseg.models.encoder import Encoder
@@ -104,11 +105,9 @@ def finite(values: list) -> bool:
 
 
 # ---------------------------------------------------------------- the features themselves
-@torch.no_grad()
 def canary(
     model: nn.Module,
     channels: int,
-    seed: int = 0,
     features: Callable[[nn.Module, torch.Tensor], torch.Tensor] | None = None,
     size: int = CANARY_SIZE,
 ) -> torch.Tensor:
@@ -126,16 +125,10 @@ def canary(
     Raises:
         EncoderError: the features are NaN or infinite, or the network offers no trunk map.
     """
-    noise = streams.stream(seed, "canary").standard_normal((IMAGES, channels, size, size))
-    where = next(model.parameters()).device
-    batch = torch.from_numpy(noise).float().to(where)
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    noise = streams.stream(0, "canary").standard_normal((IMAGES, channels, size, size))
+    batch = torch.from_numpy(noise).float().to(next(model.parameters()).device)
+    with evaluating(model):
         found = (features or _deepest)(model, batch).float().cpu()
-    finally:
-        for module, mode in modes:
-            module.training = mode
     if not torch.isfinite(found).all():
         raise EncoderError(
             "the encoder's features of a fixed batch are NaN or infinite: its weights are damaged"
@@ -154,7 +147,7 @@ def _deepest(model: nn.Module, batch: torch.Tensor, width: int = 0) -> torch.Ten
     return [m for m in maps if width in (0, m.shape[1])][-1].mean(dim=(2, 3))
 
 
-def same_features(donor: Encoder, consumer: nn.Module, channels: int, *, context: str, seed: int = 0) -> None:
+def same_features(donor: Encoder, consumer: nn.Module, channels: int, *, context: str) -> None:
     """Prove that both networks compute the same.
 
     Raises:
@@ -164,8 +157,8 @@ def same_features(donor: Encoder, consumer: nn.Module, channels: int, *, context
     width = trunk.out_channels[-1] if trunk else 0
     features = functools.partial(_deepest, width=width)
     size = _size(donor, channels)
-    sent = canary(donor, channels, seed, features, size)
-    arrived = canary(consumer, channels, seed, features, size)
+    sent = canary(donor, channels, features, size)
+    arrived = canary(consumer, channels, features, size)
     if sent.shape != arrived.shape:
         raise EncoderError(f"{context}: wanted features {tuple(sent.shape)}, got {tuple(arrived.shape)}")
     gap, scale = (sent - arrived).abs().max().item(), max(1.0, sent.abs().max().item())

@@ -83,11 +83,6 @@ def feature_size(encoder: Encoder) -> int:
 
 
 # ---------------------------------------------------------------- config.json
-def architecture_of(config: dict) -> str:
-    """timm's name of the network a config describes."""
-    return config["architecture"]
-
-
 def channels_of(config: dict) -> int:
     """Input channels of the network a config describes."""
     return int(config.get("model_args", {}).get("in_chans", 3))
@@ -160,19 +155,18 @@ def read_state(folder: Path | str) -> tuple[State, dict]:
         EncoderError: a file is absent, damaged or oversized, or the tensors are not the network's.
     """
     state, config = folders.read(folder)
-    model = skeleton(architecture_of(config), channels_of(config))
+    model = skeleton(config["architecture"], channels_of(config))
     audit(model.state_dict(), state).raise_for_problems(f"encoder folder {folder}")
     return state, config
 
 
-def load(folder: Path | str, channels: int | None = None) -> Encoder:
-    """The encoder of a folder, for `channels` input channels (None: as it is).
+def load(folder: Path | str) -> Encoder:
+    """The encoder of a folder.
 
     Raises:
-        EncoderError: see `read_state` and `adapt`.
+        EncoderError: see `read_state` and `from_state`.
     """
-    state, config = read_state(folder)
-    return from_state(*(adapt(state, config, channels) if channels else (state, config)))
+    return from_state(*read_state(folder))
 
 
 def from_state(state: State, config: dict) -> Encoder:
@@ -182,10 +176,10 @@ def from_state(state: State, config: dict) -> Encoder:
         EncoderError: tensors are missing, left over or of another shape; or see `canary.check`.
     """
     with torch.random.fork_rng(devices=[]), Unfilled():
-        model = _create(architecture_of(config), channels_of(config))
-    audit(model.state_dict(), state).raise_for_problems(architecture_of(config))
+        model = _create(config["architecture"], channels_of(config))
+    audit(model.state_dict(), state).raise_for_problems(config["architecture"])
     model.load_state_dict(state, strict=True)
-    canary.check(config, canary.of_encoder, model, channels_of(config), architecture_of(config))
+    canary.check(config, canary.of_encoder, model, channels_of(config), config["architecture"])
     return model
 
 
@@ -234,7 +228,7 @@ def adapt(state: State, config: dict, channels: int) -> tuple[State, dict]:
     """
     if channels == channels_of(config):
         return state, config
-    architecture = architecture_of(config)
+    architecture = config["architecture"]
     known, cfg = config.get("sslseg", {}), config["pretrained_cfg"]
     own = {key: value for key, value in known.items() if key not in ("format", "law", canary.KEY)}
     own["adapted_from_channels"] = channels_of(config)

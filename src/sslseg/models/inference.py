@@ -125,14 +125,12 @@ def _check(models: Sequence[Model], channels: int) -> None:
                 f"the model reads {model.channels} channel(s), the input has {channels}"
                 f" (model of run {model.facts.get('run_id', 'unknown')})"
             )
-        if model.classes != models[0].classes:
-            raise EncoderError(
-                f"models of one ensemble must have the same classes: {models[0].classes}, {model.classes}"
-            )
-        if model.axis != models[0].axis:
-            raise EncoderError(
-                f"models of one ensemble must be trained on slices along one axis: {models[0].axis}, {model.axis}"
-            )
+        for wanted, first, own in (
+            ("have the same classes", models[0].classes, model.classes),
+            ("be trained on slices along one axis", models[0].axis, model.axis),
+        ):
+            if first != own:
+                raise EncoderError(f"models of one ensemble must {wanted}: {first}, {own}")
 
 
 def network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:

@@ -65,7 +65,6 @@ def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict, 
         OSError: the disk is full or read-only; older checkpoints are intact then.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"step-{step:010d}.safetensors"
     path.with_suffix(".json").unlink(missing_ok=True)  # never an old sidecar beside new tensors
     flat = {
