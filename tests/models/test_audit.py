@@ -27,21 +27,15 @@ def test_every_kind_of_difference_is_listed(state):
         "odd": torch.zeros(1),
     }
     del other["bn1.weight"]
-    found = compare(state, other, head_keys=("fc",))
+    found = compare(state, other)
     assert found.missing == ("bn1.weight",)
-    assert found.unexpected == ("odd",)
+    assert found.unexpected == ("fc.weight", "odd")
     assert [(name, got) for name, _, got in found.mismatched] == [("conv1.0.weight", (3, 3))]
-    assert found.carried == ("fc.weight",)
     assert len(found.matched) == len(state) - 2
     with pytest.raises(
         EncoderError, match=r"(?s)run 7: wanted all 90 tensors, 88 match.*bn1.weight.*odd.*carried"
     ):
         found.raise_for_problems("run 7")
-
-
-def test_a_head_key_is_a_module_and_not_a_beginning():
-    assert compare({}, {"fc.weight": torch.zeros(1)}, head_keys=("fc",)).complete
-    assert compare({}, {"fc2.weight": torch.zeros(1)}, head_keys=("fc",)).unexpected == ("fc2.weight",)
 
 
 def test_prefixes_are_hinted_at_in_both_directions(state):
@@ -71,7 +65,6 @@ def test_canary_is_repeatable_and_leaves_the_network_alone(state):
     modes = [module.training for module in model.modules()]
     first = canary.canary(model, 1)
     assert torch.equal(first, canary.canary(model, 1))
-    assert not torch.equal(first, canary.canary(model, 1, seed=1))
     assert modes == [module.training for module in model.modules()]
     audit.check_equal(state, model.state_dict(), "after the canary")
 

@@ -14,8 +14,8 @@ from sslseg.config import flags, names, params
 from sslseg.config.names import IMPORT, EncoderError
 from sslseg.models import encoder
 from sslseg.tracking.registry import resolve
+from tests.fixtures.checkpoints import drawn, online, under
 from tests.fixtures.tiny_runs import client, get
-from tests.models.importers.test_checkpoint import drawn, online, under
 
 
 def bring(path: Path, **told: object) -> str:

@@ -27,7 +27,7 @@ class Audit:
     missing: tuple[str, ...]  # the target has it, the source has not
     unexpected: tuple[str, ...]  # the source has it, nobody wants it
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]  # name, target's shape, source's
-    carried: tuple[str, ...]  # head tensors without a place in the target, kept aside on purpose
+    carried: tuple[str, ...] = ()  # the source has it beside what is compared, as a head
     hint: str = ""
 
     @property
@@ -59,31 +59,18 @@ class Audit:
         )
 
 
-def audit(
-    target_state: Mapping[str, torch.Tensor],
-    source_state: Mapping[str, torch.Tensor],
-    *,
-    head_keys: Collection[str] = (),
-) -> Audit:
-    """Compare two state dicts; nothing is loaded.
-
-    Args:
-        head_keys: names (or module names, as "fc") that the source may have beyond the target.
-    """
+def audit(target_state: Mapping[str, torch.Tensor], source_state: Mapping[str, torch.Tensor]) -> Audit:
+    """Compare two state dicts; nothing is loaded."""
     target, source = set(target_state), set(source_state)
-    extra = sorted(source - target)
-    carried = tuple(n for n in extra if any(n == key or n.startswith(f"{key}.") for key in head_keys))
     shapes = {
         name: (tuple(target_state[name].shape), tuple(source_state[name].shape)) for name in target & source
     }
-    missing = tuple(sorted(target - source))
-    unexpected = tuple(sorted(set(extra) - set(carried)))
+    missing, unexpected = tuple(sorted(target - source)), tuple(sorted(source - target))
     return Audit(
         matched=tuple(sorted(name for name, (a, b) in shapes.items() if a == b)),
         missing=missing,
         unexpected=unexpected,
         mismatched=tuple((name, a, b) for name, (a, b) in sorted(shapes.items()) if a != b),
-        carried=carried,
         hint=_hint(missing, unexpected),
     )
 

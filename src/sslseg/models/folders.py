@@ -102,14 +102,14 @@ def read_config(folder: Path | str) -> dict:
     return config
 
 
-def read_json(path: Path, most: int = CONFIG_LIMIT) -> dict:
-    """The JSON object of a file of at most so many bytes.
+def read_json(path: Path) -> dict:
+    """The JSON object of a small file.
 
     Raises:
         EncoderError: it is larger, or no JSON object.
     """
-    if (size := path.stat().st_size) > most:
-        raise EncoderError(f"{path}: {size:,} bytes; a config has at most {most:,}")
+    if (size := path.stat().st_size) > CONFIG_LIMIT:
+        raise EncoderError(f"{path}: {size:,} bytes; a config has at most {CONFIG_LIMIT:,}")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

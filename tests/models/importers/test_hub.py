@@ -16,7 +16,7 @@ from sslseg.config import files
 from sslseg.config.names import EncoderError
 from sslseg.models import encoder, segmenter, unet
 from sslseg.models.importers import checkpoint, imports
-from tests.models.importers.test_checkpoint import drawn, under
+from tests.fixtures.checkpoints import drawn, under
 
 ARCHITECTURE = "test_resnet"
 MEAN, STD = [0.1, 0.2, 0.3], [0.4, 0.5, 0.6]
@@ -98,8 +98,8 @@ def test_weights_in_several_files(state, tmp_path):
     parts = {"model-00001-of-00002.safetensors": names[::2], "model-00002-of-00002.safetensors": names[1::2]}
     for file, held in parts.items():
         save_file({name: state[name] for name in held}, tmp_path / file)
-    index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {n: file for file, held in parts.items() for n in held}}))
+    index = tmp_path / "model.safetensors.index.json"  # says what the names of the files say, and is not read
+    index.write_text(json.dumps({"weight_map": {"a": "../../secret.bin"}}))
     assert same(checkpoint.read(tmp_path), state)
     with pytest.raises(EncoderError, match="one of 2 parts of a checkpoint; the folder"):
         checkpoint.read(tmp_path / "model-00002-of-00002.safetensors")
@@ -109,14 +109,16 @@ def test_weights_in_several_files(state, tmp_path):
     write(tmp_path, timm_config(num_classes=7))
     assert checkpoint.digest(tmp_path) != before
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(EncoderError, match="1 of 2 parts are not in the folder: model-00002"):
+    with pytest.raises(
+        EncoderError, match=r"wanted all parts of model-\*-of-00002; found model-00001-of-00002"
+    ):
         checkpoint.read(tmp_path)
-    index.write_text(json.dumps({"weight_map": {"a": "../../secret.bin"}}))
-    with pytest.raises(EncoderError, match=r"1 of 1 parts are not in the folder: \.\./"):
+    torch.save(state, tmp_path / "pytorch_model.bin")  # whole, but safetensors come first
+    with pytest.raises(EncoderError, match="wanted all parts"):
         checkpoint.read(tmp_path)
 
 
-def test_parts_without_an_index_and_two_networks(state, tmp_path):
+def test_parts_beside_another_file_and_two_networks(state, tmp_path):
     """All parts are one network; accelerate's second network is another."""
     names, folder = sorted(state), tmp_path / "parts"
     write(folder, timm_config())
@@ -131,10 +133,10 @@ def test_parts_without_an_index_and_two_networks(state, tmp_path):
     with pytest.raises(EncoderError, match="found none; folders in it are not entered: parts"):
         checkpoint.read(tmp_path)
     save_file(state, tmp_path / "model.safetensors")
-    assert checkpoint.read(tmp_path).files == ("model.safetensors",)
+    assert checkpoint.read(tmp_path).files == ("model.safetensors", "config.json")
     save_file(state, tmp_path / "model_1.safetensors")
     with pytest.raises(
-        EncoderError, match=r"several networks are in it, model\.safetensors, model_1\.safetensors"
+        EncoderError, match=r"found model\.safetensors, model_1\.safetensors: name one of them"
     ):
         checkpoint.read(tmp_path)
 

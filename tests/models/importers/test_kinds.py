@@ -100,7 +100,7 @@ def test_each_is_named(others, suffix, tmp_path):
     [("variables.data-00000-of-00001", "a part of a checkpoint of TensorFlow"), ("model.ckpt-9.index", "a part of a checkpoint"),
      ("frozen.pb", "a graph of TensorFlow"), ("flax_model.msgpack", "weights of Flax.*from_flax=True"),
      ("tf/saved_model.pb", "a SavedModel of TensorFlow"), ("tf/model.ckpt-9.index", "a checkpoint of TensorFlow"),
-     ("tf/.metadata", "dcp_to_torch"), ("tf/tf_model.h5", "a folder of Keras"), ("tf/flax_model.msgpack", "weights of Flax")],
+     ("tf/.metadata", "dcp_to_torch"), ("tf/tf_model.h5", "a Keras file"), ("tf/flax_model.msgpack", "weights of Flax")],
 )  # fmt: skip
 def test_what_has_no_sign_is_told_by_its_name(file, said, tmp_path):
     """Files, and folders for what lies in them."""

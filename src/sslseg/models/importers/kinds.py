@@ -6,7 +6,7 @@ Told by its first bytes, by its name only where a file has no sign of its own, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -27,12 +27,16 @@ DETECTRON2 = (
     "shortcut -> downsample.0, shortcut.norm -> downsample.1)"
 )
 UNET = "'s U-Net: its encoder is no network of timm, and U-Nets here are built around those; it cannot be imported"
-ARCHIVES = {
-    b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "RAR", b"\x28\xb5\x2f\xfd": "zstd",
+COMPRESSED = {
+    "gzip": rb"\x1f\x8b", "bzip2": b"BZh", "xz": rb"\xfd7zXZ", "7z": rb"7z\xbc\xaf", "RAR": b"Rar!", "zstd": rb"\x28\xb5\x2f\xfd",
 }  # fmt: skip
 # first bytes -> what it is
 KINDS = {
-    rb"version https://git-lfs\.github\.com/spec": "a Git LFS pointer, not the weights: `git lfs pull` fetches them",
+    rb"\Z": "an empty file: fetch it again",
+    **{start: f"a compressed file ({kind}): unpack it first" for kind, start in COMPRESSED.items()},
+    rb".{257}ustar": "a tar archive: unpack it first",
+    rb"version https://git-lfs\.github\.com/spec(.*\nsize (?P<bytes>\d+))?":
+        "a Git LFS pointer, not the weights: `git lfs pull` fetches them",
     rb"\.{0,2}/.*annex/objects/": "a git-annex pointer, not the weights: `git annex get` fetches them",
     rb"(\xef\xbb\xbf)?\s*(<!--.*?-->\s*)*<(!doctype html|html|head|body|script|!--)": f"a web page (HTML); {AGAIN}",
     rb"(\xef\xbb\xbf)?\s*<(\?xml|error)": f"an XML document, often a server's error message; {AGAIN}",
@@ -45,12 +49,24 @@ KINDS = {
     rb"GGUF": "a GGUF file of quantised weights",
     rb"%PDF": "a PDF",
     rb"\x89PNG|\xff\xd8\xff|GIF8": "a picture",
-}
-# ends of names -> what a file is whose bytes have no sign
+    # ModelProto: field 1 (ir_version, a small number), then producer_name (2), opset_import (8) or graph (7)
+    rb"(?-i:\x08[\x01-\x20](\x12.[\w .-]{2,}|\x42.\x0a?|\x3a))":
+        "an ONNX graph, which has forgotten the names of the network's tensors; export the state dict it was made of",
+}  # fmt: skip
+# name -> what a file is whose bytes have no sign, in a folder or a zip where there are no weights too
 NAMES = {
-    r"\.(index|meta|data-\d+-of-\d+)": f"a part of a checkpoint of TensorFlow; {TENSORFLOW}",
-    r"\.(pb|pbtxt)": f"a graph of TensorFlow; {TENSORFLOW}",
-    r"\.msgpack": "weights of Flax; transformers' from_pretrained(…, from_flax=True) and save_pretrained make PyTorch's of them",
+    r"saved_model\.pb": f"a SavedModel of TensorFlow; {TENSORFLOW}",
+    r".*\.(pb|pbtxt)": f"a graph of TensorFlow; {TENSORFLOW}",
+    r".*\.(index|meta|data-\d+-of-\d+)": f"a part of a checkpoint of TensorFlow; {TENSORFLOW}",
+    r".*\.h5": f"a Keras file; {TENSORFLOW}",
+    r".*\.msgpack":
+        "weights of Flax; transformers' from_pretrained(…, from_flax=True) and save_pretrained make PyTorch's of them",
+    r".*\.npy": "arrays of NumPy (.npz); save them as tensors in a dict by the network's names",
+    r"archive_format|serialized_exported_program\.json":
+        "a program of torch.export; save the state_dict of the module it was made of",
+    r"\.metadata|.*\.distcp":
+        "a checkpoint of torch.distributed in shards; `python -m torch.distributed.checkpoint.format_utils dcp_to_torch` makes "
+        "one file of it",
 }  # fmt: skip
 SIGNED = (b"PK", b"\x80")  # a zip, a pickle
 # names of tensors -> whose network it is that timm has not, or has otherwise
@@ -68,9 +84,6 @@ STRANGERS = {
         "some of its weights are kept in factors, as by weight norm, spectral norm or pruning; make plain weights of them where "
         "its code is at home (torch.nn.utils.parametrize.remove_parametrizations, prune.remove)",
 }  # fmt: skip
-LFS_SIZE = re.compile(rb"^size (\d+)", re.MULTILINE)
-# ModelProto: field 1 (ir_version, a small number), then producer_name (2), opset_import (8) or graph (7)
-ONNX = re.compile(rb"\x08[\x01-\x20](\x12.[\w .-]{2,}|\x42.\x0a?|\x3a)", re.DOTALL)
 
 
 def refuse(path: Path) -> None:
@@ -81,22 +94,23 @@ def refuse(path: Path) -> None:
     """
     with open(path, "rb") as file:
         head = file.read(HEAD)
-    if said := of(head) or ("" if head.startswith(SIGNED) or is_safetensors(path) else _by_name(path)):
+    if said := of(head) or ("" if head.startswith(SIGNED) or is_safetensors(path) else named([path.name])):
         raise EncoderError(f"{path}: {said}")
 
 
-def _by_name(path: Path) -> str:
-    return next((kind for end, kind in NAMES.items() if re.search(f"({end})$", path.name)), "")
+def named(names: Iterable[str]) -> str:
+    """What the names of files say, without their folders; "" where none of them says anything."""
+    last = [name.rpartition("/")[2] for name in names]
+    return next((kind for sign, kind in NAMES.items() if any(re.fullmatch(sign, n) for n in last)), "")
 
 
 def stranger(tensors: Mapping[str, torch.Tensor]) -> str:
     """Whose network no encoder of timm can be made of, and why; "" for one that may be."""
-    solid = next((f"{name} {list(t.shape)}" for name, t in tensors.items() if t.ndim == 5), "")
     for sign, kind in STRANGERS.items():
         if found := next((name for name in tensors if re.search(sign, name)), ""):
             what, end, why = re.split("([,.:;])", kind, maxsplit=1)
             return f"{what} ({found}){end}{why}"
-    if solid:
+    if solid := next((f"{name} {list(t.shape)}" for name, t in tensors.items() if t.ndim == 5), ""):
         return f"the weights of a 3D network ({solid}); wanted one that reads slices, which has kernels of two sides"
     if not any(tensor.numel() for tensor in tensors.values()):
         return "all its tensors are empty, as DeepSpeed's ZeRO-3 leaves them; zero_to_fp32.py makes one file of them"
@@ -105,19 +119,10 @@ def stranger(tensors: Mapping[str, torch.Tensor]) -> str:
 
 def of(head: bytes) -> str:
     """What the first bytes say; "" for what may be a checkpoint."""
-    if not head:
-        return "an empty file: fetch it again"
-    for start, kind in ARCHIVES.items():
-        if head.startswith(start):
-            return f"a compressed file ({kind}): unpack it first"
-    if head[257:262] == b"ustar":
-        return "a tar archive: unpack it first"
-    for pattern, kind in KINDS.items():
-        if re.match(pattern, head, re.IGNORECASE | re.DOTALL):
-            size = LFS_SIZE.search(head) if "LFS" in kind else None
-            return kind + (f" ({int(size[1]):,} bytes)" if size else "")
-    if ONNX.match(head):
-        return "an ONNX graph, which has forgotten the names of the network's tensors; export the state dict it was made of"
+    for sign, kind in KINDS.items():
+        if match := re.match(sign, head, re.IGNORECASE | re.DOTALL):
+            size = match.groupdict().get("bytes")
+            return kind + (f" ({int(size):,} bytes)" if size else "")
     return ""
 
 

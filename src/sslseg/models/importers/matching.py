@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -27,7 +28,6 @@ WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_chec
 COUNTER = ".num_batches_tracked"  # files older than torch 0.4.1 and frozen batch norms lack it; with momentum it is not read
 HEADS = ("fc", "classifier", "head", "heads")  # trained through, and no part of an encoder
 DEPTH = 16  # tables in tables; modules of TorchScript are such
-PREFIXES = 8  # that are looked at for each naming, the most promising
 CHUNK = re.compile(
     r"\bblocks\.\d+\.(\d+)\.(?=norm1|norm2|attn|mlp|ls1|ls2)"
 )  # DINOv2 shares blocks out to FSDP in chunks
@@ -48,7 +48,6 @@ class Reading:
     channels: int
     tensors: State  # in timm's names
     left: State  # what else is under the prefix
-    tail: tuple[str, ...]  # tensors of the network that the library's has not: behind a U-Net's deepest map
     audit: Audit
 
     @property
@@ -81,33 +80,41 @@ def _walk(
 ) -> Iterator[tuple[tuple[str, ...], torch.Tensor]]:
     if isinstance(content, torch.Tensor):
         yield path, content
-    elif depth and isinstance(content, Mapping):
-        for key, value in content.items():
+    elif depth and isinstance(content, Mapping | list | tuple):
+        for key, value in content.items() if isinstance(content, Mapping) else enumerate(content):
             yield from _walk(value, (*path, str(key)), depth - 1)
-    elif depth and isinstance(content, list | tuple):
-        for i, value in enumerate(content):
-            yield from _walk(value, (*path, str(i)), depth - 1)
 
 
-def readings(tensors: State, architecture: str) -> list[Reading]:
-    """All that could be `architecture`, the most complete first; timm's own names before others'."""
-    found = []
-    for known in naming.namings(architecture):
-        for prefix in _prefixes(tensors, known.names):
-            found.append(_read(tensors, prefix, known, architecture))
+def readings(tensors: State, architecture: str, strip: Collection[str] = ()) -> list[Reading]:
+    """All that could be `architecture`, the most complete first; timm's own names before others'.
+
+    Args:
+        strip: prefixes, of which one stands before every name of the network; a network in parts has several. What
+            stands before a prefix tells networks of one file apart.
+    """
+    if strip:
+        return [
+            dataclasses.replace(reading, prefix=before + "|".join(strip))
+            for before, table in _stripped(tensors, strip).items()
+            for reading in readings(table, architecture)
+            if not reading.prefix
+        ]
+    found = [
+        _read(tensors, prefix, known, architecture)
+        for known in naming.namings(architecture)
+        for prefix in _prefixes(tensors, len(known.names), known.names)
+    ]
     if not any(reading.fits for reading in found):
-        for prefix in _roots(tensors, len(target(architecture, 3))):
+        for prefix in _prefixes(tensors, len(target(architecture, 3))):
             table = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
             if told := naming.published(table, architecture):
                 found.append(_read(tensors, prefix, told, architecture))
     return sorted(found, key=lambda reading: (not reading.fits, -len(reading.audit.matched)))
 
 
-def stripped(tensors: State, strip: Collection[str], architecture: str) -> list[Reading]:
-    """`readings` of what follows one of the prefixes `strip`; a network in parts has several.
-
-    What stands before a prefix tells networks of one file apart.
-    """
+# ---------------------------------------------------------------- prefixes
+def _stripped(tensors: State, strip: Collection[str]) -> dict[str, State]:
+    """What stands before one of the prefixes `strip` -> the tensors behind it, by the rest of their names."""
     parts: dict[str, State] = {}
     for name, tensor in tensors.items():
         for prefix in sorted(strip, key=len, reverse=True):
@@ -116,30 +123,18 @@ def stripped(tensors: State, strip: Collection[str], architecture: str) -> list[
             if at == 0 or (at > 0 and name[at - 1] == "."):
                 parts.setdefault(name[:at], {})[name[at + len(prefix) :]] = tensor
                 break
-    found = []
-    for before, table in parts.items():
-        for reading in readings(table, architecture):
-            if not reading.prefix:
-                found.append(dataclasses.replace(reading, prefix=before + "|".join(strip)))
-    return found
+    return parts
 
 
-# ---------------------------------------------------------------- prefixes
-def _prefixes(names: Iterable[str], wanted: Mapping[str, str]) -> list[str]:
-    """What stands before the wanted names, the most frequent first."""
-    counts = Counter(name[:cut] for name in names for cut in _cuts(name) if name[cut:] in wanted)
-    return [prefix for prefix, count in counts.most_common(PREFIXES) if count >= SHARE * len(wanted)]
+def _prefixes(names: Iterable[str], size: int, wanted: Collection[str] | None = None) -> list[str]:
+    """What stands before enough names for a network of `size` tensors, the most frequent first.
 
-
-def _roots(names: Iterable[str], size: int) -> list[str]:
-    """Prefixes that a whole network could lie under."""
-    counts = Counter(name[:cut] for name in names for cut in _cuts(name))
-    return [prefix for prefix, count in counts.items() if count >= SHARE * size]
-
-
-def _cuts(name: str) -> tuple[int, ...]:
-    """Where a name of the network could begin: at 0 and behind each dot."""
-    return (0, *(dot.end() for dot in re.finditer(r"\.", name)))
+    Args:
+        wanted: the network's names; None = any that follow may be.
+    """
+    cuts = ((name, cut) for name in names for cut in (0, *(dot.end() for dot in re.finditer(r"\.", name))))
+    counts = Counter(name[:cut] for name, cut in cuts if wanted is None or name[cut:] in wanted)
+    return [prefix for prefix, count in counts.most_common() if count >= SHARE * size]
 
 
 # ---------------------------------------------------------------- comparing
@@ -156,20 +151,16 @@ def _read(tensors: State, prefix: str, known: Naming, architecture: str) -> Read
     whole = target(architecture, channels)
     held = set(known.names.values())
     unread = (name for name in whole if name not in held and not name.endswith(COUNTER))
-    tail = tuple(unread) if known.partial else ()
-    wanted = {
-        name: like
-        for name, like in whole.items()
-        if name in found or not (name in tail or name.endswith(COUNTER) and (
-            known.partial and name not in held or f"{name.removesuffix(COUNTER)}.running_mean" in found
-        ))
-    }  # fmt: skip
+    tail = set(unread if known.partial else ())  # behind a U-Net's deepest map, and so not in its file
+    norms = {name.removesuffix(".running_mean") for name in found.keys() | tail}
+    spare = tail | {name for name in whole if name.endswith(COUNTER) and name.removesuffix(COUNTER) in norms}
+    wanted = {name: like for name, like in whole.items() if name in found or name not in spare}
     found = {name: _shaped(tensor, wanted.get(name)) for name, tensor in found.items()}
     left = {name: tensor for name, tensor in under.items() if name not in known.names}
     part = _parts(left, known.names, tail)
     compared = audit(wanted, found | {name: left[name] for name in part})
     compared = dataclasses.replace(compared, carried=tuple(sorted(left.keys() - part)))
-    return Reading(prefix, known.library, architecture, channels, found, left, tail, compared)
+    return Reading(prefix, known.library, architecture, channels, found, left, compared)
 
 
 def _channels(found: State, architecture: str) -> int:
@@ -189,18 +180,17 @@ def _parts(left: Iterable[str], names: Collection[str], tail: Iterable[str]) -> 
 
     A head, a projector or a queue beside the network's modules is none; one more block, or something inside a block, is.
     """
-    tops = {theirs.partition(".")[0] for theirs in names}
-    if len(tops) == 1 and any("." in theirs for theirs in names):
-        front = f"{tops.pop()}."  # a word in front of all: what has it not is elsewhere
-        inside = [n.removeprefix(front) for n in left if n.startswith(front)]
-        return {front + name for name in _parts(inside, [n.removeprefix(front) for n in names], tail)}
+    common, dot, _ = os.path.commonprefix(list(names)).rpartition(".")
+    front = common + dot  # what has it not is elsewhere
+    tops = {theirs.removeprefix(front).partition(".")[0] for theirs in names}
     kinds = {_kind(top) for top in tops}
     last = max((int(top) for top in tops if top.isdigit()), default=-1)
     behind = {ours.replace(".", "_") for ours in tail}
 
     def is_part(name: str) -> bool:
-        top, dot, _ = name.partition(".")
-        if NO_PART.search(name):
+        inside = name.removeprefix(front)
+        top, dot, _ = inside.partition(".")
+        if not name.startswith(front) or NO_PART.search(inside):
             return False
         if name.replace(".", "_") in behind:
             return True

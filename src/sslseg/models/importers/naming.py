@@ -32,14 +32,11 @@ CONVNEXTS: dict[tuple[tuple[int, ...], int], str] = {
     ((3, 3, 9, 3), 96): "tiny", ((3, 3, 27, 3), 96): "small", ((3, 3, 27, 3), 128): "base",
     ((3, 3, 27, 3), 192): "large", ((3, 3, 27, 3), 256): "xlarge",
 }  # fmt: skip
-# stages and blocks of a ResNet -> its first and third convolution
-FIRST_AND_THIRD = {
-    r"layer([1-4])\.(\d{1,3})\.": ("conv1.weight", "conv3.weight"),
-    r"([4-7])\.(\d{1,3})\.": ("conv1.weight", "conv3.weight"),
-    r"encoder\.stages\.([0-3])\.layers\.(\d{1,3})\.": (
-        "layer.0.convolution.weight",
-        "layer.2.convolution.weight",
-    ),
+# stages and blocks of a ResNet -> its convolutions, by their numbers, and the first of these
+CONVOLUTIONS = {
+    r"layer([1-4])\.(\d{1,3})\.": ("conv{}.weight", 1),
+    r"([4-7])\.(\d{1,3})\.": ("conv{}.weight", 1),
+    r"encoder\.stages\.([0-3])\.layers\.(\d{1,3})\.": ("layer.{}.convolution.weight", 0),
 }
 # layers of the four dense blocks -> timm name (Huang et al. 2017, table 1)
 DENSENETS = {(6, 12, 24, 16): "densenet121", (6, 12, 36, 24): "densenet161", (6, 12, 32, 32): "densenet169",
@@ -94,10 +91,8 @@ def namings(architecture: str) -> tuple[Naming, ...]:
     for each in tuple(known):
         tops = {theirs.partition(".")[0] for theirs in each.names}
         if len(tops) == 1:  # `net.features` alone
-            cut = len(tops.pop()) + 1
-            known.append(
-                dataclasses.replace(each, names={theirs[cut:]: ours for theirs, ours in each.names.items()})
-            )
+            bare = {theirs.partition(".")[2]: ours for theirs, ours in each.names.items()}
+            known.append(dataclasses.replace(each, names=bare))
     return tuple(known)
 
 
@@ -142,13 +137,11 @@ def published(table: State, architecture: str) -> Naming | None:
         return None
     if not isinstance(converted, Mapping):
         return None
-    sources = {(tensor.data_ptr(), tensor.numel(), tensor.dtype): name for name, tensor in table.items()}
-    names = {}
+    place = lambda tensor: (tensor.data_ptr(), tensor.numel(), tensor.dtype)  # noqa: E731
+    sources, own, names = {place(t): name for name, t in table.items()}, model.state_dict(), {}
     for name, tensor in converted.items():
-        if isinstance(tensor, torch.Tensor):
-            source = sources.get((tensor.data_ptr(), tensor.numel(), tensor.dtype))
-            if source is not None and name in model.state_dict():
-                names[source] = name
+        if isinstance(tensor, torch.Tensor) and name in own and place(tensor) in sources:
+            names[sources[place(tensor)]] = name
     return Naming("its authors", names) if names else None
 
 
@@ -160,7 +153,8 @@ def guesses(shapes: Mapping[str, tuple[int, ...]]) -> Counter[tuple[str, ...]]:
         the names that a network could have (ResNets, ConvNeXts, DenseNets) -> how many networks of the file.
     """
     found: Counter[tuple[str, ...]] = Counter()
-    for stage, (one, three) in FIRST_AND_THIRD.items():
+    for stage, (convolution, number) in CONVOLUTIONS.items():
+        one, three = convolution.format(number), convolution.format(number + 2)
         for blocks, first in _stages(shapes, stage + re.escape(one) + "$"):
             found[RESNETS.get((blocks, first.removesuffix(one) + three in shapes), ())] += 1
     new = "v2" if any(name.endswith(("mlp.grn.weight", ".grn.gamma")) for name in shapes) else ""

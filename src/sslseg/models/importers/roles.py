@@ -56,8 +56,12 @@ class Network:
     """One of a file's networks."""
 
     reading: Reading
-    role: str  # "target", "online", or "imported" where the file does not tell two apart
     word: str  # key, query, teacher, student, ema, raw, momentum, target, online; "" = the file does not say
+
+    @property
+    def role(self) -> str:
+        """What it is to the other one: "imported" where the file does not tell two apart."""
+        return ROLE_TARGET if self.word in COUNTERPARTS else ROLE_ONLINE if self.word else ROLE_IMPORTED
 
     def __str__(self) -> str:
         return f"{self.word or 'network'} under {self.reading}"
@@ -65,21 +69,14 @@ class Network:
 
 def networks(readings: Iterable[Reading], names: Collection[str]) -> list[Network]:
     """The different networks among complete readings, and what each is to the others; `names` are all the file's."""
-    distinct: list[tuple[Reading, str]] = []
-    said = [(reading, _word(reading, names)) for reading in readings]
-    for reading, word in sorted(said, key=lambda pair: (-len(pair[0].audit.matched), not pair[1])):
-        if not any(_same(reading, word, *other) for other in distinct):
-            distinct.append((reading, word))
-    words = [word for _, word in distinct]
-    other = next(
-        (COUNTERPARTS[word] for word in words if word in COUNTERPARTS), "ema" if "raw" in words else ""
-    )
-    found = []
-    for reading, word in distinct:
-        word = word or other
-        role = ROLE_TARGET if word in COUNTERPARTS else ROLE_ONLINE if word else ROLE_IMPORTED
-        found.append(Network(reading, role, word))
-    return found
+    said = [Network(reading, _word(reading, names)) for reading in readings]
+    distinct: list[Network] = []
+    for network in sorted(said, key=lambda n: (-len(n.reading.audit.matched), not n.word)):
+        if not any(_same(network, other) for other in distinct):
+            distinct.append(network)
+    words = [network.word for network in distinct]
+    other = next((COUNTERPARTS[w] for w in words if w in COUNTERPARTS), "ema" if "raw" in words else "")
+    return [Network(network.reading, network.word or other) for network in distinct]
 
 
 def choose(found: list[Network], role: str, path: object) -> Network:
@@ -112,17 +109,14 @@ def _word(reading: Reading, names: Collection[str]) -> str:
     return "ema" if any(place + AVERAGED in names for place in above) else ""
 
 
-def _same(reading: Reading, word: str, other: Reading, its: str) -> bool:
+def _same(one: Network, other: Network) -> bool:
     """Read from the same tensors, or from equal ones that have not two roles."""
-    ids = {id(tensor) for tensor in other.tensors.values()}
-    if all(id(tensor) in ids for tensor in reading.tensors.values()):
+    mine, its = one.reading.tensors, other.reading.tensors
+    if {id(tensor) for tensor in mine.values()} <= {id(tensor) for tensor in its.values()}:
         return True
-    if word and its and word != its:
+    if one.word and other.word and one.word != other.word:
         return False
-    return all(
-        name in other.tensors and torch.equal(tensor, other.tensors[name])
-        for name, tensor in reading.tensors.items()
-    )
+    return all(name in its and torch.equal(tensor, its[name]) for name, tensor in mine.items())
 
 
 # ---------------------------------------------------------------- method

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import io
 import mmap
-import re
 import struct
 import zipfile
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
 
 from sslseg.config.names import EncoderError
-from sslseg.models.importers.kinds import TENSORFLOW
+from sslseg.models.importers import kinds
 from sslseg.models.importers.storages import RefusedError, Storages
 from sslseg.models.importers.unpickle import LONG, PICKLE_LIMIT, HostileError, Machine
 
@@ -72,11 +70,11 @@ def _read_zip(file: BinaryIO) -> Any:
     size = file.seek(0, 2)
     with zipfile.ZipFile(file) as archive:
         entries = {entry.filename: entry for entry in archive.infolist()}
-        if said := _other_archive(entries):
-            raise RefusedError(said)
         programs = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
         if not programs:
-            raise RefusedError(f"a zip archive ({', '.join(entries)}); unpack it first")
+            raise RefusedError(
+                kinds.named(entries) or f"a zip archive ({', '.join(entries)}); unpack it first"
+            )
         if len(programs) > 1:
             raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
         root = programs[0].removesuffix("data.pkl")
@@ -99,22 +97,6 @@ def _read_zip(file: BinaryIO) -> Any:
         if entries[programs[0]].file_size > PICKLE_LIMIT:
             raise RefusedError(LONG)
         return Machine(Storages(allocate, size)).run(io.BytesIO(archive.read(programs[0])))
-
-
-# names of entries -> what a zip is that is no checkpoint
-ARCHIVES = {
-    r"archive_format|serialized_exported_program\.json":
-        "a program of torch.export; save the state_dict of the module it was made of",
-    r".*\.npy": "arrays of NumPy (.npz); save them as tensors in a dict by the network's names",
-    r".*\.weights\.h5": f"a Keras file; {TENSORFLOW}",
-}  # fmt: skip
-
-
-def _other_archive(names: Collection[str]) -> str:
-    last = {name.rpartition("/")[2] for name in names}
-    return next(
-        (said for pattern, said in ARCHIVES.items() if any(re.fullmatch(pattern, n) for n in last)), ""
-    )
 
 
 def _read_legacy(file: mmap.mmap) -> Any:
