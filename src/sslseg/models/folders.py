@@ -120,17 +120,15 @@ def read_json(path: Path) -> dict:
 
 
 def _config_faults(config: dict) -> list[str]:
-    faults = []
-    if not isinstance(config.get("architecture"), str):
-        faults.append("wanted 'architecture', the timm name of the network")
     arguments = config.get("model_args", {})
     channels = arguments.get("in_chans", 3) if isinstance(arguments, dict) else None
-    if not isinstance(channels, int) or isinstance(channels, bool) or not 1 <= channels <= 64:
-        faults.append("wanted 'model_args.in_chans' between 1 and 64")
-    for key in ("pretrained_cfg", "sslseg"):
-        if not isinstance(config.get(key, {}), dict):
-            faults.append(f"wanted an object under {key!r}")
-    return faults
+    sound = {
+        "wanted 'architecture', the timm name of the network": isinstance(config.get("architecture"), str),
+        "wanted 'model_args.in_chans' between 1 and 64": type(channels) is int and 1 <= channels <= 64,
+        "wanted an object under 'pretrained_cfg'": isinstance(config.get("pretrained_cfg", {}), dict),
+        "wanted an object under 'sslseg'": isinstance(config.get("sslseg", {}), dict),
+    }
+    return [sentence for sentence, fine in sound.items() if not fine]
 
 
 def _check_header(path: Path) -> None:

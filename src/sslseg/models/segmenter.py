@@ -95,20 +95,15 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
 def _faults(config: dict) -> list[str]:
     """What no network could be made of, found before one is made."""
     classes, decoder, spacing = config["classes"], config["decoder_channels"], config["spacing"]
-    faults = []
-    if (
-        not isinstance(classes, list)
-        or not 1 <= len(classes) <= MOST_CLASSES
-        or not all(isinstance(name, str) and name for name in classes)
-    ):
-        faults.append(f"wanted 'classes', 1 to {MOST_CLASSES} names")
-    if not isinstance(decoder, list) or not all(type(n) is int and 1 <= n <= WIDEST for n in decoder):
-        faults.append(f"wanted 'decoder_channels', numbers from 1 to {WIDEST:,}")
-    if type(spacing) not in (int, float) or not 0 <= spacing < 1e3:
-        faults.append("wanted 'spacing' in mm, 0 = each slice's own")
-    if not isinstance(config["law"], dict):
-        faults.append("wanted an object under 'law'")
-    return faults
+    named = isinstance(classes, list) and all(isinstance(name, str) and name for name in classes)
+    numbers = isinstance(decoder, list) and all(type(n) is int and 1 <= n <= WIDEST for n in decoder)
+    sound = {
+        f"wanted 'classes', 1 to {MOST_CLASSES} names": named and 1 <= len(classes) <= MOST_CLASSES,
+        f"wanted 'decoder_channels', numbers from 1 to {WIDEST:,}": numbers,
+        "wanted 'spacing' in mm, 0 = each slice's own": type(spacing) in (int, float) and 0 <= spacing < 1e3,
+        "wanted an object under 'law'": isinstance(config["law"], dict),
+    }
+    return [sentence for sentence, fine in sound.items() if not fine]
 
 
 def _shape(config: dict) -> tuple[str, int, int, tuple[int, ...]]:

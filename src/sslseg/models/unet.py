@@ -102,19 +102,17 @@ def skeleton(architecture: str, channels: int, classes: int, decoder_channels: t
         return empty(architecture, channels, classes, decoder_channels)
 
 
-def trunk_names(net: smp.Unet) -> dict[str, str]:
+def trunk_names(net: smp.Unet) -> Mapping[str, str]:
     """Tensor name inside the U-Net's trunk -> name in the timm encoder; all of the trunk, or an error.
 
     Raises:
         EncoderError: a trunk tensor has no counterpart, or two.
     """
-    return dict(
-        _trunk_names(net.encoder.name, net.encoder._in_channels, tuple(net.encoder.model.state_dict()))
-    )
+    return _trunk_names(net.encoder.name, net.encoder._in_channels, tuple(net.encoder.model.state_dict()))
 
 
 @functools.lru_cache(maxsize=8)
-def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> Mapping[str, str]:
     """timm flattens `a.0.b` to `a_0.b`, or puts `model.` before all, so names are compared without either."""
     flat: dict[str, list[str]] = {}
     for outer in encoder.skeleton(architecture, channels).state_dict():
@@ -131,7 +129,7 @@ def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> tu
             f"{architecture}: {len(astray)} of {len(trunk)} trunk tensors of the U-Net have no counterpart "
             f"in the encoder, or several: {some(astray, 6)}"
         )
-    return tuple((inner, outers[0]) for inner, outers in found.items())
+    return {inner: outers[0] for inner, outers in found.items()}
 
 
 def encoder_state(net: smp.Unet, carried: Mapping[str, torch.Tensor]) -> State:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sslseg.data.source import IGNORE
+
 NEAREST = 5  # bins that a colour is told by
-IGNORE = 255  # label of pixels that count neither as right nor as wrong
 
 _jaccard = smp.losses.JaccardLoss("multiclass", from_logits=True, ignore_index=IGNORE)
 

