@@ -78,7 +78,7 @@ def test_a_config_that_says_something_else_is_refused(encoder_folder: Path, want
 def test_folders_from_before_and_other_channels_pass(encoder_folder: Path):
     state, config = encoder.read_state(encoder_folder)
     assert canary.KEY not in encoder.adapt(state, config, 2)[1]["sslseg"]
-    encoder.load(encoder_folder, channels=2)
+    encoder.from_state(*encoder.adapt(state, config, 2))
     del config["sslseg"][canary.KEY]
     encoder.from_state(state, config)
     del config["sslseg"]

@@ -69,8 +69,7 @@ def read(
     tensors = matching.flat(content)
     if not tensors:
         raise EncoderError(f"{path}: {_without_tensors(content)}")
-    candidates = {(architecture,): 1} if architecture else _candidates(told, content, tensors)
-    readings = _readings(tensors, candidates, strip)
+    readings = _readings(tensors, _candidates(architecture, told.unknown, content, tensors), strip)
     whole = [reading for reading in readings if reading.fits]
     if not whole:
         raise EncoderError(f"{path}: {_refusal(readings, tensors, architecture, told.unknown)}")
@@ -154,9 +153,13 @@ def _whole(name: str) -> str:
 
 
 # ---------------------------------------------------------------- which network
-def _candidates(told: Described, content: object, tensors: State) -> Mapping[tuple[str, ...], int]:
+def _candidates(
+    architecture: str, unknown: str, content: object, tensors: State
+) -> Mapping[tuple[str, ...], int]:
     """timm names that a network of the file could have -> how many such networks there are, as far as is known."""
-    if told.unknown in hub.KNOWN:
+    if architecture:
+        return {(architecture,): 1}
+    if unknown in hub.KNOWN:
         return {}  # a variant that timm has not, by the names of the one that it has
     named = content.get("arch") if isinstance(content, Mapping) else None  # timm's and MoCo's scripts
     known = {(named,): 1} if isinstance(named, str) and timm.is_model(named) else {}

@@ -157,8 +157,10 @@ def guesses(shapes: Mapping[str, tuple[int, ...]]) -> Counter[tuple[str, ...]]:
         one, three = convolution.format(number), convolution.format(number + 2)
         for blocks, first in _stages(shapes, stage + re.escape(one) + "$"):
             found[RESNETS.get((blocks, first.removesuffix(one) + three in shapes), ())] += 1
-    new = "v2" if any(name.endswith(("mlp.grn.weight", ".grn.gamma")) for name in shapes) else ""
-    depthwise = r"stages\.([0-3])\.(?:blocks\.)?(\d{1,3})\.(?:conv_dw|dwconv|depthwise_conv)\.weight$"
+    new = "v2" if any(name.endswith((".grn.weight", ".grn.gamma")) for name in shapes) else ""
+    depthwise = (
+        r"stages\.([0-3])\.(?:(?:blocks|layers)\.)?(\d{1,3})\.(?:conv_dw|dwconv|depthwise_conv)\.weight$"
+    )
     for blocks, first in _stages(shapes, depthwise):
         size = CONVNEXTS.get((blocks, shapes[first][0]))
         found[(f"convnext{new}_{size}",) if size else ()] += 1
