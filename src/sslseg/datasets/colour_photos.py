@@ -10,7 +10,7 @@ from pathlib import Path
 from sslseg.config.names import DataError
 from sslseg.data.source import Source, Volume
 from sslseg.datasets import photos
-from sslseg.datasets.photos import CLASSES, DOMAIN, LICENCE, PHYSICAL, SPLIT, find, pairing, scan  # noqa: F401
+from sslseg.datasets.photos import CLASSES, DOMAIN, LICENCE, PHYSICAL, SPLIT, VERSION, find, pairing, scan  # noqa: F401
 
 BUNDLED = {
     "skimage": (

@@ -28,6 +28,7 @@ CLASSES = ("background",)
 DOMAIN = "natural"
 LICENCE = "scikit-image sample data: public domain, CC0 or CC BY (see skimage.data); china, flower: CC BY 2.0"
 SPLIT = "stratified"
+VERSION = 2  # a picture is turned as its camera noted it
 PHYSICAL = False  # a photograph has no millimetres and is never resampled to any
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp")
 
