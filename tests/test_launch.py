@@ -19,7 +19,7 @@ from sslseg.config import caches, flags, names, params, plugins
 from sslseg.plans import cells
 from sslseg.tracking import ownership, session
 
-PREDICT = ["--model", "m", "--input", "i", "--output", "o"]
+PREDICT = ["--model", "0" * 32, "--input", __file__, "--output", "o"]
 # A stage that says that it runs, starts a child, and then waits for ever.
 WAITING = f"""
 import signal, subprocess, sys, types
@@ -113,6 +113,25 @@ def test_a_signal_of_the_first_moment_is_kept_until_the_run_can_be_ended(
     assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", reason)
     scripts = [path.read_text() for path in Path("entrypoints").glob("*.py")]
     assert all(text.index("early.keep()") < text.index("sslseg.launch") for text in scripts)
+
+
+def test_two_signals_at_once_are_one():
+    """Ctrl-C reaches a worker from the terminal, and SIGTERM from the sweep that the terminal stops, too."""
+    code = """import os, signal
+from sslseg.tracking import processes
+processes.raise_on_signals()
+both = {signal.SIGINT, signal.SIGTERM}
+signal.pthread_sigmask(signal.SIG_BLOCK, both)
+for one in both:
+    os.kill(os.getpid(), one)
+try:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, both)
+    print("went on")
+except KeyboardInterrupt:
+    print("stopped")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("stopped\n", "")
 
 
 def test_who_breaks_a_training_off_is_told_that_nothing_is_lost(monkeypatch: pytest.MonkeyPatch, capsys):

@@ -241,7 +241,7 @@ def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, ca
 
     module = SimpleNamespace(run=run, identify=lambda p: "one identity", fill=lambda p: p, TOLD=())
     monkeypatch.setattr(execute, "stage_module", lambda name: module)
-    argv = ["--model", "m", "--input", "i", "--output", "o", "--cache", str(tmp_cache)]
+    argv = ["--model", "0" * 32, "--input", __file__, "--output", "o", "--cache", str(tmp_cache)]
     with pytest.raises(MemoryError):
         execute.execute("predict", flags.resolve(flags.parse(params.Predict, argv)))
     [killed] = seen
