@@ -6,7 +6,9 @@ products) apply the same choices to pixels.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from sslseg.config.wanted import Crops
 from sslseg.data.views import augment
 from sslseg.data.views.augment import Augmentation, Changes
 
+T = TypeVar("T")
 TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the centre fallback
 
 
@@ -108,6 +111,12 @@ class ViewParams:
     def moved(self) -> np.ndarray:
         """Whether a view is more than an upright crop: bool [B]."""
         return np.zeros(len(self), bool) if self.changes is None else self.changes.moved
+
+    def parts(self, upright: T, moved: T) -> Iterator[tuple[np.ndarray, ViewParams, T]]:
+        """The upright crops, then the moved views, where there are any: which they are, and what makes them."""
+        for places, made in ((~self.moved, upright), (self.moved, moved)):
+            if places.any():
+                yield places, self.at(places), made
 
 
 def _crops(

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
+
     from sslseg.data.slices.intensity import Intensity
     from sslseg.data.slices.slice_store import Slices
     from sslseg.data.views.draw import ViewParams
@@ -27,20 +29,23 @@ MULTIPLE = 32  # a U-Net of five stages halves five times
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What the pixels of B views of C channels go through; arrays are float64 [B, C], `drift` is [B].
+    """What the pixels of B views of C channels go through, float64.
 
-    "factor": y = clip(code * gain, low, high), resampled; x = y + base + pull * M, where
-    M = sum over channels of share * mean(y), minus drift, is the view's mean on the [0, 1] scale.
-    "uint16": y = code, resampled; v = clip(y * gain + pull, 0, 65535); x = clip(v, low, high) * share + base.
+    y = clip(code * gain, low, high), resampled; x = y + base + pull * M, where M = sum over channels of
+    share * mean(y), minus drift, is the view's mean on the [0, 1] scale. "uint16" leaves the codes as they are
+    until they are resampled; then it is x = clip(clip(y * gain + pull, 0, 65535), low, high) * share + base.
+
+    Attributes:
+        tone: gain, low, high: [B, C, 3].
+        turn: base, pull, share: [B, C, 3].
+        drift: [B].
+        late: gain, pull, low, high, share, base of "uint16": [6, B, C].
     """
 
-    gain: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    base: np.ndarray
-    pull: np.ndarray
-    share: np.ndarray
+    tone: np.ndarray
+    turn: np.ndarray
     drift: np.ndarray
+    late: np.ndarray | None = None
 
 
 def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Coefficients:
@@ -57,30 +62,40 @@ def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity
     volume = slices.index["volume"].to_numpy()[rows]
     unit, zero = slices.volumes["scale"][volume], slices.volumes["intercept"][volume]
     b, c = params.brightness[:, None], params.contrast[:, None]
+    nothing = np.zeros_like(scale)
     if params.jitter_mode == "uint16":
         share = scale / unit
-        return Coefficients(
-            gain=unit * c, low=low * unit + zero, high=high * unit + zero, base=offset - zero * share,
-            pull=zero * c + b * UINT16_MAX, share=share, drift=np.zeros(len(rows)),
-        )  # fmt: skip
+        late = (
+            unit * c,
+            zero * c + b * UINT16_MAX,
+            low * unit + zero,
+            high * unit + zero,
+            share,
+            offset - zero * share,
+        )
+        tone = np.stack((nothing + 1, nothing - np.inf, nothing + np.inf), 2)
+        return Coefficients(tone, np.stack((nothing,) * 3, 2), np.zeros(len(rows)), np.stack(late))
     # Without limits [0, 1] is [0, 255] in physical units, as ToTensor maps it.
     black, span = (low, high - low) if clipped else (-zero / unit, 255 / unit)
     weight = np.asarray(LUMA if scale.shape[1] == len(LUMA) else np.full(scale.shape[1], 1 / scale.shape[1]))
     gain = c * b * scale
     flat = (span * gain) == 0  # a constant volume: nothing to turn around
-    share = np.divide(weight, span * gain, out=np.zeros_like(scale), where=~flat)
-    drift = np.divide(weight * black, span, out=np.zeros_like(scale), where=~flat).sum(1)
-    return Coefficients(
-        gain=gain, low=gain * low, high=gain * high, base=offset + scale * black - gain * black,
-        pull=scale * span * (1 - c) * b, share=share, drift=drift,
-    )  # fmt: skip
+    share = np.divide(weight, span * gain, out=nothing.copy(), where=~flat)
+    drift = np.divide(weight * black, span, out=nothing, where=~flat).sum(1)
+    tone = np.stack((gain, gain * low, gain * high), 2)
+    turn = np.stack((offset + scale * black - gain * black, scale * span * (1 - c) * b, share), 2)
+    return Coefficients(tone, turn, drift)
 
 
-def _finish_uint16(view: np.ndarray, k: Coefficients, b: int) -> None:
-    gain, pull, low, high, share, base = (
-        v[b].astype(np.float32)[:, None, None] for v in (k.gain, k.pull, k.low, k.high, k.share, k.base)
-    )
-    view[:] = np.clip(np.clip(view * gain + pull, 0, UINT16_MAX), low, high) * share + base
+def finish(views: torch.Tensor, k: Coefficients) -> torch.Tensor:
+    """What "uint16" does to resampled views [B, C, S, S]: in place, wherever they are."""
+    import torch
+
+    if k.late is None:
+        return views
+    late = torch.from_numpy(k.late.astype(np.float32)).to(views.device)
+    gain, pull, low, high, share, base = late[..., None, None]
+    return views.mul_(gain).add_(pull).clamp_(0, UINT16_MAX).clamp_(low, high).mul_(share).add_(base)
 
 
 def render(
@@ -96,79 +111,59 @@ def render(
         params: what `draw` drew for the heights and widths of these rows.
         out: written to and returned, if given: contiguous float32 [B, C, S, S].
     """
+    import torch
+
+    from sslseg.data.views import texture
+
     rows = np.asarray(rows)
     if out is None:
         out = np.empty((len(rows), slices.channels, params.size, params.size), np.float32)
-    if not len(rows):
-        return out
-    if (moved := params.moved).any():
-        for places, one in ((~moved, _upright), (moved, _moved)):
-            part = np.empty((int(places.sum()), *out.shape[1:]), np.float32)
-            out[places] = one(slices, rows[places], params.at(places), intensity, part)
-    else:
-        _upright(slices, rows, params, intensity, out)
+    for places, part, make in params.parts(_upright, _moved):
+        views = out if places.all() else np.empty((len(part), *out.shape[1:]), np.float32)
+        make(slices, rows[places], part, coefficients(slices, rows[places], part, intensity), views)
+        if views is not out:
+            out[places] = views
     if params.changes is not None:
-        import torch
-
-        from sslseg.data.views import texture
-
         texture.apply(torch.from_numpy(out), params.changes)
     return out
 
 
-def _upright(
-    slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity, out: np.ndarray
-) -> np.ndarray:
+def _upright(slices: Slices, rows: np.ndarray, params: ViewParams, k: Coefficients, out: np.ndarray) -> None:
     """Views that are crops: see `render`."""
+    import torch
+
     from sslseg.data.views.compiled import keep
     from sslseg.data.views.resample import resample  # its compiler takes a third of a second to import
 
-    if not len(rows):
-        return out
-    flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
+    flat, place = _shard(slices, rows)
     box = np.stack((params.top, params.left, params.height, params.width), 1)
-    resample(flat, place, box, np.array(params.flip, bool), *levels, out)
+    resample(flat, place, box, np.array(params.flip, bool), k.tone.astype(np.float32), k.turn, k.drift, out)
     keep(resample)
-    if params.jitter_mode == "uint16":
-        for b, view in enumerate(out):
-            _finish_uint16(view, k, b)
-    return out
+    finish(torch.from_numpy(out), k)
 
 
-def _moved(
-    slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity, out: np.ndarray
-) -> np.ndarray:
+def _moved(slices: Slices, rows: np.ndarray, params: ViewParams, k: Coefficients, out: np.ndarray) -> None:
     """Views that are turned, scaled or bent: see `render`."""
+    import torch
+
     from sslseg.data.views import warp
     from sslseg.data.views.compiled import keep
     from sslseg.data.views.resample_moved import resample_moved
 
-    flat, place, *levels = _levels(slices, rows, params, k := coefficients(slices, rows, params, intensity))
+    flat, place = _shard(slices, rows)
     y, x = warp.centres(params)
-    resample_moved(flat, place, y, x, warp.filters(params), *levels, out)
+    tone, filters = k.tone.astype(np.float32), warp.filters(params)
+    resample_moved(flat, place, y, x, filters, tone, k.turn, k.drift, out)
     keep(resample_moved)
-    outside = ~warp.inside(y, x, place[:, 1], place[:, 2])
-    for b, view in enumerate(out):
-        if params.jitter_mode == "uint16":
-            _finish_uint16(view, k, b)
-        view[:, outside[b]] = 0
-    return out
+    finish(torch.from_numpy(out), k)
+    out.transpose(0, 2, 3, 1)[~warp.inside(y, x, *place[:, 1:, None, None].swapaxes(0, 1))] = 0
 
 
-def _levels(slices: Slices, rows: np.ndarray, params: ViewParams, k: Coefficients) -> tuple[np.ndarray, ...]:
-    """The shard, offset and sides of each slice, and the `tone`, `turn` and `drift` of `resample.resample`."""
-    plain, raw = np.zeros_like(k.gain), params.jitter_mode == "uint16"
-    tone = (plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high)
-    turn = (plain, plain, plain) if raw else (k.base, k.pull, k.share)
+def _shard(slices: Slices, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The voxels, and offset and sides of each slice in them: int64 [B, 3]."""
     flat = slices.codes_flat.view()
     flat.flags.writeable = False  # as a shard that is mapped is: a type of its own to the compiler
-    return (
-        flat,
-        np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1),
-        np.stack(tone, 2, dtype=np.float32, casting="same_kind"),
-        np.stack(turn, 2),
-        k.drift,
-    )
+    return flat, np.stack([slices.index[name].to_numpy()[rows] for name in ("offset", "height", "width")], 1)
 
 
 def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.ndarray:
@@ -176,32 +171,24 @@ def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.nd
 
     Pixel centres, not corners, are matched (INTER_NEAREST_EXACT), else labels drift by half a pixel.
     """
-    out = np.empty((len(rows), params.size, params.size), np.uint8)
-    moved = params.moved
+    from sslseg.data.views import warp
+
+    out, moved = np.zeros((len(rows), params.size, params.size), np.uint8), np.flatnonzero(params.moved)
+    where = (
+        dict(zip(moved, zip(*warp.centres(params.at(moved)), strict=True), strict=True)) if len(moved) else {}
+    )
     for b, row in enumerate(np.asarray(rows).tolist()):
-        if moved[b]:
+        label = np.asarray(slices.label(row))
+        if b in where:  # the label of the pixel that each centre lies in; 0 outside the slice
+            y, x = where[b]
+            seen = warp.inside(y, x, *label.shape)
+            out[b][seen] = label[y[seen].astype(int), x[seen].astype(int)]
             continue
         top, left = params.top[b], params.left[b]
-        crop = np.asarray(slices.label(row))[top : top + params.height[b], left : left + params.width[b]]
+        crop = label[top : top + params.height[b], left : left + params.width[b]]
         cv2.resize(crop, (params.size, params.size), dst=out[b], interpolation=cv2.INTER_NEAREST_EXACT)
         if params.flip[b]:
             cv2.flip(out[b], 1, dst=out[b])
-    if moved.any():
-        out[moved] = _moved_labels(slices, np.asarray(rows)[moved], params.at(moved))
-    return out
-
-
-def _moved_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.ndarray:
-    """Labels of turned, scaled or bent views: that of the pixel each centre lies in, 0 outside the slice."""
-    from sslseg.data.views import warp
-
-    out = np.zeros((len(rows), params.size, params.size), np.uint8)
-    H, W = (slices.index[name].to_numpy()[rows] for name in ("height", "width"))
-    y, x = warp.centres(params)
-    there = warp.inside(y, x, H, W)
-    for b, row in enumerate(rows.tolist()):
-        label, seen = np.asarray(slices.label(row)), there[b]
-        out[b][seen] = label[y[b][seen].astype(int), x[b][seen].astype(int)]
     return out
 
 

@@ -7,13 +7,14 @@ float32 matrix products in full precision, torch's default), and so is that of t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.views.render import UINT16_MAX, Coefficients, coefficients
+from sslseg.data.views.render import Coefficients, coefficients, finish
 
 ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
 
@@ -115,26 +116,27 @@ def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
 
 def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
-    import torch
-
     from sslseg.data.views import texture
 
-    rows, moved = np.asarray(rows), params.moved
-    if not moved.any():
-        views = _upright(d, rows, params, intensity)
-    else:
-        views = torch.empty(len(rows), d.slices.channels, params.size, params.size, device=d.codes.device)
-        for places, one in ((~moved, _upright), (moved, _moved)):
-            if places.any():
-                part = one(d, rows[places], params.at(places), intensity)
-                views[torch.from_numpy(places).to(views.device)] = part
+    views = _joined(d, rows, params, _upright, _moved, intensity)
     return views if params.changes is None else texture.apply(views, params.changes)
 
 
-def _levels(d: DeviceSlices, k: Coefficients) -> tuple[torch.Tensor, ...]:
-    """Gain, low, high, base, pull and share, float32 [B, C, 1, 1] each."""
-    arrays = (k.gain, k.low, k.high, k.base, k.pull, k.share)
-    return tuple(_send(array, d.codes, "float32")[:, :, None, None] for array in arrays)
+def _joined(
+    d: DeviceSlices, rows: np.ndarray, params: ViewParams, upright: Callable, moved: Callable, *more: Any
+) -> torch.Tensor:
+    """What `upright` and `moved` make of the views that are theirs, in the order of the views."""
+    import torch
+
+    rows = np.asarray(rows)
+    made = [(which, make(d, rows[which], part, *more)) for which, part, make in params.parts(upright, moved)]
+    (_, first), *others = made
+    if not others:
+        return first
+    out = first.new_empty(len(params), *first.shape[1:])
+    for which, part in made:
+        out[torch.from_numpy(which).to(out.device)] = part
+    return out
 
 
 def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
@@ -142,7 +144,7 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: I
     import torch
 
     k = coefficients(d.slices, rows, params, intensity)
-    gain, low, high, base, pull, share = _levels(d, k)
+    gain, low, high = _numbers(d, k.tone)
     start, H, W = _geometry(d, rows, params, "offset")
     h, w = (_send(v, d.codes, "float32") for v in (params.height, params.width))
     tall, broad = int(params.height.max()), int(params.width.max())
@@ -150,17 +152,12 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: I
     x = torch.arange(broad, device=d.codes.device).clamp(max=w[:, None, None].long() - 1)
     channel = torch.arange(d.slices.channels, device=d.codes.device)[:, None, None]
     pixels = d.codes[(start + y * W + x)[:, None] + channel * (H * W)[:, None]].float()
-    raw = params.jitter_mode == "uint16"
-    if not raw:
-        pixels = (pixels * gain).clamp_(low, high)
+    pixels = (pixels * gain).clamp_(low, high)
     mirrored = _send(params.flip, d.codes, "bool")
     down, across = _weights(h, tall, params.size), _weights(w, broad, params.size, mirrored)
     view = down[:, None] @ pixels @ across[:, None].mT
-    if raw:
-        return (view * gain + pull).clamp_(0, UINT16_MAX).clamp_(low, high) * share + base
-    mean = (share * view.mean((2, 3), keepdim=True)).sum(1, keepdim=True)
-    mean = mean - _send(k.drift, d.codes, "float32")[:, None, None, None]
-    return view.add_(base + pull * mean)
+    base, turned = _turned(d, k, view.mean((2, 3), keepdim=True))
+    return finish(view.add_(base + turned), k)
 
 
 def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
@@ -169,27 +166,27 @@ def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Int
 
     from sslseg.data.views import warp
 
-    k, raw = coefficients(d.slices, rows, params, intensity), params.jitter_mode == "uint16"
-    gain, low, high, base, pull, share = _levels(d, k)
-    plain = np.zeros_like(k.gain)
-    levels = np.stack((plain + 1, plain - np.inf, plain + np.inf) if raw else (k.gain, k.low, k.high))
+    k = coefficients(d.slices, rows, params, intensity)
     start, sides, where, seen = _moved_places(d, rows, params, "offset")
     channels = torch.arange(d.slices.channels, device=d.codes.device) * sides.prod(1, keepdim=True)
-    view = warp.pixels(
-        d.codes,
-        start[:, None] + channels,
-        sides,
-        where,
-        warp.filters(params),
-        _send(levels, d.codes, "float32"),
-    )
+    start = start[:, None] + channels
+    view = warp.pixels(d.codes, start, sides, where, warp.filters(params), _numbers(d, k.tone))
     seen = seen[:, None]
-    if raw:
-        view = (view * gain + pull).clamp_(0, UINT16_MAX).clamp_(low, high) * share + base
-        return view * seen
     mean = (view * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
-    mean = (share * mean).sum(1, keepdim=True) - _send(k.drift, d.codes, "float32")[:, None, None, None]
-    return (view + base + pull * mean) * seen
+    base, turned = _turned(d, k, mean)
+    return finish(view + base + turned, k) * seen
+
+
+def _numbers(d: DeviceSlices, array: np.ndarray) -> tuple[torch.Tensor, ...]:
+    """The numbers [B, C, N] of `Coefficients`: N of float32 [B, C, 1, 1]."""
+    return _send(array, d.codes, "float32")[..., None, None].unbind(2)
+
+
+def _turned(d: DeviceSlices, k: Coefficients, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """base, and pull * M, of views whose channels have these means [B, C, 1, 1]."""
+    base, pull, share = _numbers(d, k.turn)
+    drift = _send(k.drift, d.codes, "float32")[:, None, None, None]
+    return base, pull * ((share * mean).sum(1, keepdim=True) - drift)
 
 
 def _moved_places(
@@ -204,7 +201,7 @@ def _moved_places(
         _send(start, d.codes, "int64"),
         _send(np.stack((H, W), 1), d.codes, "int64"),
         _send(np.stack((y, x), 1), d.codes, "float64"),
-        _send(warp.inside(y, x, H, W), d.codes, "bool"),
+        _send(warp.inside(y, x, H[:, None, None], W[:, None, None]), d.codes, "bool"),
     )
 
 
@@ -214,23 +211,13 @@ def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torc
     Raises:
         DataError: a row has no label, or labels were not uploaded.
     """
-    rows = np.asarray(rows)
     if d.labels is None or (d.slices.index["label_offset"].to_numpy()[rows] < 0).any():
         raise DataError("wanted labelled slices with their labels on the device; upload(…, labels=True)")
-    if not (moved := params.moved).any():
-        return _upright_labels(d, d.labels, rows, params)
-    import torch
-
-    found = torch.empty(len(rows), params.size, params.size, dtype=torch.uint8, device=d.codes.device)
-    for places, one in ((~moved, _upright_labels), (moved, _moved_labels)):
-        if places.any():
-            part = one(d, d.labels, rows[places], params.at(places))
-            found[torch.from_numpy(places).to(found.device)] = part
-    return found
+    return _joined(d, rows, params, _upright_labels, _moved_labels, d.labels)
 
 
 def _moved_labels(
-    d: DeviceSlices, labels: torch.Tensor, rows: np.ndarray, params: ViewParams
+    d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: torch.Tensor
 ) -> torch.Tensor:
     start, sides, where, seen = _moved_places(d, rows, params, "label_offset")
     y, x = (where[:, axis].long() * seen for axis in (0, 1))
@@ -238,7 +225,7 @@ def _moved_labels(
 
 
 def _upright_labels(
-    d: DeviceSlices, labels: torch.Tensor, rows: np.ndarray, params: ViewParams
+    d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: torch.Tensor
 ) -> torch.Tensor:
     start, _, W = _geometry(d, rows, params, "label_offset")
     h, w = (_send(v, d.codes, "float64") for v in (params.height, params.width))

@@ -56,15 +56,14 @@ def filters(p: ViewParams) -> np.ndarray:
     return np.stack(_frame(p)[2:], 1)
 
 
-def inside(y: np.ndarray, x: np.ndarray, heights: np.ndarray, widths: np.ndarray) -> np.ndarray:
-    """Which pixels of the views lie in their slices [B]: bool [B, S, S]."""
-    heights, widths = heights[:, None, None], widths[:, None, None]
+def inside(y: np.ndarray, x: np.ndarray, heights: np.ndarray | int, widths: np.ndarray | int) -> np.ndarray:
+    """Which pixels [..., S, S] of views lie in their slices; heights and widths one, or [..., 1, 1]."""
     return (y >= 0) & (y < heights) & (x >= 0) & (x < widths)
 
 
 def pixels(
     codes: torch.Tensor, start: torch.Tensor, sides: torch.Tensor, where: torch.Tensor, frame: np.ndarray,
-    levels: torch.Tensor,
+    levels: tuple[torch.Tensor, ...],
 ) -> torch.Tensor:  # fmt: skip
     """Views of moved geometry on a device, before shift and normalisation: float32 [B, C, S, S], 0 outside.
 
@@ -74,7 +73,7 @@ def pixels(
         sides: int64 [B, 2], rows and columns of the slices.
         where: float64 [B, 2, S, S], `centres`.
         frame: `filters`.
-        levels: float32 [3, B, C]: gain, low, high.
+        levels: gain, low, high: float32 [B, C, 1, 1] each.
     """
     import torch
 
@@ -82,7 +81,7 @@ def pixels(
     reach = math.ceil(np.hypot(frame[:, 2], frame[:, 3]).max()) + 1
     y, x = where[:, 0], where[:, 1]
     H, W = sides[:, 0, None, None], sides[:, 1, None, None]
-    gain, low, high = levels[..., None, None]
+    gain, low, high = levels
     total = torch.zeros(*start.shape, *y.shape[1:], device=codes.device)
     weights = torch.zeros(len(y), 1, *y.shape[1:], device=codes.device)
     row, column = y.floor().long(), x.floor().long()
