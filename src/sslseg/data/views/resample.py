@@ -52,43 +52,35 @@ def taps(length: int, size: int, mirrored: bool, first: np.ndarray, weights: np.
 
 @compiled
 def _columns(
-    flat: np.ndarray,
-    start: int,
-    stride: int,
-    height: int,
-    width: int,
-    tone: tuple,
-    first: np.ndarray,
-    weights: np.ndarray,
-    count: int,
-    lines: np.ndarray,
-    out: np.ndarray,
+    plane: np.ndarray, box: tuple, tone: tuple, across: tuple, lines: np.ndarray, out: np.ndarray
 ) -> None:
     """Rows of a crop, clip(code * gain, low, high), resized along: `out` [height, S].
 
     Args:
-        flat: the shard; the crop begins at `start`, its rows are `stride` apart.
+        plane: int16 [H, W], the slice's channel.
+        box: top, left, height and width of the crop.
         tone: gain, low, high.
+        across: what `taps` gave: first, weights, how many count.
         lines: [ROWS, width + T], for use in here; zero beyond the crop, where weights are zero.
     """
+    (y0, left, height, width), (first, weights, count) = box, across
     gain, low, high = tone
-    one, size = np.uint64(1), out.shape[1]
+    step, size = np.uint64(1), out.shape[1]
     a, b, c, d = lines
     here, there = weights[0], weights[1]
     for top in range(0, height, ROWS):
         for k in range(ROWS):
-            begin, line = start + min(top + k, height - 1) * stride, lines[k]
-            codes = flat[begin : begin + width]
+            codes, line = plane[y0 + min(top + k, height - 1), left : left + width], lines[k]
             for x in range(width):
                 line[x] = min(max(np.float32(codes[x]) * gain, low), high)
         to_a, to_b, to_c, to_d = out[top], out[top + 1], out[top + 2], out[top + 3]
         for j in range(size):
-            x, left, right = first[j], here[j], there[j]
-            y = x + one
-            to_a[j] = a[x] * left + a[y] * right
-            to_b[j] = b[x] * left + b[y] * right
-            to_c[j] = c[x] * left + c[y] * right
-            to_d[j] = d[x] * left + d[y] * right
+            x, one, other = first[j], here[j], there[j]
+            y = x + step
+            to_a[j] = a[x] * one + a[y] * other
+            to_b[j] = b[x] * one + b[y] * other
+            to_c[j] = c[x] * one + c[y] * other
+            to_d[j] = d[x] * one + d[y] * other
         for t in range(LINEAR, count):
             skip, more = np.uint64(t), weights[t]
             for j in range(size):
@@ -100,16 +92,9 @@ def _columns(
 
 
 @compiled
-def _mean(
-    columns: np.ndarray,
-    first: np.ndarray,
-    weights: np.ndarray,
-    count: int,
-    shares: np.ndarray,
-    sums: np.ndarray,
-) -> float:
+def _mean(columns: np.ndarray, down: tuple, shares: np.ndarray, sums: np.ndarray) -> float:
     """The mean of the view that `_rows` makes of `columns` [height, S], without making it."""
-    size = columns.shape[1]
+    (first, weights, count), size = down, columns.shape[1]
     shares[:] = 0
     for t in range(count):
         for i in range(size):
@@ -126,11 +111,9 @@ def _mean(
 
 
 @compiled
-def _rows(
-    columns: np.ndarray, first: np.ndarray, weights: np.ndarray, count: int, shift: float, out: np.ndarray
-) -> None:
+def _rows(columns: np.ndarray, down: tuple, shift: float, out: np.ndarray) -> None:
     """`columns` resized down, plus `shift`: the view [S, S]."""
-    size = len(out)
+    (first, weights, count), size = down, len(out)
     for i in range(size):
         row = out[i]
         above, below = columns[first[i]], columns[first[i] + np.uint64(1)]
@@ -171,25 +154,24 @@ def resample(
     B, C, S, _ = out.shape
     tall, broad = box[:, 2].max(), box[:, 3].max()
     spare = 2 * math.ceil(max(tall, broad) / S) + 1  # a triangle's pixels, at most
-    down, across = np.empty(S, np.uint64), np.empty(S, np.uint64)
-    down_weights, across_weights = np.empty((spare, S), np.float32), np.empty((spare, S), np.float32)
+    rows, columns = np.empty(S, np.uint64), np.empty(S, np.uint64)
+    row_weights, column_weights = np.empty((spare, S), np.float32), np.empty((spare, S), np.float32)
     lines = np.zeros((ROWS, broad + spare), np.float32)
-    columns = np.zeros((C, tall + spare + ROWS, S), np.float32)
+    resized = np.zeros((C, tall + spare + ROWS, S), np.float32)
     shares, sums = np.empty(tall + spare, np.float32), np.empty(S, np.float32)
     for b in range(B):
         offset, H, W = place[b]
         top, left, height, width = box[b]
-        many = taps(height, S, False, down, down_weights)
-        wide = taps(width, S, mirrored[b], across, across_weights)
+        down = (rows, row_weights, taps(height, S, False, rows, row_weights))
+        across = (columns, column_weights, taps(width, S, mirrored[b], columns, column_weights))
         lines[:, width:] = 0
         mean = -drift[b]
         for c in range(C):
-            start = offset + (c * H + top) * W + left
+            plane = flat[offset + c * H * W : offset + (c + 1) * H * W].reshape(H, W)
             levels = (tone[b, c, 0], tone[b, c, 1], tone[b, c, 2])
-            _columns(flat, start, W, height, width, levels, across, across_weights, wide, lines, columns[c])
-            columns[c, height : height + spare] = 0
+            _columns(plane, (top, left, height, width), levels, across, lines, resized[c])
+            resized[c, height : height + spare] = 0
             if turn[b, c, 1] != 0:
-                mean += turn[b, c, 2] * _mean(columns[c, :height], down, down_weights, many, shares, sums)
+                mean += turn[b, c, 2] * _mean(resized[c, :height], down, shares, sums)
         for c in range(C):
-            shift = np.float32(turn[b, c, 0] + turn[b, c, 1] * mean)
-            _rows(columns[c], down, down_weights, many, shift, out[b, c])
+            _rows(resized[c], down, np.float32(turn[b, c, 0] + turn[b, c, 1] * mean), out[b, c])
