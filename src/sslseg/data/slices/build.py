@@ -39,7 +39,7 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
         skipped = inputs.faults + skipped
         if not writer.volumes:
             raise DataError(f"{inputs.root}: not one volume could be read; the first: {skipped[0]['reason']}")
-        index, volumes = pd.DataFrame(writer.slices), pd.DataFrame(writer.volumes)
+        index, volumes, voxels = writer.tables()
         index.to_parquet(part / INDEX)
         volumes.to_parquet(part / VOLUMES)
         meta = {
@@ -53,24 +53,22 @@ def build(store: Path, inputs: Inputs, contents: dict[str, str], *, skip: bool, 
             "skipped": skipped,
             "notes": writer.notes,
             "parts": writer.digests() | {name: digests.of_file(part / name) for name in (INDEX, VOLUMES)},
-            "fingerprint": fingerprint.compute(index, volumes, recipe["classes"], writer.voxels, contents),
+            "fingerprint": fingerprint.compute(index, volumes, recipe["classes"], voxels, contents),
         }
         write_json(part / META, meta | {"seal": seal(meta)})
 
 
 def _written(
-    folder: Path, inputs: Inputs, skip: bool, progress: bool
+    folder: Path, inputs: Inputs, skip: bool, progress: bool, channels: int = 0
 ) -> tuple[_Writer, list[dict[str, str]]]:
     """The shards, and what was left out: among files of different channels, those of the fewer."""
-    channels = 0
-    while True:
-        writer = _Writer(folder, inputs, channels)
-        with writer.codes, writer.labels:
-            skipped = _encode_all(writer, inputs, skip, progress)
-        usual = max(writer.seen, key=writer.seen.__getitem__, default=0)
-        if usual == writer.channels or not skip or channels:
-            return writer, skipped
-        channels = usual  # the first file was the odd one
+    writer = _Writer(folder, inputs, channels)
+    with writer.codes, writer.labels:
+        skipped = _encode_all(writer, inputs, skip, progress)
+    for usual, _ in writer.seen.most_common(1):
+        if skip and not channels and usual != writer.channels:  # the first file was the odd one
+            return _written(folder, inputs, skip, progress, usual)
+    return writer, skipped
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -94,7 +92,7 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
 
     with ThreadPoolExecutor(workers()) as pool:
         for source in tqdm(inputs.sources, "preparing", disable=None if progress else True, unit="volume"):
-            waiting.append((source, _begun(pool, inputs, source)))
+            waiting.append((source, pool.submit(_encoded, inputs, source, _read(inputs, source))))
             if len(waiting) > workers():
                 write_next()
         while waiting:
@@ -105,23 +103,26 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
 _Encoding = tuple[Encoded, Volume]  # as it is stored, and as it was read
 
 
-def _begun(pool: ThreadPoolExecutor, inputs: Inputs, source: Source) -> Future[_Encoding]:
-    """Read a volume, and have it encoded; what is wrong with it comes out when its turn is there."""
+def _read(inputs: Inputs, source: Source) -> Volume | DataError:
+    """A volume; or what is wrong with it, to be said when its turn is there."""
     try:
-        volume = inputs.module.read(source)
+        return inputs.module.read(source)
     except DataError as error:
-        failed: Future[_Encoding] = Future()
-        failed.set_exception(error)
-        return failed
+        return error
 
-    def encoding() -> _Encoding:
-        try:
-            encoded = encode(volume, inputs.recipe["spacing"], len(inputs.recipe["classes"]))
-        except DataError as error:
-            raise DataError(f"{source.image}: {error}") from None
-        return encoded, volume
 
-    return pool.submit(encoding)
+def _encoded(inputs: Inputs, source: Source, volume: Volume | DataError) -> _Encoding:
+    if isinstance(volume, DataError):
+        raise volume
+    try:
+        return encode(volume, inputs.recipe["spacing"], len(inputs.recipe["classes"])), volume
+    except DataError as error:
+        raise DataError(f"{source.image}: {error}") from None
+
+
+# of the table of slices
+COLUMNS = ["volume", "patient", "group", "frame", "phase", "z", "labelled", "height", "width", "offset", "label_offset",
+           "spacing_z", "spacing_y", "spacing_x", "foreground", "classes"]  # fmt: skip
 
 
 class _Writer:
@@ -131,15 +132,13 @@ class _Writer:
         """`channels`: of the images that are kept; 0 takes the first image's."""
         self.relative = inputs.relative
         self.codes, self.labels = digests.Written(folder / CODES), digests.Written(folder / LABELS)
-        self.slices: list[dict[str, Any]] = []
         self.volumes: list[dict[str, Any]] = []
-        self.voxels = np.zeros(len(inputs.recipe["classes"]), np.int64)  # stored voxels per class
-        self.channels = channels
+        self.voxels: list[np.ndarray] = []  # of each volume, as `_per_class`
+        self.classes, self.channels = len(inputs.recipe["classes"]), channels
         self.seen: Counter[int] = Counter()  # channels -> images
         self.first: Path | None = None
         self.groups: dict[str, str] = {}
         self.notes: list[dict[str, str]] = []  # {file, note} of what had to be assumed
-        self._offset = self._label_offset = 0
 
     def add(self, source: Source, e: Encoded, volume: Volume) -> None:
         """One volume. Raises DataError before anything is written."""
@@ -159,7 +158,7 @@ class _Writer:
         self.notes += [{"file": self.relative(source.label), "note": note} for note in volume.notes]
         voxels = _per_class(e.label, len(e.codes))
         shown = voxels.any(axis=1)
-        self._rows(source, e, voxels)
+        self.voxels.append(voxels)
         self.codes.write(np.ascontiguousarray(e.codes, "<i2"))
         if e.label is not None:
             self.labels.write(np.ascontiguousarray(e.label if shown.all() else e.label[shown]))
@@ -178,6 +177,9 @@ class _Writer:
             "position": -1 if source.index is None else source.index,
             XXH3: e.digest,
             **e.stats,
+            "height": e.codes.shape[2],
+            "width": e.codes.shape[3],
+            **{f"spacing_{axis}": mm for axis, mm in zip("zyx", e.spacing, strict=True)},
         }
         arrays = {key: getattr(e, key) for key in PER_CHANNEL}
         self.volumes.append(
@@ -188,33 +190,20 @@ class _Writer:
         """Of the two shards, as they were written."""
         return {CODES: digests.text(self.codes.digest), LABELS: digests.text(self.labels.digest)}
 
-    def _rows(self, source: Source, e: Encoded, voxels: np.ndarray) -> None:
-        channels, height, width = e.codes.shape[1:]
-        self.voxels += voxels.sum(axis=0)[: len(self.voxels)]
-        foreground = voxels[:, 1:].sum(axis=1).tolist()
-        classes = ((voxels[:, :MOST_CLASSES] > 0) @ (1 << np.arange(MOST_CLASSES))).tolist()
-        for z in range(len(voxels)):
-            labelled = bool(voxels[z].any())
-            self.slices.append(
-                {
-                    "volume": len(self.volumes),
-                    "patient": source.patient,
-                    "group": source.group,
-                    "frame": source.frame,
-                    "phase": source.phase,
-                    "z": z,
-                    "labelled": labelled,
-                    "height": height,
-                    "width": width,
-                    "offset": self._offset,
-                    "label_offset": self._label_offset if labelled else -1,
-                    **{f"spacing_{axis}": mm for axis, mm in zip("zyx", e.spacing, strict=True)},
-                    "foreground": foreground[z],
-                    "classes": classes[z],
-                }
-            )
-            self._offset += channels * height * width
-            self._label_offset += height * width if labelled else 0
+    def tables(self) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+        """A row a slice, a row a volume, and the stored voxels of each class."""
+        volumes, voxels = pd.DataFrame(self.volumes), np.concatenate(self.voxels)
+        many, shared = volumes["slices"].to_numpy(), [name for name in COLUMNS if name in volumes]
+        index = volumes[shared].iloc[np.repeat(volumes.index, many)].reset_index(names="volume")
+        size, labelled = (index["height"] * index["width"]).to_numpy(), voxels.any(axis=1)
+        index["z"] = np.concatenate([np.arange(n) for n in many])
+        index["labelled"] = labelled
+        index["offset"] = (np.cumsum(size) - size) * self.channels
+        index["label_offset"] = np.where(labelled, np.cumsum(size * labelled) - size, -1)
+        index["foreground"] = voxels[:, 1:].sum(axis=1)
+        index["classes"] = (voxels[:, :MOST_CLASSES] > 0) @ (1 << np.arange(MOST_CLASSES))
+        of_store = ["height", "width", *(f"spacing_{axis}" for axis in "zyx")]
+        return index[COLUMNS], volumes.drop(columns=of_store), voxels.sum(axis=0)[: self.classes]
 
 
 def _per_class(label: np.ndarray | None, slices: int) -> np.ndarray:
