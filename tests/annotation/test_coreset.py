@@ -10,6 +10,7 @@ import pytest
 from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pool
 from sslseg.data.streams import stream
+from sslseg.scoring.features import unit
 
 
 def pool(features: np.ndarray, annotated: list[int] = (), **more) -> Pool:
@@ -133,5 +134,5 @@ def test_thirds_of_a_volume() -> None:
 
 def test_unit_features_do_not_depend_on_their_length() -> None:
     features = stream(0, "test").normal(size=(5, 3)).astype(np.float32)
-    assert np.allclose(coreset.unit(features), coreset.unit(features * 7))
-    assert np.allclose(np.linalg.norm(coreset.unit(features), axis=1), 1)
+    assert np.allclose(unit(features), unit(features * 7))
+    assert np.allclose(np.linalg.norm(unit(features), axis=1), 1)

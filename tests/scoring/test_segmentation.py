@@ -13,7 +13,7 @@ from torch import nn
 
 from sslseg.config.names import DataError
 from sslseg.data.slices.intensity import Intensity
-from sslseg.scoring import phases, pixels, segmentation
+from sslseg.scoring import pixels, segmentation
 from sslseg.training import losses
 
 CLASSES = ("background", "RV", "MYO", "LV")
@@ -213,7 +213,7 @@ def test_volumes_are_scored_on_summed_counts():
     counts = pixels.confusion(truth, prediction, 4).numpy()
     table = {"volume": np.array([7, 3, 7, 3, 3, 9]), "patient": np.array(list("ABABBC")),
              "frame": np.array([1, 2, 1, 2, 2, 3]), "phase": np.array(["ED"] * 6)}  # fmt: skip
-    found = phases.per_volume(table, counts, CLASSES)
+    found = pixels.per_volume(table, counts, CLASSES)
     assert found["volume"].tolist() == [3, 7, 9]
     assert found["patient"].tolist() == ["B", "A", "C"]
     assert found["slices"].tolist() == [3, 2, 1]
@@ -229,7 +229,7 @@ def test_a_structure_missed_in_a_volume_is_0_and_one_that_is_not_there_is_left_o
     counts[0, 1, 0] = 5  # RV missed; MYO and LV nowhere in volume 0
     counts[1, 3, 3] = 5
     table = {c: np.array([0, 1]) for c in ("volume", "patient", "frame", "phase")}
-    found = phases.per_volume(table, counts, CLASSES)
+    found = pixels.per_volume(table, counts, CLASSES)
     assert found["dice/RV"][0] == 0
     assert np.isnan(found["dice/LV"][0])
     assert found["dice/LV"][1] == 1

@@ -123,7 +123,8 @@ def test_distances_of_thin_volumes_are_between_contours(slices):
             assert (row["hd95_mm"], row["assd_mm"]) == pytest.approx((8.00, 4.87), abs=0.005)
         elif slices < 3:  # every voxel is surface: as an explicit choice, and as MedPy has it
             assert (row["hd95_mm"], row["assd_mm"]) == pytest.approx((2.83, 0.30), abs=0.005)
-        (region,) = cases.score_regions(truth, prediction, unit, {"whole": [1, 2]}, contours)
+        *_, region = cases.score(truth, prediction, unit, classes, contours, {"whole": [1, 2]})
+        assert region["class"] == "region whole"
         assert region["assd_mm"] == row["assd_mm"]
 
 
@@ -142,8 +143,9 @@ def test_a_region_is_scored_as_the_union_of_its_classes():
     truth, prediction = rng.integers(0, 3, (2, 3, 8, 8)).astype(np.uint8)
     truth[0, 0] = 255
     regions = {"background": [0], "whole": [1, 2], "core": [2]}
-    (row,) = cases.score_regions(truth, prediction, (5.0, 1.0, 1.0), regions)
+    unit, classes = (5.0, 1.0, 1.0), ("background", "edge", "core")
+    *own, row = cases.score(truth, prediction, unit, classes, regions=regions)
     union = np.where(truth == 255, 255, np.minimum(truth, 1)).astype(np.uint8)
     (wanted,) = cases.score(union, np.minimum(prediction, 1), (5.0, 1.0, 1.0), ("background", "region whole"))
     assert row == wanted
-    assert cases.score_regions(truth, prediction, (5.0, 1.0, 1.0), {}) == []
+    assert own == cases.score(truth, prediction, unit, classes)

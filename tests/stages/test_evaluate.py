@@ -145,7 +145,7 @@ def test_a_model_that_has_seen_the_patients_is_found_by_name_and_by_voxels(tmp_p
     scored = Scored("acdc")
     for name, image in images.items():
         scored.note(name, image)
-    assert exposure.overlap([entry], scored, range(3)).patients == ("a", "b")
+    assert exposure.overlap([entry], scored.volumes()).patients == ("a", "b")
 
 
 def test_scoring_test_patients_that_a_model_has_seen_stops(phantom, tmp_path, tmp_cache, store):
@@ -167,8 +167,9 @@ def test_scoring_test_patients_that_a_model_has_seen_stops(phantom, tmp_path, tm
 
 
 def as_store(scored: Scored) -> SimpleNamespace:
+    index = pd.DataFrame({"volume": np.arange(len(scored.rows))})
     return SimpleNamespace(
-        dataset=scored.dataset, digest="d", index=scored.index, volume_table=scored.volume_table
+        dataset=scored.dataset, digest="d", index=index, volume_table=pd.DataFrame(scored.rows)
     )
 
 

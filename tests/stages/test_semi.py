@@ -55,7 +55,7 @@ def test_the_model_has_seen_the_unlabelled_patients_too(tiny: Tiny, taught: str)
     rows = np.concatenate([data.rows["train"], data.labelled["val"]])
     want = exposure.of(data.store, rows, run_id=taught, stage=names.FINETUNE)
     assert (set(seen.patients), set(seen.images)) == (set(want.patients), set(want.images))
-    assert not exposure.overlap([seen], data.store, data.rows["test"]).patients
+    assert not exposure.overlap([seen], exposure.volumes(data.store, data.rows["test"])).patients
 
 
 def test_unimatch_is_a_pipeline_of_its_own_at_equal_steps(tiny: Tiny, taught: str, store: str):

@@ -277,7 +277,7 @@ def test_one_slice_a_batch_of_two_and_a_class_that_is_not_there(tiny: Tiny, stor
         )  # no RV in slice 0
     p = tiny.params(FINETUNE, data_root=root, cache=tmp_path / "cache")
     data = training_set.load(p)
-    train = training_set.frame_of(data.store, data.labelled["train"])
+    train = data.store.index.iloc[data.labelled["train"]]
     present = data.store.index["classes"].to_numpy()
 
     def lacks_one(seed: int) -> bool:

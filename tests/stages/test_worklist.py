@@ -64,7 +64,7 @@ def test_the_list_holds_train_slices_that_are_not_annotated(tiny, encoder) -> No
     assert set(found["patient"]) <= train
     assert not set(found["patient"]) & {"patient001", "patient002"}
     key = ["patient", "frame", "phase", "z"]
-    index = training_set.frame_of(data.store, data.labelled["train"])
+    index = data.store.index.iloc[data.labelled["train"]]
     manifest = subsets.draw(index, 4, "slice", "nested", 0)
     had = set(index.loc[list(manifest.rows), key].itertuples(index=False, name=None))
     assert not had & set(found[key].itertuples(index=False, name=None))

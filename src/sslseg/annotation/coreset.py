@@ -20,7 +20,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sslseg.data.streams import stream
-from sslseg.scoring.features import unit  # noqa: F401 of length one, their distance is that of their directions
 
 CHUNK = 256  # centres, or candidates, that are compared at a time
 SAMPLE = 4096  # slices that k-median measures its reach on; of more, so many are drawn: a table of N x SAMPLE
@@ -112,9 +111,8 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
     return found
 
 
-Worth = Callable[
-    [np.ndarray, np.ndarray], np.ndarray
-]  # of candidates at [P] places, by the distances [N] so far: [P]
+# of candidates at [P] places, by the distances [N] so far: [P]
+Worth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def _centre(pool: Pool) -> Worth:

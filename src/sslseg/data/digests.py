@@ -17,7 +17,6 @@ import xxhash
 from sslseg.config import files
 
 FAST = "xxh3:"
-PIECE = 1 << 20  # bytes read at once: they stay in the processor's cache
 
 
 def new(like: str = FAST) -> Callable[[], Any]:
@@ -44,12 +43,8 @@ def of_file(path: Path | str, like: str = FAST) -> str:
 
 @functools.lru_cache(maxsize=256)
 def _known(path: str, fast: bool, *stamped: int) -> str:
-    digest = new(FAST if fast else "")()
     with open(path, "rb", buffering=0) as file:
-        piece = memoryview(bytearray(PIECE))
-        while count := file.readinto(piece):
-            digest.update(piece[:count])
-    return text(digest)
+        return text(hashlib.file_digest(file, new(FAST if fast else "")))
 
 
 class Written:

@@ -14,21 +14,20 @@ public: whoever holds a list of names can still try them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-import pandas as pd
 
 from sslseg.config import plugins
 from sslseg.config.names import EXPOSURE_FILE, EncoderError
 from sslseg.data.slices import contents
-from sslseg.data.slices.encode import SHA256
+from sslseg.data.slices.encode import SHA256, XXH3
 from sslseg.data.slices.slice_store import Slices
 
 FORMAT = 1
@@ -63,13 +62,35 @@ class Overlap:
     by: tuple[Seen, ...]
 
 
+@dataclass(frozen=True)
+class Volumes:
+    """Whose volumes they are, and how their voxels are known.
+
+    Attributes:
+        digests: kind -> `encode.voxel_digest` of each; `kind` is the one that is at hand.
+    """
+
+    dataset: str
+    patients: list[str]
+    digests: Callable[[str], list[str]]
+    kind: str = XXH3
+
+
+def volumes(store: Slices, rows: Iterable[int]) -> Volumes:
+    """Those that have some of the `rows` of `store`."""
+    there = np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
+    patients = store.volume_table["patient"].iloc[there].astype(str).tolist()
+    digests = functools.partial(contents.digests, store, there)
+    return Volumes(store.dataset, patients, digests, contents.kind(store.volume_table))
+
+
 def of(store: Slices, rows: Iterable[int], *, run_id: str, stage: str) -> Seen:
     """The entry of a stage that trained on, or chose its network by, `rows` of `store`."""
     salt = hashlib.sha256(f"{run_id} {store.digest}".encode()).hexdigest()[:DIGITS]
-    volumes, kind = _volumes(store, rows), contents.kind(store.volume_table)
-    patients = {_hash(salt, f"{store.dataset}/{name}") for name in _patients(store, volumes)}
-    images = {_hash(salt, digest) for digest in _digests(store, volumes, kind)}
-    return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(images)), kind)
+    held = volumes(store, rows)
+    patients = {_hash(salt, f"{store.dataset}/{name}") for name in held.patients}
+    images = {_hash(salt, digest) for digest in held.digests(held.kind)}
+    return Seen(run_id, stage, store.dataset, salt, tuple(sorted(patients)), tuple(sorted(images)), held.kind)
 
 
 def declared(run_id: str, stage: str, dataset: str) -> Seen:
@@ -94,55 +115,23 @@ def standing(seen: Iterable[Seen]) -> str:
     return "unknown" if "" in words else f"declared: {', '.join(sorted(set(words)))}"
 
 
-def _volumes(store: Tables, rows: Iterable[int]) -> np.ndarray:
-    return np.unique(store.index["volume"].to_numpy()[np.asarray(list(rows), int)])
-
-
-def _patients(store: Tables, volumes: np.ndarray) -> list[str]:
-    return store.volume_table["patient"].iloc[volumes].astype(str).tolist()
-
-
-def _digests(store: Tables, volumes: np.ndarray, kind: str) -> list[str]:
-    if isinstance(store, Slices):
-        return contents.digests(store, volumes, kind)
-    return store.volume_table[kind].iloc[volumes].tolist()
-
-
 def _hash(salt: str, text: str) -> str:
     return hashlib.sha256(f"{salt} {text}".encode()).hexdigest()[:DIGITS]
 
 
-class Tables(Protocol):
-    """What is read of a slice store, or of volumes that are in none."""
-
-    @property
-    def dataset(self) -> str:
-        """Name of the data."""
-
-    @property
-    def index(self) -> pd.DataFrame:
-        """One row a slice: its volume."""
-
-    @property
-    def volume_table(self) -> pd.DataFrame:
-        """One row a volume: patient, and digests of its voxels in columns that are named after their kind."""
-
-
-def overlap(seen: Sequence[Seen], store: Tables, rows: Iterable[int]) -> Overlap:
-    """Patients among `rows` whose name or whose image is in `seen`; all of them where the data's name is declared."""
-    volumes = _volumes(store, rows)
-    patients = _patients(store, volumes)
-    images = _digests(store, volumes, contents.kind(store.volume_table))
+def overlap(seen: Sequence[Seen], held: Volumes) -> Overlap:
+    """Patients of some volumes whose name or whose image is in `seen`; all of them where the data's name is declared."""
+    images = held.digests(held.kind)
     met: dict[str, set[str]] = {}
     by = []
     for entry in seen:
         names, known = set(entry.patients), set(entry.images)
-        whole = entry.declared and covers(entry.dataset, store.dataset)
-        digests = _digests(store, volumes, entry.voxels) if known else images
+        whole = entry.declared and covers(entry.dataset, held.dataset)
+        digests = held.digests(entry.voxels) if known else images
         hit = False
-        for patient, image, digest in zip(patients, images, digests, strict=True):
+        for patient, image, digest in zip(held.patients, images, digests, strict=True):
             same = _hash(entry.salt, digest) in known
-            if same or whole or _hash(entry.salt, f"{store.dataset}/{patient}") in names:
+            if same or whole or _hash(entry.salt, f"{held.dataset}/{patient}") in names:
                 hit = True
                 met.setdefault(patient, set()).update([image] * same)
         by += [entry] * hit

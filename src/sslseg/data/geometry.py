@@ -58,10 +58,7 @@ def onto(array: np.ndarray, theirs: Grid | None, ours: Grid | None) -> np.ndarra
     if theirs is None or ours is None or sorted(theirs.shape) != sorted(ours.shape):
         return array
     turn = _turn(theirs, ours)
-    unsaid = not theirs.forms and set(theirs.spacing) == {
-        1.0
-    }  # what a file has that was written without a header
-    if not unsaid:
+    if theirs.forms or set(theirs.spacing) != {1.0}:  # what a file has that was written without a header
         _check_spacing(theirs, ours, turn)
     lead = array.ndim - 3
     # arrays count z, y, x; grids x, y, z
@@ -82,11 +79,9 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
     found = {name: _match(name, theirs, ours) for name in theirs.forms}
     first, *others = found  # an sform before a qform: it can say more, a qform is often a leftover
     turn = found[first]
-    if turn is None:
-        raise DataError(
-            f"{theirs.file}: lies elsewhere than {ours.file}: {_difference(first, theirs, ours)}; {REMEDY}"
-        )
-    if any(found[name] not in (None, found[first]) for name in others):
+    if isinstance(turn, str):
+        raise DataError(f"{theirs.file}: lies elsewhere than {ours.file}: {turn}; {REMEDY}")
+    if any(isinstance(found[name], Turn) and found[name] != turn for name in others):
         raise DataError(
             f"{theirs.file}: {first} and {' and '.join(others)} of its header contradict each other: one says that its "
             f"voxels are mirrored or turned against {ours.file.name}, the other that they are not; {REMEDY}"
@@ -94,17 +89,21 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
     return turn
 
 
-def _match(name: str, theirs: Grid, ours: Grid) -> Turn | None:
-    names = [name, *(n for n in ours.forms if n != name)]
-    candidates = ((a, b) for n in names for a in theirs.forms[name] for b in ours.forms.get(n, ()))
-    turns = (_exact(a, b, theirs.shape, ours.shape) for a, b in candidates)
-    return next((turn for turn in turns if turn), None)
+def _match(name: str, theirs: Grid, ours: Grid) -> Turn | str:
+    """The turn by a statement of theirs; or what differs from our statement of that name, or else from our first."""
+    names, said = [name, *(n for n in ours.forms if n != name)], ""
+    for a, b in ((a, b) for n in names for a in theirs.forms[name] for b in ours.forms.get(n, ())):
+        turn = _exact(a, b, theirs.shape, ours.shape)
+        if isinstance(turn, Turn):
+            return turn
+        said = said or turn
+    return said
 
 
 def _exact(
     a: np.ndarray, b: np.ndarray, theirs: tuple[int, int, int], ours: tuple[int, int, int]
-) -> Turn | None:
-    """The turn that carries the voxels of matrix `a` onto those of `b`; None where there is none."""
+) -> Turn | str:
+    """The turn that carries the voxels of matrix `a` onto those of `b`; or, in words, why there is none."""
     if theirs == ours and np.array_equal(a, b):  # as most masks lie
         return Turn()
     sizes = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
@@ -112,14 +111,14 @@ def _exact(
     whole = np.rint(relation)
     axes = np.abs(whole).argmax(axis=1)
     if (np.abs(relation - whole) > DIRECTION).any() or sorted(axes.tolist()) != [0, 1, 2]:
-        return None
-    backwards = whole[range(3), axes] < 0
+        return "its axes are turned by an angle, not a quarter-turn or none"
     long = np.array(ours) > 1
-    same = np.abs(sizes[0][axes] / sizes[1] - 1) <= SPACING
+    if (np.abs(sizes[0][axes] / sizes[1] - 1) > SPACING)[long].any():
+        return f"voxels of {_mm(sizes[0][axes])} mm (x, y, z), not {_mm(sizes[1])} mm"
+    backwards = whole[range(3), axes] < 0
     first = np.linalg.solve(b[:3, :3], a[:3, 3] - b[:3, 3])
-    wanted = np.where(backwards, np.array(ours) - 1, 0)
-    if not same[long].all() or (np.abs(first - wanted) > PLACE).any():
-        return None
+    if (np.abs(first - np.where(backwards, np.array(ours) - 1, 0)) > PLACE).any():
+        return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm"
     return Turn(tuple(axes.tolist()), tuple(backwards.tolist()))
 
 
@@ -135,20 +134,6 @@ def _check_spacing(theirs: Grid, ours: Grid, turn: Turn) -> None:
 def near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:
     """Whether two voxel sizes are equal but for rounding."""
     return bool((np.abs(np.array(a) / np.array(b) - 1) <= SPACING).all())
-
-
-def _difference(name: str, theirs: Grid, ours: Grid) -> str:
-    """What of the grids differs, in words; compared are the statements of one name, or else the first."""
-    a = theirs.forms[name][0]
-    b = next(iter(ours.forms.get(name) or next(iter(ours.forms.values()))))
-    sizes = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
-    relation = np.linalg.solve(b[:3, :3] / sizes[1], a[:3, :3] / sizes[0])
-    if (np.abs(relation - np.rint(relation)) > DIRECTION).any():
-        return "its axes are turned by an angle, not a quarter-turn or none"
-    axes = np.abs(relation).argmax(axis=1)
-    if (np.abs(sizes[0][axes] / sizes[1] - 1) > SPACING).any():
-        return f"voxels of {_mm(sizes[0][axes])} mm (x, y, z), not {_mm(sizes[1])} mm"
-    return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm"
 
 
 def _mm(values: np.ndarray) -> str:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from sslseg.config import caches, names, params
 from sslseg.data import streams
@@ -33,11 +32,6 @@ class Inputs:
     labelled: dict[str, np.ndarray]  # split -> rows with a mask
     intensity: Intensity
     split: str
-
-    @property
-    def digest(self) -> str:
-        """sha256 that stands for these inputs: content, split and normalisation."""
-        return self.store.digest
 
 
 def store(p: params.Reader) -> Slices:
@@ -121,11 +115,6 @@ def view_ranges(p: params.Views) -> ViewRanges:
     )
 
 
-def unlabelled_rows(inputs: Inputs, fraction: float, seed: int) -> np.ndarray:
-    """Rows of train for pretraining: a seeded share of them, a prefix of one order."""
-    return share(inputs.rows["train"], fraction, seed)
-
-
 def share(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """A seeded share of rows, a prefix of one order."""
     keep = max(1, round(len(rows) * fraction))
@@ -155,8 +144,3 @@ def beside(inputs: Inputs, rows: Iterable[int]) -> np.ndarray:
             f"{len(inputs.rows['train'])} train slices are in the budget. Give a smaller budget, or semi=none"
         )
     return found
-
-
-def frame_of(source: Slices, rows: np.ndarray) -> pd.DataFrame:
-    """The index restricted to `rows`, keeping row numbers as its index."""
-    return source.index.iloc[rows]

@@ -2,7 +2,7 @@
 
 Slices are padded to multiples of 32 with the normalised zero, their labels with 255, so that the
 padding is in no count. On a CUDA device, where a library plans each layer anew for every size it meets, the slices of a
-dataset are padded to two sizes at most. Everything comes from one confusion matrix per slice (`scores.py`).
+dataset are padded to two sizes at most. Everything comes from one confusion matrix per slice (`pixels.py`).
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from torch import Tensor, nn
 from sslseg.config.names import DataError
 from sslseg.data.views.render import MULTIPLE, whole
 from sslseg.models.modes import evaluating
-from sslseg.scoring import phases
-from sslseg.scoring.pixels import confusion, dice, iou, mean
+from sslseg.scoring.pixels import confusion, dice, iou, mean, per_volume
 from sslseg.training import losses
 from sslseg.training.losses import IGNORE
 
@@ -91,9 +90,7 @@ def _batches(
 def _padded(
     slices: Slices, row: int, intensity: Intensity, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    held, (height, width) = whole(slices, row, intensity)
-    image = np.zeros((len(held), *size), np.float32)
-    image[:, : held.shape[1], : held.shape[2]] = held
+    image, (height, width) = whole(slices, row, intensity, size)
     truth = slices.label(row)
     wrong = (truth >= len(slices.classes)) & (truth != IGNORE)
     if wrong.any():
@@ -134,7 +131,7 @@ class Evaluation:
     Attributes:
         per_slice: columns row, volume, patient, frame, phase, z, jaccard_loss and, for every
             class with the background, iou/<class> and dice/<class>; in the order of the rows.
-        per_volume: see `patients.per_volume`.
+        per_volume: see `pixels.per_volume`.
         summary: iou, iou/<class>, dice/<class>, jaccard_loss, patient_iou/<class>,
             patient_dice/<class>; foreground classes only. A class that is nowhere to be scored has no
             entry; `iou`, the mean of iou/<class>, is NaN when none has.
@@ -208,13 +205,13 @@ def _evaluation(
     scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
     columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}
     per_slice = table | {"jaccard_loss": loss} | columns
-    per_volume = phases.per_volume(table, counts, classes)
+    volumes = per_volume(table, counts, classes)
     foreground = [f"{s}/{name}" for s in scores for name in classes[1:]]
     summary = {key: mean(per_slice[key]) for key in foreground}
-    summary |= {f"patient_{key}": mean(per_volume[key]) for key in foreground}
+    summary |= {f"patient_{key}": mean(volumes[key]) for key in foreground}
     summary = {key: value for key, value in summary.items() if not np.isnan(value)}
     summary["iou"] = mean(np.array([summary.get(f"iou/{name}", np.nan) for name in classes[1:]]))
-    return Evaluation(per_slice, per_volume, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
+    return Evaluation(per_slice, volumes, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
 
 
 def predict_whole(

@@ -58,16 +58,14 @@ def distances(
     """
     if not truth.any() or not prediction.any():
         raise ValueError("surface distances: wanted two masks with voxels, one is empty")
-    box = _box(truth | prediction)  # both surfaces lie in it, so the distances are exact
+    (box,) = ndimage.find_objects(
+        (truth | prediction).astype(np.uint8)
+    )  # both surfaces lie in it, so the distances are exact
     first, second = (_surface(mask[box], in_plane) for mask in (truth, prediction))
     there, back = _directed(first, second, spacing), _directed(second, first, spacing)
     both = np.concatenate([there, back])
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
     return Distances(float(both.max()), float(hd95), float(both.mean()))
-
-
-def _box(mask: np.ndarray) -> tuple[slice, ...]:
-    return ndimage.find_objects(mask.astype(np.uint8))[0]
 
 
 def _surface(mask: np.ndarray, in_plane: bool = False) -> np.ndarray:

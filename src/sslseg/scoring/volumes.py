@@ -10,6 +10,7 @@ Policy for a structure that is not everywhere:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,16 @@ def score(
     spacing: tuple[float, float, float],
     classes: Sequence[str],
     contours: str = "auto",
+    regions: Mapping[str, Sequence[int]] = MappingProxyType({}),
 ) -> list[dict[str, Any]]:
-    """One entry for each foreground class of one volume.
+    """One entry for each foreground class of one volume, then one for each region.
 
     Args:
         truth: uint8 [Z, Y, X]; voxels of 255 count nowhere. prediction: the same shape.
         spacing: (z, y, x) in mm.
         contours: what distances are measured between, see `surface.planar`.
+        regions: unions of classes that have a name of their own (nnU-Net's): name -> class numbers. They are called
+            "region <name>"; those of one class alone are left out, the class has an entry.
 
     Returns:
         class, status, SCORES (NaN when absent), truth_ml, prediction_ml, error_ml (prediction - truth), and
@@ -46,32 +50,19 @@ def score(
     if truth.shape != prediction.shape:
         raise ValueError(f"wanted a prediction of the truth's shape {truth.shape}, got {prediction.shape}")
     known = truth != IGNORE
+    asked: list[tuple[str, Sequence[int]]] = [(name, [k]) for k, name in enumerate(classes) if k]
+    asked += [(f"region {name}", numbers) for name, numbers in regions.items() if len(numbers) > 1]
     return [
-        {"class": name, **_one((truth == k) & known, (prediction == k) & known, spacing, contours)}
-        for k, name in enumerate(classes)
-        if k
+        {
+            "class": name,
+            **_one(_union(truth, held) & known, _union(prediction, held) & known, spacing, contours),
+        }
+        for name, held in asked
     ]
 
 
-def score_regions(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    spacing: tuple[float, float, float],
-    regions: Mapping[str, Sequence[int]],
-    contours: str = "auto",
-) -> list[dict[str, Any]]:
-    """As `score`, of unions of classes that have a name of their own (nnU-Net's regions), as "region <name>".
-
-    Args:
-        regions: name -> class numbers; those of one class alone are left out, `score` has them.
-    """
-    known = truth != IGNORE
-    return [
-        {"class": f"region {name}",
-         **_one(np.isin(truth, held) & known, np.isin(prediction, held) & known, spacing, contours)}
-        for name, held in regions.items()
-        if len(held) > 1
-    ]  # fmt: skip
+def _union(label: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
+    return np.logical_or.reduce([label == k for k in numbers])
 
 
 def _one(

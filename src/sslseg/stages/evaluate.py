@@ -53,7 +53,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     module = plugins.load("datasets", p.dataset)
     root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache))
     about = describe(module, root)
-    every = listed(module, root, lenient=p.on_bad_file == "skip")
+    every, _ = listed(module, root, lenient=p.on_bad_file == "skip")
     sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p.model, p, run)
@@ -76,10 +76,9 @@ def run(p: Evaluate, run: session.Run) -> None:
         notes += volume.notes
         prediction = predict(source, volume)  # a mask that is not there is never skipped
         place = {key: getattr(source, key) for key in ("patient", "group", "frame", "phase", "visit")}
-        found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours)
+        found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours, regions)
         if planes:
             planes.add(source.patient, source.phase, source.visit, volume.label, prediction, volume.spacing)
-        found += volumes.score_regions(volume.label, prediction, volume.spacing, regions, p.contours)
         scored.note(source.patient, volume.image)
         if model:
             strange += bool(segmenters.strange(model, known, volume.image, volume.spacing, sliced=sliced))
@@ -130,7 +129,7 @@ def choose(
         ParamError: there are none.
         DataError, ParamError: see the dataset and `inputs.divide`.
     """
-    sources = list(every or listed(module, root, lenient=p.on_bad_file == "skip"))
+    sources = list(every or listed(module, root, lenient=p.on_bad_file == "skip")[0])
     if p.part != "all":
         parts = splits.divide_sources(sources, about, p.dataset, p.split)
         sources = [sources[i] for i in parts[p.part]]
@@ -167,7 +166,7 @@ def _from_folder(
     p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[str]
 ) -> Predictor:
     folder = Path(p.predictions).expanduser()
-    masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip"), root)
+    masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip")[0], root)
     for found, why in (
         (masks.unused(), "are of no image of these data"),
         (

@@ -91,7 +91,7 @@ def train(
 def _subset(p: Finetune, data: Inputs) -> Manifest:
     if not len(data.labelled["train"]):
         raise DataError(inputs.nothing_annotated(p, data))
-    index = training_set.frame_of(data.store, data.labelled["train"])
+    index = data.store.index.iloc[data.labelled["train"]]
     return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
 
 

@@ -50,7 +50,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     make = plugins.load("methods", method_of(p)).Method
     wanted = make.wanted(p)
     source, data = upstream.begin(p, wanted)
-    rows = training_set.unlabelled_rows(data, p.fraction, p.seed)
+    rows = training_set.share(data.rows["train"], p.fraction, p.seed)
     if fault := outside.unsuited(method_of(p), wanted, data.store, rows):
         raise names.DataError(f"{p.dataset}: {fault}")
     if p.probe_every and wanted.grey:

@@ -38,10 +38,6 @@ class _Canvas:
         cv2.fillPoly(self.image, contour, value, shift=_BITS)
         cv2.fillPoly(self.fat, contour, fat, shift=_BITS)
 
-    def inverse(self, point: np.ndarray) -> np.ndarray:
-        """A point of the image, in the axes of the contours."""
-        return point @ self.turn.T
-
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Signal and share of fat, [Y, X] each."""
         image, fat = (
@@ -84,20 +80,14 @@ class Body:
     vessels: np.ndarray  # [N, 7] of the lung: x, y, half axes, direction, signal, level
 
 
-def _organs(rng: np.random.Generator, fat: float) -> list[tuple]:
+def _organs(rng: np.random.Generator) -> list[tuple]:
     """(x, y, a, b, waves, signal, first level, last level, drift x, drift y), back to front."""
     found = []
 
     def add(
-        x: float,
-        y: float,
-        a: float,
-        b: float,
-        value: float,
-        wave: float = 0.06,
-        levels: tuple[float, float] = (-1.0, 2.0),
-        drift: tuple[float, float] = (0.0, 0.0),
-    ) -> None:
+        x: float, y: float, a: float, b: float, value: float, wave: float = 0.06,
+        levels: tuple[float, float] = (-1.0, 2.0), drift: tuple[float, float] = (0.0, 0.0),
+    ) -> None:  # fmt: skip
         jitter, size = rng.normal(0, 5, 2), np.exp(rng.normal(0, 0.12, 2))
         found.append((x + jitter[0], y + jitter[1], a * size[0], b * size[1], _waves(rng, wave),
                       value * np.exp(rng.normal(0, 0.1)), *levels, *drift))  # fmt: skip
@@ -129,7 +119,7 @@ def draw(rng: np.random.Generator, heart: Heart, scanner: Scanner) -> Body:
         front=max(far, outer) + rng.uniform(5, 14), depth=rng.uniform(92, 112),
         dome=outer + rng.uniform(0, 8),
         waves=np.stack([_waves(rng, size) for size in (0.04, 0.03, 0.04, 0.03, 0.12)]),
-        organs=_organs(rng, scanner.fat),
+        organs=_organs(rng),
         ribs=np.stack([np.arange(n) / n + rng.normal(0, 0.012, n), rng.uniform(3, 6, n),
                        rng.choice([0.2, 0.5, 0.75], n)], 1),
         vessels=np.stack([rng.normal(40, 36, m), rng.normal(-40, 42, m), rng.gamma(2.5, 0.7, m) + 0.4,
@@ -171,7 +161,7 @@ def _cavity(body: Body, heart: Heart, scanner: Scanner, z: int) -> _Canvas:
                 _blob(0, 0, b, a) @ np.array([[c, s], [-s, c]]) + (x + 12 * (level - near), y), value
             )
     _abdomen(canvas, body, level, fat)
-    x, y = canvas.inverse(heart.centre[z])
+    x, y = heart.centre[z] @ canvas.turn.T  # in the axes of the contours
     canvas.paint(_blob(x + 60, y + 40, 11.5, 11), 0.3)
     canvas.paint(_blob(x + 60, y + 40, 10, 9.5), 1.0)  # descending aorta
     outer, far = _reach(heart, z)

@@ -11,6 +11,7 @@ import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -31,15 +32,24 @@ ED_FRAME = 1  # 149 of ACDC's 150 patients
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines every voxel of a cohort."""
+    """What determines every voxel of a cohort.
+
+    Attributes:
+        patients: how many; groups alternate DCM, HCM, MINF, NOR, RV.
+        scanner: "1.5T" or "3T".
+        first: number of the first patient, in patientNNN.
+        size: side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256).
+        slices: slices of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12.
+        cine: so many patients, the first ones, also get a 4D file.
+    """
 
     patients: int
     seed: int
-    scanner: str
-    first: int
-    size: int | None
-    slices: int | None
-    cine: int
+    scanner: str = "1.5T"
+    first: int = 1
+    size: int | None = None
+    slices: int | None = None
+    cine: int = 0
     format: int = FORMAT
 
 
@@ -128,26 +138,8 @@ def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
             "shape": (len(heart.level), *scanner.shape), **asked}  # fmt: skip
 
 
-def write(
-    root: Path,
-    *,
-    patients: int,
-    seed: int,
-    scanner: str = "1.5T",
-    first: int = 1,
-    size: int | None = None,
-    slices: int | None = None,
-    cine: int = 0,
-) -> Path:
-    """Write a cohort to `root`, whole or not at all; one that is there already is kept.
-
-    Args:
-        patients: how many; groups alternate DCM, HCM, MINF, NOR, RV.
-        scanner: "1.5T" or "3T".
-        first: number of the first patient, in patientNNN.
-        size: side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256).
-        slices: slices of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12.
-        cine: so many patients, the first ones, also get a 4D file.
+def write(root: Path, **population: Any) -> Path:
+    """Write a cohort of `Settings(**population)` to `root`, whole or not at all; one that is there already is kept.
 
     Returns:
         `root`.
@@ -155,7 +147,7 @@ def write(
     Raises:
         DataError: `root` holds something else.
     """
-    settings = Settings(patients, seed, scanner, first, size, slices, cine)
+    settings = Settings(**population)
     root = Path(root)
     if _holds(root, settings):
         return root
@@ -165,9 +157,9 @@ def write(
         with aside(root) as part:
             part.mkdir()
             entries = {}
-            for number in range(first, first + patients):
-                name = f"patient{number:03d}"
-                entries[name] = _patient(part / name, number, settings, number - first < cine)
+            for n in range(settings.patients):
+                number, name = settings.first + n, f"patient{settings.first + n:03d}"
+                entries[name] = _patient(part / name, number, settings, n < settings.cine)
             (part / MANIFEST).write_text(
                 json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
             )

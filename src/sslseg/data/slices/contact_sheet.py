@@ -43,9 +43,7 @@ def contact_sheet(slices: Slices, path: Path, rows: Rows | None = None) -> None:
         palette += bgr_of(slices.colours, k)[::-1]
     image = Image.fromarray(sheet)
     image.putpalette(palette)
-    image.save(
-        path, "png", compress_level=0
-    )  # a byte a pixel, which to compress would take longer than to draw
+    image.save(path, "png", compress_level=0)  # to compress would take longer than to draw
 
 
 def _chosen(index: pd.DataFrame, most: int) -> list[int]:
@@ -84,13 +82,8 @@ def _tile(slices: Slices, i: int, row: dict[Hashable, Any], channel: int, outlin
     return tile
 
 
-def colour_of(colours: tuple[str, ...], k: int) -> str:
-    """Hex of class `k`: the data's own, else one of a palette that colour-blind people can tell apart."""
-    return colours[k] if k < len(colours) else FALLBACK[(k - 1) % len(FALLBACK)]
-
-
 def bgr_of(colours: tuple[str, ...], k: int) -> tuple[int, int, int]:
-    """`colour_of` as OpenCV takes it, 0 to 255."""
-    text = colour_of(colours, k).lstrip("#")
-    red, green, blue = (int(text[i : i + 2], 16) for i in (0, 2, 4))
+    """Class `k` as OpenCV takes it, 0 to 255: the data's own, else of colours that colour-blind people can tell apart."""
+    text = colours[k] if k < len(colours) else FALLBACK[(k - 1) % len(FALLBACK)]
+    red, green, blue = bytes.fromhex(text.lstrip("#")[:6])
     return blue, green, red

@@ -44,7 +44,7 @@ def _read_again(store: Slices, rows: list[int], own: str, wanted: str) -> None:
     module = plugins.load("datasets", store.dataset)
     sources = {
         (os.path.abspath(source.image), -1 if source.index is None else source.index): source
-        for source in listed(module, store.root, lenient=True)
+        for source in listed(module, store.root, lenient=True)[0]
     }
     for row in rows:
         volume = store.volume_table.iloc[row]

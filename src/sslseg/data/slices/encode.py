@@ -74,7 +74,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
             raise DataError(f"wanted labels 0 to {classes - 1} or {IGNORE}, got also [{some(strange, 8)}]")
     size = new_size(image.shape[2:], volume.spacing[1:], spacing)
     counts = [_counts(channel) for channel in image]
-    p1, p99 = _percentiles(image, counts)
+    p1, p99 = percentiles(image, counts)
     codes, scale, intercept = quantise(resample_image(image, size))
     native_y, native_x = volume.spacing[1:]
     return Encoded(
@@ -135,12 +135,11 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 Counts = tuple[int, np.ndarray]  # the lowest value, and how often it and each after it occur
 
 
-def percentiles(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def percentiles(
+    image: np.ndarray, counts: Sequence[Counts | None] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """1st and 99th percentile of each channel of [C, ...]; where they are equal, its extremes."""
-    return _percentiles(image, [_counts(channel) for channel in image])
-
-
-def _percentiles(image: np.ndarray, counts: Sequence[Counts | None]) -> tuple[np.ndarray, np.ndarray]:
+    counts = counts or [_counts(channel) for channel in image]
     flat = image.reshape(len(image), -1)
     both = [
         _from_counts(*known) if known else np.percentile(v, CLIP)

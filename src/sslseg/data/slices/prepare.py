@@ -7,7 +7,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from filelock import FileLock
@@ -16,8 +15,7 @@ from sslseg.config import caches, files, plugins
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.slices import build, contact_sheet, slice_store
 from sslseg.data.slices.slice_store import META, Slices, open_store
-from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, recipe
-from sslseg.data.source import Source
+from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, listed, recipe
 
 SHEET = "contact-sheet.png"
 
@@ -60,7 +58,9 @@ def prepare(
     root, folder = Path(root).resolve(), caches.claim(Path(cache).resolve()) / "slices"
     module = plugins.load("datasets", dataset)
     about = describe(module, root)
-    sources, faults = _sources(module, root, on_bad_file)
+    sources, faults = listed(module, root, lenient=on_bad_file == "skip")
+    if not sources:
+        raise DataError(f"{root}: wanted data of dataset {dataset}, found none")
     inputs = Inputs(dataset, module, root, about, recipe(module, about, spacing), sources, faults)
     warm = folder / "warm" / (_key([dataset, str(root), inputs.recipe]) + ".json")
     state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
@@ -78,24 +78,13 @@ def prepare(
     return replace(slices, root=root)
 
 
-def _sources(module: ModuleType, root: Path, on_bad_file: str) -> tuple[list[Source], list[dict[str, str]]]:
-    """A dataset may offer `scan(root) -> (sources, faults)` for faults that show before reading."""
-    if on_bad_file == "skip" and hasattr(module, "scan"):
-        sources, faults = module.scan(root)
-    else:
-        sources, faults = module.find(root), []
-    if not sources:
-        raise DataError(f"{root}: wanted data of dataset {module.__name__.rsplit('.', 1)[-1]}, found none")
-    return sources, faults
-
-
 def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress: bool) -> Slices:
     """Hash the files and find the store of that content, or build it."""
     digests = file_digests(inputs, progress)
     store = folder / f"{inputs.dataset}-{digest(inputs, digests)[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{store.name}.lock"):  # a second process waits, then finds it built
-        if store.exists() and (verify or not slice_store.sealed(store)) and not _sound(store):
+        if store.exists() and (verify or not slice_store.sealed(store)) and slice_store.fault(store):
             shutil.rmtree(store)
         if not (store / META).exists():
             build.build(store, inputs, digests, skip=skip, progress=progress)
@@ -104,14 +93,6 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
             contact_sheet.contact_sheet(slices, aside := store / f".{SHEET}")
             aside.replace(store / SHEET)
     return slices
-
-
-def _sound(store: Path) -> bool:
-    try:
-        slice_store.check(store)
-    except (DataError, OSError, ValueError):
-        return False
-    return True
 
 
 def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:

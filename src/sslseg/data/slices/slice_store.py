@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -138,24 +138,17 @@ def open_store(path: Path) -> Slices:
     about = meta["law"].get("about", {"physical": getattr(own, "PHYSICAL", True)})
     return Slices(
         path=path,
-        dataset=meta["dataset"],
-        digest=meta["digest"],
+        **{key: meta[key] for key in SAID},
         spacing=meta["law"]["spacing"],
         classes=tuple(meta["law"]["classes"]),
         colours=tuple(meta["colours"]),
-        domain=meta["domain"],
-        licence=meta["licence"],
-        channels=meta["channels"],
-        fingerprint=meta["fingerprint"],
         index=index,
         volumes={key: volumes[columns].to_numpy(np.float64) for key, columns in names.items()},
         volume_table=volumes.drop(columns=[c for columns in names.values() for c in columns]),
-        skipped=meta["skipped"],
         notes=meta.get("notes", []),
         codes_flat=codes,
         labels_flat=labels,
         channel_names=tuple(about.get("channels", ())),
-        parts=meta["parts"],
         stamps=seen,
         seconds=seconds,
         **{key: about[key] for key in ("split", "sides", "settings", "physical") if key in about},
@@ -187,13 +180,19 @@ def check(path: Path) -> dict[str, Any]:
     return meta
 
 
-def faults(cache: Path) -> Iterator[str]:
+def fault(path: Path) -> str:
+    """What `check` says against the store in folder `path`; "" where it is as it was written."""
+    try:
+        check(path)
+    except (DataError, OSError, ValueError) as error:
+        return str(error)
+    return ""
+
+
+def faults(cache: Path) -> list[str]:
     """A sentence on each store of `cache` that is not as it was written; one without digests is made anew when used."""
-    for meta in filter(lambda meta: sealed(meta.parent), sorted((cache / "slices").glob(f"*/{META}"))):
-        try:
-            check(meta.parent)
-        except (DataError, OSError, ValueError) as error:
-            yield str(error)
+    stores = [meta.parent for meta in sorted((cache / "slices").glob(f"*/{META}"))]
+    return list(filter(None, (fault(store) for store in stores if sealed(store))))
 
 
 def sealed(path: Path) -> bool:
@@ -239,6 +238,16 @@ def _shard(path: Path, kind: str) -> np.ndarray:
 
 
 CODES, LABELS, INDEX, VOLUMES, META = "codes.i2", "labels.u1", "index.parquet", "volumes.parquet", "meta.json"
+SAID = (
+    "dataset",
+    "digest",
+    "domain",
+    "licence",
+    "channels",
+    "fingerprint",
+    "skipped",
+    "parts",
+)  # by meta.json
 PARTS = (CODES, LABELS, INDEX, VOLUMES)
 AGAIN = "the same command with verify=true makes the store anew"
 PER_CHANNEL = ("scale", "intercept", "p1", "p99")

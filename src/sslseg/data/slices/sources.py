@@ -81,13 +81,15 @@ def describe(module: ModuleType, root: Path) -> Description:
     return about
 
 
-def listed(module: ModuleType, root: Path, *, lenient: bool) -> list[Source]:
-    """The volumes of a folder; `lenient` leaves out what does not fit the format, where it can tell.
+def listed(module: ModuleType, root: Path, *, lenient: bool) -> tuple[list[Source], list[dict[str, str]]]:
+    """The volumes of a folder, and the {file, reason} of what `lenient` leaves out because it does not fit the format.
+
+    A dataset offers `scan(root) -> (sources, faults)` where it can tell before it reads.
 
     Raises:
         DataError: see the dataset.
     """
-    return module.scan(root)[0] if lenient and hasattr(module, "scan") else module.find(root)
+    return module.scan(root) if lenient and hasattr(module, "scan") else (module.find(root), [])
 
 
 def recipe(module: ModuleType, about: Description, spacing: float) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Noise, blur and gamma change the grey levels of the finished view: `texture.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -56,14 +56,7 @@ class Augmentation:
         )
 
 
-NOTHING = {
-    "rotation": 0.0,
-    "scale": (1.0, 1.0),
-    "elastic": 0.0,
-    "noise": 0.0,
-    "blur": (0.0, 0.0),
-    "gamma": (1.0, 1.0),
-}
+NOTHING = {f.name: f.default for f in fields(Augmentation) if not f.name.endswith("_p")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,9 +91,7 @@ class Changes:
 
     def placed(self, other: Changes) -> Changes:
         """The geometry of `other`, with the noise, blur and gamma of these."""
-        return Changes(
-            other.angle, other.zoom, other.nodes, self.noise, self.noise_seed, self.blur, self.gamma
-        )
+        return replace(self, angle=other.angle, zoom=other.zoom, nodes=other.nodes)
 
 
 def draw(a: Augmentation, count: int, rng: np.random.Generator) -> Changes:

@@ -192,16 +192,18 @@ def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.nd
     return out
 
 
-def whole(slices: Slices, row: int, intensity: Intensity) -> tuple[np.ndarray, tuple[int, int]]:
+def whole(
+    slices: Slices, row: int, intensity: Intensity, size: tuple[int, ...] = ()
+) -> tuple[np.ndarray, tuple[int, int]]:
     """A whole slice as float32 [C, H32, W32] and its own (H, W).
 
-    Padded below and to the right to multiples of 32 with 0, the mean of the normalised data.
+    Padded below and to the right to multiples of 32, or to `size`, with 0, the mean of the normalised data.
     """
     codes = np.asarray(slices.codes(row))
     C, H, W = codes.shape
     low, high, scale, offset = (
         np.asarray(a)[0][:, None, None] for a in intensity.affine(slices, np.array([row]))
     )
-    out = np.zeros((C, -H % MULTIPLE + H, -W % MULTIPLE + W), np.float32)
+    out = np.zeros((C, *(size or (-H % MULTIPLE + H, -W % MULTIPLE + W))), np.float32)
     out[:, :H, :W] = np.clip(codes.astype(np.float32), low, high) * scale + offset
     return out, (H, W)

@@ -73,7 +73,7 @@ def _data(p: Evaluate) -> str:
     """sha256 of every annotated file, and of whose it is."""
     module = plugins.load("datasets", p.dataset)
     root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache))
-    sources = listed(module, root, lenient=True)
+    sources, _ = listed(module, root, lenient=True)
     rows = [
         [s.patient, s.frame, s.phase, s.index, *(sha256(f) for f in (s.image, s.label, *s.more))]
         for s in sources

@@ -156,7 +156,7 @@ def _check_subset(p: params.Finetune, store: Slices, rows: Rows, labelled: Rows)
             "docs/reference/data.md says how masks are found, -e prepare lists every file; annotate some, or leave out "
             f"the pipelines that learn from masks of {p.dataset}"
         )
-    index = training_set.frame_of(store, labelled["train"])
+    index = store.index.iloc[labelled["train"]]
     subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
 
 

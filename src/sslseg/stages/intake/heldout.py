@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
 from sslseg.config.names import TAG_TRANSDUCTIVE, LeakError
 from sslseg.config.texts import some
@@ -18,7 +17,7 @@ from sslseg.tracking.runs import Run
 
 @dataclass
 class Scored:
-    """The volumes scored so far, with those columns of a slice store that `exposure.overlap` reads."""
+    """The volumes scored so far, as `exposure.overlap` knows them."""
 
     dataset: str
     rows: list[dict[str, str]] = field(default_factory=list)
@@ -27,15 +26,10 @@ class Scored:
         """Add one volume [C, Z, Y, X]."""
         self.rows.append({"patient": patient} | {kind: voxel_digest(image, kind) for kind in (XXH3, SHA256)})
 
-    @property
-    def index(self) -> pd.DataFrame:
-        """One row a slice: its volume."""
-        return pd.DataFrame({"volume": np.arange(len(self.rows))})
-
-    @property
-    def volume_table(self) -> pd.DataFrame:
-        """One row a volume, as a slice store has it."""
-        return pd.DataFrame(self.rows)
+    def volumes(self) -> exposure.Volumes:
+        """All of them."""
+        patients = [row["patient"] for row in self.rows]
+        return exposure.Volumes(self.dataset, patients, lambda kind: [row[kind] for row in self.rows])
 
 
 def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
@@ -54,7 +48,7 @@ def check(run: Run, trained: Trained, scored: Scored, *, strict: bool) -> None:
             print(f"warning: nobody knows what the model of run {resolved.run_id} has seen")
             continue
         leaks.note(run, seen)
-        found = exposure.overlap(seen, scored, range(len(scored.rows)))
+        found = exposure.overlap(seen, scored.volumes())
         if not found.patients:
             continue
         fault = (

@@ -153,7 +153,7 @@ def _fault(resolved: Resolved | None, seen: list[Seen] | None, data: Inputs) -> 
         said = f"nobody knows what its {resolved.kind} has seen, it was logged without {names.EXPOSURE_FILE}"
         return f"run {resolved.run_id}: {said}. Make it again", None
     rows = np.concatenate([data.rows[name] for name in HELD_OUT])
-    found = exposure.overlap(seen, data.store, rows)
+    found = exposure.overlap(seen, exposure.volumes(data.store, rows))
     if not found.patients:
         return "", None
     held = data.store.index["patient"].iloc[rows].nunique()

@@ -106,7 +106,7 @@ def identify(
     files = [plugins.path("datasets", p.dataset)] + ([plugins.path("methods", method)] if method else [])
     stage = names.PRETRAIN if method else names.FINETUNE
     return identity.of(
-        p, upstream_sha=" ".join([handed, *more]), data=data.digest, subset=subset(data), numerics=devices.numerics(p),
+        p, upstream_sha=" ".join([handed, *more]), data=data.store.digest, subset=subset(data), numerics=devices.numerics(p),
         code=identity.code_digest(f"sslseg.stages.{stage}", *files),
     )  # fmt: skip
 

@@ -8,11 +8,12 @@ from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config.names import ParamError
 from sslseg.config.params import Worklist
-from sslseg.data import subsets, training_set
+from sslseg.data import subsets
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.training_set import Inputs
 from sslseg.models import encoder
 from sslseg.models.modes import evaluating
+from sslseg.scoring.features import unit
 from sslseg.stages.intake.upstream import Upstream
 from sslseg.stages.probe import features
 from sslseg.training import devices
@@ -22,14 +23,14 @@ def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.nda
     """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
     net = encoder.from_state(source.state, source.config).to(devices.of(p))
     with evaluating(net):
-        return coreset.unit(features.pooled(net, p, data, rows))
+        return unit(features.pooled(net, p, data, rows))
 
 
 def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:
     """Those of the rows `labelled` that count as annotated: all, or a nested subset of them."""
     if count is None or count == 0:
         return labelled[: 0 if count == 0 else None]
-    index = training_set.frame_of(data.store, labelled)
+    index = data.store.index.iloc[labelled]
     return np.asarray(subsets.draw(index, count, "slice", "nested", seed).rows)
 
 
