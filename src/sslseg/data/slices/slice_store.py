@@ -9,6 +9,7 @@ the others and of itself, and `contact-sheet.png` to look at.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import time
@@ -77,11 +78,10 @@ class Slices:
     stamps: tuple[tuple[int, ...], ...] = ()
     seconds: float = 0.0
     root: Path | None = None
-    _place: list[list[int]] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        columns = ("offset", "label_offset", "height", "width")
-        object.__setattr__(self, "_place", self.index[list(columns)].to_numpy(np.int64).tolist())
+    @functools.cached_property
+    def _place(self) -> list[list[int]]:
+        return self.index[["offset", "label_offset", "height", "width"]].to_numpy(np.int64).tolist()
 
     def __len__(self) -> int:
         return len(self.index)
