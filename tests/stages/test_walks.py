@@ -14,7 +14,7 @@ import torch
 from sslseg.config import caches, names
 from sslseg.config.names import FINETUNE, PRETRAIN, EncoderError
 from sslseg.data import training_set
-from sslseg.data.views import batches, draw
+from sslseg.data.views import batches, draw, render
 from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
 from sslseg.tracking import lineage, session
@@ -62,7 +62,7 @@ def test_a_voxel_lands_at_its_pixel_and_moves_the_first_layer(tmp_path: Path, ti
 
     rows, none = np.array([row]), np.zeros(1, np.int64)
     drawn = draw.ViewParams(none + 16, none + 32, none + 16, none + 32, none > 0, none + 1.0, none + 1.0, 32)
-    crop = batches.render(data.store, rows, drawn, data.intensity)
+    crop = render.render(data.store, rows, drawn, data.intensity)
     assert crop.shape == (1, 1, 32, 32)
     y, x = np.argwhere(crop[0, 0] >= np.quantile(crop, 0.99)).mean(0)
     # from (21.5, 41.5) in the slice to (5.5 * 32/16, 9.5) in a crop of rows 16-31 and columns 32-63

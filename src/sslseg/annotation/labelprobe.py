@@ -8,7 +8,6 @@ segmentation to be used. It ranks sets of slices in a hundredth of the time of a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -53,19 +52,8 @@ def see(net: nn.Module, images: Tensor) -> np.ndarray:
     return torch.cat(maps, 1).flatten(2).transpose(1, 2).half().cpu().numpy()
 
 
-@dataclass(frozen=True)
-class Projection:
-    """How features become the regression's: `average` and `width` [F], `basis` [F, P], `where` [GRID², Q]."""
-
-    average: np.ndarray
-    width: np.ndarray
-    basis: np.ndarray
-    where: np.ndarray
-
-    def __call__(self, seen: np.ndarray) -> np.ndarray:
-        """float32 [N, GRID², P + Q] of what `see` gave; the last column is one."""
-        inner = ((seen.astype(np.float32) - self.average) / self.width) @ self.basis
-        return np.concatenate([inner, np.broadcast_to(self.where, (len(seen), *self.where.shape))], axis=2)
+# what `see` gave -> float32 [N, GRID², P + Q]: principal components, and where in its slice a cell lies; last, ones
+Projection = Callable[[np.ndarray], np.ndarray]
 
 
 def projection(seen: np.ndarray) -> Projection:
@@ -73,7 +61,13 @@ def projection(seen: np.ndarray) -> Projection:
     flat = seen.reshape(-1, seen.shape[-1]).astype(np.float32)
     average, width = flat.mean(axis=0), flat.std(axis=0) + np.float32(1e-6)
     _, vectors = np.linalg.eigh(np.cov(((flat - average) / width).T.astype(np.float64)))
-    return Projection(average, width, vectors[:, ::-1][:, :COMPONENTS].astype(np.float32), _where())
+    basis, where = vectors[:, ::-1][:, :COMPONENTS].astype(np.float32), _where()
+
+    def project(seen: np.ndarray) -> np.ndarray:
+        inner = ((seen.astype(np.float32) - average) / width) @ basis
+        return np.concatenate([inner, np.broadcast_to(where, (len(seen), *where.shape))], axis=2)
+
+    return project
 
 
 def _where() -> np.ndarray:

@@ -59,44 +59,33 @@ def _with_visits(table: pd.DataFrame) -> pd.DataFrame:
 
 def _visit(by: pd.DataFrame) -> list[dict]:
     """Quantities of one examination, rows indexed by class and phase."""
-    rows = []
-    for name in CAVITIES:
-        if {(name, "ED"), (name, "ES")} <= set(by.index):
-            rows += _cavity(name, by.loc[(name, "ED")], by.loc[(name, "ES")])
-    if {(MUSCLE, "ED"), (MUSCLE, "ES")} <= set(by.index):
-        ed, es = by.loc[(MUSCLE, "ED")], by.loc[(MUSCLE, "ES")]
-        rows.append(_row(f"{MUSCLE} ED mass", "g", *_pair(ed, DENSITY), _missed(ed)))
-        rows.append(_row(f"{MUSCLE} ESV", "ml", *_pair(es), _missed(es)))
+    rows: list[dict] = []
+
+    def add(quantity: str, unit: str, truth: float, prediction: float, worst: bool) -> None:
+        rows.append({"quantity": quantity, "unit": unit, "truth": truth, "prediction": prediction,
+                     "error": prediction - truth, "worst_case": worst})  # fmt: skip
+
+    for name in (*CAVITIES, MUSCLE):
+        if not {(name, "ED"), (name, "ES")} <= set(by.index):
+            continue
+        both = by.loc[(name, "ED")], by.loc[(name, "ES")]
+        (edv, esv), (edv_hat, esv_hat) = ([float(v[k]) for v in both] for k in ("truth_ml", "prediction_ml"))
+        ed_worst, es_worst = (v["status"] in ("missed", "invented") for v in both)
+        if name == MUSCLE:
+            add(f"{name} ED mass", "g", edv * DENSITY, edv_hat * DENSITY, ed_worst)
+            add(f"{name} ESV", "ml", esv, esv_hat, es_worst)
+            continue
+        worst = ed_worst or es_worst
+        truth = 100 * (edv - esv) / edv if edv else np.nan
+        if worst or not edv_hat:
+            fraction = 0.0 if truth > 50 else 100.0
+        else:
+            fraction = float(np.clip(100 * (edv_hat - esv_hat) / edv_hat, 0, 100))
+        add(f"{name} EDV", "ml", edv, edv_hat, ed_worst)
+        add(f"{name} ESV", "ml", esv, esv_hat, es_worst)
+        add(f"{name} SV", "ml", edv - esv, edv_hat - esv_hat, worst)
+        add(f"{name} EF", "%", truth, fraction, worst)
     return rows
-
-
-def _pair(row: pd.Series, factor: float = 1.0) -> tuple[float, float]:
-    return float(row["truth_ml"]) * factor, float(row["prediction_ml"]) * factor
-
-
-def _missed(*rows: pd.Series) -> bool:
-    return any(row["status"] in ("missed", "invented") for row in rows)
-
-
-def _row(quantity: str, unit: str, truth: float, prediction: float, worst: bool) -> dict:
-    return {"quantity": quantity, "unit": unit, "truth": truth, "prediction": prediction,
-            "error": prediction - truth, "worst_case": worst}  # fmt: skip
-
-
-def _cavity(name: str, ed: pd.Series, es: pd.Series) -> list[dict]:
-    (edv, edv_hat), (esv, esv_hat) = _pair(ed), _pair(es)
-    worst = _missed(ed, es)
-    truth = 100 * (edv - esv) / edv if edv else np.nan
-    if worst or not edv_hat:
-        fraction = 0.0 if truth > 50 else 100.0
-    else:
-        fraction = float(np.clip(100 * (edv_hat - esv_hat) / edv_hat, 0, 100))
-    return [
-        _row(f"{name} EDV", "ml", edv, edv_hat, _missed(ed)),
-        _row(f"{name} ESV", "ml", esv, esv_hat, _missed(es)),
-        _row(f"{name} SV", "ml", edv - esv, edv_hat - esv_hat, worst),
-        _row(f"{name} EF", "%", truth, fraction, worst),
-    ]
 
 
 def errors(measured: pd.DataFrame) -> pd.DataFrame:

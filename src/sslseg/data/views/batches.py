@@ -18,9 +18,8 @@ from sslseg.config.wanted import PAIR, Crops, Wanted
 from sslseg.data.slices.intensity import UNIT, Intensity
 from sslseg.data.slices.slice_store import Rows, Slices
 from sslseg.data.streams import stream
-from sslseg.data.views import render_device
+from sslseg.data.views import render, render_device
 from sslseg.data.views.draw import ViewParams, ViewRanges, draw
-from sslseg.data.views.render import render, render_labels
 from sslseg.data.views.render_device import DeviceSlices
 
 if TYPE_CHECKING:
@@ -157,25 +156,15 @@ def pretrain_batch(
     boxes = tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else ()
     there = Places(*(of[chosen] for of in known)) if known and wanted.places else None
     intensity = UNIT if wanted.grey else intensity
-    targets: Sequence[np.ndarray | None] = out or (None,) * len(drawn)
-    views = tuple(_pixels(slices, chosen, p, intensity, t) for p, t in zip(drawn, targets, strict=True))
+    targets: Sequence[dict[str, np.ndarray]] = [{"out": t} for t in out] if out else [{}] * len(drawn)
+    make = _back_end(slices).render
+    views = tuple(make(slices, chosen, p, intensity, **t) for p, t in zip(drawn, targets, strict=True))
     return PretrainBatch(views, chosen, boxes, there, step / steps if steps else 0.0)
 
 
-def _pixels(
-    slices: Store, rows: np.ndarray, p: ViewParams, intensity: Intensity, out: np.ndarray | None = None
-) -> Pixels:
-    """The views [B, C, S, S] where the slices are; `out` is memory of the CPU to be filled."""
-    if isinstance(slices, DeviceSlices):
-        return render_device.render(slices, rows, p, intensity)
-    return render(slices, rows, p, intensity, out)
-
-
-def _labels(slices: Store, rows: np.ndarray, p: ViewParams) -> Pixels:
-    """The masks of `_pixels`."""
-    if isinstance(slices, DeviceSlices):
-        return render_device.render_labels(slices, rows, p)
-    return render_labels(slices, rows, p)
+def _back_end(slices: Store) -> Any:
+    """The module that makes views where the slices are."""
+    return render_device if isinstance(slices, DeviceSlices) else render
 
 
 def _boxes(slices: Store, rows: np.ndarray, p: ViewParams) -> np.ndarray:
@@ -191,7 +180,10 @@ def finetune_batch(
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
-    return FinetuneBatch(_pixels(slices, chosen, p, intensity), _labels(slices, chosen, p), chosen)
+    made = _back_end(slices)
+    return FinetuneBatch(
+        made.render(slices, chosen, p, intensity), made.render_labels(slices, chosen, p), chosen
+    )
 
 
 def unlabelled_views(
@@ -203,21 +195,20 @@ def unlabelled_views(
     rng = stream(seed, "unlabelled views", step)
     height, width = _sides(slices, chosen)
     first, *others = (draw(ranges, height, width, rng) for ranges in shades)
-    return tuple(
-        _pixels(slices, chosen, p, intensity) for p in (first, *(one.placed(first) for one in others))
-    )
+    drawn = (first, *(one.placed(first) for one in others))
+    return tuple(_back_end(slices).render(slices, chosen, p, intensity) for p in drawn)
 
 
 def whole_batch(slices: Slices, rows: Rows, intensity: Intensity, size: int) -> np.ndarray:
     """Whole slices squeezed to `size` x `size`, nothing drawn: float32 [B, C, S, S], for vital signs."""
     chosen = np.asarray(rows, np.int64)
-    return render(slices, chosen, _whole(slices, chosen, size), intensity)
+    return render.render(slices, chosen, _whole(slices, chosen, size), intensity)
 
 
 def whole_labels(slices: Slices, rows: Rows, size: int) -> np.ndarray:
     """The masks of `whole_batch`: uint8 [B, S, S]."""
     chosen = np.asarray(rows, np.int64)
-    return render_labels(slices, chosen, _whole(slices, chosen, size))
+    return render.render_labels(slices, chosen, _whole(slices, chosen, size))
 
 
 def _whole(slices: Slices, rows: np.ndarray, size: int) -> ViewParams:
