@@ -21,6 +21,7 @@ from sslseg.training.losses import IGNORE
 GRID = 24  # cells a side; all constants here are [H]
 COMPONENTS = 128  # of the standardised features
 BUMPS = 5  # a side: Gaussians over the slice that say where a cell lies
+PLACES = BUMPS**2 + 1  # last columns of what `projection` gives: these, and ones
 RIDGE = 1e4  # on standardised features, every class of the same weight, a cell 1 on average
 LEAST_SHARE = 1e-4  # of a class, so that a rare one does not outweigh all
 BATCH = 32  # slices
@@ -71,7 +72,7 @@ def projection(seen: np.ndarray) -> Projection:
 
 
 def _where() -> np.ndarray:
-    """float32 [GRID², BUMPS² + 1], standardised, and a column of ones."""
+    """float32 [GRID², PLACES], standardised, and a column of ones."""
     y, x = np.mgrid[0:GRID, 0:GRID] / (GRID - 1) * 2 - 1
     centres = np.linspace(-1, 1, BUMPS)
     bumps = [np.exp(-((y - a) ** 2 + (x - b) ** 2) / (2 * 0.35**2)).ravel() for a in centres for b in centres]

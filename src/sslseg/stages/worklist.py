@@ -78,7 +78,7 @@ def _series(store: Slices) -> dict[str, list[str]]:
     module, root = plugins.load("datasets", store.dataset), store.root
     if root is None or not hasattr(module, "slice_files"):
         return {}
-    found = [module.slice_files(source) for source in listed(module, root, lenient=True)]
+    found = [module.slice_files(source) for source in listed(module, root, lenient=True)[0]]
     relative = [[Path(os.path.relpath(file, root)).as_posix() for file in files] for files in found]
     return {files[0]: files for files in relative if files}
 

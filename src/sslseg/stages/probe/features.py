@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sslseg.annotation import labelprobe
-from sslseg.annotation.labelprobe import batched
+from sslseg.annotation.labelprobe import PLACES, batched
 from sslseg.config import names
 from sslseg.config.params import Pretrain, Probe, Worklist
 from sslseg.data import training_set
@@ -103,7 +103,7 @@ def _linear(
 ) -> dict[str, float]:
     """Val IoU of a ridge regression on the frozen feature maps, and of one on the place in the slice alone."""
     seen = regressed(net, p, data, train, val, spread(train, PROJECTION), beat)
-    place = seen.known[..., -seen.place :], seen.asked[..., -seen.place :]
+    place = seen.known[..., -PLACES:], seen.asked[..., -PLACES:]
     return {
         "linear_iou": labelprobe.score(labelprobe.fit(seen.known, seen.targets), seen.asked, seen.truth),
         "linear_iou_place": labelprobe.score(labelprobe.fit(place[0], seen.targets), place[1], seen.truth),
@@ -118,7 +118,6 @@ class Regressed:
     targets: np.ndarray
     asked: np.ndarray  # of those that it is scored on
     truth: np.ndarray
-    place: int  # the last features of a cell say where it lies
 
 
 def regressed(
@@ -139,4 +138,4 @@ def regressed(
         lambda r: labelprobe.shares(batches.whole_labels(store, r, size), len(store.classes)), rows
     )
     truth = batched(lambda r: batches.whole_labels(store, r, size), val)
-    return Regressed(known, targets, asked, truth, len(project.where[0]))
+    return Regressed(known, targets, asked, truth)
