@@ -9,6 +9,7 @@ Policy for a structure that is not everywhere:
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -62,7 +63,7 @@ def score(
 
 
 def _union(label: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
-    return np.logical_or.reduce([label == k for k in numbers])
+    return functools.reduce(np.logical_or, (label == k for k in numbers))
 
 
 def _one(
