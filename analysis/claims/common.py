@@ -76,7 +76,7 @@ def versus(
     rows = [*a[1], *b[1]]
     scores = c.scores(key, rows, budgets)
     both = [s for name, group in (a, b) for s in blend(scores, name, [c.labels[r] for r in group])]
-    return judged(c, key, both, [(a[0], b[0])], lambda *_: c.units(rows), budgets)[0]
+    return judged(c, key, both, [(a[0], b[0])], lambda *_: c.pretrainings(rows), budgets)[0]
 
 
 def judged(
@@ -97,7 +97,7 @@ def against_each(
     """One pipeline against each other one, corrected as a family."""
     pairs = [(c.labels[row], c.labels[o]) for o in others]
     found = list(
-        judged(c, key, c.scores(key, (row, *others), budgets), pairs, partial(scope.units, c.study), budgets)
+        judged(c, key, c.scores(key, (row, *others), budgets), pairs, partial(scope.pretrainings, c.study), budgets)
     )
     refused = [v for v in found if isinstance(v, Refusal)]
     words = [said(v) for v in found if isinstance(v, Verdict)]

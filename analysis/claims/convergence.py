@@ -132,7 +132,7 @@ def equal_areas(c: Context) -> Outcome:
     """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
     rows = (SPECIALIST, MIXED)
     pair, scores = (c.labels[SPECIALIST], c.labels[MIXED]), c.scores("area", rows, c.study.budgets)
-    (found,) = judged(c, "area", scores, [pair], lambda *_: c.units(rows))
+    (found,) = judged(c, "area", scores, [pair], lambda *_: c.pretrainings(rows))
     return outcome(found, ("equivalent",), c.runs(rows))
 
 
@@ -154,7 +154,7 @@ def few_epochs_suffice(c: Context) -> Outcome:
         names[last],
         margin=margin,
         higher_is_better=True,
-        units=lambda *_: c.units((BEST,)),
+        units=lambda *_: c.pretrainings((BEST,)),
     )
     return outcome(found, ("better", "equivalent"), tuple(sorted(e.run_id for e in used)))
 

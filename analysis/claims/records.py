@@ -41,8 +41,11 @@ class Context:
 
     def averaged(self, key: str, rows: Sequence[str], budgets: Iterable[int] | None = None) -> list[Score]:
         """`scores`, one a pretraining where one of the arms has several."""
-        varied = any(scope.count(self.study, self.labels[row]) > 1 for row in rows)
-        return scope.averaged(self.scores(key, rows, budgets), self.units(rows) if varied else None)
+        return scope.averaged(self.scores(key, rows, budgets), self.pretrainings(rows))
+
+    def pretrainings(self, rows: Sequence[str]) -> dict[int, int] | None:
+        """`units`, where one of the arms has several pretrainings; else None."""
+        return scope.pretrainings(self.study, *(self.labels[row] for row in rows))
 
     def runs(self, rows: Sequence[str], budgets: Iterable[int] | None = None) -> tuple[str, ...]:
         """IDs of the runs behind `scores`."""

@@ -83,7 +83,7 @@ def verdicts(
 
 def scopes(study: Study) -> tuple[Units, Callable[[str, str], str]]:
     """Which seeds count as one, and of what a verdict is, for two pipelines; each pair is looked up once."""
-    return cache(partial(scope.units, study)), cache(partial(scope.about, study))
+    return cache(partial(scope.pretrainings, study)), cache(partial(scope.about, study))
 
 
 def verdicts_on(
@@ -112,8 +112,16 @@ def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:
 
 
 def _minutes(measures: Measures, table: Table, verdict: Verdict | Refusal) -> float | None:
-    """Minutes of the least further seeds of a pair, one run after the other: mean minutes at every budget."""
-    if not isinstance(verdict, Verdict) or not verdict.more or not verdict.more.least:
+    """Minutes of the least further seeds of a pair, one run after the other: mean minutes at every budget.
+
+    None of further pretrainings, of which the fine-tunings are the smaller part.
+    """
+    if (
+        not isinstance(verdict, Verdict)
+        or not verdict.more
+        or not verdict.more.least
+        or verdict.unit != "seed"
+    ):
         return None
     spent: dict[tuple[str, int], list[float]] = {}
     for s in measures.of("minutes", (verdict.a, verdict.b), table.budget):

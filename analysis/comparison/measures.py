@@ -119,7 +119,8 @@ def steps_pair(
     told = [s for s, ends in seeds.items() if np.isfinite(ends).any()]
     fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True)
     low, high = bounds.T
-    return Pair(a, b, told, low, high, min(len(mine), len(other)), fallen)
+    runs = min(len(mine), len(other)) if units is None else len(set(units.values()))
+    return Pair(a, b, told, low, high, runs, fallen, unit="pretraining" if units else "seed")
 
 
 def scored(study: Study, column: str) -> tuple[Score, ...]:

@@ -44,9 +44,9 @@ def units(study: Study, *labels: str) -> dict[int, int]:
     return {int(s): first.setdefault(keys[s], int(s)) for s in seeds}
 
 
-def pretrainings(study: Study, label: str) -> dict[int, int] | None:
-    """seed -> unit of a pipeline with several encoders; None of the others, whose seeds count by themselves."""
-    return units(study, label) if count(study, label) > 1 else None
+def pretrainings(study: Study, *labels: str) -> dict[int, int] | None:
+    """`units` of pipelines of which one has several encoders; None of others, whose seeds count by themselves."""
+    return units(study, *labels) if any(count(study, label) > 1 for label in labels) else None
 
 
 def averaged(scores: Iterable[Score], counted: Mapping[int, int] | None) -> list[Score]:

@@ -149,7 +149,8 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     what = ", ".join(filter(None, [f"95 % confidence, {plural(len(seeds), 'seed')}", *about]))
     if choice.certain or not choice.runner_up:
         answer = "Better than every other" if choice.runner_up else "Nothing to compare with"
-        several = again(study, seeds, pretrain_seeds="0,1,2") if _learned(choice.pipeline) else ""
+        alone = _learned(choice.pipeline) and scope.count(study, choice.pipeline) < 2
+        several = again(study, seeds, pretrain_seeds="0,1,2") if alone else ""
         surer = "Several pretrainings would say whether it is so for others than this encoder:" if several else (
             "Other patients would say whether it is so for them.")  # fmt: skip
         return Card("How sure is that?", answer, (what, surer), several)
@@ -166,6 +167,12 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     pair = (choice.pipeline, choice.runner_up)
     there = sorted(set(study.runs.loc[study.runs["arm"].isin(pair), "seed"]))
     total = (lead.seeds if isinstance(lead, Verdict) else len(seeds)) + least
+    if more and more.what != "seed":
+        numbers = ",".join(map(str, range(total)))
+        every = range(max(total, len(there)))
+        told = again(study, every, (_nearest(study, found),), pair, pretrain_seeds=numbers)
+        answer, better = _called(found, choice.pipeline)
+        return Card("How sure is that?", answer, (*better, what, f"{decides}:"), told)
     further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]
     more_of_both = again(study, further, (study.nearest(found.budget),), only=pair)
     answer, better = _called(found, choice.pipeline)

@@ -11,7 +11,7 @@ import pytest
 from analysis.comparison import cells, decisions, families, measures, patients, scope
 from analysis.comparison.cells import Study
 from analysis.figures import fig3a_convergence, fig4_scaling
-from analysis.page import report
+from analysis.page import cards, matrices, report
 from analysis.statistics import records as statistics
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
@@ -144,6 +144,32 @@ def test_stores_without_scores_of_patients_give_none(tmp_path):
     table = patients.frame(study, patients.levels(study, curves))
     assert table["encoders"].tolist() == [0, 0, 1, 1]
     assert patients.keys(study.runs) == ["test_patients/iou"]
+
+
+def test_where_pretrainings_are_counted_further_ones_are_asked_for_and_not_fine_tunings() -> None:
+    """More seeds from three encoders are no more units: the next command has more pretraining seeds."""
+    runs = [*planted_study.encoders("byol@target")]
+    for s, loss in enumerate((0.40, 0.50, 0.45) * 3):
+        for name, value in (("scratch", 0.46 + 0.01 * (s % 2)), ("byol@target", loss)):
+            runs.append(
+                scored(
+                    planted_study.finetune(name, 30, s, value),
+                    {0: 1 - value},
+                    f"sha{s % 3}" * (name != "scratch"),
+                )
+            )
+    study, curves = study_of(runs)
+    scores = measures.measure(study, curves)
+    found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30)
+    (row,), minutes = found.verdicts[0].rows, found.verdicts[0].minutes
+    assert (row.unit, row.seeds, row.more.what, minutes) == ("pretraining", 3, "pretraining", (None,))
+    assert (
+        "3 pretrainings, permutation p"
+        in matrices.of_verdicts(study, found.verdicts[0], {}).rows[-1][1][0].tip
+    )
+    sure = cards.cards(study, found)[2]
+    assert "pretraining" in " ".join(sure.lines)
+    assert not sure.command or "pretrain_seeds=0,1,2,3" in sure.command
 
 
 def page_of(runs: list[Planted]) -> str:

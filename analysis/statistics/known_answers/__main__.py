@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from itertools import product
 
-from analysis.statistics.known_answers import laws, patients, verdicts
+from analysis.statistics.known_answers import laws, patients, pretrainings, verdicts
 from analysis.statistics.known_answers.stores import PIPELINES, SEEDS
 
 AT_ONCE = 20  # times as many stores where they are read as one array
@@ -85,7 +85,7 @@ PARTS: dict[str, Part] = {
         laws.knees,
         1,
     ),
-    **{name: (*part, 1) for name, part in patients.PARTS.items()},
+    **{name: (*part, 1) for name, part in (patients.PARTS | pretrainings.PARTS).items()},
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.statistics.records import MIN_SEEDS, Score, ordered
+from analysis.statistics.records import MIN_SEEDS, Score, ordered, plural
 
 FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and budget
 _MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution
@@ -28,11 +28,33 @@ NOISY = 9.0  # times the median variance of the pipelines
 
 @dataclass(frozen=True)
 class Sinking:
-    """What a collapse costs a pipeline at a budget (infinite: not known), and how many of its runs, at all budgets, did."""
+    """What a collapse costs a pipeline at a budget (infinite: not known), and how many of its runs, at all budgets, did.
+
+    `pretrainings` are those most of whose runs did, and all, where the pipeline has several: the runs that start from a
+    pretraining collapse together where it has collapsed, so there are no more chances to see it than pretrainings.
+    """
 
     depth: float
     fallen: int
     runs: int
+    pretrainings: tuple[int, int] | None = None
+
+    @property
+    def chances(self) -> int:
+        """Runs, or pretrainings, that could have collapsed independently of one another."""
+        return self.pretrainings[1] if self.pretrainings else self.runs
+
+    @property
+    def open(self) -> float:
+        """Rate of collapses that those which were seen leave open."""
+        of_runs = open_rate(self.runs, self.fallen) if self.fallen else 0.0
+        sunk, there = self.pretrainings or (0, 1)
+        return max(of_runs, open_rate(there, sunk) if sunk else 0.0)
+
+    @property
+    def told(self) -> str:
+        """How many there are, in words: `12 runs`, `3 pretrainings`."""
+        return plural(self.chances, "pretraining" if self.pretrainings else "run")
 
 
 def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score, ...]:
@@ -91,15 +113,22 @@ def scatter(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unseen(
-    lead: ArrayLike, seeds: int, runs: int, spread: ArrayLike, freedom: ArrayLike, depth: ArrayLike = np.inf
+    lead: ArrayLike,
+    seeds: int,
+    runs: int,
+    spread: ArrayLike,
+    freedom: ArrayLike,
+    depth: ArrayLike = np.inf,
+    averaged: float = 1.0,
 ) -> np.ndarray:
     """Chance that a pipeline of equal mean, better for it where it does not collapse, shows such a `lead` and no collapse.
 
     The largest over `RATES`: that none of its `runs` collapses, times the tail of the noncentral t of the mean over `seeds`.
-    A collapse costs `DEEP` s.d., and no more than `depth`.
+    A collapse costs `DEEP` s.d. of a run, which are `averaged` times `spread` where several runs are one number, and no
+    more than `depth`.
     """
     noise, one = (2 / seeds) ** 0.5, np.maximum(spread, 1e-12)
-    deep, t = np.minimum(DEEP, depth / one), np.minimum(np.abs(lead) / one / noise, FURTHEST)
+    deep, t = np.minimum(DEEP * averaged, depth / one), np.minimum(np.abs(lead) / one / noise, FURTHEST)
     return np.max([
         (1 - rate) ** runs * np.nan_to_num(stats.nct.sf(t, freedom, deep * rate / noise)) for rate in RATES
     ], axis=0)  # fmt: skip

@@ -22,9 +22,8 @@ from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import Pair, Verdict, judge
 
 Cells = Mapping[tuple[int, int], tuple[float, float]]  # (budget, seed) -> bounds of a paired difference
-Units = Callable[
-    [str, str], Mapping[int, int]
-]  # two pipelines -> the unit that each of their seeds counts in
+# two pipelines -> the unit that each of their seeds counts in; None where each is its own
+Units = Callable[[str, str], Mapping[int, int] | None]
 
 
 def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
@@ -88,46 +87,84 @@ def compare(
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
     names = sorted({name for pair in wanted for name in pair} & set(runs))
     cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
+    levels = {
+        a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
+    }
     fallen = far_below(rows, higher_is_better=higher_is_better)
     sunk = () if worst is None else collapsed(rows, worst)
 
     def pair(a: str, b: str) -> Pair | Refusal:
         """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
         unit = units(a, b) if units else None
+        pairs_of = "pretraining with pairs" if unit else "pair"
         own = in_units(cells.get((a, b), {}), unit)
         budgets = common_budgets(own, budget)
         bounds = by_seed(own, budgets)
         if len(bounds) < MIN_SEEDS:
             where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
             return Refusal(
-                f"insufficient evidence: {a} and {b} have {plural(len(bounds), 'pair')} of equal seed and subset {where}, "
+                f"insufficient evidence: {a} and {b} have {plural(len(bounds), pairs_of)} of equal seed and subset {where}, "
                 f"at least {MIN_SEEDS} are wanted"
             )
         read = list(bounds)[: looks.look(len(bounds))]
-
-        known = [by_seed(in_units(cells[c, a], unit), budgets) for c in names if c not in (a, b)]
-        others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
-        against = np.array([[0.0] * len(read), [-bounds[s][0] for s in read], *others])
-        alone = _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better)
-        level = by_seed(in_units({k: v for k, v in alone.items() if k in cells[a, b]}, unit), budgets)
-        spread, freedom = scatter(against + [level[s][0] for s in read])
+        values = _beside(a, b, names, levels, cells, unit, budgets, read)
+        spread, freedom = scatter(values)
+        alone = [
+            scatter(_beside(a, b, names, levels, cells, None, [n], seeds))[0]
+            for n in budgets
+            if (seeds := [s for m, s in cells[a, b] if m == n and (unit or {s: s}).get(s) in read])
+        ]
+        run = float(np.sqrt(np.mean(np.square(alone))))
+        sinking = [_sinking(runs[c], budget, sunk, worst, units(c, c) if units else None) for c in (a, b)]
         low, high = np.array(list(bounds.values())).T
         return Pair(
-            a, b, list(bounds), low, high, min(len(runs[a]), len(runs[b])),
-            tuple(s for s in fallen if s.pipeline in (a, b)),
-            (_sinking(runs[a], budget, sunk, worst), _sinking(runs[b], budget, sunk, worst)),
-            rest_of(against), (float(spread), float(freedom)),
+            a, b, list(bounds), low, high, min(s.chances for s in sinking),
+            tuple(s for s in fallen if s.pipeline in (a, b)), (sinking[0], sinking[1]),
+            rest_of(values), (float(spread), float(freedom)), run / float(spread) if spread > 0 else 1.0,
+            "pretraining" if unit else "seed",
         )  # fmt: skip
 
     return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha)
 
 
+def _beside(
+    a: str,
+    b: str,
+    names: Sequence[str],
+    levels: Mapping[str, Cells],
+    cells: Mapping[tuple[str, str], Cells],
+    unit: Mapping[int, int] | None,
+    budgets: Sequence[int],
+    read: Sequence[int],
+) -> np.ndarray:
+    """Scores [P, S] of two pipelines, and of the others that have all of these, averaged over budgets and units."""
+
+    def means(of: Cells) -> dict[int, tuple[float, float]]:
+        return by_seed(in_units({key: ends for key, ends in of.items() if key in cells[a, b]}, unit), budgets)
+
+    known = [means(cells[c, a]) for c in names if c not in (a, b)]
+    others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
+    level, against = means(levels[a]), means(cells[a, b])
+    apart = np.array([[0.0] * len(read), [-against[s][0] for s in read], *others])
+    return apart + [level[s][0] for s in read]
+
+
 def _sinking(
-    runs: Sequence[Score], budget: int | None, sunk: Sequence[Score], worst: float | None
+    runs: Sequence[Score],
+    budget: int | None,
+    sunk: Sequence[Score],
+    worst: float | None,
+    unit: Mapping[int, int] | None,
 ) -> Sinking:
     here = fmean(s.value for s in runs if budget in (None, s.budget))
     depth = np.inf if worst is None else abs(here - worst)
-    return Sinking(depth, sum(s in sunk for s in runs), len(runs))
+    fallen = sum(s in sunk for s in runs)
+    if unit is None:
+        return Sinking(depth, fallen, len(runs))
+    each: dict[int, list[bool]] = {}
+    for s in runs:
+        each.setdefault(unit.get(s.seed, s.seed), []).append(s in sunk)
+    return Sinking(depth, fallen, len(runs), (sum(fmean(one) > 0.5 for one in each.values()), len(each)))
 
 
 def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -40,15 +40,17 @@ class Verdict:
     more: MoreSeeds | None
     note: str
     about: str = ""  # what varied between the runs, in words
+    unit: str = "seed"  # of which `seeds` are counted: seed, or pretraining where there are several
 
 
 @dataclass(frozen=True)
 class Pair:
     """Differences of two pipelines at `seeds` [S], known to lie between `low` [S] and `high` [S].
 
-    `runs` is the smaller number of runs of the two, at all budgets; `fallen` are those of them that lie far below the
-    others; `sinking` is what is known of collapses of `a` and of `b`; `rest` is what the other pipelines say about the
-    variance; `scatter` is that of `collapse.scatter`.
+    `runs` is the smaller number of runs of the two, at all budgets (of pretrainings, of a pipeline with several);
+    `fallen` are those runs that lie far below the others; `sinking` is what is known of collapses of `a` and of `b`; `rest`
+    is what the other pipelines say about the variance; `scatter` is that of `collapse.scatter`, and `averaged` how many
+    times as large that of a single run is; `unit` is what `seeds` are: seeds, or pretrainings.
     """
 
     a: str
@@ -61,6 +63,8 @@ class Pair:
     sinking: tuple[Sinking, Sinking] | None = None
     rest: Rest | None = None
     scatter: tuple[float, float] = (0.0, 1.0)
+    averaged: float = 1.0
+    unit: str = "seed"
 
 
 def judge(
@@ -95,8 +99,9 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
     )
     permuted, least = _permuted(middles), 2.0 ** (1 - seeds)
     more = more_seeds(middles, family, alpha, _hurdle(p, effect)) if call == "undecided" else None
+    more = replace(more, what=p.unit) if more else None
     notes = [
-        *_waiting(len(p.low), seeds),
+        *_waiting(len(p.low), seeds, p.unit),
         *_fallen(p, budget, seeds),
         *_alike(p, alike, differ, call),
         *stands,
@@ -105,22 +110,23 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         *([more.text] if more else []),
     ]  # fmt: skip
     return Verdict(
-        p.a, p.b, budget, call, effect, 1 - error_rate, permuted, least, seeds, margin, more, "; ".join(notes)
-    )
+        p.a, p.b, budget, call, effect, 1 - error_rate, permuted, least, seeds, margin, more, "; ".join(notes),
+        unit=p.unit,
+    )  # fmt: skip
 
 
-def _waiting(there: int, read: int) -> list[str]:
+def _waiting(there: int, read: int, unit: str) -> list[str]:
     coming = looks.following(there)
     if there == read or not coming:
         return []
-    return [f"the first {read} of {there} seeds are read, the next look is at {coming[0]}"]
+    return [f"the first {read} of {there} {unit}s are read, the next look is at {coming[0]}"]
 
 
 def _fallen(p: Pair, budget: int | None, read: int) -> list[str]:
     return [
         f"{s.pipeline} with seed {s.seed} at {plural(s.budget, 'slice')} ({s.value:.3g}) lies far below its other runs"
         for s in p.fallen
-        if budget in (None, s.budget) and s.seed in p.seeds[:read]
+        if budget in (None, s.budget) and (s.seed in p.seeds[:read] or p.unit != "seed")
     ]
 
 
@@ -132,7 +138,7 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
         why = (
             "a run lies far below the others"
             if p.fallen
-            else f"{CLEAR} runs of each without a collapse are wanted, not {p.runs}"
+            else f"{CLEAR} {_counted(p)} of each without a collapse are wanted, not {p.runs}"
         )
         return [f"within the margin, but not equivalent: {why}"]
     return ["a real difference, smaller than the margin"] if differ else []
@@ -148,22 +154,30 @@ def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
         return call, []
     name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
     stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
-    left = open_rate(sinking.runs, sinking.fallen) if sinking.fallen else open_rate(len(p.low))
+    left = sinking.open or open_rate(len(p.low))
     if sinking.fallen and stands < left:
         told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} collapsed, which leaves up to {left:.0%} open"
         return "undecided", [f"{told}; from {stands:.0%} on {name} would not be the better one"]
-    chance = float(unseen(effect.value, looks.look(len(p.low)), sinking.runs, *p.scatter, sinking.depth))
+    chance = float(
+        unseen(effect.value, looks.look(len(p.low)), sinking.chances, *p.scatter, sinking.depth, p.averaged)
+    )
     if chance > CHANCE:
         return "undecided", [
-            f"{plural(sinking.runs, 'run')} without a collapse and this lead are seen in {chance:.1%} of studies in which "
-            f"{name} is no better and collapses in one of ten or five runs, and above {CHANCE:.1%} it is not called; runs at "
-            "other budgets count, too"
+            f"{sinking.told} without a collapse and this lead are seen in {chance:.1%} of studies in which {name} is no better "
+            f"and collapses in one of ten or five {_counted(p, sinking)}, and above {CHANCE:.1%} it is not called"
+            + ("" if sinking.pretrainings else "; runs at other budgets count, too")
         ]
     if stands >= left or not np.isfinite(sinking.depth):
         return call, []
     return call, [
-        f"stands if {name} collapses in fewer than {stands:.0%} of runs; these leave up to {left:.0%} open"
+        f"stands if {name} collapses in fewer than {stands:.0%} of {_counted(p, sinking)}; these leave up to {left:.0%} open"
     ]
+
+
+def _counted(p: Pair, sinking: Sinking | None = None) -> str:
+    """What collapses are counted in, of one pipeline or of both."""
+    several = [s.pretrainings for s in ((sinking,) if sinking else p.sinking or ())]
+    return "pretrainings" if any(several) else "runs"
 
 
 def _hurdle(p: Pair, effect: Estimate) -> Callable[[int], float]:
@@ -172,12 +186,12 @@ def _hurdle(p: Pair, effect: Estimate) -> Callable[[int], float]:
     if p.sinking is None or spread <= 0:
         return lambda seeds: 0.0
     sinking, read = p.sinking[effect.value < 0], looks.look(len(p.low))
-    deep = round(min(DEEP, sinking.depth / spread), 1)
+    deep = round(min(DEEP * p.averaged, sinking.depth / spread), 1)
 
     def least(seeds: int) -> float:
         further = max(seeds - len(p.low), 0)
         return spread * least_lead(
-            seeds, sinking.runs + further, round(freedom * (seeds - 1) / (read - 1)), deep
+            seeds, sinking.chances + further, round(freedom * (seeds - 1) / (read - 1)), deep
         )
 
     return least

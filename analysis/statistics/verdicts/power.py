@@ -22,22 +22,23 @@ BELIEF = 0.8  # confidence of the range of true differences that the plan is mad
 class MoreSeeds:
     """Further seeds to the look that decides with 80 % power, at both ends of what the difference may be (80 %).
 
-    None: no look up to forty seeds.
+    None: no look up to forty seeds. `what` is counted: a seed, or a pretraining where there are several.
     """
 
     least: int | None
     most: int | None
+    what: str = "seed"
 
     @property
     def text(self) -> str:
         """`2 to 17 more seeds would decide`."""
         if self.least is None:
-            return f"more than {looks.MOST} seeds would be needed"
+            return f"more than {looks.MOST} {self.what}s would be needed"
         if self.most == self.least:
-            return f"{plural(self.least, 'more seed')} would decide"
+            return f"{plural(self.least, f'more {self.what}')} would decide"
         if self.most is None:
-            return f"at least {plural(self.least, 'more seed')} would be needed, perhaps many more"
-        return f"{self.least} to {self.most} more seeds would decide"
+            return f"at least {plural(self.least, f'more {self.what}')} would be needed, perhaps many more"
+        return f"{self.least} to {self.most} more {self.what}s would decide"
 
 
 def power(effect: float, seeds: int, error_rate: float, least: float = 0.0) -> float:
@@ -55,7 +56,7 @@ def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP) -> float
     """Lead in s.d. (`collapse.scatter`) that is called of `runs` without a collapse: see `collapse.unseen`."""
 
     def excess(lead: float) -> float:
-        return float(unseen(lead, seeds, runs, 1.0, freedom, deep)) - CHANCE
+        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - CHANCE
 
     return 0.0 if excess(0.0) <= 0 else float(brentq(excess, 0.0, FURTHEST * (2 / seeds) ** 0.5, xtol=1e-6))
 

@@ -1,5 +1,7 @@
 """Verdicts: one interval against scipy, the calls that follow from it, looks, collapses, plans, order of runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -140,6 +142,8 @@ def test_the_chance_of_collapses_that_were_not_seen() -> None:
     assert unseen(2 * lead, 5, 5, 2.0, 1e7, 20.0) == pytest.approx(max(shallow), rel=1e-3)
     assert unseen(least_lead(3, 12, 8), 3, 12, 1.0, 8) == pytest.approx(CHANCE, rel=1e-3)
     assert least_lead(10, 40, 54) == 0.0
+    twice = [(1 - r) ** 5 * stats.norm.sf((2 * lead - 2 * DEEP * r) / noise) for r in (0.1, 0.2)]
+    assert unseen(2 * lead, 5, 5, 1.0, 1e7, averaged=2.0) == pytest.approx(max(twice), rel=1e-3)
     rng = generator(0, "unseen")
     values = rng.standard_normal((20_000, 4, 5))
     spread, freedom = scatter(values)
@@ -299,6 +303,50 @@ def test_seeds_of_one_pretraining_count_as_one() -> None:
     theirs = stats.ttest_1samp(units, 0).confidence_interval(1 - 0.05 * looks.SHARES[3])
     assert found.seeds == 3
     assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high))
+
+
+def by_thirds(a: str, b: str) -> dict[int, int] | None:
+    """Pipeline a has three pretrainings, b none: seed i starts from the one at place i mod 3."""
+    return {s: s % 3 for s in range(10)} if "a" in (a, b) else None
+
+
+def test_of_several_pretrainings_each_is_one_chance_to_see_a_collapse() -> None:
+    """A lead of 4 s.d. of a run, at 10 seeds and 4 budgets: 40 runs, or three pretrainings, without a collapse."""
+    rng = generator(0, "pretrainings")
+    noise, thirds = rng.standard_normal((2, 10, 4)), np.arange(10) % 3
+    for k in range(3):  # fine-tunings scatter by one, their means over a pretraining by a tenth of it
+        noise[0, thirds == k] += 0.1 * rng.standard_normal(4) - noise[0, thirds == k].mean(axis=0)
+    scores = rows(np.stack([noise[1] + 4.0 + noise[0], noise[1]]), simulate.PAPER_SIZES[:4])
+    whole, several = (call(scores, budget=1, worst=-60.0, units=u) for u in (None, by_thirds))
+    assert (whole.call, whole.unit) == ("better", "seed")
+    assert (several.call, several.unit, several.seeds) == ("undecided", "pretraining", 3)
+    assert several.effect.low > 0
+    assert "3 pretrainings without a collapse and this lead are seen in" in several.note
+    assert "in one of ten or five pretrainings" in several.note
+    assert several.more is None or "pretraining" in several.more.text
+    alike = call(drawn(0.0), margin=60.0, units=by_thirds)
+    assert (alike.call, call(drawn(0.0), margin=60.0).call) == ("undecided", "equivalent")
+    assert "29 pretrainings of each without a collapse are wanted, not 3" in alike.note
+    sunk = [replace(s, value=-55.0) if (s.pipeline, s.seed % 3) == ("a", 1) else s for s in drawn(30.0)]
+    assert call(sunk, budget=1, worst=-60.0, units=by_thirds).call == "undecided"
+
+
+@pytest.mark.parametrize("kind", ["pretrainings", "overall"])
+def test_collapses_that_were_not_seen_behind_a_mean_of_several_runs(kind: str) -> None:
+    """Equal means, collapses in one of five pretrainings, in one of ten runs at four budgets: a half and 12 % were called."""
+    rng, called = generator(0, f"behind {kind}"), 0
+    for _ in range(80):
+        values = rng.standard_normal((2, 10 if kind == "pretrainings" else 5, 4))
+        if kind == "pretrainings":
+            values[0] += DEPTH * (0.2 - (rng.random(3) < 0.2)[np.arange(10) % 3, None])
+        else:
+            values[0] += DEPTH * (0.1 - (rng.random((5, 4)) < 0.1))
+        units = by_thirds if kind == "pretrainings" else None
+        found = call(
+            rows(values, simulate.PAPER_SIZES[:4]), worst=-DEPTH, units=units, budget=1 if units else None
+        )
+        called += found.call != "undecided"
+    assert called <= 8  # 6 % and one and a half s.d. of 80
 
 
 def test_other_pipelines_shorten_the_interval_of_few_seeds_and_never_move_it() -> None:
