@@ -97,7 +97,14 @@ def against_each(
     """One pipeline against each other one, corrected as a family."""
     pairs = [(c.labels[row], c.labels[o]) for o in others]
     found = list(
-        judged(c, key, c.scores(key, (row, *others), budgets), pairs, partial(scope.pretrainings, c.study), budgets)
+        judged(
+            c,
+            key,
+            c.scores(key, (row, *others), budgets),
+            pairs,
+            partial(scope.pretrainings, c.study),
+            budgets,
+        )
     )
     refused = [v for v in found if isinstance(v, Refusal)]
     words = [said(v) for v in found if isinstance(v, Verdict)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -20,6 +21,7 @@ DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while th
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 KEY = ["arm", "budget", "seed", "fold"]
+CELL = r"(.+)/n=(\d+)/seed=(\d+)"  # name of a fine-tuning's cell
 HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
@@ -29,6 +31,7 @@ class Missing:
 
     cell: str  # as a sweep names it: byol@acdc/n=30/seed=1
     why: str = ""
+    tried: bool = False  # it failed, or another pipeline has a run of its budget and seed
 
     def __str__(self) -> str:
         return f"{self.cell}: {self.why}" if self.why else self.cell
@@ -58,6 +61,15 @@ class Study:
     def budgets(self) -> tuple[int, ...]:
         """Budgets that any run has, ascending."""
         return tuple(sorted(set(self.runs["budget"])))
+
+    @property
+    def holes(self) -> dict[str, frozenset[tuple[int, int]]]:
+        """Arm -> (budget, seed) of its cells that were tried and have no run: they may be those that went badly."""
+        found: dict[str, set[tuple[int, int]]] = {}
+        for one in self.missing:
+            if one.tried and (read := re.match(CELL, one.cell)):
+                found.setdefault(read[1], set()).add((int(read[2]), int(read[3])))
+        return {arm: frozenset(places) for arm, places in found.items()}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -145,7 +157,7 @@ def study(
         dataset=name,
         unit=newest["unit"].iloc[0],
         arms=arms,
-        missing=_missing(newest, arms, failed),
+        missing=_missing(newest, arms, failed, name),
         mixed=mixed,
         superseded=len(main) - len(newest),
         query=dict(query or {}),
@@ -224,7 +236,7 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
 
 
 def _missing(
-    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, object]]
+    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, object]], dataset: str
 ) -> tuple[Missing, ...]:
     """Cells of budgets × a pipeline's own seeds × folds without a run, and cells that a sweep says have failed.
 
@@ -233,15 +245,28 @@ def _missing(
     budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
     there = set(tuned[KEY].itertuples(index=False, name=None))
     parts = sorted({one for fold in set(tuned["fold"]) for one in sameness.siblings(fold)})
+    somewhere = {(budget, seed) for _, budget, seed, _ in there}
     gone = {
-        f"{arm.label}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else ""): ""
+        _cell(arm.label, budget, seed, fold): ("", (budget, seed) in somewhere)
         for arm in arms
         for budget in budgets
         for seed in sorted(seeds.get(arm.label, ()))
         for fold in parts
         if (arm.label, budget, seed, fold) not in there
     }
+    finished, labels = {_cell(*where) for where in there}, {arm.label for arm in arms}
     for row in failed:
         cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
-        gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY]
-    return tuple(Missing(cell, why) for cell, why in sorted(gone.items()))
+        read = re.match(CELL, cell)
+        if "dataset" in row and not (
+            read and read[1] in labels and int(read[2]) in budgets and row["dataset"] == dataset
+        ):
+            continue  # found by its status alone, and of another study
+        if cell not in finished:
+            gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY], True
+    return tuple(Missing(cell, *told) for cell, told in sorted(gone.items()))
+
+
+def _cell(arm: str, budget: int, seed: int, fold: str) -> str:
+    """Name of a fine-tuning's cell, as a sweep gives it."""
+    return f"{arm}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else "")

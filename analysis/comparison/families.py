@@ -101,7 +101,7 @@ def verdicts_on(
     else:
         told = compare(
             measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
-            budget=budget, pairs=pairs, worst=metric.worst, units=units,
+            budget=budget, pairs=pairs, worst=metric.worst, units=units, missing=measures.holes,
         )  # fmt: skip
     return tuple(replace(v, about=about(v.a, v.b)) if isinstance(v, Verdict) else v for v in told)
 

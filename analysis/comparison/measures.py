@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 
 import numpy as np
@@ -90,6 +90,7 @@ class Measures:
     scores: dict[str, tuple[Score, ...]]
     learned: tuple[Learned, ...]
     by_epoch: tuple[Learned, ...]  # of runs from encoders that were kept by epoch
+    holes: Mapping[str, frozenset[tuple[int, int]]] = field(default_factory=dict)  # see `Study.holes`
 
     def of(self, key: str, labels: Sequence[str] = (), budget: int | None = None) -> list[Score]:
         """Scores of one metric, of some pipelines, at one budget."""
@@ -120,7 +121,9 @@ def steps_pair(
     fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True)
     low, high = bounds.T
     runs = min(len(mine), len(other)) if units is None else len(set(units.values()))
-    return Pair(a, b, told, low, high, runs, fallen, unit="pretraining" if units else "seed")
+    missing = tuple((name, *cell) for name in (a, b) for cell in sorted(measures.holes.get(name, ())))
+    unit = "pretraining" if units else "seed"
+    return Pair(a, b, told, low, high, runs, fallen, unit=unit, missing=missing)
 
 
 def scored(study: Study, column: str) -> tuple[Score, ...]:
@@ -147,7 +150,17 @@ def measure(study: Study, curves: pd.DataFrame) -> Measures:
     scores |= {key: scored(study, column) for key, column in COLUMNS.items()}
     scores["minutes"] = tuple(replace(s, value=s.value / 60) for s in scores["minutes"])
     kept = (learned(runs, curves) for _, runs in study.by_epoch.groupby("budget"))
-    return Measures(scores, found, tuple(chain.from_iterable(kept)))
+    return Measures(scores, found, tuple(chain.from_iterable(kept)), _holes(study))
+
+
+def _holes(study: Study) -> dict[str, frozenset[tuple[int, int]]]:
+    """`Study.holes`, and the cells of runs whose test score is no number."""
+    found = dict(study.holes)
+    column = COLUMNS[PRIMARY.key]
+    if column in study.runs:
+        for r in study.runs[~np.isfinite(pd.to_numeric(study.runs[column]))].itertuples():
+            found[r.arm] = found.get(r.arm, frozenset()) | {(int(r.budget), int(r.seed))}
+    return found
 
 
 def learned(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Learned]:

@@ -170,7 +170,7 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     if more and more.what != "seed":
         numbers = ",".join(map(str, range(total)))
         every = range(max(total, len(there)))
-        told = again(study, every, (_nearest(study, found),), pair, pretrain_seeds=numbers)
+        told = again(study, every, (study.nearest(found.budget),), pair, pretrain_seeds=numbers)
         answer, better = _called(found, choice.pipeline)
         return Card("How sure is that?", answer, (*better, what, f"{decides}:"), told)
     further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]

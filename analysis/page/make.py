@@ -21,7 +21,7 @@ from analysis.statistics.records import to_json
 from sslseg.config import caches, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store
-from sslseg.tracking.history import frames
+from sslseg.tracking.history import frames, sweeps
 
 PAGE, RECORD = names.REPORT, "decisions.json"
 CARDS = "encoder_worth"  # in the record: model ID -> sentence
@@ -47,6 +47,7 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[St
     runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
     table = frames.cells(p.sweep, uri) if p.sweep else []
     table += frames.borrowed(frames.experiment(experiment, uri), uri) if experiment and not p.sweep else []
+    table += [] if p.sweep else sweeps.failed(frames.experiment(experiment, uri) if experiment else None, uri)
     failed = [
         row | {"error": row.get("error") or GONE.format(**row)}
         for row in table

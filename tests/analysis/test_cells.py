@@ -50,6 +50,25 @@ def test_missing_and_failed_cells_are_named(planted) -> None:
     assert [str(m) for m in cells.study(runs_of(left)).missing] == ["scratch/n=30/seed=1"]
 
 
+def test_a_failed_fine_tuning_is_a_hole_whether_or_not_its_sweep_was_named(planted) -> None:
+    """By its status alone: of these data and pipelines, and not run again since; what nobody tried is no hole."""
+    left = [r for r in planted if r.name not in ("scratch/n=30/seed=1", "scratch/n=3/seed=2")]
+    row = {"dataset": "acdc", "error": "the loss is no number", "run_id": ""}
+    named = ("scratch/n=30/seed=7", "scratch/n=3/seed=0", "byol@other/n=30/seed=1", "scratch/n=99/seed=1")
+    failed = [
+        *({"cell": cell, **row} for cell in named),
+        {"cell": "scratch/n=30/seed=8", **row, "dataset": "x"},
+    ]
+    found = cells.study(runs_of(left), failed=failed)
+    assert [str(m) for m in found.missing] == [
+        "scratch/n=3/seed=2", "scratch/n=30/seed=1", "scratch/n=30/seed=7: the loss is no number"
+    ]  # fmt: skip
+    assert found.holes == {"scratch": {(3, 2), (30, 1), (30, 7)}}
+    alone = [r for r in planted if not (r.name.endswith("n=3/seed=2"))]
+    assert len(cells.study(runs_of(alone)).missing) == 2
+    assert cells.study(runs_of(alone)).holes == {}
+
+
 def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(planted) -> None:
     left = [
         r for r in planted if not (r.name.startswith("byol@natural+byol@target/") and r.name.endswith("=2"))

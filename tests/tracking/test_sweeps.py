@@ -13,6 +13,7 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
 from sslseg.tracking import board, session
 from sslseg.tracking.history import sweeps
+from tests.fixtures.planted import Planted, plant
 
 CELLS = [
     Cell("byol@acdc", names.PRETRAIN, {}, "byol"),
@@ -128,3 +129,21 @@ def test_status_of_what_is_not_there(store: str, capsys: pytest.CaptureFixture):
         status.run(argparse.Namespace(sweep=["0" * 32], follow=None))
     with pytest.raises(SslsegError, match="--follow: wanted seconds"):
         status.run(argparse.Namespace(sweep=[], follow=0.0))
+
+
+def test_failed_fine_tunings_of_sweeps_are_read_by_their_status(store: str):
+    """Not a pretraining's, not one outside of a sweep; what has run since is for the reader to leave out."""
+    tags = {
+        names.TAG_STAGE: names.FINETUNE,
+        names.TAG_DATASET: "acdc",
+        names.TAG_REASON: "the loss is no number",
+    }
+    cell = {names.TAG_CELL: "scratch/n=3/seed=1"}
+    plant(store, [
+        Planted("failed", tags | cell, status="FAILED"), Planted("finished", tags | cell),
+        Planted("by hand", tags, status="FAILED"),
+        Planted("before", tags | cell | {names.TAG_STAGE: names.PRETRAIN}, status="FAILED"),
+    ])  # fmt: skip
+    wanted = {"cell": "scratch/n=3/seed=1", "dataset": "acdc", "error": "the loss is no number", "run_id": ""}
+    assert sweeps.failed(None, store) == [wanted]
+    assert sweeps.failed("0", store) == [wanted]

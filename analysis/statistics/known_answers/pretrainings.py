@@ -10,6 +10,7 @@ from analysis.statistics import simulate
 from analysis.statistics.known_answers.stores import DEPTH
 from analysis.statistics.records import Score, generator
 from analysis.statistics.verdicts.compare import compare
+from analysis.statistics.verdicts.judge import Verdict
 
 NAMES, VARIED, ENCODERS = ("scratch", "supervised", "specialist", "mixed"), (2, 3), 3
 BUDGETS = (7, 30, 150, 300)
@@ -52,8 +53,8 @@ def called(stores: int) -> Iterator[tuple[str, ...]]:
                     store(rng, seeds, apart, rate, shift), margin=1.0, higher_is_better=True, budget=BUDGETS[0],
                     pairs=PAIRS, worst=-2 * DEPTH, units=units,
                 )  # fmt: skip
-                mine = [v for v in found if v and (not shift or (v.a, v.b) == (NAMES[2], NAMES[0]))]
-                hits += any(v.call in ("better", "worse") for v in mine)
+                calls = [v for v in found if isinstance(v, Verdict) and v.call in ("better", "worse")]
+                hits += any(not shift or (v.a, v.b) == (NAMES[2], NAMES[0]) for v in calls)
             row.append(f"{100 * hits / stores:.1f}")
         yield (name, *row)
 

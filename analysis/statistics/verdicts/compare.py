@@ -7,7 +7,7 @@ Runs are paired by seed and subset, and a seed is the unit. The interval is that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
@@ -64,6 +64,7 @@ def compare(
     alpha: float = looks.ALPHA,
     worst: float | None = None,
     units: Units | None = None,
+    missing: Mapping[str, Collection[tuple[int, int]]] | None = None,
 ) -> tuple[Verdict | Refusal, ...]:
     """Verdicts on one family of pairs: all of them sorted by name unless `pairs` says which and how round.
 
@@ -74,6 +75,8 @@ def compare(
         alpha: error rate of the family, over all its pairs and all looks.
         worst: the score of a collapsed run, where the metric has one.
         units: which seeds count as one (those that start from one pretraining, where there are several); None: none.
+
+        missing: pipeline -> its (budget, seed) without a score: each counts as a run that collapsed.
 
     Returns:
         One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
@@ -115,13 +118,16 @@ def compare(
             if (seeds := [s for m, s in cells[a, b] if m == n and (unit or {s: s}).get(s) in read])
         ]
         run = float(np.sqrt(np.mean(np.square(alone))))
-        sinking = [_sinking(runs[c], budget, sunk, worst, units(c, c) if units else None) for c in (a, b)]
+        gone = {c: sorted((missing or {}).get(c, ())) for c in (a, b)}
+        sinking = [
+            _sinking(runs[c], budget, sunk, worst, units(c, c) if units else None, gone[c]) for c in (a, b)
+        ]
         low, high = np.array(list(bounds.values())).T
         return Pair(
             a, b, list(bounds), low, high, min(s.chances for s in sinking),
             tuple(s for s in fallen if s.pipeline in (a, b)), (sinking[0], sinking[1]),
             rest_of(values), (float(spread), float(freedom)), run / float(spread) if spread > 0 else 1.0,
-            "pretraining" if unit else "seed",
+            "pretraining" if unit else "seed", tuple((c, *cell) for c in (a, b) for cell in gone[c]),
         )  # fmt: skip
 
     return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha)
@@ -155,16 +161,19 @@ def _sinking(
     sunk: Sequence[Score],
     worst: float | None,
     unit: Mapping[int, int] | None,
+    gone: Sequence[tuple[int, int]],
 ) -> Sinking:
+    """A run that is not there counts as one that collapsed: it may have failed because it went badly."""
     here = fmean(s.value for s in runs if budget in (None, s.budget))
     depth = np.inf if worst is None else abs(here - worst)
-    fallen = sum(s in sunk for s in runs)
+    fell = [*((s.seed, s in sunk) for s in runs), *((seed, True) for _, seed in gone)]
+    fallen = sum(down for _, down in fell)
     if unit is None:
-        return Sinking(depth, fallen, len(runs))
+        return Sinking(depth, fallen, len(fell))
     each: dict[int, list[bool]] = {}
-    for s in runs:
-        each.setdefault(unit.get(s.seed, s.seed), []).append(s in sunk)
-    return Sinking(depth, fallen, len(runs), (sum(fmean(one) > 0.5 for one in each.values()), len(each)))
+    for seed, down in fell:
+        each.setdefault(unit.get(seed, seed), []).append(down)
+    return Sinking(depth, fallen, len(fell), (sum(fmean(one) > 0.5 for one in each.values()), len(each)))
 
 
 def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:

@@ -15,6 +15,7 @@ from analysis.statistics.verdicts.interval import Rest, mean_interval
 from analysis.statistics.verdicts.power import MoreSeeds, least_lead, more_seeds
 
 CALLS = ("better", "worse", "equivalent", "undecided")
+SAID = 4  # missing cells that are named beside a call
 EXACT = 2**12  # sign patterns up to which the permutation test counts all of them, beyond it draws as many
 
 
@@ -50,7 +51,8 @@ class Pair:
     `runs` is the smaller number of runs of the two, at all budgets (of pretrainings, of a pipeline with several);
     `fallen` are those runs that lie far below the others; `sinking` is what is known of collapses of `a` and of `b`; `rest`
     is what the other pipelines say about the variance; `scatter` is that of `collapse.scatter`, and `averaged` how many
-    times as large that of a single run is; `unit` is what `seeds` are: seeds, or pretrainings.
+    times as large that of a single run is; `unit` is what `seeds` are: seeds, or pretrainings;
+    `missing` are cells of the two (name, budget, seed) that have no score.
     """
 
     a: str
@@ -65,6 +67,7 @@ class Pair:
     scatter: tuple[float, float] = (0.0, 1.0)
     averaged: float = 1.0
     unit: str = "seed"
+    missing: tuple[tuple[str, int, int], ...] = ()
 
 
 def judge(
@@ -89,7 +92,7 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
     alike = -margin < effect.low and effect.high < margin
     differ = effect.low > 0 or effect.high < 0
     call = "undecided"
-    if alike and p.runs >= CLEAR and not p.fallen:
+    if alike and p.runs >= CLEAR and not p.fallen and not p.missing:
         call = "equivalent"
     elif differ:
         call = "better" if effect.low > 0 else "worse"
@@ -103,6 +106,7 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
     notes = [
         *_waiting(len(p.low), seeds, p.unit),
         *_fallen(p, budget, seeds),
+        *_missing(p, budget),
         *_alike(p, alike, differ, call),
         *stands,
         *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
@@ -130,6 +134,17 @@ def _fallen(p: Pair, budget: int | None, read: int) -> list[str]:
     ]
 
 
+def _missing(p: Pair, budget: int | None) -> list[str]:
+    """Cells that this call has to do without; a few of them by name."""
+    cells = [
+        f"{name} with seed {seed} at {plural(n, 'slice')}"
+        for name, n, seed in p.missing
+        if budget in (None, n)
+    ]
+    more = [f"{len(cells) - SAID} more"] if len(cells) > SAID else []
+    return [f"missing: {', '.join([*cells[:SAID], *more])}"] if cells else []
+
+
 def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
     """What stands between an interval within the margin and "equivalent"."""
     if not alike:
@@ -138,6 +153,8 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
         why = (
             "a run lies far below the others"
             if p.fallen
+            else "a run is missing"
+            if p.missing
             else f"{CLEAR} {_counted(p)} of each without a collapse are wanted, not {p.runs}"
         )
         return [f"within the margin, but not equivalent: {why}"]
@@ -156,7 +173,11 @@ def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
     stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
     left = sinking.open or open_rate(len(p.low))
     if sinking.fallen and stands < left:
-        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} collapsed, which leaves up to {left:.0%} open"
+        gone = sum(cell[0] == name for cell in p.missing)
+        what = (
+            "are missing" if gone == sinking.fallen else "collapsed or are missing" if gone else "collapsed"
+        )
+        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}, which leaves up to {left:.0%} open"
         return "undecided", [f"{told}; from {stands:.0%} on {name} would not be the better one"]
     chance = float(
         unseen(effect.value, looks.look(len(p.low)), sinking.chances, *p.scatter, sinking.depth, p.averaged)

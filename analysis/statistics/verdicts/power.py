@@ -82,7 +82,7 @@ def more_seeds(
               if power(effect, n, looks.error_rate(n, pairs, alpha), hurdle(n) / deviation) >= POWER), None)
         for effect in ends
     ]  # fmt: skip
-    return MoreSeeds(*found)
+    return MoreSeeds(found[0], found[1])
 
 
 def _shift(t: float, freedom: int, above: float) -> float:

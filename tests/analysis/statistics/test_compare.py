@@ -260,6 +260,45 @@ def test_a_pipeline_that_has_collapsed_leads_by_what_its_collapses_leave_open() 
     assert call(rows(values, (30, 100)), budget=30, worst=0.0).call == "worse"  # which collapses cannot undo
 
 
+def test_a_missing_run_is_named_and_counts_as_one_that_collapsed() -> None:
+    """Two of ten leave up to half of all open, which a lead of 0.1 of 0.6 does not stand; of the other pipeline they may."""
+    jitter = generator(0, "jitter").normal(0, 0.001, (2, 10, 2))
+    scores = rows(jitter + np.array([0.6, 0.5])[:, None, None], (30, 100))
+    gone = {"a": {(30, 3), (30, 7)}}
+    left = [s for s in scores if (s.budget, s.seed) not in gone["a"] or s.pipeline != "a"]
+    assert call(left, budget=30, worst=0.0).call == "better"
+    found = call(left, budget=30, worst=0.0, missing=gone)
+    assert found.call == "undecided"
+    assert "missing: a with seed 3 at 30 slices, a with seed 7 at 30 slices" in found.note
+    assert f"2 of 20 runs of a are missing, which leaves up to {open_rate(20, 2):.0%} open" in found.note
+    other = call(left, budget=100, worst=0.0, missing=gone)
+    assert (other.call, "missing" in other.note.partition("2 of 20")[0]) == ("undecided", False)
+    worse = call([s for s in scores if s.seed not in (3, 7)], budget=30, worst=0.0, missing={"b": gone["a"]})
+    assert (worse.call, "missing: b with seed 3" in worse.note) == ("better", True)
+    alike = rows(jitter + 0.5, (30, 100)) + rows(jitter + 0.5, (10, 300))
+    assert call(alike, budget=30, margin=0.1).call == "equivalent"
+    told = call(alike, budget=30, margin=0.1, missing={"b": {(30, 12)}})
+    assert (told.call, "but not equivalent: a run is missing" in told.note) == ("undecided", True)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_runs_that_failed_because_they_went_badly_make_no_pipeline_the_better_one(rate: float) -> None:
+    """Equal means; the collapsed runs of one of three pipelines have no score, at 10 seeds and at the last budget 5."""
+    rng, called = generator(0, f"missing {rate}"), 0
+    for _ in range(40):
+        values = 0.3**0.5 * rng.standard_normal((1, 10, 4)) + 0.7**0.5 * rng.standard_normal((3, 10, 4))
+        down = rng.random((10, 4)) < rate
+        values[0] += DEPTH * rate - DEPTH * down
+        scores = [s for s in rows(values, simulate.PAPER_SIZES[:4]) if s.budget < 15 or s.seed < 5]
+        gone = {(n, s) for k, n in enumerate(simulate.PAPER_SIZES[:4]) for s in range(10) if down[s, k]}
+        left = [s for s in scores if s.pipeline != "a" or (s.budget, s.seed) not in gone]
+        given = {"margin": 0.5, "higher_is_better": True, "budget": 1, "pairs": [("a", "b"), ("a", "c")]}
+        called += any(
+            v and v.call == "better" for v in compare(left, worst=-2 * DEPTH, missing={"a": gone}, **given)
+        )
+    assert called <= 4  # 6 % and one s.d. of 40; without the missing ones all of them
+
+
 def test_differences_that_agree_by_rounding_are_not_sure_beside_others() -> None:
     rest, equal = Rest(0.02**2, 2), np.full(3, 0.01)
     assert mean_interval(equal, equal, 0.99, rest).high - 0.01 == pytest.approx(

@@ -162,3 +162,17 @@ def clock(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def failed(experiment_id: str | None, uri: str | None = None) -> list[dict[str, str]]:
+    """Cells of sweeps whose fine-tuning FAILED: cell, dataset, error; there may be a later run that has not.
+
+    Args:
+        experiment_id: None = of every experiment.
+    """
+    uri = store.existing(uri)
+    wanted = f"tags.`{names.TAG_STAGE}` = '{names.FINETUNE}' and attributes.status = 'FAILED'"
+    keys = {"cell": names.TAG_CELL, "dataset": names.TAG_DATASET, "error": names.TAG_REASON}
+    found = [run.data.tags for run in session.matching(wanted, experiment_id, uri)]
+    rows = ({key: tags.get(tag, "") for key, tag in keys.items()} for tags in found)
+    return [row | {"run_id": ""} for row in rows if row["cell"]]
