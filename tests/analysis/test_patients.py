@@ -160,7 +160,7 @@ def test_where_pretrainings_are_counted_further_ones_are_asked_for_and_not_fine_
             )
     study, curves = study_of(runs)
     scores = measures.measure(study, curves)
-    found = decisions.decide(study, scores, decisions.curves(study, scores), budget=30)
+    found = decisions.decide(study, scores, decisions.curves(study), budget=30)
     (row,), minutes = found.verdicts[0].rows, found.verdicts[0].minutes
     assert (row.unit, row.seeds, row.more.what, minutes) == ("pretraining", 3, "pretraining", (None,))
     assert (
