@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -12,6 +11,7 @@ import pandas as pd
 from analysis.comparison import arms as comparison_arms
 from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
+from analysis.comparison.missing import KEY, Missing, missing
 from sslseg.config import names, plugins
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.texts import to_text
@@ -19,22 +19,7 @@ from sslseg.plans import pipelines
 
 DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
-WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
-KEY = ["arm", "budget", "seed", "fold"]
-CELL = r"(.+)/n=(\d+)/seed=(\d+)"  # name of a fine-tuning's cell
 HIDDEN = "…"  # begins a folder's name in a study that was packed for others
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A cell of the grid without a FINISHED run."""
-
-    cell: str  # as a sweep names it: byol@acdc/n=30/seed=1
-    why: str = ""
-    tried: bool = False  # it failed, or another pipeline has a run of its budget and seed
-
-    def __str__(self) -> str:
-        return f"{self.cell}: {self.why}" if self.why else self.cell
 
 
 @dataclass(frozen=True)
@@ -61,15 +46,6 @@ class Study:
     def budgets(self) -> tuple[int, ...]:
         """Budgets that any run has, ascending."""
         return tuple(sorted(set(self.runs["budget"])))
-
-    @property
-    def holes(self) -> dict[str, frozenset[tuple[int, int]]]:
-        """Arm -> (budget, seed) of its cells that were tried and have no run: they may be those that went badly."""
-        found: dict[str, set[tuple[int, int]]] = {}
-        for one in self.missing:
-            if one.tried and (read := re.match(CELL, one.cell)):
-                found.setdefault(read[1], set()).add((int(read[2]), int(read[3])))
-        return {arm: frozenset(places) for arm, places in found.items()}
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -157,7 +133,7 @@ def study(
         dataset=name,
         unit=newest["unit"].iloc[0],
         arms=arms,
-        missing=_missing(newest, arms, failed, name),
+        missing=missing(newest, [arm.label for arm in arms], failed, name),
         mixed=mixed,
         superseded=len(main) - len(newest),
         query=dict(query or {}),
@@ -233,40 +209,3 @@ def _last_encoder(tuned: pd.DataFrame) -> pd.Series:
     """Of encoders kept by epoch, the figures but Fig. 6 compare the last one alone."""
     epochs = pd.to_numeric(tuned["encoder_epoch"]).fillna(float("inf"))
     return epochs == epochs.groupby(tuned["arm"]).transform("max")
-
-
-def _missing(
-    tuned: pd.DataFrame, arms: Sequence[Arm], failed: Sequence[Mapping[str, object]], dataset: str
-) -> tuple[Missing, ...]:
-    """Cells of budgets × a pipeline's own seeds × folds without a run, and cells that a sweep says have failed.
-
-    That pipelines have different seeds is no hole: further seeds are run where a verdict wants them.
-    """
-    budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
-    there = set(tuned[KEY].itertuples(index=False, name=None))
-    parts = sorted({one for fold in set(tuned["fold"]) for one in sameness.siblings(fold)})
-    somewhere = {(budget, seed) for _, budget, seed, _ in there}
-    gone = {
-        _cell(arm.label, budget, seed, fold): ("", (budget, seed) in somewhere)
-        for arm in arms
-        for budget in budgets
-        for seed in sorted(seeds.get(arm.label, ()))
-        for fold in parts
-        if (arm.label, budget, seed, fold) not in there
-    }
-    finished, labels = {_cell(*where) for where in there}, {arm.label for arm in arms}
-    for row in failed:
-        cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
-        read = re.match(CELL, cell)
-        if "dataset" in row and not (
-            read and read[1] in labels and int(read[2]) in budgets and row["dataset"] == dataset
-        ):
-            continue  # found by its status alone, and of another study
-        if cell not in finished:
-            gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY], True
-    return tuple(Missing(cell, *told) for cell, told in sorted(gone.items()))
-
-
-def _cell(arm: str, budget: int, seed: int, fold: str) -> str:
-    """Name of a fine-tuning's cell, as a sweep gives it."""
-    return f"{arm}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else "")

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.cells import Study
+from analysis.comparison.missing import holes
 from analysis.statistics import curves as learning
 from analysis.statistics.curves import Curve, Steps
 from analysis.statistics.records import Refusal, Score
@@ -90,7 +91,7 @@ class Measures:
     scores: dict[str, tuple[Score, ...]]
     learned: tuple[Learned, ...]
     by_epoch: tuple[Learned, ...]  # of runs from encoders that were kept by epoch
-    holes: Mapping[str, frozenset[tuple[int, int]]] = field(default_factory=dict)  # see `Study.holes`
+    holes: Mapping[str, frozenset[tuple[int, int]]] = field(default_factory=dict)  # see `missing.holes`
 
     def of(self, key: str, labels: Sequence[str] = (), budget: int | None = None) -> list[Score]:
         """Scores of one metric, of some pipelines, at one budget."""
@@ -154,8 +155,8 @@ def measure(study: Study, curves: pd.DataFrame) -> Measures:
 
 
 def _holes(study: Study) -> dict[str, frozenset[tuple[int, int]]]:
-    """`Study.holes`, and the cells of runs whose test score is no number."""
-    found = dict(study.holes)
+    """`missing.holes`, and the cells of runs whose test score is no number."""
+    found = holes(study.missing)
     column = COLUMNS[PRIMARY.key]
     if column in study.runs:
         for r in study.runs[~np.isfinite(pd.to_numeric(study.runs[column]))].itertuples():

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.statistics.records import Score
+
 PAPER_SIZES = (1, 3, 7, 15, 30, 75, 150, 300, 749, 1498)  # the sweep of the original code
 
 
@@ -77,3 +79,13 @@ def noisy(
     if noise == "normal":
         return mean * (1 + sd * z)
     return mean * np.exp(sd * z - sd**2 / 2)
+
+
+def scores(names: tuple[str, ...], values: np.ndarray, sizes: tuple[int, ...]) -> list[Score]:
+    """Rows of an array [P, S, K] as scores, the seed naming the subset."""
+    return [
+        Score(name, size, seed, str(seed), float(values[p, seed, k]))
+        for p, name in enumerate(names)
+        for seed in range(values.shape[1])
+        for k, size in enumerate(sizes)
+    ]

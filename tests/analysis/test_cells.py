@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.comparison import arms, cells
+from analysis.comparison.missing import holes
 from analysis.figures import outputs
 from sslseg.config import names
 from sslseg.config.names import SslsegError
@@ -63,10 +64,10 @@ def test_a_failed_fine_tuning_is_a_hole_whether_or_not_its_sweep_was_named(plant
     assert [str(m) for m in found.missing] == [
         "scratch/n=3/seed=2", "scratch/n=30/seed=1", "scratch/n=30/seed=7: the loss is no number"
     ]  # fmt: skip
-    assert found.holes == {"scratch": {(3, 2), (30, 1), (30, 7)}}
+    assert holes(found.missing) == {"scratch": {(3, 2), (30, 1), (30, 7)}}
     alone = [r for r in planted if not (r.name.endswith("n=3/seed=2"))]
     assert len(cells.study(runs_of(alone)).missing) == 2
-    assert cells.study(runs_of(alone)).holes == {}
+    assert holes(cells.study(runs_of(alone)).missing) == {}
 
 
 def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(planted) -> None:

@@ -25,14 +25,13 @@ from analysis.statistics.verdicts.compare import compare, verdict
 from analysis.statistics.verdicts.interval import LEAST, Rest, mean_interval, rest_of
 from analysis.statistics.verdicts.judge import Verdict
 from analysis.statistics.verdicts.power import least_lead, more_seeds, power
-from tests.fixtures import planted_study
 
 NAMES = tuple("abcdefg")
 
 
 def rows(values: np.ndarray, budgets: tuple[int, ...] = (30,)) -> list[Score]:
     """Scores of an array [P, S, B]."""
-    return planted_study.scores_of(NAMES[: len(values)], values, budgets)
+    return simulate.scores(NAMES[: len(values)], values, budgets)
 
 
 def drawn(shift: float, seeds: int = 10, pipelines: int = 2, budgets: int = 4, name: str = "") -> list[Score]:

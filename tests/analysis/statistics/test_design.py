@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics import design
+from analysis.statistics import design, simulate
 from analysis.statistics.design import Costs, Design, foresee, ladder, plan
 from analysis.statistics.records import Refusal
 from analysis.statistics.verdicts.compare import compare
-from tests.fixtures import planted_study
 
 THREE = Costs(
     {"scratch": 60.0, "supervised": 60.0, "mine": 60.0}, places=2, start=10.0, page=20.0, spent=30.0
@@ -108,7 +107,7 @@ def test_the_shift_that_is_promised_is_found_in_four_of_five():
             runs = (3, seeds, len(found.budgets))
             values = rng.normal(0, 1, runs[1:]) + rng.normal(0, 0.5**0.5, runs)
             values[2] += ahead.shift
-            table = compare(planted_study.scores_of(("a", "b", "c"), values, found.budgets), margin=0.01, higher_is_better=True,
+            table = compare(simulate.scores(("a", "b", "c"), values, found.budgets), margin=0.01, higher_is_better=True,
                             budget=94, pairs=[("c", "a"), ("b", "a"), ("c", "b")])  # fmt: skip
             hits += table[0].call == "better"
         assert 0.7 <= hits / 150 <= 0.95

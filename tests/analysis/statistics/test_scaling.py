@@ -9,7 +9,6 @@ from analysis.statistics.laws.scaling import Scaling, fit, problem_of
 from analysis.statistics.laws.varpro import contributions, held, minimise, score_t
 from analysis.statistics.records import WIDE, Cells, Refusal, generator, to_json
 from analysis.statistics.simulate import PAPER_SIZES, Plant
-from tests.fixtures import planted_study
 
 PLANT = Plant(0.8, 0.5, 0.1)
 SIZES = np.asarray(PAPER_SIZES, float)
@@ -121,6 +120,6 @@ def test_a_plateau_is_reported_as_a_misfit() -> None:
 
 
 def test_order_of_runs_does_not_change_a_byte() -> None:
-    rows = planted_study.scores_of(("a",), planted().values[None], PAPER_SIZES)
+    rows = simulate.scores(("a",), planted().values[None], PAPER_SIZES)
     mixed = [rows[i] for i in generator(0, "order").permutation(len(rows))]
     assert to_json(fit(rows, "a")) == to_json(fit(mixed, "a"))

@@ -1,0 +1,73 @@
+"""Cells of the grid that have no run: those that a sweep says have failed, and those that other pipelines have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from analysis.comparison import sameness
+
+WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
+KEY = ["arm", "budget", "seed", "fold"]
+CELL = r"(.+)/n=(\d+)/seed=(\d+)"  # name of a fine-tuning's cell
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A cell of the grid without a FINISHED run."""
+
+    cell: str  # as a sweep names it: byol@acdc/n=30/seed=1
+    why: str = ""
+    tried: bool = False  # it failed, or another pipeline has a run of its budget and seed
+
+    def __str__(self) -> str:
+        return f"{self.cell}: {self.why}" if self.why else self.cell
+
+
+def holes(cells: Iterable[Missing]) -> dict[str, frozenset[tuple[int, int]]]:
+    """Arm -> (budget, seed) of its cells that were tried and have no run: they may be those that went badly."""
+    found: dict[str, set[tuple[int, int]]] = {}
+    for one in cells:
+        if one.tried and (read := re.match(CELL, one.cell)):
+            found.setdefault(read[1], set()).add((int(read[2]), int(read[3])))
+    return {arm: frozenset(places) for arm, places in found.items()}
+
+
+def missing(
+    tuned: pd.DataFrame, arms: Sequence[str], failed: Sequence[Mapping[str, object]], dataset: str
+) -> tuple[Missing, ...]:
+    """Cells of budgets × a pipeline's own seeds × folds without a run, and cells that a sweep says have failed.
+
+    That pipelines have different seeds is no hole: further seeds are run where a verdict wants them.
+    """
+    budgets, seeds = sorted(set(tuned["budget"])), tuned.groupby("arm")["seed"].unique()
+    there = set(tuned[KEY].itertuples(index=False, name=None))
+    parts = sorted({one for fold in set(tuned["fold"]) for one in sameness.siblings(fold)})
+    somewhere = {(budget, seed) for _, budget, seed, _ in there}
+    gone = {
+        _cell(arm, budget, seed, fold): ("", (budget, seed) in somewhere)
+        for arm in arms
+        for budget in budgets
+        for seed in sorted(seeds.get(arm, ()))
+        for fold in parts
+        if (arm, budget, seed, fold) not in there
+    }
+    finished, labels = {_cell(*where) for where in there}, set(arms)
+    for row in failed:
+        cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
+        read = re.match(CELL, cell)
+        if "dataset" in row and not (
+            read and read[1] in labels and int(read[2]) in budgets and row["dataset"] == dataset
+        ):
+            continue  # found by its status alone, and of another study
+        if cell not in finished:
+            gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY], True
+    return tuple(Missing(cell, *told) for cell, told in sorted(gone.items()))
+
+
+def _cell(arm: str, budget: int, seed: int, fold: str) -> str:
+    """Name of a fine-tuning's cell, as a sweep gives it."""
+    return f"{arm}/n={budget}/seed={seed}" + (f"/split={fold}" if fold else "")
