@@ -116,7 +116,7 @@ class ViewParams:
         """The upright crops, then the moved views, where there are any: which they are, and what makes them."""
         for places, made in ((~self.moved, upright), (self.moved, moved)):
             if places.any():
-                yield places, self.at(places), made
+                yield places, self if places.all() else self.at(places), made
 
 
 def _crops(
