@@ -171,7 +171,7 @@ def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
         return call, []
     name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
     stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
-    left = sinking.open or open_rate(len(p.low))
+    left = sinking.open or open_rate(sinking.chances)
     if sinking.fallen and stands < left:
         gone = sum(cell[0] == name for cell in p.missing)
         what = (

@@ -369,6 +369,16 @@ def test_of_several_pretrainings_each_is_one_chance_to_see_a_collapse() -> None:
     assert call(sunk, budget=1, worst=-60.0, units=by_thirds).call == "undecided"
 
 
+def test_runs_of_a_pipeline_without_pretrainings_count_beside_one_that_has_them() -> None:
+    """The better one has 40 runs, which leave 7 % open, whatever the three pretrainings of the other leave."""
+    noise = generator(0, "beside").standard_normal((2, 10, 4))
+    scores = rows(np.stack([noise[1] - 30.0, noise[1] + 0.1 * noise[0]]), simulate.PAPER_SIZES[:4])
+    sure, unsure = (call(scores, budget=1, worst=worst, units=by_thirds) for worst in (-60.0, -2000.0))
+    assert (sure.call, unsure.call, sure.seeds) == ("worse", "worse", 3)
+    assert "stands" not in sure.note
+    assert f"of runs; these leave up to {open_rate(40):.0%} open" in unsure.note
+
+
 @pytest.mark.parametrize("kind", ["pretrainings", "overall"])
 def test_collapses_that_were_not_seen_behind_a_mean_of_several_runs(kind: str) -> None:
     """Equal means, collapses in one of five pretrainings, in one of ten runs at four budgets: a half and 12 % were called."""
