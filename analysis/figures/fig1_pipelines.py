@@ -50,10 +50,12 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
 
 def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
     tuned = study.of(arm)
-    hops = list(chain(tuned["upstream_run_id"].iloc[-1], study.others))[::-1]
+    every = [list(chain(run_id, study.others))[::-1] for run_id in tuned["upstream_run_id"].unique()]
+    hops = every[-1]
     fixed = (arm.label, arm.pipeline, arm.kind)
     for i, hop in enumerate(hops):
-        yield *fixed, i, hop["stage"], hop_name(hop), hop["run_id"], None, hop.get(f"{CFG}steps"), 1
+        ids = sorted({way[i]["run_id"] for way in every if len(way) == len(hops)})
+        yield *fixed, i, hop["stage"], hop_name(hop), " ".join(ids), None, hop.get(f"{CFG}steps"), len(ids)
     last = tuned.iloc[-1]
     yield (
         *fixed, len(hops), names.FINETUNE, study.dataset, "", last["encoder_epoch"], last[f"{CFG}steps"], len(tuned)
@@ -66,7 +68,7 @@ def boxes(content: Content) -> list[Box]:
     made, seen = [], set()
     for place, arm in enumerate(content.parts):
         for row in content.table[content.table["arm"] == arm.label].itertuples():
-            words = [f"run {row.run_id[:8]}" if row.run_id else f"{row.runs} runs"]
+            words = [f"run {row.run_id[:8]}" if row.run_id and row.runs == 1 else f"{row.runs} runs"]
             words += [] if pd.isna(row.steps) else [f"{row.steps:,.0f} steps"]
             words += [] if pd.isna(row.epoch) else [f"from epoch {row.epoch:g}"]
             way = ", ".join(pipelines.split(arm.pipeline).variants) or f"on {row.name}"

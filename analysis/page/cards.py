@@ -145,51 +145,50 @@ def _saved(found: Worth | Refusal) -> str:
 def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     """By the verdicts on the best one at the reader's budget; the next command is for what they leave open."""
     seeds = sorted(set(study.of(choice.pipeline, study.nearest(found.budget))["seed"]))
-    about = [scope.about(study, choice.pipeline), f"on {'these' if found.tested else 'the'} test patients"]
+    answer, better, won = _called(found, choice.pipeline)
+    varied = [label for label in won if scope.count(study, label) > 1]
+    about = [
+        scope.about(study, choice.pipeline, *varied),
+        f"on {'these' if found.tested else 'the'} test patients",
+    ]
     what = ", ".join(filter(None, [f"95 % confidence, {plural(len(seeds), 'seed')}", *about]))
+    question = "How sure is that?"
     if choice.certain or not choice.runner_up:
         answer = "Better than every other" if choice.runner_up else "Nothing to compare with"
         alone = _learned(choice.pipeline) and scope.count(study, choice.pipeline) < 2
         several = again(study, seeds, pretrain_seeds="0,1,2") if alone else ""
         surer = "Several pretrainings would say whether it is so for others than this encoder:" if several else (
             "Other patients would say whether it is so for them.")  # fmt: skip
-        return Card("How sure is that?", answer, (what, surer), several)
+        return Card(question, answer, (what, surer), several)
     lead = choice.lead
     more = lead.more if isinstance(lead, Verdict) else None
     words = more.text if more else "more seeds would decide"
     least = more.least if more and more.least else MIN_SEEDS
     decides = f"{_capital(words)}, against {spoken(choice.runner_up)}"
     if more and (more.least is None or more.least > TOO_MANY):
-        answer, better = _called(found, choice.pipeline)
-        return Card(
-            "How sure is that?", answer, (*better, what, f"{decides}: on these data they are much alike.")
-        )
-    pair = (choice.pipeline, choice.runner_up)
+        return Card(question, answer, (*better, what, f"{decides}: on these data they are much alike."))
+    pair, size = (choice.pipeline, choice.runner_up), (study.nearest(found.budget),)
     there = sorted(set(study.runs.loc[study.runs["arm"].isin(pair), "seed"]))
     total = (lead.seeds if isinstance(lead, Verdict) else len(seeds)) + least
     if more and more.what != "seed":
         numbers = ",".join(map(str, range(total)))
-        every = range(max(total, len(there)))
-        told = again(study, every, (study.nearest(found.budget),), pair, pretrain_seeds=numbers)
-        answer, better = _called(found, choice.pipeline)
-        return Card("How sure is that?", answer, (*better, what, f"{decides}:"), told)
-    further = [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total]
-    more_of_both = again(study, further, (study.nearest(found.budget),), only=pair)
-    answer, better = _called(found, choice.pipeline)
-    return Card("How sure is that?", answer, (*better, what, f"{decides}:"), more_of_both)
+        told = again(study, range(max(total, len(there))), size, pair, pretrain_seeds=numbers)
+    else:
+        told = again(study, [*there, *range(there[-1] + 1, there[-1] + 1 + total)][:total], size, only=pair)
+    return Card(question, answer, (*better, what, f"{decides}:"), told)
 
 
-def _called(found: Decisions, label: str) -> tuple[str, list[str]]:
-    """What it is better than, by the primary table; a long list stands below."""
+def _called(found: Decisions, label: str) -> tuple[str, list[str], list[str]]:
+    """What it is better than, by the primary table, in words and by name; a long list stands below."""
     primary = next((table for table in found.verdicts if table.primary), None)
     rows = [v for v in primary.rows if isinstance(v, Verdict) and label in (v.a, v.b)] if primary else []
     won = [v.b if v.a == label else v.a for v in rows if v.call == ("better" if v.a == label else "worse")]
     if not won:
-        return "Not decided", []
+        return "Not decided", [], []
     words = _listed([spoken(label) for label in won])
     if len(won) > 2:
-        return f"Surely better than {len(won)} of the {len(rows)} others", [f"than {words}"]
-    return f"Surely better than {words}", []
+        return f"Surely better than {len(won)} of the {len(rows)} others", [f"than {words}"], won
+    return f"Surely better than {words}", [], won
 
 
 def _listed(words: Sequence[str]) -> str:
