@@ -127,8 +127,10 @@ def test_differences_are_named_part_by_part():
 def test_what_came_out_of_an_archive_is_run_on_a_yes_alone_and_without_its_places(
     stage: SimpleNamespace, store: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ):
+    root = tmp_path / "somebody" / "else"
+    root.mkdir(parents=True)
     theirs = flags.resolve(
-        params.Prepare(spacing=2.0, device="cpu", data_root="/somebody/else", cache=str(tmp_path))
+        params.Prepare(spacing=2.0, device="cpu", data_root=str(root), cache=str(tmp_path))
     )
     run_id = execute.execute("prepare", theirs)
     MlflowClient(store).set_tag(run_id, names.TAG_ARCHIVE, "ab")
