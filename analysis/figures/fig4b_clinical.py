@@ -142,7 +142,9 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
     """What the bars are about."""
     tested = sorted({int(n) for n in table["patients"]})
     on = f"these {'-'.join(map(str, dict.fromkeys((tested[0], tested[-1]))))} test patients"
-    about = " and ".join(dict.fromkeys(filter(None, (scope.about(study, arm.label) for arm in study.arms))))
+    every = [arm.label for arm in study.arms]
+    one = [label for label in every if scope.count(study, label) == 1][:1]
+    about = scope.about(study, *(every if scope.pretrainings(study, *every) else one))
     if table["mean_low"].notna().any():
         return f"bar: 95 % interval of the mean for other seeds and other patients, from {on}" + (
             f", {about}" if about else ""
