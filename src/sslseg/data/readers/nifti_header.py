@@ -32,7 +32,17 @@ HEADERS = {348: nib.Nifti1Header, 540: nib.Nifti2Header}  # by the header's firs
 
 
 def header_of(path: Path) -> nib.Nifti1Header:
-    """The header of a file, unpacked if it is packed, whatever its name says. Raises DataError as `grid`."""
+    """The header of a file, unpacked if it is packed, whatever its name says: read once, so not to be changed.
+
+    Raises:
+        DataError: as `grid`.
+    """
+    check(path)
+    return _header(path, *stamp(path))
+
+
+@lru_cache(maxsize=8)  # of a mask first its frames are asked for and then its place
+def _header(path: Path, size: int, mtime_ns: int) -> nib.Nifti1Header:
     with unpacked(path) as file:
         return header_at(path, exactly(file, max(HEADERS)))
 

@@ -40,7 +40,7 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     Raises:
         DataError: the mask is not of the image's shape, or `path` holds a file that is no mask of ours.
     """
-    header = nifti_header.header_of(like)
+    header = nifti_header.header_of(like).copy()
     shape = header.get_data_shape()
     shape = shape[:3] if mask.ndim == 3 and len(shape) > 3 else shape
     if mask.size != np.prod(shape) or mask.shape[-2:] != shape[1::-1]:
