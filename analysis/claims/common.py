@@ -96,16 +96,8 @@ def against_each(
 ) -> tuple[str, str, list[Verdict | Refusal]]:
     """One pipeline against each other one, corrected as a family."""
     pairs = [(c.labels[row], c.labels[o]) for o in others]
-    found = list(
-        judged(
-            c,
-            key,
-            c.scores(key, (row, *others), budgets),
-            pairs,
-            partial(scope.pretrainings, c.study),
-            budgets,
-        )
-    )
+    scores, units = c.scores(key, (row, *others), budgets), partial(scope.pretrainings, c.study)
+    found = list(judged(c, key, scores, pairs, units, budgets))
     refused = [v for v in found if isinstance(v, Refusal)]
     words = [said(v) for v in found if isinstance(v, Verdict)]
     if refused:

@@ -23,9 +23,8 @@ from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.judge import Verdict
 
 T = TypeVar("T")
-Fit = Callable[
-    [list[Score], str, Mapping[int, int] | None], T | Refusal
-]  # scores and name of a pipeline, its units
+# scores and name of a pipeline, its units -> what is fitted
+Fit = Callable[[list[Score], str, Mapping[int, int] | None], T | Refusal]
 
 
 @dataclass(frozen=True)

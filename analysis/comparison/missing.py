@@ -21,7 +21,8 @@ class Missing:
 
     cell: str  # as a sweep names it: byol@acdc/n=30/seed=1
     why: str = ""
-    tried: bool = False  # it failed, or another pipeline has a run of its budget and seed
+    # arm, budget and seed, where it failed or another pipeline has a run of this budget and seed
+    tried: tuple[str, int, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.cell}: {self.why}" if self.why else self.cell
@@ -30,9 +31,8 @@ class Missing:
 def holes(cells: Iterable[Missing]) -> dict[str, frozenset[tuple[int, int]]]:
     """Arm -> (budget, seed) of its cells that were tried and have no run: they may be those that went badly."""
     found: dict[str, set[tuple[int, int]]] = {}
-    for one in cells:
-        if one.tried and (read := re.match(CELL, one.cell)):
-            found.setdefault(read[1], set()).add((int(read[2]), int(read[3])))
+    for arm, budget, seed in (one.tried for one in cells if one.tried):
+        found.setdefault(arm, set()).add((budget, seed))
     return {arm: frozenset(places) for arm, places in found.items()}
 
 
@@ -48,10 +48,10 @@ def missing(
     parts = sorted({one for fold in set(tuned["fold"]) for one in sameness.siblings(fold)})
     somewhere = {(budget, seed) for _, budget, seed, _ in there}
     gone = {
-        _cell(arm, budget, seed, fold): ("", (budget, seed) in somewhere)
+        _cell(arm, budget, seed, fold): ("", (arm, budget, seed) if (budget, seed) in somewhere else None)
         for arm in arms
         for budget in budgets
-        for seed in sorted(seeds.get(arm, ()))
+        for seed in sorted(map(int, seeds.get(arm, ())))
         for fold in parts
         if (arm, budget, seed, fold) not in there
     }
@@ -59,12 +59,12 @@ def missing(
     for row in failed:
         cell = str(row["cell"]).replace("/n=all/", f"/n={budgets[-1]}/")
         read = re.match(CELL, cell)
-        if "dataset" in row and not (
-            read and read[1] in labels and int(read[2]) in budgets and row["dataset"] == dataset
-        ):
+        place = (read[1], int(read[2]), int(read[3])) if read else None
+        ours = place and place[0] in labels and place[1] in budgets and row.get("dataset") == dataset
+        if "dataset" in row and not ours:
             continue  # found by its status alone, and of another study
         if cell not in finished:
-            gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY], True
+            gone[cell] = str(row.get("error") or "").partition("\n")[0][:WHY], place
     return tuple(Missing(cell, *told) for cell, told in sorted(gone.items()))
 
 

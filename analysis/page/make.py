@@ -45,9 +45,11 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[St
     wanted, uri = parts(p.only), store.tracking_uri(uri)
     keys = {*KEYS, *(key for name, m in figures.load().items() if name in wanted for key in m.KEYS)}
     runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
-    table = frames.cells(p.sweep, uri) if p.sweep else []
-    table += frames.borrowed(frames.experiment(experiment, uri), uri) if experiment and not p.sweep else []
-    table += [] if p.sweep else sweeps.failed(frames.experiment(experiment, uri) if experiment else None, uri)
+    if p.sweep:
+        table = frames.cells(p.sweep, uri)
+    else:
+        where = frames.experiment(experiment, uri) if experiment else None
+        table = [*(frames.borrowed(where, uri) if where else []), *sweeps.failed(where, uri)]
     failed = [
         row | {"error": row.get("error") or GONE.format(**row)}
         for row in table

@@ -25,12 +25,8 @@ from sslseg.tracking import processes
 from sslseg.tracking.processes import Terminated
 
 OVERVIEW = "main"  # what `mlflow run .` starts, which names no entry point
-RESUMED = (
-    names.PRETRAIN,
-    names.FINETUNE,
-    names.SWEEP,
-    names.TUNE,
-)  # from checkpoints, finished cells or trials
+# stages that go on from checkpoints, finished cells or trials
+RESUMED = (names.PRETRAIN, names.FINETUNE, names.SWEEP, names.TUNE)
 PATIENCE = 60.0  # seconds for `mlflow run` to end after Ctrl-C
 
 

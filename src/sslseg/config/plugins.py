@@ -84,6 +84,18 @@ def is_format(dataset: str) -> bool:
     return dataset in names("datasets") and load("datasets", dataset).DOMAIN == VAGUE
 
 
+def built_in(dataset: str) -> ModuleType:
+    """A dataset that comes with a folder of its own, `default_root`.
+
+    Raises:
+        ParamError: it has none, or there is no such dataset.
+    """
+    module = load("datasets", dataset)
+    if not hasattr(module, "default_root"):
+        raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
+    return module
+
+
 def path(folder: str, name: str) -> Path:
     """The one file that makes a plug-in.
 

@@ -27,9 +27,8 @@ def check(stage: str, p: Any) -> None:
     for knob, dataset in (("data_root", "dataset"), ("natural_root", "natural")):
         if folder := getattr(p, knob, ""):
             files.folder(folder, f"the folder of dataset {getattr(p, dataset)}".removesuffix(" of dataset "))
-    reads = getattr(p, "data_root", None) == "" and p.dataset
-    if reads and not hasattr(plugins.load("datasets", p.dataset), "default_root"):
-        raise ParamError(f"data_root: dataset {p.dataset} is not built in, give the folder it lies in")
+    if getattr(p, "data_root", None) == "" and p.dataset:
+        plugins.built_in(p.dataset)
 
 
 def _sweep(p: params.Sweep) -> None:

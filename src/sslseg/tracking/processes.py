@@ -130,9 +130,8 @@ def raise_on_signals(idle: Callable[[], bool] = lambda: False) -> None:
         numbers.append(signal.SIGHUP)
 
     def handle(number: int, frame: object) -> None:
-        for (
-            one
-        ) in numbers:  # not SIG_IGN: of one that has arrived with this one Python would print a traceback
+        # not SIG_IGN: of one that has arrived with this one Python would print a traceback
+        for one in numbers:
             signal.signal(one, lambda *_: None)
         _signal_children()
         if idle():

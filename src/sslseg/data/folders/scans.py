@@ -125,9 +125,8 @@ def _roles(
     masks, cases = roles.known(home, sorted(own | held | stacked))
     whole = [case for case in cases if len(case.images) == channels and own.keys() >= set(case.images)]
     joined = [(tuple(home / f for f in c.images), formats.split(Path(c.images[0]).name)[0]) for c in whole]
-    told = (
-        stacked if settings.settings(home).pairs else {}
-    )  # a word in the name of its folder makes no mask of a series
+    # a word in the name of its folder makes no mask of a series
+    told = stacked if settings.settings(home).pairs else {}
     return sorted({file for name in masks for file in (told | held | own).get(name, ())}), joined
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock
 
 from sslseg.config import caches, files, plugins
-from sslseg.config.names import DataError, ParamError
+from sslseg.config.names import DataError
 from sslseg.data.slices import build, contact_sheet, slice_store
 from sslseg.data.slices.slice_store import META, Slices, open_store
 from sslseg.data.slices.sources import Inputs, describe, digest, file_digests, listed, recipe
@@ -27,12 +27,9 @@ def locate(dataset: str, data_root: str, cache: Path) -> Path:
         ParamError: no folder is given and the dataset has none built in.
         DataError: the folder is not there.
     """
-    module = plugins.load("datasets", dataset)
-    if data_root:
-        return files.folder(data_root, f"the folder of dataset {dataset}")
-    if not hasattr(module, "default_root"):
-        raise ParamError(f"data_root: dataset {dataset} is not built in, give the folder it lies in")
-    return files.folder(module.default_root(caches.claim(cache)), f"the folder of dataset {dataset}")
+    module = plugins.load("datasets", dataset) if data_root else plugins.built_in(dataset)
+    root = data_root or module.default_root(caches.claim(cache))
+    return files.folder(root, f"the folder of dataset {dataset}")
 
 
 def prepare(

@@ -238,16 +238,8 @@ def _shard(path: Path, kind: str) -> np.ndarray:
 
 
 CODES, LABELS, INDEX, VOLUMES, META = "codes.i2", "labels.u1", "index.parquet", "volumes.parquet", "meta.json"
-SAID = (
-    "dataset",
-    "digest",
-    "domain",
-    "licence",
-    "channels",
-    "fingerprint",
-    "skipped",
-    "parts",
-)  # by meta.json
+# by meta.json
+SAID = ("dataset", "digest", "domain", "licence", "channels", "fingerprint", "skipped", "parts")
 PARTS = (CODES, LABELS, INDEX, VOLUMES)
 AGAIN = "the same command with verify=true makes the store anew"
 PER_CHANNEL = ("scale", "intercept", "p1", "p99")

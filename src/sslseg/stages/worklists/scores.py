@@ -26,9 +26,8 @@ from sslseg.training import devices
 
 MOST_VAL = 256  # validation slices of the probe, spread evenly over all [H]
 PROJECTION_SLICES = 256  # slices that the probe's principal components are read from [H]
-Scorer = Callable[
-    [np.ndarray, int, str], dict[str, float]
-]  # annotated rows, seed and name of a run -> its scores
+# annotated rows, seed and name of a run -> its scores
+Scorer = Callable[[np.ndarray, int, str], dict[str, float]]
 OWN = {"encoder", "encoder_epoch", "encoder_role", "seed"}  # of a fine-tuning's knobs, those of the list
 
 
