@@ -19,6 +19,7 @@ from sslseg.plans import pipelines
 
 DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
+MADE = "-e sweep makes fine-tunings, MLFLOW_TRACKING_URI names another store"
 HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
@@ -196,10 +197,10 @@ def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
         there = sorted(set(there) - DONORS) or there
     if dataset and dataset not in there:
         raise SslsegError(
-            f"dataset: no FINISHED fine-tuning on {dataset!r}; there is {', '.join(there) or 'none'}"
+            f"dataset: no FINISHED fine-tuning on {dataset!r}; there is {', '.join(there) or f'none; {MADE}'}"
         )
     if not there:
-        raise SslsegError("there is nothing to compare: no FINISHED fine-tuning in what was read")
+        raise SslsegError(f"there is nothing to compare: no FINISHED fine-tuning in what was read; {MADE}")
     if len(there) > 1 and not dataset:
         raise SslsegError(f"dataset: there are fine-tunings on {', '.join(there)}; say which one")
     return tuned[tuned["dataset"] == (dataset or there[0])]

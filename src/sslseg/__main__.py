@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from importlib.metadata import version
+from typing import NoReturn
 
 from sslseg import launch
-from sslseg.config import flags, mlproject, plugins
+from sslseg.config import flags, mlproject, names, plugins
 from sslseg.config.names import SslsegError
+from sslseg.config.texts import quoted
 from sslseg.tracking import processes
 
 # name -> (stage, method, parameters) of every entry point, for where there is no checkout to `mlflow run`
@@ -19,10 +22,13 @@ STAGES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:  # one sentence, no usage dump
+        self.exit(names.EXIT_USAGE, f"{self.prog}: {message}; `{self.prog} --help` says what it takes\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        prog="sslseg", description="Run a stage, or look things up, which leaves no run."
-    )
+    made = _Parser(prog="sslseg", description="Run a stage, or look things up, which leaves no run.")
     made.add_argument("--version", action="version", version=f"%(prog)s {version('sslseg')}")
     made.set_defaults(program=made)  # for the completion of its words
     commands = made.add_subparsers(dest="command", required=True, metavar="command")
@@ -43,7 +49,12 @@ def main(argv: list[str] | None = None) -> int:
     if argv and argv[0] in STAGES:
         stage, method, _ = STAGES[argv[0]]
         launch.main(stage, argv[1:], method)
-    options = _parser().parse_args(argv)
+    known = [*plugins.names("commands"), *STAGES]
+    parser = _parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in known:
+        close = difflib.get_close_matches(argv[0], known, n=1)
+        parser.error(f"no command {quoted(argv[0])}" + (f" (did you mean {close[0]}?)" if close else ""))
+    options = parser.parse_args(argv)
     try:
         plugins.load("commands", options.command).run(options)
     except SslsegError as error:

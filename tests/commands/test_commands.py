@@ -12,7 +12,7 @@ import pytest
 
 from sslseg import __main__
 from sslseg.config import plugins
-from sslseg.config.names import SslsegError
+from sslseg.config.names import EXIT_USAGE, SslsegError
 from sslseg.tracking import store
 
 READERS = {
@@ -67,6 +67,37 @@ def test_the_version_is_said(capsys) -> None:
         __main__.main(["--version"])
     assert end.value.code == 0
     assert capsys.readouterr().out == f"sslseg {version('sslseg')}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("pretrain_byo --dataset=images", "sslseg: no command 'pretrain_byo' (did you mean pretrain_byol?); `sslseg --help`"),
+        ("xyzzy", "sslseg: no command 'xyzzy'; `sslseg --help`"),
+        ("lineage", "sslseg lineage: the following arguments are required: encoder; `sslseg lineage --help`"),
+        ("encoders --kind=unet", "sslseg encoders: argument --kind: invalid choice: 'unet' (choose from "),
+    ],
+)  # fmt: skip
+def test_a_command_that_is_mistyped_is_told_in_one_line(typed: str, said: str, capsys) -> None:
+    with pytest.raises(SystemExit) as end:
+        __main__.main(typed.split())
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out, printed.err.count("\n")) == (EXIT_USAGE, "", 1)
+    assert printed.err.startswith(said)
+
+
+@pytest.mark.parametrize("typed", ["lineage", "rerun", "reuse", "status"])
+def test_a_run_that_the_store_does_not_know_is_told_in_one_line(typed: str, store: str, capsys) -> None:
+    assert __main__.main([typed, "0" * 32]) == 1
+    printed = capsys.readouterr()
+    assert f"run {'0' * 32}: unknown, {store} has no such run" in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_an_archive_that_is_not_there_is_told(tmp_path: Path, store: str, capsys) -> None:
+    assert __main__.main(["unpack", f"{tmp_path}/study.tar.gz"]) == 1
+    said = f"sslseg unpack: {tmp_path}/study.tar.gz: wanted an archive of `sslseg pack`, there is none\n"
+    assert capsys.readouterr().err == said
 
 
 @pytest.mark.parametrize(

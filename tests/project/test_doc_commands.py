@@ -65,7 +65,7 @@ def mlflow_takes(words: list[str]) -> bool:
 
 def sslseg_takes(words: list[str]) -> bool:
     if words[0].startswith(("-", "<")):
-        return words[0] in {"--version"} or words[0].startswith("<")
+        return words[0] in {"--version", "--help"} or words[0].startswith("<")
     if words[0] in ENTRIES:
         own = (
             {name for cls in ENTRIES.values() for name in flags.knobs(cls)} if words[0] == "pretrain" else ()

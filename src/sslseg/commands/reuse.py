@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> None:
     Whoever writes vouches that the code since then gives the same numbers; `sslseg rerun` of one run shows it.
 
     Raises:
-        SslsegError: there is no store; or of some runs the settings or the data are not there any more.
+        SslsegError: there is no store, or no such run; or of some runs the settings or the data are not there any more.
     """
     from sslseg.tracking import session, store
 

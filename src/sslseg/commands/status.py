@@ -36,8 +36,6 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _show(asked: list[str], uri: str) -> None:
-    from mlflow.exceptions import MlflowException
-
     from sslseg.tracking import store
     from sslseg.tracking.history import sweeps
 
@@ -45,9 +43,6 @@ def _show(asked: list[str], uri: str) -> None:
     if not wanted:
         print(f"no sweep is running in {store.shown(uri)}")
     for run_id in wanted:
-        try:
-            found = sweeps.read(run_id, uri)
-        except MlflowException:
-            raise SslsegError(f"run {run_id}: {store.shown(uri)} has no such run") from None
+        found = sweeps.read(run_id, uri)
         table = sweeps.lines(found, shutil.get_terminal_size((160, 24)).columns)
         print(f"run {run_id}", *table, sep="\n", flush=True)

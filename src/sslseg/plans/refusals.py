@@ -5,7 +5,9 @@ Of the machine only is looked at whether folders are there.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sslseg.config import files, flags, names, params, plugins, references
@@ -36,7 +38,9 @@ def _sweep(p: params.Sweep) -> None:
     kinds = {(cell.stage, cell.method, cell.pipeline): cell for cell in cells.cells(studies.fill(p))}
     for cell in kinds.values():
         try:
-            cell.params(SOME if cell.upstream else None)
+            asked = cell.params(SOME if cell.upstream else None)
+            if cell.stage == names.IMPORT:
+                source(asked)
         except ParamError as error:
             raise ParamError(f"{cell.stage} of {cell.name}: {error}") from None
 
@@ -66,6 +70,15 @@ def _read(cls: type, stage: str, p: params.Tune | params.Tryout) -> None:
         raise ParamError(f"{stage}: {error}") from None
 
 
+def source(p: params.ImportEncoder) -> None:
+    """Refuse weights from elsewhere that are none, a file that is not there, and one whose origin nobody has said."""
+    kind, rest = references.source(p.source)
+    if kind == "file":
+        if not os.path.exists(path := Path(rest).expanduser().absolute()):  # of any name, even one with a NUL
+            raise ParamError(f"source: wanted the file of a checkpoint or its folder, {path} is not there")
+        references.origin(p.origin)
+
+
 def _upstream(p: params.Finetune | params.Pretrain | params.Probe | params.Worklist) -> None:
     if not p.encoder:
         raise EncoderError(
@@ -74,6 +87,19 @@ def _upstream(p: params.Finetune | params.Pretrain | params.Probe | params.Workl
         )
     if p.encoder != names.SCRATCH:
         references.parse(p.encoder)
+
+
+def _worklist(p: params.Worklist) -> None:
+    _upstream(p)
+    if p.encoder == names.SCRATCH:
+        raise EncoderError(
+            "encoder: wanted one that has learned something, got scratch; `sslseg encoders` lists what there is, "
+            "-e import_encoder brings ImageNet weights"
+        )
+
+
+def _export(p: params.Export) -> None:
+    references.parse(p.model)
 
 
 def _predict(p: params.Predict) -> None:
@@ -101,5 +127,6 @@ def _models(p: params.Predict | params.Evaluate) -> None:
 
 CHECKS: dict[str, Callable[[Any], None]] = {
     names.SWEEP: _sweep, "tryout": _tryout, names.TUNE: _tune, names.EVALUATE: _evaluate, names.PREDICT: _predict,
-    **dict.fromkeys((names.FINETUNE, names.PRETRAIN, "probe", "worklist"), _upstream),
+    names.IMPORT: source, names.EXPORT: _export, "worklist": _worklist,
+    **dict.fromkeys((names.FINETUNE, names.PRETRAIN, "probe"), _upstream),
 }  # fmt: skip

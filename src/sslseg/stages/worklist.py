@@ -13,7 +13,6 @@ import pandas as pd
 from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config import names, plugins
-from sslseg.config.names import EncoderError
 from sslseg.config.params import Worklist
 from sslseg.data import streams
 from sslseg.data.slices import contact_sheet
@@ -32,13 +31,12 @@ def run(p: Worklist, run: session.Run) -> None:
     """Log the list, its contact sheet, how well it covers train, and, if asked, what it would have gained.
 
     Raises:
-        EncoderError: none given, scratch, or see `upstream.fetch`.
+        EncoderError: see `upstream.fetch`.
         ParamError: fewer slices can be listed than were asked for.
         LeakError: see `worklist_gain.simulate`.
     """
     source, data = upstream.begin(p)
-    if source.resolved is None:
-        raise EncoderError("encoder: wanted one that has learned something, got scratch")
+    assert source.resolved is not None  # `refusals` lets no scratch through
     upstream.enter(p, run, source, data)
     run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
     rows = data.rows["train"]

@@ -68,7 +68,7 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         model = _model_tags(model_id, uri)
         try:
             run = session.follow(run_id, uri)
-        except MlflowException:
+        except store.UnknownRunError:
             if not (model or told):
                 raise EncoderError(f"run {run_id}: unknown, but {after} names it as its upstream") from None
             hops += _gone(run_id, model_id, sha, told, model)

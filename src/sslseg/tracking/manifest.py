@@ -132,7 +132,7 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as scratch:
             path = store.client(uri).download_artifacts(run_id, FILE, scratch)
             content = read_json(Path(path))
-    except (MlflowException, OSError, ValueError) as error:
+    except (store.UnknownRunError, MlflowException, OSError, ValueError) as error:
         raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None
     if not isinstance(content, dict):
         raise SslsegError(f"run {run_id}: its {FILE} is none")

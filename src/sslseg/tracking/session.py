@@ -227,11 +227,10 @@ def follow(run_id: str, uri: str | None = None) -> MlflowRun:
     """The MLflow run of that ID, or the one that its pointer leads to.
 
     Raises:
-        MlflowException: no such run.
+        UnknownRunError: there is none.
     """
-    api = store.client(uri)
     for _ in range(20):  # pointers never form a ring, unless written by hand
-        run = api.get_run(run_id)
+        run = store.run(run_id, uri)
         if names.TAG_RESUMED_AS not in run.data.tags:
             return run
         run_id = run.data.tags[names.TAG_RESUMED_AS]

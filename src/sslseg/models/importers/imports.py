@@ -7,6 +7,7 @@ bundled:efficientnet_lite0   ImageNet weights that are installed with this proje
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from typing import Any, cast
 import timm
 import torch
 
-from sslseg.config import files
+from sslseg.config import files, references
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
 from sslseg.config.texts import some
 from sslseg.models import encoder
@@ -67,15 +68,13 @@ def fetch(
         EncoderError: there is no such source, it cannot be reached, is damaged or incomplete.
         ParamError: a declaration is missing, or does not apply to this kind of source.
     """
-    scheme, colon, rest = source.partition(":")
-    if not colon or not rest or scheme not in ("timm", "file", "bundled"):
-        raise ParamError(f"source: wanted timm:<name>, file:<path> or bundled:{bundled.NAME}; not {source!r}")
+    scheme, rest = references.source(source)
     if scheme != "file" and (architecture or role or strip):
         raise ParamError(f"architecture, role and strip describe a file; {source} has its own")
     if scheme == "timm":
         found = _from_timm(rest, origin)
     elif scheme == "bundled":
-        found = _from_package(rest, origin, trained_on, trained_by)
+        found = _from_package(origin, trained_on, trained_by)
     else:
         found = _from_file(Path(rest).expanduser(), origin, architecture, role, strip)
     declared = replace(found, dataset=trained_on or found.dataset, method=trained_by or found.method)
@@ -88,10 +87,7 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
     except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
         reason = getattr(error, "strerror", None) or error
         raise EncoderError(f"{path}: wanted a checkpoint file, there is none ({reason})") from None
-    if not origin.strip():
-        raise ParamError(
-            "origin: say in words where the weights of a file come from (a URL, a paper, a colleague)"
-        )
+    origin = references.origin(origin)
     read = checkpoint.read(path, architecture=architecture, role=role, strip=strip)
     parts = Counter(".".join(name.split(".")[:2]) for name in read.dropped)
     known = {
@@ -106,7 +102,7 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
         normalisation=read.normalisation or _normalisation(assumed, f"assumed: timm's {read.architecture}"),
-        method=read.method, dataset="", role=read.role, origin=origin.strip(), provenance=known,
+        method=read.method, dataset="", role=read.role, origin=origin, provenance=known,
     )  # fmt: skip
 
 
@@ -114,12 +110,10 @@ def _normalisation(cfg: Mapping[str, Any], known_from: str) -> dict[str, Any]:
     return {"mean": list(cfg["mean"]), "std": list(cfg["std"]), "known_from": known_from}
 
 
-def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> Fetched:
-    if name != bundled.NAME:
-        raise ParamError(f"source: bundled weights are bundled:{bundled.NAME}; not bundled:{name}")
+def _from_package(origin: str, trained_on: str, trained_by: str) -> Fetched:
     if origin or trained_on not in ("", IMAGENET) or trained_by not in ("", roles.SUPERVISED):
         raise ParamError(
-            f"origin, trained_on and trained_by of bundled:{name} are known and cannot be declared"
+            f"origin, trained_on and trained_by of bundled:{bundled.NAME} are known and cannot be declared"
         )
     state, dropped = encoder.without_classifier(bundled.classifier_state(), bundled.ARCHITECTURE)
     return Fetched(
@@ -134,8 +128,11 @@ def _from_package(name: str, origin: str, trained_on: str, trained_by: str) -> F
 
 def _from_timm(name: str, origin: str) -> Fetched:
     if not timm.is_model(name) or not timm.models.is_model_pretrained(name):
+        known = timm.list_models(pretrained=True, include_tags=False) + timm.list_pretrained()
+        close = difflib.get_close_matches(name, known, n=1)
         raise EncoderError(
-            f"timm:{name}: timm {timm.__version__} has no weights of that name; see timm.list_pretrained()"
+            f"timm:{name}: timm {timm.__version__} has no weights of that name"
+            + (f"; did you mean timm:{close[0]}?" if close else "; timm.list_pretrained() has the names")
         )
     try:
         with torch.random.fork_rng(devices=[]):

@@ -5,24 +5,23 @@ Torch is imported only for a network or a size that no preset has.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sslseg.config import flags, names, params, plugins
+from sslseg.config import flags, names, params, plugins, references
 from sslseg.config.names import DataError, EncoderError, ParamError, SslsegError
 from sslseg.config.texts import some
 from sslseg.data import outside, subsets, training_set
 from sslseg.data.slices.slice_store import Slices
+from sslseg.plans import refusals
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job
 from sslseg.plans.refusals import SOME
 
-BUNDLED = {"efficientnet_lite0": "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
+BUNDLED = {references.BUNDLED: "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
 Trained = params.Pretrain | params.Finetune  # the stages that have a network to train
 Rows = Mapping[str, np.ndarray]  # of each side of the division
 SIZES = ("architecture", "image_size", "decoder")  # knobs that a network may not be able to take
@@ -90,7 +89,7 @@ def _channels(cell: Cell, context: dict[str, Any]) -> Iterator[int]:
 def _try(cell: Cell, before: Handed | None, context: dict[str, Any], tried: set[tuple]) -> Handed:
     p = Job(cell, SOME if cell.upstream else "", context).params()
     if cell.stage == names.IMPORT:
-        _check_source(p.source)
+        refusals.source(p)
         return Handed(imported(p), p.channels)
     store, rows, labelled = training_set.divided(p)
     channels, called = _reads(cell, p, store.channels), tuple(store.channel_names)
@@ -114,14 +113,6 @@ def _try(cell: Cell, before: Handed | None, context: dict[str, Any], tried: set[
 def _reads(cell: Cell, p: Trained, channels: int) -> int:
     """How many channels the encoder of a stage reads of images that have so many."""
     return plugins.load("methods", cell.method).Method.wanted(p).reads(channels) if cell.method else channels
-
-
-def _check_source(source: str) -> None:
-    scheme, _, rest = source.partition(":")
-    if scheme == "file" and not os.path.exists(Path(rest).expanduser()):
-        raise ParamError(f"source: wanted the file of a checkpoint or its folder, {rest} is not there")
-    if scheme == "bundled" and rest not in BUNDLED:
-        raise ParamError(f"source: wanted bundled:{', bundled:'.join(BUNDLED)}; got {source}")
 
 
 def imported(p: params.ImportEncoder) -> str:

@@ -64,6 +64,8 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
         SslsegError: not such an archive, cut short, or a member is a link, a device, absolute, leads out of
             the folder, is there twice, is not listed, or has another digest.
     """
+    if not path.exists():
+        raise SslsegError(f"{path.absolute()}: wanted an archive of `sslseg pack`, there is none")
     try:
         with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             members = iter(tar)

@@ -118,9 +118,9 @@ def cells(sweep: str, uri: str | None = None) -> list[dict[str, Any]]:
     """
     uri = store.existing(uri)
     try:
-        status = store.client(uri).get_run(sweep).info.status
-    except MlflowException as error:
-        raise names.SslsegError(f"sweep: the run {sweep} cannot be read: {error.message}") from None
+        status = store.run(sweep, uri).info.status
+    except store.UnknownRunError as error:
+        raise names.SslsegError(f"sweep: {error}") from None
     with tempfile.TemporaryDirectory() as scratch:
         path = artifact(sweep, names.CELLS, Path(scratch), uri)
         table = _table(path) if path else []

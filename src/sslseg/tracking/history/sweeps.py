@@ -59,10 +59,10 @@ def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progr
     """A sweep as it is now.
 
     Raises:
-        MlflowException: no such run.
+        UnknownRunError: there is none.
     """
-    api, now = store.client(uri), time.time() if now is None else now
-    run = api.get_run(run_id)
+    now = time.time() if now is None else now
+    run = store.run(run_id, uri)
     metrics, begun = run.data.metrics, run.info.start_time / 1000
     over = run.info.status != "RUNNING"
     until = run.info.end_time / 1000 if over and run.info.end_time else now

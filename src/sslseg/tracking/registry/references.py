@@ -127,11 +127,8 @@ def _usable_run(run_id: str, uri: str | None) -> MlflowRun:
     """The FINISHED run of that ID; a pointer leads to the run that its work went on in."""
     try:
         run = session.follow(run_id, uri)
-    except MlflowException as error:
-        raise EncoderError(
-            f"run {run_id}: unknown, {store.shown(store.tracking_uri(uri))} has no run of that ID{_left_of(run_id, uri)}"
-            f"{store.denied(error)}"
-        ) from None
+    except store.UnknownRunError as error:
+        raise EncoderError(f"{error}{_left_of(run_id, uri)}") from None
     run_id, status = run.info.run_id, run.info.status
     stage = run.data.tags.get(names.TAG_STAGE, "run")
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
