@@ -58,7 +58,10 @@ def _as_nibabel(path: Path, array: np.ndarray, spacing: tuple[float, ...]) -> st
         zooms = image.header.get_zooms()
     except Exception:
         return "though nibabel refuses it"
-    theirs = theirs.reshape(theirs.shape + (1,) * (4 - theirs.ndim)).T
+    shape = theirs.shape + (1,) * (4 - theirs.ndim)
+    while len(shape) > 4 and shape[-1] == 1:  # axes of length one behind the fourth say nothing
+        shape = shape[:-1]
+    theirs = theirs.reshape(shape).T
     if theirs.shape != array.shape:
         raise Wrong(f"shape {array.shape}, nibabel's {theirs.shape}")
     with np.errstate(all="ignore"):
