@@ -25,7 +25,8 @@ from analysis.claims.common import (
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
 from analysis.comparison.decisions import interval
-from analysis.comparison.encoders import chain, hop_name
+from analysis.comparison.encoders import hop_name
+from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
 from analysis.statistics.records import Refusal, students_t

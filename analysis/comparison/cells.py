@@ -11,7 +11,8 @@ import pandas as pd
 from analysis.comparison import arms as comparison_arms
 from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
-from analysis.comparison.missing import KEY, Missing, missing
+from analysis.comparison.missing import Missing, missing
+from analysis.comparison.sameness import HIDDEN, KEY
 from sslseg.config import names, plugins
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.texts import to_text
@@ -20,7 +21,6 @@ from sslseg.plans import pipelines
 DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
 TAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that make an encoder out of an upstream one
 MADE = "-e sweep makes fine-tunings, MLFLOW_TRACKING_URI names another store"
-HIDDEN = "…"  # begins a folder's name in a study that was packed for others
 
 
 @dataclass(frozen=True)

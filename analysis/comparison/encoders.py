@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.comparison.sameness import chain
 from analysis.statistics.records import plural
 from sslseg.config import names
 from sslseg.config.names import CFG
@@ -110,22 +110,9 @@ def architectures(study: Study, found: tuple[Encoder, ...]) -> dict[str, str]:
     return by_arm
 
 
-MOST_HOPS = 50
-
-
 def hop_name(run: pd.Series) -> str:
     """`byol@acdc`: how a run learned, and from what."""
     return pipelines.hop_text(run["method"] or pipelines.SUPERVISED, run["dataset"])
-
-
-def chain(run_id: str, others: pd.DataFrame) -> Iterator[pd.Series]:
-    """Runs that an encoder went through, the last first; ends where a run is not in the store."""
-    for _ in range(MOST_HOPS):
-        if run_id in ("", names.SCRATCH) or run_id not in others.index:
-            return
-        row = others.loc[run_id]
-        yield row
-        run_id = row["upstream_run_id"]
 
 
 def exposure(runs: pd.DataFrame) -> list[str]:

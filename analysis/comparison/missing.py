@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from analysis.comparison import sameness
+from analysis.comparison.sameness import KEY
 
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
-KEY = ["arm", "budget", "seed", "fold"]
 CELL = r"(.+)/n=(\d+)/seed=(\d+)"  # name of a fine-tuning's cell
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence, Set
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import zip_longest
 
 import pandas as pd
 
@@ -16,7 +18,12 @@ from sslseg.plans import pipelines, searchspace
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
         "probe", "on_bad_file", "tuned"}  # fmt: skip
+KEY = ["arm", "budget", "seed", "fold"]  # of a cell, of whose runs the newest is compared
 _KNOBS = flags.knobs(params.Finetune)
+# in which the pretrainings of one pipeline may differ: what is kept, where they run, and the slices of a fold
+REPEATED = FREE | {"save_epochs", "save_steps", "slices", "patients", "epochs"} | {
+    name for name, (_, knob, _) in (_KNOBS | flags.knobs(params.Pretrain)).items() if knob.runtime
+}  # fmt: skip
 # what the variants of a pipeline set: arms of other variants may differ in it, those of the same may not
 OF_VARIANTS = {name for knobs in pipelines.VARIANTS.values() for name in knobs} | {
     name for name, (_, knob, _) in _KNOBS.items() if knob.by == "augment"
@@ -26,6 +33,8 @@ MARK = f"{CFG}tuned"  # of a run whose settings a search has found: study:trials
 # what a search may vary: at tuned settings pipelines may differ in it, runs of one pipeline may not
 SEARCHED = set(flags.knobs(params.Finetune)) - searchspace.SETTLED
 MOST_HOPS = 8  # stages before a fine-tuning that a mark is looked for in
+LONGEST = 50  # stages that an encoder may have gone through
+HIDDEN = "…"  # begins what was left out of a study that was packed for others
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 
 
@@ -69,7 +78,7 @@ def trials_of(mark: str) -> str:
 
 def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) -> list[str]:
     """What the compared runs do not have in common but for `free` knobs, one sentence each."""
-    columns = {"data_digest": "data"} | {
+    columns = {
         CFG + name: name for name, (_, knob, _) in _KNOBS.items() if not knob.runtime and name not in free
     }
     compared = _as_of_today(tuned)
@@ -79,31 +88,101 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
         lambda text: pipelines.DECODER if pipelines.DECODER in text.split("+") else ""
     )
     groups = dict.fromkeys(OF_VARIANTS, all_variants) | {"decoder_from": handed}
-    found = []
+    found = [_difference(tuned["data_digest"], "data", shown=_folders(tuned))]
     for column, name in columns.items():
         if column in compared:
             parts = compared.groupby(groups[name]) if name in groups else [("", compared)]
-            found += [_difference(part[column], name, variants) for variants, part in parts]
+            found += [
+                _difference(part[column], name, f"those with {variants}" if variants else "they")
+                for variants, part in parts
+            ]
     subsets = tuned.groupby(["budget", "seed", "fold"])["subset_sha256"].nunique()
     if (several := subsets[subsets > 1]).size:
         budget, seed, _ = several.index[0]
         found.append(
             f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
         )
+    newest = tuned.drop_duplicates(KEY, keep="last")
+    found += [sentence for arm, own in newest.groupby("arm") for sentence in _repetitions(arm, own, runs)]
     return [*filter(None, found), *_specialists(tuned, runs)]
 
 
-def _difference(values: pd.Series, name: str, variants: str) -> str:
-    """In a sentence; '' where there is none."""
-    if len(set(values.map(flags.to_text))) == 1:
+def _difference(
+    values: Iterable[object], name: str, whose: str = "they", shown: Mapping[str, str] | None = None
+) -> str:
+    """In a sentence; '' where there is none. `shown`: what a value is called, where it is not clear by itself."""
+    counts = Counter(map(flags.to_text, values))
+    if len(counts) < 2:
         return ""
-    return f"{f'those with {variants}' if variants else 'they'} differ in {name}: {_counts(values)}"
+    texts = [f"{(shown or {}).get(text, text) or '(none)'} in {n} runs" for text, n in sorted(counts.items())]
+    return f"{whose} differ in {name}: {some(texts)}"
 
 
-def _as_of_today(runs: pd.DataFrame) -> pd.DataFrame:
+def _folders(runs: pd.DataFrame) -> dict[str, str]:
+    """Digest of data -> its first digits, and the folder that they were read from."""
+    roots = runs[f"{CFG}data_root"] if f"{CFG}data_root" in runs else [""] * len(runs)
+    return {
+        digest: f"{digest[:12]} ({root})" if root else digest[:12]
+        for digest, root in zip(runs["data_digest"], roots, strict=True)
+    }
+
+
+def chain(run_id: str, runs: pd.DataFrame) -> Iterator[pd.Series]:
+    """Runs that an encoder went through, the last first; ends where a run is not in `runs`, indexed by run_id."""
+    for _ in range(LONGEST):
+        if run_id in ("", names.SCRATCH) or run_id not in runs.index:
+            return
+        row = runs.loc[run_id]
+        yield row
+        run_id = row["upstream_run_id"]
+
+
+def _repetitions(arm: str, own: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """What the runs of one pipeline do not have in common in their network and in how it was pretrained.
+
+    They count as repetitions of one thing, and so do its pretrainings, which seed and fold alone may tell apart.
+    """
+    found = [_differing(own, f"{CFG}architecture", "architecture", f"runs of {arm}")]
+    by_id = runs.set_index("run_id", drop=False)
+    starts = own.drop_duplicates("upstream_run_id")
+    chains = [[row, *chain(row["upstream_run_id"], by_id)] for _, row in starts.iterrows()]
+    for hops in zip_longest(*chains):
+        there = pd.DataFrame([hop for hop in hops if hop is not None]).drop_duplicates("run_id")
+        imported = there[there["upstream_run_id"].map(by_id["stage"]) == names.IMPORT]
+        sources = imported["upstream_run_id"].map(by_id.get(f"{CFG}source", pd.Series(dtype=str)))
+        shown = {
+            sha: f"{source} ({sha[:12]})"
+            for sha, source in zip(imported["upstream_sha256"], sources, strict=True)
+        }
+        found.append(
+            _differing(imported, "upstream_sha256", "the weights that were imported", f"runs of {arm}", shown)
+        )
+        trained = _as_of_today(there[there["stage"] == names.PRETRAIN], flags.knobs(params.Pretrain))
+        if f"{CFG}split" in trained:
+            trained[f"{CFG}split"] = trained[f"{CFG}split"].map(division)
+        whose = f"the pretrainings of {arm}"
+        found.append(_differing(trained, "data_digest", "data", whose, _folders(trained)))
+        found += [
+            _differing(trained, column, column.removeprefix(CFG), whose)
+            for column in trained
+            if column.startswith(CFG) and column.removeprefix(CFG) not in REPEATED
+        ]
+    return [sentence for sentence in found if sentence]
+
+
+def _differing(
+    rows: pd.DataFrame, column: str, name: str, whose: str, shown: Mapping[str, str] | None = None
+) -> str:
+    """`_difference` between those that tell: older runs, and those of a public archive, may not."""
+    values = rows[column].dropna() if column in rows else ()
+    told = [value for value in values if not str(value).startswith(HIDDEN)]
+    return _difference(told, name, whose, shown)
+
+
+def _as_of_today(runs: pd.DataFrame, knobs: Mapping = _KNOBS) -> pd.DataFrame:
     """Runs that are older than a knob, beside newer ones, are as its default says."""
     filled = {}
-    for name, (field, knob, _) in _KNOBS.items():
+    for name, (field, knob, _) in knobs.items():
         usual = (knob.presets or {}).get("none", field.default)
         if (column := CFG + name) in runs and usual is not None:
             filled[column] = [usual if v is None or v != v else v for v in runs[column]]
@@ -120,12 +199,6 @@ def searched_differences(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         shown = ", ".join(f"{arm} with {n}" for arm, n in trials.sort_index().items())
         told.append(f"pipelines were tuned with unequal numbers of trials: {shown}")
     return told
-
-
-def _counts(values: pd.Series) -> str:
-    counts = values.map(flags.to_text).value_counts().sort_index()
-    shown = [f"{text[:12] or '(none)'} in {n} runs" for text, n in counts.items()]
-    return some(shown)
 
 
 def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:

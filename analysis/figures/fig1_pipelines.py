@@ -13,7 +13,8 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.encoders import chain, hop_name
+from analysis.comparison.encoders import hop_name
+from analysis.comparison.sameness import chain
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from sslseg.config import names

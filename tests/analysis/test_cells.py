@@ -88,7 +88,10 @@ def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(pl
         ({"cfg": {"steps": "4000"}}, r"steps: \d+ in 12 runs, 4000 in 1 runs"),
         ({"cfg": {"flip": "0.0"}}, "flip"),
         ({"cfg": {"crop_scale": "0.5,1.0"}}, "crop_scale"),
-        ({"tags": {names.TAG_DATA_DIGEST: "other"}}, "data: .* in 12 runs, other in 1"),
+        (
+            {"tags": {names.TAG_DATA_DIGEST: "other"}, "cfg": {"data_root": "/b"}},
+            r"data: .* in 12 runs, other \(/b\) in 1",
+        ),
     ],
 )
 def test_runs_of_another_law_are_refused_unless_told(planted, change, words) -> None:
@@ -197,3 +200,37 @@ def test_nothing_and_several_datasets_are_refused(planted) -> None:
     tags = {**planted[-1].tags, names.TAG_DATASET: "demo"}
     with pytest.raises(SslsegError, match="acdc, demo"):
         cells.study(runs_of([*planted, replace(planted[-1], name="demo", tags=tags)]))
+
+
+@pytest.mark.parametrize(
+    ("whose", "changed", "words"),
+    [
+        ("scratch/", {"architecture": "resnet50"}, "runs of scratch differ in architecture: resnet50 in 1 runs"),
+        ("byol@acdc", {"lr": "0.9"}, r"the pretrainings of byol@acdc differ in lr: 0.1 in 1 runs, 0.9 in 1 runs"),
+        ("byol@acdc", {"tau": "0.5"}, "the pretrainings of byol@acdc differ in tau"),
+        ("byol@acdc", {"seed": "7", "save_epochs": "1,2", "threads": "4"}, ""),
+        ("supervised", {"source": "timm:other"},
+         r"runs of supervised differ in the weights that were imported: .*timm:other \(\w+\) in 1 runs"),
+    ],
+)  # fmt: skip
+def test_repetitions_of_one_pipeline_have_one_network_and_one_way_of_pretraining(
+    whose, changed, words
+) -> None:
+    """Encoders that were pretrained otherwise are no repetitions: they were averaged as several pretrainings."""
+    study = make(("scratch", "supervised", "byol@target"), (3,), 4)
+    asked = {"lr": "0.1", "tau": "0.99", "source": "bundled:efficientnet_lite0"}
+    study = [r if "/" in r.name else replace(r, cfg={**r.cfg, **asked}) for r in study]
+    others = [replace(r, name=f"{r.name}, again", cfg={**r.cfg, **changed}) for r in study if r.name == whose]
+    for other in others:
+        start = {names.TAG_UPSTREAM_RUN: other.run_id, names.TAG_UPSTREAM_SHA: other.run_id}
+        row = whose.replace("@acdc", "@target")
+        study = [replace(r, tags={**r.tags, **start}) if r.name == f"{row}/n=3/seed=3" else r for r in study]
+    if not others:
+        study = [replace(r, cfg={**r.cfg, **changed}) if r.name == "scratch/n=3/seed=3" else r for r in study]
+    runs = runs_of([*study, *others])
+    if not words:
+        assert cells.study(runs).mixed == ()
+        return
+    with pytest.raises(SslsegError, match=f"cannot be compared: {words}"):
+        cells.study(runs)
+    assert len(cells.study(runs, allow_mixed=True).mixed) == 1
