@@ -14,7 +14,7 @@ import torch
 from sslseg.config import caches, names
 from sslseg.config.names import FINETUNE, PRETRAIN, EncoderError
 from sslseg.data import training_set
-from sslseg.data.views import batches, draw, render
+from sslseg.data.views import batches, draw, render, render_device
 from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
 from sslseg.tracking import lineage, session
@@ -37,6 +37,23 @@ from tests.fixtures.tiny_runs import (
 def donor(tiny: Tiny, store: str) -> str:
     """A pretraining that kept epochs 0, 1 and 2 (its last step)."""
     return tiny.run(PRETRAIN, save_epochs=(0, 1, 2))
+
+
+@pytest.mark.parametrize("stage", [PRETRAIN, FINETUNE])
+def test_both_trainings_run_with_views_made_where_a_card_makes_them(
+    tiny: Tiny, store: str, stage: str, monkeypatch
+):
+    """The store's copy lies in the CPU's memory here; views are tensors, as those of a card."""
+    given = []
+
+    def copied(slices, device, *, labels=False):
+        given.append(render_device.upload(slices, device, labels=labels))
+        return given[-1]
+
+    monkeypatch.setattr(render_device, "place", copied)
+    run = tiny.run(stage, steps=3, seed=7)
+    assert given
+    assert ("train/loss", 3) in numbers(run)
 
 
 # ---------------------------------------------------------------- 1: a slice, from NIfTI to gradient

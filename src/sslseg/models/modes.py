@@ -44,21 +44,23 @@ class Unfilled(TorchFunctionMode):
         return args[0] if args and func in self.DRAWS else func(*args, **(kwargs or {}))
 
 
+def as_written(*modules: nn.Module) -> contextlib.AbstractContextManager[object]:
+    """Compiled networks run uncompiled inside."""
+    compiled_ones = any(module in _compiled for module in modules)
+    return torch.compiler.set_stance("force_eager") if compiled_ones else contextlib.nullcontext()
+
+
 @contextlib.contextmanager
 def evaluating(*modules: nn.Module) -> Iterator[None]:
     """Eval mode and no autograd inside; each submodule's own mode is put back afterwards.
 
     Compiled networks run as they are written here: whole slices have many sizes, each of which would be compiled anew.
     """
-    eager = any(module in _compiled for module in modules)
     modes = [(part, part.training) for module in modules for part in module.modules()]
     try:
         for module in modules:
             module.eval()
-        with (
-            torch.inference_mode(),
-            torch.compiler.set_stance("force_eager") if eager else contextlib.nullcontext(),
-        ):
+        with torch.inference_mode(), as_written(*modules):
             yield
     finally:
         for part, mode in modes:

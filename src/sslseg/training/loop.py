@@ -22,7 +22,7 @@ from sslseg.config.texts import some
 from sslseg.data import streams
 from sslseg.data.views.batches import FinetuneBatch, PretrainBatch, prefetch
 from sslseg.models import modes
-from sslseg.training import checkpoint, contract, devices, losses, optim
+from sslseg.training import checkpoint, contract, devices, losses, optim, replay
 from sslseg.training.contract import Metrics
 from sslseg.training.mean_teacher import MeanTeacher
 from sslseg.training.unimatch import UniMatch
@@ -64,6 +64,10 @@ class Training:
         self.steps, self.seed, self.device, self.done = p.steps, p.seed, device, 0
         self._loss, self._after, self._p = loss, after, p
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
+        self._gradients: replay.Pass = self._plain
+        if device.type == "cuda" and replay.active():
+            weights = [parameter for _, parameter in named]
+            self._gradients = replay.Replayed(self._plain, weights, modules.values())
 
     def lr(self, step: int) -> float:
         """Learning rate of step number `step`."""
@@ -97,21 +101,26 @@ class Training:
         lr = self.lr(step)
         optim.set_lr(self.optimizer, lr)
         with seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-                loss, metrics = self._loss(on(batch, self.device))
-            loss.backward()
+            loss, metrics = self._gradients(on(batch, self.device))
         if self._p.clip:
             norm = optim.gradient_norm((parameter for _, parameter in self.named), self._p.clip)
             metrics = {**metrics, "gradient_norm": norm}
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        metrics = {"loss": loss.detach(), "lr": lr, **metrics, **self._after(step / self.steps)}
+        metrics = {"loss": loss, "lr": lr, **metrics, **self._after(step / self.steps)}
         self.done = step + 1
-        self._unseen.append((step, batch.rows, loss.detach()))
+        self._unseen.append((step, batch.rows, loss))
         if not fetch:
             return {}
         self._look()
         return {f"train/{name}": value for name, value in _fetched(metrics).items()}
+
+    def _plain(self, batch: Batch) -> tuple[Tensor, Metrics]:
+        """Loss and metrics of a batch on the device; the gradients are with their parameters."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            loss, metrics = self._loss(batch)
+        loss.backward()
+        return loss.detach(), metrics
 
     def state(self) -> dict[str, Tensor]:
         """All that `restore` needs: weights, buffers, optimiser slots and the steps done.

@@ -111,6 +111,11 @@ def test_views_of_several_kinds_agree_between_the_back_ends(slices):
     )
     for mine, theirs in zip(here.views, there.views, strict=True):
         assert np.allclose(mine, theirs.numpy(), atol=1e-4)
+    memory = batches.memory(4, 1, [len(v[0, 0]) for v in here.views])[0]
+    given = batches.pretrain_batch(
+        render_device.upload(slices, "cpu"), range(7), LAW, INTENSITY, **rest, out=memory
+    )
+    assert all(map(torch.equal, given.views, there.views))  # memory of the CPU is of no use to a device
     assert all(map(np.array_equal, here.boxes, there.boxes))
     assert all(map(np.array_equal, here.places, there.places))
 

@@ -56,3 +56,13 @@ def test_weights_and_logits_of_the_whole_network_are_those_of_smp():
     theirs.load_state_dict(mine.state_dict())
     given = torch.randn(2, 1, 96, 64)
     assert torch.allclose(mine(given), theirs(given), atol=1e-5)
+
+
+def test_pixels_repeated_for_the_compiler_are_the_doubled_map_with_its_gradient():
+    small = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    mine, theirs = decoder.repeated(small), torch.nn.functional.interpolate(small, (8, 10), mode="nearest")
+    assert torch.equal(mine, theirs)
+    assert mine.is_contiguous(memory_format=torch.channels_last)
+    weights = torch.randn_like(mine)
+    gradients = [torch.autograd.grad(wide, small, weights)[0] for wide in (mine, theirs)]
+    torch.testing.assert_close(*gradients)

@@ -149,16 +149,17 @@ def pretrain_batch(
         slices: a slice store, or its copy on a device.
         known: `places` of the store, where the method wants them.
         steps: of the whole training, for `progress`; 0 = it is 0.
-        out: one array per view to write to; saves what fresh memory costs. Not for a device.
+        out: one array per view to write to; saves what fresh memory costs. A device has memory of its own.
     """
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     drawn = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=wanted)
     boxes = tuple(_boxes(slices, chosen, p) for p in drawn) if wanted.boxes else ()
     there = Places(*(of[chosen] for of in known)) if known and wanted.places else None
     intensity = UNIT if wanted.grey else intensity
-    targets: Sequence[dict[str, np.ndarray]] = [{"out": t} for t in out] if out else [{}] * len(drawn)
-    make = _back_end(slices).render
-    views = tuple(make(slices, chosen, p, intensity, **t) for p, t in zip(drawn, targets, strict=True))
+    make = _back_end(slices)
+    targets: Sequence[dict[str, np.ndarray]] = [{"out": t} for t in out or () if make is render]
+    given = zip(drawn, targets or [{}] * len(drawn), strict=True)
+    views = tuple(make.render(slices, chosen, p, intensity, **target) for p, target in given)
     return PretrainBatch(views, chosen, boxes, there, step / steps if steps else 0.0)
 
 

@@ -151,8 +151,8 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: I
     y = torch.arange(tall, device=d.codes.device)[:, None].clamp(max=h[:, None, None].long() - 1)
     x = torch.arange(broad, device=d.codes.device).clamp(max=w[:, None, None].long() - 1)
     channel = torch.arange(d.slices.channels, device=d.codes.device)[:, None, None]
-    pixels = d.codes[(start + y * W + x)[:, None] + channel * (H * W)[:, None]].float()
-    pixels = (pixels * gain).clamp_(low, high)
+    lines = (start + y * W)[:, None] + channel * (H * W)[:, None]
+    pixels = d.codes[lines + x[:, None]].float().mul_(gain).clamp_(low, high)
     mirrored = _send(params.flip, d.codes, "bool")
     down, across = _weights(h, tall, params.size), _weights(w, broad, params.size, mirrored)
     view = down[:, None] @ pixels @ across[:, None].mT
