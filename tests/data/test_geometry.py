@@ -97,7 +97,7 @@ def test_formats_agree_on_what_right_and_left_are(tmp_path, one, other):
 def moved(**how) -> np.ndarray:
     """`affine`, changed in one respect."""
     found = affine(how.get("angle", 0.3))
-    found[:3, :3] *= how.get("scale", 1.0)
+    found[:3, :3] *= how.get("scale", 1.0) * np.array(how.get("mirrored", (1, 1, 1)))
     found[:3, 3] += how.get("shift", 0.0)
     return found
 
@@ -105,6 +105,9 @@ def moved(**how) -> np.ndarray:
 ELSEWHERE = {
     "its axes are turned by an angle": {"angle": 0.33},
     "its first voxel lies at": {"shift": 1.5},
+    "mm, and it runs the other way along the image's x and y; bring": {
+        "mirrored": (-1, -1, 1)
+    },  # at one corner
     "half a voxel": {"shift": 0.4},
     "voxels of": {"scale": 1.01},
 }

@@ -124,7 +124,16 @@ BAD = {
     '{"classes": ["background", "a"], "ignore": 1}': "ignore: wanted a value that is no class",
     '{"classes": ["background", "a"], "colours": ["red", "#000000"]}': "colours: wanted hex like",
     '{"patient_regex": "("}': "sslseg.json: ",
+    '{"classes": [["a"]]}': "classes: wanted",
     '{"spacing": [0, 1]}': "spacing: wanted",
+    '{"spacing": 0.5}': r"spacing: wanted \[y, x\] or \[z, y, x\] in mm, got 0.5",
+    '{"spacing": [1, null]}': r"spacing: wanted \[y, x\]",
+    '{"threshold": NaN}': "threshold: wanted a number",
+    '{"pairs": 1}': "pairs: wanted a list of texts, got 1",
+    '{"pairs": [1]}': r"pairs: wanted a list of texts, got \[1\]",
+    '{"colours": 1}': "colours: wanted a list of texts, got 1",
+    '{"patient_regex": ["a"]}': r"patient_regex: wanted a text, got \['a'\]",
+    '{"axis": true}': "axis: wanted 0, 1 or 2, got True",
     '{"classes": ["background", "a"], "colours": ["#000000"]}': "colours: wanted one for each",
 }
 

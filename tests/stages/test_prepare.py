@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -14,7 +15,7 @@ from sslseg.config import flags, names
 from sslseg.config.params import Finetune, Prepare
 from sslseg.data.readers import pictures
 from sslseg.tracking.store import client
-from tests.fixtures import foreign_trees
+from tests.fixtures import foreign_trees, trees
 from tests.fixtures.layout_trees import COLOUR, TREES, write
 
 pytestmark = pytest.mark.usefixtures("store", "tmp_cache")
@@ -81,6 +82,24 @@ def test_a_domain_is_declared_and_recorded(tmp_path, capsys, json: str):
 
     assert domain() == ("natural" if "natural" in json else "medical")
     assert domain(domain="endoscopy") == "endoscopy"
+
+
+def test_blank_images_and_volumes_that_are_cut_across_are_said(tmp_path, capsys):
+    """Voxels of 1.5 x 8 x 1.5 mm (z, y, x) make slices of 8 x 1.5 mm; with `axis` 1 they are the scanner's."""
+    own = tmp_path / "own"
+    for case in range(4):
+        image = np.random.default_rng(case).normal(100, 20, (9, 4, 9)).astype(np.int16)
+        trees.nifti(own / f"p{case}.nii.gz", image if case else np.full_like(image, 7), (1.5, 8, 1.5))
+        trees.nifti(own / f"p{case}_mask.nii.gz", (image > 100).astype(np.uint8), (1.5, 8, 1.5))
+    _, lines = prepared(own, capsys)
+    across = "warning: 4 volumes cut across the slices, it seems: p0.nii.gz has voxels of 1.5 x 8 x 1.5 mm (z, y, x); "
+    assert any(line.startswith(f"{across}axis in sslseg.json") for line in lines)
+    assert "warning: 1 image of one single value, is something lost? p0.nii.gz" in lines
+    shutil.copytree(own, turned := tmp_path / "turned")
+    (turned / "sslseg.json").write_text('{"axis": 1}')
+    _, lines = prepared(turned, capsys)
+    assert any(line.startswith("9 x 9 pixels of 1.5 x 1.5 mm") for line in lines)
+    assert not any("cut across" in line for line in lines)
 
 
 def test_every_file_is_accounted_for_and_what_was_skipped_is_said(tmp_path, capsys):

@@ -118,7 +118,9 @@ def _exact(
     backwards = whole[range(3), axes] < 0
     first = np.linalg.solve(b[:3, :3], a[:3, 3] - b[:3, 3])
     if (np.abs(first - np.where(backwards, np.array(ours) - 1, 0)) > PLACE).any():
-        return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm"
+        runs = [axis for axis, other in zip("xyz", backwards, strict=True) if other]
+        way = f", and it runs the other way along the image's {' and '.join(runs)}" if runs else ""
+        return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm{way}"
     return Turn(tuple(axes.tolist()), tuple(backwards.tolist()))
 
 

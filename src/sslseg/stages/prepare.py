@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.statistics.records import plural
@@ -21,6 +22,10 @@ from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import inputs
 from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
+
+THICK = (
+    2.0  # an in-plane side of a voxel that is longer than both others by this factor: slices were cut across
+)
 
 
 def identify(p: Prepare) -> str:
@@ -79,7 +84,7 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         run.tag(names.TAG_LAYOUT, known.layout)
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
     _account(root, store, aside, run)
-    warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *_nowhere(store)]
+    warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *_nowhere(store), *_odd(volumes)]
     if known:
         warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
     for warning in warnings:
@@ -139,6 +144,26 @@ def _nowhere(store: Slices) -> list[str]:
         f"no mask has a voxel of {', '.join(empty)}: it would be learned from nothing and never scored; classes in "
         f"{settings.FILE} without it leaves it out"
     ]
+
+
+def _odd(volumes: pd.DataFrame) -> list[str]:
+    """Images without any contrast, and volumes that are cut across their thick slices."""
+    found = []
+    blank = volumes.loc[volumes["minimum"] == volumes["maximum"], "image"]
+    if len(blank):
+        found.append(
+            f"{plural(len(blank), 'image')} of one single value, is something lost? {some(blank, 3)}"
+        )
+    z, y, x = (volumes[f"native_spacing_{axis}"] for axis in "zyx")
+    across = np.maximum(y, x) > THICK * np.maximum(z, np.minimum(y, x))
+    if across.any():
+        one = volumes[across].iloc[0]
+        found.append(
+            f"{plural(int(across.sum()), 'volume')} cut across the slices, it seems: {one['image']} has voxels of "
+            f"{one['native_spacing_z']:.3g} x {one['native_spacing_y']:.3g} x {one['native_spacing_x']:.3g} mm (z, y, x); "
+            f"axis in {settings.FILE} slices them another way: 0 along z, 1 along y, 2 along x of the file"
+        )
+    return found
 
 
 def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> None:

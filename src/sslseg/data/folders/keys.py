@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -16,7 +17,7 @@ def classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[in
     """Names, the value of each, and further values with the number of their class."""
     if not told:
         return (), (), ()
-    if isinstance(told, list):
+    if isinstance(told, list) and all(isinstance(name, str | int) for name in told):
         told = {name: k for k, name in enumerate(told)}
     elif isinstance(told, dict) and BACKGROUND not in told:
         told = {BACKGROUND: 0} | told
@@ -34,9 +35,13 @@ def threshold(told: Any) -> float | None:
     """A number, or in words: "any value above 0"."""
     if isinstance(told, str) and (match := ABOVE.fullmatch(told.strip().lower())):
         told = float(match[1])
-    if told is None or (isinstance(told, int | float) and not isinstance(told, bool)):
+    if told is None or _number(told):
         return told
     raise ValueError(f'threshold: wanted a number or "any value above 0", got {told!r}')
+
+
+def _number(told: Any) -> bool:
+    return isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told)
 
 
 def value(told: Any) -> int:
@@ -52,8 +57,8 @@ def value(told: Any) -> int:
 
 def spacing(told: Any) -> Spacing:
     """The settings' `spacing` in mm, (row, column) or (slice, row, column)."""
-    values = [float(v) for v in told]
-    if len(values) not in (2, 3) or not all(1e-4 < v < 1e3 for v in values):
+    values = [v for v in told if _number(v)] if isinstance(told, list) else []
+    if len(values) not in (2, 3) or len(values) < len(told) or not all(1e-4 < v < 1e3 for v in values):
         raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
-    z, y, x = values if len(values) == 3 else (1.0, *values)
+    z, y, x = map(float, values if len(values) == 3 else (1.0, *values))
     return z, y, x

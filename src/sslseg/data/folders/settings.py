@@ -25,6 +25,7 @@ OTHERS = ("SSLSEG.json", "Sslseg.json", *(f"sslseg{end}" for end in (".json.txt"
 # the same, where they are used: folders without keep their recipe
 LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
 MADE = ("classes", "colours", "ignore", "spacing", "pairs", "threshold")  # values not kept as they stand
+TEXTS = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
 CHOICES: dict[str, tuple[tuple[object, ...], str]] = {  # key -> what it may be, and in words
     "axis": ((0, 1, 2), "0, 1 or 2"),
     "frames": (("", "time", "channels"), "time or channels"),
@@ -120,6 +121,14 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
     if unknown := sorted(set(told) - known):
         wanted, got = ", ".join(sorted(known)), ", ".join(unknown)
         raise DataError(f"{path}: wanted keys among {wanted}, got also {got}")
+    faults = [f"{key}: wanted a text, got {told[key]!r}" for key in TEXTS if not _text(told.get(key, ""))]
+    faults += [
+        f"{key}: wanted a list of texts, got {told[key]!r}"
+        for key in ("pairs", "colours")
+        if not (_text(told.get(key, "")) or (isinstance(told[key], list) and all(map(_text, told[key]))))
+    ]
+    if faults:
+        raise DataError(f"{path}: {'; '.join(faults)}")
     pairs = told.get("pairs", ())
     try:
         names, values, also = keys.classes(told.get("classes", ()))
@@ -143,6 +152,10 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
     return found
 
 
+def _text(told: Any) -> bool:
+    return isinstance(told, str)
+
+
 @functools.cache
 def expression(text: str) -> Any:
     """A regular expression of the user's, compiled by RE2, whose time grows with the length of a name alone.
@@ -163,12 +176,11 @@ def expression(text: str) -> Any:
 
 
 def _check(path: Path | str, s: Settings) -> None:
-    text = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
-    faults = [f"{key}: wanted a text" for key in text if not isinstance(getattr(s, key), str)]
-    if not faults and s.csv and not _inside(Path(path).parent, s.csv):
+    faults = []
+    if s.csv and not _inside(Path(path).parent, s.csv):
         faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
     for key, (choices, words) in CHOICES.items():
-        if getattr(s, key) not in choices:
+        if getattr(s, key) not in choices or isinstance(getattr(s, key), bool):
             faults.append(f"{key}: wanted {words}, got {getattr(s, key)!r}")
     if s.threshold is not None and s.values not in ((), (0, 1)):
         faults.append('threshold: it makes two classes, wanted classes like ["background", "lesion"]')
