@@ -11,9 +11,11 @@ import pytest
 
 from sslseg.config.names import DataError
 from sslseg.data.readers import dicom_file, dicom_series, dicom_volume
+from sslseg.data.slices import prepare
 from sslseg.data.source import ignore, stop
 from sslseg.datasets import dicom
 from tests.data.readers.test_dicom_masks import drawn, seg, series
+from tests.fixtures import trees
 from tests.fixtures.foreign_trees import dicom_slice
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom, an extra, is not installed")
@@ -247,6 +249,17 @@ def test_metres_are_refused_and_uneven_steps_have_their_mean(tmp_path):
     for z, place in enumerate((0.0, 5.2, 10.0, 15.2, 20.0, 25.2)):
         dicom_slice(tmp_path / "s" / f"{z}.dcm", PLANE, place)
     assert dicom.read(dicom.find(tmp_path / "s")[0]).spacing[0] == pytest.approx(25.2 / 5)
+
+
+def test_series_without_places_are_named_and_not_the_masks_beside_them(tmp_path, tmp_cache):
+    """Where no series can be read, its fault is told: not that masks have no image, nor that nothing is there."""
+    for z in range(2):
+        dicom_slice(tmp_path / "p" / "dicom" / f"{z}.dcm", PLANE, ImagePositionPatient=None)
+    trees.nifti(tmp_path / "p" / "mask.nii.gz", np.ones((5, 4, 2), np.uint8))
+    told = "0.dcm: wanted ImagePositionPatient and ImageOrientationPatient in a series"
+    for skip, words in (("stop", told), ("skip", f"found none; 1 files were left out, the first: .*{told}")):
+        with pytest.raises(DataError, match=words):
+            prepare.prepare("dicom", tmp_path / "p", tmp_cache, spacing=0, on_bad_file=skip)
 
 
 def test_a_palette_is_no_grey_value(tmp_path):

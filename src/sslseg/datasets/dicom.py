@@ -79,6 +79,8 @@ def notes(root: Path) -> list[str]:
 
 def _beside(root: Path, frames: Sequence[Frame], fault: Fault) -> Beside | None:
     BESIDE.pop(root, None)
+    if not frames:  # what is wrong with the series is told, not that masks have no image
+        return None
     found = series.beside(root, frames, below(root, ignore), fault)
     if found:
         BESIDE[root] = found

@@ -57,7 +57,8 @@ def prepare(
     about = describe(module, root)
     sources, faults = listed(module, root, lenient=on_bad_file == "skip")
     if not sources:
-        raise DataError(f"{root}: wanted data of dataset {dataset}, found none")
+        why = f"; {len(faults)} files were left out, the first: {faults[0]['reason']}" if faults else ""
+        raise DataError(f"{root}: wanted data of dataset {dataset}, found none{why}")
     inputs = Inputs(dataset, module, root, about, recipe(module, about, spacing), sources, faults)
     warm = folder / "warm" / (_key([dataset, str(root), inputs.recipe]) + ".json")
     state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
