@@ -24,7 +24,7 @@ from benchmarks.compare import Answer, PeerMissingError, Question, compare, need
 ROOT = Path(__file__).parents[1]
 SIZE, BYOL_BATCH, UNET_BATCH, STEPS = 224, 128, 192, 20
 PAPER_STEPS = 3906  # 25 epochs of 20,000 slices, batches of 128
-FEW = 210  # steps of a fine-tuning as a process
+FEW, FEW_BATCH = 210, 24  # steps of a fine-tuning as a process, slices of each
 ARCHITECTURE = "resnet50"
 Call = Callable[[], object]
 
@@ -241,6 +241,9 @@ def measure_process() -> Answer:
     words = [
         "entrypoints/finetune.py",
         "--encoder=scratch",
+        "--preset=cpu",
+        f"--image_size={SIZE}",
+        f"--batch_size={FEW_BATCH}",
         f"--steps={FEW}",
         f"--cache={folder / 'cache'}",
         "--seed=",

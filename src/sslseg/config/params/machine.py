@@ -20,7 +20,7 @@ class Machine:
     )
 
 
-# steps; estimated: a compiler takes a minute or two, and gains 25 ms a step of ResNet-50 on an H200
+# steps; on an H200 the compiler took 77 s for the paper's U-Net and gained 34 ms a step (docs/results/gpu.md)
 COMPILE_FROM = 2000
 
 
