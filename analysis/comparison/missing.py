@@ -24,6 +24,12 @@ class Missing:
     # arm, budget and seed, where it failed or another pipeline has a run of this budget and seed
     tried: tuple[str, int, int] | None = None
 
+    @property
+    def budget(self) -> int | None:
+        """Slices of a fine-tuning; None of a pretraining, which every size may wait for."""
+        read = re.match(CELL, self.cell)
+        return int(read[2]) if read else None
+
     def __str__(self) -> str:
         return f"{self.cell}: {self.why}" if self.why else self.cell
 

@@ -64,13 +64,14 @@ def lacking(why: str) -> Callable[[Study], tuple[str, str]]:
 
 
 def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
-    """Small print of every figure: n, what is missing, what is mixed."""
+    """Small print of every figure: n, what is missing at the sizes that it shows, what is mixed."""
     counted = (
         f"{plural(len(runs), 'fine-tuning')} on {study.called}, {plural(runs['seed'].nunique(), 'seed')}"
     )
     lines = [counted, *_unequal(runs)]
-    if study.missing:
-        lines.append(f"missing cells: {some((m.cell for m in study.missing), 3, '; ')}")
+    shown = {None, *(runs["budget"] if len(runs) else study.budgets)}
+    if gone := [m.cell for m in study.missing if m.budget in shown]:
+        lines.append(f"missing cells: {some(gone, 3, '; ')}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:
         lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import inf
-
-import numpy as np
+from math import exp, inf, isfinite
 
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, WorthRow
@@ -49,11 +47,19 @@ class Matrix:
 def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
     """The paired difference, on demand with its interval; of log ratios, how many times."""
     e, times = verdict.effect, metric.key == STEPS
-    shown = np.exp([e.value, e.low, e.high]) if times else (e.value, e.low, e.high)
-    texts = [f"{v:.2f}" if times else f"{v:+.3f}" for v in shown]
-    texts = ["∞" if text == "inf" else text for text in texts]
-    told = f"×{texts[0]}" if times else texts[0]
-    return f"{told} [{texts[1]}, {texts[2]}]" if whole else told
+    if not times:
+        return f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" if whole else f"{e.value:+.3f}"
+    told = f"×{exp(e.value):.2f}" if isfinite(e.value) else "not known"
+    return f"{told} [{_times(e.low, e.high)}]" if whole and isfinite(e.value) else told
+
+
+def _times(low: float, high: float) -> str:
+    """An interval of log ratios as ratios; runs that have not arrived leave an end open, or both."""
+    if not isfinite(low) and not isfinite(high):
+        return "no limits"
+    if not isfinite(low):
+        return f"at most {exp(high):.2f}"
+    return f"{exp(low):.2f}, {exp(high):.2f}" if isfinite(high) else f"at least {exp(low):.2f}"
 
 
 def of_verdicts(study: Study, table: Table, tuned: Mapping[tuple, Verdict]) -> Matrix | None:

@@ -37,6 +37,19 @@ def test_the_band_is_labelled_on_the_figure() -> None:
     assert drawn.facts["band"] == fig3a_convergence.BAND
 
 
+def test_a_missing_cell_is_named_on_the_figures_of_its_size_alone() -> None:
+    """A fine-tuning with 3 slices says nothing about curves with 30; a pretraining that is gone may be wanted anywhere."""
+    runs = [run for run in make(("scratch", "supervised"), (3, 30), 3) if run.name != "scratch/n=3/seed=1"]
+    for failed, told in (
+        ([], set()),
+        ([{"cell": "byol@acdc", "error": "failed"}], {"missing cells: byol@acdc"}),
+    ):
+        study = cells.study(runs_of(runs), failed=failed)
+        curves = fig3a_convergence.data(study, curves_of(runs)).notes
+        assert {note for note in curves if "missing" in note} == told
+        assert "scratch/n=3/seed=1" in "".join(fig4_scaling.data(study, curves_of(runs)).notes)
+
+
 def test_fig4_draws_the_iou_and_joins_means_where_there_is_no_law() -> None:
     for budgets, kind in (((3, 15, 75, 300), Joined), ((3, 15, 75, 300, 1498), Scaling)):
         runs = make(("scratch",), budgets, 5)

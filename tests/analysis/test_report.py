@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import replace
+from math import inf, log
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from analysis import __main__, claims
 from analysis.comparison import cells, decisions, measures
 from analysis.page import cards, matrices, report
 from analysis.page import make as maker
-from analysis.statistics.records import Refusal
+from analysis.statistics.records import Estimate, Refusal
 from sslseg.config import caches, flags, names, params
 from sslseg.tracking import session
 from sslseg.tracking.history import frames
@@ -219,6 +220,23 @@ def test_a_matrix_says_of_both_sides_what_one_verdict_says() -> None:
         ("byol@acdc", "supervised"): ("worse", "▼ -0.200"),
     }
     assert "8 seeds" in shown["supervised", "scratch"].tip
+
+
+def test_a_ratio_of_steps_without_limits_is_told_in_words() -> None:
+    """Runs that never arrived leave ends open: no page says `×∞ [0.00, ∞]`."""
+    runs = [finetune(p, 30, s, 0.5 - s / 200) for p in ("scratch", "supervised") for s in range(3)]
+    verdict = decided(runs, 30)[1].verdicts[0].rows[0]
+
+    def told(value: float, low: float, high: float, key: str = measures.STEPS) -> str:
+        metric = replace(measures.PRIMARY, key=key)
+        return matrices.effect(replace(verdict, effect=Estimate(value, low, high)), metric, True)
+
+    assert told(log(2), 0.0, log(4)) == "×2.00 [1.00, 4.00]"
+    assert told(log(2), -inf, log(4)) == "×2.00 [at most 4.00]"
+    assert told(log(2), 0.0, inf) == "×2.00 [at least 1.00]"
+    assert told(log(2), -inf, inf) == "×2.00 [no limits]"
+    assert told(inf, -inf, inf) == "not known"
+    assert told(0.1, -0.2, 0.3, measures.PRIMARY.key) == "+0.100 [-0.200, +0.300]"
 
 
 def test_the_same_refusal_is_said_once() -> None:

@@ -175,10 +175,14 @@ def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
     if sinking.fallen and stands < left:
         gone = sum(cell[0] == name for cell in p.missing)
         what = (
-            "are missing" if gone == sinking.fallen else "collapsed or are missing" if gone else "collapsed"
+            "missing, counted as collapsed"
+            if gone == sinking.fallen
+            else "collapsed or missing"
+            if gone
+            else "collapsed"
         )
-        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}, which leaves up to {left:.0%} open"
-        return "undecided", [f"{told}; from {stands:.0%} on {name} would not be the better one"]
+        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}: up to {left:.0%} may collapse"
+        return "undecided", [f"{told}, and from {stands:.0%} on it would not be the better one"]
     chance = float(
         unseen(effect.value, looks.look(len(p.low)), sinking.chances, *p.scatter, sinking.depth, p.averaged)
     )

@@ -250,9 +250,10 @@ def test_a_pipeline_that_has_collapsed_leads_by_what_its_collapses_leave_open() 
     values[0, 4, 1] = 0.05  # at 100 slices; nothing is to be seen of it at 30
     found = call(rows(values, (30, 100)), budget=30, worst=0.0)
     assert (found.call, found.effect.low > 0.09) == ("undecided", True)
-    assert (
-        "1 of 20 runs of a collapsed, which leaves up to 22% open; from 16% on a would not be" in found.note
+    told = (
+        "1 of 20 runs of a collapsed: up to 22% may collapse, and from 16% on it would not be the better one"
     )
+    assert told in found.note
     values[1] -= 0.4
     assert call(rows(values, (30, 100)), budget=30, worst=0.0).call == "better"
     values[1] += 0.6
@@ -269,7 +270,8 @@ def test_a_missing_run_is_named_and_counts_as_one_that_collapsed() -> None:
     found = call(left, budget=30, worst=0.0, missing=gone)
     assert found.call == "undecided"
     assert "missing: a with seed 3 at 30 slices, a with seed 7 at 30 slices" in found.note
-    assert f"2 of 20 runs of a are missing, which leaves up to {open_rate(20, 2):.0%} open" in found.note
+    told = f"2 of 20 runs of a missing, counted as collapsed: up to {open_rate(20, 2):.0%} may collapse, and from"
+    assert told in found.note
     other = call(left, budget=100, worst=0.0, missing=gone)
     assert (other.call, "missing" in other.note.partition("2 of 20")[0]) == ("undecided", False)
     worse = call([s for s in scores if s.seed not in (3, 7)], budget=30, worst=0.0, missing={"b": gone["a"]})
