@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import sslseg
+from sslseg.commands import encoders
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.tracking import session
 from sslseg.tracking.registry import resolve
+from tests.fixtures.planted_study import finetune, runs_of
 
 
 def test_import_loads_neither_torch_nor_mlflow() -> None:
@@ -67,3 +70,28 @@ def test_an_encoder_is_listed_loaded_and_traced(store: str, tmp_path) -> None:
     assert sslseg.read_curves([run.id], ["val/iou"]).empty
     with pytest.raises(EncoderError, match="unknown"):
         sslseg.load_encoder("0" * 32)
+
+
+def test_the_score_of_an_encoder_is_the_mean_of_repetitions_alone() -> None:
+    """Of other data, steps or variants there is no mean; the newest ones count, and which data they are of is said."""
+    ious = {
+        ("acdc", "600", 0): 0.9,
+        ("acdc", "600", 1): 0.7,
+        ("acdc", "20", 2): 0.3,
+        ("images", "600", 0): 0.1,
+    }
+    planted = []
+    for i, ((dataset, steps, seed), iou) in enumerate(ious.items()):
+        run = finetune("supervised", 30, seed, 1 - iou, cfg={"steps": steps})
+        tags = run.tags | {
+            names.TAG_DATASET: dataset,
+            names.TAG_DATA_DIGEST: dataset,
+            names.TAG_UPSTREAM_MODEL: "m",
+        }
+        planted.append(replace(run, name=str(i), tags=tags, start=run.start + (9 - i) * 1000))
+    tested = encoders._tested("import", "m", runs_of(planted))
+    assert (tested["test_iou"], tested["of"], tested["tested_on"]) == (pytest.approx(0.8), 2, "acdc")
+    later = replace(planted[3], start=planted[0].start + 1)
+    tested = encoders._tested("import", "m", runs_of([later, *planted[:3]]))
+    assert (tested["test_iou"], tested["of"], tested["tested_on"]) == (pytest.approx(0.1), 1, "images")
+    assert encoders._tested("import", "other", runs_of(planted))["of"] == 0

@@ -26,7 +26,8 @@ def encoders(uri: str | None = None, *, kind: str = "encoder") -> pd.DataFrame:
         One row per version: reference (for `load_encoder`), name, version, aliases, run_id, model_id, role,
         method, dataset, epoch, step, architecture, lineage, sha256; '' where a model does not say. And budget, seed,
         test_iou: of its own test, else of the fine-tunings that started from it, those on the most slices, and `of` how
-        many of them the IoU is the mean; NaN where unknown. `sslseg encoders` prints them.
+        many of them, which differ by seed alone, the IoU is the mean, on the data `tested_on`; NaN where unknown.
+        `sslseg encoders` prints them.
     """
     from sslseg.commands.encoders import table
 

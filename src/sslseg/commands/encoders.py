@@ -7,13 +7,18 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sslseg.config import names
+from sslseg.config import flags, names, params
 
 if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = {"reference": "reference", "alias": "aliases", "role": "role", "epoch": "epoch", "budget": "budget",
            "seed": "seed", "test IoU": "test_iou", "lineage": "lineage", "run": "run_id"}  # fmt: skip
+# what fine-tunings that are repetitions of each other have in common
+REPEATED = ("data_digest", *(
+    names.CFG + name for name, (_, knob, _) in flags.knobs(params.Finetune).items()
+    if not knob.runtime and name not in ("seed", "encoder", "data_root")
+))  # fmt: skip
 FORMS = {"budget": ".0f", "seed": ".0f", "test_iou": ".3f"}
 
 
@@ -49,6 +54,7 @@ def shown(row: Mapping[str, Any]) -> dict[str, str]:
     """What is printed of a row of `table`; '' where nothing is known."""
     said = {key: "" if row[key] != row[key] else format(row[key], form) for key, form in FORMS.items()}
     said["test_iou"] += f", mean of {row['of']}" if row["of"] > 1 else ""
+    said["test_iou"] += f" on {row['tested_on']}" if row["tested_on"] else ""
     return {title: {**row, **said}[key] for title, key in COLUMNS.items()}
 
 
@@ -72,17 +78,32 @@ def table(kind: str, uri: str | None = None) -> pd.DataFrame:
         | _tested(row["run_id"], row["model_id"], runs)
         for row in resolve.versions(kind, uri)
     ]
-    found = pd.DataFrame(rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of"])
+    found = pd.DataFrame(
+        rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of", "tested_on"]
+    )
     return found.astype(dict.fromkeys(("budget", "seed", "test_iou"), float))
 
 
-def _tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, float]:
-    """Of a model's own test, else of the fine-tunings on the most slices that started from it; NaN where unknown."""
+def _tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """Of a model's own test, else of the fine-tunings on the most slices that started from it; NaN where unknown.
+
+    Of several, the newest counts, and those that repeat it: the same data and settings, with other seeds.
+    """
     own = runs[runs["run_id"] == run_id]
     known = runs[runs[names.TEST_IOU].notna()] if names.TEST_IOU in runs else runs.iloc[:0]
     mine = known[known["run_id"] == run_id]
     if mine.empty and model_id:
         mine = known[(known["upstream_model_id"] == model_id) & (known["stage"] == names.FINETUNE)]
     most = mine[mine["budget"] == mine["budget"].max()]
+    alike = [column for column in REPEATED if column in most]
+    told = most[alike].map(flags.to_text)
+    most = most[(told == told.iloc[-1]).all(axis=1)] if len(most) else most
     iou = most[names.TEST_IOU].mean() if len(most) else math.nan
-    return {"budget": most["budget"].max(), "seed": own["seed"].max(), "test_iou": iou, "of": len(most)}
+    on = most["dataset"].iloc[-1] if len(most) else ""
+    return {
+        "budget": most["budget"].max(),
+        "seed": own["seed"].max(),
+        "test_iou": iou,
+        "of": len(most),
+        "tested_on": on,
+    }
