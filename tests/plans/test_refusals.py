@@ -63,6 +63,7 @@ MISTAKES = [
     ("sweep", {"data_root": __file__}, "test_refusals.py: wanted the folder, it is a file"),
     ("sweep", {"study": "paper", "data_root": "/nowhere"}, "/nowhere: wanted the folder"),
     ("sweep", {"natural": "images", "natural_root": "/nowhere"}, "/nowhere: wanted the folder of dataset images, it is"),
+    ("tryout", {"encoder": "resnet50"}, "encoder: resnet50 is no file, and no run ID"),
     ("tryout", {"data_root": "/nowhere"}, "/nowhere: wanted the folder, it is"),
     ("evaluate", {}, "model, predictions, sweep: wanted one of the three"),
     ("evaluate", {"model": "a", "sweep": "b"}, "wanted one of the three"),

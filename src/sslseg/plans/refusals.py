@@ -46,6 +46,8 @@ def _sweep(p: params.Sweep) -> None:
 
 
 def _tryout(p: params.Tryout) -> None:
+    if p.encoder and not references.is_one(p.encoder) and not Path(p.encoder).expanduser().is_file():
+        raise ParamError(f"encoder: {p.encoder} is no file, and no run ID, runs:/… or models:/…")
     _read(params.Finetune, names.FINETUNE, p)
     _sweep(cells.before_trial(p, p.dataset or "images"))
 

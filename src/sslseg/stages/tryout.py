@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 import sys
 import time
 import webbrowser
@@ -19,7 +18,7 @@ from analysis.page import make
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design
 from analysis.statistics.records import Refusal
-from sslseg.config import flags, names, plugins
+from sslseg.config import flags, names, plugins, references
 from sslseg.config.commands import typed
 from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
 from sslseg.config.params import Analyse, Data, Tryout
@@ -38,7 +37,6 @@ from sslseg.stages.outcome import endings
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 
-REFERENCE = re.compile(r"(runs|models):/.+|[0-9a-f]{32}")
 LATE = "left out: it would not have ended in time"
 PLAN = "plan.txt"
 
@@ -52,8 +50,6 @@ def run(p: Tryout, run: session.Run) -> None:
         SslsegError: fine-tunings failed; the others are on the page.
     """
     begun = time.time()
-    if p.encoder and not REFERENCE.fullmatch(p.encoder) and not Path(p.encoder).expanduser().is_file():
-        raise ParamError(f"encoder: {p.encoder} is no file, and no run ID, runs:/… or models:/…")
     p = dataclasses.replace(p, data_root=str(Path(p.data_root).expanduser().resolve()))
     dataset, backend = p.dataset or _dataset(p), plugins.load("executors", p.executor)
     context = sweep.told(p, run, backend.places(p)[1])
@@ -160,7 +156,7 @@ def _tolerant(p: Tryout, cell: Cell) -> Cell:
 
 def _own(p: Tryout, channels: int, context: dict) -> str:
     """Run ID, or another reference, of the user's encoder."""
-    if REFERENCE.fullmatch(p.encoder):
+    if references.is_one(p.encoder):
         return p.encoder
     path = Path(p.encoder).expanduser().resolve()
     read = checkpoint.read(path, architecture=p.architecture)
