@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import exp, inf, isfinite
+from math import exp, inf, isfinite, log
 
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, WorthRow
@@ -18,6 +18,7 @@ SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 # what `Worth` says at the ends of the sizes that were run
 SHORT = {"not settled": "?", "more than were run": "not reached", "fewer than were run": "costs some",
          "more": "0 or more", "costs more": "0 or fewer"}  # fmt: skip
+FAR = log(100)  # of a ratio's logarithm: an end beyond a hundredth or a hundred times is as good as none
 OTHER_WAY = {"better": "worse", "worse": "better"}
 
 
@@ -55,11 +56,9 @@ def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
 
 def _times(low: float, high: float) -> str:
     """An interval of log ratios as ratios; runs that have not arrived leave an end open, or both."""
-    if not isfinite(low) and not isfinite(high):
-        return "no limits"
-    if not isfinite(low):
-        return f"at most {exp(high):.2f}"
-    return f"{exp(low):.2f}, {exp(high):.2f}" if isfinite(high) else f"at least {exp(low):.2f}"
+    if low < -FAR:
+        return "no limits" if high > FAR else f"at most {exp(high):.2f}"
+    return f"at least {exp(low):.2f}" if high > FAR else f"{exp(low):.2f}, {exp(high):.2f}"
 
 
 def of_verdicts(study: Study, table: Table, tuned: Mapping[tuple, Verdict]) -> Matrix | None:
