@@ -51,7 +51,7 @@ lint: setup ## format in place, then check style and types
 
 show: setup ## the committed ACDC studies: their figures made again, then the runs of the first in the UI
 	-$(BIN)/python -m analysis.page.show
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/acdc-cpu/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
+	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/$(or $(STUDY),acdc-h200)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
 ui: setup ## the tracking UI on this machine only
 	$(BIN)/mlflow ui --host 127.0.0.1 --port $(or $(PORT),5000)
