@@ -49,7 +49,7 @@ lint: setup ## format in place, then check style and types
 	$(BIN)/ruff check --fix .
 	$(BIN)/mypy
 
-show: setup ## the committed ACDC studies: their figures made again, then the runs of the first in the UI
+show: setup ## the committed ACDC studies: their figures made again, then the runs of one in the UI (STUDY=acdc-h200)
 	-$(BIN)/python -m analysis.page.show
 	$(BIN)/mlflow ui --backend-store-uri sqlite:///.sslseg/show/$(or $(STUDY),acdc-h200)/mlflow.db --host 127.0.0.1 --port $(or $(PORT),5000)
 
