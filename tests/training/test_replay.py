@@ -24,7 +24,10 @@ class OnCpu(replay.Replayed):
     """Recorded without a card: a replay computes the pass again, into the tensors that recording left."""
 
     def _record(self, batch):
-        self._batch, self._graph = replay.copied(batch), self
+        self._batch, self._graph = (
+            replay.each(batch, lambda part: part.clone() if isinstance(part, torch.Tensor) else part),
+            self,
+        )
         self._gradients = [torch.empty_like(p) for p in self._parameters]
         self._loss = torch.empty(())
         return self

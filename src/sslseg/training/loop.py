@@ -66,8 +66,7 @@ class Training:
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
         self._gradients: replay.Pass = self._plain
         if device.type == "cuda" and replay.active():
-            weights = [parameter for _, parameter in named]
-            self._gradients = replay.Replayed(self._plain, weights, modules.values())
+            self._gradients = replay.Replayed(self._plain, [weight for _, weight in named], modules.values())
 
     def lr(self, step: int) -> float:
         """Learning rate of step number `step`."""
@@ -225,9 +224,6 @@ def on(batch: Any, device: torch.device) -> Any:
     """The batch with its arrays as tensors on `device`, copied without waiting; rows stay."""
 
     def send(part: Any) -> Any:
-        if isinstance(part, tuple):
-            sent = map(send, part)
-            return type(part)(*sent) if hasattr(part, "_fields") else tuple(sent)
         if part is None or isinstance(part, float):
             return part
         tensor = torch.as_tensor(part)
@@ -235,7 +231,7 @@ def on(batch: Any, device: torch.device) -> Any:
             return tensor.pin_memory().to(device, non_blocking=True)
         return tensor.to(device)
 
-    return batch._replace(**{name: send(getattr(batch, name)) for name in batch._fields if name != "rows"})
+    return replay.each(batch._replace(rows=None), send)._replace(rows=batch.rows)
 
 
 @contextlib.contextmanager

@@ -112,7 +112,7 @@ class Replayed:
 
     def _record(self, batch: Any) -> torch.cuda.CUDAGraph:
         """What is recorded is not computed. The thread that makes views goes on beside it."""
-        self._batch = copied(batch)
+        self._batch = each(batch, lambda part: part.clone() if isinstance(part, Tensor) else part)
         torch.cuda.empty_cache()  # a graph has memory of its own: what the first steps took is not needed beside it
         graph = torch.cuda.CUDAGraph()
         try:
@@ -136,12 +136,12 @@ def tensors(part: Any) -> Iterator[Tensor]:
             yield from tensors(inner)
 
 
-def copied(part: Any) -> Any:
-    """A batch with memory of its own."""
+def each(part: Any, change: Callable[[Any], Any]) -> Any:
+    """A batch with `change` of every part that is no tuple in that part's place."""
     if isinstance(part, tuple):
-        inner = map(copied, part)
+        inner = [each(one, change) for one in part]
         return type(part)(*inner) if hasattr(part, "_fields") else tuple(inner)
-    return part.clone() if isinstance(part, Tensor) else part
+    return change(part)
 
 
 def watched(batch: Any, seen: list[str]) -> Any:
