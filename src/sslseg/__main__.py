@@ -6,7 +6,7 @@ import argparse
 import difflib
 import sys
 from importlib.metadata import version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sslseg import launch
 from sslseg.config import flags, mlproject, names, plugins
@@ -23,6 +23,12 @@ STAGES = {
 
 
 class _Parser(argparse.ArgumentParser):
+    def parse_known_args(self, *given: Any) -> Any:  # a subcommand tells itself what it does not know
+        found, left = super().parse_known_args(*given)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
+
     def error(self, message: str) -> NoReturn:  # one sentence, no usage dump
         self.exit(names.EXIT_USAGE, f"{self.prog}: {message}; `{self.prog} --help` says what it takes\n")
 

@@ -75,6 +75,7 @@ def test_the_version_is_said(capsys) -> None:
         ("pretrain_byo --dataset=images", "sslseg: no command 'pretrain_byo' (did you mean pretrain_byol?); `sslseg --help`"),
         ("xyzzy", "sslseg: no command 'xyzzy'; `sslseg --help`"),
         ("lineage", "sslseg lineage: the following arguments are required: encoder; `sslseg lineage --help`"),
+        ("doctor --fixx", "sslseg doctor: unrecognized arguments: --fixx; `sslseg doctor --help`"),
         ("encoders --kind=unet", "sslseg encoders: argument --kind: invalid choice: 'unet' (choose from "),
     ],
 )  # fmt: skip
