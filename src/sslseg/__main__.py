@@ -12,6 +12,7 @@ from sslseg import launch
 from sslseg.config import flags, mlproject, names, plugins
 from sslseg.config.names import SslsegError
 from sslseg.config.texts import quoted
+from sslseg.execute import EXIT_INTERRUPTED
 from sslseg.tracking import processes
 
 # name -> (stage, method, parameters) of every entry point, for where there is no checkout to `mlflow run`
@@ -23,7 +24,8 @@ STAGES = {
 
 
 class _Parser(argparse.ArgumentParser):
-    def parse_known_args(self, *given: Any) -> Any:  # a subcommand tells itself what it does not know
+    def parse_known_args(self, *given: Any) -> Any:  # type: ignore[override]
+        """A subcommand tells itself what it does not know."""
         found, left = super().parse_known_args(*given)
         if left:
             self.error(f"unrecognized arguments: {' '.join(left)}")
@@ -63,9 +65,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         plugins.load("commands", options.command).run(options)
-    except SslsegError as error:
+    except (SslsegError, OSError) as error:  # of a file or folder that somebody has named
         print(f"sslseg {options.command}: {error}", file=sys.stderr)
-        return error.exit_code
+        return error.exit_code if isinstance(error, SslsegError) else names.EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     return 0
 
 

@@ -95,6 +95,15 @@ def test_a_run_that_the_store_does_not_know_is_told_in_one_line(typed: str, stor
     assert (printed.out, printed.err.count("\n")) == ("", 1)
 
 
+def test_ctrl_c_ends_a_lookup_without_a_word(monkeypatch, capsys) -> None:
+    def stopped(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plugins.load("commands", "status"), "run", stopped)
+    assert __main__.main(["status", "--follow", "10"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
 def test_an_archive_that_is_not_there_is_told(tmp_path: Path, store: str, capsys) -> None:
     assert __main__.main(["unpack", f"{tmp_path}/study.tar.gz"]) == 1
     said = f"sslseg unpack: {tmp_path}/study.tar.gz: wanted an archive of `sslseg pack`, there is none\n"
