@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
@@ -12,7 +13,7 @@ from analysis.comparison import arms as comparison_arms
 from analysis.comparison import sameness
 from analysis.comparison.arms import Arm
 from analysis.comparison.missing import Missing, missing
-from analysis.comparison.sameness import HIDDEN, KEY
+from analysis.comparison.sameness import HIDDEN, KEY, whole
 from sslseg.config import names, plugins
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.texts import to_text
@@ -85,11 +86,6 @@ class Study:
         return float(pd.to_numeric(self.runs.loc[self.runs["budget"] == budget, "patients"]).median())
 
 
-def whole(value: object) -> object:
-    """A whole number that pandas holds as a float."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
 def study(
     runs: pd.DataFrame,
     dataset: str = "",
@@ -119,8 +115,11 @@ def study(
     main = tuned[_last_encoder(tuned)]
     differing = sameness.differences if len(usual) else sameness.searched_differences
     mixed = tuple(differing(main, runs))
-    sameness.refuse(mixed, allow_mixed)
+    sameness.refuse(mixed, allow_mixed, main, runs)
     newest = main.drop_duplicates(KEY, keep="last")
+    tests = [column for column in newest if column.startswith("test/")]
+    # an infinite score is no number, as NaN is none
+    newest = newest.assign(**{c: newest[c].replace([math.inf, -math.inf], math.nan) for c in tests})
     arms = comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True))
     name = tuned["dataset"].iloc[0]
     beside = found[_last_encoder(found)] if len(usual) else found[:0]
@@ -154,7 +153,7 @@ def _beside(main: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, allow_m
     """
     differing = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
     mixed = tuple(dict.fromkeys([*differing, *sameness.searched_differences(found, runs)]))
-    sameness.refuse(mixed, allow_mixed)
+    sameness.refuse(mixed, allow_mixed, found, runs)
     newest = found.drop_duplicates(KEY, keep="last")
     return Study(
         runs=newest.sort_values(KEY).reset_index(drop=True), by_epoch=found[:0], others=runs[:0],

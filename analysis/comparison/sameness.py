@@ -38,13 +38,21 @@ HIDDEN = "…"  # begins what was left out of a study that was packed for others
 SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 
 
-def refuse(mixed: Sequence[str], allow_mixed: bool) -> None:
-    """Raises SslsegError when runs differ in what matters, unless that was allowed."""
+def refuse(mixed: Sequence[str], allow_mixed: bool, runs: pd.DataFrame, every: pd.DataFrame) -> None:
+    """Raises SslsegError when `runs` differ in what matters, unless that was allowed; it names their sweeps in `every`."""
     if mixed and not allow_mixed:
+        sweeps = every.loc[every["stage"] == names.SWEEP, "run_id"]
+        counts = Counter(parent for parent in runs["parent"] if parent in set(sweeps))
+        known = f": {some([f'{sweep} has {n} of them' for sweep, n in counts.items()])}" if counts else ""
         raise SslsegError(
-            "these runs cannot be compared: " + "; ".join(mixed) + ". Choose by `sweep=<run ID>` or "
+            f"these runs cannot be compared: {'; '.join(mixed)}. Choose by `sweep=<run ID>`{known}, or by "
             "`experiment=<name>`, or draw them together with allow_mixed=true, which the figures then say"
         )
+
+
+def whole(value: object) -> object:
+    """A whole number that pandas holds as a float."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def marks(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
@@ -182,10 +190,11 @@ def _differing(
 def _as_of_today(runs: pd.DataFrame, knobs: Mapping = _KNOBS) -> pd.DataFrame:
     """Runs that are older than a knob, beside newer ones, are as its default says."""
     filled = {}
-    for name, (field, knob, _) in knobs.items():
+    for name, (field, knob, hint) in knobs.items():
         usual = (knob.presets or {}).get("none", field.default)
-        if (column := CFG + name) in runs and usual is not None:
-            filled[column] = [usual if v is None or v != v else v for v in runs[column]]
+        if (column := CFG + name) in runs:
+            values = (usual if v is None or v != v else v for v in runs[column])
+            filled[column] = [whole(v) if hint is int else v for v in values]
     return runs.assign(**filled)
 
 

@@ -10,9 +10,10 @@ from math import inf
 import pandas as pd
 
 from analysis.comparison import families, scope
-from analysis.comparison.cells import Study, whole
+from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
 from analysis.comparison.headline import spoken
+from analysis.comparison.sameness import whole
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal, plural
 from analysis.statistics.verdicts.judge import Verdict

@@ -15,11 +15,12 @@ import pandas as pd
 
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
-from analysis.comparison.cells import Study, whole
+from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, Table, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
 from analysis.comparison.patients import Measured
+from analysis.comparison.sameness import whole
 from analysis.figures import outputs
 from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores, varied

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from analysis.comparison.missing import holes
 from analysis.figures import outputs
 from sslseg.config import names
 from sslseg.config.names import SslsegError
+from sslseg.tracking.runs import PARENT
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import encoders, finetune, make, runs_of
 
@@ -234,3 +236,31 @@ def test_repetitions_of_one_pipeline_have_one_network_and_one_way_of_pretraining
     with pytest.raises(SslsegError, match=f"cannot be compared: {words}"):
         cells.study(runs)
     assert len(cells.study(runs, allow_mixed=True).mixed) == 1
+
+
+def test_a_refusal_names_the_sweeps_that_can_be_chosen(planted) -> None:
+    """And whole numbers are said as they were given, though pandas holds those of a store with sweeps as floats."""
+    sweeps = [Planted(text, {names.TAG_STAGE: names.SWEEP}) for text in ("first", "second")]
+    children = [
+        replace(
+            r, name=f"{s.name} {r.name}", cfg={**r.cfg, "steps": steps}, tags={**r.tags, PARENT: s.run_id}
+        )
+        for s, steps in zip(sweeps, ("400", "600"), strict=True)
+        for r in planted
+        if r.name.startswith("scratch/")
+    ]
+    words = "steps: 400 in 6 runs, 600 in 6 runs.*`sweep=<run ID>`: .*"
+    with pytest.raises(SslsegError, match=words) as caught:
+        cells.study(runs_of([*sweeps, *children]))
+    assert all(f"{s.run_id} has 6 of them" in str(caught.value) for s in sweeps)
+
+
+def test_an_infinite_score_is_none(planted) -> None:
+    infinite = {"test/iou": [(200, -math.inf)], "test/jaccard_loss": [(200, math.inf)]}
+    study = cells.study(
+        runs_of(
+            replace(r, metrics={**r.metrics, **infinite}) if r.name == "scratch/n=30/seed=1" else r
+            for r in planted
+        )
+    )
+    assert study.runs["test/iou"].isna().sum() == study.runs["test/jaccard_loss"].isna().sum() == 1
