@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from itertools import product
 
-from analysis.statistics.known_answers import laws, patients, pretrainings, verdicts
+from analysis.statistics.known_answers import curves, laws, patients, pretrainings, verdicts
 from analysis.statistics.known_answers.stores import PIPELINES, SEEDS
 
 AT_ONCE = 20  # times as many stores where they are read as one array
@@ -43,7 +43,8 @@ PARTS: dict[str, Part] = {
     ),
     "unseen": (
         "Equal means, one pipeline collapsing: families with a false “different”, %",
-        ("collapses", "seeds", "stores without one", *(f"{p} pipelines" for p in PIPELINES), "7 pipelines, 4 budgets"),
+        ("collapses", "looked at, seeds", "stores without one",
+         *(f"{p} pipelines, {n} budget{'s' * (n > 1)}" for p, n in verdicts.UNSEEN)),
         verdicts.unseen,
         AT_ONCE,
     ),
@@ -85,7 +86,7 @@ PARTS: dict[str, Part] = {
         laws.knees,
         1,
     ),
-    **{name: (*part, 1) for name, part in (patients.PARTS | pretrainings.PARTS).items()},
+    **{name: (*part, 1) for name, part in (curves.PARTS | patients.PARTS | pretrainings.PARTS).items()},
 }  # fmt: skip
 
 

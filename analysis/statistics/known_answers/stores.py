@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import _MAD, CHANCE, CLEAR, FAR, open_rate, scatter, unseen
+from analysis.statistics.verdicts.collapse import _MAD, CLEAR, FAR, open_rate, scatter, unseen
 from analysis.statistics.verdicts.interval import reach_of, rest_variance
 
 Noise = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
@@ -116,21 +116,26 @@ def read(
         sign = np.where(least < wanted, 0, sign)
     store, pair = np.nonzero(sign)
     spread, freedom = scatter(first[:, :, :seeds])
-    runs = values.shape[2] * values.shape[3]
     chance = unseen(
-        d.mean(axis=2)[store, pair], seeds, runs, spread[store], freedom[store], depth[store, pair]
+        d.mean(axis=2)[store, pair],
+        seeds,
+        seeds * values.shape[3],
+        spread[store],
+        freedom[store],
+        depth[store, pair],
     )
-    sign[store, pair] *= chance <= CHANCE
+    sign[store, pair] *= chance <= looks.UNSEEN[seeds]
     return Read(sign, same)
 
 
 def _wanted(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray]:
     """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B], and its height."""
     above, runs = values - worst, values.shape[2] * values.shape[3]
-    sunk = (fallen(values) & (above < np.median(above, axis=2, keepdims=True) / 2)).sum(axis=(2, 3))
+    fell, middle = fallen(values), np.median(above, axis=2, keepdims=True)
+    lost = np.where(fell, np.where(above < middle / 2, np.inf, middle - above), 0).max(axis=(2, 3))
     rates = np.array([0.0, *(open_rate(runs, k) for k in range(1, runs + 1))])
     depth = np.abs(above[..., 0].mean(axis=2))
-    return rates[sunk] * depth, depth
+    return rates[fell.sum(axis=(2, 3))] * np.minimum(lost, depth), depth
 
 
 def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarray:

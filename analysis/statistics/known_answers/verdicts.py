@@ -29,6 +29,7 @@ from analysis.statistics.verdicts.stability import ratio_of_spread
 
 Row = tuple[str, ...]
 CELLS = tuple(product(SEEDS, PIPELINES))
+UNSEEN = (*((p, 1) for p in PIPELINES), (5, 2), (7, 4), (7, 7))  # pipelines and budgets
 SHIFTS = ((3, 20.0), (5, 6.0))  # seeds, and s.d. of the paired difference that are to be called in 95 of 100
 
 
@@ -139,16 +140,17 @@ def power(stores: int) -> Iterator[Row]:
 def unseen(stores: int) -> Iterator[Row]:
     """Equal means, one pipeline collapsing: what is called although no collapse, or too few, have been seen."""
     for rate, noise in EQUAL_MEANS.items():
-        for seeds in SEEDS:
-            called = [
-                read(noise(generator(0, f"unseen {rate} {seeds} {p}"), (stores, p, seeds, n)), worst=-DEPTH)
-                for p, n in (*((p, 1) for p in PIPELINES), (7, 4))
-            ]
+        for looked in (*((s,) for s in SEEDS), (3, 7, 10), SEEDS, tuple(looks.SHARES)):
+            row = []
+            for p, n in UNSEEN:
+                drawn = noise(generator(0, f"unseen {rate} {looked[-1]} {p}"), (stores, p, looked[-1], n))
+                called = [read(drawn[:, :, :s], worst=-DEPTH).sign.any(axis=1) for s in looked]
+                row.append(percent(np.any(called, axis=0)))
             yield (
                 f"{rate:.0%} of runs, {DEPTH:g} s.d. deep",
-                str(seeds),
-                f"{100 * (1 - rate) ** seeds:.1f}",
-                *(percent(c.sign.any(axis=1)) for c in called),
+                ", ".join(map(str, looked)),
+                f"{100 * (1 - rate) ** looked[0]:.1f}",
+                *row,
             )
 
 

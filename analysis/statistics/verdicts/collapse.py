@@ -21,20 +21,22 @@ CLEAR = ceil(log(1 - BELIEF) / log(1 - RARE))  # runs without one that do so: 29
 RATES = (RARE, 0.2)
 SHARED = 0.3  # of the variance of a run is that of its seed, where this is not known
 DEEP = 20 / (1 - SHARED) ** 0.5  # s.d. beside their seed (`scatter`) that one of them costs: 20 of a run
-CHANCE = 0.03  # that such a pipeline is called the better one, by a pair; chosen by simulation
-FURTHEST = 1e3  # a t beyond which noncentral t has no numbers any more
+LEAST = 1e-5  # chance below which it is not told how small it is: SciPy's noncentral t warns further out
 NOISY = 9.0  # times the median variance of the pipelines
 
 
 @dataclass(frozen=True)
 class Sinking:
-    """What a collapse costs a pipeline at a budget (infinite: not known), and how many of its runs, at all budgets, did.
+    """What a collapse costs a pipeline at a budget (infinite: not known), and how many of its runs, at all budgets, fell.
 
+    `cost` is the most that one of those cost which did: all of `depth` where it collapsed, else how far below it lies.
     `pretrainings` are those most of whose runs did, and all, where the pipeline has several: the runs that start from a
     pretraining collapse together where it has collapsed, so there are no more chances to see it than pretrainings.
     """
 
     depth: float
+    cost: float
+    how: str
     fallen: int
     runs: int
     pretrainings: tuple[int, int] | None = None
@@ -51,10 +53,10 @@ class Sinking:
         sunk, there = self.pretrainings or (0, 1)
         return max(of_runs, open_rate(there, sunk) if sunk else 0.0)
 
-    @property
-    def told(self) -> str:
-        """How many there are, in words: `12 runs`, `3 pretrainings`."""
-        return plural(self.chances, "pretraining" if self.pretrainings else "run")
+    def read(self, share: float) -> tuple[float, str]:
+        """The chances of a share of the seeds, and in words: `12 runs`, `3 pretrainings`."""
+        chances = self.chances * share
+        return chances, plural(round(chances), "pretraining" if self.pretrainings else "run")
 
 
 def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score, ...]:
@@ -80,13 +82,19 @@ def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score
     )
 
 
-def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
-    """Runs far below their pipeline's others that also lost more than half of what the median has over `worst`."""
+def losses(scores: Sequence[Score], worst: float) -> dict[Score, float]:
+    """Runs far below their pipeline's others, and how far: infinitely where more than half over `worst` is lost."""
     cells: dict[tuple[str, int], list[float]] = {}
     for s in scores:
         cells.setdefault((s.pipeline, s.budget), []).append(abs(s.value - worst))
     found = far_below(scores, higher_is_better=worst < max((s.value for s in scores), default=worst))
-    return tuple(s for s in found if abs(s.value - worst) < np.median(cells[s.pipeline, s.budget]) / 2)
+    lost = {s: (np.median(cells[s.pipeline, s.budget]), abs(s.value - worst)) for s in found}
+    return {s: float(middle - left) if left >= middle / 2 else np.inf for s, (middle, left) in lost.items()}
+
+
+def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
+    """Runs far below their pipeline's others that also lost more than half of what the median has over `worst`."""
+    return tuple(s for s, lost in losses(scores, worst).items() if np.isinf(lost))
 
 
 def open_rate(runs: int, fallen: int = 0) -> float:
@@ -115,7 +123,7 @@ def scatter(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def unseen(
     lead: ArrayLike,
     seeds: int,
-    runs: int,
+    runs: float,
     spread: ArrayLike,
     freedom: ArrayLike,
     depth: ArrayLike = np.inf,
@@ -128,7 +136,9 @@ def unseen(
     more than `depth`.
     """
     noise, one = (2 / seeds) ** 0.5, np.maximum(spread, 1e-12)
-    deep, t = np.minimum(DEEP * averaged, depth / one), np.minimum(np.abs(lead) / one / noise, FURTHEST)
+    deep, t = np.minimum(DEEP * averaged, depth / one), np.abs(lead) / one / noise
+    least = np.sqrt(stats.chi2.ppf(LEAST, freedom) / freedom)  # that the s.d. is underestimated by
     return np.max([
-        (1 - rate) ** runs * np.nan_to_num(stats.nct.sf(t, freedom, deep * rate / noise)) for rate in RATES
+        (1 - rate) ** runs * stats.nct.sf(np.minimum(t, (shift + 5) / least), freedom, shift)
+        for rate, shift in ((rate, deep * rate / noise) for rate in RATES)
     ], axis=0)  # fmt: skip

@@ -17,7 +17,7 @@ import numpy as np
 
 from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import Sinking, collapsed, far_below, scatter
+from analysis.statistics.verdicts.collapse import Sinking, far_below, losses, scatter
 from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import Pair, Verdict, judge
 
@@ -94,7 +94,7 @@ def compare(
         a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
     }
     fallen = far_below(rows, higher_is_better=higher_is_better)
-    sunk = () if worst is None else collapsed(rows, worst)
+    sunk = {} if worst is None else losses(rows, worst)
 
     def pair(a: str, b: str) -> Pair | Refusal:
         """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
@@ -158,7 +158,7 @@ def _beside(
 def _sinking(
     runs: Sequence[Score],
     budget: int | None,
-    sunk: Sequence[Score],
+    sunk: Mapping[Score, float],
     worst: float | None,
     unit: Mapping[int, int] | None,
     gone: Sequence[tuple[int, int]],
@@ -167,13 +167,20 @@ def _sinking(
     here = fmean(s.value for s in runs if budget in (None, s.budget))
     depth = np.inf if worst is None else abs(here - worst)
     fell = [*((s.seed, s in sunk) for s in runs), *((seed, True) for _, seed in gone)]
+    costs = [sunk[s] for s in runs if s in sunk]
+    cost = min(max([*costs, *(np.inf for _ in gone)], default=np.inf), depth)
+    how = "collapsed" if np.isinf(costs).all() else "far below its others"
+    if how != "collapsed" and np.isinf(costs).any():
+        how = "collapsed or far below its others"
     fallen = sum(down for _, down in fell)
     if unit is None:
-        return Sinking(depth, fallen, len(fell))
+        return Sinking(depth, cost, how, fallen, len(fell))
     each: dict[int, list[bool]] = {}
     for seed, down in fell:
         each.setdefault(unit.get(seed, seed), []).append(down)
-    return Sinking(depth, fallen, len(fell), (sum(fmean(one) > 0.5 for one in each.values()), len(each)))
+    return Sinking(
+        depth, cost, how, fallen, len(fell), (sum(fmean(one) > 0.5 for one in each.values()), len(each))
+    )
 
 
 def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from analysis.statistics.records import Estimate, Refusal, Score, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CHANCE, CLEAR, DEEP, Sinking, open_rate, unseen
+from analysis.statistics.verdicts.collapse import CLEAR, DEEP, Sinking, open_rate, unseen
 from analysis.statistics.verdicts.interval import Rest, mean_interval
 from analysis.statistics.verdicts.power import MoreSeeds, least_lead, more_seeds
 
@@ -164,34 +164,39 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
 def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
     """The call, and how often the better one may collapse before it is wrong, where its runs cannot exclude as much.
 
-    Of a pipeline that has been seen to collapse, at whatever budget, nothing is called that its collapses could undo; of the
-    others nothing that a pipeline of equal mean, whose collapses have not been seen, would show too often (`unseen`).
+    Of a pipeline that has been seen to collapse, or to fall far below its others, at whatever budget, nothing is called
+    that more of these could undo; of the others nothing that a pipeline of equal mean, whose collapses have not been
+    seen, would show too often (`unseen`).
     """
     if call not in CALLS[:2] or p.sinking is None:
         return call, []
     name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
-    stands = min(abs(effect.low), abs(effect.high)) / max(sinking.depth, 1e-9)
+    least = min(abs(effect.low), abs(effect.high))
+    stands = least / max(sinking.cost, 1e-9)
     left = sinking.open or open_rate(sinking.chances)
     if sinking.fallen and stands < left:
         gone = sum(cell[0] == name for cell in p.missing)
         what = (
             "missing, counted as collapsed"
             if gone == sinking.fallen
-            else "collapsed or missing"
-            if gone
-            else "collapsed"
+            else sinking.how + " or missing" * bool(gone)
         )
-        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}: up to {left:.0%} may collapse"
+        may = "collapse" if sinking.cost >= sinking.depth else "fall as far"
+        told = (
+            f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}: up to {left:.0%} may {may}"
+        )
         return "undecided", [f"{told}, and from {stands:.0%} on it would not be the better one"]
-    chance = float(
-        unseen(effect.value, looks.look(len(p.low)), sinking.chances, *p.scatter, sinking.depth, p.averaged)
-    )
-    if chance > CHANCE:
+    seeds = looks.look(len(p.low))
+    chances, told = sinking.read(seeds / len(p.low))  # those of seeds that wait for the next look wait, too
+    chance = float(unseen(effect.value, seeds, chances, *p.scatter, sinking.depth, p.averaged))
+    if chance > looks.UNSEEN[seeds]:
         return "undecided", [
-            f"{sinking.told} without a collapse and this lead are seen in {chance:.1%} of studies in which {name} is no better "
-            f"and collapses in one of ten or five {_counted(p, sinking)}, and above {CHANCE:.1%} it is not called"
+            f"{told} without a collapse and this lead are seen in {100 * chance:.2g}% of studies in which {name} is no better "
+            f"and collapses in one of ten or five {_counted(p, sinking)}, and above "
+            f"{100 * looks.UNSEEN[seeds]:.2g}% it is not called"
             + ("" if sinking.pretrainings else "; runs at other budgets count, too")
         ]
+    stands = least / max(sinking.depth, 1e-9)
     if stands >= left or not np.isfinite(sinking.depth):
         return call, []
     return call, [

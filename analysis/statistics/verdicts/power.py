@@ -12,9 +12,10 @@ from scipy.optimize import brentq
 
 from analysis.statistics.records import plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CHANCE, DEEP, FURTHEST, unseen
+from analysis.statistics.verdicts.collapse import DEEP, unseen
 
 POWER = 0.8
+FURTHEST = 1e3  # a t beyond which noncentral t has no numbers any more
 BELIEF = 0.8  # confidence of the range of true differences that the plan is made for
 
 
@@ -56,9 +57,14 @@ def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP) -> float
     """Lead in s.d. (`collapse.scatter`) that is called of `runs` without a collapse: see `collapse.unseen`."""
 
     def excess(lead: float) -> float:
-        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - CHANCE
+        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - looks.UNSEEN[seeds]
 
-    return 0.0 if excess(0.0) <= 0 else float(brentq(excess, 0.0, FURTHEST * (2 / seeds) ** 0.5, xtol=1e-6))
+    if excess(0.0) <= 0:
+        return 0.0
+    high = deep
+    while excess(high) > 0:
+        high *= 2
+    return float(brentq(excess, 0.0, high, xtol=1e-6))
 
 
 def more_seeds(
