@@ -103,6 +103,25 @@ def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, 
     assert all(Path(place).name in (flipped, lost) for place in left)
 
 
+def test_a_store_that_was_moved_has_one_fault_and_a_link_mends_it(store: str, tmp_cache: Path, log):
+    """MLflow keeps whole paths: the fault is the folder's, not that of each file in it."""
+    with session.open_run("pretrain") as run:
+        for value in (7.0, 8.0):
+            log(run, value)
+    place = Path(stores.local_path(MlflowClient(store).get_run(run.id).info.artifact_uri)).parents[1]
+    before = _faults(store, tmp_cache)
+    moved = place.rename(place.with_name("moved"))
+    try:
+        found = [one for one in _faults(store, tmp_cache).values() if str(place) in one.fault]
+        assert [one.fault for one in found] == [f"their folder {place} is not there"]
+        assert "ln -s NEW OLD" in found[0].action
+        place.symlink_to(moved)
+        assert _faults(store, tmp_cache).keys() == before.keys()
+    finally:
+        place.unlink(missing_ok=True)
+        moved.rename(place)
+
+
 def test_leftovers_are_no_faults(store: str, tmp_cache: Path):
     with session.open_run("pretrain") as run:
         pass

@@ -148,7 +148,15 @@ def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     if shown:
         fault = "out of an archive without any of their files, as `sslseg pack --public` writes it"
         yield Finding(f"{len(shown)} models", fault, "nothing starts from them", grave=False)
-    for model in tqdm([model for model in ready if model not in shown], "hashing", disable=None):
+    places = {model.model_id: _experiment(model) for model in ready if model not in shown}
+    gone = Counter(place for place in places.values() if place and not place.exists())
+    for place, many in sorted(gone.items()):
+        action = (
+            "put it back; if it was moved with the store, a link at the old place is enough: ln -s NEW OLD"
+        )
+        yield Finding(f"{many} models", f"their folder {place} is not there", action)
+    there = [model for model in ready if model.model_id in places and places[model.model_id] not in gone]
+    for model in tqdm(there, "hashing", disable=None):
         for file, tag in DIGESTS.items():
             if not (wanted := model.tags.get(tag, "")) and tag != names.MODEL_SHA:
                 continue
@@ -159,6 +167,12 @@ def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
             if actual != wanted:
                 fault = f"{file}: expected sha256 {wanted or '(no tag)'}, actual {actual}"
                 yield Finding(_subject(model), fault, "restore the file; nothing starts from this model")
+
+
+def _experiment(model: LoggedModel) -> Path | None:
+    """The folder on this machine with all files of a model's experiment, …/models/m-…/artifacts below it."""
+    place = store.local_path(model.artifact_location)
+    return place.parents[2] if place and len(place.parents) > 2 else None
 
 
 def _lacks(artifacts: str, name: str = "") -> bool:
