@@ -147,7 +147,7 @@ def unseen(stores: int) -> Iterator[Row]:
                 called = [read(drawn[:, :, :s], worst=-DEPTH).sign.any(axis=1) for s in looked]
                 row.append(percent(np.any(called, axis=0)))
             yield (
-                f"{rate:.0%} of runs, {DEPTH:g} s.d. deep",
+                f"{100 * rate:g} % of runs, {DEPTH:g} s.d. deep",
                 ", ".join(map(str, looked)),
                 f"{100 * (1 - rate) ** looked[0]:.1f}",
                 *row,
