@@ -62,7 +62,10 @@ def run(p: Tryout, run: session.Run) -> None:
     sizes = tuple(sorted(p.budgets)) or design.ladder(len(data.labelled["train"]))
     plan = design.plan(p.minutes * 60 - costs.spent, costs, sizes, fixed=bool(p.budgets))
     if isinstance(plan, Refusal):
-        raise ParamError(f"minutes: {plan.reason}. Shorter trainings fit: {_typed(p, finetune='steps=20')}")
+        shorter = _typed(p, finetune="steps=20")
+        raise ParamError(
+            f"minutes: {plan.reason}. Give more minutes, or make the trainings shorter: {shorter}"
+        )
     told = ahead(plan, costs, design.foresee(plan, costs, sizes), arms)
     print(told, flush=True)
     run.text(told, PLAN)
