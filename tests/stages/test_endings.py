@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import types
 
 import pandas as pd
@@ -115,3 +116,8 @@ def test_a_sweep_says_before_its_first_cell_what_it_is_to_run():
 
 def test_a_sweep_without_a_result_is_described_too():
     assert overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "0 cells"
+
+
+def test_the_command_that_opens_the_ui_runs_as_it_is_printed(capsys) -> None:
+    endings.compare("0", uri := "sqlite:////a store/mlflow.db")
+    assert shlex.split(capsys.readouterr().out.splitlines()[1])[-2:] == ["--backend-store-uri", uri]

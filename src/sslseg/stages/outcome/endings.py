@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def compare(experiment_id: str, uri: str) -> None:
     else:
         tell(
             f"to compare the runs:{' make ui, or' if Path('MLproject').is_file() else ''}",
-            f"  mlflow ui --host 127.0.0.1 --backend-store-uri {store.shown(uri)}",
+            f"  mlflow ui --host 127.0.0.1 --backend-store-uri {shlex.quote(store.shown(uri))}",
             f"  http://127.0.0.1:5000/{runs}",
         )
 
