@@ -47,7 +47,7 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
     steps: int = knob(help="optimiser steps, the same at every budget",
                       presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 75}, low=1,
                       source="[C] 150 epochs × 7 steps; paper-code: 750 at 1 slice")  # fmt: skip
-    batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 8, "demo": 8},
+    batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 8, "demo": 6},
                            low=1, source="[C] 192")  # fmt: skip
     lr: float = knob(help="peak learning rate of Adam",
                      presets={"paper-text": 1e-4, "paper-code": 1e-4, "cpu": 3e-3, "demo": 3e-3}, low=0.0,
