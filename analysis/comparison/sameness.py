@@ -111,8 +111,9 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
             f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
         )
     newest = tuned.drop_duplicates(KEY, keep="last")
-    found += [sentence for arm, own in newest.groupby("arm") for sentence in _repetitions(arm, own, runs)]
-    return [*filter(None, found), *_specialists(tuned, runs)]
+    by_id = runs.set_index("run_id", drop=False)
+    found += [sentence for arm, own in newest.groupby("arm") for sentence in _repetitions(arm, own, by_id)]
+    return [*filter(None, found), *_specialists(tuned, by_id)]
 
 
 def _difference(
@@ -145,13 +146,12 @@ def chain(run_id: str, runs: pd.DataFrame) -> Iterator[pd.Series]:
         run_id = row["upstream_run_id"]
 
 
-def _repetitions(arm: str, own: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+def _repetitions(arm: str, own: pd.DataFrame, by_id: pd.DataFrame) -> list[str]:
     """What the runs of one pipeline do not have in common in their network and in how it was pretrained.
 
     They count as repetitions of one thing, and so do its pretrainings, which seed and fold alone may tell apart.
     """
     found = [_differing(own, f"{CFG}architecture", "architecture", f"runs of {arm}")]
-    by_id = runs.set_index("run_id", drop=False)
     starts = own.drop_duplicates("upstream_run_id")
     chains = [[row, *chain(row["upstream_run_id"], by_id)] for _, row in starts.iterrows()]
     for hops in zip_longest(*chains):
@@ -210,9 +210,8 @@ def searched_differences(found: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     return told
 
 
-def _specialists(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+def _specialists(tuned: pd.DataFrame, by_id: pd.DataFrame) -> list[str]:
     """Self-supervised stages on the target data must have equal steps, within 5 %."""
-    by_id = runs.set_index("run_id")
     used = by_id.index.intersection(tuned["upstream_run_id"].unique())
     stages = by_id.loc[used]
     stages = stages[(stages["stage"] == names.PRETRAIN) & (stages["dataset"] == tuned["dataset"].iloc[0])]

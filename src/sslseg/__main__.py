@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from importlib.metadata import version
 from typing import Any, NoReturn
@@ -11,7 +10,7 @@ from typing import Any, NoReturn
 from sslseg import launch
 from sslseg.config import flags, mlproject, names, plugins
 from sslseg.config.names import SslsegError
-from sslseg.config.texts import quoted
+from sslseg.config.texts import nearest, quoted
 from sslseg.execute import EXIT_INTERRUPTED
 from sslseg.tracking import processes
 
@@ -60,8 +59,8 @@ def main(argv: list[str] | None = None) -> int:
     known = [*plugins.names("commands"), *STAGES]
     parser = _parser()
     if argv and not argv[0].startswith("-") and argv[0] not in known:
-        close = difflib.get_close_matches(argv[0], known, n=1)
-        parser.error(f"no command {quoted(argv[0])}" + (f" (did you mean {close[0]}?)" if close else ""))
+        close = nearest(argv[0], known)
+        parser.error(f"no command {quoted(argv[0])}" + (f" (did you mean {close}?)" if close else ""))
     options = parser.parse_args(argv)
     try:
         plugins.load("commands", options.command).run(options)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
 import importlib.util
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from sslseg.config import flags, mlproject, params, plugins
+from tests.fixtures import source_texts
 
 ROOT = Path(__file__).parents[2]
 METHOD = (ROOT / "docs" / "explanation" / "method.md").read_text()
@@ -126,21 +125,12 @@ def test_files_that_a_page_names_are_there(page: Path):
     assert not gone
 
 
-def _texts(path: Path) -> Iterator[str]:
-    """Every text that code can print: of a text with values in it the parts between them, and no docstring."""
-    tree = ast.parse(path.read_text())
-    silent = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in silent:
-            yield node.value
-
-
 def test_the_sentences_of_the_troubleshooting_page_are_what_the_tool_says():
     """Each quoted beginning is in a text of the code, so that a search for it finds the page and the place."""
     text = (ROOT / "docs" / "reference" / "troubleshooting.md").read_text()
     quoted = re.findall(r'^\| "([^"]+)" \|', text, re.MULTILINE)
     files = [path for top in ("src", "analysis") for path in (ROOT / top).rglob("*.py")]
-    source = "\n".join(text for path in files for text in _texts(path))
+    source = "\n".join(text for path in files for text in source_texts.texts(path))
     assert len(quoted) == text.count('\n| "') > 30
     assert not [sentence for sentence in quoted if sentence not in source]
 

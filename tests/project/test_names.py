@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 
 from sslseg.config import names
+from tests.fixtures import source_texts
 
 ROOT = Path(__file__).parents[2]
 NAMES = Path("src/sslseg/config/names.py")
@@ -17,15 +16,6 @@ METRIC = re.compile(r"[a-z_]+/[a-z_]+(/[a-z_]+)*")
 ARTIFACT = re.compile(r"[\w/-]+\.(json|csv|tsv|html|txt|md|png|svg|parquet|diff|npz|safetensors)")
 MODULES = {f"sslseg.{path.stem}" for path in (ROOT / "src" / "sslseg").iterdir()}
 FORMATS = {"dataset.json", "annex/objects"}  # of others: nnU-Net and the Decathlon, git-annex
-
-
-def _texts(file: Path) -> Iterator[str]:
-    """Every text of a file that is not a docstring."""
-    tree = ast.parse(file.read_text())
-    said = {id(n.value) for n in ast.walk(tree) if isinstance(n, ast.Expr)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
-            yield node.value
 
 
 def _strays(texts: dict[Path, list[str]]) -> list[str]:
@@ -48,7 +38,7 @@ def _strays(texts: dict[Path, list[str]]) -> list[str]:
 def test_no_name_is_spelled_twice() -> None:
     files = sorted([*(ROOT / "src").rglob("*.py"), *(ROOT / "analysis").rglob("*.py")])
     assert len(files) > 200
-    texts = {f.relative_to(ROOT): [t for t in _texts(f) if t not in MODULES] for f in files}
+    texts = {f.relative_to(ROOT): [t for t in source_texts.texts(f) if t not in MODULES] for f in files}
     assert _strays(texts) == []
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sslseg.config import switches
 from sslseg.config.flags import resolve
 from sslseg.config.names import ParamError
 from sslseg.config.params import Finetune, Pretrain
@@ -136,12 +137,12 @@ def test_a_watched_batch_notes_what_is_read_of_it_beside_tensors():
 
 
 def test_the_switch(monkeypatch):
-    assert replay.active()
+    assert switches.on(replay.SWITCH)
     monkeypatch.setenv(replay.SWITCH, "off")
-    assert not replay.active()
+    assert not switches.on(replay.SWITCH)
     monkeypatch.setenv(replay.SWITCH, "no")
     with pytest.raises(ParamError, match="wanted on or off, got 'no'"):
-        replay.active()
+        switches.on(replay.SWITCH)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -13,11 +13,8 @@ from analysis.statistics.records import generator, students_t
 Row = tuple[str, ...]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 STEPS = np.arange(0.0, 601.0, 30.0)
-APART, NOISE, LOG = (
-    0.02,
-    0.01,
-    0.7,
-)  # s.d. of runs and of one evaluation, in IoU; of the logarithm where log-normal
+# s.d. of runs and of one evaluation, in IoU; of the logarithm where log-normal
+APART, NOISE, LOG = 0.02, 0.01, 0.7
 LONG = float(np.sqrt((np.exp(LOG**2) - 1) * np.exp(LOG**2)))  # s.d. of that log-normal
 BUDGETS = 20  # of as many runs none has collapsed, so the interval alone decides
 FAST, SLOW = (80.0, 0.70), (160.0, 0.66)  # steps that a curve takes to 63 % of its end, and the end

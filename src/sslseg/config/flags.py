@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from sslseg.config.names import ParamError, quoted
-from sslseg.config.texts import from_text, strip_optional, to_text
+from sslseg.config.texts import from_text, nearest, strip_optional, to_text
 
 T = TypeVar("T")
 AUTO = "auto"  # the preset that suits the machine, see `preset_here`
@@ -139,10 +139,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _unknown(name: str, known: Iterable[str]) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"unknown parameter {quoted(name)}" + (f"; did you mean {close[0]!r}?" if close else "")
+    close = nearest(name, known)
+    return f"unknown parameter {quoted(name)}" + (f"; did you mean {close!r}?" if close else "")
 
 
 def first_line(cls: type) -> str:

@@ -19,6 +19,13 @@ def some(items: Iterable[object], most: int = 4, joint: str = ", ") -> str:
     return joint.join(every[:most]) + joint.replace(",", "") + f"and {len(every) - most} more"
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like one; "" where none is."""
+    import difflib
+
+    return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
+
+
 def whole(text: str | None, otherwise: int | None = None) -> int | None:
     """The number that a tag or a parameter holds; `otherwise` where it holds none."""
     return int(text) if text and text.isdecimal() and text.isascii() else otherwise

@@ -10,7 +10,6 @@ The folder is timm's own `local-dir` layout, so that
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from torch import nn
 
 from sslseg.config.names import EncoderError, quoted
+from sslseg.config.texts import nearest
 from sslseg.data import streams
 from sslseg.models import canary, cpu, folders
 from sslseg.models.audit import audit
@@ -62,10 +62,10 @@ def skeleton(architecture: str, channels: int) -> Encoder:
 def _create(architecture: str, channels: int) -> Encoder:
     # `is_model` keeps "hf-hub:…" and "local-dir:…" out: a config.json must not name another source.
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(architecture, timm.list_models(), n=1)
+        close = nearest(architecture, timm.list_models())
         raise EncoderError(
             f"architecture: timm {timm.__version__} has no network {quoted(architecture)}"
-            + (f"; did you mean {close[0]!r}?" if close else "")
+            + (f"; did you mean {close!r}?" if close else "")
         )
     try:
         net = timm.create_model(architecture, pretrained=False, num_classes=CLASSIFIER, in_chans=channels)

@@ -23,9 +23,8 @@ from sslseg.stages.intake import inputs
 from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
 
-THICK = (
-    2.0  # an in-plane side of a voxel that is longer than both others by this factor: slices were cut across
-)
+# an in-plane side of a voxel that is longer than both others by this factor: slices were cut across
+THICK = 2.0
 
 
 def identify(p: Prepare) -> str:

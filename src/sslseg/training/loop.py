@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslseg.config import switches
 from sslseg.config.names import NonFiniteLoss
 from sslseg.config.params import Finetune, Pretrain
 from sslseg.config.texts import some
@@ -65,7 +66,7 @@ class Training:
         self._loss, self._after, self._p = loss, after, p
         self._unseen: list[tuple[int, np.ndarray, Tensor]] = []  # losses still on the device
         self._gradients: replay.Pass = self._plain
-        if device.type == "cuda" and replay.active():
+        if device.type == "cuda" and switches.on(replay.SWITCH):
             self._gradients = replay.Replayed(self._plain, [weight for _, weight in named], modules.values())
 
     def lr(self, step: int) -> float:

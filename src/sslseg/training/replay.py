@@ -7,7 +7,6 @@ run's identity. `SSLSEG_REPLAY=off` leaves every step as it is written.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,28 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sslseg.config.names import ParamError, SslsegError
+from sslseg.config.names import SslsegError
 from sslseg.models import modes
 
 SWITCH = "SSLSEG_REPLAY"
 WARM = 3  # calls as they are written, while libraries choose their algorithms and the compiler compiles [H]
 aten = torch.ops.aten
-ASKS = (aten._local_scalar_dense, aten.nonzero, aten.masked_select)  # a number, or how many there are
-BRINGS = aten.lift_fresh  # numbers of Python, copied to the device
+# a number, or how many there are; numbers of Python, copied to the device
+ASKS = (aten._local_scalar_dense, aten.nonzero, aten.masked_select, aten.lift_fresh)
 INDEXES = (aten.index, aten.index_put, aten.index_put_)  # by a mask: how many it leaves
 Pass = Callable[[Any], tuple[Tensor, Mapping[str, Any]]]
-
-
-def active() -> bool:
-    """Whether steps on a card are replayed.
-
-    Raises:
-        ParamError: the switch is neither on nor off.
-    """
-    said = os.environ.get(SWITCH, "") or "on"
-    if said not in ("on", "off"):
-        raise ParamError(f"{SWITCH}: wanted on or off, got {said!r}")
-    return said == "on"
 
 
 class Witness(TorchDispatchMode):
@@ -54,7 +41,7 @@ class Witness(TorchDispatchMode):
         places = {part.device.type for part in tensors((args, result)) if part.ndim}
         kind = func.overloadpacket
         masked = kind in INDEXES and any(index.dtype == torch.bool for index in tensors(args[1]))
-        if kind in (*ASKS, BRINGS) or masked or len(places) > 1:
+        if kind in ASKS or masked or len(places) > 1:
             self.seen.append(str(func))
         return result
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from sslseg.config.names import ParamError
+from sslseg.config import switches
 
 if TYPE_CHECKING:
     import torch
@@ -26,10 +26,7 @@ def active() -> bool:
     Raises:
         ParamError: the switch is neither on nor off.
     """
-    said = os.environ.get(SWITCH, "") or "on"
-    if said not in ("on", "off"):
-        raise ParamError(f"{SWITCH}: wanted on or off, got {said!r}")
-    return said == "on"
+    return switches.on(SWITCH)
 
 
 @contextlib.contextmanager

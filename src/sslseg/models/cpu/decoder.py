@@ -36,10 +36,13 @@ class Block(nn.Module):
         if doubled and measured:
             first = doubled_and_convolved(feature_map, skip_connection, conv.get_parameter("weight"))
         else:
-            if doubled and feature_map.is_cuda and torch.compiler.is_compiling():
-                wide = repeated(feature_map)
-            else:
-                wide = functional.interpolate(feature_map, (height, width), mode="nearest")
+            compiled = doubled and feature_map.is_cuda and torch.compiler.is_compiling()
+            size = (height, width)
+            wide = (
+                repeated(feature_map)
+                if compiled
+                else functional.interpolate(feature_map, size, mode="nearest")
+            )
             wide = wide if skip_connection is None else torch.cat([wide, skip_connection], 1)
             first = conv(wide)
         for layer in rest:

@@ -7,7 +7,6 @@ bundled:efficientnet_lite0   ImageNet weights that are installed with this proje
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ import torch
 
 from sslseg.config import files, references
 from sslseg.config.names import ROLE_IMPORTED, EncoderError, ParamError
-from sslseg.config.texts import some
+from sslseg.config.texts import nearest, some
 from sslseg.models import encoder
 from sslseg.models.importers import bundled, checkpoint, roles
 
@@ -129,10 +128,10 @@ def _from_package(origin: str, trained_on: str, trained_by: str) -> Fetched:
 def _from_timm(name: str, origin: str) -> Fetched:
     if not timm.is_model(name) or not timm.models.is_model_pretrained(name):
         known = timm.list_models(pretrained=True, include_tags=False) + timm.list_pretrained()
-        close = difflib.get_close_matches(name, known, n=1)
+        close = nearest(name, known)
         raise EncoderError(
             f"timm:{name}: timm {timm.__version__} has no weights of that name"
-            + (f"; did you mean timm:{close[0]}?" if close else "; timm.list_pretrained() has the names")
+            + (f"; did you mean timm:{close}?" if close else "; timm.list_pretrained() has the names")
         )
     try:
         with torch.random.fork_rng(devices=[]):
