@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
+from sslseg.data.folders import mask_folder, scans
 from sslseg.data.readers import dicom_volume
 from sslseg.data.slices import prepare
 from sslseg.datasets import dicom
@@ -76,8 +77,18 @@ def test_fractions_inverted_values_and_single_pictures(tmp_path):
     assert dicom.read(dicom.find(tmp_path)[0]).spacing == (4.0, 0.2, 0.2)
     del data.ImagerPixelSpacing
     data.save_as(path)
-    with pytest.raises(DataError, match=r"a.dcm: wanted PixelSpacing"):
+    with pytest.raises(DataError, match=r"a.dcm: wanted PixelSpacing.* spacing in sslseg.json"):
         dicom.read(dicom.find(tmp_path)[0])
+    (tmp_path / "sslseg.json").write_text('{"spacing": [0.4, 0.3]}')
+    (source,) = dicom.find(tmp_path)
+    assert dicom.read(source).spacing == (4.0, 0.4, 0.3)
+    assert mask_folder.grid_of(source, dicom.describe(tmp_path).settings["spacing"]).spacing == (
+        0.3,
+        0.4,
+        1.0,
+    )
+    (scan,) = scans.find(tmp_path, tmp_path.with_name("out"))
+    assert [told for *_, told in scans.volumes(scan, 1)] == [(4.0, 0.4, 0.3)]
 
 
 def test_a_missing_slice_is_noticed(tmp_path):

@@ -128,7 +128,7 @@ def test_what_is_assumed_and_what_is_in_no_mask_is_said(tmp_path, capsys):
     (root / "sslseg.json").write_text('{"classes": {"liver": [1, 255], "lesion": 7}}')
     run_id, lines = prepared(root, capsys)
     said = "EXIF turns p0_0.png and not this mask; taken as drawn on what a viewer shows"
-    assert "warning: of 1 masks something had to be assumed:" in lines
+    assert "warning: of 1 files something had to be assumed:" in lines
     assert any(said in line for line in lines)
     assert any(line.startswith("warning: no mask has a voxel of lesion: ") for line in lines)
     page = client().get_run(run_id).data.tags["mlflow.note.content"]

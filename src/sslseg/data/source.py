@@ -150,6 +150,13 @@ def ignore(file: Path, error: DataError) -> None:
     """The fault handler of those who only look: what is wrong is for `find` to say."""
 
 
+Note = Callable[[str], None]
+
+
+def unsaid(text: str) -> None:
+    """The hearer of notes, on what had to be assumed, of those who do not pass them on."""
+
+
 def keeping(errors: list[DataError], fault: Fault) -> Fault:
     """A fault handler that keeps every error before it tells `fault`."""
 

@@ -36,8 +36,8 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: the file is damaged, is not a picture, or has no colours.
     """
-    image = photos.decoded(source.image)
+    image, notes = photos.decoded(source.image)
     if (image == image[..., :1]).all():
         grey = "this one is grey; dataset=photos reads it"
         raise DataError(f"{source.image}: wanted a picture in colour, {grey}")
-    return Volume(photos.tiles(image), None, (1.0, 1.0, 1.0))
+    return Volume(photos.tiles(image), None, (1.0, 1.0, 1.0), notes)

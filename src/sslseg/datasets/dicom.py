@@ -46,7 +46,7 @@ def read(source: Source) -> Volume:
             `dicom_masks.read` and `Beside.label`.
     """
     images, root, label = dicom_masks.slices(source), source.home, None
-    image, spacing = dicom_volume.read(images)
+    image, spacing = dicom_volume.read(images, settings.settings(root).spacing)
     if source.label is None:
         mask_values.check_image(source.image, image[None])
     elif formats.stem(source.label.name) is not None or not dicom_masks.described(source.label):

@@ -57,10 +57,10 @@ def read(source: Source) -> Volume:
     root = source.home
     known, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
     paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
-    image, spacing = formats.read_channels(paths, s.placed)
+    label, notes = None, list[str]()
+    image, spacing = formats.read_channels(paths, s.placed, notes.append)
     if (wanted := len(known.channels)) != len(image):
         raise DataError(f"{source.image}: wanted {wanted} channels, as dataset.json, got {len(image)}")
-    label, notes = None, list[str]()
     if source.label is not None:
         names, ignore, _ = known.classes()
         numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})

@@ -103,23 +103,24 @@ def read(source: Source) -> Volume:
     Raises:
         DataError: the file is damaged, is not a picture, or looks like a mask.
     """
-    image = decoded(source.image)
+    image, notes = decoded(source.image)
     if mask_values.like_mask(image.transpose(2, 0, 1)[:, None]):
         raise DataError(f"{source.image}: looks like a mask (a few values in areas), not like a photograph")
     grey = image if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return Volume(tiles(grey), None, (1.0, 1.0, 1.0))
+    return Volume(tiles(grey), None, (1.0, 1.0, 1.0), notes)
 
 
-def decoded(path: Path) -> np.ndarray:
-    """[H, W, C], C = 1 or 3 (red first).
+def decoded(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """[H, W, C], C = 1 or 3 (red first), and notes on what is lost of it.
 
     Raises:
         DataError: the file is damaged, is no picture, or has several pages.
     """
-    image = pictures.read(path)
+    notes: list[str] = []
+    image = pictures.read(path, notes.append)
     if image.shape[1] > 1:
         raise DataError(f"{path}: wanted a picture of one page, got {image.shape[1]}")
-    return np.ascontiguousarray(image[:, 0].transpose(1, 2, 0))
+    return np.ascontiguousarray(image[:, 0].transpose(1, 2, 0)), tuple(notes)
 
 
 def tiles(image: np.ndarray) -> np.ndarray:

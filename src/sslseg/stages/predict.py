@@ -41,6 +41,7 @@ class Found:
     flagged: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what had to be assumed of files
 
     def skip(self, file: Path, error: DataError) -> None:
         """The fault handler of on_bad_file=skip."""
@@ -87,7 +88,7 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     first = model.models[0]
     masks, rows, flagged, best = [], [], [], None
     grey = first.reading.get("colour") == "grey"
-    for index, image, told in scans.volumes(scan, first.channels, grey):
+    for index, image, told in scans.volumes(scan, first.channels, grey, found.notes.append):
         if len(image) != first.channels:
             colour = " (a colour picture among grey ones? save it in grey)" if len(image) == 3 else ""
             kind = DataError if p.on_bad_file == "skip" else EncoderError  # which of both is the wrong one?
@@ -159,6 +160,8 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     if found.skipped:
         inputs.tell_skipped(found.skipped)
         run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), names.SKIPPED)
+    if found.notes:
+        print(f"warning: {inputs.assumed(found.notes)}")
     if found.pictures:
         picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
         own = model.models[0].facts.get("colours", ())

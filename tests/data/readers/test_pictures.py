@@ -148,6 +148,21 @@ def test_an_image_that_is_all_in_its_transparency_is_no_image(tmp_path):
     np.testing.assert_array_equal(pictures.read(tmp_path / "a.png")[:, 0], np.stack([IMAGE] * 3))
 
 
+def test_that_an_image_loses_its_transparency_is_said(tmp_path):
+    heard_first: list[str] = []
+    for alpha, said in (
+        (np.full((5, 7), 255), []),
+        (np.where(TRUTH, 255, 0), [f"{(TRUTH == 0).mean():.0%} of its pixels"]),
+    ):
+        rgba(np.dstack([IMAGE] * 3), alpha).save(tmp_path / "a.png")
+        pictures.read(tmp_path / "a.png", heard_first.append)
+        assert [text.partition(": ")[2].partition(" are")[0] for text in heard_first] == said
+    (scan,) = scans.find(tmp_path, tmp_path.with_name("out"))
+    heard: list[str] = []
+    list(scans.volumes(scan, 3, note=heard.append))
+    assert images.read(images.find(tmp_path)[0]).notes == tuple(heard) == tuple(heard_first)
+
+
 # ---------------------------------------------------------------- orientation
 def tagged(path: Path, array: np.ndarray, turn: int) -> Path:
     """Pixels as they are stored, and EXIF's word on how to show them."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from sslseg.data.readers import (
     nifti_header,
     pictures,
 )
-from sslseg.data.source import Description, Source, stop
+from sslseg.data.source import Description, Note, Source, Spacing, stop, unsaid
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
 
@@ -131,11 +131,11 @@ def _series_names(images: Sequence[Path]) -> dict[Path, str]:
     }
 
 
-def grid_of(source: Source) -> Grid | None:
-    """Where the voxels of a source's image lie; None of a picture."""
+def grid_of(source: Source, otherwise: Spacing | None = None) -> Grid | None:
+    """Where the voxels of a source's image lie; None of a picture. `otherwise` as of `dicom_file.spacing`."""
     if formats.stem(source.image.name) is not None:
         return formats.grid(source.image)
-    return dicom_volume.grid(dicom_masks.slices(source))
+    return dicom_volume.grid(dicom_masks.slices(source), otherwise)
 
 
 def read(
@@ -143,7 +143,7 @@ def read(
     source: Source,
     about: Description,
     shape: tuple[int, int, int],
-    note: Callable[[str], None] = lambda text: None,
+    note: Note = unsaid,
 ) -> np.ndarray:
     """A mask as the class numbers of `about`, uint8 of `shape`, on the image's grid and sliced as `about` says.
 
@@ -158,7 +158,9 @@ def read(
     """
     axis = int(about.settings.get("axis", 0))
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
-    like = None if about.settings.get("geometry") == "ignore" else grid_of(source)
+    like = (
+        None if about.settings.get("geometry") == "ignore" else grid_of(source, about.settings.get("spacing"))
+    )
     timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
     if source.index is not None and not timed:
         each = f"each frame of {source.image}, one after the other along the fourth axis"

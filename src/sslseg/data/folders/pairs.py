@@ -20,7 +20,7 @@ from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Source, Spacing, Volume, ignore
+from sslseg.data.source import IGNORE, Description, Fault, Note, Source, Spacing, Volume, ignore
 
 TIME = "time"  # of the key `frames`
 MOST_CHANNELS = 8  # that are believed unasked
@@ -173,8 +173,8 @@ def read(source: Source) -> Volume:
     if known is None or source.image not in known.cases:
         known = roles.pairing(source.home, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
-    image, spacing = _image(source, case, s)
     label, notes = None, list[str]()
+    image, spacing = _image(source, case, s, notes.append)
     if source.label is not None:
         label = _label(source, known, image.shape[1:], notes)
     elif not known.told:
@@ -183,11 +183,11 @@ def read(source: Source) -> Volume:
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
 
-def _image(source: Source, case: Case, s: Settings) -> tuple[np.ndarray, Spacing | None]:
+def _image(source: Source, case: Case, s: Settings, note: Note) -> tuple[np.ndarray, Spacing | None]:
     if source.index is not None:
         array, step = nifti.read_volume(source.image, source.index)
         return array[None], step
-    image, spacing = formats.read_channels([source.home / file for file in case.images], s.placed)
+    image, spacing = formats.read_channels([source.home / file for file in case.images], s.placed, note)
     if len(image) > MOST_CHANNELS and len(case.images) == 1 and not s.frames:
         raise DataError(
             f"{source.image}: are the {len(image)} volumes along its fourth axis moments or channels? Write "

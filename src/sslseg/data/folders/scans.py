@@ -28,7 +28,7 @@ from sslseg.data.readers import (
     pictures,
 )
 from sslseg.data.readers.dicom_series import Frame
-from sslseg.data.source import Fault, Spacing, keeping, stop
+from sslseg.data.source import Fault, Note, Spacing, keeping, stop, unsaid
 
 WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
            ".gif": ".png"}  # fmt: skip
@@ -184,12 +184,13 @@ def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
 Frames = Iterator[tuple[int | None, np.ndarray, Spacing | None]]
 
 
-def volumes(scan: Scan, channels: int, grey: bool = False) -> Frames:
+def volumes(scan: Scan, channels: int, grey: bool = False, note: Note = unsaid) -> Frames:
     """Frame (None of what has no time), image [C, Z, Y, X] and spacing (z, y, x) in mm, None if not said.
 
     Args:
         channels: of the model: the fourth axis of NIfTI is time for one channel, else it is the channels.
         grey: make one channel of colour pictures, as the training data were.
+        note: told of what a picture loses.
 
     Raises:
         DataError: a damaged file, or channels of different shape or spacing.
@@ -201,10 +202,10 @@ def volumes(scan: Scan, channels: int, grey: bool = False) -> Frames:
             yield index, array[None], step
         return
     if scan.series:
-        array, step = dicom_volume.read(scan.files)
+        array, step = dicom_volume.read(scan.files, settings.settings(scan.root).spacing)
         yield None, array[None], step
         return
-    image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed)
+    image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed, note)
     image = pictures.as_grey(image) if grey and formats.pictured(first) else image
     yield None, image, spacing or _told(scan)
 
@@ -223,7 +224,13 @@ def write(scan: Scan, masks: list[np.ndarray], spacing: Spacing, note: str) -> N
         DataError: a file that is no mask of ours lies there.
     """
     if scan.series:
-        nifti_masks.write_new(scan.target, masks[0], spacing, dicom_volume.affine(scan.files), note)
+        nifti_masks.write_new(
+            scan.target,
+            masks[0],
+            spacing,
+            dicom_volume.affine(scan.files, settings.settings(scan.root).spacing),
+            note,
+        )
     else:
         mask = np.stack(masks) if scan.frames == len(masks) else masks[0]
         formats.write_mask(scan.target, mask, scan.files[0], note)

@@ -22,6 +22,7 @@ import numpy as np
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
+from sslseg.data.source import Spacing
 
 ASIDE: dict[Path, str] = {}  # files that this process has met and not read as images or masks, and why
 SANE = 2e-3, 1e3  # mm, sane voxel sizes; a header in metres says 0.0007
@@ -219,15 +220,24 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
     return data, -plane if kind == "MONOCHROME1" else plane
 
 
-def spacing(path: Path, data: Any) -> tuple[float, float, float]:
-    """PixelSpacing y, x and slice thickness, mm; a thickness that is not said is 1 mm."""
+def spacing(path: Path, data: Any, otherwise: Spacing | None = None) -> tuple[float, float, float]:
+    """PixelSpacing y, x and slice thickness, mm; a thickness that is not said is 1 mm.
+
+    Args:
+        otherwise: (z, y, x), where somebody has said it of files that do not.
+    """
     told = numbers(path, data, "PixelSpacing", 2)
     told = numbers(path, data, "ImagerPixelSpacing", 2) if told is None else told
-    if told is None:
-        raise DataError(f"{path}: wanted PixelSpacing, two numbers in mm, got None")
+    if told is None and otherwise is None:
+        raise DataError(
+            f"{path}: wanted PixelSpacing, two numbers in mm, got None; of files without it, spacing in sslseg.json of the "
+            'data folder says it, as {"spacing": [0.5, 0.5]}'
+        )
     thickness = numbers(path, data, "SliceThickness", 1)
-    y, x = map(float, told)
-    z = float(thickness[0]) if thickness is not None and thickness[0] else 1.0
+    z, y, x = (
+        otherwise if told is None and otherwise else (1.0, *map(float, told if told is not None else ()))
+    )
+    z = float(thickness[0]) if thickness is not None and thickness[0] else z
     if not all(SANE[0] < v < SANE[1] for v in (y, x, z)):
         raise DataError(f"{path}: wanted PixelSpacing and SliceThickness in mm, got {(y, x, z)}")
     return y, x, z

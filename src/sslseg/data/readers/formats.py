@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -13,7 +13,7 @@ from sslseg.config.names import DataError
 from sslseg.data import files
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import itk, nifti, nifti_header, nifti_masks, picture_masks, pictures
-from sslseg.data.source import Spacing
+from sslseg.data.source import Note, Spacing, unsaid
 
 NIFTI = (".nii.gz", ".nii")
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
@@ -60,15 +60,18 @@ def only(found: Sequence[Path]) -> Path | None:
     return found[0] if found else None
 
 
-def read(path: Path) -> tuple[np.ndarray, Spacing | None]:
+def read(path: Path, note: Note = unsaid) -> tuple[np.ndarray, Spacing | None]:
     """[C, Z, Y, X] and spacing (z, y, x) in mm, None of a picture, which has no millimetres.
+
+    Args:
+        note: told of what a picture loses.
 
     Raises:
         DataError: a damaged file, or none of the formats.
     """
     kind, _ = _kind(path)
     if kind is pictures:
-        return pictures.read(path), None
+        return pictures.read(path, note), None
     return nifti.read_channels(path) if kind is nifti else itk.read(path)
 
 
@@ -78,18 +81,21 @@ def grid(path: Path) -> Grid | None:
     return None if kind is pictures else nifti_header.grid(path) if kind is nifti else kind.grid(path)
 
 
-def read_channels(paths: Sequence[Path], placed: bool = True) -> tuple[np.ndarray, Spacing | None]:
+def read_channels(
+    paths: Sequence[Path], placed: bool = True, note: Note = unsaid
+) -> tuple[np.ndarray, Spacing | None]:
     """[C, Z, Y, X] of an image whose channels lie in files of their own, and its spacing as `read` has it.
 
     Args:
         placed: bring every channel onto the grid of the first; False takes voxel by voxel.
+        note: as of `read`.
 
     Raises:
         DataError: a damaged file, a mask that sslseg has written, or channels of different shape or grid.
     """
     if made := next((path for path in paths if _kind(path)[1].ours(path)), None):
         raise DataError(f"{made}: wanted an image, got a mask that sslseg has written")
-    parts = [read(path) for path in paths]
+    parts = [read(path, note) for path in paths]
     arrays, spacing = [part[0] for part in parts], parts[0][1]
     if placed and len(paths) > 1:
         own = grid(paths[0])
@@ -118,7 +124,7 @@ def read_labels(
     index: int | None = None,
     image: Path | None = None,
     exif: str = "",
-    note: Callable[[str], None] = lambda text: None,
+    note: Note = unsaid,
 ) -> np.ndarray:
     """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
 

@@ -31,7 +31,8 @@ def read(
         DataError: see there; or the pictures cannot be told apart, slice by slice.
     """
     if formats.stem(files[0].name) is None:
-        array, own = dicom_volume.read(tuple(files))[0], dicom_volume.grid(tuple(files))
+        size = like.spacing[::-1] if like else (1.0, 1.0, 1.0)  # of a mask that does not say its own
+        array, own = dicom_volume.read(tuple(files), size)[0], dicom_volume.grid(tuple(files), size)
         if (array := onto(array, own, like)).shape != shape:
             wanted = f"a mask of the shape (Z, Y, X) {shape} of the series in {images[0].parent}"
             raise DataError(f"{files[0]}: wanted {wanted}, got {array.shape}")

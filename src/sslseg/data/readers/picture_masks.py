@@ -6,7 +6,7 @@ has. Only where the colours are no values of classes (VOC's, a viewer's) the num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,11 @@ from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.files import may_write
 from sslseg.data.readers import pictures
-from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, ORIENTATION, colour_value
-from sslseg.data.source import IGNORE
+from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, OPAQUE, ORIENTATION, colour_value
+from sslseg.data.source import IGNORE, Note
 
 TIFF = (".tif", ".tiff")
 BLACK = 0
-OPAQUE = 255
 SOFTWARE = 305  # TIFF's tag of the program that wrote a file
 SHOWN, STORED = "shown", "stored"  # what `exif` of sslseg.json may say of masks
 MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
@@ -119,7 +118,7 @@ def _decided(path: Path, colours: np.ndarray, entries: np.ndarray, known: set[in
 
 
 def onto(
-    path: Path, mask: np.ndarray, image: Path, shape: tuple[int, ...], told: str, note: Callable[[str], None]
+    path: Path, mask: np.ndarray, image: Path, shape: tuple[int, ...], told: str, note: Note
 ) -> np.ndarray:
     """A mask [Z, Y, X] as shown, laid on its image as shown, of `shape`.
 

@@ -19,11 +19,13 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
+from sslseg.data.source import Note, unsaid
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif")
 LOSSY = (".jpg", ".jpeg")
 GREY = ("1", "L", "I;16", "I;16L", "I;16B", "I", "F")  # Pillow's modes
 COLOUR = 1 << 24
+OPAQUE = 255  # of transparency in 8 bits
 DEFLATE = 1032  # bytes that zlib makes of one at most, by its own documentation; 8 pixels of 1 bit each
 MOST_PACKED = 2048  # decoded bytes for each of a file, all pages together: LZW makes more of one than zlib
 ALWAYS = 64 << 20  # decoded bytes that any file may have
@@ -47,13 +49,22 @@ LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 T = TypeVar("T")
 
 
-def read(path: Path) -> np.ndarray:
+def read(path: Path, note: Note = unsaid) -> np.ndarray:
     """[C, Z, Y, X]: C = 1 or 3 (red, green, blue; transparency dropped), Z = pages of the file.
+
+    Args:
+        note: told where that drops something.
 
     Raises:
         DataError: the file is damaged, is no picture, or shows something in its transparency alone.
     """
-    pages = stacked(path, each_page(path, lambda page: _image(path, page)))
+    seen = each_page(path, lambda page: _image(path, page))
+    pages, opaque = stacked(path, [array for array, _ in seen]), float(np.mean([share for _, share in seen]))
+    if opaque < 1:
+        note(
+            f"{path}: {max(1 - opaque, 0.01):.0%} of its pixels are transparent, in part or altogether; they are read in "
+            "the colours beneath, as if nothing were transparent"
+        )
     if pages.ndim == 3:
         return pages[None]
     if len(pages) == 1:  # Pillow makes 8 bit of 16-bit colours
@@ -138,18 +149,18 @@ def _check_size(picture: Image.Image, held: int) -> None:
         raise ValueError(f"{wanted:,} bytes of pixels in a file of {held:,} bytes")
 
 
-def _image(path: Path, page: Image.Image) -> np.ndarray:
-    """[Y, X] grey, or [Y, X, 3] colours of 8 bit, as shown."""
+def _image(path: Path, page: Image.Image) -> tuple[np.ndarray, float]:
+    """[Y, X] grey, or [Y, X, 3] colours of 8 bit, as shown; and which share of the pixels is opaque."""
     turn = decoded_orientation(page)
     if page.mode in GREY:
-        return shown(grey(page), turn)
+        return shown(grey(page), turn), 1.0
     alpha = np.array(page.convert("RGBA"))[..., 3] if transparent(page) else None
     array = np.array(page.convert("L" if page.mode in ("LA", "La") else "RGB"))
     if page.format == "GIF" and array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
     if alpha is not None and alpha.min() < alpha.max() and (array == array[:1, :1]).all():
         raise DataError(f"{path}: wanted an image, got one colour of differing transparency: is it a mask?")
-    return shown(array, turn)
+    return shown(array, turn), 1.0 if alpha is None else float((alpha == OPAQUE).mean())
 
 
 def grey(page: Image.Image) -> np.ndarray:

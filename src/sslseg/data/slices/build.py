@@ -155,7 +155,10 @@ class _Writer:
             )
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
-        self.notes += [{"file": self.relative(source.label), "note": note} for note in volume.notes]
+        files = [path for path in (source.image, source.label, *source.more) if path]
+        for note in volume.notes:
+            of = next((path for path in files if note.startswith(f"{path}: ")), source.image)
+            self.notes.append({"file": self.relative(of), "note": note})
         voxels = _per_class(e.label, len(e.codes))
         shown = voxels.any(axis=1)
         self.voxels.append(voxels)

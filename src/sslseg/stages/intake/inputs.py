@@ -65,8 +65,8 @@ def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
 
 
 def assumed(notes: Sequence[str]) -> str:
-    """What had to be assumed of masks: the first few sentences."""
-    return f"of {len(notes)} masks something had to be assumed:\n  " + some(notes, 3, "\n  ")
+    """What had to be assumed of files: the first few sentences."""
+    return f"of {len(notes)} files something had to be assumed:\n  " + some(notes, 3, "\n  ")
 
 
 def examine(
