@@ -31,7 +31,7 @@ def busy_run() -> tuple[str, ...]:
     """A fine-tuning that runs and has a whole checkpoint: its run ID and process; () while there is none."""
     for run in session.search({names.TAG_STAGE: FINETUNE}, status="RUNNING"):
         folder = caches.checkpoint_folder(Path(run.data.params.get("cfg.cache", "")), run.info.run_id)
-        if any(folder.glob("step-*.json")):  # its sidecar is written last
+        if any(folder.glob("step-*.safetensors")):
             return run.info.run_id, run.data.tags[names.TAG_PROCESS].split(":")[1]
     return ()
 

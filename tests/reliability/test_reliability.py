@@ -62,7 +62,7 @@ def test_kills_are_counted_by_stage():
     row = {"stage": "tune", "died": "store log_batch done", "mode": "all", "cold": True, "repeated": 2, "resumed": True,
            "twice": 4, "faults": [], "seconds": 1.4}  # fmt: skip
     more = row | {
-        "died": "checkpoint json half",
+        "died": "checkpoint half",
         "cold": False,
         "repeated": 3,
         "resumed": False,

@@ -38,9 +38,7 @@ def test_the_plug_is_pulled_once_in_each_stage(tmp_path: Path):
 
 
 def test_kills_are_drawn_from_every_group():
-    effects = (
-        [f"step {n} done" for n in range(40)] + ["checkpoint json half"] * 30 + ["store log_batch done"] * 50
-    )
+    effects = [f"step {n} done" for n in range(40)] + ["checkpoint half"] * 30 + ["store log_batch done"] * 50
     drawn = kills.draw(effects, 20, random.Random(1))
     assert len(set(drawn)) == 20
     counts = {group: sum(effects[n].startswith(group) for n in drawn) for group in kills.GROUPS}

@@ -1,25 +1,25 @@
 """A training that can be stopped anywhere, also in the middle of this file.
 
-A checkpoint is `step-<n>.safetensors` plus `step-<n>.json`, written in that order, each by
-rename. Without a sidecar whose digests agree there is no checkpoint.
+A checkpoint is one file, `step-<n>.safetensors`: tensors, and in its header what belongs to them and the digest of all.
+It is written aside and renamed, so that it is there whole or not at all.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from sslseg.config.files import aside, sha256
+from sslseg.config.files import aside
 
-KEEP = 2  # the newest, and the one before in case the newest is torn
+KEEP = 2  # the newest, and the one before in case the newest is damaged
 OPTIMIZER = "optimizer."
 
 
@@ -32,72 +32,55 @@ class Checkpoint(NamedTuple):
 
 
 # ---------------------------------------------------------------- files
-def _replace(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside `path`, force to disk, rename: `path` is old or new, never half."""
-    with aside(path, durable=True) as part:
-        write(part)
+def _digest(state: str, tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of a text and of tensors, with their names, types and shapes."""
+    digest = hashlib.sha256(state.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
-def _seal(sidecar: dict) -> str:
-    """sha256 of the sidecar's other entries, so that a changed step or meta is seen too."""
-    rest = {key: value for key, value in sidecar.items() if key != "seal"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _sidecars(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     """Oldest first; the zero-padded name is the order."""
-    return sorted(folder.glob("step-*.json"))
+    return sorted(folder.glob("step-*.safetensors"))
 
 
-def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict, *, keep: int = KEEP) -> Path:
-    """Write the checkpoint of `step`, then remove all but the newest `keep`.
+def save(folder: Path | str, step: int, tensors: dict[str, Tensor], meta: dict) -> Path:
+    """Write the checkpoint of `step`, then remove all but the newest `KEEP`.
 
-    Checkpoints of later steps (torn ones that a resume passed over) and parts that a killed
+    Checkpoints of later steps (damaged ones that a resume passed over) and parts that a killed
     writer left are removed too. One writer per folder.
 
     Args:
         meta: anything JSON can hold.
 
     Returns:
-        the safetensors file.
+        the file.
 
     Raises:
         OSError: the disk is full or read-only; older checkpoints are intact then.
     """
-    folder = Path(folder)
-    path = folder / f"step-{step:010d}.safetensors"
-    path.with_suffix(".json").unlink(missing_ok=True)  # never an old sidecar beside new tensors
+    path = Path(folder) / f"step-{step:010d}.safetensors"
     flat = {
         name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()
     }
-    _replace(path, lambda part: save_file(flat, part))
-    sidecar = {"step": step, "sha256": sha256(path), "meta": meta}
-    sidecar["seal"] = _seal(json.loads(json.dumps(sidecar)))
-    _replace(path.with_suffix(".json"), lambda part: part.write_text(json.dumps(sidecar)))
-    _prune(folder, path.stem, keep)
+    state = json.dumps({"step": step, "meta": meta})
+    with aside(path, durable=True) as part:
+        save_file(flat, part, metadata={"state": state, "sha256": _digest(state, flat)})
+    kept = [file for file in _files(path.parent) if file <= path][-KEEP:]
+    for file in {*path.parent.glob(".part-*"), *path.parent.glob("step-*")}.difference(kept):
+        file.unlink(missing_ok=True)
     return path
 
 
-def _prune(folder: Path, newest: str, keep: int) -> None:
-    stems = [sidecar.stem for sidecar in _sidecars(folder) if sidecar.stem <= newest]
-    wanted = set(stems[-keep:])
-    for part in [*folder.glob(".part-*"), *folder.glob("*.part")]:  # as they are named now, and were before
-        part.unlink(missing_ok=True)
-    for file in sorted(folder.glob("step-*")):  # .json sorts before .safetensors: sidecars go first
-        if file.name.split(".")[0] not in wanted:
-            file.unlink(missing_ok=True)
-
-
-def _read(sidecar_file: Path) -> Checkpoint:
+def _read(path: Path) -> Checkpoint:
     """Raises ValueError, OSError or a safetensors error: this is not a whole checkpoint."""
-    sidecar = json.loads(sidecar_file.read_text())
-    if not isinstance(sidecar, dict) or sidecar.get("seal") != _seal(sidecar):
-        raise ValueError("its sidecar was changed")
-    weights = sidecar_file.with_suffix(".safetensors")
-    digest = sha256(weights)
-    if digest != sidecar["sha256"]:
-        raise ValueError(f"wanted sha256 {sidecar['sha256']}, got {digest}")
-    return Checkpoint(sidecar["step"], load_file(weights), sidecar["meta"])
+    with safe_open(path, "pt") as file:
+        facts, tensors = file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if facts.get("sha256") != _digest(facts.get("state", ""), tensors):
+        raise ValueError("its content is not what was written")
+    return Checkpoint(tensors=tensors, **json.loads(facts["state"]))
 
 
 def latest(folder: Path | str, *, warn: Callable[[str], None] = lambda sentence: None) -> Checkpoint | None:
@@ -106,11 +89,10 @@ def latest(folder: Path | str, *, warn: Callable[[str], None] = lambda sentence:
     Args:
         warn: called with one sentence for each torn, truncated or tampered one passed over.
     """
-    for sidecar in reversed(_sidecars(Path(folder))):
+    for file in reversed(_files(Path(folder))):
         try:
-            return _read(sidecar)
-        except (ValueError, OSError, SafetensorError) as fault:  # JSON and Unicode errors are ValueErrors
-            file = sidecar.with_suffix(".safetensors")
+            return _read(file)
+        except (ValueError, OSError, SafetensorError) as fault:
             warn(f"checkpoint {file} is damaged ({fault}); trying the one before")
     return None
 

@@ -49,7 +49,9 @@ def _facts(uri: str) -> dict[str, Any]:
             {
                 "status": run.info.status,
                 "numbers": [
-                    [k, int(s), repr(float(v))] for k, s, v in curves[["key", "step", "value"]].values
+                    [k, int(s), repr(float(v))]
+                    for k, s, v in curves[["key", "step", "value"]].values
+                    if k.removeprefix(names.DETAIL) != names.SWEEP_LEFT  # an estimate of time
                 ],
                 "params": {
                     k: called.get(v, v)

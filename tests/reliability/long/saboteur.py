@@ -69,19 +69,18 @@ def _wrap(point: Callable[[str], None], reached: Callable[[str], bool], mode: st
         point(f"step {number} done")
         return found
 
-    def replace(real: Callable, path: Path, write: Callable[[Path], None], /) -> None:
-        kind = path.suffix[1:]
+    def write(real: Callable, tensors: dict, part: Path, /, **rest: Any) -> None:
+        point("checkpoint before")
+        real(tensors, part, **rest)
+        if reached("checkpoint half"):
+            os.truncate(part, part.stat().st_size // 2)
+            die(mode)
+        point("checkpoint unnamed")
 
-        def half(part: Path) -> None:
-            write(part)
-            if reached(f"checkpoint {kind} half"):
-                os.truncate(part, part.stat().st_size // 2)
-                die(mode)
-            point(f"checkpoint {kind} unnamed")
-
-        point(f"checkpoint {kind} before")
-        real(path, half)
-        point(f"checkpoint {kind} written")
+    def written(real: Callable, *given: Any, **rest: Any) -> Path:
+        found = real(*given, **rest)
+        point("checkpoint written")
+        return found
 
     def call(real: Callable, name: str, /, *given: Any, **rest: Any) -> Any:
         point(f"store {name} before")
@@ -90,7 +89,8 @@ def _wrap(point: Callable[[str], None], reached: Callable[[str], bool], mode: st
         return found
 
     loop.Training.step = _partial(step, loop.Training.step)
-    checkpoint._replace = _partial(replace, checkpoint._replace)
+    checkpoint.save_file = _partial(write, checkpoint.save_file)
+    checkpoint.save = _partial(written, checkpoint.save)
     for name in STORE:
         real = getattr(MlflowClient, name)
         setattr(MlflowClient, name, _partial(call, real, name))
