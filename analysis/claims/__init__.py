@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from analysis.claims.records import UNTESTED, Claim, Context, Judged
+from analysis.claims.records import INCONCLUSIVE, UNTESTED, Claim, Context, Judged, Outcome
 from analysis.claims.table import CLAIMS
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Curves
 from analysis.comparison.measures import Measures
+from analysis.statistics.records import Refusal
 from sslseg.plans import pipelines
 
 __all__ = ["CLAIMS", "Context", "Judged", "context", "judge"]
@@ -37,13 +38,16 @@ def _judge(c: Context, claim: Claim) -> Judged:
     if absent:
         return Judged(*fixed, UNTESTED, "", f"no runs of {', '.join(absent)}", "", None, ())
     found = claim.rule(c)
+    if isinstance(found, Refusal):
+        found = Outcome(INCONCLUSIVE, found.reason)
     if found.call == UNTESTED:
         return Judged(*fixed, UNTESTED, "", found.text, "", None, ())
     instead = substitutes(c, claim)
     call, analogue = (UNTESTED, found.call) if instead else (found.call, "")
     why = f"analogue: {'; '.join(instead)}" if instead else ""
     said = found.text if found.effect is None else f"{found.text}; {varied(c, claim)}"
-    return Judged(*fixed, call, analogue, why, said, found.effect, found.run_ids)
+    run_ids = found.run_ids or c.runs(claim.rows, claim.sizes(c))
+    return Judged(*fixed, call, analogue, why, said, found.effect, run_ids)
 
 
 def varied(c: Context, claim: Claim) -> str:

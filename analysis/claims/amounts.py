@@ -5,6 +5,8 @@ Thresholds that the paper does not give are named here and said on the page.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -16,12 +18,10 @@ from analysis.claims.common import (
     SPECIALIST,
     above,
     against_each,
-    blend,
     inside,
-    of_verdict,
-    said,
+    judged,
+    outcome,
     together,
-    versus,
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
 from analysis.comparison.decisions import interval
@@ -29,8 +29,7 @@ from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import Refusal, students_t
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, students_t
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
 TRANSITION = (30.0, 75.0)  # slices, paper 5.2
@@ -42,76 +41,100 @@ MINUTES_SLACK = 1.5
 GOOD_IOU = 0.75  # our reading of what Fig. 5 shows
 
 
-def lineages(c: Context) -> Outcome:
+def every(c: Context) -> tuple[int, ...]:
+    """All sizes that were run."""
+    return c.study.budgets
+
+
+def low(c: Context) -> tuple[int, ...]:
+    """The sizes that count as little data."""
+    return tuple(n for n in c.study.budgets if n <= LOW_DATA)
+
+
+def lineages(c: Context) -> Outcome | Refusal:
     """C0: every pipeline's lineage, walked in the store, is the one it is called by."""
     gaps, wrong = [], []
-    for row in FIVE:
-        runs = c.study.of(c.labels[row])
-        for start in sorted(set(runs["upstream_run_id"])):
+    for label in (c.labels[row] for row in FIVE):
+        for start in sorted(set(c.study.of(label)["upstream_run_id"])):
             hops = list(chain(start, c.study.others))[::-1]
             walked = "+".join(map(hop_name, hops))
-            if len(hops) < c.labels[row].count("+") + 1:
-                gaps.append(c.labels[row])
-            elif walked != c.labels[row]:
-                wrong.append(f"{c.labels[row]} comes from {walked}")
-    ids = c.runs(FIVE, c.study.budgets)
+            if len(hops) < label.count("+") + 1:
+                gaps.append(label)
+            elif walked != label:
+                wrong.append(f"{label} comes from {walked}")
     if wrong:
-        return Outcome(CONTRADICTED, "; ".join(wrong), run_ids=ids)
+        return Outcome(CONTRADICTED, "; ".join(wrong))
     if gaps:
-        return Outcome(INCONCLUSIVE, f"upstream runs are gone from the store: {', '.join(gaps)}", run_ids=ids)
-    return Outcome(REPRODUCED, "five pipelines, each with its lineage in the store: Fig. 1", run_ids=ids)
+        return Refusal(f"upstream runs are gone from the store: {', '.join(gaps)}")
+    return Outcome(REPRODUCED, "five pipelines, each with its lineage in the store: Fig. 1")
 
 
 def generalist_in_low_data(c: Context) -> Outcome:
-    """C7: up to 30 slices, generalist below hierarchical in test loss, supervised ImageNet below all."""
-    low = [n for n in c.study.budgets if n <= LOW_DATA]
-    if not low:
+    """C7: up to 30 slices, generalist below hierarchical in test loss, supervised ImageNet below all.
+
+    Of a group the mean over its pipelines counts, and over several budgets a seed's mean.
+    """
+    if not (sizes := low(c)):
         return Outcome(UNTESTED, f"no budget of at most {LOW_DATA} slices was run")
-    groups = versus(c, "test_loss", ("generalist", GENERALIST), ("hierarchical", (MIXED, BEST)), low)
+    key, rows = "test_loss", (*GENERALIST, MIXED, BEST)
+    groups = {"generalist": GENERALIST, "hierarchical": (MIXED, BEST)}
+    scores = c.scores(key, rows, sizes)
+    both = [s for name, own in groups.items() for s in _blend(scores, name, [c.labels[row] for row in own])]
+    apart = outcome(judged(c, key, both, [("generalist", "hierarchical")], rows, sizes)[0], ("better",))
     others = tuple(row for row in FIVE if row != "supervised")
-    each, text, _ = against_each(c, "test_loss", "supervised", others, "better", low)
-    call = together([of_verdict(groups, ("better",)), each])
-    effect = groups.effect if isinstance(groups, Verdict) else None
-    return Outcome(call, f"{said(groups)}; {text}", effect, c.runs(FIVE, low))
+    each = against_each(c, key, "supervised", others, "better", sizes)
+    return Outcome(together([apart.call, each.call]), f"{apart.text}; {each.text}", apart.effect)
 
 
-def transition(c: Context) -> Outcome:
+def _blend(scores: Sequence[Score], name: str, labels: Sequence[str]) -> list[Score]:
+    """Mean over several pipelines, cell by cell; cells that one of them lacks are left out."""
+    cells: dict[tuple[int, int, str], dict[str, float]] = {}
+    for s in scores:
+        if s.pipeline in labels:
+            cells.setdefault((s.budget, s.seed, s.subset), {})[s.pipeline] = s.value
+    whole = {key: values for key, values in sorted(cells.items()) if set(values) == set(labels)}
+    return [
+        Score(name, *key, float(np.mean([values[k] for k in sorted(values)])))
+        for key, values in whole.items()
+    ]
+
+
+def transition(c: Context) -> Outcome | Refusal:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
-    ids = c.runs(GENERALIST, c.study.budgets)
     scores = c.averaged("test_loss", GENERALIST, c.study.budgets)
-    pooled = blend(scores, "generalist", [c.labels[r] for r in GENERALIST])
+    pooled = _blend(scores, "generalist", [c.labels[row] for row in GENERALIST])
     found = knee.knee(pooled, "generalist") if pooled else Refusal("insufficient evidence: no common cell")
     if isinstance(found, Refusal):
-        return Outcome(INCONCLUSIVE, found.reason, run_ids=ids)
+        return found
     slopes = f"slope {found.slope_before:.2f} before, {found.slope_after:.2f} after"
     text = f"knee at {interval(found.size)} slices, {slopes}"
     if not found.evident:
         text += f"; one straight line is not rejected (p = {found.p:.2g})"
-        return Outcome(INCONCLUSIVE, text, found.size, ids)
-    slack = (TRANSITION[0] / TRANSITION_SLACK, TRANSITION[1] * TRANSITION_SLACK)
-    return Outcome(inside(found.size, TRANSITION, slack), text, found.size, ids)
+        return Outcome(INCONCLUSIVE, text, found.size)
+    return Outcome(inside(found.size, TRANSITION, TRANSITION_SLACK), text, found.size)
 
 
-def few_slices_suffice(c: Context) -> Outcome:
+def few_slices_suffice(c: Context) -> Outcome | Refusal:
     """C9: slices with which supervised ImageNet comes within 5 % of its full-data score."""
-    fitted, ids = c.curves.fitted[c.labels["supervised"]], c.runs(("supervised",), c.study.budgets)
+    fitted = c.curves.fitted[c.labels["supervised"]]
     if isinstance(fitted, Refusal):
-        return Outcome(INCONCLUSIVE, fitted.reason, run_ids=ids)
+        return fitted
     found = near_full(fitted, CLOSE).slices
     text = f"within {CLOSE:g} % of the score at {fitted.sizes[-1]} slices: {interval(found)} slices"
     call = REPRODUCED if found.high < FEW else CONTRADICTED if found.low >= FEW else INCONCLUSIVE
-    return Outcome(call, text, found, ids)
+    return Outcome(call, text, found)
 
 
-def minutes(c: Context) -> Outcome:
+def minutes(c: Context) -> Outcome | Refusal:
     """C11: minutes of one fine-tuning; geometric mean over runs."""
-    values, ids = np.array([s.value for s in c.scores("minutes", (BEST,))]), c.runs((BEST,))
-    if len(values) < 3:
-        return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} timed runs", run_ids=ids)
-    found = students_t(np.log(values)).mapped(np.exp)
-    slack = (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
-    text = f"{interval(found)} minutes a fine-tuning, n = {len(values)}"
-    return Outcome(inside(found, slack, slack), text, found, ids)
+    values = [s.value for s in c.scores("minutes", (BEST,))]
+    found = _mean(list(np.log(values)), "timed")
+    if isinstance(found, Refusal):
+        return found
+    spent, claimed = found.mapped(np.exp), (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
+    return Outcome(
+        inside(spent, claimed), f"{interval(spent)} minutes a fine-tuning, n = {len(values)}", spent
+    )
 
 
 def other_machine(c: Context) -> list[str]:
@@ -124,10 +147,16 @@ def other_machine(c: Context) -> list[str]:
     return found + ([] if steps == [1050] else [f"{', '.join(map(str, steps))} steps for 1,050"])
 
 
-def segments(c: Context) -> Outcome:
+def segments(c: Context) -> Outcome | Refusal:
     """C12: test IoU after specialist pretraining, with its t interval over seeds or pretrainings."""
-    values, ids = [s.value for s in c.averaged("test_iou", (SPECIALIST,))], c.runs((SPECIALIST,))
-    if len(values) < 3:
-        return Outcome(INCONCLUSIVE, f"insufficient evidence: {len(values)} tested runs", run_ids=ids)
-    found = students_t(values)
-    return Outcome(above(found, GOOD_IOU), f"test IoU {interval(found)}, n = {len(values)}", found, ids)
+    values = [s.value for s in c.averaged("test_iou", (SPECIALIST,))]
+    found = _mean(values, "tested")
+    if isinstance(found, Refusal):
+        return found
+    return Outcome(above(found, GOOD_IOU), f"test IoU {interval(found)}, n = {len(values)}", found)
+
+
+def _mean(values: Sequence[float], what: str) -> Estimate | Refusal:
+    if len(values) < MIN_SEEDS:
+        return Refusal(f"insufficient evidence: {len(values)} {what} runs")
+    return students_t(values)

@@ -5,9 +5,8 @@ Thresholds that the paper does not give are named here and said on the page.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 from scipy.stats import gmean
@@ -16,11 +15,9 @@ from analysis.claims.common import (
     BEST,
     FIVE,
     GENERALIST,
-    METRIC,
     MIXED,
     SPECIALIST,
     above,
-    against_each,
     inside,
     judged,
     outcome,
@@ -30,21 +27,56 @@ from analysis.claims.records import INCONCLUSIVE, UNTESTED, Context, Outcome
 from analysis.comparison.decisions import interval
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import Estimate, Refusal
-from analysis.statistics.verdicts import arrival, compare, stability
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts import arrival, stability
 
 TIMES = (4.0, 5.0)  # "4-5 times", paper abstract and 5.1
 TIMES_SLACK = 1.5  # an interval inside of [4 / 1.5, 5 × 1.5] is called 4 to 5 times
 EPOCHS = (3, 4)  # paper 5.3
 
 
-def hierarchical_faster(c: Context) -> Outcome:
+def hierarchical_faster(c: Context) -> Outcome | Refusal:
     """C1: steps to 95 % of the own final IoU, of the others over the hierarchical pipelines: speed, whatever the level."""
-    found, pairs = _ratio(c, (*GENERALIST, SPECIALIST), (MIXED, BEST))
+    text = "the others take {} times the steps of the hierarchical ones"
+    return _times(c, (*GENERALIST, SPECIALIST), (MIXED, BEST), text, lambda found: above(found, 1))
+
+
+def times_as_long(c: Context, rows: Sequence[str]) -> Outcome | Refusal:
+    """C2 and C3: steps to 95 % of the own final IoU, of `rows` (geometric mean) over the claim's pipeline."""
+    text = f"{{}} times the steps of {c.labels[BEST]}"
+    return _times(c, rows, (BEST,), text, lambda found: inside(found, TIMES, TIMES_SLACK))
+
+
+def _times(
+    c: Context, slow: Sequence[str], fast: Sequence[str], text: str, called: Callable[[Estimate], str]
+) -> Outcome | Refusal:
+    """Steps of some pipelines (geometric mean) over those of others, pair by pair.
+
+    A run is there when its validation IoU first reaches 95 % of its own final one (first crossing, at the grid of
+    validations). Pairs are seeds, or pretrainings where there are several.
+    """
+    units = c.units((*slow, *fast))
+    own: dict[tuple[int, str], dict[str, Steps]] = {}
+    for t in c.measures.learned:
+        if t.budget == c.full:
+            own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
+    sides = [[c.labels[row] for row in rows] for rows in (slow, fast)]
+    pairs: dict[int, list[list[Steps]]] = {}
+    for (seed, _), there in sorted(own.items()):
+        if {*sides[0], *sides[1]} <= set(there):
+            both = [_middle([there[label] for label in side]) for side in sides]
+            pairs.setdefault(units[seed], []).append(both)
+    left, right = ([_middle([pair[k] for pair in some]) for some in pairs.values()] for k in (0, 1))
+    found = arrival.ratio_of_steps(left, right)
     if isinstance(found, Refusal):
-        return Outcome(INCONCLUSIVE, found.reason, run_ids=c.runs(FIVE))
-    text = f"the others take {interval(found)} times the steps of the hierarchical ones, n = {pairs}"
-    return Outcome(above(found, 1), "; ".join(filter(None, (text, found.note))), found, c.runs(FIVE))
+        return found
+    said = f"{text.format(interval(found))}, n = {len(pairs)}"
+    return Outcome(called(found), "; ".join(filter(None, (said, found.note))), found)
+
+
+def _middle(times: Sequence[Steps]) -> Steps:
+    """Geometric mean; censored as soon as one is."""
+    steps, before = gmean([(t.steps, t.before) for t in times])
+    return Steps(float(steps), all(t.reached for t in times), float(before))
 
 
 def most_stable(c: Context) -> Outcome:
@@ -56,7 +88,7 @@ def most_stable(c: Context) -> Outcome:
     call = together(INCONCLUSIVE if isinstance(f, Refusal) else above(f, 1) for f in found.values())
     effects = [f for f in found.values() if isinstance(f, Estimate)]
     least = min(effects, key=lambda e: e.value, default=None)
-    return Outcome(call, f"spread over that of the claim's: {words}", least, c.runs(FIVE))
+    return Outcome(call, f"spread over that of the claim's: {words}", least)
 
 
 def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
@@ -71,69 +103,13 @@ def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
     return stability.ratio_of_spread(theirs, mine, level=level)
 
 
-def times_as_long(c: Context, rows: Sequence[str]) -> Outcome:
-    """C2 and C3: steps to 95 % of the own final IoU, of `rows` (geometric mean) over the claim's pipeline."""
-    found, pairs = _ratio(c, rows, (BEST,))
-    ids = c.runs((*rows, BEST))
-    if isinstance(found, Refusal):
-        return Outcome(INCONCLUSIVE, found.reason, run_ids=ids)
-    low, high = TIMES[0] / TIMES_SLACK, TIMES[1] * TIMES_SLACK
-    text = f"{interval(found)} times the steps of {c.labels[BEST]}, n = {pairs}"
-    return Outcome(inside(found, TIMES, (low, high)), "; ".join(filter(None, (text, found.note))), found, ids)
-
-
-def _ratio(c: Context, slow: Sequence[str], fast: Sequence[str]) -> tuple[Estimate | Refusal, int]:
-    """Steps of some pipelines (geometric mean) over those of others, and on how many pairs.
-
-    A run is there when its validation IoU first reaches 95 % of its own final one (first crossing, at the grid of
-    validations). Pairs are seeds, or pretrainings where there are several.
-    """
-    units = c.units((*slow, *fast))
-    own: dict[tuple[int, str], dict[str, Steps]] = {}
-    for t in c.measures.learned:
-        if t.budget == c.full:
-            own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
-    sides = [[c.labels[row] for row in rows] for rows in (slow, fast)]
-    pairs: dict[int, list[list[Steps]]] = {}
-    for (seed, _), found in sorted(own.items()):
-        if {*sides[0], *sides[1]} <= set(found):
-            both = [_middle([found[label] for label in side]) for side in sides]
-            pairs.setdefault(units[seed], []).append(both)
-    left, right = ([_middle([pair[k] for pair in some]) for some in pairs.values()] for k in (0, 1))
-    return arrival.ratio_of_steps(left, right), len(pairs)
-
-
-def _middle(times: Sequence[Steps]) -> Steps:
-    """Geometric mean; censored as soon as one is."""
-    steps, before = gmean([(t.steps, t.before) for t in times])
-    return Steps(float(steps), all(t.reached for t in times), float(before))
-
-
-def largest_area(c: Context) -> Outcome:
-    """C4: the area of BYOL natural + BYOL target is above that of each other pipeline: level and speed in one."""
-    call, text, found = against_each(c, "area", BEST, FIVE[:-1], "better")
-    return Outcome(call, text, _weakest(found), c.runs(FIVE))
-
-
-def _weakest(found: Sequence[Verdict | Refusal], sign: float = 1.0) -> Estimate | None:
-    """Effect of the pair that speaks least for the claim."""
-    effects = [v.effect for v in found if isinstance(v, Verdict)]
-    return min(effects, key=lambda e: sign * e.value, default=None)
-
-
-def lowest_final(c: Context) -> Outcome:
-    """C5: the final IoU of supervised + BYOL target is below that of each other pipeline."""
-    others = tuple(row for row in FIVE if row != MIXED)
-    call, text, found = against_each(c, "final_iou", MIXED, others, "worse")
-    return Outcome(call, text, _weakest(found, -1.0), c.runs(FIVE))
-
-
 def equal_areas(c: Context) -> Outcome:
     """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
     rows = (SPECIALIST, MIXED)
-    pair, scores = (c.labels[SPECIALIST], c.labels[MIXED]), c.scores("area", rows, c.study.budgets)
-    (found,) = judged(c, "area", scores, [pair], lambda *_: c.pretrainings(rows))
-    return outcome(found, ("equivalent",), c.runs(rows))
+    (found,) = judged(
+        c, "area", c.scores("area", rows, c.study.budgets), [(c.labels[SPECIALIST], c.labels[MIXED])]
+    )
+    return outcome(found, ("equivalent",))
 
 
 def few_epochs_suffice(c: Context) -> Outcome:
@@ -147,17 +123,5 @@ def few_epochs_suffice(c: Context) -> Outcome:
     names = {few: f"{few} epochs", last: f"{last} epochs"}
     used = [e for e in rows if e.epoch in names]
     scores = [replace(e.score("area"), pipeline=names[e.epoch]) for e in used]
-    margin = METRIC["area"].margin
-    found = compare.verdict(
-        scores,
-        names[few],
-        names[last],
-        margin=margin,
-        higher_is_better=True,
-        units=lambda *_: c.pretrainings((BEST,)),
-    )
+    (found,) = judged(c, "area", scores, [(names[few], names[last])], (BEST,), c.study.budgets)
     return outcome(found, ("better", "equivalent"), tuple(sorted(e.run_id for e in used)))
-
-
-others_as_long = partial(times_as_long, rows=FIVE[:-1])
-imagenet_as_long = partial(times_as_long, rows=("supervised",))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Curves
 from analysis.comparison.measures import Measures
-from analysis.statistics.records import Estimate, Score
+from analysis.statistics.records import Estimate, Refusal, Score
 
 REPRODUCED, CONTRADICTED, INCONCLUSIVE, UNTESTED = "reproduced", "contradicted", "inconclusive", "untested"
 
@@ -29,17 +29,16 @@ class Context:
         """The largest budget: the claims on convergence are about all of the data."""
         return self.study.budgets[-1]
 
-    def scores(self, key: str, rows: Sequence[str], budgets: Iterable[int] | None = None) -> list[Score]:
+    def scores(self, key: str, rows: Sequence[str], budgets: Sequence[int] = ()) -> list[Score]:
         """Scores of one metric, of the arms of `rows`; at the largest budget unless others are given."""
-        wanted = {self.full} if budgets is None else set(budgets)
         found = self.measures.of(key, [self.labels[row] for row in rows])
-        return [s for s in found if s.budget in wanted]
+        return [s for s in found if s.budget in (budgets or (self.full,))]
 
     def units(self, rows: Sequence[str]) -> dict[int, int]:
         """seed -> the unit that it counts in: seeds that start from one of several pretrainings are one."""
         return scope.units(self.study, *(self.labels[row] for row in rows))
 
-    def averaged(self, key: str, rows: Sequence[str], budgets: Iterable[int] | None = None) -> list[Score]:
+    def averaged(self, key: str, rows: Sequence[str], budgets: Sequence[int] = ()) -> list[Score]:
         """`scores`, one a pretraining where one of the arms has several."""
         return scope.averaged(self.scores(key, rows, budgets), self.pretrainings(rows))
 
@@ -47,12 +46,10 @@ class Context:
         """`units`, where one of the arms has several pretrainings; else None."""
         return scope.pretrainings(self.study, *(self.labels[row] for row in rows))
 
-    def runs(self, rows: Sequence[str], budgets: Iterable[int] | None = None) -> tuple[str, ...]:
-        """IDs of the runs behind `scores`."""
-        frame, wanted = self.study.runs, {self.full} if budgets is None else set(budgets)
-        labels = {self.labels[row] for row in rows}
-        chosen = frame[frame["arm"].isin(labels) & frame["budget"].isin(wanted)]
-        return tuple(sorted(chosen["run_id"]))
+    def runs(self, rows: Sequence[str], budgets: Sequence[int]) -> tuple[str, ...]:
+        """IDs of the runs of the arms of `rows` at some budgets."""
+        frame, labels = self.study.runs, [self.labels[row] for row in rows]
+        return tuple(sorted(frame["run_id"][frame["arm"].isin(labels) & frame["budget"].isin(budgets)]))
 
 
 @dataclass(frozen=True)
@@ -62,20 +59,21 @@ class Outcome:
     call: str
     text: str
     effect: Estimate | None = None
-    run_ids: tuple[str, ...] = ()
+    run_ids: tuple[str, ...] = ()  # () = those of the claim's pipelines at its sizes
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim of the paper, in our words, as a test."""
+    """One claim of the paper, in our words, as a test. A rule that refuses leaves it inconclusive."""
 
     id: str
     text: str
     where: str
     rows: tuple[str, ...]  # pipelines without which it cannot be judged
-    rule: Callable[[Context], Outcome]
+    rule: Callable[[Context], Outcome | Refusal]
     criterion: str  # what makes it reproduced
-    substitutes: Callable[[Context], list[str]] = field(default=lambda context: [])  # besides the usual ones
+    sizes: Callable[[Context], Sequence[int]] = lambda context: (context.full,)  # that it is about
+    substitutes: Callable[[Context], list[str]] = lambda context: []  # besides the usual ones
 
 
 @dataclass(frozen=True)
