@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 import pandas as pd
@@ -29,14 +29,15 @@ class Study:
     """The runs that figures and decisions are made from."""
 
     runs: pd.DataFrame  # compared fine-tunings: columns of history.runs and `arm`; budget, seed are int
-    by_epoch: pd.DataFrame  # those from encoders kept by epoch, for Fig. 6
-    others: pd.DataFrame  # every other FINISHED run, indexed by run_id: where the encoders come from
     dataset: str
     unit: str  # what a budget counts: slice | patient
     arms: tuple[Arm, ...]
-    missing: tuple[Missing, ...]
-    mixed: tuple[str, ...]  # what differs between the runs, in sentences; () = nothing
-    superseded: int  # older runs of a cell that has a newer one
+    by_epoch: pd.DataFrame = field(default_factory=pd.DataFrame)  # those from encoders kept by epoch, for Fig. 6
+    # every other FINISHED run, indexed by run_id: where the encoders come from
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)
+    missing: tuple[Missing, ...] = ()
+    mixed: tuple[str, ...] = ()  # what differs between the runs, in sentences; () = nothing
+    superseded: int = 0  # older runs of a cell that has a newer one
     query: Mapping[str, object] = field(default_factory=dict)
     uri: str | None = None  # of the store that artifacts are in
     evaluations: pd.DataFrame = field(default_factory=pd.DataFrame)  # of `runs`, on test; see `evaluations`
@@ -112,56 +113,42 @@ def study(
     every = every.astype({"budget": int, "seed": int})
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
     tuned = usual if len(usual) else found  # found settings alone are compared as they are
-    main = tuned[_last_encoder(tuned)]
-    differing = sameness.differences if len(usual) else sameness.searched_differences
-    mixed = tuple(differing(main, runs))
+    main, beside = tuned[_last_encoder(tuned)], found[_last_encoder(found)]
+    mixed = sameness.differences(main, runs) if len(usual) else sameness.searched_differences(main, runs)
     sameness.refuse(mixed, allow_mixed, main, runs)
-    newest = main.drop_duplicates(KEY, keep="last")
-    tests = [column for column in newest if column.startswith("test/")]
-    # an infinite score is no number, as NaN is none
-    newest = newest.assign(**{c: newest[c].replace([math.inf, -math.inf], math.nan) for c in tests})
-    arms = comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True))
-    name = tuned["dataset"].iloc[0]
-    beside = found[_last_encoder(found)] if len(usual) else found[:0]
-    return Study(
-        runs=newest.sort_values(KEY).reset_index(drop=True),
-        by_epoch=tuned[tuned["encoder_epoch"].notna()]
-        .drop_duplicates([*KEY, "encoder_epoch"], keep="last")
-        .sort_values([*KEY, "encoder_epoch"])
-        .reset_index(drop=True),
+    compared = _newest(main, mixed)
+    if len(usual) and len(beside):
+        searched = sameness.differences(pd.concat([main, beside]), runs, sameness.FREE | sameness.SEARCHED)
+        mixed = [*dict.fromkeys([*searched, *sameness.searched_differences(beside, runs)])]
+        sameness.refuse(mixed, allow_mixed, beside, runs)
+        compared = replace(compared, tuned=_newest(beside, mixed))
+    kept = tuned[tuned["encoder_epoch"].notna()].drop_duplicates([*KEY, "encoder_epoch"], keep="last")
+    return replace(
+        compared,
+        by_epoch=kept.sort_values([*KEY, "encoder_epoch"]).reset_index(drop=True),
         others=runs[~runs["run_id"].isin(every["run_id"])].set_index("run_id", drop=False),
-        dataset=name,
-        unit=newest["unit"].iloc[0],
-        arms=arms,
-        missing=missing(newest, [arm.label for arm in arms], failed, name),
-        mixed=mixed,
-        superseded=len(main) - len(newest),
+        missing=missing(compared.runs, [arm.label for arm in compared.arms], failed, compared.dataset),
         query=dict(query or {}),
         uri=uri,
-        evaluations=evaluations(newest, runs if scored is None else scored),
-        probes=probes(newest, runs if scored is None else scored),
-        marks={arm: mark for arm, mark in zip(newest["arm"], newest["mark"], strict=True) if mark},
-        tuned=_beside(main, beside, runs, allow_mixed) if len(beside) else None,
+        evaluations=evaluations(compared.runs, runs if scored is None else scored),
+        probes=probes(compared.runs, runs if scored is None else scored),
     )
 
 
-def _beside(main: pd.DataFrame, found: pd.DataFrame, runs: pd.DataFrame, allow_mixed: bool) -> Study:
-    """The fine-tunings at found settings, for the verdicts beside the usual ones.
-
-    Raises:
-        SslsegError: they differ from the others, or among each other, in more than a search may vary.
-    """
-    differing = sameness.differences(pd.concat([main, found]), runs, sameness.FREE | sameness.SEARCHED)
-    mixed = tuple(dict.fromkeys([*differing, *sameness.searched_differences(found, runs)]))
-    sameness.refuse(mixed, allow_mixed, found, runs)
-    newest = found.drop_duplicates(KEY, keep="last")
+def _newest(tuned: pd.DataFrame, mixed: Sequence[str]) -> Study:
+    """The newest run of each cell; an infinite score is no number, as NaN is none."""
+    newest = tuned.drop_duplicates(KEY, keep="last").sort_values(KEY).reset_index(drop=True)
+    scores = {c: newest[c].replace([math.inf, -math.inf], math.nan) for c in newest if c.startswith("test/")}
     return Study(
-        runs=newest.sort_values(KEY).reset_index(drop=True), by_epoch=found[:0], others=runs[:0],
-        dataset=newest["dataset"].iloc[0], unit=newest["unit"].iloc[0],
-        arms=comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True)), missing=(), mixed=mixed,
-        superseded=len(found) - len(newest),
-        marks=dict(zip(newest["arm"], newest["mark"], strict=True)),
-    )  # fmt: skip
+        newest.assign(**scores),
+        dataset=newest["dataset"].iloc[0],
+        unit=newest["unit"].iloc[0],
+        arms=comparison_arms.arms(zip(newest["pipeline"], newest["label"], strict=True)),
+        by_epoch=newest[:0],
+        mixed=tuple(mixed),
+        superseded=len(tuned) - len(newest),
+        marks={arm: mark for arm, mark in zip(newest["arm"], newest["mark"], strict=True) if mark},
+    )
 
 
 def evaluations(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:

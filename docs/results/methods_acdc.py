@@ -45,10 +45,7 @@ def add(runs: pd.DataFrame, path: Path) -> pd.DataFrame:
 def study(runs: pd.DataFrame) -> cells.Study:
     """Runs as figures and families of verdicts want them; a seed has one subset of each size."""
     runs = runs.rename(columns={"value": METRIC}).assign(subset_sha256=runs["seed"].astype(str))
-    return cells.Study(
-        runs, runs[:0], runs[:0], "acdc", "slice",
-        arms.arms(zip(runs["pipeline"], runs["arm"], strict=True)), (), (), 0,
-    )  # fmt: skip
+    return cells.Study(runs, "acdc", "slice", arms.arms(zip(runs["pipeline"], runs["arm"], strict=True)))
 
 
 def calls(found: cells.Study, budget: int) -> pd.DataFrame:

@@ -110,7 +110,7 @@ def test_of_many_pipelines_the_references_and_the_best_have_colour_in_every_figu
     path = Path(__file__).parents[2] / "docs/results/methods-acdc/runs.csv"
     runs = pd.read_csv(path).rename(columns={"value": "test/iou"})
     many = arms.arms(zip(runs["pipeline"], runs["arm"], strict=True))
-    study = cells.Study(runs, runs[:0], runs[:0], "acdc", "slice", many, (), (), 0)
+    study = cells.Study(runs, "acdc", "slice", many)
     front = labels.front(study)
     best = runs[runs["budget"] == 75].groupby("arm")["test/iou"].mean().sort_values().index[::-1]
     assert {arm.label for arm in front} == {"scratch", "supervised", *best[:7]}
@@ -121,6 +121,6 @@ def test_of_many_pipelines_the_references_and_the_best_have_colour_in_every_figu
     axis = Figure().subplots()
     labels.behind(axis, runs, front, "budget", "test/iou")
     assert len(axis.lines) == 20
-    few = cells.Study(runs, runs[:0], runs[:0], "acdc", "slice", many[:10], (), (), 0)
+    few = cells.Study(runs, "acdc", "slice", many[:10])
     assert labels.front(few) == many[:10]
     assert labels.others(few, "grey") == ()
