@@ -32,7 +32,9 @@ class Study:
     dataset: str
     unit: str  # what a budget counts: slice | patient
     arms: tuple[Arm, ...]
-    by_epoch: pd.DataFrame = field(default_factory=pd.DataFrame)  # those from encoders kept by epoch, for Fig. 6
+    by_epoch: pd.DataFrame = field(
+        default_factory=pd.DataFrame
+    )  # those from encoders kept by epoch, for Fig. 6
     # every other FINISHED run, indexed by run_id: where the encoders come from
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
     missing: tuple[Missing, ...] = ()

@@ -27,7 +27,6 @@ class Encoder:
     run_id: str
     model_id: str
     architecture: str
-    lineage: str
     epoch: str
     step: str
     sha256: str
@@ -60,7 +59,6 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
         run_id=run_id,
         model_id=model_id,
         architecture=tags.get(names.MODEL_ARCHITECTURE) or _configured(hops),
-        lineage=tags.get(names.MODEL_LINEAGE) or str(last.get("lineage", "")),
         epoch=tags.get(names.MODEL_EPOCH, ""),
         step=tags.get(names.MODEL_STEP, ""),
         sha256=tags.get(names.MODEL_SHA, ""),

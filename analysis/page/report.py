@@ -8,6 +8,7 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import jinja2
@@ -16,14 +17,14 @@ import pandas as pd
 from analysis.claims import Judged
 from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
-from analysis.comparison.decisions import Decisions, Table, worth_of
+from analysis.comparison.decisions import Decisions, worth_of
 from analysis.comparison.encoders import Encoder
 from analysis.comparison.headline import span
 from analysis.comparison.patients import Measured
 from analysis.comparison.sameness import whole
 from analysis.figures import outputs
 from analysis.figures.outputs import Content, plural
-from analysis.page import cards, matrices, scores, varied
+from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
 from analysis.statistics.records import FIRM_SEEDS, WIDE, Estimate, Refusal
 from analysis.statistics.verdicts.judge import Verdict
@@ -93,29 +94,22 @@ def render(page: Page) -> str:
         colours={arm.label: arm.colour for arm in page.study.arms},
         cards=cards.cards(page.study, page.decisions),
         worth=matrices.of_worth(page.study, page.decisions),
-        verdicts=verdict_tables(page.decisions),
+        verdicts=[
+            (n, list(tables)) for n, tables in groupby(page.decisions.verdicts, lambda table: table.budget)
+        ],
         tuned=tuned,
         trials=trials(page.study),
         symbol=SYMBOL,
         worth_of=lambda label: worth_of(page.study, page.decisions, label),
         scores=scores.shown(page.study),
-        varied=varied.sentence(page.study, page.decisions, page.patients),
-        levels=varied.levels(page.study, page.patients),
-        one_each=all(scope.count(page.study, arm.label) < 2 for arm in page.study.arms),
-        apart=varied.differences(page.decisions, page.patients),
+        levels=scores.levels(page.study, page.patients),
+        encoders={arm.label: scope.count(page.study, arm.label) for arm in page.study.arms},
+        apart=scores.differences(page.decisions, page.patients),
         runs=run_table(page),
         exposure=encoders.exposure(page.study.runs),
         settings=settings(page.study),
         experiments=dict(zip(page.study.runs["run_id"], page.study.runs["experiment_id"], strict=True)),
     )
-
-
-def verdict_tables(found: Decisions) -> list[tuple[int | None, list[Table]]]:
-    """(budget, tables by metric), the reader's budget first."""
-    by_budget: dict[int | None, list[Table]] = {}
-    for table in found.verdicts:
-        by_budget.setdefault(table.budget, []).append(table)
-    return list(by_budget.items())
 
 
 def refused(rows: Iterable[object]) -> list[str]:

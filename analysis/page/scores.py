@@ -1,13 +1,18 @@
-"""Scores of every pipeline at every budget: means over seeds, as numbers (scores.csv) and as the page shows them."""
+"""Scores of every pipeline at every budget, over seeds (scores.csv) and over seeds and patients, as the page shows them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.comparison.cells import Study
+from analysis.comparison.decisions import Decisions
+from analysis.comparison.measures import PRIMARY
+from analysis.comparison.patients import Difference, Measured
+from analysis.statistics.patients import Crossed
 from sslseg.config import names
 
 BySize = list[tuple[str, list[tuple[str, list[str]]]]]
@@ -46,23 +51,43 @@ def write(study: Study, folder: Path) -> Path:
 
 
 def shown(study: Study) -> BySize:
-    """Mean ± s.d. (seeds), or –."""
-    found = table(study).set_index(["metric", "arm", "budget"])
-    return by_size(study, lambda *key: _text(found, key), found.index.get_level_values(0))
+    """Mean ± s.d. (seeds)."""
+    texts = {
+        (metric, arm, budget): f"{mean:.3f}{f' ± {sd:.3f}' if seeds > 1 else ''} ({seeds})"
+        for arm, budget, metric, mean, sd, seeds in table(study).itertuples(index=False)
+    }
+    return _by_size(study, texts)
 
 
-def by_size(study: Study, text: Callable[[str, str, int], str], there: Container[str]) -> BySize:
+def levels(study: Study, measured: Measured) -> BySize:
+    """Mean and interval for other seeds and other patients."""
+    return _by_size(
+        study,
+        {(f"test/{one.metric}", one.arm, one.budget): _interval(one.crossed) for one in measured.levels},
+    )
+
+
+def _by_size(study: Study, texts: Mapping[tuple[str, str, int], str]) -> BySize:
     """Of each metric of TITLES that is there: (pipeline, a text per budget)."""
     return [
-        (title, [(a.label, [text(metric, a.label, n) for n in study.budgets]) for a in study.arms])
+        (
+            title,
+            [(a.label, [texts.get((metric, a.label, n), "–") for n in study.budgets]) for a in study.arms],
+        )
         for metric, title in TITLES.items()
-        if metric in there
+        if metric in {key[0] for key in texts}
     ]
 
 
-def _text(found: pd.DataFrame, key: tuple[str, str, int]) -> str:
-    if key not in found.index:
-        return "–"
-    row = found.loc[key]
-    spread = f" ± {row['sd']:.3f}" if row["seeds"] > 1 else ""
-    return f"{row['mean']:.3f}{spread} ({row['seeds']:.0f})"
+def differences(found: Decisions, measured: Measured) -> list[tuple[Difference, str]]:
+    """Those of the primary score at the run budget nearest to the reader's, with their text."""
+    primary = [one for one in measured.differences if one.metric == PRIMARY.key.removeprefix("test_")]
+    nearest = min((one.budget for one in primary), key=lambda n: abs(math.log(n / found.budget)), default=0)
+    return [(one, _interval(one.crossed, "+")) for one in primary if one.budget == nearest]
+
+
+def _interval(found: Crossed, sign: str = "") -> str:
+    """`0.512, 0.44 to 0.58`."""
+    e = found.estimate
+    middle = f"{e.value:{sign}.3f}"
+    return middle if math.isnan(e.low) else f"{middle}, {e.low:{sign}.3f} to {e.high:{sign}.3f}"
