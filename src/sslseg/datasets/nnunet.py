@@ -7,16 +7,15 @@ files hold, since a network with one class a pixel cannot hold regions that over
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
-from sslseg.data.files import same
-from sslseg.data.folders import mask_values, nnunet_labels, patients, settings
+from sslseg.data.files import same, text
+from sslseg.data.folders import dataset_json, patients, settings
 from sslseg.data.readers import formats, itk, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Source, Volume, keeping, searches
+from sslseg.data.source import Description, Fault, Source, Volume, keeping, searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -32,7 +31,7 @@ def describe(root: Path) -> Description:
     Raises:
         DataError: either is missing a key or contradicts itself.
     """
-    known, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
+    known, s = dataset_json.nnunet(root / DESCRIPTION), settings.settings(root)
     names, ignore, regions = known.classes()
     sides = _sides(root)
     # of pictures, a .json beside them says the voxel size
@@ -49,29 +48,8 @@ def describe(root: Path) -> Description:
 
 
 def read(source: Source) -> Volume:
-    """Channels in order, labels with the ignore label as 255.
-
-    Raises:
-        DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
-    """
-    root = source.home
-    known, s = nnunet_labels.dataset(root / DESCRIPTION), settings.settings(root)
-    paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
-    label, notes = None, list[str]()
-    image, spacing = formats.read_channels(paths, s.placed, notes.append)
-    if (wanted := len(known.channels)) != len(image):
-        raise DataError(f"{source.image}: wanted {wanted} channels, as dataset.json, got {len(image)}")
-    if source.label is not None:
-        names, ignore, _ = known.classes()
-        numbers = {k: k for k in range(len(names))} | ({} if ignore is None else {ignore: IGNORE})
-        grid = formats.grid(source.image) if s.placed else None
-        values = formats.read_labels(
-            source.label, image.shape[1:], known=numbers, like=grid, image=source.image, exif=s.exif,
-            note=notes.append,
-        )  # fmt: skip
-        label = mask_values.numbered(source.label, values, numbers)
-    spacing = spacing or settings.sidecar(source.image, _case(source.image)) or s.spacing or (1.0, 1.0, 1.0)
-    return Volume(image, label, spacing, tuple(notes)).along(s.axis)
+    """Channels in order, labels with the ignore label as 255; raises DataError as `dataset_json.Dataset.read`."""
+    return dataset_json.nnunet(source.home / DESCRIPTION).read(source)
 
 
 def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) -> None:
@@ -101,26 +79,21 @@ def write_splits(path: Path, assigned: dict[str, str], sources: list[Source]) ->
 
 def _names(sources: list[Source]) -> dict[Path, str]:
     """Image -> name of its case."""
-    named = {source.image: _case(source.image) for source in sources}
+    named = {source.image: dataset_json.case_of(source.image) for source in sources}
     for root in {s.root for s in sources if s.root and (s.root / DESCRIPTION).is_file()}:
-        listed = nnunet_labels.listed(root / DESCRIPTION, settings.read_json(root / DESCRIPTION))
+        listed = dataset_json.listed(root / DESCRIPTION, settings.read_json(root / DESCRIPTION))
         named |= {images[0]: case for case, (images, _) in listed.items() if images[0] in named}
     return named
-
-
-def _case(image: Path) -> str:
-    return re.sub(r"_\d{4}$", "", same(formats.split(image.name)[0]))
 
 
 def notes(root: Path) -> list[str]:
     """That there are fewer cases than dataset.json says, as after a download that broke off."""
     held = sum(s.label is not None and s.image.parent.name == "imagesTr" for s in scan(root)[0])
-    known = nnunet_labels.dataset(root / DESCRIPTION)
-    return nnunet_labels.fewer(known.path, known.told, held)
+    return dataset_json.nnunet(root / DESCRIPTION).fewer(held)
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    known = nnunet_labels.dataset(root / DESCRIPTION)
+    known = dataset_json.nnunet(root / DESCRIPTION)
     ending, folders = known.ending, [("imagesTr", "labelsTr"), ("imagesTs", "labelsTs")]
     faults: list[DataError] = []
     tell = keeping(faults, fault)
@@ -128,7 +101,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     if "dataset" in known.told:
         folders = folders[1:]
     elif (root / "labelsTr").is_dir() and not (root / "imagesTr").is_dir():
-        raise nnunet_labels.nothing(root / "imagesTr", ending)
+        raise dataset_json.nothing(root / "imagesTr", ending)
     for place, labels in folders:
         images, drawn = _images(root / place, ending), formats.stems(root / labels, (ending.lower(),))
         for case, channels in images.items():
@@ -141,7 +114,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
             wanted, label = root / place / f"{case}_0000{ending}", drawn[case][0]
             tell(label, DataError(f"{wanted}: wanted the image of {label.name}, it is not there"))
     if not found:
-        raise faults[0] if faults else nnunet_labels.nothing(root / "imagesTr", ending)
+        raise faults[0] if faults else dataset_json.nothing(root / "imagesTr", ending)
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
         Source(*who[c], "", paths[0], label, None, _more(paths, label), root)
@@ -163,7 +136,7 @@ def _images(place: Path, ending: str) -> dict[str, dict[int, list[Path]]]:
 
 def _complete(
     held: dict[int, list[Path]], drawn: Sequence[Path], wanted: Path, twice: bool, names: Sequence[str]
-) -> nnunet_labels.Case:
+) -> dataset_json.Case:
     """Files and label of a case, which should be at `wanted`. One picture may hold all channels (RGB)."""
     paths = [path for number in sorted(held) if (path := formats.only(held[number]))]
     colour = list(held) == [0] and formats.pictured(paths[0])
@@ -185,7 +158,7 @@ def _complete(
 def _more(paths: list[Path], label: Path | None) -> tuple[Path, ...]:
     """Every further file that decides what is read: channels, detached voxels, a TIFF's spacing."""
     held = [p for path in (*paths, label) if path for p in itk.beside(path)]
-    beside = paths[0].with_name(f"{_case(paths[0])}.json")
+    beside = paths[0].with_name(f"{dataset_json.case_of(paths[0])}.json")
     return (*paths[1:], *held, *([beside] if beside.is_file() else ()))
 
 
@@ -201,8 +174,37 @@ def _sides(root: Path) -> dict[str, str]:
     patients = {names[s.image]: s.patient for s in sources}
     test = {s.patient for s in sources if s.label is not None and s.image.parent.name == "imagesTs"}
     path = _splits_file(root)
-    told = {} if path is None else nnunet_labels.fold(path, patients, needs_test=not test)
+    told = {} if path is None else _fold(path, patients, needs_test=not test)
     if both := sorted(test & set(told)):
         who = some(both, 8)
         raise DataError(f"{path or root}: patients {who} are in imagesTr and in imagesTs with labels")
     return told | dict.fromkeys(sorted(test), "test")
+
+
+def _fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
+    """patient -> side, of `splits_final.json`: fold 0, with fold 1's val as test if there is no other.
+
+    Args:
+        patients: case -> patient, of all known cases.
+
+    Raises:
+        DataError: not a list of folds, an unknown case, or a patient on two sides.
+    """
+    try:
+        told = json.loads(text(path, "a list of folds"))
+        if not isinstance(told, list):
+            raise TypeError(f"a {type(told).__name__}")
+        folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]
+        held = folds[1]["val"] if needs_test else []
+        sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
+        sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
+        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
+    found: dict[str, str] = {}
+    for side, case in sides:
+        if case not in patients:
+            raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
+        if found.setdefault(patients[case], side) != side:
+            raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
+    return found

@@ -1,9 +1,9 @@
-"""The inner languages of an nnU-Net dataset: dataset.json, `labels` with regions, lists of folds and of files."""
+"""A dataset.json of nnU-Net v2, of v1 or of the Decathlon in one form: its labels, its cases and their voxels."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +11,10 @@ from typing import Any
 
 from sslseg.config.names import DataError, quoted
 from sslseg.config.texts import some
-from sslseg.data.files import same, text
-from sslseg.data.folders import settings
+from sslseg.data.files import same
+from sslseg.data.folders import mask_values, settings
 from sslseg.data.readers import formats
-from sslseg.data.source import IGNORE, Fault, class_name
+from sslseg.data.source import IGNORE, Fault, Source, Volume, class_name
 
 UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
 Case = tuple[list[Path], Path | None]  # files of its channels, and its label
@@ -29,6 +29,7 @@ class Dataset:
         labels: name -> label, or list of labels for a region; see `classes`.
         ending: of its files.
         told: all of it.
+        listed: it is the Decathlon's, which lists its files; their channels lie along a fourth axis.
     """
 
     path: Path
@@ -36,6 +37,7 @@ class Dataset:
     labels: Mapping[str, Any]
     ending: str
     told: Mapping[str, Any]
+    listed: bool
 
     def classes(self) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
         """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
@@ -63,6 +65,40 @@ class Dataset:
         overlap = any(len(region) > 1 for region in told.values())
         return tuple(names), unknown[0] if unknown else None, told if overlap else {}
 
+    def read(self, source: Source) -> Volume:
+        """Channels in order, labels with the ignore label as 255.
+
+        Raises:
+            DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
+        """
+        s, notes, label = settings.settings(source.home), list[str](), None
+        paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
+        image, spacing = formats.read_channels(paths, s.placed, notes.append)
+        if (wanted := len(self.channels)) != len(image):
+            kind = "modalities" if self.listed else "channels"
+            raise DataError(f"{source.image}: wanted {wanted} {kind}, as dataset.json, got {len(image)}")
+        if source.label is not None:
+            names, unknown, _ = self.classes()
+            numbers = {k: k for k in range(len(names))} | ({} if unknown is None else {unknown: IGNORE})
+            grid = formats.grid(source.image) if s.placed else None
+            values = formats.read_labels(
+                source.label, image.shape[1:], known=numbers, like=grid, image=source.image, exif=s.exif,
+                note=notes.append,
+            )  # fmt: skip
+            label = mask_values.numbered(source.label, values, numbers)
+        spacing = (
+            spacing or settings.sidecar(source.image, case_of(source.image)) or s.spacing or (1.0, 1.0, 1.0)
+        )
+        return Volume(image, label, spacing, tuple(notes)).along(s.axis)
+
+    def fewer(self, held: int) -> list[str]:
+        """The sentence that cases are missing, as after a download that broke off, where `numTraining` is not met."""
+        wanted = self.told.get("numTraining")
+        if not isinstance(wanted, int) or wanted <= held:
+            return []
+        said = f"numTraining says {wanted} annotated cases, {held} are here"
+        return [f"{self.path}: {said}: is a part of the data missing?"]
+
     def complete(self, fault: Fault) -> dict[str, Case]:
         """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
         found: dict[str, Case] = {}
@@ -78,7 +114,34 @@ class Dataset:
         return found
 
 
-def dataset(path: Path) -> Dataset:
+def case_of(image: Path) -> str:
+    """The name of the case that an image's file is a channel of."""
+    return re.sub(r"_\d{4}$", "", same(formats.split(image.name)[0]))
+
+
+def decathlon(path: Path) -> Dataset:
+    """A dataset.json of the Medical Segmentation Decathlon.
+
+    Raises:
+        DataError: it is in another form, or lacks a key.
+    """
+    told = settings.read_json(path)
+    if "channel_names" in told:
+        raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
+    if first_version(path.parent, told):
+        raise DataError(f"{path}: this is nnU-Net v1's form, whose images end in _0000, use dataset=nnunet")
+    if not isinstance(told.get("test", []), list):
+        raise DataError(f"{path}: test: wanted a list of paths, got {told['test']!r}")
+    for key, kind in (("modality", dict), ("labels", dict), ("training", list)):
+        if not isinstance(told.get(key), kind) or not told[key]:
+            raise DataError(
+                f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got {quoted(told.get(key))}; "
+                f"its keys are {', '.join(map(str, told)) or 'none'}"
+            )
+    return _checked(path, _renewed(path, told), listed=True)
+
+
+def nnunet(path: Path) -> Dataset:
     """A dataset.json of nnU-Net v2, or of v1.
 
     Raises:
@@ -89,13 +152,17 @@ def dataset(path: Path) -> Dataset:
         if not first_version(path.parent, told):
             raise DataError(f"{path}: this is the Decathlon's form, use dataset=decathlon")
         told = _renewed(path, told)
+    return _checked(path, told, listed=False)
+
+
+def _checked(path: Path, told: dict[str, Any], listed: bool) -> Dataset:
     for key, kind in (("channel_names", dict), ("labels", dict), ("file_ending", str)):
         if not isinstance(told.get(key), kind) or not told[key]:
             raise DataError(f"{path}: wanted the key {key} (nnU-Net v2), got {quoted(told.get(key))}")
     if told["file_ending"].lower() not in formats.SUFFIXES:
         raise DataError(f"{path}: file_ending: wanted one of {', '.join(formats.SUFFIXES)}")
     channels = tuple(str(name) for name in told["channel_names"].values())
-    return Dataset(path, channels, told["labels"], told["file_ending"], told)
+    return Dataset(path, channels, told["labels"], told["file_ending"], told, listed)
 
 
 def listed(path: Path, told: Mapping[str, Any]) -> dict[str, tuple[list[Path], Path]]:
@@ -137,27 +204,18 @@ def first_version(root: Path, told: Mapping[str, Any]) -> bool:
 
 
 def _renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
-    """A dataset.json of nnU-Net v1 in the words of v2."""
+    """A dataset.json of the Decathlon, whose form nnU-Net v1 has, in the words of v2."""
     labels = told.get("labels")
     numbers = sorted(labels, key=lambda k: (len(k), k)) if isinstance(labels, dict) else []
     names = ["background", *(str(labels[k]) for k in numbers[1:])] if isinstance(labels, dict) else []
     if not numbers or numbers != [str(k) for k in range(len(numbers))] or len(set(names)) < len(names):
-        wanted = "wanted {'0': 'background', '1': …}, each with its name"
+        wanted = "wanted keys 0, 1, 2 … and a name of its own for each, {'0': 'background', '1': …}"
         raise DataError(f"{path}: labels: {wanted}, got {quoted(labels)}")
     return told | {
         "channel_names": told.get("modality"),
         "labels": {name: number for number, name in enumerate(names)},
         "file_ending": ".nii.gz",
     }
-
-
-def fewer(path: Path, told: Mapping[str, Any], held: int) -> list[str]:
-    """The sentence that cases are missing, where `numTraining` is not met."""
-    wanted = told.get("numTraining")
-    if not isinstance(wanted, int) or wanted <= held:
-        return []
-    said = f"numTraining says {wanted} annotated cases, {held} are here"
-    return [f"{path}: {said}: is a part of the data missing?"]
 
 
 def nothing(place: Path, ending: str) -> DataError:
@@ -169,32 +227,3 @@ def nothing(place: Path, ending: str) -> DataError:
     held = [p.name for p in sorted(place.iterdir()) if not p.name.startswith(".")]
     got = f"{len(held)} others: {some(held, 3)}" if held else "none"
     return DataError(f"{place}: wanted files <case>_0000{ending}, as dataset.json says, got {got}")
-
-
-def fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, str]:
-    """patient -> side, of `splits_final.json`: fold 0, with fold 1's val as test if there is no other.
-
-    Args:
-        patients: case -> patient, of all known cases.
-
-    Raises:
-        DataError: not a list of folds, an unknown case, or a patient on two sides.
-    """
-    try:
-        told = json.loads(text(path, "a list of folds"))
-        if not isinstance(told, list):
-            raise TypeError(f"a {type(told).__name__}")
-        folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]
-        held = folds[1]["val"] if needs_test else []
-        sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
-        sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
-        wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
-        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
-    found: dict[str, str] = {}
-    for side, case in sides:
-        if case not in patients:
-            raise DataError(f"{path}: wanted cases of imagesTr, got {case!r}")
-        if found.setdefault(patients[case], side) != side:
-            raise DataError(f"{path}: patient {patients[case]} is in {found[patients[case]]} and in {side}")
-    return found
