@@ -146,12 +146,3 @@ def test_what_a_worker_reserves_and_how_many_fit(cluster, monkeypatch: pytest.Mo
         demand = cluster.demand(params.Workers(**knobs))
         assert demand == wanted
         assert cluster.fitting(demand) == fitting
-
-
-def test_a_sqlite_store_is_for_one_machine(cluster, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: [machine("a"), machine("a")])
-    cluster.check_store("sqlite:////x/mlflow.db")
-    monkeypatch.setattr(cluster.ray, "nodes", lambda: [machine("a"), machine("b")])
-    cluster.check_store("http://tracking:5000")
-    with pytest.raises(SslsegError, match="2 machines and the tracking store is a SQLite file"):
-        cluster.check_store("sqlite:////x/mlflow.db")

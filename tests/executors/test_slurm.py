@@ -13,7 +13,7 @@ import pytest
 
 from sslseg import launch
 from sslseg.config import names, params
-from sslseg.config.names import ParamError, SslsegError
+from sslseg.config.names import ParamError
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job
 from sslseg.tracking import session
@@ -79,36 +79,6 @@ def test_what_is_refused(slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(ParamError, match="wanted the commands of Slurm .* slurm_cluster=local"):
         slurm.executor(params.Workers(executor="slurm"), tmp_path)
     assert slurm.places(params.Workers(executor="slurm")) == (slurm.TASKS, 4)
-
-
-def test_sqlite_is_for_one_machine(slurm):
-    desk = slurm._tasks.Desk(only_here=True)
-    crew = slurm.Crew(None, desk, print, "sqlite:////x/mlflow.db", Path())
-    try:
-        desk.workers["a line"] = slurm._tasks.Worker(0, slurm._tasks.ownership.owner())
-        crew.check_store()
-        desk.workers["another"] = slurm._tasks.Worker(1, "elsewhere:1:2:3:4")
-        with pytest.raises(SslsegError, match="2 machines and the tracking store is a SQLite file"):
-            crew.check_store()
-    finally:
-        desk.workers.clear()
-        desk.close()
-
-
-def test_who_does_not_know_the_key_is_not_listened_to(slurm):
-    desk = slurm._tasks.Desk(only_here=True)
-    try:
-        with pytest.raises(SslsegError, match=r"reaches the sweep's driver at none of 127\.0\.0\.1:"):
-            slurm._tasks._call(desk.addresses, b"another key")
-        line = slurm._tasks._call(desk.addresses, desk.key)
-        line.send((slurm._tasks.HELLO, 7, "here:1"))
-        heard = until(lambda: desk.next(0.1), 60)
-        assert [said for _, said in heard] == [(slurm._tasks.HELLO, 7, "here:1")]
-        assert [(worker.number, worker.host) for worker in desk.workers.values()] == [(7, "here")]
-        line.close()
-        assert until(lambda: desk.next(0.1), 60)[0][1] is None
-    finally:
-        desk.close()
 
 
 def work(job: Job) -> str:

@@ -68,13 +68,6 @@ def test_what_waits_for_a_failure_is_not_run():
     assert graph.ended["c"].error == "its upstream b failed"
 
 
-def test_running_jobs_wait_again_after_their_workers_died():
-    graph = chain(*PAIRS)
-    graph.ready()
-    assert [j.name for j in graph.reopen()] == ["a", "e"]
-    assert [j.name for j in graph.ready()] == ["a", "e"]
-
-
 def test_the_longest_chain_that_waits_is_started_first():
     """Eight fine-tunings that nothing waits for, listed before a chain of three: the chain goes first."""
     graph = chain(

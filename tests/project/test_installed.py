@@ -69,7 +69,6 @@ def test_every_module_is_in_it_and_can_be_imported(installed: Path, tmp_path: Pa
             "ray.py",
             "_cluster.py",
             "slurm.py",
-            "_crew.py",
         }
     assert all(path.is_relative_to(installed) for path in found)
     assert (installed / "analysis" / "page" / "report.html.j2").is_file()

@@ -39,7 +39,7 @@ STARTS = {"subprocess.run", "subprocess.Popen", "subprocess.check_output", "subp
 PROGRAMS = {
     "src/sslseg/tracking/manifest.py": "git, for the commit",
     "src/sslseg/launch.py": "Python, to close a run whose launcher writes over its end",
-    "src/sslseg/executors/_crew.py": "squeue, for tasks that never called in",
+    "src/sslseg/executors/slurm.py": "squeue, for tasks that never called in",
     "src/sslseg/executors/_mps.py": "NVIDIA's daemon, and one look whether it answers",
     "src/sslseg/testing/methods.py": "Python without torch, in a test",
     "src/sslseg/testing/datasets.py": "likewise",

@@ -8,6 +8,8 @@ Contract of a back-end (tests/contracts/test_executors.py):
   (a cell's run ID). It runs in a warm process. A job whose process died is tried again `RETRIES` times, and goes
   on from its checkpoint. When the generator is closed or thrown into, its processes end and none of their runs is
   left RUNNING.
+
+`_crew.run` is that `run`, for whoever can start tasks somewhere and tell which are over (`_crew.Queue`).
 """
 
 import os

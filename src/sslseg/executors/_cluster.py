@@ -77,10 +77,3 @@ def fitting(demand: dict[str, float]) -> int:
         int(min(node["Resources"].get(kind, 0.0) / amount for kind, amount in wanted.items() if amount))
         for node in machines()
     )
-
-
-def check_store(uri: str) -> None:
-    """See `store.check_shared`."""
-    from sslseg.tracking import store
-
-    store.check_shared(uri, len({node["NodeManagerAddress"] for node in machines()}))

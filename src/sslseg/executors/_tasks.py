@@ -1,19 +1,20 @@
-"""Workers that a queue starts somewhere, and the desk that gives them jobs over one connection each.
+"""Workers that a back-end starts somewhere, and the desk that gives them jobs over one connection each.
 
-A worker calls in when its queue has started it, on whatever machine, and is warm from then on. Both sides prove that
-they know the sweep's key before anything else is read; the key lies in the folder of the tasks, which is its owner's alone.
+A worker calls in when it has been started, on whatever machine, and is warm from then on. Both sides prove that
+they know the sweep's key before anything else is read; where it lies in a folder of tasks, that is its owner's alone.
 """
 
 from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from multiprocessing import AuthenticationError, connection
 from multiprocessing.connection import Connection
 from typing import Any
@@ -31,45 +32,41 @@ HELLO, DONE, EVICTED = "hello", "done", "evicted"  # what a worker says
 Address = tuple[str, int]
 
 
+@dataclass
 class Task:
-    """What one task of a queue does: call in, then do job after job in this process until told to end."""
+    """What one task does: call in, then do job after job in this process until told to end."""
 
-    def __init__(self, number: int, addresses: Sequence[Address], key: bytes, work: Callable[[Job], Any]):
-        self.number, self.addresses, self.key, self.work = number, tuple(addresses), key, work
-        self._line: Connection  # to the desk, once it is called
-        self._busy, self._lock = False, threading.Lock()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"number": self.number, "addresses": self.addresses, "key": self.key, "work": self.work}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        Task.__init__(self, **state)
+    number: int
+    addresses: Sequence[Address]
+    key: bytes
+    work: Callable[[Job], Any]
+    environment: dict[str, str] = field(default_factory=dict)  # variables that are its own
 
     def __call__(self) -> None:
         """Work until there is nothing more to do; ends at once when the desk is gone."""
-        os.environ["TQDM_DISABLE"] = "1"
+        os.environ.update(self.environment, TQDM_DISABLE="1")
         execute.guard_worker()
         self._line = _call(self.addresses, self.key)
-        threading.Thread(target=self._watch, name="watch-desk", daemon=True).start()
-        self._line.send((HELLO, self.number, ownership.owner()))
-        with suppress(EOFError, ConnectionError):
+        listening = threading.Lock()  # free while a job runs
+        with listening, suppress(EOFError, ConnectionError):
+            threading.Thread(target=self._watch, args=(listening,), name="watch-desk", daemon=True).start()
+            self._line.send((HELLO, self.number, ownership.owner()))
             while (job := self._line.recv()) is not None:
-                self._set_busy(True)
-                found = attempt(self.work, job)
-                self._set_busy(False)
+                listening.release()
+                try:
+                    with execute.guarded_worker():
+                        found = attempt(self.work, job)
+                finally:
+                    listening.acquire()
                 self._line.send((DONE, *found))
 
-    def _set_busy(self, busy: bool) -> None:
-        with self._lock:
-            self._busy = busy
-
-    def _watch(self) -> None:
+    def _watch(self, listening: threading.Lock) -> None:
         """While a job runs the desk says nothing: what can be read then is its end."""
         while True:
             time.sleep(WATCH_SECONDS)
-            with self._lock, suppress(OSError):
-                if self._busy and self._line.poll():
-                    os.kill(os.getpid(), 15)  # as by a user: the run is closed as KILLED
+            with listening, suppress(OSError):
+                if self._line.poll():
+                    os.kill(os.getpid(), signal.SIGTERM)  # as by a user: the run is closed as KILLED
                     return
 
     def checkpoint(self) -> Any:
@@ -78,7 +75,7 @@ class Task:
 
         with suppress(OSError):
             self._line.send((EVICTED,))
-        return DelayedSubmission(self)
+        return DelayedSubmission(replace(self))  # without its line
 
 
 def _call(addresses: Sequence[Address], key: bytes) -> Connection:
@@ -106,7 +103,8 @@ class Worker:
     owner: str
     job: Job | None = None
     free_since: float = 0.0
-    evicted: bool = False  # its time is over: it ends, and its task is queued again
+    leaving: bool = False  # it ends, and gets no further job
+    queued: bool = False  # its time is over: its task waits in the queue again
 
     @property
     def host(self) -> str:
@@ -162,7 +160,7 @@ class Desk:
 
     def give(self, line: Connection, job: Job | None) -> None:
         """A job, or None: to end. A line that is dead meanwhile is found so by `next`."""
-        self.workers[line].job = job
+        self.workers[line].job, self.workers[line].leaving = job, job is None
         with suppress(OSError):
             line.send(job)
 

@@ -11,32 +11,32 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sslseg.config import caches
-from sslseg.config.names import ParamError
+from sslseg.config.names import ParamError, SslsegError
 from sslseg.config.params import Workers
-from sslseg.executors import RETRIES, _tasks, path
+from sslseg.executors import _crew, path
+from sslseg.executors._tasks import Task
 from sslseg.plans.cells import overrides
 from sslseg.plans.jobs import Graph, Job, Outcome
-from sslseg.tracking import session
 
 try:
     import submitit
+    from submitit.core import utils
 except ImportError:
     raise ParamError(
         "executor: submitit is not installed here; `pip install -e .[slurm]`, or use executor=local"
     ) from None
-from sslseg.executors._crew import Crew  # noqa: E402 imports submitit
 
 TASKS = 8  # at a time, where workers= does not say
-IDLE_SECONDS = 60.0  # a worker without work, before it gives its device back
 NOTICE_SECONDS = 90  # that Slurm tells a task before its time is over: a step, and what it has to write
-EVICTIONS = 100  # times that a cell's task may run out of time
 
 
 def places(p: Workers) -> tuple[int, int]:
@@ -78,7 +78,10 @@ def executor(p: Workers, folder: Path) -> submitit.AutoExecutor:
         )
     try:
         found = submitit.AutoExecutor(
-            folder, p.slurm_cluster, slurm_max_num_timeout=EVICTIONS, local_max_num_timeout=EVICTIONS
+            folder,
+            p.slurm_cluster,
+            slurm_max_num_timeout=_crew.EVICTIONS,
+            local_max_num_timeout=_crew.EVICTIONS,
         )
         found.update_parameters(**parameters(p))
     except (TypeError, ValueError) as error:
@@ -92,12 +95,10 @@ def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcom
     Raises:
         SslsegError: Slurm does not take the tasks, or they end before they call in.
     """
-    folder, desk = _folder(p), _tasks.Desk(p.slurm_cluster == "local")
-    crew = Crew(executor(p, folder), desk, work, graph.context.get("uri", ""), folder)
-    try:
-        yield from _drain(graph, crew, places(p)[0])
-    finally:
-        crew.dismiss()
+    folder = _folder(p)
+    yield from _crew.run(
+        graph, work, _Tasks(executor(p, folder), folder, p.slurm_cluster == "local"), places(p)[0]
+    )
     shutil.rmtree(folder, ignore_errors=True)  # what failed keeps its logs
 
 
@@ -110,53 +111,55 @@ def _folder(p: Workers) -> Path:
     return folder
 
 
-def _drain(graph: Graph, crew: Crew, most: int) -> Iterator[Outcome]:
-    """Keep the workers busy until all is done."""
-    ready: list[Job] = []
-    desk = crew.desk
-    while not graph.done():
-        ready = sorted(ready + graph.ready(), key=graph.urgency)
-        for line in [line for line, w in desk.workers.items() if not (w.job or w.evicted)]:
-            if ready:
-                desk.give(line, ready.pop(0))
-        for skipped in graph.unreachable():
-            yield graph.close(skipped)
-        busy = sum(bool(worker.job) for worker in desk.workers.values())
-        if (wanted := min(most, busy + len(ready)) - len(crew.tasks)) > 0:
-            crew.hire(wanted)
-        for line, said in desk.next(1.0):
-            yield from _heard(graph, crew, line, said)
-        for line, worker in list(desk.workers.items()):
-            if not worker.job and not ready and time.monotonic() - worker.free_since > IDLE_SECONDS:
-                desk.give(line, None)
-                desk.workers.pop(line)
-                crew.tasks.pop(worker.number, None)
-        crew.look()
+class _Tasks:
+    """Job arrays in the queue, or without a queue processes of this machine."""
+
+    alone, idle, look = False, 60.0, 30.0
+
+    def __init__(self, executor: submitit.AutoExecutor, folder: Path, here: bool):
+        self.here, self._executor, self._folder = here, executor, folder
+
+    def start(self, tasks: Sequence[Task]) -> list[submitit.Job]:
+        try:
+            with _python_path(), self._executor.batch():
+                jobs = [self._executor.submit(task) for task in tasks]
+        except (utils.FailedJobError, utils.FailedSubmissionError, OSError) as error:
+            raise SslsegError(
+                f"executor: Slurm does not take the tasks: {' '.join(str(error).split())[:500]}"
+            ) from None
+        array = str(jobs[0].job_id).partition("_")[0]
+        said = f"sslseg: {len(tasks)} tasks in the queue, job {array}; logs: {self._folder}"
+        print(said, file=sys.stderr, flush=True)
+        return jobs
+
+    def over(self, jobs: Sequence[submitit.Job]) -> list[bool]:
+        if self.here or not jobs:
+            return [job.done() for job in jobs]
+        ids = [str(job.job_id) for job in jobs]
+        command = ["squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(ids)}"]
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        except (OSError, subprocess.TimeoutExpired):
+            return [False] * len(ids)  # the queue is away: asked again
+        away = found.returncode and "Invalid job id" not in found.stderr
+        return [not away and one not in found.stdout.split() for one in ids]
+
+    def end(self, job: submitit.Job) -> None:
+        job.cancel(check=False)
+
+    def why(self, job: submitit.Job) -> str:
+        try:
+            return (job.stderr() or job.stdout() or "").strip().splitlines()[-1]
+        except (OSError, IndexError):
+            return f"their logs: {self._folder}"
 
 
-def _heard(graph: Graph, crew: Crew, line: Connection, said: tuple | None) -> Iterator[Outcome]:
-    """What follows from a worker's word, or from its silence."""
-    worker = crew.desk.workers.get(line)
-    if worker is None:
-        return
-    if said and said[0] == _tasks.HELLO:
-        crew.stillborn = 0
-        crew.check_store()
-        return
-    if said and said[0] == _tasks.EVICTED:
-        worker.evicted = True  # it closes its run; when it is gone, its cell is free
-        return
-    job, worker.job, worker.free_since = worker.job, None, time.monotonic()
-    if job and said and said[0] == _tasks.DONE:
-        yield graph.close(Outcome(job, *said[1:]))
-        return
-    crew.desk.workers.pop(line)
-    if not worker.evicted:
-        crew.tasks.pop(worker.number, None)
-    session.close_all(worker.owner, "FAILED", "its worker process was lost", crew.uri)
-    if job and worker.evicted:
-        yield from graph.died(
-            job, EVICTIONS, "its task ran out of time {} times; slurm_minutes= gives it more"
-        )
-    elif job:
-        yield from graph.died(job, RETRIES)
+@contextmanager
+def _python_path() -> Iterator[None]:
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = path()
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONPATH"]
+        os.environ |= {} if before is None else {"PYTHONPATH": before}

@@ -131,10 +131,3 @@ class Graph:
             yield self.close(Outcome(job, error=why.format(times)))
         else:
             self.waiting[job.name] = self.running.pop(job.name)
-
-    def reopen(self) -> list[Job]:
-        """Put the running jobs back to wait, after their workers died; returns them."""
-        jobs = list(self.running.values())
-        self.waiting |= {j.name: j for j in jobs}
-        self.running.clear()
-        return jobs
