@@ -113,7 +113,9 @@ def test_absent_policy():
 @pytest.mark.parametrize("absent", ["exclude", "one"])
 def test_evaluate_is_a_loop_over_slices(absent):
     store, net = Store(), Threshold().train()
-    found = segmentation.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, absent=absent, batch_size=2)
+    found = segmentation.evaluate(
+        net, segmentation.lazily(store, [3, 0, 4, 1], LAW, batch_size=2), CLASSES, absent=absent
+    )
     assert net.training
     assert net.levels.grad is None
     one_by_one = {"iou": [], "dice": [], "loss": []}
@@ -149,9 +151,9 @@ def test_prepared_batches_have_one_size_and_equal_the_lazy_way():
     assert sum(len(b.place) for b in held.batches) > len(
         held.batches
     )  # slices of one padded size go together
-    lazy = segmentation.evaluate(net, store, rows, LAW, CLASSES, batch_size=2)
+    lazy = segmentation.evaluate(net, segmentation.lazily(store, rows, LAW, batch_size=2), CLASSES)
     for _ in range(2):  # a prepared set can be used again
-        again = segmentation.evaluate_prepared(net, held, classes=CLASSES)
+        again = segmentation.evaluate(net, held, CLASSES)
         assert again.summary == lazy.summary
         assert np.array_equal(again.counts, lazy.counts)
 
@@ -177,19 +179,21 @@ def test_two_sizes_hold_every_annotated_slice_in_the_fewest_pixels(seed):
 def test_scores_do_not_depend_on_how_many_sizes_there_are():
     store, net, rows = Store(), Threshold(), range(5)
     store.index["labelled"] = True
-    own = segmentation.evaluate(net, store, rows, LAW, CLASSES)
-    table = segmentation._lazy(store, rows, LAW, 2, "cpu").table
+    own = segmentation.evaluate(net, segmentation.lazily(store, rows, LAW), CLASSES)
+    table = segmentation.lazily(store, rows, LAW, batch_size=2, device="cpu").table
     sizes = segmentation.sizes_of(store)
     held = segmentation.Whole(tuple(segmentation._batches(store, np.arange(5), LAW, 2, "cpu", sizes)), table)
     assert {batch.images.shape[2:] for batch in held.batches} == set(sizes)
-    few = segmentation.evaluate_prepared(net, held, classes=CLASSES)
+    few = segmentation.evaluate(net, held, CLASSES)
     assert np.array_equal(few.counts, own.counts)
     assert few.summary == pytest.approx(own.summary, abs=1e-6)
 
 
 def test_masks_that_are_asked_for_are_the_predictions():
     store, net = Store(), Threshold()
-    found = segmentation.evaluate(net, store, [3, 0, 4, 1], LAW, CLASSES, batch_size=2, keep={0, 4})
+    found = segmentation.evaluate(
+        net, segmentation.lazily(store, [3, 0, 4, 1], LAW, batch_size=2), CLASSES, keep={0, 4}
+    )
     assert set(found.masks) == {0, 4}
     for row, mask in found.masks.items():
         height, width = store.labels[row].shape
@@ -202,8 +206,8 @@ def test_batch_norm_in_eval_mode_makes_batches_irrelevant():
         torch.manual_seed(0)
         net = smp.Unet("tu-test_resnet", encoder_weights=None, in_channels=1, classes=4)
     before = {k: v.clone() for k, v in net.state_dict().items()}
-    several = segmentation.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=4)
-    single = segmentation.evaluate(net, Store(), range(5), LAW, CLASSES, batch_size=1)
+    several = segmentation.evaluate(net, segmentation.lazily(Store(), range(5), LAW, batch_size=4), CLASSES)
+    single = segmentation.evaluate(net, segmentation.lazily(Store(), range(5), LAW, batch_size=1), CLASSES)
     np.testing.assert_allclose(several.per_slice["jaccard_loss"], single.per_slice["jaccard_loss"], rtol=1e-4)
     assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
 
@@ -241,7 +245,7 @@ def test_classes_that_are_nowhere_have_no_entry():
     store.labels[0][:] = 0
     dark = Threshold()
     dark.levels.data = torch.tensor([0.0, 50, 60, 70])  # everything is background
-    found = segmentation.evaluate(dark, store, [0], LAW, CLASSES)
+    found = segmentation.evaluate(dark, segmentation.lazily(store, [0], LAW), CLASSES)
     assert np.isnan(found.summary["iou"])
     assert set(found.summary) == {"iou", "jaccard_loss"}
 

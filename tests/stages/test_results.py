@@ -66,6 +66,7 @@ def test_the_last_network_is_tested_again_only_if_it_is_not_the_best(best_step, 
         return SimpleNamespace(summary={"iou": net.weight.item()})
 
     monkeypatch.setattr(finetune.segmentation, "evaluate", evaluate)
+    monkeypatch.setattr(finetune.segmentation, "lazily", lambda *_, **__: None)
     monkeypatch.setattr(results, "log", lambda run, tested, *_: shown.append(tested.summary["iou"]))
     monkeypatch.setattr(finetune.lineage, "walk", lambda run_id: [])
     monkeypatch.setattr(finetune, "_register", lambda *_: None)

@@ -102,7 +102,14 @@ def _padded(
     return image, label
 
 
-def _lazy(slices: Slices, rows: Rows, intensity: Intensity, batch_size: int, device: Any) -> Whole:
+def lazily(
+    slices: Slices, rows: Rows, intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
+) -> Whole:
+    """`rows` padded and normalised as they are asked for, once: a test set.
+
+    Raises:
+        DataError: no rows; and, as they are asked for, a row without a label, or a label that is no class.
+    """
     chosen = np.asarray(rows, np.int64)
     if not len(chosen):
         raise DataError("wanted annotated slices to evaluate on, got none: look at the split")
@@ -111,15 +118,9 @@ def _lazy(slices: Slices, rows: Rows, intensity: Intensity, batch_size: int, dev
     return Whole(_batches(slices, chosen, intensity, batch_size, device, sizes), table)
 
 
-def prepare(
-    slices: Slices, rows: Rows, intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
-) -> Whole:
-    """Pad and normalise `rows` once, for many evaluations: a validation set, kept on `device`.
-
-    Raises:
-        DataError: no rows, a row without a label, or a label that is no class.
-    """
-    held = _lazy(slices, rows, intensity, batch_size, device)
+def prepare(slices: Slices, rows: Rows, intensity: Intensity, **how: Any) -> Whole:
+    """The same, kept on the device for many evaluations: a validation set."""
+    held = lazily(slices, rows, intensity, **how)
     return Whole(tuple(held.batches), held.table)
 
 
@@ -147,17 +148,9 @@ class Evaluation:
 
 
 def evaluate(
-    unet: nn.Module,
-    slices: Slices,
-    rows: Rows,
-    intensity: Intensity,
-    classes: Sequence[str],
-    *,
-    absent: str = "exclude",
-    batch_size: int = BATCH,
-    device: Any = "cpu",
+    unet: nn.Module, held: Whole, classes: Sequence[str], *, absent: str = "exclude", device: Any = "cpu",
     keep: Collection[int] = (),
-) -> Evaluation:
+) -> Evaluation:  # fmt: skip
     """Score `unet` on whole annotated slices, in float32, eval mode; its modes are put back.
 
     Args:
@@ -166,22 +159,8 @@ def evaluate(
         keep: rows whose predicted masks are handed out too.
 
     Raises:
-        DataError: see `prepare`.
+        DataError: see `lazily`.
     """
-    held = _lazy(slices, rows, intensity, batch_size, device)
-    return evaluate_prepared(unet, held, classes=classes, absent=absent, device=device, keep=keep)
-
-
-def evaluate_prepared(
-    unet: nn.Module,
-    held: Whole,
-    *,
-    classes: Sequence[str],
-    absent: str = "exclude",
-    device: Any = "cpu",
-    keep: Collection[int] = (),
-) -> Evaluation:
-    """`evaluate` on slices that `prepare` made."""
     place, counts, loss, masks = [], [], [], {}
     with evaluating(unet):
         for batch in held.batches:

@@ -164,9 +164,7 @@ def _fit(
     progress = curves.Progress.start(folder, training, run)
 
     def validate(step: int) -> None:
-        found = segmentation.evaluate_prepared(
-            net, held, classes=data.store.classes, absent=p.absent, device=device
-        )
+        found = segmentation.evaluate(net, held, data.store.classes, absent=p.absent, device=device)
         run.log({f"val/{key}": value for key, value in found.summary.items()}, step)
         progress.note(step, found.summary["iou"], net)
         if report:
@@ -200,17 +198,22 @@ def _finish(
     p: Finetune, run: session.Run, net: nn.Module, best: dict[str, Any], data: Inputs, source: Upstream, carried: State
 ) -> None:  # fmt: skip
     """Test the last and the best network, once if they are one; register the best and its encoder."""
-    test = functools.partial(
-        segmentation.evaluate, net, data.store, data.labelled["test"], data.intensity, data.store.classes,
-        absent=p.absent, batch_size=p.batch_size, device=devices.of(p), keep=set(results.fixed(data)),
-    )  # fmt: skip
+    device, rows = devices.of(p), data.labelled["test"]
+
+    def test() -> segmentation.Evaluation:
+        held = segmentation.lazily(data.store, rows, data.intensity, batch_size=p.batch_size, device=device)
+        shown = set(results.fixed(data))
+        return segmentation.evaluate(
+            net, held, data.store.classes, absent=p.absent, device=device, keep=shown
+        )
+
     tested = test()
     run.log({f"test_last/{k}": v for k, v in tested.summary.items()}, p.steps)
     if best["step"] != p.steps:
         net.load_state_dict(best["state"])
         tested = test()
     run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
-    results.log(run, tested, data, net, devices.of(p))
+    results.log(run, tested, data, net, device)
     data.store.check_read()
     with tempfile.TemporaryDirectory() as scratch:
         _register(p, run, net, data, source, carried, Path(scratch), best["step"], tested.summary)

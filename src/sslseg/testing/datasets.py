@@ -29,24 +29,6 @@ Asked = tuple[str, ModuleType, Path]
 MOST = 10  # patients that are read
 SPACING = 2.0
 
-__all__ = [
-    "cache",
-    "dataset",
-    "sources",
-    "store",
-    "test_constants",
-    "test_a_folder_is_described",
-    "test_importable_without_torch_and_mlflow",
-    "test_find_names_files_below_the_root_and_each_volume_once",
-    "test_volumes_have_the_promised_form",
-    "test_labels_lie_on_the_image_grid_and_within_the_classes",
-    "test_spacing_is_isotropic_in_plane",
-    "test_no_patient_is_in_two_splits",
-    "test_slices_can_be_normalised",
-    "test_slices_of_a_volume_are_contiguous_and_in_order",
-    "test_every_format_is_shown_before_anything_is_trained",
-]
-
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -202,3 +184,6 @@ def test_every_format_is_shown_before_anything_is_trained(store: Slices) -> None
     for k in range(1, len(store.classes)):
         if shown["class_voxels"][store.classes[k]]:
             assert contact_sheet.bgr_of(store.colours, k) in colours
+
+
+__all__ = [*[name for name in dir() if name.startswith("test_")], "cache", "dataset", "sources", "store"]

@@ -36,21 +36,6 @@ from sslseg.training import contract, vitals
 
 WITHOUT = "import sys; sys.modules.update(torch=None, numpy=None, mlflow=None, timm=None)\n"
 
-__all__ = [
-    "test_parameters_are_read_without_torch",
-    "test_every_preset_resolves_and_own_knobs_say_their_source",
-    "test_loss_falls_and_metrics_are_scalars",
-    "test_only_what_is_trainable_gets_a_gradient",
-    "test_exports_are_the_upstream_before_the_first_step_and_move_in_training",
-    "test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform",
-    "test_equal_seeds_give_equal_weights_whatever_was_drawn_before",
-    "test_slices_that_it_is_not_given_change_nothing",
-    "test_modules_hold_all_of_the_state",
-    "test_exported_encoders_load_into_a_unet",
-    "test_a_collapsed_encoder_is_noticed",
-    "test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning",
-]
-
 
 class TwoDirections(torch.nn.Module):
     """An encoder whose features [N, F] keep two directions of those of `encoder`: the dimensions have collapsed."""
@@ -234,3 +219,6 @@ def test_a_decoder_that_is_handed_on_fits_the_unet_of_a_fine_tuning(name: str, t
     net, _ = unet.build(exported.state_dict(), config, classes=2, decoder_channels=p.decoder, seed=0)
     net.decoder.load_state_dict(state, strict=True)
     audit.check_equal(decoder.state_dict(), net.decoder.state_dict(), "decoder")
+
+
+__all__ = [name for name in dir() if name.startswith("test_")]

@@ -74,11 +74,12 @@ def of_run(p: Finetune) -> float:
     ready = time.perf_counter() - begun
     step = _step(p, loop.finetuning(net, p, device=device), data)
     begun = time.perf_counter()
-    segmentation.evaluate_prepared(net, held, classes=data.store.classes, device=device)
+    segmentation.evaluate(net, held, data.store.classes, device=device)
     validation = time.perf_counter() - begun
     some = curves.spread(data.labelled["test"], SAMPLE)
     begun = time.perf_counter()
-    segmentation.evaluate(net, data.store, some, data.intensity, data.store.classes, device=device)
+    held = segmentation.lazily(data.store, some, data.intensity, device=device)
+    segmentation.evaluate(net, held, data.store.classes, device=device)
     test = (time.perf_counter() - begun) * len(data.labelled["test"]) / len(some)
     validations = 1 + -(-p.steps // p.eval_every)
     return REST + ready + p.steps * step + validations * validation + TESTS * test
