@@ -45,8 +45,14 @@ def build(architecture: str, channels: int, seed: int) -> Encoder:
     """A headless timm network [B,C,S,S] -> [B,F] with weights drawn from stream "initialisation".
 
     Raises:
-        EncoderError: timm has no network of that name.
+        EncoderError: timm has no network of that name, or the name is one of weights.
     """
+    network, _, tag = architecture.partition(".")
+    if tag and timm.is_model(network):
+        raise EncoderError(
+            f"architecture: {quoted(architecture)} names weights, and here weights are drawn at random; the network is "
+            f"{network}, and import_encoder with source=timm:{architecture} brings those weights"
+        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(streams.torch_seed(seed, "initialisation"))
         return _create(architecture, channels)

@@ -97,8 +97,13 @@ def _faults(config: dict) -> list[str]:
     classes, decoder, spacing = config["classes"], config["decoder_channels"], config["spacing"]
     named = isinstance(classes, list) and all(isinstance(name, str) and name for name in classes)
     numbers = isinstance(decoder, list) and all(type(n) is int and 1 <= n <= WIDEST for n in decoder)
+    reading = config.get("sslseg", {}).get("reading", {})
+    axis = reading.get("axis", 0) if isinstance(reading, dict) else None
+    different = named and len(set(classes)) == len(classes)
     sound = {
-        f"wanted 'classes', 1 to {MOST_CLASSES} names": named and 1 <= len(classes) <= MOST_CLASSES,
+        f"wanted 'classes', 1 to {MOST_CLASSES} names, all different": different
+        and 1 <= len(classes) <= MOST_CLASSES,
+        "wanted 'reading' under 'sslseg' with an axis 0, 1 or 2": str(axis) in ("0", "1", "2"),
         f"wanted 'decoder_channels', numbers from 1 to {WIDEST:,}": numbers,
         "wanted 'spacing' in mm, 0 = each slice's own": type(spacing) in (int, float) and 0 <= spacing < 1e3,
         "wanted an object under 'law'": isinstance(config["law"], dict),

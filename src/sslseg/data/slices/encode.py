@@ -22,7 +22,9 @@ from sslseg.data.source import IGNORE, Volume
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
 CODE_MIN, CODE_MAX = -32768, 32767
 XXH3, SHA256 = "xxh3", "sha256"  # kinds of digests of voxels, and the columns of a store that hold them
+FEWEST_CODES = 8  # that the middle 98 % of the voxels are told apart by
 EXACT = 2**24  # float32 holds every whole number up to it
+FLOAT_MAX = float(np.finfo(np.float32).max)
 CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisation
 
 
@@ -58,7 +60,8 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     error is at most half a code, 7.6e-6 of the range.
 
     Raises:
-        DataError: not [C, Z, Y, X], a mask of another shape, or a label that is no class.
+        DataError: not [C, Z, Y, X], values so far apart that the others would be lost, a mask of another shape, or a
+            label that is no class.
     """
     image, label = volume.image, volume.label
     if image.ndim != 4 or image.size == 0 or image.dtype.kind not in "iuf":
@@ -66,6 +69,10 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     image = whole_numbers(image)
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError("wanted finite voxels, got NaN or infinite ones")
+    if image.dtype.kind == "f" and image.itemsize > 4 and max(abs(image.min()), abs(image.max())) > FLOAT_MAX:
+        raise DataError(
+            f"wanted voxels that 32 bits can hold, got some beyond {FLOAT_MAX:.3g}: a fill value?"
+        )
     if label is not None:
         if label.shape != image.shape[1:]:
             raise DataError(f"wanted a mask of the image's shape {image.shape[1:]}, got {label.shape}")
@@ -76,6 +83,11 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     counts = [_counts(channel) for channel in image]
     p1, p99 = percentiles(image, counts)
     codes, scale, intercept = quantise(resample_image(image, size))
+    for c in np.flatnonzero((scale != 1) & (p99 > p1) & (p99 - p1 < FEWEST_CODES * scale)):
+        raise DataError(
+            f"98 % of its voxels lie between {p1[c]:g} and {p99[c]:g}, the extremes are {image[c].min():g} and "
+            f"{image[c].max():g}: too far away for 65,536 steps to tell the others apart; is one of them a fill value?"
+        )
     native_y, native_x = volume.spacing[1:]
     return Encoded(
         codes=np.ascontiguousarray(codes.transpose(1, 0, 2, 3)),

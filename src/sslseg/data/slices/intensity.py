@@ -88,8 +88,17 @@ class Intensity:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Intensity:
-        """The normalisation that `to_json` wrote."""
-        return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
+        """The normalisation that `to_json` wrote.
+
+        Raises:
+            DataError: it did not write this.
+        """
+        try:
+            return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"normalisation: wanted kind, mean and std as a stored network has them, got {str(value)[:200]}"
+            ) from None
 
 
 UNIT = Intensity("dataset", (0.0,), (1.0,))  # clipped, and mapped to 0 to 1: as colours are

@@ -48,7 +48,7 @@ def write(given: Source, out: Path, formats: Iterable[str] = ()) -> list[Written
         ParamError: one that was asked for is unknown or not to be had.
         EncoderError: one that was asked for computes something else than its source.
     """
-    known, asked = FORMATS[given.kind], tuple(formats)
+    known, asked = FORMATS[given.kind], tuple(dict.fromkeys(formats))
     strange = [name for name in asked if name not in known]
     if strange:
         raise ParamError(f"formats: {', '.join(strange)}: a {given.kind} is exported as {', '.join(known)}")

@@ -39,11 +39,12 @@ def _load_pyfunc(path: str) -> Masks | Features:
 def _encoder(folder: Path, device: str) -> Model:
     """An encoder as inference has its models: what it was trained under is in its config."""
     config = folders.read_config(folder)
-    normalisation, cfg = config.get("sslseg", {}).get("law", {}), config["pretrained_cfg"]
-    kind = "paper-code" if normalisation.get("kind") == "paper-code" else "encoder"
+    own, cfg = config.get("sslseg", {}).get("law"), config.get("pretrained_cfg", {})
+    kind = "paper-code" if isinstance(own, dict) and own.get("kind") == "paper-code" else "encoder"
+    law = {"kind": kind, "mean": cfg.get("mean"), "std": cfg.get("std")}
     return Model(
         net=encoder.load(folder).eval().to(device), classes=(), channels=encoder.channels_of(config),
-        normalisation=Intensity(kind, tuple(cfg["mean"]), tuple(cfg["std"])), spacing=0.0, facts={},
+        normalisation=Intensity.from_json(law), spacing=0.0, facts={},
     )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def read(
     """
     path = Path(path)
     content, told, seen = load(path)
-    architecture = architecture or told.architecture
+    architecture = architecture.partition(".")[0] or told.architecture  # without timm's tag of weights
     tensors = matching.flat(content)
     if not tensors:
         raise EncoderError(f"{path}: {_without_tensors(content)}")
@@ -162,7 +162,7 @@ def _candidates(
     if unknown in hub.KNOWN:
         return {}  # a variant that timm has not, by the names of the one that it has
     named = content.get("arch") if isinstance(content, Mapping) else None  # timm's and MoCo's scripts
-    known = {(named,): 1} if isinstance(named, str) and timm.is_model(named) else {}
+    known = {(named.partition(".")[0],): 1} if isinstance(named, str) and timm.is_model(named) else {}
     return known | naming.guesses({name: tuple(tensor.shape) for name, tensor in tensors.items()})
 
 

@@ -180,10 +180,10 @@ def _classifies(network: Network) -> bool:
 
 
 def _untouched(weight: torch.Tensor, bias: torch.Tensor | None) -> bool:
-    """Whether a linear layer is as torch or timm draws it: uniform between bounds of its width, or with a bias of 0."""
-    if (bias is not None and not bias.any()) or not torch.isfinite(weight).all():
+    """Whether a linear layer is as torch or timm draws it: uniform between bounds of its width, or of zeros."""
+    weight = weight.double()  # torch counts little in eight bits
+    if (bias is not None and not bias.double().any()) or not weight.any() or not torch.isfinite(weight).all():
         return True
-    weight = weight.double()
     for width in weight.shape:  # torch draws by the inputs, timm's EfficientNets by the outputs
         bound = width**-0.5
         if weight.abs().max() <= 1.001 * bound and abs(float(weight.std()) / bound * 3**0.5 - 1) < 0.05:
