@@ -132,3 +132,17 @@ def test_published_figures_stand_below_ours_of_the_same_quantity():
     assert clinical.beside(found, []).empty
     known = {row.quantity for row in acdc.PUBLISHED}
     assert known <= set(found["quantity"]) | {"RV EF", "MYO ED mass"}
+
+
+def test_two_volumes_of_a_phase_count_by_their_mean_and_have_a_line_each():
+    rows = [("ED", 1, 100.0, 90.0, "found"), ("ED", 2, 120.0, 0.0, "missed"), ("ES", 7, 40.0, 40.0, "found")]
+    table = pd.DataFrame(
+        [{"patient": "p", "frame": frame, "phase": phase, "class": "LV", "truth_ml": truth, "prediction_ml": told,
+          "error_ml": told - truth, "dice": 0.5, "status": status} for phase, frame, truth, told, status in rows]
+    )  # fmt: skip
+    found = clinical.measure(table).set_index("quantity")
+    assert found.loc["LV EDV", ["truth", "prediction"]].tolist() == [110.0, 45.0]
+    assert found.loc["LV EF", ["truth", "prediction"]].tolist() == [pytest.approx(100 * 70 / 110), 0.0]
+    assert found["worst_case"].to_dict() == {"LV EDV": True, "LV ESV": False, "LV SV": True, "LV EF": True}
+    lines = clinical.acdc_csv(table).splitlines()[1:]
+    assert [line.split(",")[0] for line in lines] == ["p_ED", "p_ED_frame02", "p_ES"]

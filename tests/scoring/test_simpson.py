@@ -75,3 +75,11 @@ def test_a_patient_of_several_visits_counts_once():
     assert (measured.loc["LV EDV", ["truth", "prediction", "error"]] == [100, 110, 10]).all()
     assert measured.loc["LV EF", "truth"] == 60
     assert len(measured) == 4
+
+
+def test_a_single_pixel_that_touches_the_atrium_has_a_volume():
+    mask = np.zeros((8, 8), bool)
+    mask[3, 3] = True
+    found = simpson.plane(mask, (2.0, 1.0), ~mask)
+    assert found.length == 2.0
+    assert (found.widths * found.length / simpson.DISCS).sum() == pytest.approx(2.0)  # mm2 of the pixel

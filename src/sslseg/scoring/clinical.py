@@ -16,6 +16,7 @@ CAVITIES, MUSCLE = ("LV", "RV"), "MYO"  # class names of acdc, mnms and phantom
 DENSITY = 1.05  # g/ml of heart muscle, ACDC challenge
 BESIDE = ["quantity", "unit", "who", "data", "patients", "r", "bias", "sd", "mae", "mae_low", "mae_high",
           "source"]  # fmt: skip
+FAILED = ("missed", "invented")
 LIMITS = 1.96  # standard deviations around the bias: Bland and Altman's limits of agreement
 OFFICIAL_ORDER = ("LV", "RV", "MYO")  # ACDC's own script: labels 3, 1, 2
 
@@ -32,7 +33,8 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     in ml. A cavity missed at ED or ES gives the worst ejection fraction there could be, 0 or 100 %,
     whichever is farther from the truth; a predicted one below 0 or above 100 % is drawn to the bound.
 
-    Of a patient with several examinations, each with both phases (`visit`), the mean of them.
+    Of a patient with several examinations, each with both phases (`visit`), the mean of them; of an examination with
+    several volumes of a phase, that of these.
 
     Args:
         table: also with columns patient and phase, and perhaps visit.
@@ -44,7 +46,10 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     known = table["phase"].isin(["ED", "ES"]) & table["truth_ml"].notna()
     for (patient, _), part in table[known].groupby(["patient", "visit"], sort=False):
-        rows += [{"patient": patient, **row} for row in _visit(part.set_index(["class", "phase"]))]
+        by = part.groupby(["class", "phase"], sort=False).agg(
+            {"truth_ml": "mean", "prediction_ml": "mean", "status": _worst}
+        )
+        rows += [{"patient": patient, **row} for row in _visit(by)]
     found = pd.DataFrame(rows)
     if rows and found.duplicated(["patient", "quantity"]).any():
         numbers = dict.fromkeys(("truth", "prediction", "error"), "mean")
@@ -55,6 +60,10 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
 
 def _with_visits(table: pd.DataFrame) -> pd.DataFrame:
     return table if "visit" in table else table.assign(visit="")
+
+
+def _worst(status: pd.Series) -> str:
+    return next((one for one in status if one in FAILED), status.iloc[0])
 
 
 def _visit(by: pd.DataFrame) -> list[dict]:
@@ -70,7 +79,7 @@ def _visit(by: pd.DataFrame) -> list[dict]:
             continue
         both = by.loc[(name, "ED")], by.loc[(name, "ES")]
         (edv, esv), (edv_hat, esv_hat) = ([float(v[k]) for v in both] for k in ("truth_ml", "prediction_ml"))
-        ed_worst, es_worst = (v["status"] in ("missed", "invented") for v in both)
+        ed_worst, es_worst = (v["status"] in FAILED for v in both)
         if name == MUSCLE:
             add(f"{name} ED mass", "g", edv * DENSITY, edv_hat * DENSITY, ed_worst)
             add(f"{name} ESV", "ml", esv, esv_hat, es_worst)
@@ -175,7 +184,8 @@ def acdc_csv(table: pd.DataFrame) -> str:
         cells = [by.loc[name, key] for name in present for key in ("dice", "prediction_ml", "error_ml")]
         text = ["" if np.isnan(v) else f"{v:.3f}" for v in cells]
         who = f"{patient}_{visit}" if visit else patient
-        lines[f"{who}_{phase or f'frame{frame:02d}'}"] = text
+        case = f"{who}_{phase or f'frame{frame:02d}'}"
+        lines[f"{case}_frame{frame:02d}" if case in lines else case] = text
     head = ["Name", *(c for n in present for c in (f"Dice {n}", f"Volume {n}", f"Err {n}(ml)"))]
     rows = [",".join([name, *lines[name]]) for name in sorted(lines, key=_natural)]
     return "\n".join([",".join(head), *rows]) + "\n"

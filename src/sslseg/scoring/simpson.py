@@ -48,7 +48,8 @@ def plane(mask: np.ndarray, spacing: tuple[float, float], atrium: np.ndarray | N
         base = centre + axis * ((points - centre) @ axis).min()
     else:
         apex = points[np.linalg.norm(points - base, axis=1).argmax()]
-        axis = (apex - base) / max(np.linalg.norm(apex - base), 1e-9)
+        reach = np.linalg.norm(apex - base)
+        axis = (apex - base) / reach if reach else np.array([1.0, 0.0])  # a single pixel has no direction
     along = (points - base) @ axis
     pixel = float(np.abs(axis) @ spacing)  # height of a pixel along the axis
     low, high = min(along.min(), 0.0) - pixel / 2, along.max() + pixel / 2

@@ -14,10 +14,12 @@ def new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float
     """Rows and columns at `spacing` mm (0: as they are) of a plane whose pixels are `native` mm.
 
     Raises:
-        DataError: so many or so few that the unit can only be another.
+        DataError: the size of a pixel is not known, or there would be so many or so few that the unit can only be another.
     """
     if spacing == 0:
         return shape[0], shape[1]
+    if not np.isfinite(native).all():
+        raise DataError(f"wanted the size of a pixel in mm, got {native[0]:g} x {native[1]:g}")
     height, width = (max(1, round(n * mm / spacing)) for n, mm in zip(shape, native, strict=True))
     size = height, width
     times = np.array(size) / shape
