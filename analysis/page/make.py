@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from analysis.statistics.records import to_json
 from sslseg.config import caches, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store
-from sslseg.tracking.history import frames, sweeps
+from sslseg.tracking.history import frames, records, sweeps
 
 PAGE, RECORD = names.REPORT, "decisions.json"
 CARDS = "encoder_worth"  # in the record: model ID -> sentence
@@ -45,6 +46,8 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[St
     wanted, uri = parts(p.only), store.tracking_uri(uri)
     keys = {*KEYS, *(key for name, m in figures.load().items() if name in wanted for key in m.KEYS)}
     runs = frames.runs(experiment, p.sweep or None, uri, upstream=True)
+    for sentence in records.contradicted(runs):
+        print(sentence, file=sys.stderr)
     if p.sweep:
         table = frames.cells(p.sweep, uri)
     else:

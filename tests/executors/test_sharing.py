@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sslseg.config import params
+from sslseg.config.names import ParamError
 from sslseg.executors import _mps
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Outcome
@@ -65,6 +66,12 @@ def test_where_there_is_nothing_to_share(tmp_path: Path, monkeypatch: pytest.Mon
             with _mps.served(8, 1) as shared:
                 assert shared == {}
     assert not log.exists()
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(_mps.SWITCH, "0")
+    with pytest.raises(ParamError, match="SSLSEG_MPS: wanted on or off, got '0'"), _mps.served(8, 1):
+        raise AssertionError("neither on nor off")
 
 
 class Backend:

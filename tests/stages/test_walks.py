@@ -18,6 +18,7 @@ from sslseg.data.views import batches, draw, render, render_device
 from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
 from sslseg.tracking import lineage, session
+from sslseg.tracking.history import frames, records
 from sslseg.tracking.registry import resolve
 from sslseg.training import checkpoint, contract, loop, vitals
 from tests.fixtures.tiny_runs import (
@@ -257,6 +258,7 @@ def test_supervised_segmentation_is_a_pretraining(tiny: Tiny, store: str):
     assert tags[names.TAG_PIPELINE] == "phantom"
     assert tags[names.TAG_UPSTREAM_RUN] == first
     assert resolve.resolve(first).role == "fine-tuned"
+    assert records.contradicted(frames.runs(upstream=True)) == []
     with pytest.raises(names.LeakError, match=f"run {first}"):
         tiny.run(
             FINETUNE, dataset="phantom", data_root=tiny.other, encoder=first

@@ -14,7 +14,7 @@ from pandas.testing import assert_frame_equal
 
 from sslseg.config import names
 from sslseg.tracking import session
-from sslseg.tracking.history import frames, http, sql
+from sslseg.tracking.history import frames, http, records, sql
 from sslseg.tracking.history.records import as_logged, label_of
 from sslseg.tracking.history.sql import UnreadableError
 from tests.fixtures.planted import Planted, plant, run_id_of
@@ -187,3 +187,23 @@ def test_artifacts_come_or_are_none(filled: str, tmp_path) -> None:
     assert frames.artifact(run, "test/a.txt", tmp_path, filled).read_text() == "x"
     assert frames.artifact(run, "test/b.txt", tmp_path, filled) is None
     assert frames.artifact(run, "b.txt", tmp_path, filled) is None
+
+
+def test_a_lineage_tag_that_was_changed_by_hand_is_told():
+    """Epochs and a decoder that is handed on are of the way between two runs; all else was the same text once."""
+    rows = [
+        ("imported", "import_encoder", "scratch", "supervised"),
+        ("masked", "pretrain", "imported", "supervised > masked@acdc"),
+        ("fine", "finetune", "masked", "supervised > masked@acdc+decoder:25 > supervised@acdc"),
+        ("older", "finetune", "masked", "supervised > masked-acdc@25 > supervised-acdc"),
+        ("public", "finetune", "masked", "…"),
+        ("probed", "probe", "masked", "supervised > masked@acdc"),
+        ("alone", "finetune", "gone", "dino@acdc > supervised@acdc"),
+        ("edited", "finetune", "masked", "supervised > byol@acdc:25 > supervised@acdc"),
+    ]
+    runs = pd.DataFrame(rows, columns=["run_id", "stage", "upstream_run_id", "lineage"])
+    (sentence,) = records.contradicted(runs)
+    assert sentence.startswith(
+        "run edited: its tag sslseg.lineage says 'supervised > byol@acdc:25 > supervised@acdc', and run masked"
+    )
+    assert records.contradicted(runs[:-1]) == []

@@ -11,7 +11,7 @@ from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
-from sslseg.tracking import board, session
+from sslseg.tracking import board, ownership, session
 from sslseg.tracking.history import sweeps
 from tests.fixtures.planted import Planted, plant
 
@@ -109,6 +109,21 @@ def test_plain_lines_where_there_is_no_terminal(
         monkeypatch.setattr(shown, "_quiet", True)  # a sweep inside a worker
         shown._show()
         assert capsys.readouterr().out == ""
+
+
+def test_a_cell_whose_process_was_killed_does_not_run(running):
+    """On this machine that is known at once, however young its heartbeat is."""
+    sweep, _ = running
+    (busy,) = sweeps.read(sweep.id).running
+    host, pid, _, *table = ownership.owner().split(":")
+    (run,) = session.search({names.TAG_CELL: busy.cell}, status="RUNNING")
+    sweep.client.set_tag(
+        run.info.run_id, names.TAG_PROCESS, ":".join([host, pid, "1", *table])
+    )  # an earlier one
+    found = sweeps.read(sweep.id)
+    assert (found.running, found.lost) == ((), (busy.cell,))
+    assert ", 0 running" in sweeps.lines(found)[0]
+    assert sweeps.lines(found)[-1] == f"  lost with their process: {busy.cell}"
 
 
 def test_a_cell_after_its_last_step_is_not_over(running):

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from sslseg.config import switches
+
 CONTROL = "nvidia-cuda-mps-control"
 SWITCH = "SSLSEG_MPS"
 PIPES, LOGS = "CUDA_MPS_PIPE_DIRECTORY", "CUDA_MPS_LOG_DIRECTORY"
@@ -40,7 +42,7 @@ def served(workers: int, devices: int) -> Iterator[dict[str, str]]:
 
 def _is_there() -> bool:
     """Whether it is installed, not switched off, and nobody else's is in use already."""
-    return shutil.which(CONTROL) is not None and os.environ.get(SWITCH) != "off" and PIPES not in os.environ
+    return switches.on(SWITCH) and shutil.which(CONTROL) is not None and PIPES not in os.environ
 
 
 def _begin(found: dict[str, str]) -> bool:

@@ -100,6 +100,30 @@ def pretraining_of(lineage: str, stage: str) -> list[tuple[str, int | None]]:
     return hops[:-1] if stage == names.FINETUNE else hops
 
 
+def contradicted(runs: pd.DataFrame) -> list[str]:
+    """Sentences on runs whose lineage tag is not what the run that they started from says of itself.
+
+    Both are written from the same run IDs, so that one of the two tags was changed by hand.
+
+    Args:
+        runs: `frames.runs` with the upstream ones.
+    """
+    texts = runs.set_index("run_id")["lineage"].to_dict()
+    started = runs[runs["stage"].isin((names.PRETRAIN, names.FINETUNE)) & runs["upstream_run_id"].isin(texts)]
+    pairs = started[["run_id", "upstream_run_id"]].itertuples(index=False)
+    return [
+        f"run {own}: its tag {names.TAG_LINEAGE} says {texts[own]!r}, and run {above}, which it started from, "
+        f"{texts[above]!r}. One of the two was changed by hand; figures name runs by these tags"
+        for own, above in pairs
+        if _bare(texts[own])[:-1] != _bare(texts[above]) and "…" not in texts[own] + texts[above]
+    ]
+
+
+def _bare(lineage: str) -> list[str]:
+    """Hops without their epochs, and without what is handed on beside the encoder."""
+    return [hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in pipelines.read(lineage)]
+
+
 def label_of(lineage: str, stage: str, pipeline: str = "") -> str:
     """`byol@photos+byol@acdc+strong`: the pretraining by the names of its data, and how the fine-tuning is done.
 

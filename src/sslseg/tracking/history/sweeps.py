@@ -46,6 +46,7 @@ class Progress:
     left: float | None  # seconds until its end, as it was last estimated; None: nothing tells yet
     running: tuple[Running, ...] = ()
     faults: tuple[tuple[str, str], ...] = ()  # cell, reason
+    lost: tuple[str, ...] = ()  # cells that say RUNNING, and whose process is gone
 
 
 def open_ones(uri: str | None = None) -> list[str]:
@@ -67,12 +68,14 @@ def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progr
     over = run.info.status != "RUNNING"
     until = run.info.end_time / 1000 if over and run.info.end_time else now
     children = session.search({names.TAG_SWEEP: run_id}, run.info.experiment_id, uri)
-    running = [_running(child, uri, now) for child in children if child.info.status == "RUNNING"]
+    lost = [child for child in children if session.is_abandoned(child)]
+    busy = [child for child in children if child.info.status == "RUNNING" and child not in lost]
+    running = tuple(_running(child, uri, now) for child in busy)
     return Progress(
         run_id, run.info.run_name or "", run.info.status, "" if over else ownership.state_of(run).value,
         int(metrics[names.SWEEP_CELLS]) if names.SWEEP_CELLS in metrics else None,
         int(metrics.get(names.SWEEP_ENDED, 0)), int(metrics.get(names.SWEEP_FAILED, 0)), until - begun,
-        None if over else _left(run_id, uri, now), tuple(running), tuple(_faults(children)),
+        None if over else _left(run_id, uri, now), running, tuple(_faults(children)), tuple(map(_cell, lost)),
     )  # fmt: skip
 
 
@@ -80,10 +83,14 @@ def _faults(children: Sequence[MlflowRun]) -> Iterator[tuple[str, str]]:
     """Cells whose last try failed, and why."""
     seen: set[str] = set()
     for child in children:  # newest first
-        cell = child.data.tags.get(names.TAG_CELL, child.info.run_name)
+        cell = _cell(child)
         if cell not in seen and child.info.status == "FAILED":
             yield cell, child.data.tags.get(names.TAG_REASON, "no reason is on record")
         seen.add(cell)
+
+
+def _cell(child: MlflowRun) -> str:
+    return child.data.tags.get(names.TAG_CELL, child.info.run_name)
 
 
 def _left(run_id: str, uri: str | None, now: float) -> float | None:
@@ -99,7 +106,7 @@ def _running(child: MlflowRun, uri: str | None, now: float) -> Running:
     points = store.client(uri).get_metric_history(child.info.run_id, LOSS)
     points = sorted(points, key=lambda point: (point.step, point.timestamp))[-POINTS:]
     return Running(
-        tags.get(names.TAG_CELL, child.info.run_name),
+        _cell(child),
         points[-1].step if points else 0,
         int(steps) if steps.isdigit() else None,
         rate([(point.step, point.timestamp / 1000) for point in points]),
@@ -130,6 +137,8 @@ def lines(found: Progress, width: int = 120) -> list[str]:
     running = ("  ".join(t.ljust(s) for t, s in zip(row, sizes, strict=True)).rstrip() for row in table)
     faults = (f"failed: {cell}: {' '.join(why.split())}" for cell, why in found.faults)
     rows = ["  " + row for part in (running, faults) for row in some(part, SHOWN, "\n").splitlines()]
+    if found.lost:
+        rows.append(f"  lost with their process: {some(found.lost)}")
     if found.status == "RUNNING" and found.driver == ownership.State.DEAD.value:
         rows.append("  its driver is gone: the same command goes on with it")
     return [line if len(line) <= width else line[: width - 1] + "…" for line in [head, *rows]]
