@@ -22,6 +22,6 @@ def test_hours_by_hand():
     """Ten cells of ten seconds a step and no more: on one card the sum, on many the longest chain."""
     parts = {"pretrain-step": 10.0, "finetune-step": 1.0, "validation": 0.0, "beside": 0.0, "import": 5.0}
     found = timeline.foresee("demo", 1, parts)
-    work = 5 + 40 * 10 + 27 * 75  # an import, a BYOL of 40 steps, 27 fine-tunings of 75
-    assert (found.cells, found.work, found.wall, found.idle) == (29, work, work, 0.0)
-    assert timeline.foresee("demo", 1000, parts).wall == 5 + 40 * 10 + 75
+    work = 5 + 40 * 10 + 30 * 70  # an import, a BYOL of 40 steps, 30 fine-tunings of 70
+    assert (found.cells, found.work, found.wall, found.idle) == (32, work, work, 0.0)
+    assert timeline.foresee("demo", 1000, parts).wall == 5 + 40 * 10 + 70

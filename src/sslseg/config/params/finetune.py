@@ -45,7 +45,7 @@ class Finetune(Machine, Compiled, Data, Views, Augment, Upstream):
                        presets={"paper-text": "random", "paper-code": "random", "cpu": "nested", "demo": "nested"},
                        choices=("nested", "random"), source="[P] 5.2 random slices of all patients")  # fmt: skip
     steps: int = knob(help="optimiser steps, the same at every budget",
-                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 75}, low=1,
+                      presets={"paper-text": 1050, "paper-code": 1050, "cpu": 200, "demo": 70}, low=1,
                       source="[C] 150 epochs × 7 steps; paper-code: 750 at 1 slice")  # fmt: skip
     batch_size: int = knob(help="slices per step", presets={"paper-text": 192, "paper-code": 192, "cpu": 8, "demo": 6},
                            low=1, source="[C] 192")  # fmt: skip
