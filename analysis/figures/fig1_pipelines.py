@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -81,7 +82,7 @@ def draw(content: Content, figure: Figure) -> None:
     axis.axis("off")
 
 
-def _words(stage: tuple, arm: Arm, letters: int) -> list[str]:
+def _words(stage: Any, arm: Arm, letters: int) -> list[str]:
     """What stands in a box: how was learned from what, then which run and how long."""
     way = ", ".join(pipelines.split(arm.pipeline).variants) or f"on {stage.name}"
     told = [f"run {stage.run_id[:8]}" if stage.run_id and stage.runs == 1 else f"{stage.runs} runs"]

@@ -139,7 +139,7 @@ def test_test_is_never_read(tuned: str, tiny: Tiny, monkeypatch: pytest.MonkeyPa
 
     p = settings(tiny, storage=f"sqlite:///{tiny.cache}/spoilt.db")
     monkeypatch.setattr(training_set, "load", spoilt)
-    monkeypatch.setattr(segmentation, "evaluate", forbidden)
+    monkeypatch.setattr(segmentation, "lazily", forbidden)  # how test slices are read, and no others
     monkeypatch.setattr(finetune, "_finish", forbidden)
     found = children(execute.execute(names.TUNE, p))
     values = [[run.data.metrics["trial/value"] for run in runs] for runs in (found, children(tuned))]
