@@ -65,6 +65,15 @@ def test_slicing_along_another_axis(root):
         ({"training": [7]}, "wanted entries"),
         ({"training": [{"image": "./imagesTr/no.nii.gz", "label": "x"}]}, "no.nii.gz: wanted this file"),
         ({"training": [{"image": "../x", "label": "x"}]}, "wanted this file in the folder"),
+        (
+            {
+                "training": [
+                    {"image": f"imagesTr/brain_00{n}.nii.gz", "label": "labelsTr/brain_000.nii.gz"}
+                    for n in (0, 1)
+                ]
+            },
+            "labelsTr/brain_000.nii.gz is of brain_000 and of brain_001",
+        ),
         ({"modality": {"0": "a"}}, "brain_000.nii.gz: wanted 1 modalities, as dataset.json, got 2"),
     ],
 )

@@ -15,7 +15,7 @@ from sslseg.data.slices import prepare
 from sslseg.data.source import ignore, stop
 from sslseg.datasets import dicom
 from tests.data.readers.test_dicom_masks import drawn, seg, series
-from tests.fixtures import trees
+from tests.fixtures import foreign_trees, trees
 from tests.fixtures.foreign_trees import dicom_slice
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom, an extra, is not installed")
@@ -266,3 +266,23 @@ def test_a_palette_is_no_grey_value(tmp_path):
     dicom_slice(tmp_path / "a.dcm", PLANE, PhotometricInterpretation="PALETTE COLOR")
     with pytest.raises(DataError, match="a.dcm: wanted grey values .*, got PALETTE COLOR"):
         dicom.read(dicom.find(tmp_path)[0])
+
+
+def test_a_slice_that_lies_the_other_way_up_is_refused(tmp_path):
+    for z, sign in enumerate((1, -1, 1)):  # turned by half a circle in its plane: of the same normal
+        along = [sign * v for v in (1, 0, 0, 0, 0.8, 0.6)]
+        dicom_slice(tmp_path / f"{z}.dcm", PLANE + z, 4.0 * z, ImageOrientationPatient=along)
+    with pytest.raises(DataError, match=r"1.dcm: wanted the orientation of 0.dcm"):
+        dicom.find(tmp_path)
+
+
+def test_detached_voxels_of_a_mask_beside_a_series_are_among_its_files(tmp_path):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    root = foreign_trees.dicom(tmp_path, patients=1)
+    mask = np.zeros((3, 24, 20), np.uint8)
+    mask[1, 3:8, 3:8] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(root / "p0" / "mask.mhd"))
+    (root / "sslseg.json").write_text('{"geometry": "ignore"}')
+    (source,) = dicom.find(root)
+    assert source.more[-1] == root / "p0" / "mask.raw"  # so that the store is made anew when it changes
+    np.testing.assert_array_equal(dicom.read(source).label, mask)

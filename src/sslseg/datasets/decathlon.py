@@ -59,6 +59,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         except (KeyError, TypeError):
             wanted = "wanted entries {image, label} or a path"
             raise DataError(f"{root / DESCRIPTION}: {wanted}, got {entry!r}") from None
+    dataset_json.check_shared(root / DESCRIPTION, {case: ([i], label) for case, (i, label) in found.items()})
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root))
     return [Source(*who[c], "", *found[c], None, (), root) for c in sorted(found)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 
@@ -146,3 +147,19 @@ def test_what_spreadsheets_write_around_a_cell(tmp_path):
     assert [found[case][0] for case in CASES] == ["007", "007", "007", "8"]
     with pytest.raises(DataError, match=r"a spreadsheet has rounded 1.23457E\+11"):
         people(tmp_path, "case,patient\na,1.23457E+11\nb,1\nc,2\nd,3\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"ignore": 3, "ignore": 4}', "the key 'ignore' is there twice"),
+        ('{"classes": {"a": 255, "a": 7}}', "the key 'a' is there twice"),
+        ('{"classes": ["background", "lesion", "lesion"]}', "a name of its own for each class"),
+        ('{"classes": {"a/b": 1, "a?b": 2}}', "a name of its own for each class"),
+        ('{"axis": 1.0}', "axis: wanted 0, 1 or 2, got 1.0"),
+    ],
+)
+def test_what_a_description_says_twice_or_leaves_open(tmp_path, text, said):
+    (tmp_path / "sslseg.json").write_text(text)
+    with pytest.raises(DataError, match=re.escape(said)):
+        settings.settings(tmp_path)

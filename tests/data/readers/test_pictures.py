@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -346,3 +348,49 @@ def test_pages_that_are_channels_or_moments_are_no_slices(tmp_path, told, says):
         pictures.read(path)
     Image.fromarray(np.dstack([IMAGE] * 3)).save(path, tiffinfo={270: told})  # one page of colours
     assert pictures.read(path).shape == (3, 1, 5, 7)
+
+
+# ---------------------------------------------------------------- depth
+DEEP = (np.arange(35).reshape(5, 7) * 1800).astype(np.uint16)
+WIDE = DEEP.astype(np.int64) << 16
+COLOURS = np.dstack([DEEP, DEEP[::-1], DEEP[:, ::-1]])  # blue, green, red
+
+
+def white_is_zero(path: Path) -> None:
+    Image.fromarray(DEEP).save(path, tiffinfo={pictures.PHOTOMETRIC: 1})
+    entry = np.array([pictures.PHOTOMETRIC, 3], "<u2").tobytes() + np.array([1, 1], "<u4").tobytes()
+    data = path.read_bytes()
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, entry[:8] + bytes(4)))
+
+
+def grey_with_alpha(path: Path) -> None:
+    planes = np.stack([DEEP, np.full_like(DEEP, 65535)], -1).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in planes)
+    head = struct.pack(">IIBBBBB", 7, 5, 16, pictures.GREY_AND_ALPHA, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    chunks = [len(d).to_bytes(4) + kind + d + zlib.crc32(kind + d).to_bytes(4) for kind, d in parts]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(
+    ("name", "made", "wanted"),
+    [
+        ("pages.tif", lambda p: cv2.imwritemulti(str(p), [COLOURS, COLOURS + 9]), np.stack([COLOURS, COLOURS + 9])[..., ::-1]),
+        ("unsigned.tif", lambda p: cv2.imwrite(str(p), WIDE.astype(np.uint32)), WIDE[None, ..., None]),
+        ("white.tif", white_is_zero, 65535 - DEEP[None, ..., None]),
+        ("grey.png", grey_with_alpha, DEEP[None, ..., None]),
+    ],
+)  # fmt: skip
+def test_deep_pictures_keep_their_values(tmp_path, name, made, wanted):
+    made(tmp_path / name)
+    np.testing.assert_array_equal(pictures.read(tmp_path / name), np.moveaxis(wanted, -1, 0))
+
+
+def test_pictures_of_numbers_that_are_none(tmp_path):
+    Image.fromarray(np.full((5, 7), np.nan, np.float32)).save(tmp_path / "a.tif")
+    with pytest.raises(DataError, match=r"a.tif: wanted finite pixels"):
+        pictures.read(tmp_path / "a.tif")
+    cv2.imwrite(str(tmp_path / "b.tif"), np.ones((5, 7)))
+    with pytest.raises(DataError, match=r"b.tif: .* save it with 8, 16 or 32 bits a pixel"):
+        pictures.read(tmp_path / "b.tif")

@@ -47,7 +47,9 @@ class Dataset:
         """
         labels, where = self.labels, f"{self.path}: labels"
         try:
-            told = {str(n): [int(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()}
+            told = {
+                str(n): [_label(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()
+            }
         except (TypeError, ValueError):
             raise DataError(f"{where}: wanted name: number or name: [numbers], got {labels}") from None
         unknown = told.pop(UNKNOWN, None)
@@ -105,13 +107,28 @@ class Dataset:
         channels = len(self.channels)
         for case, (images, label) in listed(self.path, self.told).items():
             colour = len(images) == 1 and formats.pictured(images[0])
-            missing = [str(file) for file in (*images, label) if not file.is_file()]
+            missing = [str(file) for file in (*images, label) if file and not file.is_file()]
             if not missing and (colour or len(images) == channels):
                 found[case] = images, label
                 continue
             what = f"{', '.join(missing)}, not there" if missing else f"{channels} images, got {len(images)}"
             fault(self.path, DataError(f"{self.path}: dataset: {case}: wanted {what}"))
         return found
+
+
+def _label(told: object) -> int:
+    if type(told) is int or isinstance(told, str):
+        return int(told)
+    raise TypeError
+
+
+def check_shared(path: Path, cases: Mapping[str, Case]) -> None:
+    """Raises DataError where one file is of two cases: of one image, who trains would be tested, too."""
+    owners: dict[Path, str] = {}
+    for case, (images, label) in cases.items():
+        for file in (*images, *([label] if label else [])):
+            if (other := owners.setdefault(file, case)) != case:
+                raise DataError(f"{path}: wanted files of one case each, {file} is of {other} and of {case}")
 
 
 def case_of(image: Path) -> str:
@@ -165,7 +182,7 @@ def _checked(path: Path, told: dict[str, Any], listed: bool) -> Dataset:
     return Dataset(path, channels, told["labels"], told["file_ending"], told, listed)
 
 
-def listed(path: Path, told: Mapping[str, Any]) -> dict[str, tuple[list[Path], Path]]:
+def listed(path: Path, told: Mapping[str, Any]) -> dict[str, Case]:
     """Cases of the key `dataset`: {case: {images: […], label: …}}; {} where it is not there.
 
     Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
@@ -183,13 +200,14 @@ def listed(path: Path, told: Mapping[str, Any]) -> dict[str, tuple[list[Path], P
             raise DataError(f"{path}: dataset: wanted {wanted}, got {text!r} as a file")
         return Path(os.path.normpath(path.parent / os.path.expandvars(text)))
 
-    found = {}
+    found: dict[str, Case] = {}
     for case, files in cases.items() if isinstance(cases, dict) else ():
         if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
             raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
         found[case] = [place(file) for file in files["images"]], place(files.get("label"))
     if not found:
         raise DataError(f"{path}: dataset: wanted {wanted}, got {cases!r}")
+    check_shared(path, found)
     return found
 
 

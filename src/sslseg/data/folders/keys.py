@@ -17,6 +17,9 @@ def classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[in
     """Names, the value of each, and further values with the number of their class."""
     if not told:
         return (), (), ()
+    called = [class_name(name) for name in told] if isinstance(told, list | dict) else []
+    if len(set(called)) < len(called):
+        raise ValueError(f"classes: wanted a name of its own for each class, got {', '.join(called)}")
     if isinstance(told, list) and all(isinstance(name, str | int) for name in told):
         told = {name: k for k, name in enumerate(told)}
     elif isinstance(told, dict) and BACKGROUND not in told:

@@ -18,7 +18,7 @@ from sslseg.data.folders import mask_values, pairs, roles, settings
 from sslseg.data.folders.pairing import layouts, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
-from sslseg.data.readers import dicom_series, dicom_volume, formats, mask_stack
+from sslseg.data.readers import dicom_series, dicom_volume, formats, itk, mask_stack
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault
 
@@ -39,9 +39,10 @@ class Beside:
     files: Held
 
     def masks(self, image: Path) -> list[Path]:
-        """Every file of the masks of a volume."""
+        """Every file of the masks of a volume, those of detached voxels last."""
         case = self.cases.get(image)
-        return [path for name, _ in case.masks for path in self.files[name]] if case else []
+        found = [path for name, _ in case.masks for path in self.files[name]] if case else []
+        return [*found, *(voxels for path in found for voxels in itk.beside(path))]
 
     def patients(self, frames: Sequence[Frame]) -> dict[Frame, str]:
         """Those that `pairs` or the layout names, where sslseg.json says nothing else of them."""

@@ -180,7 +180,7 @@ def _check(path: Path | str, s: Settings) -> None:
     if s.csv and not _inside(Path(path).parent, s.csv):
         faults.append(f"csv: wanted the name of a table in this folder, got {quoted(s.csv)}")
     for key, (choices, words) in CHOICES.items():
-        if getattr(s, key) not in choices or isinstance(getattr(s, key), bool):
+        if not any(getattr(s, key) == choice and type(getattr(s, key)) is type(choice) for choice in choices):
             faults.append(f"{key}: wanted {words}, got {getattr(s, key)!r}")
     if s.threshold is not None and s.values not in ((), (0, 1)):
         faults.append('threshold: it makes two classes, wanted classes like ["background", "lesion"]')
@@ -208,12 +208,21 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path}: wanted a JSON file, it is not there but in {some(inner)}: give one of these"
         )
     try:
-        told = json.loads(text(path, "a JSON file"))
+        told = json.loads(text(path, "a JSON file"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: wanted a JSON file ({error})") from None
     if not isinstance(told, dict):
         raise DataError(f"{path}: wanted a JSON object {{…}}, got a {type(told).__name__}")
     return told
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises ValueError where a key is there twice: of which the last would be taken."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {quoted(next(key for key in keys if keys.count(key) > 1))} is there twice")
+    return found
 
 
 def sidecar(image: Path, case: str) -> Spacing | None:

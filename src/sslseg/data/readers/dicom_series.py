@@ -24,6 +24,7 @@ TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatien
         "Rows", "Columns", "SamplesPerPixel", "NumberOfFrames", "Modality", "SOPInstanceUID",
         "StudyInstanceUID"]  # fmt: skip
 SAME = 1e-3  # direction cosines that differ less are equal
+TURNED = 0.1  # of a direction cosine by which slices of one normal may differ: rounding, no other way up
 PLACE = 1e-2  # mm between slices that lie at one place
 
 
@@ -152,7 +153,8 @@ def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
     for path, other, (position, directions) in placed:
         if (other.Rows, other.Columns) != (header.Rows, header.Columns):
             raise DataError(f"{path}: wanted {header.Rows} x {header.Columns} as {first.name} of its series")
-        if not np.allclose(dicom_file.normal(directions), normal, atol=SAME):
+        turned = np.abs(directions - placed[0][2][1]).max() > TURNED  # in its plane: the normal is the same
+        if turned or not np.allclose(dicom_file.normal(directions), normal, atol=SAME):
             raise DataError(f"{path}: wanted the orientation of {first.name} of its series (a localiser?)")
         number = dicom_file.numbers(path, other, "InstanceNumber", 1)
         found.append((float(position @ normal), 0 if number is None else int(number[0]), path))

@@ -32,6 +32,13 @@ ALWAYS = 64 << 20  # decoded bytes that any file may have
 # of a pixel; others have 4
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "LA": 2, "La": 2, "PA": 2}
 BITS = 28  # byte of a BMP that says how many bits a pixel has
+PNG, PNG_KIND, GREY_AND_ALPHA = (
+    b"\x89PNG",
+    25,
+    4,
+)  # first bytes, and the byte that says which colours there are
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # tag of TIFF; Pillow turns 8 bits by it, and not 16
+SAMPLES, UNSIGNED = 339, 1  # tag of TIFF; Pillow takes all whole numbers of 32 bits for signed ones
 DESCRIPTION = 270  # tag of TIFF, in which ImageJ and OME say what pages are
 STACKED = re.compile(
     r'(?s)^ImageJ=[^\0]*?\b((?:channels|frames)=(?:[2-9]|1\d))|\b(Size[CT]="(?:[2-9]|1\d)\d*")'
@@ -66,12 +73,21 @@ def read(path: Path, note: Note = unsaid) -> np.ndarray:
             "the colours beneath, as if nothing were transparent"
         )
     if pages.ndim == 3:
+        if pages.dtype.kind == "f" and not np.isfinite(pages).all():
+            raise DataError(f"{path}: wanted finite pixels, got NaN or infinite ones")
         return pages[None]
-    if len(pages) == 1:  # Pillow makes 8 bit of 16-bit colours
-        deep = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-        if deep is not None and deep.ndim == 3 and deep.dtype == np.uint16 and deep.shape[2] >= 3:
-            pages = shown(deep[..., 2::-1], 1 if _is_tiff(path) else orientation(path))[None]
-    return np.ascontiguousarray(np.moveaxis(pages, -1, 0))
+    tiff, start = _is_tiff(path), _start(path, PNG_KIND + 1)
+    if tiff or len(pages) == 1:  # Pillow makes 8 bit of 16-bit colours
+        how = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+        _, deep = cv2.imdecodemulti(np.fromfile(path, np.uint8), how)
+        deep = [page for page in deep if page.ndim == 3 and page.dtype == np.uint16 and page.shape[2] >= 3]
+        if len(deep) == len(pages):
+            turn = 1 if tiff else orientation(path)
+            pages = np.stack([shown(page[..., 2::-1], turn) for page in deep])
+    colours = (
+        1 if start[:4] == PNG and start[PNG_KIND] == GREY_AND_ALPHA else 3
+    )  # of 16 bits, Pillow makes colours
+    return np.ascontiguousarray(np.moveaxis(pages[..., :colours], -1, 0))
 
 
 def colour_value(red: np.ndarray, green: np.ndarray, blue: np.ndarray) -> np.ndarray:
@@ -112,9 +128,10 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
                     return [of(picture)]
                 return [of(page) for page in ImageSequence.Iterator(picture)]
     except UnidentifiedImageError:
-        raise DataError(
-            f"{path}: cannot be read as a picture: it is of none of the formats that its ending promises"
-        ) from None
+        why = "it is of none of the formats that its ending promises"
+        if _is_tiff(path):
+            why = "a TIFF of this kind is not read; save it with 8, 16 or 32 bits a pixel"
+        raise DataError(f"{path}: cannot be read as a picture: {why}") from None
     except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a picture ({STREAM.sub('', str(error))})") from None
 
@@ -166,7 +183,13 @@ def _image(path: Path, page: Image.Image) -> tuple[np.ndarray, float]:
 def grey(page: Image.Image) -> np.ndarray:
     """Grey values of a page in one of the modes GREY, not turned."""
     array = np.array(page)
-    return array.astype(np.uint8) if array.dtype == bool else array.astype(array.dtype.newbyteorder("="))
+    array = array.astype(np.uint8 if array.dtype == bool else array.dtype.newbyteorder("="))
+    tags = page.tag_v2 if isinstance(page, TiffImageFile) else {}
+    if array.dtype == np.uint16 and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:
+        return np.iinfo(np.uint16).max - array
+    if array.dtype == np.int32 and array.min() < 0 and UNSIGNED in tags.get(SAMPLES, (UNSIGNED,)):
+        return array.view(np.uint32)
+    return array
 
 
 def transparent(page: Image.Image) -> bool:
@@ -193,8 +216,12 @@ def _stored(page: Image.Image) -> int:
 
 
 def _is_tiff(path: Path) -> bool:
+    return _start(path, 2) in (b"II", b"MM")
+
+
+def _start(path: Path, count: int) -> bytes:
     with path.open("rb") as file:
-        return file.read(2) in (b"II", b"MM")
+        return file.read(count)
 
 
 def shown(array: np.ndarray, turn: int) -> np.ndarray:
