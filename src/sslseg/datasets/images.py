@@ -12,7 +12,7 @@ from sslseg.data.source import searches
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
+VERSION = 4  # deep pictures keep their values
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 FORMAT = pairs.Format((*formats.NIFTI, *pictures.SUFFIXES))
 describe, pairing, notes, read = FORMAT.describe, FORMAT.pairing, FORMAT.notes, pairs.read

@@ -20,7 +20,7 @@ from sslseg.data.source import Description, Fault, Source, Volume, keeping, sear
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 3  # a mask on a picture that EXIF turns is laid on it by its shape
+VERSION = 4  # deep pictures keep their values
 PATIENT = r"^(.+?)_frame_?\d+$"
 DESCRIPTION, SPLITS = "dataset.json", "splits_final.json"
 
