@@ -109,6 +109,14 @@ def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cells run in this process, one after the other."""
+    from tests.fixtures import one_process
+
+    one_process.install(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Write a folder with the two files of a model; `value` makes its weights, `facts` go under "sslseg"."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
+from analysis import __main__
 from analysis.page import make
+from sslseg import execute
 from sslseg.commands import pack, unpack
-from sslseg.config import names, params
+from sslseg.config import flags, names, params
 from sslseg.tracking import session
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from team import accounts, demo
+from tests.fixtures import one_process
 
 PARTS = ("fig1", "fig3a", "fig3b", "fig4", "scores", "verdict", "encoders", "runs")
 pytestmark = pytest.mark.slow
@@ -27,10 +30,26 @@ def swept(team_server, tmp_path_factory: pytest.TempPathFactory) -> Path:
     accounts.add(team_server)
     data = demo.phantom(folder / "data")
     file = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/file/mlflow.db"}
-    for name, environment in {"sqlite": file, "server": team_server.environment(accounts.MEMBER)}.items():
-        demo.sweep(data, folder / f"cache-{name}", environment)
-        demo.figures(folder / name, environment, *PARTS)
+    member = team_server.environment(accounts.MEMBER)
+    demo.sweep(data, folder / "cache-server", member)  # its workers are processes, as a team's are
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "_python", _in_this_process)
+        demo.sweep(data, folder / "cache-sqlite", file)
+        for name, environment in {"sqlite": file, "server": member}.items():
+            demo.figures(folder / name, environment, *PARTS)
     return folder
+
+
+def _in_this_process(words: list[str], environment: Mapping[str, str]) -> None:
+    """What the demo starts, as a call: `entrypoints/sweep.py` or `-m analysis`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        if words[0] == "-m":
+            assert __main__.main(words[2:]) == 0
+        else:
+            one_process.install(patch)
+            execute.execute(names.SWEEP, flags.resolve(flags.parse(params.Sweep, words[1:])))
 
 
 def test_the_figures_are_those_of_sqlite(swept: Path, tmp_path: Path) -> None:

@@ -9,13 +9,14 @@ import pytest
 
 from sslseg.config import names, params
 from sslseg.config.names import ParamError
+from sslseg.datasets.hearts import phantom
 from sslseg.plans import cells as grid
 from sslseg.plans import studies
 from sslseg.stages.forecast import feasible
 from sslseg.tracking import session
 from tests.fixtures import foreign_trees
 from tests.fixtures.tiny_runs import Tiny
-from tests.stages.test_stages import FINE, PRE, here, spelled, swept  # noqa: F401 here is a fixture
+from tests.stages.test_stages import FINE, PRE, spelled, swept
 
 
 def checked(
@@ -35,6 +36,12 @@ def checked(
 
 
 IMPORTED = {"architecture": "tf_efficientnet_lite0"}  # the one of the bundled ImageNet weights
+
+
+@pytest.fixture(autouse=True)
+def small_phantom(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other cohort in the place of the phantom's sixty patients, which are written in ten seconds."""
+    monkeypatch.setattr(phantom, "default_root", lambda cache: tiny.other)
 
 
 def test_grids_that_work_pass(tiny: Tiny):

@@ -19,8 +19,6 @@ from sslseg.config import flags, names, params, plugins
 from sslseg.config.names import FINETUNE, PREPARE, PRETRAIN, SWEEP, DataError, EncoderError
 from sslseg.data import subsets, training_set
 from sslseg.data.views import batches
-from sslseg.plans.jobs import Outcome
-from sslseg.stages import sweep
 from sslseg.tracking import session
 from sslseg.tracking.capsule import pack as packing
 from sslseg.tracking.history import frames
@@ -32,30 +30,6 @@ from tests.fixtures.tiny_runs import ARCHITECTURE, ROOT, TEXTS, Tiny, client, ge
 HERE = ("dataset", "data_root", "cache", "threads", "budget", "encoder")  # what a sweep sets by itself
 FINE = {k: v for k, v in TEXTS[FINETUNE].items() if k not in HERE}
 PRE = {k: v for k, v in TEXTS[PRETRAIN].items() if k not in HERE}
-
-
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cells run in this process, one after the other."""
-
-    class Here:
-        @staticmethod
-        def places(p):
-            return 1, 1
-
-        @staticmethod
-        def run(graph, work, p):
-            while not graph.done():
-                for job in graph.ready():
-                    try:
-                        yield graph.close(Outcome(job, work(job)))
-                    except Exception as error:
-                        yield graph.close(Outcome(job, error=str(error)))
-                for skipped in graph.unreachable():
-                    yield graph.close(skipped)
-
-    real = sweep.plugins.load
-    monkeypatch.setattr(sweep.plugins, "load", lambda f, name: Here if f == "executors" else real(f, name))
 
 
 def spelled(texts: dict[str, str]) -> str:

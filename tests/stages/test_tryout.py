@@ -26,30 +26,13 @@ FINE = ";".join(f"{name}={text}" for name, text in TEXTS[FINETUNE].items() if na
 COSTS = Costs({"scratch": 10.0, "supervised": 10.0}, places=1, page=5.0)
 
 
-class Here:
-    """A back-end of one place: this process."""
-
-    @staticmethod
-    def places(p):
-        return 1, 1
-
-    @staticmethod
-    def run(graph, work, p):
-        for job in graph.ready():
-            try:
-                yield graph.close(Outcome(job, work(job)))
-            except Exception as error:
-                yield graph.close(Outcome(job, error=str(error)))
-
-
 @pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def opened(here, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Runs stay in this process; returns the pages that were opened."""
-    real, opened = tryout.plugins.load, []
-    monkeypatch.setattr(tryout.plugins, "load", lambda f, name: Here if f == "executors" else real(f, name))
-    monkeypatch.setattr(tryout.webbrowser, "open", opened.append)
+    pages: list[str] = []
+    monkeypatch.setattr(tryout.webbrowser, "open", pages.append)
     monkeypatch.setattr(design, "MOST_SEEDS", 3)
-    return opened
+    return pages
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +51,7 @@ def tried(tiny: Tiny, **changed: object) -> str:
 
 @pytest.mark.slow
 def test_from_a_folder_and_a_checkpoint_to_the_page(
-    tiny: Tiny, store: str, here, checkpoint: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, store: str, opened, checkpoint: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("DISPLAY", ":0")
     mine = {"encoder": str(checkpoint), "architecture": ARCHITECTURE}
@@ -87,7 +70,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     ):
         assert words in said
     assert said.index("it will not be able to decide") < said.index("page:")
-    assert here == [(tmp_path / "report.html").as_uri()]
+    assert opened == [(tmp_path / "report.html").as_uri()]
     table = json.loads(Path(client().download_artifacts(run_id, names.CELLS)).read_text())
     assert len(table) == 9
     assert all(row["run_id"] and not row["error"] for row in table)
@@ -119,7 +102,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
 PRE = "architecture=test_resnet;image_size=32;batch_size=2;steps=1;fraction=0.2;decoder=8,8,8,8,8;patch=8"
 
 
-def test_further_pipelines_are_pretrained_first_and_compared(tiny: Tiny, store: str, here, capsys):
+def test_further_pipelines_are_pretrained_first_and_compared(tiny: Tiny, store: str, opened, capsys):
     asked = ("masked@target", "masked@target+decoder", "scratch")
     tried(tiny, dry_run=True, pipelines=asked, pretrain=PRE)
     said = capsys.readouterr().out

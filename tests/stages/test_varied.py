@@ -10,30 +10,13 @@ import pytest
 from analysis.comparison import cells, patients, scope
 from sslseg import execute
 from sslseg.config import flags, names, params
-from sslseg.config.names import FINETUNE, PRETRAIN, SWEEP, SslsegError
-from sslseg.plans.jobs import Graph, Outcome, reason
+from sslseg.config.names import FINETUNE, PRETRAIN, SWEEP
 from sslseg.tracking.history import frames
+from tests.fixtures import one_process
 from tests.fixtures.tiny_runs import TEXTS, Tiny, client, get
 
 HERE = {"dataset", "data_root", "cache", "threads", "encoder", "budget"}
 FOLDS = ("fold:1/2", "fold:2/2")
-
-
-class OneProcess:
-    """An executor that does every job here."""
-
-    @staticmethod
-    def places(p) -> tuple[int, int]:
-        return 1, 1
-
-    @staticmethod
-    def run(graph: Graph, work, p):
-        while not graph.done():
-            for job in graph.ready():
-                try:
-                    yield graph.close(Outcome(job, work(job)))
-                except SslsegError as error:
-                    yield graph.close(Outcome(job, error=reason(error)))
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +32,8 @@ def swept(tiny: Tiny, store: str) -> str:
         finetune=spelled[FINETUNE], pretrain=spelled[PRETRAIN],
     )  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sslseg.config.plugins.load", _loaded())
+        one_process.install(patch)
         return execute.execute(SWEEP, flags.resolve(p))
-
-
-def _loaded():
-    from sslseg.config import plugins
-
-    load = plugins.load
-    return lambda folder, name: OneProcess if folder == "executors" else load(folder, name)
 
 
 @pytest.mark.slow
