@@ -58,15 +58,12 @@ def against_each(
     ]
     words = [one.text for one in found if one.effect]
     refused = [one.text for one in found if not one.effect]
-    words += (
-        [refused[0] + (f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else "")]
-        if refused
-        else []
-    )
-    effects = sorted(
-        (one.effect for one in found if one.effect), key=lambda e: e.value, reverse=wanted == "worse"
-    )
-    return Outcome(together(one.call for one in found), "; ".join(words), next(iter(effects), None))
+    if refused:
+        words.append(refused[0] + (f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else ""))
+    effects = [one.effect for one in found if one.effect]
+    extreme = max if wanted == "worse" else min
+    weakest = extreme(effects, key=lambda e: e.value, default=None)
+    return Outcome(together(one.call for one in found), "; ".join(words), weakest)
 
 
 def together(calls: Iterable[str]) -> str:

@@ -132,6 +132,9 @@ def test_splits_in_and_out(tmp_path):
     (root / "splits_final.json").write_text(json.dumps(folds[:1]))
     with pytest.raises(DataError, match="splits_final.json: wanted two folds"):
         nnunet.describe(root)
+    (root / "splits_final.json").write_text(json.dumps(folds).replace('"val"', '"train"', 1))
+    with pytest.raises(DataError, match="the key 'train' is there twice"):
+        nnunet.describe(root)
 
 
 def test_unlabelled_cases_train_and_labelled_test_images_test(tmp_path):

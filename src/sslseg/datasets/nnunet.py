@@ -191,7 +191,7 @@ def _fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, s
         DataError: not a list of folds, an unknown case, or a patient on two sides.
     """
     try:
-        told = json.loads(text(path, "a list of folds"))
+        told = json.loads(text(path, "a list of folds"), object_pairs_hook=settings.once)
         if not isinstance(told, list):
             raise TypeError(f"a {type(told).__name__}")
         folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]

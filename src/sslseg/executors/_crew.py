@@ -122,10 +122,8 @@ class Crew:
             self._stillborn = 0
             self.check_store()
             for other, before in list(self.desk.workers.items()):
-                if (
-                    before.number == worker.number and other is not line
-                ):  # lost, and its task was started again
-                    yield from self._lost(graph, other, again=True)
+                if other is not line and before.number == worker.number:
+                    yield from self._lost(graph, other, again=True)  # its task was started again
         elif kind == EVICTED:
             worker.leaving = worker.queued = True  # it closes its run; when it is gone, its cell is free
         elif said and kind == DONE and worker.job:
@@ -143,11 +141,8 @@ class Crew:
         if worker.job:
             session.close_all(worker.owner, "FAILED", "its worker process was lost", self.uri)
             evicted = "its task ran out of time {} times; slurm_minutes= gives it more"
-            yield from (
-                graph.died(worker.job, EVICTIONS, evicted)
-                if worker.queued
-                else graph.died(worker.job, RETRIES)
-            )
+            limit = (EVICTIONS, evicted) if worker.queued else (RETRIES,)
+            yield from graph.died(worker.job, *limit)
 
     def _look(self, graph: Graph) -> Iterator[Outcome]:
         """Strike off the tasks that have ended, or are lost, without a word.
@@ -194,9 +189,9 @@ class Crew:
                 with suppress(Exception):  # it may have ended, or the queue be away
                     self.queue.end(ticket)
         until = time.monotonic() + END_SECONDS
-        while (
+        while time.monotonic() < until and (
             self.desk.workers or self.queue.here and not all(self.queue.over(self._started))
-        ) and time.monotonic() < until:
+        ):
             for line, said in self.desk.next(0.1):
                 if said is None:
                     self.desk.workers.pop(line, None)

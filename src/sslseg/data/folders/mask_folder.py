@@ -158,9 +158,8 @@ def read(
     """
     axis = int(about.settings.get("axis", 0))
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
-    like = (
-        None if about.settings.get("geometry") == "ignore" else grid_of(source, about.settings.get("spacing"))
-    )
+    placed = about.settings.get("geometry") != "ignore"
+    like = grid_of(source, about.settings.get("spacing")) if placed else None
     timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
     if source.index is not None and not timed:
         each = f"each frame of {source.image}, one after the other along the fourth axis"

@@ -224,13 +224,8 @@ def write(scan: Scan, masks: list[np.ndarray], spacing: Spacing, note: str) -> N
         DataError: a file that is no mask of ours lies there.
     """
     if scan.series:
-        nifti_masks.write_new(
-            scan.target,
-            masks[0],
-            spacing,
-            dicom_volume.affine(scan.files, settings.settings(scan.root).spacing),
-            note,
-        )
+        affine = dicom_volume.affine(scan.files, settings.settings(scan.root).spacing)
+        nifti_masks.write_new(scan.target, masks[0], spacing, affine, note)
     else:
         mask = np.stack(masks) if scan.frames == len(masks) else masks[0]
         formats.write_mask(scan.target, mask, scan.files[0], note)

@@ -64,10 +64,8 @@ class Beside:
         """
         s, case = self.pairing.settings, self.cases[images[0]]
         files = [self.files[name] for name, _ in case.masks]
-        soft, grid = (
-            s.threshold is not None,
-            dicom_volume.grid(tuple(images), s.spacing) if s.placed else None,
-        )
+        soft = s.threshold is not None
+        grid = dicom_volume.grid(tuple(images), s.spacing) if s.placed else None
         arrays = [mask_stack.read(held, images, shape, soft, mask_values.told(s), grid) for held in files]
         return pairs.drawn(self.pairing, case, [held[0] for held in files], arrays)
 

@@ -208,7 +208,7 @@ def read_json(path: Path) -> dict[str, Any]:
             f"{path}: wanted a JSON file, it is not there but in {some(inner)}: give one of these"
         )
     try:
-        told = json.loads(text(path, "a JSON file"), object_pairs_hook=_once)
+        told = json.loads(text(path, "a JSON file"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: wanted a JSON file ({error})") from None
     if not isinstance(told, dict):
@@ -216,7 +216,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return told
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object of JSON. Raises ValueError where a key is there twice: of which the last would be taken."""
     found = dict(pairs)
     if len(found) < len(pairs):

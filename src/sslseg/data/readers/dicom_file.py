@@ -228,15 +228,15 @@ def spacing(path: Path, data: Any, otherwise: Spacing | None = None) -> tuple[fl
     """
     told = numbers(path, data, "PixelSpacing", 2)
     told = numbers(path, data, "ImagerPixelSpacing", 2) if told is None else told
-    if told is None and otherwise is None:
+    if told is not None:
+        otherwise = 1.0, float(told[0]), float(told[1])
+    if otherwise is None:
         raise DataError(
             f"{path}: wanted PixelSpacing, two numbers in mm, got None; of files without it, spacing in sslseg.json of the "
             'data folder says it, as {"spacing": [0.5, 0.5]}'
         )
     thickness = numbers(path, data, "SliceThickness", 1)
-    z, y, x = (
-        otherwise if told is None and otherwise else (1.0, *map(float, told if told is not None else ()))
-    )
+    z, y, x = otherwise
     z = float(thickness[0]) if thickness is not None and thickness[0] else z
     if not all(SANE[0] < v < SANE[1] for v in (y, x, z)):
         raise DataError(f"{path}: wanted PixelSpacing and SliceThickness in mm, got {(y, x, z)}")

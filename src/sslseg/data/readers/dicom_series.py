@@ -148,12 +148,13 @@ def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
         if len(held) == 1:
             return [(first,)]
         raise DataError(f"{first}: wanted ImagePositionPatient and ImageOrientationPatient in a series")
-    normal = dicom_file.normal(placed[0][2][1])
+    _, _, (_, upright) = placed[0]
+    normal = dicom_file.normal(upright)
     found: list[tuple[float, int, Path]] = []
     for path, other, (position, directions) in placed:
         if (other.Rows, other.Columns) != (header.Rows, header.Columns):
             raise DataError(f"{path}: wanted {header.Rows} x {header.Columns} as {first.name} of its series")
-        turned = np.abs(directions - placed[0][2][1]).max() > TURNED  # in its plane: the normal is the same
+        turned = np.abs(directions - upright).max() > TURNED  # in its plane: the normal is the same
         if turned or not np.allclose(dicom_file.normal(directions), normal, atol=SAME):
             raise DataError(f"{path}: wanted the orientation of {first.name} of its series (a localiser?)")
         number = dicom_file.numbers(path, other, "InstanceNumber", 1)
