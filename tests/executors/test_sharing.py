@@ -13,7 +13,7 @@ from sslseg.executors import _mps
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Outcome
 from sslseg.plans.sharing import Alone
-from sslseg.stages.forecast import card
+from sslseg.stages.sweep import card
 
 CONTROL = """#!/bin/sh
 echo "$* $CUDA_MPS_PIPE_DIRECTORY $(cat)" >> {log}

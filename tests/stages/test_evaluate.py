@@ -22,7 +22,7 @@ from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe
 from sslseg.scoring import volumes
 from sslseg.stages import evaluate
-from sslseg.stages.intake.heldout import Scored
+from sslseg.stages.evaluate.heldout import Scored
 from sslseg.tracking import session
 from tests.fixtures import trained_models
 

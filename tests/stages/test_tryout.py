@@ -17,7 +17,7 @@ from sslseg.models import encoder
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
 from sslseg.stages import tryout
-from sslseg.stages.forecast import words as tryout_words
+from sslseg.stages.tryout import words as tryout_words
 from sslseg.tracking.history import frames
 from tests.fixtures.tiny_runs import ARCHITECTURE, TEXTS, Tiny, client, get
 

@@ -17,7 +17,7 @@ from sslseg.config.names import FINETUNE, ParamError, SslsegError
 from sslseg.data import training_set
 from sslseg.scoring import segmentation
 from sslseg.stages import finetune, tune
-from sslseg.stages.tuning import trials
+from sslseg.stages.tune import trials
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client, get, numbers
 
 SMALL = (f"architecture={ARCHITECTURE};image_size=32;batch_size=2;spacing=0;decoder=8,8,8,8,8;steps=4;"

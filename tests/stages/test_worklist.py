@@ -16,7 +16,7 @@ from sslseg.config.params import Worklist
 from sslseg.data import subsets, training_set
 from sslseg.data.slices import prepare
 from sslseg.stages import worklist
-from sslseg.stages.worklists import gain
+from sslseg.stages.worklist import gain
 from tests.fixtures import tiny_runs
 from tests.fixtures.foreign_trees import dicom_slice
 

@@ -183,11 +183,11 @@ PLUG_INS = {
     "pretrain": ["datasets/hearts/acdc.py", "methods/agreement/byol.py"],
     "finetune": ["datasets/hearts/acdc.py"],
     "evaluate": ["datasets/hearts/acdc.py"],
-    "tuning.trials": [],
+    "tune.trials": [],
 }
 
 
-TRAIN = {"pretrain", "finetune", "tuning.trials"}
+TRAIN = {"pretrain", "finetune", "tune.trials"}
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def test_a_comment_in_every_file_changes_no_identity(copied: Path):
 @pytest.mark.parametrize(
     ("file", "old", "new"),
     [("stages/outcome/cards.py", "def ", "SIZE = 7\n\n\ndef "), ("stages/outcome/overlays.py", "def ", "X = 1\n\n\ndef "),
-     ("stages/evaluation/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params/finetune.py", "peak learning rate", "top rate"),
+     ("stages/evaluate/page.py", "def ", "SIZE = 7\n\n\ndef "), ("config/params/finetune.py", "peak learning rate", "top rate"),
      ("tracking/session.py", "def ", "SIZE = 7\n\n\ndef "), ("methods/agreement/byol.py", "hidden width", "width")],
 )  # fmt: skip
 def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
@@ -234,9 +234,9 @@ def test_cards_overlays_pages_help_texts_and_the_store_change_no_identity(
      ("data/slices/encode.py", TRAIN | {"prepare", "evaluate"}, set()),
      ("models/encoder.py", TRAIN | {"import_encoder", "evaluate"}, {"prepare"}),
      ("methods/agreement/byol.py", {"pretrain"}, {*PLUG_INS} - {"pretrain"}),
-     ("datasets/hearts/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}, {"import_encoder", "tuning.trials"}),
+     ("datasets/hearts/acdc.py", {"prepare", "pretrain", "finetune", "evaluate"}, {"import_encoder", "tune.trials"}),
      ("scoring/surface.py", {"evaluate"}, TRAIN), ("models/importers/bundled.py", {"import_encoder"}, TRAIN),
-     ("plans/searchspace.py", {"tuning.trials"}, {"pretrain", "finetune"}),
+     ("plans/searchspace.py", {"tune.trials"}, {"pretrain", "finetune"}),
      ("stages/outcome/curves.py", TRAIN, {"prepare", "evaluate"})],
 )  # fmt: skip
 def test_a_constant_changes_the_identity_of_the_stages_that_use_it(
@@ -248,6 +248,11 @@ def test_a_constant_changes_the_identity_of_the_stages_that_use_it(
     changed = {stage for stage in PLUG_INS if after[stage] != before[stage]}
     assert others <= changed
     assert not same & changed
+
+
+def test_a_module_that_is_not_there_has_no_code(package: Path):
+    with pytest.raises(ValueError, match="got sslseg.stages.two"):
+        identity.code_digest("sslseg.stages.one", "sslseg.stages.two")
 
 
 def test_what_is_left_out_is_there():

@@ -23,7 +23,7 @@ REFERENCES = frozenset({"encoder", "encoder_epoch", "encoder_role", "model", "da
 # Files and folders that record, name or show what the others compute. Parameters count by their values, upstream
 # weights and data by their content.
 SILENT = (
-    "config", "tracking", "execute.py", "data/slices/contact_sheet.py", "stages/evaluation/page.py",
+    "config", "tracking", "execute.py", "data/slices/contact_sheet.py", "stages/evaluate/page.py",
     "stages/outcome/cards.py", "stages/outcome/overlays.py",
 )  # fmt: skip
 SILENT_FIELDS = frozenset(
@@ -65,9 +65,14 @@ def code_digest(*parts: str | Path) -> str:
 
     Imports are read from the source, also those inside functions; nothing is imported. Those of SILENT are not
     followed. Kept for the life of the process, whose loaded code does not change either.
+
+    Raises:
+        ValueError: there is no such module: its code would be that of any other one that is not there.
     """
     files: dict[str, str] = {}
     waiting = [_path(part) if isinstance(part, str) else Path(part) for part in parts]
+    if None in waiting:
+        raise ValueError(f"wanted modules of this package, got {parts[waiting.index(None)]}")
     while waiting:
         path = waiting.pop()
         if path is None or (label := _label(path)) in files or _is_silent(label):

@@ -23,8 +23,8 @@ from sslseg.plans.cells import Cell, parameters_of
 from sslseg.plans.jobs import Graph, Outcome, attempt
 from sslseg.stages import finetune, pretrain
 from sslseg.stages.intake import likeness
-from sslseg.stages.tuning import plots, trials
-from sslseg.stages.tuning.trials import OVER, Plan
+from sslseg.stages.tune import plots, trials
+from sslseg.stages.tune.trials import OVER, Plan
 from sslseg.tracking import identity, lineage, progress, session, store
 from sslseg.tracking.registry import sentences
 from sslseg.tracking.upkeep import sqlite
@@ -83,7 +83,7 @@ def _digest(p: Tune, encoders: tuple[str, ...]) -> str:
             parts.append(pretrain.identify(trials.settings(p, names.PRETRAIN, encoder)))
             encoder = names.SCRATCH
         parts.append(finetune.identify(trials.settings(p, names.FINETUNE, encoder)))
-    code = identity.code_digest("sslseg.stages.tuning.trials")
+    code = identity.code_digest("sslseg.stages.tune.trials")
     return identity.of(p, upstream_sha=" ".join(parts), data="", subset="", code=code)
 
 

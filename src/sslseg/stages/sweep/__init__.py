@@ -21,9 +21,10 @@ from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
-from sslseg.stages.forecast import card, feasible
+from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import likeness
-from sslseg.stages.outcome import endings, overview
+from sslseg.stages.outcome import endings
+from sslseg.stages.sweep import card, overview
 from sslseg.tracking import identity, resuming, session, store
 from sslseg.tracking.board import Board
 from sslseg.tracking.history import frames

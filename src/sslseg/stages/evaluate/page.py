@@ -30,7 +30,7 @@ def text(
 
     Args:
         facts: lines about model and data.
-        summary: of `cases.summarise`.
+        summary: of `volumes.summarise`.
         agreement: of `clinical.agreement`, where there is ED and ES.
         published: of `clinical.beside`.
     """

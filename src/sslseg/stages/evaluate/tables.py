@@ -16,8 +16,8 @@ from sslseg.data import streams
 from sslseg.data.source import Published
 from sslseg.scoring import clinical, volumes
 from sslseg.scoring import patients as by_patient
-from sslseg.stages.evaluation import agreement
-from sslseg.stages.evaluation import page as evaluate_page
+from sslseg.stages.evaluate import agreement
+from sslseg.stages.evaluate import page as evaluate_page
 from sslseg.stages.outcome import endings
 from sslseg.tracking import session
 
@@ -39,7 +39,7 @@ def log(
     """Log everything below `evaluate`, and write the page and its tables to `p.out` too.
 
     Args:
-        table, per_slice: rows of `cases.score` and `cases.slice_scores` with patient, group, frame, phase.
+        table, per_slice: rows of `volumes.score` and `volumes.slice_scores` with patient, group, frame, phase.
         facts: lines of the page.
         printed: published figures on this dataset.
         number: of each patient of the dataset, see `by_patient.numbers`.

@@ -30,10 +30,10 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
-from sslseg.stages.forecast.costs import measure
-from sslseg.stages.forecast.words import Arm, ahead, behind
 from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.outcome import endings
+from sslseg.stages.tryout.costs import measure
+from sslseg.stages.tryout.words import Arm, ahead, behind
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 

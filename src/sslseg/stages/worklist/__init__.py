@@ -20,7 +20,7 @@ from sslseg.data.slices.slice_store import Slices
 from sslseg.data.slices.sources import listed
 from sslseg.stages.intake import upstream
 from sslseg.stages.outcome import endings
-from sslseg.stages.worklists import gain, pools
+from sslseg.stages.worklist import gain, pools
 from sslseg.tracking import lineage, session
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
@@ -33,7 +33,7 @@ def run(p: Worklist, run: session.Run) -> None:
     Raises:
         EncoderError: see `upstream.fetch`.
         ParamError: fewer slices can be listed than were asked for.
-        LeakError: see `worklist_gain.simulate`.
+        LeakError: see `gain.simulate`.
     """
     source, data = upstream.begin(p)
     assert source.resolved is not None  # `refusals` lets no scratch through

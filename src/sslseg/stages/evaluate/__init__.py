@@ -25,9 +25,9 @@ from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
 from sslseg.data.source import Description, Source, Volume
 from sslseg.scoring import patients, simpson, volumes
-from sslseg.stages.evaluation import sweep, tables
-from sslseg.stages.intake import heldout, inputs, likeness, segmenters
-from sslseg.stages.intake.heldout import Scored
+from sslseg.stages.evaluate import heldout, sweep, tables
+from sslseg.stages.evaluate.heldout import Scored
+from sslseg.stages.intake import inputs, likeness, segmenters
 from sslseg.stages.intake.segmenters import Trained
 from sslseg.tracking import session
 from sslseg.training import devices
@@ -41,7 +41,7 @@ def run(p: Evaluate, run: session.Run) -> None:
 
     Raises:
         ParamError: nothing annotated to score.
-        SslsegError: see `evaluate_sweep.run`.
+        SslsegError: see `sweep.run`.
         DataError: an unreadable file (unless `on_bad_file=skip`), or a missing mask (always).
         EncoderError: unknown model, or one that has a class the data has not.
         LeakError: part=test, and the model or an ancestor has seen one of these patients.
@@ -127,7 +127,7 @@ def choose(
 
     Raises:
         ParamError: there are none.
-        DataError, ParamError: see the dataset and `inputs.divide`.
+        DataError, ParamError: see the dataset and `splits.divide_sources`.
     """
     sources = list(every or listed(module, root, lenient=p.on_bad_file == "skip")[0])
     if p.part != "all":

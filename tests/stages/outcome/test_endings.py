@@ -12,7 +12,8 @@ from sslseg.config import names
 from sslseg.config.params import Analyse
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
-from sslseg.stages.outcome import endings, overview
+from sslseg.stages.outcome import endings
+from sslseg.stages.sweep import overview
 
 
 def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys: pytest.CaptureFixture):

@@ -21,8 +21,8 @@ from sslseg.data import streams
 from sslseg.data.training_set import Inputs
 from sslseg.stages.intake import leaks
 from sslseg.stages.intake.upstream import Upstream
-from sslseg.stages.worklists import pools
-from sslseg.stages.worklists.scores import SCORERS, settings
+from sslseg.stages.worklist import pools
+from sslseg.stages.worklist.scores import SCORERS, settings
 from sslseg.tracking import session
 
 KEPT = 0.5  # share of the train patients in a repetition [H]
@@ -51,7 +51,7 @@ def simulate(p: Worklist, run: session.Run, source: Upstream, data: Inputs, feat
         features: [N, F] of the train rows, of unit length.
 
     Raises:
-        ParamError: too few annotated slices to choose from, or see `worklist_scores`.
+        ParamError: too few annotated slices to choose from, or see `scores.settings`.
         LeakError: the encoder, or an ancestor, has seen val: the simulation would flatter it.
     """
     leaks.gate(run, source.resolved, data, remedy=REMEDY)

@@ -1,1 +1,0 @@
-"""The trials of a tuning, and the pictures of one."""

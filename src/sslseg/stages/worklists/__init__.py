@@ -1,1 +1,0 @@
-"""The pool, the scores and the simulated gain of a worklist."""
