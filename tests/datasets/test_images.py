@@ -56,6 +56,12 @@ def test_patients_by_regex_or_table(tmp_path):
     told(root, patient_regex=r"^q")
     with pytest.raises(DataError, match=r"sslseg.json: patient_regex '\^q' does not match the case 'p0_0'"):
         images.find(root)
+    for empty in (r"^(\d*)", r"\d*", r"^p(.*?)"):
+        told(root, patient_regex=empty)
+        with pytest.raises(
+            DataError, match=r"sslseg.json: patient_regex .* an empty name in the case 'p0_0'"
+        ):
+            images.find(root)
     (root / "who.csv").write_text("\n".join(["case,patient", *(r.rsplit(",", 1)[0] for r in rows[1:])]))
     told(root, csv="who.csv")
     with pytest.raises(DataError, match="who.csv: wanted a row with a patient for case p0_0"):

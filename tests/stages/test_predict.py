@@ -1,5 +1,6 @@
 """Stage predict: no input is ever overwritten, what is strange is flagged, tables and picture are logged."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,9 @@ import pytest
 import torch
 from mlflow import MlflowClient
 
-from sslseg import execute
+from sslseg import execute, launch
 from sslseg.config import names
-from sslseg.config.names import DataError, EncoderError
+from sslseg.config.names import DataError, EncoderError, ParamError
 from sslseg.config.params import Predict
 from sslseg.data import outside
 from sslseg.data.readers import formats
@@ -162,5 +163,40 @@ def test_a_colour_picture_among_grey_ones_is_named_and_skipped(tmp_path, tmp_cac
     run_id = execute.execute("predict", Predict(**settings, on_bad_file="skip"))
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["a.png", "c.png"]
     assert MlflowClient(store).get_run(run_id).data.metrics["predict/skipped"] == 1
-    with pytest.raises(DataError, match="not one image could be segmented; the first: .*b.png"):
-        execute.execute("predict", Predict(**settings | {"input": str(root / "b.png")}, on_bad_file="skip"))
+
+
+def test_where_nothing_can_be_segmented_no_mask_and_no_next_command_is_told(
+    tmp_path, tmp_cache, store, capsys
+):
+    model, root, out = (
+        trained_models.register(tmp_path / "model", spacing=0),
+        tmp_path / "in",
+        tmp_path / "out",
+    )
+    nifti(root / "broken.nii.gz", disc())
+    (root / "broken.nii.gz").write_bytes(b"\x1f\x8bnot really")
+    (root / "notes.txt").write_text("of somebody's")
+    argv = [
+        f"--{name}={value}"
+        for name, value in {"model": model, "input": root, "output": out, "threads": 1}.items()
+    ]
+    assert launch._guarded("predict", [*argv, "--on_bad_file=skip"], None, None) == names.EXIT_FAILED
+    said = capsys.readouterr()
+    assert re.search("not one image could be segmented; the first: .*broken.nii.gz", said.err)
+    assert "masks" not in said.out
+    assert "next" not in said.out
+    assert not out.exists()
+    (failed,) = MlflowClient(store).search_runs(["0"], "attributes.status = 'FAILED'", max_results=1)
+    left = {a.path for a in MlflowClient(store).list_artifacts(failed.info.run_id)}
+    assert "skipped.tsv" in left
+    assert not left & {"predictions.csv", "outside_training.csv", "classes.json", names.OVERLAY}
+    assert "predict/files" not in failed.data.metrics
+
+    (root / "broken.nii.gz").unlink()
+    nifti(root / "case_mask.nii.gz", disc())
+    with pytest.raises(ParamError, match="all images of .* are masks by their names"):
+        execute.execute("predict", Predict(model=(model,), input=str(root), output=str(out), threads=1))
+    (root / "case_mask.nii.gz").unlink()
+    with pytest.raises(ParamError, match="holds no image that matches"):
+        execute.execute("predict", Predict(model=(model,), input=str(root), output=str(out), threads=1))
+    assert not out.exists()

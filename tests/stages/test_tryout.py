@@ -92,11 +92,41 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
         ParamError, match=r"minutes: the least that says anything, 3 pipelines x 1 budget x 3 seeds"
     ):
         tried(tiny, minutes=0.2, **mine)
+    with monkeypatch.context() as slow:
+        slow.setattr(
+            tryout, "measure", lambda p, backend, cells, context: Costs(dict.fromkeys(cells, 100.0), 1)
+        )
+        with pytest.raises(
+            ParamError, match=r"takes about 1[89] minutes here, 3 were given. Give more minutes"
+        ):
+            tried(
+                tiny, minutes=3.0, **mine
+            )  # 3 x 3 x 100 s and 15 % are 17.25 minutes, and what has been spent
     with pytest.raises(ParamError, match="there are 24 annotated slices to train on, not 999"):
         tried(tiny, budgets=(999,), **mine)
     before = len(frames.runs(uri=store))
     tried(tiny, dry_run=True, **mine)
     assert len(frames.runs(uri=store)) == before + 1  # the trial itself; all that it needed was there
+
+
+def test_minutes_that_are_too_few_for_anything_are_refused_before_a_file_is_read(
+    store: str, tmp_path: Path, capsys
+):
+    """The smallest trial: 2 pipelines x 3 seeds of 6 s each and 30 s for the page, with 15 %, are 76 s."""
+    before = len(frames.runs(None, uri=store))
+    with pytest.raises(
+        ParamError,
+        match=r"2 pipelines x 1 budget x 3 seeds, takes about 2 minutes here, 1.2 were given\. .*dry_run=true measures",
+    ):
+        execute.execute(
+            "tryout", flags.resolve(params.Tryout(data_root=str(tmp_path), minutes=1.2, workers=1))
+        )
+    assert "which format is it?" not in capsys.readouterr().out
+    assert len(frames.runs(None, uri=store)) == before
+    with pytest.raises(names.DataError):  # the folder is empty, which is seen now
+        execute.execute(
+            "tryout", flags.resolve(params.Tryout(data_root=str(tmp_path), minutes=1.3, workers=1))
+        )
 
 
 PRE = "architecture=test_resnet;image_size=32;batch_size=2;steps=1;fraction=0.2;decoder=8,8,8,8,8;patch=8"

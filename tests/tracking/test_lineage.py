@@ -151,3 +151,26 @@ def test_looking_up_leaves_no_run(stage: Stage, store: str, capsys: pytest.Captu
     assert "no segmenter is registered yet" in printed.out
     assert "not a reference to a model" in printed.err
     assert len(MlflowClient(store).search_runs(["0"])) == before
+
+
+def test_folders_of_one_format_are_told_apart_where_asked(store: str):
+    """The dataset is a format of any images, which does not say what they show; ACDC is one data set wherever it lies."""
+    found = {}
+    for dataset, root in (
+        ("images", "/data/hearts"),
+        ("images", "/data/lungs/"),
+        ("acdc", "/data/acdc/training"),
+    ):
+        with session.open_run("pretrain") as run:
+            run.tags(
+                {names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_METHOD: "byol", names.TAG_DATASET: dataset}
+            )
+            run.params({"data_root": root})
+        hops = lineage.walk(run.id, epoch=25)
+        found[root] = lineage.text(hops), lineage.text(hops, folders=True)
+    assert list(found.values()) == [
+        ("byol@images:25", "byol@images-hearts:25"),
+        ("byol@images:25", "byol@images-lungs:25"),
+        ("byol@acdc:25", "byol@acdc:25"),
+    ]
+    assert resolve.alias_of(found["/data/hearts"][1]) == "byol-images-hearts"

@@ -307,6 +307,23 @@ def test_aliases_are_ones_that_mlflow_takes(lineage: str, alias: str):
     _validate_model_alias_name_reserved(alias)
 
 
+def test_an_alias_that_leaves_a_model_of_other_data_says_where_that_is(store: str, log, capsys):
+    def made(digest: str, value: float) -> str:
+        with session.open_run("pretrain") as run:
+            run.tag(names.TAG_DATA_DIGEST, digest)
+            log(run, value, name="encoder-moved", alias="byol-images-data")
+        return run.id
+
+    first = made("one", 501.0)
+    made("one", 502.0)
+    assert "warning" not in capsys.readouterr().out
+    made("other", 503.0)
+    said = capsys.readouterr().out
+    assert "models:/encoder-moved@byol-images-data is version 3 now; it was version 2" in said
+    assert "models:/encoder-moved/2 names it still" in said
+    assert resolve.resolve("models:/encoder-moved/1").run_id == first
+
+
 def test_wrong_digest_or_folder_is_refused_before_anything_is_logged(store: str, log, tmp_path: Path):
     with session.open_run("pretrain") as run:
         with pytest.raises(EncoderError, match="wanted sha256 abc"):

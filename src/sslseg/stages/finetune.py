@@ -226,7 +226,7 @@ def _register(
     hops = lineage.walk(run.id)
     common: dict[str, Any] = {
         "method": "supervised", "step": step, "dataset": p.dataset, "lineage": lineage.text(hops),
-        "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
+        "alias": lineage.text(hops, folders=True), "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
     }  # fmt: skip
     card = cards.segmenter(p, run, data, source.architecture, hops, summary)
     sha = segmenter.save(

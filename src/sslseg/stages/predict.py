@@ -70,11 +70,14 @@ def run(p: Predict, run: session.Run) -> None:
             _image(p, model, known, scan, run.id, found)
         except DataError as error:
             fault(scan.files[0], error)
-    _log(p, run, model, known, found)
+    if found.skipped:
+        inputs.tell_skipped(found.skipped)
+        run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), names.SKIPPED)
     if not found.predictions:
         raise DataError(
             f"{p.input}: not one image could be segmented; the first: {found.skipped[0]['reason']}"
         )
+    _log(p, run, model, known, found)
 
 
 def _say(masks: list[Path]) -> None:
@@ -157,17 +160,13 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     run.text(table.to_csv(index=False), "predictions.csv")
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
     run.text(pd.DataFrame(found.flagged, columns=columns).to_csv(index=False), "outside_training.csv")
-    if found.skipped:
-        inputs.tell_skipped(found.skipped)
-        run.text(pd.DataFrame(found.skipped).to_csv(index=False, sep="\t"), names.SKIPPED)
     if found.notes:
         print(f"warning: {inputs.assumed(found.notes)}")
-    if found.pictures:
-        picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
-        own = model.models[0].facts.get("colours", ())
-        overlays.log(run, [found.pictures[i] for i in picks], model.classes, names.OVERLAY, own)
+    picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
+    own = model.models[0].facts.get("colours", ())
+    overlays.log(run, [found.pictures[i] for i in picks], model.classes, names.OVERLAY, own)
     flagged = {f["file"] for f in found.flagged}
-    empty = int((table.filter(like="voxels/").sum(axis=1) == 0).sum()) if len(table) else 0
+    empty = int((table.filter(like="voxels/").sum(axis=1) == 0).sum())
     run.text(json.dumps(dict(enumerate(model.classes)), indent=1), "classes.json")
     run.log(
         {
@@ -180,7 +179,7 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     )
     run.tag(names.TAG_FINGERPRINT, "compared" if known else "unknown")
     print(f"{len(found.pictures)} masks in {Path(p.output).resolve()}; {empty} of {len(table)} volumes empty")
-    if any(Path(mask).suffix in pictures.SUFFIXES for mask in table.get("mask", ())):
+    if any(Path(mask).suffix in pictures.SUFFIXES for mask in table["mask"]):
         print(
             f"their pixels are class numbers, 0 to {len(model.classes) - 1}, nearly black in a viewer: {names.OVERLAY} of "
             f"run {run.id} shows them in colour"

@@ -204,7 +204,7 @@ def _keep(
             resolve.log_encoder(
                 run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
                 step=step, dataset=p.dataset, lineage=lineage.text(hops),
-                card=cards.encoder(p, run, data, source.architecture, hops, signs),
+                alias=lineage.text(hops, folders=True), card=cards.encoder(p, run, data, source.architecture, hops, signs),
                 register=register and role == first, promote=not collapsed and step == p.steps,
                 metrics=[f"vitals/{role}/{key}" for key in ("spread", "effective_rank")],
             )  # fmt: skip

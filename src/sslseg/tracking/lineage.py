@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
-from sslseg.config import names
+from sslseg.config import names, plugins
 from sslseg.config.names import EncoderError
 from sslseg.config.texts import whole
 from sslseg.plans import pipelines
@@ -37,6 +37,7 @@ class Hop:
     model_id: str = ""
     decoder: bool = False  # handed on together with the encoder
     gone: bool = False  # its run was deleted for good: known is what its model, or the next run, says of it
+    folder: str = ""  # of the data, by its name, where the dataset is but a format of any images
     summed: str = ""  # channels that its first layer was handed on summed from, to grey; '' = as it is
 
     @property
@@ -129,6 +130,7 @@ def _hop(run: MlflowRun, model: dict[str, str], epoch: int | None, sha: str, mod
         epoch=whole(model.get(names.MODEL_EPOCH), epoch),
         sha=sha or model.get(names.MODEL_SHA, ""),
         model_id=model_id,
+        folder=PurePath(run.data.params.get(f"{names.CFG}data_root", "")).name * plugins.is_format(dataset),
     )
 
 
@@ -154,8 +156,14 @@ def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
         return {}
 
 
-def text(hops: Sequence[Hop]) -> str:
-    """`supervised > byol@acdc:25`, 25 being an epoch; `scratch` without hops."""
+def text(hops: Sequence[Hop], *, folders: bool = False) -> str:
+    """`supervised > byol@acdc:25`, 25 being an epoch; `scratch` without hops.
+
+    Args:
+        folders: tell folders of one format apart: `byol@images-hearts`.
+    """
+    if folders:
+        hops = [replace(hop, dataset=f"{hop.dataset}-{hop.folder}") if hop.folder else hop for hop in hops]
     words = [hop.name if hop.epoch is None else f"{hop.name}:{hop.epoch}" for hop in hops]
     return " > ".join(words) or names.SCRATCH
 

@@ -1,17 +1,21 @@
-"""The picture that a fine-tuning leaves, pixel by pixel."""
+"""The picture that a fine-tuning leaves, pixel by pixel; and the names of its models."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from sslseg.config.names import FINETUNE
 from sslseg.config.params import Finetune
 from sslseg.stages import finetune
 from sslseg.stages.outcome import results
 from sslseg.stages.outcome.overlays import ALPHA, PANEL, STRIP, Picture, panel, sheet
+from tests.fixtures import foreign_trees
+from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client
 
 COLOURS = np.array([[9, 9, 9], [0, 0, 200], [200, 0, 0]], np.uint8)
 
@@ -81,3 +85,20 @@ def test_the_last_network_is_tested_again_only_if_it_is_not_the_best(best_step, 
     assert logged == {"test_last/iou": 7.0, "test/iou": tested[-1]}
     assert shown == tested[-1:]
     assert net.weight.item() == tested[-1]
+
+
+def test_models_of_two_folders_of_one_format_do_not_share_an_alias(tiny: Tiny, store: str, tmp_path: Path):
+    roots = [foreign_trees.images(tmp_path / name) for name in ("hearts", "lungs")]
+    runs = [
+        tiny.run(
+            FINETUNE, dataset="images", data_root=root, steps=1, budget=1, eval_every=1, seed=i, probe="warn"
+        )
+        for i, root in enumerate(roots)
+    ]
+    for kind in ("unet", "finetuned-encoder"):
+        name = f"{kind}-{ARCHITECTURE}"
+        found = [
+            client().get_model_version_by_alias(name, f"supervised-images-{n}") for n in ("hearts", "lungs")
+        ]
+        assert [version.run_id for version in found] == runs
+        assert "supervised-images" not in client().get_registered_model(name).aliases

@@ -29,7 +29,7 @@ def people(
         given: case -> patient, of cases whose pattern names it.
 
     Raises:
-        DataError: the table lacks a case, or `patient_regex` does not match one.
+        DataError: the table lacks a case, or `patient_regex` does not match one, or finds an empty name in it.
     """
     told = _told(root, cases, s, pattern, given or {})
     spelled: dict[tuple[int, str], str] = {}  # patient (0) or group (1) as compared -> as first written
@@ -112,4 +112,10 @@ def _patient(root: Path, case: str, s: Settings, pattern: str) -> str:
     match = regex.search(case)
     if s.patient_regex and match is None:
         raise DataError(f"{root / FILE}: patient_regex {s.patient_regex!r} does not match the case {case!r}")
-    return case if match is None else (match[1] if regex.groups else match[0]) or case
+    who = match and (match[1] if regex.groups else match[0])
+    if s.patient_regex and who == "":
+        raise DataError(
+            f"{root / FILE}: patient_regex {s.patient_regex!r} finds an empty name in the case {case!r}, so each case "
+            "would be a patient; wanted one that takes a letter or digit at least, as + does where * may take none"
+        )
+    return who or case  # an optional group that takes no part leaves the case a patient of its own

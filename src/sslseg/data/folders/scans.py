@@ -92,9 +92,9 @@ def find(
     slices = [f for f in files if formats.stem(f.name) is None and dicom_series.looks_like(f)]
     frames = dicom_series.volumes(slices, keeping(faults, fault)) if slices else []
     masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
-    if masks and len(masks) == len(files):
+    if masks and len(masks) == len(named) + len(slices):
         raise ParamError(
-            f"input: all files of {source} that match {pattern!r} are masks by their names, like {masks[0].name}; "
+            f"input: all images of {source} that match {pattern!r} are masks by their names, like {masks[0].name}; "
             f"a file that is given itself is segmented in any case"
         )
     if masks:

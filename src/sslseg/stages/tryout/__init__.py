@@ -32,7 +32,7 @@ from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.outcome import endings
-from sslseg.stages.tryout.costs import measure
+from sslseg.stages.tryout.costs import PAGE, REST, measure
 from sslseg.stages.tryout.words import Arm, ahead, behind
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
@@ -51,8 +51,10 @@ def run(p: Tryout, run: session.Run) -> None:
     """
     begun = time.time()
     p = dataclasses.replace(p, data_root=str(Path(p.data_root).expanduser().resolve()))
-    dataset, backend = p.dataset or _dataset(p), plugins.load("executors", p.executor)
-    context = sweep.told(p, run, backend.places(p)[1])
+    backend = plugins.load("executors", p.executor)
+    places, threads = backend.places(p)
+    _check_minutes(p, places)
+    dataset, context = p.dataset or _dataset(p), sweep.told(p, run, threads)
     data = _data(p, dataset, context)
     arms = _arms(p, dataset, data.store.channels, context)
     _check(p, dataset, arms, data, context)
@@ -79,6 +81,24 @@ def run(p: Tryout, run: session.Run) -> None:
     outcomes = sweep.execute(p, run, Graph(cells, context | limits), backend, costs.places, work)
     _show(p, run, dataset, plan, costs)
     _complain(outcomes)
+
+
+def _check_minutes(p: Tryout, places: int) -> None:
+    """Refuse what the smallest trial exceeds by its fixed costs alone, before anything is prepared or measured.
+
+    Raises:
+        ParamError: so few minutes.
+    """
+    arms = [names.SCRATCH, "supervised", *(["your encoder"] if p.encoder else [])]
+    least = Costs(dict.fromkeys(arms, REST), places, page=PAGE)
+    sizes = tuple(sorted(p.budgets)) or (1,)
+    plan = design.plan(p.minutes * 60, least, sizes, fixed=True)
+    if isinstance(plan, Refusal):
+        measured = _typed(p, minutes=Tryout.minutes, dry_run=True)
+        raise ParamError(
+            f"minutes: {plan.reason}. That is without a single step of a training: {measured} measures them, and says "
+            "what can be decided in how many minutes"
+        )
 
 
 def work(job: Job) -> str:

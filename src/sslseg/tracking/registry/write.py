@@ -216,22 +216,38 @@ def _register(run: Run, model_id: str, name: str, kind: str, shown: dict, card: 
     run.check()
     with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
         try:
-            api.get_registered_model(name)
+            there = api.get_registered_model(name)
         except MlflowException:
             tags = {names.MODEL_KIND: kind}
-            api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind])
+            there = api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind])
+        before = there.aliases.get(alias, "")
         source = f"models:/{model_id}"
-        there = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
-        made = [v.version for v in there if v.source == source]  # by this run, before it was interrupted
+        own = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
+        made = [v.version for v in own if v.source == source]  # by this run, before it was interrupted
         version = made[0] if made else api.create_model_version(
                 name, source, run.id, tags=shown, description=card[:TEXT_LIMIT], model_id=model_id
             ).version  # fmt: skip
         if alias:
             api.set_registered_model_alias(name, alias, version)
+        if before and (other := _of_other_data(run, name, before)):
+            print(
+                f"warning: models:/{name}@{alias} is version {version} now; it was version {before}, of run {other}, "
+                f"which read other data or prepared them otherwise: models:/{name}/{before} names it still"
+            )
         # what the UI shows beside the model, and all that is left when the version is deleted; written last,
         # since it says that there is nothing left to do
         mark = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
         api.set_logged_model_tags(model_id, mark)
+
+
+def _of_other_data(run: Run, name: str, version: str) -> str:
+    """Run ID of a version that was trained on other data than this run's; '' = on the same, or nobody knows."""
+    try:
+        before = run.client.get_model_version(name, version).run_id or ""
+        digests = [run.client.get_run(one).data.tags.get(names.TAG_DATA_DIGEST) for one in (before, run.id)]
+    except MlflowException:  # deleted since
+        return ""
+    return before if all(digests) and len(set(digests)) > 1 else ""
 
 
 def alias_of(text: str) -> str:
