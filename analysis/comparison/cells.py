@@ -62,6 +62,11 @@ class Study:
         rows = self.runs[self.runs["arm"] == (arm if isinstance(arm, str) else arm.label)]
         return rows if budget is None else rows[rows["budget"] == budget]
 
+    @property
+    def scored(self) -> pd.DataFrame:
+        """Runs that have a test score."""
+        return self.runs[self.runs[names.TEST_IOU].notna()] if names.TEST_IOU in self.runs else self.runs[:0]
+
     def shared(self, knob: str) -> str:
         """What all runs have for a knob, as text; '' where they differ or do not tell."""
         column = f"{CFG}{knob}"

@@ -11,7 +11,15 @@ import numpy as np
 
 from analysis.comparison import headline, scope
 from analysis.comparison.cells import Study
-from analysis.comparison.families import Table, references, scopes, tuned_verdicts, verdicts, verdicts_on
+from analysis.comparison.families import (
+    Table,
+    opened,
+    references,
+    scopes,
+    tuned_verdicts,
+    verdicts,
+    verdicts_on,
+)
 from analysis.comparison.measures import PRIMARY, Measures, errors
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import Advice, advise
@@ -47,7 +55,7 @@ class WorthRow:
 
 @dataclass(frozen=True)
 class Choice:
-    """The pipeline of least mean error at `budget`, and the verdict on it against the next one.
+    """The pipeline of least mean error at `budget`, and the verdict on it against the next one that may be as good.
 
     `certain`: it is better than every other, by intervals that are simultaneous over these.
     """
@@ -103,10 +111,13 @@ def over_units(fit: Callable[[list[Score], str], T | Refusal]) -> Fit[T]:
     return lambda mine, label, units: fit(scope.averaged(mine, units), label)
 
 
-def worths(study: Study, found: Curves) -> tuple[WorthRow, ...]:
-    """Every pipeline at every budget, counted in slices of scratch and of ImageNet."""
+def worths(study: Study, found: Curves, tables: Sequence[Table] = ()) -> tuple[WorthRow, ...]:
+    """Every pipeline at every budget, counted in slices of scratch and of ImageNet; as open as its verdict in `tables`."""
+    called = {table.budget: table.either for table in tables if table.metric == PRIMARY}
     return tuple(
-        WorthRow(arm.label, reference, budget, _worth(found, arm.label, reference, budget))
+        WorthRow(
+            arm.label, reference, budget, _worth(found, arm.label, reference, budget, called.get(budget))
+        )
         for reference in references(study)
         for arm in study.arms
         if arm.label != reference
@@ -114,25 +125,37 @@ def worths(study: Study, found: Curves) -> tuple[WorthRow, ...]:
     )
 
 
-def _worth(found: Curves, label: str, reference: str, budget: int) -> Worth | Refusal:
+def _worth(
+    found: Curves, label: str, reference: str, budget: int, called: Mapping[tuple[str, str], Verdict] | None
+) -> Worth | Refusal:
     mine, other = found.fitted[label], found.fitted[reference]
     if isinstance(mine, Refusal):
         return mine
-    return other if isinstance(other, Refusal) else worth(mine, other, budget)
+    if isinstance(other, Refusal):
+        return other
+    own = worth(mine, other, budget)
+    return own if isinstance(own, Refusal) or called is None else opened(own, called.get((label, reference)))
 
 
 def recommend(
-    study: Study, measures: Measures, found: Curves, budget: int, minutes: float | None
+    study: Study,
+    measures: Measures,
+    found: Curves,
+    budget: int,
+    minutes: float | None,
+    tables: Sequence[Table] = (),
 ) -> Recommended:
-    """Advice for `budget`."""
+    """Advice for `budget`; the best pipeline's place is what `tables` say, where they have its pairs."""
     advice = tuple(
         advise(found.fitted[arm.label], found.knees[arm.label], budget=budget, minutes_per_slice=minutes)
         for arm in study.arms
     )
-    return Recommended(budget, choose(study, measures, found, budget), advice)
+    return Recommended(budget, choose(study, measures, found, budget, tables), advice)
 
 
-def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choice | Refusal:
+def choose(
+    study: Study, measures: Measures, found: Curves, budget: int, tables: Sequence[Table] = ()
+) -> Choice | Refusal:
     """The pipeline for a budget: by the runs at it, with its place tested; read off the joined means elsewhere."""
     at = _means(study, budget) if budget in study.budgets else {}
     if not at:
@@ -141,13 +164,20 @@ def choose(study: Study, measures: Measures, found: Curves, budget: int) -> Choi
         ]
         at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
     if not at:
-        return Refusal(f"insufficient evidence: no pipeline has a curve that covers {budget} slices")
-    best, *others = sorted(at, key=lambda name: (at[name], name))
+        return Refusal(
+            f"insufficient evidence: no pipeline has test scores of {MIN_SEEDS} seeds at "
+            f"{headline.counted(budget, study.unit)}, nor a curve over it"
+        )
+    first = [arm.label for arm in study.arms].index  # of equal ones the simpler
+    best, *others = sorted(at, key=lambda name: (at[name], first(name)))
     if not others:
         return Choice(budget, best, at[best], "", None, False)
     leads = verdicts_on(measures, PRIMARY, budget, [(best, other) for other in others], *scopes(study))
-    certain = all(isinstance(v, Verdict) and v.call == "better" for v in leads)
-    return Choice(budget, best, at[best], others[0], leads[0], certain)
+    said = next((table.either for table in tables if table.primary and table.budget == budget), {})
+    leads = tuple(said.get((best, other), lead) for other, lead in zip(others, leads, strict=True))
+    left = [i for i, v in enumerate(leads) if not (isinstance(v, Verdict) and v.call == "better")]
+    place = left[0] if left else 0
+    return Choice(budget, best, at[best], others[place], leads[place], not left)
 
 
 def _means(study: Study, budget: int) -> dict[str, float]:
@@ -185,14 +215,15 @@ def decide(
         every_pair: verdicts on all pairs of pipelines, not on each against the references.
         tested: patients that the test scores are of; 0 = not known.
     """
-    rows = worths(study, found)
     budget = budget or study.budgets[len(study.budgets) // 2]
-    advice = recommend(study, measures, found, budget, minutes_per_slice)
+    tables = verdicts(study, measures, budget, every_pair, at_a_time)
+    rows = worths(study, found, tables)
+    advice = recommend(study, measures, found, budget, minutes_per_slice, tables)
     return Decisions(
         sentence(study, rows, advice, tested),
         budget,
         rows,
-        verdicts(study, measures, budget, every_pair, at_a_time),
+        tables,
         advice,
         collapsed(measures.of(PRIMARY.key), PRIMARY.worst or 0.0),
         tuned_verdicts(study, tuned, budget, every_pair),
@@ -205,7 +236,8 @@ def sentence(study: Study, rows: Sequence[WorthRow], advice: Recommended, tested
     n, choice = advice.budget, advice.choice
     if isinstance(choice, Refusal):
         return headline.so_far(study, n, tested)
-    rival = "" if choice.certain else choice.runner_up
+    open_ = choice.runner_up and not choice.certain
+    rival = headline.rivalry(choice.runner_up, choice.lead) if open_ else ""
     return headline.decided(
         study, n, choice.pipeline, 1 - choice.error, _of(rows, choice.pipeline, n), rival, tested
     )

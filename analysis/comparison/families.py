@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import combinations
-from math import log
+from math import inf, log
 from statistics import fmean
 
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metric, steps_pair
-from analysis.statistics.records import Refusal
+from analysis.statistics.laws.worth import Worth
+from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts.compare import Units, compare
 from analysis.statistics.verdicts.judge import Verdict, judge
 
+OTHER_WAY = {"better": "worse", "worse": "better"}
 REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that the others are put against
 
 
@@ -32,6 +34,18 @@ class Table:
     rows: tuple[Verdict | Refusal, ...]
     primary: bool = False
     minutes: tuple[float | None, ...] = ()
+
+    @property
+    def either(self) -> dict[tuple[str, str], Verdict]:
+        """(a, b) -> the verdict, said of either of a pair."""
+        found = [v for v in self.rows if isinstance(v, Verdict)]
+        return {(v.b, v.a): turned(v) for v in found} | {(v.a, v.b): v for v in found}
+
+
+def turned(v: Verdict) -> Verdict:
+    """The same verdict, said of the other one."""
+    other = Estimate(-v.effect.value, -v.effect.high, -v.effect.low, v.effect.note)
+    return replace(v, a=v.b, b=v.a, call=OTHER_WAY.get(v.call, v.call), effect=other)
 
 
 def references(study: Study) -> list[str]:
@@ -104,6 +118,21 @@ def verdicts_on(
             budget=budget, pairs=pairs, worst=metric.worst, units=units, missing=measures.holes,
         )  # fmt: skip
     return tuple(replace(v, about=about(v.a, v.b)) if isinstance(v, Verdict) else v for v in told)
+
+
+def opened(found: Worth, verdict: Verdict | None) -> Worth:
+    """Worth that leaves open what the verdict at its size leaves open.
+
+    An interval of worth stands by itself, at one look; a verdict keeps its error rate over its family and all looks, and
+    heeds collapses. An end at zero or beyond, where the verdict does not call, is therefore open.
+    """
+    call, (low, high) = verdict.call if verdict else "", (found.more.low, found.more.high)
+    low = -inf if low >= 0 and call != "better" else low
+    high = inf if high <= 0 and call != "worse" else high
+    if (low, high) == (found.more.low, found.more.high):
+        return found
+    match = replace(found.match, low=low + found.budget, high=high + found.budget)
+    return replace(found, match=match, more=replace(found.more, low=low, high=high), text="not settled")
 
 
 def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:

@@ -11,17 +11,29 @@ from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, Refusal, plural
+from analysis.statistics.verdicts.judge import Verdict
 from sslseg.config.names import CFG, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines
 
 SPELLED = {"byol": "BYOL", "simclr": "SimCLR", "moco": "MoCo", "swav": "SwAV", "dino": "DINO", "cpc": "CPC",
-           "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL"}  # fmt: skip
+           "vicreg": "VICReg", "densecl": "DenseCL", "pcl": "PCL", "barlow": "Barlow Twins", "masked": "masked images",
+           "jigsaw": "jigsaw puzzles", "position": "relative positions"}  # fmt: skip
 VARIANTS = {"strong": "fine-tuned with strong augmentation", "mean_teacher": "fine-tuned with a mean teacher",
           "frozen": "with the encoder frozen", "unimatch": "fine-tuned with UniMatch"}  # fmt: skip
 SURE = "with 95 % confidence"
 
 
 # ---------------------------------------------------------------- words
+def capital(text: str) -> str:
+    """With its first letter as at the start of a sentence, and no other one changed."""
+    return text[:1].upper() + text[1:]
+
+
+def counted(n: float, unit: str) -> str:
+    """`1 slice`, `1,498 slices`."""
+    return f"{n:,.0f} {unit}{'' if n == 1 else 's'}"
+
+
 def spoken(label: str) -> str:
     """A pipeline in words: `supervised+byol@acdc` is "supervised ImageNet weights followed by BYOL on acdc"."""
     said = pipelines.split(label)
@@ -44,17 +56,24 @@ def saves(found: Worth, reference: str, unit: str) -> str:
     """What a pipeline saves against another one: the end of a sentence on it, "… saves at least 225 slices …"."""
     low, high, against = found.more.low, found.more.high, f"against {spoken(reference)}"
     if low == inf and found.limit > found.budget:
-        return f"saves more than {found.limit - found.budget:,} {unit}s {against}"
+        return f"saves more than {counted(found.limit - found.budget, unit)} {against}"
     if low == inf:
         return f"saves {unit}s {against}, more than can be counted with all that there are"
     if low >= 0 and high == inf:
-        return f"saves at least {low:,.0f} {unit}s {against}" if low > 0 else f"saves {unit}s {against}"
+        return f"saves at least {counted(low, unit)} {against}" if low > 0 else f"saves {unit}s {against}"
     if low >= 0:
-        about = f"about {found.more.value:,.0f} {unit}s {against}"
+        about = f"about {counted(found.more.value, unit)} {against}"
         return f"saves {about}, between {low:,.0f} and {high:,.0f}" if low < high else f"saves {about}"
     if high <= 0:
         return f"saves no {unit}s {against}"
     return ""
+
+
+def rivalry(rival: str, lead: Verdict | Refusal | None) -> str:
+    """What the verdict on the best pipeline leaves of the next one."""
+    if isinstance(lead, Verdict) and lead.call == "equivalent":
+        return f"within {lead.margin:g} IoU the same as {spoken(rival)}"
+    return f"{spoken(rival)} may be as good"
 
 
 def _patients(tested: int) -> str:
@@ -81,24 +100,24 @@ def decided(
 
     Args:
         worths: (reference, worth of the best at this budget), scratch first.
-        rival: a pipeline that may be as good; '' = the best is better than every other.
+        rival: `rivalry`, where the best is not better than every other.
         tested: test patients; 0 = not known.
     """
-    unit, runs = study.unit, study.of(best, budget)
-    seeds = plural(len(set(scope.units(study, best).values())), "seed")
+    unit, runs, units = study.unit, study.of(best, budget), scope.units(study, best)
+    seeds = plural(len({units[s] for s in runs.loc[runs[TEST_IOU].notna(), "seed"]}), "seed")
     if scope.count(study, best) > 1:
         seeds = f"{scope.count(study, best)} pretrainings"
     text = (
-        f"With {budget:,} annotated {unit}s of {study.called}, a network that starts from {spoken(best)} reaches a mean "
-        f"test IoU of {iou:.2f} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
+        f"With {counted(budget, f'annotated {unit}')} of {study.called}, a network that starts from {spoken(best)} "
+        f"reaches a mean test IoU of {iou:.2f} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
     )
-    may = f"; {spoken(rival)} may be as good" if rival else ""
+    may = f"; {rival}" if rival else ""
     if budget not in study.budgets:
         sizes = ", ".join(f"{n:,}" for n in study.budgets)
         return f"{text}, by the curve between the sizes that were run, which are {sizes}."
     for reference, found in worths:
         if isinstance(found, Refusal):  # the reason is on the second card
-            may = f", and {spoken(rival)} may be as good" if rival else ""
+            may = f", and {rival}" if rival else ""
             return f"{text}, over {seeds}; how many {unit}s that saves against {spoken(reference)} is not known yet{may}."
         if said := saves(found, reference, unit):
             return f"{text} and {said}, {SURE} from {seeds}{may}."
@@ -114,13 +133,14 @@ def _reason(found: Refusal) -> str:
 
 def so_far(study: Study, budget: int, tested: int) -> str:
     """The best there is where too few seeds were run to say what it saves, and what is wanting."""
-    if TEST_IOU not in study.runs or study.runs[TEST_IOU].isna().all():
+    scored = study.scored
+    if scored.empty:
         return f"No fine-tuning on {study.called} has a test score yet."
-    if not study.budgets[0] <= budget <= study.budgets[-1]:
-        there = " to ".join(f"{n:,}" for n in dict.fromkeys((study.budgets[0], study.budgets[-1])))
-        return f"Nothing was run with {budget:,} annotated {study.unit}s of {study.called}; what there is has {there}."
-    nearest = study.nearest(budget)
-    runs = study.runs[study.runs["budget"] == nearest]
+    place = f"{counted(budget, f'annotated {study.unit}')} of {study.called}"
+    runs = scored[scored["budget"] == budget]
+    if runs.empty:
+        there = ", ".join(f"{n:,}" for n in sorted(set(scored["budget"])))
+        return f"There is no test score with {place}; there is with {there}."
     means = runs.groupby("arm")[TEST_IOU].mean().sort_values()
     best = str(means.index[-1])
     seeds = int(runs[runs["arm"] == best]["seed"].nunique())
@@ -128,7 +148,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
         f"what that saves against {spoken(SCRATCH)}" if best != SCRATCH else "whether a pretraining is better"
     )
     return (
-        f"With {nearest:,} annotated {study.unit}s of {study.called}, the best so far is a network that starts from "
+        f"With {place}, the best so far is a network that starts from "
         f"{spoken(best)}, with a mean test IoU of {means.iloc[-1]:.2f} {_patients(tested)}{_steps(runs)}; {what} wants "
         f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
     )
@@ -147,7 +167,7 @@ def worth_sentence(
     said = [saves(found, reference, unit) for reference, found in known]
     settled = [text for text in said if text]
     left = [spoken(reference) for (reference, _), text in zip(known, said, strict=True) if not text]
-    place = f"With {budget:,} annotated {unit}s of {study.called}"
+    place = f"With {counted(budget, f'annotated {unit}')} of {study.called}"
     about = ", ".join(filter(None, [scope.about(study, label), f"{_patients(tested)} of one test"]))
     if settled:
         tail = f", and whether it saves any against {' and '.join(left)} is not settled" if left else ""

@@ -13,6 +13,7 @@ from scipy import stats
 from analysis.comparison import scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.comparison.measures import KEYS, clean
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
@@ -52,7 +53,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     notes += labels.others(study, "grey medians")
     return Content(
         "fig3a",
-        f"{TITLE} at {budget:,} {study.unit}s",
+        f"{TITLE} at {counted(budget, study.unit)}",
         table[COLUMNS],
         runs,
         notes,

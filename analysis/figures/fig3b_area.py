@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 
@@ -35,7 +36,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     order = sorted(study.arms, key=lambda arm: (-medians.get(arm.label, -np.inf), arm.label))
     return Content(
         "fig3b",
-        f"{TITLE} at {budget:,} {study.unit}s",
+        f"{TITLE} at {counted(budget, study.unit)}",
         table[COLUMNS].reset_index(drop=True),
         runs,
         outputs.face(study, runs),

@@ -18,6 +18,7 @@ from matplotlib.patches import Patch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from sslseg.config import names
@@ -117,7 +118,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     without = [arm.label for arm in labels.front(study) if arm.label not in set(table["arm"])]
     notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
     notes += labels.others(study, "left out")
-    return Content("fig5", f"{TITLE}, {budget:,} {study.unit}s", table, runs, notes, {"budget": budget},
+    return Content("fig5", f"{TITLE}, {counted(budget, study.unit)}", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 

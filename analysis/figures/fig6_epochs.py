@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from analysis.comparison import measures
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
@@ -60,7 +61,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
     front = tuple(a for a in arms if a in labels.front(study)) or arms
     arms = arms if len(arms) <= labels.MOST else front[: labels.MOST]
-    title = f"{TITLE}, at {budget:,} {study.unit}s" if len(table) else TITLE
+    title = f"{TITLE}, at {counted(budget, study.unit)}" if budget and len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
     notes = outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
     notes += labels.others(study, "left out") if len(arms) < table["arm"].nunique() else ()

@@ -15,6 +15,7 @@ from scipy.optimize import isotonic_regression
 from analysis.comparison import families
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.figures import style
 from sslseg.config.names import TEST_IOU
 
@@ -44,7 +45,7 @@ def front(study: Study) -> tuple[Arm, ...]:
 def others(study: Study, drawn: str) -> tuple[str, ...]:
     """The note on those without colour."""
     left, against = len(study.arms) - len(front(study)), families.references(study)
-    best = f"the {CHOSEN - len(against)} best others at {study.budgets[-1]:,} {study.unit}s"
+    best = f"the {CHOSEN - len(against)} best others at {counted(study.budgets[-1], study.unit)}"
     return (f"named: {', '.join([*against, best])}; the remaining {left} are {drawn}",) if left else ()
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf, isfinite, log
 
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, WorthRow
 from analysis.comparison.families import Table
-from analysis.comparison.headline import spoken
+from analysis.comparison.headline import counted, spoken
 from analysis.comparison.measures import STEPS, Metric
-from analysis.statistics.records import Estimate, Refusal, plural
+from analysis.statistics.records import Refusal, plural
 from analysis.statistics.verdicts.judge import Verdict
 
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
@@ -19,7 +19,6 @@ SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 SHORT = {"not settled": "?", "more than were run": "not reached", "fewer than were run": "costs some",
          "more": "0 or more", "costs more": "0 or fewer"}  # fmt: skip
 FAR = log(100)  # of a ratio's logarithm: an end beyond a hundredth or a hundred times is as good as none
-OTHER_WAY = {"better": "worse", "worse": "better"}
 
 
 @dataclass(frozen=True)
@@ -63,22 +62,15 @@ def _times(low: float, high: float) -> str:
 
 def of_verdicts(study: Study, table: Table, tuned: Mapping[tuple, Verdict]) -> Matrix | None:
     """Pipelines × pipelines: the row against the column; None where every pair is refused."""
-    found = {(v.a, v.b): v for v in table.rows if isinstance(v, Verdict)}
-    against = {b for _, b in found}
+    against = {v.b for v in table.rows if isinstance(v, Verdict)}
     columns = tuple(arm.label for arm in study.arms if arm.label in against)
-    either = found | {(b, a): turned(v) for (a, b), v in found.items() if (b, a) not in found}
+    either = table.either
     rows = tuple(
         (arm.label, tuple(_verdict(arm.label, b, either, table, tuned) for b in columns))
         for arm in study.arms
         if any((arm.label, b) in either for b in columns)
     )
     return Matrix(table.metric.title, "row against column", columns, rows) if rows else None
-
-
-def turned(v: Verdict) -> Verdict:
-    """The same verdict, said of the other one."""
-    other = Estimate(-v.effect.value, -v.effect.high, -v.effect.low, v.effect.note)
-    return replace(v, a=v.b, b=v.a, call=OTHER_WAY.get(v.call, v.call), effect=other)
 
 
 def _verdict(
@@ -121,8 +113,8 @@ def _worth(row: WorthRow, unit: str) -> Cell:
     if isinstance(row.worth, Refusal):
         return Cell("none", "–", row.worth.reason)
     more = row.worth.more
-    call = "better" if more.low > 0 else "worse" if more.high < 0 else "undecided"
-    whole = f"{row.pipeline} at {row.budget:,} {unit}s: {row.worth.text} {unit}s of {row.reference}"
+    call = "better" if more.low >= 0 else "worse" if more.high <= 0 else "undecided"
+    whole = f"{row.pipeline} at {counted(row.budget, unit)}, in {unit}s of {row.reference}: {row.worth.text}"
     return Cell(
         call,
         _short(more.value, more.low, more.high, row.worth.text),
@@ -133,5 +125,5 @@ def _worth(row: WorthRow, unit: str) -> Cell:
 def _short(value: float, low: float, high: float, text: str) -> str:
     """One number for a small cell, or as few words as can be."""
     if low < high and abs(low) < inf and abs(high) < inf:
-        return f"{value:+,.0f}" if (low > 0 or high < 0) else f"? {value:+,.0f}"
+        return f"{value:+,.0f}" if (low >= 0 or high <= 0) else f"? {value:+,.0f}"
     return SHORT.get(text, text.replace("more than ", "> ").replace("at least ", "≥ "))

@@ -19,7 +19,7 @@ from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, worth_of
 from analysis.comparison.encoders import Encoder
-from analysis.comparison.headline import span
+from analysis.comparison.headline import counted, span
 from analysis.comparison.patients import Measured
 from analysis.comparison.sameness import whole
 from analysis.figures import outputs
@@ -77,6 +77,7 @@ def render(page: Page) -> str:
         "quoted": shlex.quote,
         "spelled": spelled,
         "thousands": "{:,}".format,
+        "counted": lambda n: counted(n, page.study.unit),
         "told": lambda note: note.replace(
             WIDE, f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only"
         ),
@@ -93,6 +94,9 @@ def render(page: Page) -> str:
         d=page.decisions,
         colours={arm.label: arm.colour for arm in page.study.arms},
         cards=cards.cards(page.study, page.decisions),
+        sizes=", ".join(
+            [*(f"{n:,}" for n in page.study.budgets[:-1]), counted(page.study.budgets[-1], page.study.unit)]
+        ),
         worth=matrices.of_worth(page.study, page.decisions),
         verdicts=[
             (n, list(tables)) for n, tables in groupby(page.decisions.verdicts, lambda table: table.budget)

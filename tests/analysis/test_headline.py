@@ -100,7 +100,7 @@ def test_with_too_few_seeds_it_is_the_best_so_far_and_what_is_wanting(seeds: int
 def test_budgets_that_were_not_run_and_runs_without_a_test() -> None:
     planted = make(tuple(FAR), SIZES, 5, FAR)
     assert of(planted, budget=5000).headline == (
-        "Nothing was run with 5,000 annotated slices of acdc; what there is has 3 to 300."
+        "There is no test score with 5,000 annotated slices of acdc; there is with 3, 10, 30, 100, 300."
     )
     between = of(planted, budget=50).headline
     assert between.endswith("by the curve between the sizes that were run, which are 3, 10, 30, 100, 300.")

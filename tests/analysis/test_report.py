@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,14 +16,14 @@ from mlflow import MlflowClient
 
 from analysis import __main__, claims
 from analysis.comparison import cells, decisions, measures
-from analysis.page import cards, matrices, report
 from analysis.page import make as maker
+from analysis.page import matrices, report
 from analysis.statistics.records import Estimate, Refusal
-from sslseg.config import caches, flags, names, params
+from sslseg.config import caches, names, params
 from sslseg.tracking import session
 from sslseg.tracking.history import frames
-from tests.fixtures.planted import Planted, plant
-from tests.fixtures.planted_study import curves_of, finetune, make, runs_of
+from tests.fixtures.planted import plant
+from tests.fixtures.planted_study import curves_of, decided, finetune, make, runs_of
 
 TWO = ("scratch", "byol@natural+byol@target")
 EVIL = "<script>alert('x')</script>"
@@ -162,44 +161,6 @@ def test_a_page_of_one_seed_says_what_it_cannot(store: str) -> None:
     assert "Nothing can be said yet." in page
     assert "1 pair of equal seed" in page
     assert f"{scores.of('test_loss', ['scratch'], 3)[0].value:.3f} (1)" in page
-
-
-def decided(runs: list[Planted], budget: int) -> tuple[cells.Study, decisions.Decisions]:
-    study = cells.study(runs_of(runs))
-    scores = measures.measure(study, curves_of(runs))
-    return study, decisions.decide(study, scores, decisions.curves(study), budget)
-
-
-def sweep_of(command: str) -> params.Sweep:
-    program, stage, *words = shlex.split(command)
-    assert (program, stage) == ("sslseg", "sweep")
-    return flags.parse(params.Sweep, words)
-
-
-def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
-    few, found = decided(make(("scratch", "supervised"), (3, 30), 1), 30)
-    which, saves, sure = cards.cards(few, found)
-    assert which.question == "Best so far with 30 annotated slices"
-    worse, best = sorted(few.runs.loc[few.runs["budget"] == 30, names.TEST_IOU])
-    assert saves.answer == f"IoU {best:.2f} instead of {worse:.2f} so far"
-    assert sweep_of(sure.command).seeds == (0, 1, 2)
-    better = {"scratch": 0.5, "supervised": 0.4}
-    runs = [finetune(p, n, s, loss + s / 200 - n / 1000) for p, loss in better.items() for n in (3, 15, 30, 100)
-            for s in range(8)]  # fmt: skip
-    which, saves, sure = cards.cards(*decided(runs, 30))
-    assert which.answer == "Supervised ImageNet weights"
-    assert saves.answer == "More than 70"  # scratch with all 100 is worse than it with 30
-    assert sure.answer == "Better than every other"
-    alike = [finetune(p, n, s, 0.4 + (s % 3) / 20 + (p == "scratch") * (s % 2) / 50 - n / 1000)
-             for p in ("scratch", "supervised") for n in (3, 15, 30) for s in range(4)]  # fmt: skip
-    _, saves, sure = cards.cards(*decided(alike, 15))
-    assert sure.answer == "Not decided"
-    assert len(sweep_of(saves.command).budgets) == 4
-    assert saves.answer.startswith("IoU 0.")
-    assert saves.answer.endswith(" so far")
-    if sure.command:
-        assert set(sweep_of(sure.command).pipelines) == {"scratch", "supervised"}
-        assert len(sweep_of(sure.command).seeds) > 4
 
 
 def test_a_matrix_says_of_both_sides_what_one_verdict_says() -> None:

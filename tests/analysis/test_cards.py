@@ -1,0 +1,168 @@
+"""The page's three cards agree with its headline and its tables, and propose a sweep that would say more."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from analysis.comparison import decisions
+from analysis.page import cards, matrices, report
+from analysis.page import make as maker
+from sslseg.config import flags, names, params
+from tests.fixtures.planted import Planted
+from tests.fixtures.planted_study import decided, finetune, make
+
+
+def sweep_of(command: str) -> params.Sweep:
+    program, stage, *words = shlex.split(command)
+    assert (program, stage) == ("sslseg", "sweep")
+    return flags.parse(params.Sweep, words)
+
+
+def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
+    few, found = decided(make(("scratch", "supervised"), (3, 30), 1), 30)
+    which, saves, sure = cards.cards(few, found)
+    assert which.question == "Best so far with 30 annotated slices"
+    worse, best = sorted(few.runs.loc[few.runs["budget"] == 30, names.TEST_IOU])
+    assert saves.answer == f"IoU {best:.2f} instead of {worse:.2f} so far"
+    assert sweep_of(sure.command).seeds == (0, 1, 2)
+    better = {"scratch": 0.5, "supervised": 0.4}
+    runs = [finetune(p, n, s, loss + s / 200 - n / 1000) for p, loss in better.items() for n in (3, 15, 30, 100)
+            for s in range(8)]  # fmt: skip
+    which, saves, sure = cards.cards(*decided(runs, 30))
+    assert which.answer == "Supervised ImageNet weights"
+    assert saves.answer == "More than 70"  # scratch with all 100 is worse than it with 30
+    assert sure.answer == "Better than every other"
+    alike = [finetune(p, n, s, 0.4 + (s % 3) / 20 + (p == "scratch") * (s % 2) / 50 - n / 1000)
+             for p in ("scratch", "supervised") for n in (3, 15, 30) for s in range(4)]  # fmt: skip
+    _, saves, sure = cards.cards(*decided(alike, 15))
+    assert sure.answer == "Not decided"
+    assert len(sweep_of(saves.command).budgets) == 4
+    assert saves.answer.startswith("IoU 0.")
+    assert saves.answer.endswith(" so far")
+    if sure.command:
+        assert set(sweep_of(sure.command).pipelines) == {"scratch", "supervised"}
+        assert len(sweep_of(sure.command).seeds) > 4
+
+
+def of(losses: dict[str, Callable[[int, int], float]], sizes: Sequence[int], seeds: int) -> list[Planted]:
+    """Fine-tunings whose loss is a function of budget and seed."""
+    return [finetune(p, n, s, loss(n, s)) for p, loss in losses.items() for n in sizes for s in range(seeds)]
+
+
+def test_what_the_verdict_leaves_open_no_other_sentence_claims() -> None:
+    """By itself worth has its lower end at zero; of a family of three, at the first of five looks, it is undecided."""
+    runs = of({"scratch": lambda n, s: 0.5 - n / 2000 + (0, 0.02, -0.01)[s],
+               "supervised": lambda n, s: 0.47 - n / 2000 + (0.002, 0.01, -0.02)[s]}, (3, 15, 75, 300), 3)  # fmt: skip
+    study, found = decided(runs, 75)
+    alone = decisions.worths(study, decisions.curves(study))
+    assert [r.worth.more.low for r in alone if (r.pipeline, r.budget) == ("supervised", 75)] == [0.0]
+    (verdict,) = found.verdicts[0].rows
+    assert verdict.call == "undecided"
+    which, saves, sure = cards.cards(study, found)
+    assert "whether that saves slices against random weights is not settled by 3 seeds; random weights may be as good." in (
+        found.headline)  # fmt: skip
+    assert "random weights may be as good" in which.lines
+    assert (saves.answer, sure.answer) == ("Not settled", "Not decided")
+    worth = matrices.of_worth(study, found)[0]
+    assert [(c.call, c.text) for c in dict(worth.rows)["supervised"]][2] == ("undecided", "?")
+    assert found.advice.choice.lead == verdict
+
+
+def test_what_the_verdict_calls_better_is_blue_in_worth_and_what_it_is_not_surely_better_than_is_named() -> (
+    None
+):
+    """The next by its mean is surely worse, and the one after it scatters: that one may be as good."""
+    runs = of({"scratch": lambda n, s: 0.5 - n / 2000 + s / 500, "supervised": lambda n, s: 0.4 - n / 2000 + s / 500,
+               "byol@target": lambda n, s: 0.35 - n / 2000 + (0.14, 0, 0.04, 0.1, 0.12)[s],
+               "byol@natural": lambda n, s: 0.36 - n / 2000 + s / 500}, (3, 15, 75, 300), 5)  # fmt: skip
+    study, found = decided(runs, 75)
+    assert found.advice.choice.pipeline == "byol@photos"
+    assert found.advice.choice.runner_up == "byol@acdc"
+    for matrix in matrices.of_worth(study, found):
+        assert dict(matrix.rows)["byol@photos"][2].call == "better"
+    assert (
+        cards.cards(study, found)[2].answer
+        == "Surely better than random weights and supervised ImageNet weights"
+    )
+
+
+def test_pipelines_of_disjoint_sizes_are_to_be_run_at_common_ones() -> None:
+    loss = lambda n, s: 0.5 - n / 2000 + s / 500  # noqa: E731
+    runs = [*of({"scratch": loss}, (3, 75), 3), *of({"supervised": loss}, (15, 300), 3)]
+    sure = cards.cards(*decided(runs, 75))[2]
+    assert sure.lines == ("No other pipeline was run with 75 slices; this runs all at the same sizes:",)
+    asked = sweep_of(sure.command)
+    assert (asked.pipelines, asked.budgets) == (("scratch", "supervised"), (3, 15, 75, 300))
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (("scratch",), ("scratch", "byol@target")),
+        (("byol@target",), ("scratch", "byol@target")),
+        (("byol@natural", "byol@target"), ("scratch", "byol@natural", "byol@target")),
+    ],
+)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_what_has_nothing_to_be_put_against_gets_it(there: tuple, wanted: tuple, seeds: int) -> None:
+    losses = {name: (lambda n, s, i=i: 0.5 - n / 2000 - i / 100 + s / 500) for i, name in enumerate(there)}
+    study, found = decided(of(losses, (30,), seeds), 30)
+    made = cards.cards(study, found)
+    proposed = [sweep_of(card.command) for card in made[1:] if card.command]
+    assert wanted in {asked.pipelines for asked in proposed}
+    assert not [line for card in made for line in card.lines if "the others are put against" in line]
+    assert (
+        "30 slices, 3 seeds" in report.render(report.Page(study, found, (), (), {}, (), "", "")) or seeds == 1
+    )
+
+
+def test_finished_runs_without_a_score_are_not_proposed_again() -> None:
+    """A sweep finds them finished and leaves them, so it is new seeds that give scores."""
+    runs = make(("scratch", "supervised"), (3, 30), 3)
+    bare = [
+        replace(r, metrics={k: v for k, v in r.metrics.items() if not k.startswith("test/")}) for r in runs
+    ]
+    study, found = decided(bare, 30)
+    sure = cards.cards(study, found)[2]
+    assert (sure.answer, sweep_of(sure.command).seeds) == ("No run has a test score", (3, 4, 5))
+    some = [b if r.name.endswith("seed=1") else r for b, r in zip(bare, runs, strict=True)]
+    sure = cards.cards(*decided(some, 30))[2]
+    assert sweep_of(sure.command).seeds == (0, 2, 3)
+
+
+def test_equal_pipelines_want_as_many_runs_as_call_them_equivalent() -> None:
+    """The same losses: 29 runs of each without a collapse; once they are there, the page says that they are as good."""
+    loss = lambda n, s: 0.5 - n / 2000 + s % 5 / 500  # noqa: E731
+    sizes = (3, 15, 75, 300)
+    study, found = decided(of(dict.fromkeys(("scratch", "supervised"), loss), sizes, 5), 75)
+    sure = cards.cards(study, found)[2]
+    assert sure.lines[-1] == (
+        "The difference to supervised ImageNet weights lies within 0.01 IoU, but they are not called equivalent: 29 runs of "
+        "each without a collapse are wanted, not 20:"
+    )
+    asked = sweep_of(sure.command)
+    assert (asked.budgets, len(asked.seeds)) == (sizes, 8)
+    study, found = decided(of(dict.fromkeys(("scratch", "supervised"), loss), sizes, len(asked.seeds)), 75)
+    which, saves, sure = cards.cards(study, found)
+    assert sure.answer == "As good as supervised ImageNet weights"
+    assert "within 0.01 IoU the same as supervised ImageNet weights" in which.lines
+    assert found.headline.endswith("; within 0.01 IoU the same as supervised ImageNet weights.")
+    assert (saves.answer, sure.command) == ("Not settled", "")
+
+
+def test_one_of_anything_is_not_called_several() -> None:
+    study, found = decided(make(("scratch", "supervised"), (1,), 1), 1)
+    page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "python", ""))
+    said = [
+        found.headline,
+        *(line for card in cards.cards(study, found) for line in (card.question, *card.lines)),
+    ]
+    assert not re.findall(
+        r"\b1 (?:annotated )?(?:slices|patients|runs|seeds|sizes|pipelines|budgets)\b", f"{page} {said}"
+    )
+    assert "2 pipelines, with 1 slice, 1 seed." in page
