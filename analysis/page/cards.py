@@ -113,8 +113,10 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
     if reasons and len(study.budgets) < MIN_SIZES:
         answer, lines = _ahead(study, choice.pipeline, study.nearest(found.budget))
         needed = f"how many {study.unit}s that saves can be told from {MIN_SIZES} sizes with {MIN_SEEDS} seeds each"
-        lines.append(f"{needed}, and there are {len(study.budgets)}; this runs what lacks:")
-        more = further.again(study, study.seeds, sizes=further.with_more(study.budgets))
+        more = further.again(study, study.seeds, sizes) if (sizes := further.with_more(study)) else ""
+        lines.append(
+            f"{needed}, and this study has {len(study.budgets)}{'; this runs what lacks:' if more else ''}"
+        )
     elif reasons:
         lines.append(reasons[0].removeprefix("insufficient evidence: "))
     return Card(question, answer, tuple(lines), more, choice.pipeline)

@@ -12,6 +12,7 @@ from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice
 from analysis.comparison.headline import capital, counted, rivalry, spoken
 from analysis.comparison.sameness import whole
+from analysis.statistics.design import FACTOR, SMALLEST
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES
 from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.judge import Verdict
@@ -65,15 +66,24 @@ def seeds(runs: pd.DataFrame, count: int) -> list[int]:
     return [*sorted(there - gone), *range(max(there) + 1, max(there) + 1 + count)][:count]
 
 
-def with_more(budgets: tuple[int, ...]) -> tuple[int, ...]:
-    """Sizes with as many put into the widest gaps as are wanted in all."""
-    sizes = list(budgets)
-    while 1 < len(sizes) < MIN_SIZES:
+def with_more(study: Study) -> tuple[int, ...]:
+    """Sizes with as many put into the widest gaps as are wanted in all; () if none fits between them.
+
+    Beside a single size come a smaller or larger one and, as 0, all of train: how many those are the runs do not say.
+    """
+    sizes, everything = list(study.budgets), tuple[int, ...]()
+    if len(sizes) == 1:
+        (size,) = sizes
+        everything = () if _asked(study)[size] == 0 else (0,)
+        few = size <= 2 * SMALLEST and everything
+        sizes = sorted({size, round(FACTOR * size) if few else min(SMALLEST, size)})
+    while 1 < len(sizes) < MIN_SIZES - len(everything):
         low, high = max(pairwise(sizes), key=lambda ends: ends[1] / ends[0])
-        sizes = sorted({*sizes, round((low * high) ** 0.5)})
-        if len(sizes) == len(budgets):
+        between = round((low * high) ** 0.5)
+        if between in sizes:
             break
-    return tuple(sizes)
+        sizes = sorted([*sizes, between])
+    return (*sizes, *everything) if set(sizes) > set(study.budgets) else ()
 
 
 def again(
@@ -84,10 +94,7 @@ def again(
     Unless it is for some pipelines `only`, it has what they lack to be put against.
     """
     preset, unit = study.shared("preset"), study.shared("budget_unit").replace("slice", "")
-    asked = (
-        study.runs.groupby("budget")[f"{CFG}budget"].first() if f"{CFG}budget" in study.runs else pd.Series()
-    )
-    asked = asked.reindex(study.budgets).fillna(0)  # all of train is asked for as 0 or as nothing
+    asked = _asked(study)
     budgets = [asked.get(n, n) for n in sizes or study.budgets]
     wanted = [arm.pipeline for arm in study.arms if not only or arm.label in only]
     if wanted == [names.SCRATCH]:
@@ -100,6 +107,13 @@ def again(
     return command(
         names.SWEEP, **study.place, budget_unit=unit, preset=preset, **joined, finetune=unusual, **more
     )
+
+
+def _asked(study: Study) -> pd.Series:
+    """Size -> what its runs asked for; all of train is asked for as 0 or as nothing."""
+    runs, knob = study.runs, f"{CFG}budget"
+    asked = runs.groupby("budget")[knob].first() if knob in runs else pd.Series()
+    return pd.to_numeric(asked.reindex(study.budgets)).fillna(0)
 
 
 def _other_than_preset(study: Study, preset: str) -> str:

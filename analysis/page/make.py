@@ -19,7 +19,7 @@ from analysis.figures.outputs import Content
 from analysis.page import report, scores
 from analysis.page.report import Page
 from analysis.statistics.records import to_json
-from sslseg.config import caches, flags, names, params
+from sslseg.config import caches, commands, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store
 from sslseg.tracking.history import frames, records, sweeps
@@ -116,9 +116,8 @@ def write(
         if study.dataset not in SYNTHETIC:
             del modules[name]
             wanted.remove(name)
-            say(
-                f"{name} is left out: it shows pictures of patients of {study.dataset} (--only {name} makes it)"
-            )
+            own = commands.command(names.ANALYSE, dataset=study.dataset, sweep=p.sweep, only=name, out=p.out)
+            say(f"{name} is left out: it shows images of {study.called}, which not everybody may see ({own})")
     contents = {name: module.data(study, curves) for name, module in modules.items()}
     made: list[Path] = []
     absent: dict[str, tuple[str, str]] = {}

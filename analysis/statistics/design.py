@@ -12,7 +12,7 @@ from math import ceil
 
 from scipy.optimize import brentq
 
-from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
+from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal, plural
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.power import POWER, least_lead, power
@@ -146,15 +146,15 @@ def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
     least = least_lead(n, runs, freedom) / 2**0.5  # in s.d. of the paired differences
     shift = _smallest(lambda d: power(d, n, error_rate, least))
     can = [
-        f"better or worse: with {n} seeds a difference of {shift:.2g} s.d. of the paired differences is called with "
-        f"80 % power, as one of {design.pairs} pair{'s' if design.pairs > 1 else ''}"
+        f"better or worse: {n} seeds find a difference of {shift:.2g} times its s.d. over seeds in 80 of 100 studies, where "
+        f"{plural(design.pairs, 'pair')} of pipelines {'are' if design.pairs > 1 else 'is'} compared"
     ]
     cannot = list[str]()
     told = f"equivalent: {CLEAR} runs of each pipeline without a collapse are wanted, these are {runs}"
     (can if runs >= CLEAR else cannot).append(told)
     _worth(design, costs, sizes, can, cannot)
     if n < FIRM_SEEDS:
-        cannot.append(f"narrow intervals: below {FIRM_SEEDS} seeds all are {WIDE}")
+        cannot.append(f"narrow intervals: with fewer than {FIRM_SEEDS} seeds all are {WIDE}")
     return Foresight(shift, tuple(can), tuple(cannot))
 
 

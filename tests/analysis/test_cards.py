@@ -49,6 +49,26 @@ def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
         assert len(sweep_of(sure.command).seeds) > 4
 
 
+@pytest.mark.parametrize(
+    ("sizes", "cfg", "proposed"),
+    [
+        ((7,), {}, (3, 5, 7, 0)),  # 0 is all of train, however much that is
+        ((2,), {}, (2, 4, 8, 0)),
+        ((30,), {"budget": ""}, (3, 9, 16, 0)),  # all of train already
+        ((3, 30), {}, (3, 9, 16, 30)),
+        ((3, 4), {}, ()),
+    ],
+)
+def test_the_command_for_a_curve_runs_sizes_that_are_not_there(
+    sizes: tuple[int, ...], cfg: dict[str, str], proposed: tuple[int, ...]
+) -> None:
+    runs = [finetune(p, n, s, 0.4 + s / 50 + (p == "scratch") / 10, cfg=cfg) for p in ("scratch", "supervised")
+            for n in sizes for s in range(3)]  # fmt: skip
+    _, saves, _ = cards.cards(*decided(runs, sizes[-1]))
+    assert (sweep_of(saves.command).budgets if saves.command else ()) == proposed
+    assert any("this runs what lacks:" in line for line in saves.lines) == bool(proposed)
+
+
 def of(losses: dict[str, Callable[[int, int], float]], sizes: Sequence[int], seeds: int) -> list[Planted]:
     """Fine-tunings whose loss is a function of budget and seed."""
     return [finetune(p, n, s, loss(n, s)) for p, loss in losses.items() for n in sizes for s in range(seeds)]

@@ -1,7 +1,6 @@
 """Every dataset keeps the contract; a new file in src/sslseg/datasets/ is asked by itself.
 
-A dataset is tried on its built-in data or, where it has none, on a tiny tree of EXAMPLES; without either, only what
-needs no data is tested.
+A dataset is tried on its built-in data or, where it has none, on a tiny tree of EXAMPLES.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ def root(name: str, cache: Path) -> Path:
     if name in EXAMPLES:
         return EXAMPLES[name](cache / name)
     if not hasattr(module, "default_root"):
-        pytest.skip(f"{name} has no built-in data and no example in EXAMPLES")
+        pytest.fail(f"{name} has no built-in data: EXAMPLES of {__name__} wants a tiny tree of it")
     with pytest.MonkeyPatch.context() as patch:
         if hasattr(module, "POPULATION"):  # simulated: no more patients than are read
             patch.setattr(module, "POPULATION", module.POPULATION | {"patients": MOST})

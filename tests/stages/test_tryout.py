@@ -62,7 +62,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
         "nnunet: no; dataset.json",
         "mine.pth: a test_resnet, its only network, at the top",
         "plan: scratch, supervised, unknown@mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
-        "better or worse: with 3 seeds a difference of",
+        "better or worse: 3 seeds find a difference of",
         "equivalent: 29 runs of each pipeline without a collapse are wanted, these are 3",
         "the networks differ (scratch test_resnet, supervised tf_efficientnet_lite0, unknown@mine.pth test_resnet)",
         "unknown@mine.pth is",

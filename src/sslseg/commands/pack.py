@@ -37,3 +37,4 @@ def run(options: argparse.Namespace) -> None:
         raise names.SslsegError(f"{options.file} is there already")
     runs, size = pack.pack(options.study, options.file, store.existing(), options.artifacts, options.public)
     print(f"{options.file}: {runs} runs, {size:,} bytes")
+    print(f"next, in the folder of the store that shall have them: sslseg unpack {options.file.resolve()}")

@@ -25,4 +25,4 @@ def run(options: argparse.Namespace) -> None:
 
     uri = store.ensure_store()
     found = unpack.unpack(options.file, uri, options.artifacts)
-    print(f"{len(found)} runs were added to {store.shown(uri)}")
+    print(f"{len(found)} runs were added to {store.shown(uri)}; next: sslseg encoders")

@@ -176,7 +176,8 @@ def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None
     table = knobs(cls)
     for owner in cls.__mro__:
         own = [name for name in table if name in vars(owner).get("__annotations__", ())]
-        group = made.add_argument_group(first_line(owner)) if own else made
+        title = "its own knobs" if owner is cls else first_line(owner)
+        group = made.add_argument_group(title) if own else made
         for name in own:
             f, meta, hint = table.pop(name)
             group.add_argument(f"--{name}", metavar=_form(hint), help=_meaning(f, meta).replace("%", "%%"),

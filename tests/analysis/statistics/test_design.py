@@ -111,7 +111,9 @@ def test_the_shift_that_is_promised_is_found_in_four_of_five():
                             budget=94, pairs=[("c", "a"), ("b", "a"), ("c", "b")])  # fmt: skip
             hits += table[0].call == "better"
         assert 0.7 <= hits / 150 <= 0.95
-        assert f"with {seeds} seeds a difference of {ahead.shift:.2g} s.d." in ahead.can[0]
+        assert (
+            f"{seeds} seeds find a difference of {ahead.shift:.2g} times its s.d. over seeds" in ahead.can[0]
+        )
 
 
 def test_equivalence_wants_runs_without_a_collapse():

@@ -77,7 +77,7 @@ class Tune(Workers):
 
 @dataclass(frozen=True, kw_only=True)
 class Tryout(Workers):
-    """Day one, on a folder of your own: what is pretraining worth here, in so many minutes?"""
+    """Say what pretraining is worth on a folder of your own, within so many minutes."""
 
     data_root: str = knob(help="folder of images, part of them annotated")
     dataset: str = knob("", "its format (file name in src/sslseg/datasets); '' = found",

@@ -1,4 +1,4 @@
-"""Day one: a folder of images, perhaps an encoder, and so many minutes; what is pretraining worth here?
+"""A folder of images, perhaps an encoder, and so many minutes: what is pretraining worth here?
 
 Scratch, supervised ImageNet and the user's encoder, on equal subsets with equal seeds. What it will be able to
 decide is said before it starts, by the functions that decide.
@@ -128,7 +128,10 @@ def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
     counts = {side: len(rows) for side, rows in data.labelled.items()}
     if not all(counts.values()):
         raise names.DataError(f"{p.data_root}: wanted annotated slices in train, val and test, got {counts}")
-    print(f"{dataset}: annotated slices {counts}; classes {', '.join(data.store.classes)}", flush=True)
+    shares = ", ".join(f"{count} for {side}" for side, count in counts.items())
+    print(
+        f"read as {dataset}; annotated slices: {shares}; classes: {', '.join(data.store.classes)}", flush=True
+    )
     return data
 
 
