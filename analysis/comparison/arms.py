@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from analysis.comparison import ink
 from sslseg.plans import pipelines
 
+MOST = 48  # letters of a name in a figure
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)))
 
 
@@ -21,6 +22,13 @@ class Arm:
     colour: str
     marker: str
     dashes: str | tuple
+
+    @property
+    def name(self) -> str:
+        """The label as figures have room for it."""
+        return (
+            self.label if len(self.label) <= MOST else f"{self.label[: MOST // 2]}…{self.label[-MOST // 2 :]}"
+        )
 
 
 def arms(found: Iterable[tuple[str, str]]) -> tuple[Arm, ...]:

@@ -63,7 +63,7 @@ def draw(content: Content, figure: Figure) -> None:
         middle = -place * row - above
         at = (0.06, middle if many else -place * row - 0.1)
         axis.plot(*at, arm.marker, color=arm.colour, ms=6)
-        axis.text(0.2, at[1], "" if many else f"{arm.label}, {arm.kind}", va="center")
+        axis.text(0.2, at[1], "" if many else f"{arm.name}, {arm.kind}", va="center")
         before = (0.06, middle)
         for stage in content.table[content.table["arm"] == arm.label].itertuples():
             # fine-tunings stand in one column

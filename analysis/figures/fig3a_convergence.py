@@ -96,7 +96,7 @@ def draw(content: Content, figure: Figure) -> None:
     axis.margins(x=0)
     ends = [(arm, last[arm.label]) for arm in content.parts if arm.label in last]
     labels.at_ends(
-        axis, [(arm, f"{arm.label} (n = {end['n']})", end["value"]) for arm, end in ends], height=2.4
+        axis, [(arm, f"{arm.name} (n = {end['n']})", end["value"]) for arm, end in ends], height=2.4
     )
 
 

@@ -55,7 +55,7 @@ def draw(content: Content, figure: Figure) -> None:
         values = content.table.loc[content.table["arm"] == arm.label, "area"].to_numpy()
         _violin(axis, -place, arm, values)
     counts = content.table["arm"].value_counts()
-    names = [a.label + ("" if many else f"\nn = {counts.get(a.label, 0)}") for a in content.parts]
+    names = [a.name + ("" if many else f"\nn = {counts.get(a.label, 0)}") for a in content.parts]
     axis.set_yticks([-i for i in range(len(names))], names)
     axis.set_ylim(-len(names) + 0.4, 0.6)
     style.title(axis, content.title)

@@ -85,7 +85,7 @@ def draw(content: Content, figure: Figure) -> None:
     arms = [law.arm for law in fits]
     figure.set_figheight(4.4)
     axis = figure.subplots()
-    axis.set(xscale="log", ylabel="test IoU, mean of the structures (higher is better)")
+    axis.set(xscale="log", ylabel="test IoU, mean of the structures")
     style.title(axis, content.title)
     axis.set_xlabel(f"annotated {unit}s")
     _boxes(axis, content.table, arms)
@@ -105,7 +105,7 @@ def _names(table: pd.DataFrame, arms: list[Arm]) -> list[labels.Name]:
             seeds = rows.groupby("budget")["seed"].nunique()
             n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
             end = rows[rows["budget"] == rows["budget"].max()]["value"].mean()
-            named.append((arm, f"{arm.label} (n = {n})", float(end)))
+            named.append((arm, f"{arm.name} (n = {n})", float(end)))
     return named
 
 

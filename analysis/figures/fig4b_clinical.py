@@ -168,7 +168,7 @@ def draw(content: Content, figure: Figure) -> None:
     for axis in list(axes.flat)[len(shown) :]:
         axis.axis("off")
     seeds = content.table.groupby("arm")["seed"].nunique()
-    labels.legend(figure, [(arm, f"{arm.label} (n = {seeds[arm.label]})") for arm in there])
+    labels.legend(figure, [(arm, f"{arm.name} (n = {seeds[arm.label]})") for arm in there])
 
 
 def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, ...], unit: str) -> None:

@@ -103,7 +103,7 @@ def _curves(figure: Figure, axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:
         mean = shown[shown["kind"] == "mean"]
         axis.plot(mean["step"], mean["value"], color=ink, lw=1.5)
     figure.colorbar(scale, ax=axis, label="epochs", pad=0.01, aspect=30, ticks=MaxNLocator(5, integer=True))
-    axis.set(title=arm.label, xlabel="optimiser steps", ylabel="validation IoU")
+    axis.set(title=arm.name, xlabel="optimiser steps", ylabel="validation IoU")
 
 
 def _areas(axis: Axes, arm: Arm, points: pd.DataFrame) -> None:

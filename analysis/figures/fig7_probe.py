@@ -30,7 +30,9 @@ COLUMNS = ["arm", "upstream_sha256", "budget", "probe", "value", "iou", "runs", 
 def wanted(study: Study) -> tuple[str, str]:
     """Why there may be nothing to draw, and the command that mends it."""
     left = study.runs[~study.runs["upstream_sha256"].isin(["", SCRATCH])]
-    encoder = left["upstream_run_id"].iloc[0] if len(left) else SCRATCH
+    if left.empty:
+        return "every fine-tuning starts from random weights, and a probe needs an encoder", ""
+    encoder = left["upstream_run_id"].iloc[0]
     return "no encoder of these fine-tunings was probed", command("probe", **study.place, encoder=encoder)
 
 
@@ -97,5 +99,5 @@ def draw(content: Content, figure: Figure) -> None:
     for axis in list(axes)[len(shown) :]:
         axis.axis("off")
     inks = [Line2D([], [], color=arm.colour, marker=arm.marker, ls="", ms=5) for arm in content.parts]
-    figure.legend(handles=inks, labels=[arm.label for arm in content.parts], loc="outside right center")
+    figure.legend(handles=inks, labels=[arm.name for arm in content.parts], loc="outside right center")
     style.title(figure, content.title)

@@ -46,13 +46,17 @@ def inked(draw: Callable[[Content, Figure], None]) -> Callable[[Content], Figure
 
     @functools.wraps(draw)
     def drawn(content: Content) -> Figure:
-        with style.look():
+        words = content.table.select_dtypes(exclude="number").astype(str).stack().unique()
+        letters = "".join(sorted({*content.title, *"".join(content.notes), *"".join(words)}))
+        with style.look(letters):
             figure = Figure(figsize=(style.WIDTH, 2.5))
             if content.table.empty:
                 style.nothing(figure, content.title)
             else:
                 draw(content, figure)
             style.footnote(figure, content.notes)
+            if style.unknown(letters):
+                style.legible(figure)
         return figure
 
     return drawn

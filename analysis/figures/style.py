@@ -9,11 +9,18 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
+from itertools import chain
+from typing import cast
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.axes._secondary_axes import SecondaryAxis
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ft2font import FT2Font
+from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 WIDTH = 7.16  # inches: the text of a two-column paper (IEEE), where nothing is scaled and 9 pt stay 9 pt
@@ -23,6 +30,8 @@ ENTRY = 0.2  # inches from one line of a legend to the next
 LINES = 5  # of a legend, and of small print, that a figure has room for
 LETTERS = 100  # of SIZE that stand in one line of WIDTH
 STYLES = ("page", "paper")
+BOXES = ("Last Resort High-Efficiency",)  # come with matplotlib, and have a box for every letter
+MOST_FONTS = 4  # beside that of the style, for letters that it has not
 LOOK: dict[str, object] = {
     "font.size": SIZE,
     "axes.titlesize": SIZE + 1,
@@ -61,10 +70,58 @@ def in_paper() -> bool:
 
 
 @contextmanager
-def look() -> Iterator[None]:
-    """The look of the style, for making and for saving a figure."""
+def look(letters: str = "") -> Iterator[None]:
+    """The look of the style, for making and for saving a figure; with fonts for `letters` that its own has not."""
     with mpl.rc_context(LOOK | (PAPER if in_paper() else {})):  # type: ignore[arg-type] # stubs: each key spelled out
+        mpl.rcParams["font.family"] = [*mpl.rcParams["font.family"], *_fonts(unknown(letters))]
         yield
+
+
+def unknown(letters: str) -> frozenset[str]:
+    """Those of `letters` that no font of the look has."""
+    families = () if letters.isascii() else mpl.rcParams["font.family"]
+    paths = [font_manager.findfont(font_manager.FontProperties(family=[family])) for family in families]
+    known = {*range(128), *chain.from_iterable(map(_letters, paths))}
+    return frozenset(letter for letter in letters if letter.isprintable() and ord(letter) not in known)
+
+
+def lost(letters: str) -> frozenset[str]:
+    """Those of `letters` that no installed font has."""
+    with look(letters):
+        return unknown(letters)
+
+
+@cache
+def _letters(path: str) -> frozenset[int]:
+    """Codes of all that a font has."""
+    return frozenset(FT2Font(path).get_charmap())
+
+
+@cache
+def _fonts(letters: frozenset[str]) -> tuple[str, ...]:
+    """Installed fonts that have some of them, those with the most first."""
+    left, found = set(map(ord, letters)), dict[str, set[int]]()
+    for font in font_manager.fontManager.ttflist if left else ():
+        if (has := left & _letters(font.fname)) and font.name not in BOXES:
+            found.setdefault(font.name, has)
+    return tuple(sorted(found, key=lambda name: (-len(found[name]), name))[:MOST_FONTS])
+
+
+def legible(figure: Figure) -> None:
+    """Write letters that no font has as their codes: matplotlib warns of each and draws a box."""
+
+    def coded(text: str) -> str:
+        left = unknown(text)
+        return "".join(
+            letter.encode("unicode_escape").decode() if letter in left else letter for letter in text
+        )
+
+    for axis in cast("list[Axis]", figure.findobj(Axis)):
+        names = [text.get_text() for text in axis.get_ticklabels()]
+        if names != list(map(coded, names)):
+            axis.set_ticks(axis.get_ticklocs(), list(map(coded, names)))
+    for text in cast("list[Text]", figure.findobj(Text)):
+        text.set_text(coded(text.get_text()))
 
 
 def title(place: Axes | Figure, text: str) -> None:

@@ -119,6 +119,11 @@ def write(
             own = commands.command(names.ANALYSE, dataset=study.dataset, sweep=p.sweep, only=name, out=p.out)
             say(f"{name} is left out: it shows images of {study.called}, which not everybody may see ({own})")
     contents = {name: module.data(study, curves) for name, module in modules.items()}
+    if lost := style.lost("".join([study.called, *(arm.label for arm in study.arms)])):
+        say(
+            f"figures write {' '.join(sorted(lost))} as codes, because no installed font has them: a font that has, such as Noto "
+            "Sans CJK for Chinese, Japanese and Korean, is used as soon as it is installed"
+        )
     made: list[Path] = []
     absent: dict[str, tuple[str, str]] = {}
     for name, module in modules.items():

@@ -61,7 +61,7 @@ def test_fig4_draws_the_iou_and_joins_means_where_there_is_no_law() -> None:
         if isinstance(law.fit, Refusal):
             assert any("needs 5 sizes" in note for note in drawn.notes)
         axis = fig4_scaling.draw(drawn).axes[0]
-        assert axis.get_ylabel() == "test IoU, mean of the structures (higher is better)"
+        assert axis.get_ylabel() == "test IoU, mean of the structures"
         assert any(len(line.get_xdata()) == 200 for line in axis.lines)
         means = study.runs.groupby("budget")["test/iou"].mean()
         (line,) = [line for line in axis.lines if len(line.get_xdata()) == 200]
@@ -124,3 +124,12 @@ def test_of_many_pipelines_the_references_and_the_best_have_colour_in_every_figu
     few = cells.Study(runs, "acdc", "slice", many[:10])
     assert labels.front(few) == many[:10]
     assert labels.others(few, "grey") == ()
+
+
+def test_a_name_of_any_length_has_room_in_a_figure() -> None:
+    short, long = "byol@photos+byol@acdc", "+".join(["byol@a_data_set_with_a_name"] * 4)
+    first, second = arms.arms([(short, short), (long, long)])
+    assert {first.name, second.name} > {short}
+    (shown,) = {first.name, second.name} - {short}
+    begin, end = shown.split("…")
+    assert (len(shown), long.startswith(begin), long.endswith(end)) == (arms.MOST + 1, True, True)

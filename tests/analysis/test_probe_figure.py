@@ -90,3 +90,11 @@ def test_the_command_for_a_figure_that_is_left_out_reads_the_folder_of_its_runs(
     assert "--sweep" not in told or told[told.index("--sweep") + 1] == "5weep"
     hidden = replace(study, runs=study.runs.assign(**{"cfg.data_root": "…/acdc"}))
     assert "--data_root DATA_ROOT" in module.wanted(hidden)[1]
+
+
+def test_no_probe_is_proposed_where_every_fine_tuning_starts_from_random_weights() -> None:
+    study = cells.study(runs_of(make(("scratch",), (3, 30), 1)))
+    assert fig7_probe.wanted(study) == (
+        "every fine-tuning starts from random weights, and a probe needs an encoder",
+        "",
+    )
