@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from analysis.comparison.cells import Study
 from analysis.page import make
@@ -38,13 +39,13 @@ def draw(p: Analyse, run: session.Run) -> Study:
             run.artifact(path, None if path.name == make.PAGE else FOLDER)
             run.beat()
             if path.name == make.RECORD:
-                _describe(path, run)
+                _tell(json.loads(path.read_text()), run)
     return study
 
 
-def _describe(record: Path, run: session.Run) -> None:
-    """Say on every compared encoder's card, in the registry, what it was found to be worth."""
-    found = json.loads(record.read_text()).get(make.CARDS, {})
-    for model_id, sentence in found.items():
+def _tell(record: dict[str, Any], run: session.Run) -> None:
+    """Say what was found, and on every compared encoder's card, in the registry, what it was found to be worth."""
+    endings.tell(record["headline"])
+    for model_id, sentence in record.get(make.CARDS, {}).items():
         if sentence:
             worth.put(model_id, sentence, run.uri)

@@ -49,13 +49,13 @@ def pages(uri: str) -> dict[str, tuple[str, str, int]]:
                 CARD,
                 730,
             )
-    if two := _two_pipelines(api):
+    if equal := _of_one_budget(api):
         runs, experiments = (
-            json.dumps(v) for v in ([r.info.run_id for r in two], [two[0].info.experiment_id])
+            json.dumps(v) for v in ([r.info.run_id for r in equal], [equal[0].info.experiment_id])
         )
         found["compare"] = (
             f"/compare-runs?runs={quote(runs)}&experiments={quote(experiments)}&{MODE}",
-            "Comparing 2 Runs",
+            f"Comparing {len(equal)} Runs",
             1000,
         )
     return found
@@ -65,14 +65,11 @@ def _runs(api: MlflowClient, query: str, most: int) -> list[Any]:
     return list(api.search_runs([e.experiment_id for e in api.search_experiments()], query, max_results=most))
 
 
-def _two_pipelines(api: MlflowClient) -> list[Any]:
-    """Two fine-tunings on equally many slices with the same seed, of different pipelines."""
-    first, *others = _runs(api, FINETUNED, 200) or [None]
-    for other in others:
-        same = all(other.data.params[key] == first.data.params[key] for key in ("cfg.budget", "cfg.seed"))
-        if same and other.data.tags["sslseg.pipeline"] != first.data.tags["sslseg.pipeline"]:
-            return [first, other]
-    return []
+def _of_one_budget(api: MlflowClient) -> list[Any]:
+    """Fine-tunings on equally many slices, by pipeline and seed."""
+    found = _runs(api, FINETUNED, 200)
+    equal = [run for run in found if run.data.params["cfg.budget"] == found[0].data.params["cfg.budget"]]
+    return sorted(equal, key=lambda run: (run.data.tags["sslseg.pipeline"], run.data.params["by.seed"]))
 
 
 def open_charts(page: Any, uri: str) -> None:

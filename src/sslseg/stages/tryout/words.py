@@ -50,14 +50,13 @@ def ahead(plan: Design, costs: Costs, known: Foresight, arms: Sequence[Arm]) -> 
 
 
 def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str]:
-    """Headline, the verdict on every pair, and the minutes that would decide what is open.
+    """The verdict on every pair, and the minutes that would decide what is open.
 
     Args:
         record: decisions.json of the page.
         again: the command, without its minutes.
     """
     found = json.loads(record.read_text())
-    yield found["headline"]
     table = next((t for t in found.get("verdict", ()) if t["primary"]), None)
     wanted = 0
     for row in table["rows"] if table else ():
