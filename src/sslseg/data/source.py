@@ -79,6 +79,17 @@ class Description:
 
 
 @dataclass(frozen=True)
+class Assumption:
+    """What had to be assumed of a file, in words that follow its name."""
+
+    file: Path
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}"
+
+
+@dataclass(frozen=True)
 class Volume:
     """One decoded volume.
 
@@ -86,13 +97,13 @@ class Volume:
         image: [C, Z, Y, X], any integer type or float32.
         label: [Z, Y, X] uint8 of class numbers, `IGNORE` where unknown, or None.
         spacing: (z, y, x) in mm.
-        notes: what had to be assumed of its files, each a sentence.
+        notes: what had to be assumed of its files.
     """
 
     image: np.ndarray
     label: np.ndarray | None
     spacing: Spacing
-    notes: tuple[str, ...] = ()
+    notes: tuple[Assumption, ...] = ()
 
     def along(self, axis: int) -> Volume:
         """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
@@ -150,10 +161,10 @@ def ignore(file: Path, error: DataError) -> None:
     """The fault handler of those who only look: what is wrong is for `find` to say."""
 
 
-Note = Callable[[str], None]
+Note = Callable[[Assumption], None]
 
 
-def unsaid(text: str) -> None:
+def unsaid(assumption: Assumption) -> None:
     """The hearer of notes, on what had to be assumed, of those who do not pass them on."""
 
 

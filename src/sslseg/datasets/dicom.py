@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, walk
-from sslseg.data.folders import mask_values, patients, series, settings, tables
-from sslseg.data.folders.series import Beside
-from sslseg.data.readers import dicom_file, dicom_masks, dicom_series, dicom_volume, formats
+from sslseg.data.folders import mask_values, pairs, patients, roles, series, settings, tables
+from sslseg.data.folders.roles import Pairing
+from sslseg.data.readers import dicom_file, dicom_masks, dicom_series, dicom_volume, formats, itk
 from sslseg.data.readers.dicom_series import Frame
-from sslseg.data.source import Description, Fault, Source, Volume, ignore, searches
+from sslseg.data.source import Assumption, Description, Fault, Source, Volume, ignore, searches
 
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
@@ -26,7 +26,6 @@ NOBODY = tables.NOTHING | {"", "anon", "anonym", "anonymous", "anonymized", "ano
           "unknown", "none", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip
 STUDIES = 3  # of one PatientID that is everybody's: with fewer there is nothing to divide
 NOTES: dict[Path, str] = {}  # root -> what `_patients` has to say of it
-BESIDE: dict[Path, Beside] = {}  # root -> what `find` found last: `read` has to know whose masks are whose
 TAKES_ANY = True  # every folder with such files: a format that wants a description is the likelier one
 
 
@@ -35,7 +34,7 @@ def describe(root: Path) -> Description:
     found = dicom_masks.find(walk(root).files, ignore)
     if found or not (known := _beside(root, dicom_series.frames(root, ignore), ignore)):
         return settings.settings(root).describe(dicom_masks.classes(found))
-    return known.pairing.settings.describe(known.pairing.classes)
+    return known.settings.describe(known.classes)
 
 
 def read(source: Source) -> Volume:
@@ -43,21 +42,23 @@ def read(source: Source) -> Volume:
 
     Raises:
         DataError: a damaged or compressed file, a missing slice, an image that looks like a mask, or see
-            `dicom_masks.read` and `Beside.label`.
+            `dicom_masks.read` and `pairs.labelled`.
     """
-    images, root, label = dicom_masks.slices(source), source.home, None
+    images, root, label, notes = dicom_masks.slices(source), source.home, None, list[Assumption]()
     image, spacing = dicom_volume.read(images, settings.settings(root).spacing)
     if source.label is None:
         mask_values.check_image(source.image, image[None])
     elif formats.stem(source.label.name) is not None or not dicom_masks.described(source.label):
-        known = BESIDE.get(root) or _beside(root, dicom_series.frames(root, ignore), ignore)
-        if known is None:
+        known = roles.LAST.get(root)
+        if known is None or source.image not in known.cases:
+            known = _beside(root, dicom_series.frames(root, ignore), ignore)
+        if known is None or source.image not in known.cases:
             raise DataError(f"{source.label}: wanted the series of this mask, it is not there any more")
-        label = known.label(images, image.shape)
+        label = pairs.labelled(known, source.image, image.shape, None, notes.append)
     else:
         masks = [source.label, *(p for p in source.more if p not in images)]
         label = dicom_masks.read(masks, images, image.shape, describe(root).classes)
-    return Volume(image[None], label, spacing).along(settings.settings(root).axis)
+    return Volume(image[None], label, spacing, tuple(notes)).along(settings.settings(root).axis)
 
 
 def slice_files(source: Source) -> tuple[Path, ...]:
@@ -67,8 +68,9 @@ def slice_files(source: Source) -> tuple[Path, ...]:
 
 def aside(root: Path) -> dict[str, str]:
     """Path from the root -> why a file is neither image nor mask, of what `find` has met."""
-    beside = BESIDE[root].aside() if root in BESIDE else {}
-    found = dicom_file.ASIDE | beside
+    known = roles.LAST.get(root)
+    held, left = (known.files, known.aside) if known else ({}, {})
+    found = dicom_file.ASIDE | {path: why for name, why in left.items() for path in held.get(name, ())}
     return {p.relative_to(root).as_posix(): w for p, w in found.items() if p.is_relative_to(root)}
 
 
@@ -77,18 +79,25 @@ def notes(root: Path) -> list[str]:
     return [NOTES[root]] if NOTES.get(root) else []
 
 
-def _beside(root: Path, frames: Sequence[Frame], fault: Fault) -> Beside | None:
-    BESIDE.pop(root, None)
+def _beside(root: Path, frames: Sequence[Frame], fault: Fault) -> Pairing | None:
+    roles.LAST.pop(root, None)
     if not frames:  # what is wrong with the series is told, not that masks have no image
         return None
     found = series.beside(root, frames, below(root, ignore), fault)
     if found:
-        BESIDE[root] = found
+        roles.LAST[root] = found
     return found
 
 
-def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
-    """Frame -> patient: as sslseg.json says of the folder of its series, else PatientID.
+def _masks(known: Pairing | None, image: Path) -> list[Path]:
+    """Every file of the masks beside a volume, those of detached voxels last."""
+    case = known.cases.get(image) if known else None
+    found = [path for name, _ in case.masks for path in known.files[name]] if known and case else []
+    return [*found, *(voxels for path in found for voxels in itk.beside(path))]
+
+
+def _patients(root: Path, frames: Sequence[Frame], known: Pairing | None) -> dict[Frame, str]:
+    """Frame -> patient: as sslseg.json says of its series or of their folder, or a layout; else PatientID.
 
     De-identified series have an empty one, or one for all. Then each study counts as a patient, or else each
     folder; NOTES says so.
@@ -99,6 +108,8 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
     if s.csv or s.patient_regex:
         who = patients.people(root, dict.fromkeys(folder.values(), ""), s)
         return {frame: who[folder[frame]][0] for frame in frames}
+    held = {f: known.cases[f.files[0]].held for f in frames if known and f.files[0] in known.cases}
+    told = {f: named for f, names in held.items() if (named := names.get("patient") or names.get("number"))}
     ids = {frame.patient for frame in frames}
     shared = len(ids) == 1 and len({frame.study for frame in frames}) >= STUDIES
     void = {who for who in ids if tables.fold(who) in NOBODY or set(who) in ({"0"}, {"X"})}
@@ -106,7 +117,7 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
     written: dict[str, str] = {}
     spelled = {f: written.setdefault(tables.fold(f.patient), f.patient) for f in frames}
     if not nobody:
-        return spelled
+        return spelled | told
     studies, folders = {f.study for f in nobody}, {folder[f] for f in nobody}
     by_study = "" not in studies and (len(studies) > 1 or len(folders) == 1)
     what = "study" if by_study else "folder"
@@ -115,7 +126,7 @@ def _patients(root: Path, frames: Sequence[Frame]) -> dict[Frame, str]:
         f"{len(frames)} volumes: each {what} counts as a patient; patient_regex or csv in {settings.FILE} of the "
         "folders of the series says otherwise"
     )
-    return {f: (f.study if by_study else folder[f]) if f in nobody else spelled[f] for f in frames}
+    return {f: (f.study if by_study else folder[f]) if f in nobody else spelled[f] for f in frames} | told
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
@@ -125,10 +136,10 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
     masks = dicom_masks.find(below(root, ignore), fault)
     frames = dicom_series.frames(root, fault)
     known = _beside(root, frames, fault)
-    who = _patients(root, frames) | (known.patients(frames) if known else {})
-    drawn_beside = {path for image in known.cases for path in known.masks(image)} if known else set()
+    who = _patients(root, frames, known)
+    drawn_beside = {path for image in (known.cases if known else ()) for path in _masks(known, image)}
     for frame in frames:
-        placed = not known or not known.pairing.settings.pairs or frame.files[0] in known.cases
+        placed = not known or not known.settings.pairs or frame.files[0] in known.cases
         if not placed or frame.files[0] in drawn_beside:
             continue  # neither `pairs` nor the layout has a place for it, or it is a mask
         patient = who[frame]
@@ -137,7 +148,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         drawn = [one.file for one in masks if one.instances & shown]
         used |= set(drawn)
         first, *rest = frame.files
-        beside = known.masks(first) if known else []
+        beside = _masks(known, first)
         if masks and beside:
             both = f"masks in {masks[0].file.name} and in {beside[0].name}: wanted SEG objects or other files, not both"
             fault(beside[0], DataError(f"{root}: {both}"))

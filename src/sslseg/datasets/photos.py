@@ -22,7 +22,7 @@ from sslseg.data.folders.pairing import words
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import Settings
 from sslseg.data.readers import pictures
-from sslseg.data.source import Fault, Source, Volume, searches
+from sslseg.data.source import Assumption, Fault, Source, Volume, searches
 
 CLASSES = ("background",)
 DOMAIN = "natural"
@@ -110,13 +110,13 @@ def read(source: Source) -> Volume:
     return Volume(tiles(grey), None, (1.0, 1.0, 1.0), notes)
 
 
-def decoded(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def decoded(path: Path) -> tuple[np.ndarray, tuple[Assumption, ...]]:
     """[H, W, C], C = 1 or 3 (red first), and notes on what is lost of it.
 
     Raises:
         DataError: the file is damaged, is no picture, or has several pages.
     """
-    notes: list[str] = []
+    notes: list[Assumption] = []
     image = pictures.read(path, notes.append)
     if image.shape[1] > 1:
         raise DataError(f"{path}: wanted a picture of one page, got {image.shape[1]}")

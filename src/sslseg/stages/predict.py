@@ -41,7 +41,7 @@ class Found:
     flagged: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)  # what had to be assumed of files
+    notes: list[source.Assumption] = field(default_factory=list)  # what had to be assumed of files
 
     def skip(self, file: Path, error: DataError) -> None:
         """The fault handler of on_bad_file=skip."""
@@ -161,7 +161,7 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
     run.text(pd.DataFrame(found.flagged, columns=columns).to_csv(index=False), "outside_training.csv")
     if found.notes:
-        print(f"warning: {inputs.assumed(found.notes)}")
+        print(f"warning: {inputs.assumed([str(note) for note in found.notes])}")
     picks = np.linspace(0, len(found.pictures) - 1, min(SHOWN, len(found.pictures))).round().astype(int)
     own = model.models[0].facts.get("colours", ())
     overlays.log(run, [found.pictures[i] for i in picks], model.classes, names.OVERLAY, own)

@@ -122,7 +122,8 @@ def test_classes_out_of_the_message_read_the_masks(tmp_path: Path):
 def test_a_dark_object_on_white_is_said_and_turned_as_the_message_has_it(tmp_path: Path):
     pairs(tmp_path, boxes(0, outside=255))
     (note,) = images.read(images.find(tmp_path)[0]).notes
-    told = json.loads(note[note.index("{") : note.rindex("}") + 1])
+    assert note.file == tmp_path / "masks/0.png"
+    told = json.loads(note.text[note.text.index("{") : note.text.rindex("}") + 1])
     assert told == {"classes": {"background": 255, "foreground": 0}}
     pairs(tmp_path, boxes(0, outside=255), **told)
     volume = images.read(images.find(tmp_path)[0])

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, PngImagePlugin
 from sslseg.config.names import DataError
 from sslseg.data.folders import scans
 from sslseg.data.readers import formats, picture_masks, pictures
+from sslseg.data.source import Assumption
 from sslseg.datasets import images, nnunet
 from tests.fixtures import foreign_trees
 
@@ -151,16 +152,16 @@ def test_an_image_that_is_all_in_its_transparency_is_no_image(tmp_path):
 
 
 def test_that_an_image_loses_its_transparency_is_said(tmp_path):
-    heard_first: list[str] = []
+    heard_first: list[Assumption] = []
     for alpha, said in (
         (np.full((5, 7), 255), []),
         (np.where(TRUTH, 255, 0), [f"{(TRUTH == 0).mean():.0%} of its pixels"]),
     ):
         rgba(np.dstack([IMAGE] * 3), alpha).save(tmp_path / "a.png")
         pictures.read(tmp_path / "a.png", heard_first.append)
-        assert [text.partition(": ")[2].partition(" are")[0] for text in heard_first] == said
+        assert [note.text.partition(" are")[0] for note in heard_first] == said
     (scan,) = scans.find(tmp_path, tmp_path.with_name("out"))
-    heard: list[str] = []
+    heard: list[Assumption] = []
     list(scans.volumes(scan, 3, note=heard.append))
     assert images.read(images.find(tmp_path)[0]).notes == tuple(heard) == tuple(heard_first)
 
@@ -242,9 +243,9 @@ def test_where_the_shape_does_not_tell_a_word_is_said(tmp_path, turn, square):
         told(tmp_path, **({"exif": exif} if exif else {}))
         volume = images.read(images.find(tmp_path)[0])
         np.testing.assert_array_equal(volume.label[0], drawn)
-        assert [note.split(": EXIF turns a.jpg and not this mask; taken as")[0] for note in volume.notes] == (
-            [] if exif else [str(tmp_path / "a_mask.png")]
-        )
+        assert [
+            str(note).split(": EXIF turns a.jpg and not this mask; taken as")[0] for note in volume.notes
+        ] == ([] if exif else [str(tmp_path / "a_mask.png")])
     told(tmp_path, exif="upright")
     with pytest.raises(DataError, match="exif: wanted shown or stored, got 'upright'"):
         images.find(tmp_path)

@@ -14,7 +14,7 @@ from sslseg.config.texts import some
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values, settings
 from sslseg.data.readers import formats
-from sslseg.data.source import IGNORE, Fault, Source, Volume, class_name
+from sslseg.data.source import IGNORE, Assumption, Fault, Source, Volume, class_name
 
 UNKNOWN = "ignore"  # nnU-Net's name of the label of unknown voxels
 Case = tuple[list[Path], Path | None]  # files of its channels, and its label
@@ -73,7 +73,7 @@ class Dataset:
         Raises:
             DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
         """
-        s, notes, label = settings.settings(source.home), list[str](), None
+        s, notes, label = settings.settings(source.home), list[Assumption](), None
         paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
         image, spacing = formats.read_channels(paths, s.placed, notes.append)
         if (wanted := len(self.channels)) != len(image):

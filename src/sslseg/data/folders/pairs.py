@@ -19,8 +19,8 @@ from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
-from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures
-from sslseg.data.source import IGNORE, Description, Fault, Note, Source, Spacing, Volume, ignore
+from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures, stacks
+from sslseg.data.source import IGNORE, Assumption, Description, Fault, Note, Source, Spacing, Volume, ignore
 
 TIME = "time"  # of the key `frames`
 MOST_CHANNELS = 8  # that are believed unasked
@@ -173,10 +173,10 @@ def read(source: Source) -> Volume:
     if known is None or source.image not in known.cases:
         known = roles.pairing(source.home, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
-    label, notes = None, list[str]()
+    label, notes = None, list[Assumption]()
     image, spacing = _image(source, case, s, notes.append)
     if source.label is not None:
-        label = _label(source, known, image.shape[1:], notes)
+        label = labelled(known, source.image, image.shape[1:], source.index, notes.append)
     elif not known.told:
         mask_values.check_image(source.image, image)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
@@ -196,31 +196,38 @@ def _image(source: Source, case: Case, s: Settings, note: Note) -> tuple[np.ndar
     return pictures.as_grey(image) if s.colour == "grey" else image, spacing
 
 
-def _label(source: Source, known: Pairing, shape: tuple[int, ...], notes: list[str]) -> np.ndarray:
-    """The masks of a case as class numbers, uint8 [Z, Y, X]; what is assumed goes to `notes`."""
-    s, case = known.settings, known.cases[source.image]
-    paths = [source.home / file for file, _ in case.masks]
-    values = mask_values.told(s)
-    grid, soft = formats.grid(source.image) if s.placed else None, s.threshold is not None
-    how = (shape, soft, values, grid, source.index, source.image, s.exif, notes.append)
-    arrays = [formats.read_labels(path, *how) for path in paths]
-    label = drawn(known, case, paths, arrays)
+def labelled(
+    known: Pairing, image: Path, shape: tuple[int, ...], index: int | None, note: Note
+) -> np.ndarray:
+    """The masks of an image as class numbers, uint8 [Z, Y, X].
+
+    Args:
+        image: its first file.
+        index: frame of a 4D file.
+        note: told of what is assumed.
+
+    Raises:
+        DataError: see `stacks.read_labels`; a value that is no class, or two classes in a voxel of which nobody says
+            what lies on top.
+    """
+    s, case = known.settings, known.cases[image]
+    images, masks = known.files[case.images[0]], [known.files[name] for name, _ in case.masks]
+    paths, soft = [files[0] for files in masks], s.threshold is not None
+    grid = stacks.grid(images, s.spacing) if s.placed else None
+    how = (images, shape, soft, mask_values.told(s), grid, index, s.exif, note)
+    arrays = [stacks.read_labels(files, *how) for files in masks]
+    label = _drawn(known, case, paths, arrays)
     if known.classes == mask_values.BINARY and s.threshold is None and mask_values.inverted(label):
         turned = json.dumps({"classes": {"background": int(arrays[0].max()), "foreground": 0}})
-        notes.append(
-            f"{paths[0]}: foreground in all corners: is white the background? {turned} in {FILE} says so"
-        )
-    if source.index is not None and not label.any():
+        asked = f"foreground in all corners: is white the background? {turned} in {FILE} says so"
+        note(Assumption(paths[0], asked))
+    if index is not None and not label.any():
         label[:] = IGNORE  # a frame of a cine whose mask is empty is not annotated
     return label
 
 
-def drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Class numbers, uint8, of the masks of a case as they were read.
-
-    Raises:
-        DataError: a value that is no class, or two classes in a voxel of which nobody says what lies on top.
-    """
+def _drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[np.ndarray]) -> np.ndarray:
+    """Class numbers, uint8, of the masks of a case as they were read."""
     s, classes = known.settings, list(known.classes)
     if not any(name for _, name in case.masks):
         parts = [mask_values.one(path, array, s) for path, array in zip(paths, arrays, strict=True)]

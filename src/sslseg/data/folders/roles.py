@@ -7,7 +7,7 @@ in names (pairing/by_name.py).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats
 from sslseg.data.source import BACKGROUND, IGNORE, Fault
 
+Files = Mapping[str, tuple[Path, ...]]  # path from the root -> the files that it stands for
 LEAST = 0.2  # share of the images that a layout has to explain
 
 
@@ -32,8 +33,9 @@ class Pairing:
         settings: of sslseg.json, with what the layout adds.
         layout: its name; "" if no layout is known.
         told: `pairs` is of the user's own.
-        cases: image -> its case.
+        cases: first file of an image -> its case.
         aside: path from the root -> why it is not read.
+        files: of each path from the root in `cases`: one, or those of the series or the stack that it stands for.
     """
 
     root: Path
@@ -42,6 +44,7 @@ class Pairing:
     told: bool
     cases: dict[Path, Case]
     aside: dict[str, str]
+    files: Files = field(default_factory=dict)
 
     @property
     def names_patients(self) -> bool:
@@ -61,7 +64,7 @@ class Pairing:
         return self.settings.classes or own
 
 
-LAST: dict[Path, Pairing] = {}  # root -> what `pairing` found last: `pairs.read` has to know the files' roles
+LAST: dict[Path, Pairing] = {}  # root -> what was found last: who reads an image has to know the files' roles
 
 
 def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "") -> Pairing:
@@ -73,26 +76,31 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
     Raises:
         DataError: there is no image, several layouts fit, or masks cannot be told from images.
     """
-    own = _files(root, formats.SUFFIXES if settings.settings(root).pairs else suffixes, fault)
-    LAST[root] = paired(root, own, suffixes, fault, layout)
+    takes = formats.SUFFIXES if settings.settings(root).pairs else suffixes
+    paths = (path for path in below(root, fault) if formats.stem(path.name, takes) is not None)
+    held = {path.relative_to(root).as_posix(): (path,) for path in paths}
+    LAST[root] = paired(root, held, suffixes, fault, layout)
     return LAST[root]
 
 
 def paired(
     root: Path,
-    own: Mapping[str, str],
+    held: Files,
     suffixes: Sequence[str],
     fault: Fault,
     layout: str = "",
     shared: bool = False,
 ) -> Pairing:
-    """As `pairing`, of these files.
+    """As `pairing`, of what `held` names, each an image or a mask.
 
     Args:
-        own: paths from the root, sorted: as they are compared -> as they are written.
         suffixes: of files that may be images, for the message.
         shared: several images may have one mask.
     """
+    own: dict[str, str] = {}  # paths from the root: as they are compared -> as they are written
+    for file in held:
+        own[file if same(file) in own else same(file)] = file
+    own = dict(sorted(own.items()))
     s = settings.settings(root)
     told, files = bool(s.pairs), tuple(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
@@ -123,7 +131,7 @@ def paired(
     left = f"not of the layout {name}" if name else "fits no pattern of pairs"
     left = left if s.pairs else "shows another image once more, by its name"
     aside |= {file: aside.get(file, left) for file in own.values() if file not in used}
-    return Pairing(root, s, name, told, {root / case.images[0]: case for case in found}, aside)
+    return Pairing(root, s, name, told, {held[case.images[0]][0]: case for case in found}, aside, held)
 
 
 def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:
@@ -142,16 +150,6 @@ def known(root: Path, files: Sequence[str]) -> tuple[set[str], list[Case]]:
     if not s.pairs:
         masks |= {file for file in files if words.is_mask(file, s.mask_suffix)}
     return masks, [case for case in held if len(case.images) > 1]
-
-
-def _files(root: Path, suffixes: tuple[str, ...], fault: Fault) -> dict[str, str]:
-    """Paths from the root of what may be an image or a mask, sorted: as they are compared -> as they are written."""
-    found: dict[str, str] = {}
-    for path in below(root, fault):
-        if formats.stem(path.name, suffixes) is not None:
-            file = path.relative_to(root).as_posix()
-            found[file if same(file) in found else same(file)] = file
-    return dict(sorted(found.items()))
 
 
 def _written(case: Case, own: Mapping[str, str]) -> Case:

@@ -1,4 +1,4 @@
-"""DICOM series and the masks that lie beside them in other formats: which is whose, and their voxels.
+"""DICOM series and the masks that lie beside them in other formats: which is whose.
 
 A series stands for its folder, and so do the pictures of a folder that are masks of its slices; then what holds for
 images and masks in files holds for them, too: `pairs` of sslseg.json, layouts that are known, words in names.
@@ -8,70 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-
-from sslseg.data.files import same
-from sslseg.data.folders import mask_values, pairs, roles, settings
+from sslseg.data.folders import roles, settings
 from sslseg.data.folders.pairing import layouts, words
-from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
-from sslseg.data.readers import dicom_series, dicom_volume, formats, itk, mask_stack
+from sslseg.data.readers import dicom_series, formats
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault
 
 Held = dict[str, tuple[Path, ...]]  # name, as a path from the root -> its files
 
 
-@dataclass(frozen=True)
-class Beside:
-    """What is known of a folder whose series have masks beside them.
-
-    Attributes:
-        cases: first slice of a volume -> its case.
-        files: of every mask and every series.
-    """
-
-    pairing: Pairing
-    cases: dict[Path, Case]
-    files: Held
-
-    def masks(self, image: Path) -> list[Path]:
-        """Every file of the masks of a volume, those of detached voxels last."""
-        case = self.cases.get(image)
-        found = [path for name, _ in case.masks for path in self.files[name]] if case else []
-        return [*found, *(voxels for path in found for voxels in itk.beside(path))]
-
-    def patients(self, frames: Sequence[Frame]) -> dict[Frame, str]:
-        """Those that `pairs` or the layout names, where sslseg.json says nothing else of them."""
-        s = self.pairing.settings
-        if s.csv or s.patient_regex:
-            return {}
-        held = {f: self.cases[f.files[0]].held for f in frames if f.files[0] in self.cases}
-        return {f: who for f, h in held.items() if (who := h.get("patient") or h.get("number"))}
-
-    def aside(self) -> dict[Path, str]:
-        """Files that have no part in any case, and why."""
-        return {path: why for name, why in self.pairing.aside.items() for path in self.files.get(name, ())}
-
-    def label(self, images: Sequence[Path], shape: tuple[int, int, int]) -> np.ndarray:
-        """The masks of a volume as class numbers, uint8 of `shape`.
-
-        Raises:
-            DataError: see `mask_stack.read` and `pairs.drawn`.
-        """
-        s, case = self.pairing.settings, self.cases[images[0]]
-        files = [self.files[name] for name, _ in case.masks]
-        soft = s.threshold is not None
-        grid = dicom_volume.grid(tuple(images), s.spacing) if s.placed else None
-        arrays = [mask_stack.read(held, images, shape, soft, mask_values.told(s), grid) for held in files]
-        return pairs.drawn(self.pairing, case, [held[0] for held in files], arrays)
-
-
-def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fault) -> Beside | None:
-    """The masks of series; None where there are none.
+def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fault) -> Pairing | None:
+    """Series and their masks; None where there are none.
 
     Args:
         files: below the root.
@@ -84,10 +35,9 @@ def beside(root: Path, frames: Sequence[Frame], files: Iterable[Path], fault: Fa
         series, masks = named(root, frames, files, by_name=True)
         if not masks:
             return None
-    own = {same(name): name for name in sorted(series | masks)}
-    pairing = roles.paired(root, own, dicom_series.SUFFIXES, fault, shared=True)
-    of = {case.images[0]: case for case in pairing.cases.values()}
-    return Beside(pairing, {held[0]: of[name] for name, held in series.items() if name in of}, series | masks)
+    found = roles.paired(root, series | masks, dicom_series.SUFFIXES, fault, shared=True)
+    firsts = {held[0] for held in series.values()}
+    return replace(found, cases={first: case for first, case in found.cases.items() if first in firsts})
 
 
 def named(

@@ -18,7 +18,7 @@ from sslseg.config.names import DataError
 from sslseg.data.files import may_write
 from sslseg.data.readers import pictures
 from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, OPAQUE, ORIENTATION, colour_value
-from sslseg.data.source import IGNORE, Note
+from sslseg.data.source import IGNORE, Assumption, Note
 
 TIFF = (".tif", ".tiff")
 BLACK = 0
@@ -136,11 +136,12 @@ def onto(
     if told == STORED or mask.shape != shape:
         return kept
     if kept.shape == shape and not np.array_equal(kept, mask):
-        note(
-            f"{path}: EXIF turns {image.name if ours > 1 else 'this mask'} and not "
-            f"{'this mask' if ours > 1 else image.name}; taken as drawn on what a viewer shows. exif in sslseg.json "
-            f'says otherwise ("{STORED}": pixel by pixel) or that it is so ("{SHOWN}")'
+        turned, other = (image.name, "this mask") if ours > 1 else ("this mask", image.name)
+        told = (
+            f"EXIF turns {turned} and not {other}; taken as drawn on what a viewer shows. exif in sslseg.json says "
+            f'otherwise ("{STORED}": pixel by pixel) or that it is so ("{SHOWN}")'
         )
+        note(Assumption(path, told))
     return mask
 
 

@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
-from sslseg.data.source import Note, unsaid
+from sslseg.data.source import Assumption, Note, unsaid
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif")
 LOSSY = (".jpg", ".jpeg")
@@ -68,9 +68,9 @@ def read(path: Path, note: Note = unsaid) -> np.ndarray:
     seen = each_page(path, lambda page: _image(path, page))
     pages, opaque = stacked(path, [array for array, _ in seen]), float(np.mean([share for _, share in seen]))
     if opaque < 1:
+        share = f"{max(1 - opaque, 0.01):.0%} of its pixels are transparent, in part or altogether"
         note(
-            f"{path}: {max(1 - opaque, 0.01):.0%} of its pixels are transparent, in part or altogether; they are read in "
-            "the colours beneath, as if nothing were transparent"
+            Assumption(path, f"{share}; they are read in the colours beneath, as if nothing were transparent")
         )
     if pages.ndim == 3:
         if pages.dtype.kind == "f" and not np.isfinite(pages).all():

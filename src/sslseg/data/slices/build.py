@@ -155,10 +155,7 @@ class _Writer:
             )
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
-        files = [path for path in (source.image, source.label, *source.more) if path]
-        for note in volume.notes:
-            of = next((path for path in files if note.startswith(f"{path}: ")), source.image)
-            self.notes.append({"file": self.relative(of), "note": note})
+        self.notes += [{"file": self.relative(note.file), "note": str(note)} for note in volume.notes]
         voxels = _per_class(e.label, len(e.codes))
         shown = voxels.any(axis=1)
         self.voxels.append(voxels)

@@ -23,7 +23,7 @@ from sslseg.data.folders import mask_folder
 from sslseg.data.folders.mask_folder import Masks
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
-from sslseg.data.source import Description, Source, Volume
+from sslseg.data.source import Assumption, Description, Source, Volume
 from sslseg.scoring import patients, simpson, volumes
 from sslseg.stages.evaluate import heldout, sweep, tables
 from sslseg.stages.evaluate.heldout import Scored
@@ -57,7 +57,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p.model, p, run)
-    notes: list[str] = []
+    notes: list[Assumption] = []
     predict = _from_model(p, model, about) if model else _from_folder(p, module, root, about, notes)
     regions = about.settings.get("regions", {})
     known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
@@ -87,7 +87,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     if skipped:
         inputs.tell_skipped(skipped)
     if notes:
-        print(f"warning: {inputs.assumed(notes)}")
+        print(f"warning: {inputs.assumed([str(note) for note in notes])}")
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
@@ -163,7 +163,7 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
 
 
 def _from_folder(
-    p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[str]
+    p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[Assumption]
 ) -> Predictor:
     folder = Path(p.predictions).expanduser()
     masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip")[0], root)

@@ -1,4 +1,4 @@
-"""The mask of a DICOM series beside it: one volume, one picture a slice, or another series."""
+"""An image of one file or of a DICOM series, and its mask: a file, one picture a slice, or another series."""
 
 from __future__ import annotations
 
@@ -11,21 +11,32 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import dicom_file, dicom_series, dicom_volume, formats
+from sslseg.data.source import Note, Spacing
 
 
-def read(
+def grid(images: Sequence[Path], otherwise: Spacing | None = None) -> Grid | None:
+    """Where the voxels of an image lie; None of a picture. `otherwise` as of `dicom_file.spacing`."""
+    if formats.stem(images[0].name) is not None:
+        return formats.grid(images[0])
+    return dicom_volume.grid(tuple(images), otherwise)
+
+
+def read_labels(
     files: Sequence[Path],
     images: Sequence[Path],
-    shape: tuple[int, int, int],
+    shape: tuple[int, ...],
     soft: bool,
     known: Collection[int],
     like: Grid | None,
+    index: int | None,
+    exif: str,
+    note: Note,
 ) -> np.ndarray:
-    """Whole numbers [Z, Y, X] of the mask of a series.
+    """Whole numbers [Z, Y, X] of a mask.
 
     Args:
-        images: the slices along the normal, as `dicom_volume.read` takes them; `shape` is (Z, Y, X).
-        soft, known, like: as of `formats.read_labels`.
+        images: of the image: its file, or the slices of a series along the normal.
+        shape, soft, known, like, index, exif, note: as of `formats.read_labels`.
 
     Raises:
         DataError: see there; or the pictures cannot be told apart, slice by slice.
@@ -37,8 +48,8 @@ def read(
             wanted = f"a mask of the shape (Z, Y, X) {shape} of the series in {images[0].parent}"
             raise DataError(f"{files[0]}: wanted {wanted}, got {array.shape}")
         return array
-    if not formats.pictured(files[0]):
-        return formats.read_labels(files[0], shape, soft, known, like)
+    if formats.stem(images[0].name) is not None or not formats.pictured(files[0]):
+        return formats.read_labels(files[0], shape, soft, known, like, index, images[0], exif, note)
     plane = (1, *shape[1:])
     return np.concatenate([formats.read_labels(path, plane, soft, known) for path in in_order(files, images)])
 
