@@ -18,12 +18,13 @@ from sslseg.config.wanted import PAIR, Crops, Wanted
 from sslseg.data.slices.intensity import UNIT, Intensity
 from sslseg.data.slices.slice_store import Rows, Slices
 from sslseg.data.streams import stream
-from sslseg.data.views import render, render_device
+from sslseg.data.views import render
 from sslseg.data.views.draw import ViewParams, ViewRanges, draw
-from sslseg.data.views.render_device import DeviceSlices
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sslseg.data.views.render_device import DeviceSlices
 
 T = TypeVar("T")
 Pixels: TypeAlias = "np.ndarray | Tensor"
@@ -165,7 +166,11 @@ def pretrain_batch(
 
 def _back_end(slices: Store) -> Any:
     """The module that makes views where the slices are."""
-    return render_device if isinstance(slices, DeviceSlices) else render
+    if hasattr(slices, "codes_flat"):
+        return render
+    from sslseg.data.views import render_device  # beside torch
+
+    return render_device
 
 
 def _boxes(slices: Store, rows: np.ndarray, p: ViewParams) -> np.ndarray:

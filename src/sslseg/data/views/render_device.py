@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from sslseg.config.names import DataError
+from sslseg.data.views import texture, warp
 from sslseg.data.views.render import Coefficients, coefficients, finish
 
 ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
 
 if TYPE_CHECKING:
     import pandas as pd
-    import torch
 
     from sslseg.data.slices.intensity import Intensity
     from sslseg.data.slices.slice_store import Slices
@@ -52,8 +53,6 @@ def place(slices: Slices, device: torch.device, *, labels: bool = False) -> Slic
 
     A CUDA device that has not `ROOM` times the memory free gets its views from the CPU.
     """
-    import torch
-
     if device.type != "cuda":
         return slices
     wanted = slices.codes_flat.nbytes + labels * slices.labels_flat.nbytes
@@ -63,7 +62,6 @@ def place(slices: Slices, device: torch.device, *, labels: bool = False) -> Slic
 
 def upload(slices: Slices, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
     """Copy the shard (and, if asked, the labels) to `device`: two bytes a voxel (and one)."""
-    import torch
 
     def copy(flat: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.array(flat)).to(device)
@@ -72,16 +70,12 @@ def upload(slices: Slices, device: torch.device | str, *, labels: bool = False) 
 
 
 def _send(array: np.ndarray, like: torch.Tensor, kind: str) -> torch.Tensor:
-    import torch
-
     tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, kind))
     return tensor.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else tensor
 
 
 def _sources(length: torch.Tensor, size: int, mirrored: torch.Tensor | None) -> torch.Tensor:
     """Centres [B, S] of the output pixels, in pixels of a crop of `length` [B]."""
-    import torch
-
     i = torch.arange(size, device=length.device).expand(len(length), size)
     if mirrored is not None:
         i = torch.where(mirrored[:, None], size - 1 - i, i)
@@ -96,8 +90,6 @@ def _weights(
     A triangle as wide as the shrinkage, at least one pixel, cut at the crop and normalised: torch
     aten/native/cpu/UpSampleKernel.cpp, HelperInterpLinear with antialias.
     """
-    import torch
-
     centre = _sources(length, size, mirrored)[:, :, None]
     j = torch.arange(longest, device=length.device)
     support = (length / size).clamp(min=1)[:, None, None]
@@ -116,8 +108,6 @@ def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
 
 def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
-    from sslseg.data.views import texture
-
     views = _joined(d, rows, params, _upright, _moved, intensity)
     return views if params.changes is None else texture.apply(views, params.changes)
 
@@ -126,8 +116,6 @@ def _joined(
     d: DeviceSlices, rows: np.ndarray, params: ViewParams, upright: Callable, moved: Callable, *more: Any
 ) -> torch.Tensor:
     """What `upright` and `moved` make of the views that are theirs, in the order of the views."""
-    import torch
-
     rows = np.asarray(rows)
     made = [(which, make(d, rows[which], part, *more)) for which, part, make in params.parts(upright, moved)]
     (_, first), *others = made
@@ -141,8 +129,6 @@ def _joined(
 
 def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views that are crops: see `render`."""
-    import torch
-
     k = coefficients(d.slices, rows, params, intensity)
     gain, low, high = _numbers(d, k.tone)
     start, H, W = _geometry(d, rows, params, "offset")
@@ -162,10 +148,6 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: I
 
 def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
     """Views that are turned, scaled or bent: see `render`."""
-    import torch
-
-    from sslseg.data.views import warp
-
     k = coefficients(d.slices, rows, params, intensity)
     start, sides, where, seen = _moved_places(d, rows, params, "offset")
     channels = torch.arange(d.slices.channels, device=d.codes.device) * sides.prod(1, keepdim=True)
@@ -193,8 +175,6 @@ def _moved_places(
     d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
 ) -> tuple[torch.Tensor, ...]:
     """Offset [B] and sides [B, 2] of the slices, `warp.centres` [B, 2, S, S] and `warp.inside` [B, S, S]."""
-    from sslseg.data.views import warp
-
     H, W, start = (d.slices.index[name].to_numpy()[rows] for name in ("height", "width", column))
     y, x = warp.centres(params)
     return (

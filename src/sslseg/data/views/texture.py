@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+from torch.nn import functional
 
 if TYPE_CHECKING:
-    import torch
-
     from sslseg.data.views.augment import Changes
 
 REACH = 4.0  # of a blur's kernel, in its s.d.; scipy's default
@@ -20,8 +20,6 @@ def apply(views: torch.Tensor, changes: Changes) -> torch.Tensor:
 
     A view without noise, blur and gamma keeps its bits.
     """
-    import torch
-
     for b in np.flatnonzero(changes.noise):
         views[b] += torch.from_numpy(noise(changes, int(b), tuple(views.shape[1:]))).to(views.device)
     for b in np.flatnonzero(changes.blur):
@@ -39,9 +37,6 @@ def noise(changes: Changes, b: int, shape: tuple[int, ...]) -> np.ndarray:
 
 def blurred(view: torch.Tensor, sigma: float) -> torch.Tensor:
     """A view [C, S, S] under a Gaussian of `sigma` pixels, mirrored at its borders."""
-    import torch
-    from torch.nn import functional
-
     reach = min(int(REACH * sigma + 0.5), view.shape[-1] - 1)
     x = torch.arange(-reach, reach + 1, dtype=torch.float64)
     kernel = torch.exp(-0.5 * (x / sigma) ** 2)

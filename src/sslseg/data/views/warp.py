@@ -13,13 +13,12 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy.interpolate import CubicSpline
 
 from sslseg.data.views.augment import NODES
 
 if TYPE_CHECKING:
-    import torch
-
     from sslseg.data.views.draw import ViewParams
 
 
@@ -75,8 +74,6 @@ def pixels(
         frame: `filters`.
         levels: gain, low, high: float32 [B, C, 1, 1] each.
     """
-    import torch
-
     cos, sin, tall, broad = (torch.from_numpy(v).to(where)[:, None, None] for v in frame.T)
     reach = math.ceil(np.hypot(frame[:, 2], frame[:, 3]).max()) + 1
     y, x = where[:, 0], where[:, 1]
