@@ -36,13 +36,14 @@ def pages(uri: str) -> dict[str, tuple[str, str, int]]:
         place = f"/experiments/{run.info.experiment_id}/runs"
         found["runs"] = (f"{place}?{MODE}", run.info.run_name, 700)
         found["report"] = (f"{place}/{run.info.run_id}/artifacts/report.html?{MODE}", "report.html", 1000)
+    for model in api.search_registered_models("tags.`sslseg.kind` = 'segmenter'", max_results=1):
+        found["registry"] = (f"/models/{model.name}?{MODE}", "Versions", 900)
     for model in api.search_registered_models("tags.`sslseg.kind` = 'encoder'", max_results=1):
         told = [
             v
             for v in api.search_model_versions(f"name = '{model.name}'")
             if v.description.startswith("> ") and CARD in v.description
         ]
-        found["registry"] = (f"/models/{model.name}?{MODE}", "Versions", 900)
         if told:
             found["card"] = (
                 f"/models/{model.name}/versions/{told[0].version}?{MODE}",

@@ -40,6 +40,7 @@ def planted(store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     plant(store, folder, names.FINETUNE, 80.0, 1000, steps="100", **fine)
     plant(store, folder, names.FINETUNE, 80.0, 3000, steps="50", **fine)
     plant(store, folder, names.FINETUNE, 720.0, 5000, steps="100", **fine)
+    plant(store, folder, names.FINETUNE, 40.0, 3000, steps="5", **fine)  # mostly its start
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", device="cuda: fast", **fine)
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", **fine | {"architecture": "resnet50"})
     plant(store, folder, names.FINETUNE, 1.0, 1, steps="100", **fine | {"preset": "paper-text"})
@@ -83,6 +84,10 @@ def test_known_numbers(planted: str):
         "scratch+mean_teacher": pytest.approx(400.0),
         "scratch+frozen": None,
     }
+    for steps, cost in (("5", (40.0, 1)), ("1", (8.0, 1)), ("1000", (1600.0, 3))):
+        _, _, others = estimated(planted, pipelines=("scratch",), budgets=(3,), finetune=f"steps={steps}")
+        (short,) = others.values()
+        assert (short.seconds, short.runs) == (pytest.approx(cost[0]), cost[1])
     total = estimates.total(found, costs, places=4)
     assert total == estimates.Total(pytest.approx(1440.0), 8 * 3000 + 700, 0, 0, pytest.approx(360.0))
     many = estimates.total(found, costs, places=100)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sslseg.config import caches, names
@@ -18,6 +19,7 @@ from sslseg.tracking import store
 from sslseg.tracking.registry import logged
 
 NEWEST = 3  # runs of a kind whose files are counted
+LIKE = 2.0  # trainings so many times as long as the most similar one still tell; a much shorter one is mostly its start
 
 
 @dataclass(frozen=True)
@@ -90,11 +92,18 @@ def costs(
     sizes = {kind: [size_of(run_id) for run_id in rows["run_id"][-NEWEST:]] for kind, rows in earlier.items()}
     found = {}
     for name, kind in kinds.items():
-        per_slice = earlier[kind]["per_slice"]
+        slices = _slices(parameters[name])
+        per_slice = _like(earlier[kind], slices)["per_slice"]
         known = [size for size in sizes[kind] if size is not None]
-        seconds = median(per_slice) * _slices(parameters[name]) if len(per_slice) else None
+        seconds = median(per_slice) * slices if len(per_slice) else None
         found[name] = Cost(seconds, median(known) if known else None, len(per_slice))
     return found
+
+
+def _like(rows: pd.DataFrame, slices: int) -> pd.DataFrame:
+    """Those that were trained on the most similar number of slices, or nearly so."""
+    apart = np.log2(rows["slices"] / slices).abs()
+    return rows[apart <= apart.min() + np.log2(LIKE) + 1e-9]
 
 
 def variants(stage: str, p: Any) -> str:
@@ -103,7 +112,7 @@ def variants(stage: str, p: Any) -> str:
 
 
 def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
-    """Rows of a kind, oldest first, with a column `per_slice`: seconds for each slice trained on."""
+    """Rows of a kind, oldest first, with `slices` trained on and seconds for each, `per_slice`."""
 
     def column(name: str) -> pd.Series:
         return runs[name] if name in runs else pd.Series(None, runs.index, dtype=object)
@@ -111,7 +120,7 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     same = (runs["stage"] == kind.stage) & runs["device"].isin([device, ""])
     if kind.stage == names.IMPORT:
         took = (runs["end"] - runs["start"]).dt.total_seconds()
-        return runs.assign(per_slice=took)[same & took.notna()]
+        return runs.assign(slices=1.0, per_slice=took)[same & took.notna()]
     same &= (column("cfg.preset") == kind.preset) & (column("cfg.architecture") == kind.architecture)
     if kind.method:
         same &= runs["method"] == kind.method
@@ -120,7 +129,7 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
         same &= ways == kind.variants
     slices = pd.to_numeric(column("cfg.steps")) * pd.to_numeric(column("cfg.batch_size"))
     took = pd.to_numeric(column(names.SECONDS)) / slices
-    return runs.assign(per_slice=took)[same & took.notna()]
+    return runs.assign(slices=slices, per_slice=took)[same & took.notna()]
 
 
 def _slices(p: Any) -> int:
