@@ -34,13 +34,13 @@ def _skewed(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 1 - rng.exponential(1.0, shape)
 
 
-def _collapsing(rate: float, *, equal_means: bool = False) -> Noise:
-    """The last pipeline collapses in a share of its runs; where means are equal, its other runs are better for it."""
+def _collapsing(rate: float, place: int = -1, *, equal_means: bool = False) -> Noise:
+    """One pipeline collapses in a share of its runs; where means are equal, its other runs are better for it."""
 
     def draw(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
         values = _normal(rng, shape)
-        values[:, -1] -= DEPTH * (rng.random(values[:, -1].shape) < rate)
-        values[:, -1] += DEPTH * rate * equal_means
+        values[:, place] -= DEPTH * (rng.random(values[:, place].shape) < rate)
+        values[:, place] += DEPTH * rate * equal_means
         return values
 
     return draw
@@ -66,7 +66,10 @@ NOISES: dict[str, Noise] = {
     "one pipeline collapses in 10 %": _collapsing(0.1),
     "one pipeline collapses in 20 %": _collapsing(0.2),
 }
-EQUAL_MEANS = {rate: _collapsing(rate, equal_means=True) for rate in (0.1, 0.2)}
+# rate, and place of the pipeline that collapses: the last, or scratch, which stands in more pairs
+EQUAL_MEANS = {
+    (rate, place): _collapsing(rate, place, equal_means=True) for place in (-1, 0) for rate in (0.1, 0.2)
+}
 
 
 def family(pipelines: int) -> tuple[np.ndarray, np.ndarray]:
@@ -106,7 +109,7 @@ def read(
     if values.shape[2] * values.shape[3] < CLEAR:
         same[:] = False
     else:
-        fell = np.asarray(fallen(values).any(axis=(2, 3)))
+        fell = np.asarray(fallen(values, worst).any(axis=(2, 3)))
         same &= ~(fell[:, a] | fell[:, b])
     sign = np.where(same, 0, (low > 0) * 1 - (high < 0))
     better, least = np.where(sign > 0, a, b), np.minimum(np.abs(low), np.abs(high))
@@ -124,15 +127,17 @@ def read(
         freedom[store],
         depth[store, pair],
     )
-    sign[store, pair] *= chance <= looks.UNSEEN[seeds]
+    of_each = np.bincount(np.concatenate([a, b]))[better[store, pair]]
+    sign[store, pair] *= chance <= np.array([looks.unseen_rate(seeds, n) for n in of_each])
     return Read(sign, same)
 
 
 def _wanted(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray]:
     """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B], and its height."""
     above, runs = values - worst, values.shape[2] * values.shape[3]
-    fell, middle = fallen(values), np.median(above, axis=2, keepdims=True)
-    lost = np.where(fell, np.where(above < middle / 2, np.inf, middle - above), 0).max(axis=(2, 3))
+    fell, half = fallen(values, worst), above.max(axis=2, keepdims=True) / 2
+    below = np.median(above, axis=2, keepdims=True) - above
+    lost = np.where(fell, np.where(above < half, np.inf, below), 0).max(axis=(2, 3))
     rates = np.array([0.0, *(open_rate(runs, k) for k in range(1, runs + 1))])
     depth = np.abs(above[..., 0].mean(axis=2))
     return rates[fell.sum(axis=(2, 3))] * np.minimum(lost, depth), depth
@@ -147,10 +152,12 @@ def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarra
     return reach_of(own, seeds, rest, freedom, 1 - error_rate)
 
 
-def fallen(values: np.ndarray) -> np.ndarray:
-    """Which runs [N, P, S, B] `collapse.collapsed` names."""
+def fallen(values: np.ndarray, worst: float | None = None) -> np.ndarray:
+    """Which runs [N, P, S, B] `collapse.far_below` names."""
     rest = values - np.median(values, axis=2, keepdims=True)
     moved = np.abs(rest)
     own = np.median(moved, axis=2, keepdims=True)
     pooled = np.nanmedian(np.where(moved > 0, moved, np.nan), axis=(1, 2, 3), keepdims=True)
-    return rest < -FAR * _MAD * np.maximum(own, pooled)
+    far, best = FAR * _MAD * np.maximum(own, pooled), values.max(axis=2, keepdims=True)
+    half = -np.inf if worst is None else (worst + best) / 2
+    return (rest < -far) | ((values < best - far) & (values < half))

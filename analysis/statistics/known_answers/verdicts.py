@@ -139,15 +139,18 @@ def power(stores: int) -> Iterator[Row]:
 
 def unseen(stores: int) -> Iterator[Row]:
     """Equal means, one pipeline collapsing: what is called although no collapse, or too few, have been seen."""
-    for rate, noise in EQUAL_MEANS.items():
+    for (rate, place), noise in EQUAL_MEANS.items():
         for looked in (*((s,) for s in SEEDS), (3, 7, 10), SEEDS, tuple(looks.SHARES)):
             row = []
             for p, n in UNSEEN:
-                drawn = noise(generator(0, f"unseen {rate} {looked[-1]} {p}"), (stores, p, looked[-1], n))
+                drawn = noise(
+                    generator(0, f"unseen {rate} {looked[-1]} {p}{' scratch' * (not place)}"),
+                    (stores, p, looked[-1], n),
+                )
                 called = [read(drawn[:, :, :s], worst=-DEPTH).sign.any(axis=1) for s in looked]
                 row.append(percent(np.any(called, axis=0)))
             yield (
-                f"{100 * rate:g} % of runs, {DEPTH:g} s.d. deep",
+                f"{100 * rate:g} % of runs{' of scratch' * (not place)}, {DEPTH:g} s.d. deep",
                 ", ".join(map(str, looked)),
                 f"{100 * (1 - rate) ** looked[0]:.1f}",
                 *row,

@@ -59,11 +59,14 @@ class Sinking:
         return chances, plural(round(chances), "pretraining" if self.pretrainings else "run")
 
 
-def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score, ...]:
-    """Runs whose score is `FAR` worse than the median of their pipeline and budget.
+def far_below(
+    scores: Iterable[Score], *, higher_is_better: bool, worst: float | None = None
+) -> tuple[Score, ...]:
+    """Runs whose score is `FAR` worse than the median of their pipeline and budget, where most may have collapsed: the best.
 
     The s.d. is the larger of the cell's own and that of all cells, from absolute deviations: with three seeds a cell
-    alone does not know it.
+    alone does not know it. Of the runs `FAR` worse than the best those count that lost more than half of what it has over
+    `worst`.
     """
     sign = 1.0 if higher_is_better else -1.0
     groups: dict[tuple[str, int], list[Score]] = {}
@@ -74,26 +77,34 @@ def far_below(scores: Iterable[Score], *, higher_is_better: bool) -> tuple[Score
     rests = [[sign * (s.value - m) for s in cell] for cell, m in zip(cells, middles, strict=True)]
     moved = [abs(below) for rest in rests for below in rest if below]
     pooled = _MAD * median(moved) if moved else 0.0
-    return tuple(
-        s
-        for cell, rest in zip(cells, rests, strict=True)
-        for s, below in zip(cell, rest, strict=True)
-        if below < -FAR * max(pooled, _MAD * median(map(abs, rest)))
-    )
+    found = list[Score]()
+    for cell, rest in zip(cells, rests, strict=True):
+        far, best = FAR * max(pooled, _MAD * median(map(abs, rest))), max(rest)
+        half = -np.inf if worst is None else max(abs(s.value - worst) for s in cell) / 2
+        found += [
+            s
+            for s, below in zip(cell, rest, strict=True)
+            if below < -far or (below < best - far and abs(s.value - (worst or 0.0)) < half)
+        ]
+    return tuple(found)
 
 
 def losses(scores: Sequence[Score], worst: float) -> dict[Score, float]:
-    """Runs far below their pipeline's others, and how far: infinitely where more than half over `worst` is lost."""
+    """Runs far below their pipeline's others, and how far: infinitely where less than half of the best over `worst` is left."""
     cells: dict[tuple[str, int], list[float]] = {}
     for s in scores:
         cells.setdefault((s.pipeline, s.budget), []).append(abs(s.value - worst))
-    found = far_below(scores, higher_is_better=worst < max((s.value for s in scores), default=worst))
-    lost = {s: (np.median(cells[s.pipeline, s.budget]), abs(s.value - worst)) for s in found}
-    return {s: float(middle - left) if left >= middle / 2 else np.inf for s, (middle, left) in lost.items()}
+    higher = worst < max((s.value for s in scores), default=worst)
+    found = far_below(scores, higher_is_better=higher, worst=worst)
+    lost = {s: (cells[s.pipeline, s.budget], abs(s.value - worst)) for s in found}
+    return {
+        s: np.inf if left < max(over) / 2 else float(np.median(over) - left)
+        for s, (over, left) in lost.items()
+    }
 
 
 def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
-    """Runs far below their pipeline's others that also lost more than half of what the median has over `worst`."""
+    """Runs far below their pipeline's others that also lost more than half of what the best has over `worst`."""
     return tuple(s for s, lost in losses(scores, worst).items() if np.isinf(lost))
 
 

@@ -93,7 +93,7 @@ def compare(
     levels = {
         a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
     }
-    fallen = far_below(rows, higher_is_better=higher_is_better)
+    fallen = far_below(rows, higher_is_better=higher_is_better, worst=worst)
     sunk = {} if worst is None else losses(rows, worst)
 
     def pair(a: str, b: str) -> Pair | Refusal:

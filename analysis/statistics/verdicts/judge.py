@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -80,11 +81,17 @@ def judge(
     """
     if not margin > 0:
         raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")
-    family = sum(isinstance(p, Pair) for p in pairs)
-    return tuple(p if isinstance(p, Refusal) else _verdict(p, margin, budget, family, alpha) for p in pairs)
+    family = [p for p in pairs if isinstance(p, Pair)]
+    of_each = Counter(name for p in family for name in (p.a, p.b))
+    return tuple(
+        p if isinstance(p, Refusal) else _verdict(p, margin, budget, len(family), of_each, alpha)
+        for p in pairs
+    )
 
 
-def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: float) -> Verdict:
+def _verdict(
+    p: Pair, margin: float, budget: int | None, family: int, of_each: Mapping[str, int], alpha: float
+) -> Verdict:
     seeds = looks.look(len(p.low))
     low, high = p.low[:seeds], p.high[:seeds]
     error_rate = looks.error_rate(seeds, family, alpha)
@@ -96,12 +103,12 @@ def _verdict(p: Pair, margin: float, budget: int | None, family: int, alpha: flo
         call = "equivalent"
     elif differ:
         call = "better" if effect.low > 0 else "worse"
-    call, stands = _stands(p, effect, call)
+    call, stands = _stands(p, effect, call, of_each)
     middles = np.where(
         np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(np.isfinite(low), low, high)
     )
     permuted, least = _permuted(middles), 2.0 ** (1 - seeds)
-    more = more_seeds(middles, family, alpha, _hurdle(p, effect)) if call == "undecided" else None
+    more = more_seeds(middles, family, alpha, _hurdle(p, effect, of_each)) if call == "undecided" else None
     more = replace(more, what=p.unit) if more else None
     notes = [
         *_waiting(len(p.low), seeds, p.unit),
@@ -161,7 +168,7 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
     return ["a real difference, smaller than the margin"] if differ else []
 
 
-def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
+def _stands(p: Pair, effect: Estimate, call: str, of_each: Mapping[str, int]) -> tuple[str, list[str]]:
     """The call, and how often the better one may collapse before it is wrong, where its runs cannot exclude as much.
 
     Of a pipeline that has been seen to collapse, or to fall far below its others, at whatever budget, nothing is called
@@ -189,11 +196,12 @@ def _stands(p: Pair, effect: Estimate, call: str) -> tuple[str, list[str]]:
     seeds = looks.look(len(p.low))
     chances, told = sinking.read(seeds / len(p.low))  # those of seeds that wait for the next look wait, too
     chance = float(unseen(effect.value, seeds, chances, *p.scatter, sinking.depth, p.averaged))
-    if chance > looks.UNSEEN[seeds]:
+    granted = looks.unseen_rate(seeds, of_each[name])
+    if chance > granted:
         return "undecided", [
             f"{told} without a collapse and this lead are seen in {100 * chance:.2g}% of studies in which {name} is no better "
             f"and collapses in one of ten or five {_counted(p, sinking)}, and above "
-            f"{100 * looks.UNSEEN[seeds]:.2g}% it is not called"
+            f"{100 * granted:.2g}% it is not called"
             + ("" if sinking.pretrainings else "; runs at other budgets count, too")
         ]
     stands = least / max(sinking.depth, 1e-9)
@@ -210,18 +218,19 @@ def _counted(p: Pair, sinking: Sinking | None = None) -> str:
     return "pretrainings" if any(several) else "runs"
 
 
-def _hurdle(p: Pair, effect: Estimate) -> Callable[[int], float]:
+def _hurdle(p: Pair, effect: Estimate, of_each: Mapping[str, int]) -> Callable[[int], float]:
     """The least lead that is called after further seeds at this budget, none of which collapses."""
     spread, freedom = p.scatter
     if p.sinking is None or spread <= 0:
         return lambda seeds: 0.0
-    sinking, read = p.sinking[effect.value < 0], looks.look(len(p.low))
+    better, read = int(effect.value < 0), looks.look(len(p.low))
+    sinking, pairs = p.sinking[better], of_each[(p.a, p.b)[better]]
     deep = round(min(DEEP * p.averaged, sinking.depth / spread), 1)
 
     def least(seeds: int) -> float:
         further = max(seeds - len(p.low), 0)
         return spread * least_lead(
-            seeds, sinking.chances + further, round(freedom * (seeds - 1) / (read - 1)), deep
+            seeds, sinking.chances + further, round(freedom * (seeds - 1) / (read - 1)), deep, pairs
         )
 
     return least

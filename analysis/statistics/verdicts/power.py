@@ -53,11 +53,14 @@ def power(effect: float, seeds: int, error_rate: float, least: float = 0.0) -> f
 
 
 @cache
-def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP) -> float:
-    """Lead in s.d. (`collapse.scatter`) that is called of `runs` without a collapse: see `collapse.unseen`."""
+def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP, pairs: int = 2) -> float:
+    """Lead in s.d. (`collapse.scatter`) that is called of `runs` without a collapse: see `collapse.unseen`.
+
+    `pairs` of the family have this pipeline.
+    """
 
     def excess(lead: float) -> float:
-        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - looks.UNSEEN[seeds]
+        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - looks.unseen_rate(seeds, pairs)
 
     if excess(0.0) <= 0:
         return 0.0
