@@ -109,7 +109,7 @@ def read(
     if values.shape[2] * values.shape[3] < CLEAR:
         same[:] = False
     else:
-        fell = np.asarray(fallen(values, worst).any(axis=(2, 3)))
+        fell = np.asarray(reached(values, worst)[1].any(axis=(2, 3)))
         same &= ~(fell[:, a] | fell[:, b])
     sign = np.where(same, 0, (low > 0) * 1 - (high < 0))
     better, least = np.where(sign > 0, a, b), np.minimum(np.abs(low), np.abs(high))
@@ -135,9 +135,9 @@ def read(
 def _wanted(values: np.ndarray, worst: float) -> tuple[np.ndarray, np.ndarray]:
     """The lead [N, P] that a pipeline has to have because of the collapses of its runs [N, P, S, B], and its height."""
     above, runs = values - worst, values.shape[2] * values.shape[3]
-    fell, half = fallen(values, worst), above.max(axis=2, keepdims=True) / 2
-    below = np.median(above, axis=2, keepdims=True) - above
-    lost = np.where(fell, np.where(above < half, np.inf, below), 0).max(axis=(2, 3))
+    level, fell = reached(values, worst)
+    level -= worst
+    lost = np.where(fell, np.where(above < level / 2, np.inf, level - above), 0).max(axis=(2, 3))
     rates = np.array([0.0, *(open_rate(runs, k) for k in range(1, runs + 1))])
     depth = np.abs(above[..., 0].mean(axis=2))
     return rates[fell.sum(axis=(2, 3))] * np.minimum(lost, depth), depth
@@ -152,12 +152,13 @@ def half(d: np.ndarray, rest: np.ndarray | None, error_rate: float) -> np.ndarra
     return reach_of(own, seeds, rest, freedom, 1 - error_rate)
 
 
-def fallen(values: np.ndarray, worst: float | None = None) -> np.ndarray:
-    """Which runs [N, P, S, B] `collapse.far_below` names."""
-    rest = values - np.median(values, axis=2, keepdims=True)
-    moved = np.abs(rest)
+def reached(values: np.ndarray, worst: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """What runs [N, P, S, B] reach in their cell [N, P, 1, B], and which are far below it: as `collapse.far_below` has it."""
+    level, best = np.median(values, axis=2, keepdims=True), values.max(axis=2, keepdims=True)
+    moved = np.abs(values - level)
     own = np.median(moved, axis=2, keepdims=True)
     pooled = np.nanmedian(np.where(moved > 0, moved, np.nan), axis=(1, 2, 3), keepdims=True)
-    far, best = FAR * _MAD * np.maximum(own, pooled), values.max(axis=2, keepdims=True)
-    half = -np.inf if worst is None else (worst + best) / 2
-    return (rest < -far) | ((values < best - far) & (values < half))
+    far = FAR * _MAD * np.maximum(own, pooled)
+    if worst is not None:
+        level = np.where((level - worst < (best - worst) / 2) & (best - level > far), best, level)
+    return level, values < level - far

@@ -62,11 +62,24 @@ class Sinking:
 def far_below(
     scores: Iterable[Score], *, higher_is_better: bool, worst: float | None = None
 ) -> tuple[Score, ...]:
-    """Runs whose score is `FAR` worse than the median of their pipeline and budget, where most may have collapsed: the best.
+    """Runs whose score is `FAR` worse than what their pipeline reaches at their budget: see `_fallen`."""
+    return tuple(_fallen(scores, higher_is_better, worst))
 
-    The s.d. is the larger of the cell's own and that of all cells, from absolute deviations: with three seeds a cell
-    alone does not know it. Of the runs `FAR` worse than the best those count that lost more than half of what it has over
-    `worst`.
+
+def losses(scores: Sequence[Score], worst: float) -> dict[Score, float]:
+    """Runs far below what their pipeline reaches, and how far: infinitely where more than half of it over `worst` is lost."""
+    higher = worst < max((s.value for s in scores), default=worst)
+    levels = _fallen(scores, higher, worst)
+    lost = {s: (abs(level - worst), abs(s.value - worst)) for s, level in levels.items()}
+    return {s: reached - left if left >= reached / 2 else np.inf for s, (reached, left) in lost.items()}
+
+
+def _fallen(scores: Iterable[Score], higher_is_better: bool, worst: float | None) -> dict[Score, float]:
+    """Runs that are `FAR` worse than what the runs of their pipeline and budget reach, and that score.
+
+    It is their median, and the score of the best where the median has lost more than half of that over `worst`: then most have
+    collapsed. The s.d. is the larger of the cell's own and that of all cells, from absolute deviations: with three
+    seeds a cell alone does not know it.
     """
     sign = 1.0 if higher_is_better else -1.0
     groups: dict[tuple[str, int], list[Score]] = {}
@@ -74,37 +87,19 @@ def far_below(
         groups.setdefault((s.pipeline, s.budget), []).append(s)
     cells = [group for group in groups.values() if len(group) >= MIN_SEEDS]
     middles = [median(s.value for s in cell) for cell in cells]
-    rests = [[sign * (s.value - m) for s in cell] for cell, m in zip(cells, middles, strict=True)]
-    moved = [abs(below) for rest in rests for below in rest if below]
-    pooled = _MAD * median(moved) if moved else 0.0
-    found = list[Score]()
-    for cell, rest in zip(cells, rests, strict=True):
-        far, best = FAR * max(pooled, _MAD * median(map(abs, rest))), max(rest)
-        half = -np.inf if worst is None else max(abs(s.value - worst) for s in cell) / 2
-        found += [
-            s
-            for s, below in zip(cell, rest, strict=True)
-            if below < -far or (below < best - far and abs(s.value - (worst or 0.0)) < half)
-        ]
-    return tuple(found)
-
-
-def losses(scores: Sequence[Score], worst: float) -> dict[Score, float]:
-    """Runs far below their pipeline's others, and how far: infinitely where less than half of the best over `worst` is left."""
-    cells: dict[tuple[str, int], list[float]] = {}
-    for s in scores:
-        cells.setdefault((s.pipeline, s.budget), []).append(abs(s.value - worst))
-    higher = worst < max((s.value for s in scores), default=worst)
-    found = far_below(scores, higher_is_better=higher, worst=worst)
-    lost = {s: (cells[s.pipeline, s.budget], abs(s.value - worst)) for s in found}
-    return {
-        s: np.inf if left < max(over) / 2 else float(np.median(over) - left)
-        for s, (over, left) in lost.items()
-    }
+    moved = [abs(s.value - m) for cell, m in zip(cells, middles, strict=True) for s in cell if s.value != m]
+    pooled, found = median(moved) if moved else 0.0, dict[Score, float]()
+    for cell, middle in zip(cells, middles, strict=True):
+        far = FAR * _MAD * max(pooled, median(abs(s.value - middle) for s in cell))
+        level, best = middle, sign * max(sign * s.value for s in cell)
+        if worst is not None and abs(middle - worst) < abs(best - worst) / 2 and abs(best - middle) > far:
+            level = best
+        found |= {s: level for s in cell if sign * (s.value - level) < -far}
+    return found
 
 
 def collapsed(scores: Sequence[Score], worst: float) -> tuple[Score, ...]:
-    """Runs far below their pipeline's others that also lost more than half of what the best has over `worst`."""
+    """Runs far below what their pipeline reaches that also lost more than half of it over `worst`."""
     return tuple(s for s, lost in losses(scores, worst).items() if np.isinf(lost))
 
 
