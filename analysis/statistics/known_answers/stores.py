@@ -128,7 +128,8 @@ def read(
         depth[store, pair],
     )
     of_each = np.bincount(np.concatenate([a, b]))[better[store, pair]]
-    sign[store, pair] *= chance <= np.array([looks.unseen_rate(seeds, n) for n in of_each])
+    granted = np.array([looks.granted(seeds, int(n)) for n in of_each]).reshape(-1, 2).T
+    sign[store, pair] *= (chance <= granted).all(axis=0)
     return Read(sign, same)
 
 

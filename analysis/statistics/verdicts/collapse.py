@@ -137,14 +137,14 @@ def unseen(
 ) -> np.ndarray:
     """Chance that a pipeline of equal mean, better for it where it does not collapse, shows such a `lead` and no collapse.
 
-    The largest over `RATES`: that none of its `runs` collapses, times the tail of the noncentral t of the mean over `seeds`.
+    For each of `RATES` [2, ...]: that none of its `runs` collapses, times the tail of the noncentral t of the mean over `seeds`.
     A collapse costs `DEEP` s.d. of a run, which are `averaged` times `spread` where several runs are one number, and no
     more than `depth`.
     """
     noise, one = (2 / seeds) ** 0.5, np.maximum(spread, 1e-12)
     deep, t = np.minimum(DEEP * averaged, depth / one), np.abs(lead) / one / noise
     least = np.sqrt(stats.chi2.ppf(LEAST, freedom) / freedom)  # that the s.d. is underestimated by
-    return np.max([
+    return np.array([
         (1 - rate) ** runs * stats.nct.sf(np.minimum(t, (shift + 5) / least), freedom, shift)
         for rate, shift in ((rate, deep * rate / noise) for rate in RATES)
-    ], axis=0)  # fmt: skip
+    ])  # fmt: skip

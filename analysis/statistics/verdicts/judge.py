@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.statistics.records import Estimate, Refusal, Score, plural
 from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.collapse import CLEAR, DEEP, Sinking, open_rate, unseen
+from analysis.statistics.verdicts.collapse import CLEAR, DEEP, RATES, Sinking, open_rate, unseen
 from analysis.statistics.verdicts.interval import Rest, mean_interval
 from analysis.statistics.verdicts.power import MoreSeeds, least_lead, more_seeds
 
@@ -195,12 +195,14 @@ def _stands(p: Pair, effect: Estimate, call: str, of_each: Mapping[str, int]) ->
         return "undecided", [f"{told}, and from {stands:.0%} on it would not be the better one"]
     seeds = looks.look(len(p.low))
     chances, told = sinking.read(seeds / len(p.low))  # those of seeds that wait for the next look wait, too
-    chance = float(unseen(effect.value, seeds, chances, *p.scatter, sinking.depth, p.averaged))
-    granted = looks.unseen_rate(seeds, of_each[name])
+    seen = unseen(effect.value, seeds, chances, *p.scatter, sinking.depth, p.averaged)
+    rate, chance, granted = max(
+        zip(RATES, seen, looks.granted(seeds, of_each[name]), strict=True), key=lambda one: one[1] / one[2]
+    )
     if chance > granted:
         return "undecided", [
             f"{told} without a collapse and this lead are seen in {100 * chance:.2g}% of studies in which {name} is no better "
-            f"and collapses in one of ten or five {_counted(p, sinking)}, and above "
+            f"and collapses in one of {1 / rate:.0f} {_counted(p, sinking)}, and above "
             f"{100 * granted:.2g}% it is not called"
             + ("" if sinking.pretrainings else "; runs at other budgets count, too")
         ]

@@ -16,8 +16,8 @@ SHARES = {
     40: 0.06,
 }  # seeds -> share of the error rate, chosen by simulation
 # seeds -> chance that a pipeline of equal mean whose collapses were not seen is called the better of one of its two pairs,
-# with scratch and with supervised (`collapse.unseen`); chosen by simulation
-UNSEEN = {3: 0.011, 5: 0.019, 10: 0.006, 20: 0.001, 40: 0.001}
+# with scratch and with supervised, by how often it collapses (`collapse.RATES`, `collapse.unseen`); chosen by simulation
+UNSEEN = {3: (0.011, 0.011), 5: (0.021, 0.019), 10: (0.015, 0.006), 20: (0.005, 0.001), 40: (0.002, 0.001)}
 MOST = max(SHARES)
 
 
@@ -31,9 +31,9 @@ def following(seeds: int) -> tuple[int, ...]:
     return tuple(n for n in SHARES if n > seeds)
 
 
-def unseen_rate(seeds: int, pairs: int = 2) -> float:
+def granted(seeds: int, pairs: int = 2) -> tuple[float, ...]:
     """`UNSEEN` in each of so many `pairs` of the better one: a reference that collapses unseen leads in all of its own."""
-    return UNSEEN[seeds] * 2 / max(pairs, 2)
+    return tuple(chance * 2 / max(pairs, 2) for chance in UNSEEN[seeds])
 
 
 def error_rate(seeds: int, pairs: int, alpha: float = ALPHA) -> float:

@@ -60,7 +60,8 @@ def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP, pairs: i
     """
 
     def excess(lead: float) -> float:
-        return float(unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)) - looks.unseen_rate(seeds, pairs)
+        chances = unseen(lead, seeds, runs, 1.0, freedom, deep, np.inf)
+        return float(np.max(chances / looks.granted(seeds, pairs))) - 1
 
     if excess(0.0) <= 0:
         return 0.0
