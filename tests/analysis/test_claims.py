@@ -88,7 +88,7 @@ def bent(n: float) -> float:
 
 def yes() -> list[Planted]:
     """Every claim holds: S and M have equal areas, M the lower end; B is four times as fast."""
-    share = {G1: 0.7, G2: 0.8, S: 1.0, M: 1.2, B: 1.2}
+    share = {G1: 0.68, G2: 0.8, S: 1.0, M: 1.2, B: 1.2}
     return World(
         speed={G1: 100.0, G2: 90.0, S: 180.0, M: 83.0, B: 22.0},
         final=dict.fromkeys(FIVE, 0.8) | {M: 0.72},
