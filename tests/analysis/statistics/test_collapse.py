@@ -78,7 +78,7 @@ def test_where_most_runs_have_collapsed_they_are_named_beside_the_best() -> None
 
 
 def test_the_chance_of_collapses_that_were_not_seen() -> None:
-    """Where the s.d. is known: none among 5 runs, times the normal tail beyond what one of ten and five cost; by simulation, too."""
+    """Where the s.d. is known: none among 5 runs, times the normal tail beyond what one of ten and five cost; by simulation."""
     lead, noise = 5.0, (2 / 5) ** 0.5
     wanted = [(1 - r) ** 5 * stats.norm.sf((lead - DEEP * r) / noise) for r in (0.1, 0.2)]
     assert unseen(lead, 5, 5, 1.0, 1e7) == pytest.approx(wanted, rel=1e-3, abs=1e-6)
