@@ -29,6 +29,11 @@ def capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def score(iou: float) -> str:
+    """Two digits behind the point, or two that tell a small one from nothing: `0.84`, `0.0021`."""
+    return f"{iou:.2f}" if iou >= 0.1 or iou <= 0 else f"{iou:.2g}"
+
+
 def counted(n: float, unit: str) -> str:
     """`1 slice`, `1,498 slices`."""
     return f"{n:,.0f} {unit}{'' if n == 1 else 's'}"
@@ -63,7 +68,8 @@ def saves(found: Worth, reference: str, unit: str) -> str:
         return f"saves at least {counted(low, unit)} {against}" if low > 0 else f"saves {unit}s {against}"
     if low >= 0:
         about = f"about {counted(found.more.value, unit)} {against}"
-        return f"saves {about}, between {low:,.0f} and {high:,.0f}" if low < high else f"saves {about}"
+        within = f"between {low:,.0f} and {high:,.0f}" if low > 0 else f"at most {high:,.0f}"
+        return f"saves {about}, {within}" if low < high else f"saves {about}"
     if high <= 0:
         return f"saves no {unit}s {against}"
     return ""
@@ -83,7 +89,7 @@ def _patients(tested: int) -> str:
 def _steps(runs: pd.DataFrame) -> str:
     steps = sorted({int(s) for s in pd.to_numeric(runs.get(f"{CFG}steps", pd.Series(dtype=float))).dropna()})
     ends = " to ".join(f"{n:,}" for n in dict.fromkeys(steps[:1] + steps[-1:]))
-    return f" in {ends} training steps" if steps else ""
+    return f" in {ends} training step{'' if steps == [1] else 's'}" if steps else ""
 
 
 # ---------------------------------------------------------------- the page
@@ -109,7 +115,7 @@ def decided(
         seeds = f"{scope.count(study, best)} pretrainings"
     text = (
         f"With {counted(budget, f'annotated {unit}')} of {study.called}, a network that starts from {spoken(best)} "
-        f"reaches a mean test IoU of {iou:.2f} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
+        f"reaches a mean test IoU of {score(iou)} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
     )
     may = f"; {rival}" if rival else ""
     if budget not in study.budgets:
@@ -149,7 +155,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     )
     return (
         f"With {place}, the best so far is a network that starts from "
-        f"{spoken(best)}, with a mean test IoU of {means.iloc[-1]:.2f} {_patients(tested)}{_steps(runs)}; {what} wants "
+        f"{spoken(best)}, with a mean test IoU of {score(means.iloc[-1])} {_patients(tested)}{_steps(runs)}; {what} wants "
         f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
     )
 

@@ -9,6 +9,7 @@ from itertools import zip_longest
 
 import pandas as pd
 
+from analysis.statistics.records import plural
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.params import FOLD
@@ -108,7 +109,7 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
     if (several := subsets[subsets > 1]).size:
         budget, seed, _ = several.index[0]
         found.append(
-            f"pipelines saw different subsets in {several.size} cells, the first is n={budget} seed={seed}"
+            f"pipelines saw different subsets in {plural(several.size, 'cell')}, the first is n={budget} seed={seed}"
         )
     newest = tuned.drop_duplicates(KEY, keep="last")
     by_id = runs.set_index("run_id", drop=False)
@@ -123,7 +124,10 @@ def _difference(
     counts = Counter(map(flags.to_text, values))
     if len(counts) < 2:
         return ""
-    texts = [f"{(shown or {}).get(text, text) or '(none)'} in {n} runs" for text, n in sorted(counts.items())]
+    texts = [
+        f"{(shown or {}).get(text, text) or '(none)'} in {plural(n, 'run')}"
+        for text, n in sorted(counts.items())
+    ]
     return f"{whose} differ in {name}: {some(texts)}"
 
 

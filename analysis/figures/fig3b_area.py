@@ -59,7 +59,7 @@ def draw(content: Content, figure: Figure) -> None:
     axis.set_yticks([-i for i in range(len(names))], names)
     axis.set_ylim(-len(names) + 0.4, 0.6)
     style.title(axis, content.title)
-    axis.set_xlabel("mean validation IoU over the steps, 0 to 1 (higher is better)")
+    axis.set_xlabel("mean validation IoU over the steps")
     axis.grid(axis="y", visible=False)
 
 

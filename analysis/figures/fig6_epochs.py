@@ -112,4 +112,4 @@ def _areas(axis: Axes, arm: Arm, points: pd.DataFrame) -> None:
     axis.plot(means.index, means, color=arm.colour, lw=1.5)
     seeds = points.groupby("epoch")["seed"].nunique()
     n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
-    axis.set(xlabel="epochs on the target data", ylabel="area under the curve", title=f"n = {n} seeds")
+    axis.set(xlabel="epochs on the target data", ylabel="area under the curve", title=f"seeds: {n}")

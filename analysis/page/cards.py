@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison import families, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
-from analysis.comparison.headline import capital, counted, rivalry, spoken
+from analysis.comparison.headline import capital, counted, rivalry, score, spoken
 from analysis.page import further
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal, plural
@@ -48,7 +48,7 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     nearest = study.nearest(found.budget)
     means = _means(study, nearest)
     label = str(means.idxmax()) if len(means) else ""
-    reached = (f"mean test IoU {means.max():.2f} at {counted(nearest, study.unit)}",) if label else ()
+    reached = (f"mean test IoU {score(means.max())} at {counted(nearest, study.unit)}",) if label else ()
     reason = why.reason.removeprefix("insufficient evidence: ")
     sizes = sorted({*study.budgets, found.budget})
     more = further.again(study, further.seeds(study.runs, MIN_SEEDS), sizes)
@@ -80,13 +80,13 @@ def _ahead(study: Study, label: str, budget: int) -> tuple[str, list[str]]:
     others = [other for other in families.references(study) if other != label and other in means]
     if label not in means or not others:
         return "Not known yet", []
-    answer = f"IoU {means[label]:.2f} instead of {means[others[0]]:.2f} so far"
+    answer = f"IoU {score(means[label])} instead of {score(means[others[0]])} so far"
     return answer, [f"against {spoken(others[0])}, with as many {study.unit}s"]
 
 
 def _best(study: Study, found: Decisions, choice: Choice) -> Card:
     on = f" on {plural(found.tested, 'test patient')}" if found.tested else ""
-    lines = [f"mean test IoU {1 - choice.error:.2f}{on}"]
+    lines = [f"mean test IoU {score(1 - choice.error)}{on}"]
     if choice.runner_up and not choice.certain:
         lines.append(rivalry(choice.runner_up, choice.lead))
     best = capital(spoken(choice.pipeline))
@@ -133,7 +133,8 @@ def _saved(found: Worth | Refusal) -> str:
     if low >= 0 and high == inf:
         return f"At least {low:,.0f}" if low > 0 else "Some"
     if low >= 0:
-        return f"About {found.more.value:,.0f}" + (f", {low:,.0f} to {high:,.0f}" if low < high else "")
+        within = f"{low:,.0f} to {high:,.0f}" if low > 0 else f"at most {high:,.0f}"
+        return f"About {found.more.value:,.0f}" + (f", {within}" if low < high else "")
     return "None" if high <= 0 else "Not settled"
 
 

@@ -44,11 +44,16 @@ class Matrix:
 
 
 # ---------------------------------------------------------------- verdicts
+def signed(value: float) -> str:
+    """To a thousandth; nothing has no sign."""
+    return "0.000" if abs(value) < 0.0005 else f"{value:+.3f}"
+
+
 def effect(verdict: Verdict, metric: Metric, whole: bool = False) -> str:
     """The paired difference, on demand with its interval; of log ratios, how many times."""
     e, times = verdict.effect, metric.key == STEPS
     if not times:
-        return f"{e.value:+.3f} [{e.low:+.3f}, {e.high:+.3f}]" if whole else f"{e.value:+.3f}"
+        return f"{signed(e.value)} [{signed(e.low)}, {signed(e.high)}]" if whole else signed(e.value)
     told = f"×{exp(e.value):.2f}" if isfinite(e.value) else "not known"
     return f"{told} [{_times(e.low, e.high)}]" if whole and isfinite(e.value) else told
 

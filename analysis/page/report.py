@@ -19,7 +19,7 @@ from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, worth_of
 from analysis.comparison.encoders import Encoder
-from analysis.comparison.headline import counted, span
+from analysis.comparison.headline import counted, score, span
 from analysis.comparison.patients import Measured
 from analysis.comparison.sameness import whole
 from analysis.figures import outputs
@@ -77,6 +77,7 @@ def render(page: Page) -> str:
         "quoted": shlex.quote,
         "spelled": spelled,
         "thousands": "{:,}".format,
+        "score": score,
         "counted": lambda n: counted(n, page.study.unit),
         "told": lambda note: note.replace(
             WIDE, f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only"
@@ -147,8 +148,7 @@ def slices(estimate: Estimate, study: Study) -> str:
 
 def gained(estimate: Estimate) -> str:
     """A difference of IoU with its interval, to a thousandth: `+0.012 [-0.003, +0.027]`."""
-    ends = (estimate.value, estimate.low, estimate.high)
-    value, low, high = ("0.000" if abs(v) < 0.0005 else f"{v:+.3f}" for v in ends)
+    value, low, high = map(matrices.signed, (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 

@@ -186,3 +186,15 @@ def test_one_of_anything_is_not_called_several() -> None:
         r"\b1 (?:annotated )?(?:slices|patients|runs|seeds|sizes|pipelines|budgets)\b", f"{page} {said}"
     )
     assert "2 pipelines, with 1 slice, 1 seed." in page
+
+
+def test_a_score_near_nothing_and_a_difference_of_nothing_are_told_as_what_they_are() -> None:
+    """Two networks that segment nothing: an IoU of 0.002 is not written 0.00, and no difference not as -0.000."""
+    study, found = decided(
+        of(dict.fromkeys(("scratch", "supervised"), lambda n, s: 0.998), (3, 15, 75, 300), 5), 75
+    )
+    assert "a mean test IoU of 0.002 on" in found.headline
+    assert "mean test IoU 0.002" in cards.cards(study, found)[0].lines
+    page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "", ""))
+    assert "mean test IoU 0.002, 0.000 [0.000, 0.000] against" in page
+    assert not re.findall(r"[-+]0[.]000", page)

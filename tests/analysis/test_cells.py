@@ -87,7 +87,7 @@ def test_further_seeds_of_one_pipeline_are_no_hole_in_the_others_and_are_said(pl
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"cfg": {"steps": "4000"}}, r"steps: \d+ in 12 runs, 4000 in 1 runs"),
+        ({"cfg": {"steps": "4000"}}, r"steps: \d+ in 12 runs, 4000 in 1 run"),
         ({"cfg": {"flip": "0.0"}}, "flip"),
         ({"cfg": {"crop_scale": "0.5,1.0"}}, "crop_scale"),
         (
@@ -133,11 +133,11 @@ def test_other_variants_are_an_arm_of_their_own_and_within_it_nothing_may_differ
     assert len(found.of(found.arms[0])) == 6
     assert found.mixed == ()
     with pytest.raises(
-        SslsegError, match=r"those with strong\+mean_teacher differ in rotation: 15.0 in 1 runs"
+        SslsegError, match=r"those with strong\+mean_teacher differ in rotation: 15.0 in 1 run"
     ):
         cells.study(runs_of([*planted, taught(0), taught(1, rotation="15.0")]))
     plain = finetune("scratch", 3, 7, 0.5)
-    with pytest.raises(SslsegError, match="they differ in rotation: 0.0 in 12 runs, 30.0 in 1 runs"):
+    with pytest.raises(SslsegError, match="they differ in rotation: 0.0 in 12 runs, 30.0 in 1 run"):
         cells.study(runs_of([*planted, replace(plain, cfg={**plain.cfg, "rotation": "30.0"})]))
 
 
@@ -146,7 +146,7 @@ def test_other_subsets_in_one_cell_are_refused(planted) -> None:
         replace(r, tags={**r.tags, names.TAG_SUBSET: "x"}) if r.name == "scratch/n=3/seed=0" else r
         for r in planted
     ]
-    with pytest.raises(SslsegError, match="different subsets in 1 cells, the first is n=3 seed=0"):
+    with pytest.raises(SslsegError, match="different subsets in 1 cell, the first is n=3 seed=0"):
         cells.study(runs_of(odd))
 
 
@@ -207,12 +207,12 @@ def test_nothing_and_several_datasets_are_refused(planted) -> None:
 @pytest.mark.parametrize(
     ("whose", "changed", "words"),
     [
-        ("scratch/", {"architecture": "resnet50"}, "runs of scratch differ in architecture: resnet50 in 1 runs"),
-        ("byol@acdc", {"lr": "0.9"}, r"the pretrainings of byol@acdc differ in lr: 0.1 in 1 runs, 0.9 in 1 runs"),
+        ("scratch/", {"architecture": "resnet50"}, "runs of scratch differ in architecture: resnet50 in 1 run"),
+        ("byol@acdc", {"lr": "0.9"}, r"the pretrainings of byol@acdc differ in lr: 0.1 in 1 run, 0.9 in 1 run"),
         ("byol@acdc", {"tau": "0.5"}, "the pretrainings of byol@acdc differ in tau"),
         ("byol@acdc", {"seed": "7", "save_epochs": "1,2", "threads": "4"}, ""),
         ("supervised", {"source": "timm:other"},
-         r"runs of supervised differ in the weights that were imported: .*timm:other \(\w+\) in 1 runs"),
+         r"runs of supervised differ in the weights that were imported: .*timm:other \(\w+\) in 1 run"),
     ],
 )  # fmt: skip
 def test_repetitions_of_one_pipeline_have_one_network_and_one_way_of_pretraining(

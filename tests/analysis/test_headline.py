@@ -170,6 +170,7 @@ def test_pipelines_in_words(label: str, words: str) -> None:
         ((INF, 225, INF), "saves at least 225 slices against random weights"),
         ((INF, 0, INF), "saves slices against random weights"),
         ((300, 225, 675), "saves about 300 slices against random weights, between 225 and 675"),
+        ((143, 0, 225), "saves about 143 slices against random weights, at most 225"),
         ((-10, -60, 0), "saves no slices against random weights"),
         ((10, -60, 75), ""),
         ((10, -INF, INF), ""),
