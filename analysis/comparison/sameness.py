@@ -15,6 +15,7 @@ from sslseg.config.names import CFG, SslsegError
 from sslseg.config.params import FOLD
 from sslseg.config.texts import some
 from sslseg.plans import pipelines, searchspace
+from sslseg.tracking.history import sweeps
 
 # knobs in which compared runs may differ: what is compared, and names of what is compared by value
 FREE = {"encoder", "encoder_epoch", "encoder_role", "architecture", "budget", "seed", "preset", "data_root",
@@ -42,8 +43,8 @@ SPECIALIST_TOLERANCE = 0.05  # of the steps of the last self-supervised stage
 def refuse(mixed: Sequence[str], allow_mixed: bool, runs: pd.DataFrame, every: pd.DataFrame) -> None:
     """Raises SslsegError when `runs` differ in what matters, unless that was allowed; it names their sweeps in `every`."""
     if mixed and not allow_mixed:
-        sweeps = every.loc[every["stage"] == names.SWEEP, "run_id"]
-        counts = Counter(parent for parent in runs["parent"] if parent in set(sweeps))
+        grids = set(every.loc[every["stage"].isin(sweeps.STAGES), "run_id"])
+        counts = Counter(parent for parent in runs["parent"] if parent in grids)
         known = f": {some([f'{sweep} has {n} of them' for sweep, n in counts.items()])}" if counts else ""
         raise SslsegError(
             f"these runs cannot be compared: {'; '.join(mixed)}. Choose by `sweep=<run ID>`{known}, or by "

@@ -240,7 +240,7 @@ def test_repetitions_of_one_pipeline_have_one_network_and_one_way_of_pretraining
 
 def test_a_refusal_names_the_sweeps_that_can_be_chosen(planted) -> None:
     """And whole numbers are said as they were given, though pandas holds those of a store with sweeps as floats."""
-    sweeps = [Planted(text, {names.TAG_STAGE: names.SWEEP}) for text in ("first", "second")]
+    sweeps = [Planted(stage, {names.TAG_STAGE: stage}) for stage in ("sweep", "tryout")]
     children = [
         replace(
             r, name=f"{s.name} {r.name}", cfg={**r.cfg, "steps": steps}, tags={**r.tags, PARENT: s.run_id}
