@@ -31,6 +31,11 @@ def known_sha256(path: Path | str) -> str:
     return _known(str(path), *stamp(path))
 
 
+def sha256_of(value: Any) -> str:
+    """Of plain values: of their JSON, keys sorted."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def stamp(path: Path | str) -> tuple[int, int, int]:
     """What changes when somebody writes a file, or puts another in its place."""
     stat = os.stat(path)

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sslseg.config import files
 from sslseg.config.caches import MADE_HERE
 from sslseg.config.names import DataError
 from sslseg.data.slices.slice_store import CODES, META
@@ -118,6 +119,14 @@ def check(path: Path) -> None:
     if "annex/objects" in target.replace(os.sep, "/"):
         raise DataError(f"{path}: wanted the file, got a link of git-annex: run {FETCH['git-annex']} first")
     raise DataError(f"{path}: wanted the file, got a link to {target}, which is not there")
+
+
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file is written again. Raises DataError when it cannot be read."""
+    try:
+        return files.stamp(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 TEXTS: set[Path] = set()  # descriptions and tables that this process has read, see `account`

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -12,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
+from sslseg.config.files import sha256_of
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.streams import stream
 
@@ -123,4 +122,4 @@ def _sha256(rows: pd.DataFrame, kind: str, unit: str) -> str:
     slices = sorted(
         (str(r.patient), int(r.frame), str(r.phase), int(r.z)) for r in rows[IDENTITY].itertuples(index=False)
     )
-    return hashlib.sha256(json.dumps([kind, unit, slices]).encode()).hexdigest()
+    return sha256_of([kind, unit, slices])

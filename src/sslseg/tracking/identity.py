@@ -10,11 +10,11 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 from sslseg.config import flags, plugins
+from sslseg.config.files import sha256_of
 from sslseg.config.names import SCRATCH
 
 # Ways to name the upstream or the data. What they lead to enters by its content instead.
@@ -53,7 +53,7 @@ def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str, numerics
         "subset": subset,
         "code": code,
     } | ({"numerics": numerics} if numerics else {})
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return sha256_of(parts)
 
 
 @functools.cache

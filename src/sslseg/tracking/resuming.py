@@ -7,14 +7,13 @@ command waits for it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
 
 from mlflow.entities import Run as MlflowRun
 
 from sslseg.config import names
+from sslseg.config.files import sha256_of
 from sslseg.tracking import ownership, processes, session, store
 from sslseg.tracking.ownership import Shared, State, claim
 from sslseg.tracking.runs import PARENT, Run
@@ -79,7 +78,7 @@ def be_alone(run: Run, facts: dict[str, str]) -> None:
     Raises:
         SslsegError: another process does it.
     """
-    mark = hashlib.sha256(json.dumps([run.stage, facts], sort_keys=True).encode()).hexdigest()
+    mark = sha256_of([run.stage, facts])
     with store.lock(run.uri, "resume"):
         run.tag(names.TAG_COMMAND, mark)
         others = session.search({names.TAG_COMMAND: mark}, run.experiment_id, run.uri, "RUNNING")

@@ -250,7 +250,7 @@ def test_masks_of_a_training_folder_are_left_out(tmp_path):
     assert len(names(root / "refuge")) == 9  # neither masks nor drawings of them
     (mask,) = scans.find(root / "own" / "p0_0_mask.png", out)
     assert mask.target.name == "p0_0_mask.png"
-    with pytest.raises(ParamError, match=r"all files of .* are masks by their names, like p0_0_mask.png"):
+    with pytest.raises(ParamError, match=r"all images of .* are masks by their names, like p0_0_mask.png"):
         scans.find(root / "own", out, "*_mask.png")
     (root / "own" / "sslseg.json").write_text('{"pairs": "{case}.png"}')
     assert (len(names(root / "own")), left) == (13, [])

@@ -51,6 +51,16 @@ def volume(path: Path, affine: np.ndarray | None = None) -> None:
     nib.save(nib.Nifti1Image(MASK.T, place if affine is None else place @ affine), path)
 
 
+def test_a_mask_that_is_white_outside_is_asked_about_as_in_other_formats(tmp_path):
+    series(tmp_path / "a" / "T1")
+    for z in range(4):
+        (tmp_path / "a/mask").mkdir(exist_ok=True)
+        assert cv2.imwrite(str(tmp_path / f"a/mask/{z + 1}.png"), 255 - 255 * (MASK[0] & MASK[z]))
+    (source,) = dicom.find(tmp_path)
+    (note,) = dicom.read(source).notes
+    assert (note.file, "is white the background?" in note.text) == (tmp_path / "a/mask/1.png", True)
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_mask_that_is_a_series_itself(tmp_path, order):
     """Its slices lie where their headers say, whatever they are called; a place of another grid is refused."""

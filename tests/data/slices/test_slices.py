@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from sslseg.config import caches, files, params
+from sslseg.config.files import sha256_of
 from sslseg.config.names import DataError, ParamError
 from sslseg.data import training_set
 from sslseg.data.slices import encode, slice_store
@@ -177,8 +178,8 @@ def test_no_damaged_part_is_read_and_verify_makes_it_anew(tree, tmp_path, name):
     assert note["since"] == (first.path / part).stat().st_mtime
     again = prepare(tree, tmp_path / "cache", verify=True)
     assert {file.name: file.read_bytes() for file in again.path.iterdir()} == good
-    assert slice_store.read_sha(again.parts) == slice_store.read_sha(first.parts)
-    assert (note["read"] == slice_store.read_sha(first.parts)) == (part == slice_store.META)
+    assert sha256_of(again.parts) == sha256_of(first.parts)
+    assert (note["read"] == sha256_of(first.parts)) == (part == slice_store.META)
     assert prepare(tree, tmp_path / "cache").path == first.path
 
 

@@ -22,7 +22,6 @@ from sslseg.data.readers import (
     dicom_series,
     dicom_volume,
     formats,
-    nifti_header,
     pictures,
 )
 from sslseg.data.source import Description, Note, Source, Spacing, stop, unsaid
@@ -160,7 +159,7 @@ def read(
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
     placed = about.settings.get("geometry") != "ignore"
     like = grid_of(source, about.settings.get("spacing")) if placed else None
-    timed = formats.stem(path.name, formats.NIFTI) is not None and nifti_header.count_frames(path) > 1
+    timed = formats.count_frames(path) > 1
     if source.index is not None and not timed:
         each = f"each frame of {source.image}, one after the other along the fourth axis"
         raise DataError(f"{path}: wanted a mask for {each}, got one volume")

@@ -19,7 +19,7 @@ from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
-from sslseg.data.readers import formats, itk, nifti, nifti_header, pictures, stacks
+from sslseg.data.readers import formats, itk, nifti, pictures, stacks
 from sslseg.data.source import IGNORE, Assumption, Description, Fault, Note, Source, Spacing, Volume, ignore
 
 TIME = "time"  # of the key `frames`
@@ -115,9 +115,9 @@ class Format:
 
 
 def _volumes(image: Path) -> int:
-    """Volumes along the fourth axis of a NIfTI file; 1 of others, and of damaged ones, which are told when they are read."""
+    """As `formats.count_frames`; 1 of damaged files, which are told when they are read."""
     with contextlib.suppress(DataError):
-        return nifti_header.count_frames(image) if formats.stem(image.name, formats.NIFTI) else 1
+        return formats.count_frames(image)
     return 1
 
 
@@ -128,9 +128,7 @@ def _side(case: Case) -> str:
 
 def _indices(image: Path, known: Pairing) -> Sequence[int | None]:
     """Frames of a file, from 0; None alone where the fourth axis is not time."""
-    if known.settings.frames != TIME or formats.stem(image.name, formats.NIFTI) is None:
-        return (None,)
-    count = nifti_header.count_frames(image)
+    count = formats.count_frames(image) if known.settings.frames == TIME else 1
     return range(count) if count > 1 else (None,)
 
 

@@ -23,7 +23,6 @@ from sslseg.data.readers import (
     dicom_volume,
     formats,
     nifti,
-    nifti_header,
     nifti_masks,
     pictures,
 )
@@ -51,8 +50,7 @@ class Scan:
     @property
     def frames(self) -> int | None:
         """Time frames of a NIfTI file of several; None of others."""
-        nifti_file = formats.stem(self.files[0].name, formats.NIFTI)
-        many = nifti_header.count_frames(self.files[0]) if nifti_file else 1
+        many = formats.count_frames(self.files[0])
         return many if many > 1 else None
 
     @property

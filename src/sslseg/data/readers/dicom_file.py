@@ -15,7 +15,8 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +24,9 @@ from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start
 from sslseg.data.source import Spacing
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset, FileDataset
 
 ASIDE: dict[Path, str] = {}  # files that this process has met and not read as images or masks, and why
 SANE = 2e-3, 1e3  # mm, sane voxel sizes; a header in metres says 0.0007
@@ -40,12 +44,12 @@ STRANGE = (OSError, EOFError, ValueError, AttributeError, KeyError, TypeError, I
            NotImplementedError, struct.error)  # fmt: skip
 
 
-def pydicom(path: Path) -> Any:
+def pydicom(path: Path) -> ModuleType:
     """The package. Raises DataError when it is not installed."""
     return plugins.package("pydicom", f"{path}: wanted pydicom to read DICOM, run: pip install -e '.[dicom]'")
 
 
-def opened(path: Path, **how: Any) -> Any:
+def opened(path: Path, **how: Any) -> FileDataset:
     """A file's data set. What pydicom only warns of, an odd value somewhere, is judged by those who use it.
 
     Raises:
@@ -132,7 +136,7 @@ def line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
-def value(path: Path, data: Any, tag: str) -> Any:
+def value(path: Path, data: Dataset, tag: str) -> Any:
     """Value of a tag, None where it is absent or empty; pydicom decodes it at this moment."""
     try:
         with warnings.catch_warnings():
@@ -148,7 +152,7 @@ def tag(path: Path, name: str) -> str:
     return str(value(path, opened(path, stop_before_pixels=True, specific_tags=[name]), name) or "")
 
 
-def numbers(path: Path, data: Any, tag: str, count: int) -> np.ndarray | None:
+def numbers(path: Path, data: Dataset, tag: str, count: int) -> np.ndarray | None:
     """`count` finite numbers of a tag; None where it is absent or empty.
 
     Raises:
@@ -166,7 +170,7 @@ def numbers(path: Path, data: Any, tag: str, count: int) -> np.ndarray | None:
     return got
 
 
-def placing(path: Path, data: Any) -> tuple[np.ndarray, np.ndarray] | None:
+def placing(path: Path, data: Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     """Position [3] in mm and direction cosines [2, 3]; None where the file does not say both.
 
     Raises:
@@ -188,7 +192,7 @@ def normal(directions: np.ndarray) -> np.ndarray:
     return np.cross(row, column)
 
 
-def image(path: Path) -> tuple[Any, np.ndarray]:
+def image(path: Path) -> tuple[Dataset, np.ndarray]:
     """Data set and plane float64 [Y, X] in the units of the rescale slope; MONOCHROME1 negated.
 
     Raises:
@@ -220,7 +224,7 @@ def image(path: Path) -> tuple[Any, np.ndarray]:
     return data, -plane if kind == "MONOCHROME1" else plane
 
 
-def spacing(path: Path, data: Any, otherwise: Spacing | None = None) -> tuple[float, float, float]:
+def spacing(path: Path, data: Dataset, otherwise: Spacing | None = None) -> tuple[float, float, float]:
     """PixelSpacing y, x and slice thickness, mm; a thickness that is not said is 1 mm.
 
     Args:

@@ -10,15 +10,19 @@ import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sslseg.config import plugins
 from sslseg.config.files import sha256
 from sslseg.config.names import DataError
+from sslseg.data.files import stamp
 from sslseg.data.readers import dicom_file, formats, itk
 from sslseg.data.source import BACKGROUND, Fault, Source, class_name
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 MODALITY = "SEG"
 INSTANCE, SERIES = "SOPInstanceUID", "SeriesInstanceUID"
@@ -69,15 +73,11 @@ def described(path: Path) -> Segmented | None:
     Raises:
         DataError: pydicom is not installed, or the header is damaged or of a SEG that cannot be used.
     """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return _described(path, stat.st_size, stat.st_mtime_ns)
+    return _described(path, *stamp(path))
 
 
 @functools.lru_cache(maxsize=1 << 17)
-def _described(path: Path, size: int, mtime_ns: int) -> Segmented | None:
+def _described(path: Path, *stamped: int) -> Segmented | None:
     try:
         data = dicom_file.opened(path, stop_before_pixels=True, specific_tags=TAGS)
     except dicom_file.pydicom(path).errors.InvalidDicomError:
@@ -85,7 +85,7 @@ def _described(path: Path, size: int, mtime_ns: int) -> Segmented | None:
     return _segmented(path, data) if dicom_file.value(path, data, "Modality") == MODALITY else None
 
 
-def _segmented(path: Path, data: Any) -> Segmented:
+def _segmented(path: Path, data: Dataset) -> Segmented:
     kind = dicom_file.value(path, data, "SegmentationType")
     if kind == "FRACTIONAL":
         wanted = "wanted a SEG of type BINARY or LABELMAP"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from sslseg.config.names import DataError
 from sslseg.data.files import below, instead
 from sslseg.data.readers import dicom_file, dicom_masks
 from sslseg.data.source import Fault, keeping
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 SUFFIXES = (".dcm", ".dicom", ".ima")  # such a file that is no DICOM is a fault, any other is passed over
 TAGS = ["PatientID", "SeriesInstanceUID", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
@@ -66,7 +69,7 @@ def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
     Raises:
         DataError: pydicom is not installed.
     """
-    series: dict[tuple[str, str], list[tuple[Path, Any]]] = {}
+    series: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
     for path in sorted(files):
         try:
             header = _header(path)
@@ -85,7 +88,7 @@ def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
     return found
 
 
-def _header(path: Path) -> Any | None:
+def _header(path: Path) -> Dataset | None:
     """Header of an image, its places checked; None of a file that is no DICOM or holds no image."""
     package = dicom_file.pydicom(path)
     try:
@@ -109,7 +112,7 @@ def _header(path: Path) -> Any | None:
     return header
 
 
-def _owner(path: Path, header: Any) -> tuple[str, str]:
+def _owner(path: Path, header: Dataset) -> tuple[str, str]:
     """PatientID, which may be empty, and SeriesInstanceUID."""
     patient, uid = (str(header.get(tag) or "") for tag in ("PatientID", "SeriesInstanceUID"))
     if not uid:
@@ -122,7 +125,7 @@ def _owner(path: Path, header: Any) -> tuple[str, str]:
     return patient.strip(), uid
 
 
-def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
+def _once(held: list[tuple[Path, Dataset]]) -> list[tuple[Path, Dataset]]:
     """The images without copies: files of one SOPInstanceUID, number and place, and the same pixels."""
     first: dict[tuple, Path] = {}
     kept = []
@@ -140,7 +143,7 @@ def _once(held: list[tuple[Path, Any]]) -> list[tuple[Path, Any]]:
     return kept
 
 
-def _stacks(held: list[tuple[Path, Any]]) -> list[tuple[Path, ...]]:
+def _stacks(held: list[tuple[Path, Dataset]]) -> list[tuple[Path, ...]]:
     """Files of each time frame, along the normal."""
     first, header = held[0]
     placed = [(path, other, at) for path, other in held if (at := dicom_file.placing(path, other))]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from sslseg.config.names import DataError
 from sslseg.data.geometry import Grid, near
 from sslseg.data.readers import dicom_file
 from sslseg.data.source import Spacing
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 GAP = 0.1  # share by which the steps between slices may differ; more is a missing slice
 PLACED = ["ImagePositionPatient", "ImageOrientationPatient", "Rows", "Columns", "PixelSpacing", "ImagerPixelSpacing",
@@ -93,7 +96,7 @@ def grid(files: tuple[Path, ...], otherwise: Spacing | None = None) -> Grid:
     return Grid(files[0], shape, (x, y, z), {"header": (place,)})
 
 
-def _ends(files: tuple[Path, ...]) -> list[Any]:
+def _ends(files: tuple[Path, ...]) -> list[Dataset]:
     """Headers of the first and the last file."""
     ends = files[0], files[-1]
     return [dicom_file.opened(file, stop_before_pixels=True, specific_tags=PLACED) for file in ends]

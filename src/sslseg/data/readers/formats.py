@@ -60,6 +60,11 @@ def only(found: Sequence[Path]) -> Path | None:
     return found[0] if found else None
 
 
+def count_frames(path: Path) -> int:
+    """Volumes along the fourth axis of a NIfTI file; 1 of others. Raises DataError when its header is damaged."""
+    return nifti_header.count_frames(path) if stem(path.name, NIFTI) else 1
+
+
 def read(path: Path, note: Note = unsaid) -> tuple[np.ndarray, Spacing | None]:
     """[C, Z, Y, X] and spacing (z, y, x) in mm, None of a picture, which has no millimetres.
 

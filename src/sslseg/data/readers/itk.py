@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3, "microns": 1e-3, "millimet
 HEADER = 1 << 20  # bytes in which a header ends
 
 
-def _package(path: Path) -> Any:
+def _package(path: Path) -> ModuleType:
     install = "SimpleITK reads this format, install it: pip install -e '.[itk]'"
     sitk = plugins.package("SimpleITK", f"{path}: {install}")
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
@@ -46,11 +48,7 @@ def read(path: Path) -> tuple[np.ndarray, Spacing]:
     size = _header(sitk, path).GetSize()
     if not size or max(size) > LONGEST or math.prod(size) > LARGEST:
         raise DataError(f"{path}: wanted an image, got a header of {' x '.join(map(str, size))} voxels")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise DataError(f"{path}: cannot be read as NRRD or MetaImage ({reason})") from None
+    image = _asked(path, lambda: sitk.ReadImage(str(path)))
     if image.GetDimension() not in (2, 3):
         raise DataError(f"{path}: wanted a 2D or 3D image, got {image.GetDimension()}D {image.GetSize()}")
     array = sitk.GetArrayFromImage(image)
@@ -154,12 +152,16 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
         sitk.WriteImage(image, str(part), True)
 
 
-def _header(sitk: Any, path: Path) -> Any:
+def _header(sitk: ModuleType, path: Path) -> Any:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    _asked(path, reader.ReadImageInformation)
+    return reader
+
+
+def _asked(path: Path, what: Callable[[], Any]) -> Any:
     try:
-        reader.ReadImageInformation()
+        return what()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(f"{path}: cannot be read as NRRD or MetaImage ({reason})") from None
-    return reader

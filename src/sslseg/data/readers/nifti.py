@@ -10,7 +10,8 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
-from sslseg.data.readers.nifti_header import HEADERS, exactly, header_at, stamp, unpacked, voxel_size
+from sslseg.data.files import stamp
+from sslseg.data.readers.nifti_header import HEADERS, exactly, header_at, unpacked, voxel_size
 from sslseg.data.source import Spacing
 
 LONGEST = 8192  # voxels along one axis; more is a damaged header
@@ -50,9 +51,9 @@ def read_channels(path: Path) -> tuple[np.ndarray, Spacing]:
 
 
 # One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
-# entered in the middle. Size and mtime are in the key so that a rewritten file is read again.
+# entered in the middle.
 @lru_cache(maxsize=1)
-def _decoded(path: Path, size: int, mtime_ns: int) -> tuple[np.ndarray, Spacing]:
+def _decoded(path: Path, *stamped: int) -> tuple[np.ndarray, Spacing]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
     with unpacked(path) as file:
         start = exactly(file, max(HEADERS))

@@ -18,7 +18,7 @@ from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start
+from sslseg.data.files import check, check_start, stamp
 from sslseg.data.geometry import Grid, usable
 from sslseg.data.source import Spacing
 
@@ -41,8 +41,8 @@ def header_of(path: Path) -> nib.Nifti1Header:
     return _header(path, *stamp(path))
 
 
-@lru_cache(maxsize=8)  # of a mask first its frames are asked for and then its place
-def _header(path: Path, size: int, mtime_ns: int) -> nib.Nifti1Header:
+@lru_cache(maxsize=64)  # of a mask first its frames are asked for and then its place
+def _header(path: Path, *stamped: int) -> nib.Nifti1Header:
     with unpacked(path) as file:
         return header_at(path, exactly(file, max(HEADERS)))
 
@@ -56,11 +56,6 @@ def grid(path: Path) -> Grid:
     Raises:
         DataError: the header cannot be read.
     """
-    return _grid(path, *stamp(path))
-
-
-@lru_cache(maxsize=64)
-def _grid(path: Path, size: int, mtime_ns: int) -> Grid:
     header = header_of(path)
     shape = header.get_data_shape()
     spacing = voxel_size(path, header, len(shape))[::-1]
@@ -84,15 +79,6 @@ def count_frames(path: Path) -> int:
     """
     shape = header_of(path).get_data_shape()
     return shape[3] if len(shape) > 3 else 1
-
-
-def stamp(path: Path) -> tuple[int, int]:
-    """Size and mtime in ns, by which a rewritten file is known."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    return stat.st_size, stat.st_mtime_ns
 
 
 def header_at(path: Path, data: bytearray) -> nib.Nifti1Header:

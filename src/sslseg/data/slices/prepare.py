@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from dataclasses import replace
@@ -60,8 +59,8 @@ def prepare(
         why = f"; {len(faults)} files were left out, the first: {faults[0]['reason']}" if faults else ""
         raise DataError(f"{root}: wanted data of dataset {dataset}, found none{why}")
     inputs = Inputs(dataset, module, root, about, recipe(module, about, spacing), sources, faults)
-    warm = folder / "warm" / (_key([dataset, str(root), inputs.recipe]) + ".json")
-    state = {"files": inputs.stamps(), "sources": _key([inputs.rows(), faults])}
+    warm = folder / "warm" / (files.sha256_of([dataset, str(root), inputs.recipe]) + ".json")
+    state = {"files": inputs.stamps(), "sources": files.sha256_of([inputs.rows(), faults])}
     store = None if verify else _remembered(warm, state, folder)
     if store is None:
         slices = _by_content(inputs, folder, verify, on_bad_file == "skip", progress)
@@ -100,7 +99,3 @@ def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:
         return None
     store = folder / str(known.pop("store", ""))
     return store if known == state and slice_store.sealed(store) else None
-
-
-def _key(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import time
 from collections.abc import Sequence
@@ -205,13 +204,7 @@ def sealed(path: Path) -> bool:
 
 def seal(meta: dict[str, Any]) -> str:
     """sha256 of what meta.json says, but for the seal itself."""
-    rest = {key: value for key, value in meta.items() if key != "seal"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def read_sha(parts: dict[str, str]) -> str:
-    """One sha256 for the bytes of all parts."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return files.sha256_of({key: value for key, value in meta.items() if key != "seal"})
 
 
 def stamps(path: Path) -> tuple[tuple[int, ...], ...]:
@@ -224,7 +217,7 @@ def stamps(path: Path) -> tuple[tuple[int, ...], ...]:
 
 def _note(path: Path, found: dict[str, str], wrong: list[str]) -> None:
     since = min((path / name).stat().st_mtime for name in wrong)
-    read = read_sha(found)
+    read = files.sha256_of(found)  # as `names.TAG_DATA_READ` has it
     note = {"store": path.name, "parts": wrong, "read": read, "since": since}
     place = caches.damage_folder(path.parents[1]) / f"{path.name}-{read[:16]}.json"
     with contextlib.suppress(OSError), files.aside(place) as part:  # a cache that cannot be written

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -138,5 +137,4 @@ def sha256(path: Path) -> str:
 
 def digest(inputs: Inputs, digests: dict[str, str]) -> str:
     """sha256 that names a store: content of the files, who is in them, and the recipe."""
-    text = json.dumps([inputs.dataset, inputs.recipe, inputs.rows(), inputs.faults, digests], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return files.sha256_of([inputs.dataset, inputs.recipe, inputs.rows(), inputs.faults, digests])

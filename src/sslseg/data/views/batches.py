@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -164,7 +165,7 @@ def pretrain_batch(
     return PretrainBatch(views, chosen, boxes, there, step / steps if steps else 0.0)
 
 
-def _back_end(slices: Store) -> Any:
+def _back_end(slices: Store) -> ModuleType:
     """The module that makes views where the slices are."""
     if hasattr(slices, "codes_flat"):
         return render

@@ -79,15 +79,14 @@ def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, floa
     return metrics
 
 
-def probe(
-    batch: np.ndarray, labels: np.ndarray | None = None, *, slices: Slices, rows: Rows, intensity: Intensity
-) -> dict[str, float]:
-    """Metrics of a batch as the network gets it, and of the voxels it was made from.
+def examine(
+    slices: Slices, rows: Rows, ranges: ViewRanges, intensity: Intensity, *, seed: int,
+    crops: int = CROPS, labelled: bool = False,
+) -> dict[str, float]:  # fmt: skip
+    """Metrics of `crops` views drawn for the purpose (stream "probe"), and of the voxels they are made from.
 
     Args:
-        batch: float32 [B, C, S, S].
-        labels: uint8 [B, S, S], or None.
-        slices, rows, intensity: what the batch was rendered from.
+        labelled: render the labels too; every row must have some.
 
     Returns:
         probe/mean, probe/std: of all values; probe/crop_std: the typical (median) crop's s.d.
@@ -98,20 +97,6 @@ def probe(
         probe/uint8_wrap_share: voxels that the original's cast to uint8 would have wrapped (F3). Nothing
         here casts, so this is a number to know, not a fault.
         probe/masks_lost_share: views without foreground, of slices that have some (only with labels).
-    """
-    rows = np.asarray(rows)
-    foreground = None if labels is None else slices.index["foreground"].to_numpy()[rows] > 0
-    return _metrics(_crops(batch, labels), foreground) | _raw(slices, rows, intensity)
-
-
-def examine(
-    slices: Slices, rows: Rows, ranges: ViewRanges, intensity: Intensity, *, seed: int,
-    crops: int = CROPS, labelled: bool = False,
-) -> dict[str, float]:  # fmt: skip
-    """`probe` of `crops` views drawn for the purpose (stream "probe"): a batch is too small to tell.
-
-    Args:
-        labelled: render the labels too; every row must have some.
     """
     rng = stream(seed, "probe")
     chosen = order(rows, seed=seed, step=0, batch_size=crops)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sslseg.config import caches, names, params
+from sslseg.config.files import sha256_of
 from sslseg.config.texts import some
-from sslseg.data.slices import slice_store
 from sslseg.data.training_set import Inputs, view_ranges
 from sslseg.data.views import probe
 from sslseg.tracking import runs, session
@@ -23,7 +23,7 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
 
     Runs that read them while they were damaged are marked.
     """
-    digest, read = inputs.store.digest, slice_store.read_sha(inputs.store.parts)
+    digest, read = inputs.store.digest, sha256_of(inputs.store.parts)
     run.tags(
         {
             names.TAG_DATASET: p.dataset,
