@@ -39,8 +39,8 @@ def cards(study: Study, found: Decisions) -> tuple[Card, Card, Card]:
     return _best(study, found, choice), _saves(study, found, choice), _sure(study, found, choice)
 
 
-def _place(study: Study, found: Decisions) -> str:
-    return counted(found.budget, f"annotated {study.unit}")
+def _place(study: Study, budget: int) -> str:
+    return counted(budget, f"annotated {study.unit}")
 
 
 def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, Card]:
@@ -58,7 +58,7 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     if study.scored.empty:
         sure, *settles = "No run has a test score", "Finished runs are not run again; these seeds are new:"
     return (
-        Card(f"Best so far with {_place(study, found)}", capital(spoken(label)) if label else "Not known", reached, "", label),
+        Card(f"Best so far with {_place(study, nearest)}", capital(spoken(label)) if label else "Not known", reached, "", label),
         Card(f"{capital(study.unit)}s it saves", answer, (*against, needed), "", label),
         Card("How sure is that?", sure, tuple(settles), more),
     )  # fmt: skip
@@ -90,7 +90,7 @@ def _best(study: Study, found: Decisions, choice: Choice) -> Card:
     if choice.runner_up and not choice.certain:
         lines.append(rivalry(choice.runner_up, choice.lead))
     best = capital(spoken(choice.pipeline))
-    return Card(f"Best with {_place(study, found)}", best, tuple(lines), "", choice.pipeline)
+    return Card(f"Best with {_place(study, found.budget)}", best, tuple(lines), "", choice.pipeline)
 
 
 def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
@@ -102,6 +102,8 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
         why, command = "it is what the others are put against", ""
         if len(study.arms) < 2:
             why = "there is nothing to put it against"
+        elif found.budget not in study.budgets:
+            why = f"that is counted at the sizes that were run, and {found.budget:,} is none of them"
         elif not families.references(study):
             why = f"{study.unit}s are counted against random weights or supervised ImageNet weights; this runs the former:"
             command = further.again(study, study.seeds)

@@ -198,3 +198,13 @@ def test_a_score_near_nothing_and_a_difference_of_nothing_are_told_as_what_they_
     page = report.render(report.Page(study, found, (), (), {}, maker.parts(()), "", ""))
     assert "mean test IoU 0.002, 0.000 [0.000, 0.000] against" in page
     assert not re.findall(r"[-+]0[.]000", page)
+
+
+def test_between_the_sizes_that_were_run_and_beyond_them() -> None:
+    runs = make(("scratch", "supervised"), (3, 15, 75, 300), 3)
+    _, saves, sure = cards.cards(*decided(runs, 50))
+    assert saves.lines == ("that is counted at the sizes that were run, and 50 is none of them",)
+    assert (sweep_of(sure.command).budgets, sweep_of(sure.command).seeds) == ((50,), (0, 1, 2))
+    which, _, sure = cards.cards(*decided(runs, 5000))
+    assert which.question == "Best so far with 300 annotated slices"
+    assert sure.lines[0] == "No pipeline has test scores of 3 seeds at 5,000 slices, nor a curve over it"
