@@ -20,9 +20,9 @@ from sslseg.data.readers import (
     dicom_file,
     dicom_masks,
     dicom_series,
-    dicom_volume,
     formats,
     pictures,
+    stacks,
 )
 from sslseg.data.source import Description, Note, Source, Spacing, stop, unsaid
 
@@ -132,9 +132,8 @@ def _series_names(images: Sequence[Path]) -> dict[Path, str]:
 
 def grid_of(source: Source, otherwise: Spacing | None = None) -> Grid | None:
     """Where the voxels of a source's image lie; None of a picture. `otherwise` as of `dicom_file.spacing`."""
-    if formats.stem(source.image.name) is not None:
-        return formats.grid(source.image)
-    return dicom_volume.grid(dicom_masks.slices(source), otherwise)
+    series = formats.stem(source.image.name) is None
+    return stacks.grid(dicom_masks.slices(source) if series else [source.image], otherwise)
 
 
 def read(

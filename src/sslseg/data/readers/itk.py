@@ -16,7 +16,7 @@ from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.files import check, check_start, may_write
 from sslseg.data.geometry import Grid, usable
-from sslseg.data.readers.nifti import LARGEST, LONGEST
+from sslseg.data.readers.nifti import LARGEST, LONGEST, finite
 from sslseg.data.source import Spacing
 
 SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
@@ -57,11 +57,7 @@ def read(path: Path) -> tuple[np.ndarray, Spacing]:
     array = np.moveaxis(array, -1, 0) if image.GetNumberOfComponentsPerPixel() > 1 else array[None]
     array = array if image.GetDimension() == 3 else array[:, None]
     spacing = tuple(_unit(path, head) * v for v in (*image.GetSpacing(), 1.0)[2::-1])
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused
-            array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
-            raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    array = finite(path, array)
     if not all(1e-4 < v < 1e3 for v in spacing):
         raise DataError(f"{path}: wanted a voxel size in mm, got (z, y, x) {spacing}")
     return array, spacing

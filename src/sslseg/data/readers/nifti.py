@@ -102,9 +102,16 @@ def _scaled(path: Path, raw: np.ndarray, slope: float | None, intercept: float |
     array = raw if raw.ndim > 2 else raw[None]
     if slope is not None and (slope, intercept) != (1.0, 0.0):
         array = array * np.float64(slope) + np.float64(intercept)
-    if array.dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float32, copy=False)
-        if not np.isfinite(array).all():
-            raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    array = finite(path, array)
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def finite(path: Path, array: np.ndarray) -> np.ndarray:
+    """Fractions as float32, whole numbers as they are. Raises DataError of what float32 cannot hold, NaN among it."""
+    if array.dtype.kind != "f":
+        return array
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
+        array = array.astype(np.float32, copy=False)
+    if not np.isfinite(array).all():
+        raise DataError(f"{path}: wanted finite voxels, got NaN or infinite ones")
+    return array

@@ -27,6 +27,18 @@ OFFSET_STDS, OFFSET_LIMIT = 20.0, 0.02  # flaw F2 moves 8.9 % of crops by about 
 CLIPPED_LIMIT = 0.05
 WRAP, WRAPPED_LIMIT = 2.0**15, 0.005  # a 16-bit wrap is a jump of 65,536; resampling halves it at worst
 LOST_LIMIT = 0.9
+SHARES = {  # metric -> its limit, and what it means to be above
+    "probe/dead_share": (DEAD_LIMIT, "flaw F2: {:.1%} of the crops are blank, limit {:.0%}; look at jitter_mode, and at the "
+                         "slices themselves"),
+    "probe/offset_share": (OFFSET_LIMIT, f"flaw F2: {{:.1%}} of the crops are moved more than {OFFSET_STDS:g} standard "
+                           "deviations away from the others, limit {:.0%}; look at jitter_mode"),
+    "probe/clipped_share": (CLIPPED_LIMIT, "{:.1%} of the voxels are clipped, limit {:.0%} (the normalisation clips "
+                            "1 + 1 %); the store's percentiles are not those of its voxels"),
+    "probe/wrapped_share": (WRAPPED_LIMIT, "flaw F3: {:.2%} of neighbouring voxels differ by half the range of 16 bits or "
+                            "more, limit {:.2%}; a cast has wrapped them, look at the source files' data type"),
+    "probe/masks_lost_share": (LOST_LIMIT, "{:.1%} of the views of slices with foreground have none, limit {:.0%}; labels "
+                               "and images do not belong together, or crops are too small"),
+}  # fmt: skip
 
 
 def _raw(slices: Slices, rows: np.ndarray, intensity: Intensity) -> dict[str, float]:
@@ -124,30 +136,7 @@ def verdict(metrics: dict[str, float]) -> list[str]:
         faults.append(
             f"flaw F1: the input's mean is {m['probe/mean']:.4g}, wanted within ±{MEAN_LIMIT:g}; look at norm"
         )
-    if m["probe/dead_share"] > DEAD_LIMIT:
-        faults.append(
-            f"flaw F2: {m['probe/dead_share']:.1%} of the crops are blank, limit {DEAD_LIMIT:.0%}; "
-            "look at jitter_mode, and at the slices themselves"
-        )
-    if m["probe/offset_share"] > OFFSET_LIMIT:
-        faults.append(
-            f"flaw F2: {m['probe/offset_share']:.1%} of the crops are moved more than {OFFSET_STDS:g} "
-            f"standard deviations away from the others, limit {OFFSET_LIMIT:.0%}; look at jitter_mode"
-        )
-    if m["probe/clipped_share"] > CLIPPED_LIMIT:
-        faults.append(
-            f"{m['probe/clipped_share']:.1%} of the voxels are clipped, limit {CLIPPED_LIMIT:.0%} "
-            "(the normalisation clips 1 + 1 %); the store's percentiles are not those of its voxels"
-        )
-    if m["probe/wrapped_share"] > WRAPPED_LIMIT:
-        faults.append(
-            f"flaw F3: {m['probe/wrapped_share']:.2%} of neighbouring voxels differ by half the range of "
-            f"16 bits or more, limit {WRAPPED_LIMIT:.2%}; a cast has wrapped them, "
-            "look at the source files' data type"
-        )
-    if m.get("probe/masks_lost_share", 0.0) > LOST_LIMIT:
-        faults.append(
-            f"{m['probe/masks_lost_share']:.1%} of the views of slices with foreground have none, "
-            f"limit {LOST_LIMIT:.0%}; labels and images do not belong together, or crops are too small"
-        )
+    for name, (limit, sentence) in SHARES.items():
+        if m.get(name, 0.0) > limit:
+            faults.append(sentence.format(m[name], limit))
     return faults
