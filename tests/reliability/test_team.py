@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from sslseg.commands import encoders, pack
 from sslseg.config import names
 from sslseg.config.names import EncoderError, SslsegError
-from sslseg.tracking import session
+from sslseg.tracking import session, store
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from team import accounts, refusals
@@ -49,6 +49,20 @@ def test_who_may_not_read_register_or_delete(prey: refusals.Prey, team_server) -
     assert {status for does, status in viewer[READING:] if does not in OWN} == {403}
     still = team_server.ask("GET", "/api/2.0/mlflow/runs/get", params={"run_id": prey.run}).json()
     assert still["run"]["info"]["lifecycle_stage"] == "active"
+
+
+@pytest.mark.parametrize("password", ["wrong", None])
+def test_an_account_that_the_server_does_not_know_is_told_in_words(
+    password: str | None, prey: refusals.Prey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_ready", set[str]())
+    if password:
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+    else:
+        monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+        monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD")
+    with pytest.raises(SslsegError, match=r"wants an account; set MLFLOW_TRACKING_USERNAME"):
+        encoders.run(Namespace(kind=names.KIND_ENCODER))
 
 
 def test_a_member_works_as_on_a_file(

@@ -12,6 +12,7 @@ import os
 import re
 import socket
 import tempfile
+from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlparse
@@ -176,10 +177,10 @@ def _check_kind(uri: str) -> None:
 
 
 def _check_answers(uri: str) -> None:
-    """MLflow's client would ask a dead server for minutes, in silence.
+    """MLflow's client would ask a dead server for minutes, in silence, and end in a traceback without the right password.
 
     Raises:
-        SslsegError: a server that takes no connection.
+        SslsegError: a server that takes no connection, or does not know the account.
     """
     address = urlparse(uri)
     if uri in _ready or address.scheme not in ("http", "https") or not address.hostname:
@@ -189,6 +190,15 @@ def _check_answers(uri: str) -> None:
         socket.create_connection((address.hostname, port), ANSWER).close()
     except OSError as error:
         raise SslsegError(f"{shown(uri)}: the tracking server does not answer ({error})") from None
+    try:
+        MlflowClient(uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        if error.get_http_status_code() != HTTPStatus.UNAUTHORIZED:
+            raise
+        raise SslsegError(
+            f"{shown(uri)}: the tracking server wants an account; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+            "to one that it knows"
+        ) from None
     _ready.add(uri)
 
 
