@@ -224,8 +224,9 @@ def _register(run: Run, model_id: str, name: str, kind: str, shown: dict, card: 
         source = f"models:/{model_id}"
         own = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
         made = [v.version for v in own if v.source == source]  # by this run, before it was interrupted
-        version = made[0] if made else api.create_model_version(
-                name, source, run.id, tags=shown, description=card[:TEXT_LIMIT], model_id=model_id
+        version = made[0] if made else api.create_model_version(  # whose files are there: nothing to wait for
+                name, source, run.id, tags=shown, description=card[:TEXT_LIMIT], model_id=model_id,
+                await_creation_for=0
             ).version  # fmt: skip
         if alias:
             api.set_registered_model_alias(name, alias, version)
