@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from sslseg.config import caches, names
+from sslseg.config import names
 from sslseg.config.names import DataError
 from sslseg.config.params import Finetune
 from sslseg.data import subsets, training_set
@@ -23,8 +23,8 @@ from sslseg.models import segmenter, sizes, unet
 from sslseg.models.encoder import State
 from sslseg.plans import pipelines, titles
 from sslseg.scoring import segmentation
-from sslseg.stages.intake import decoder, inputs, leaks, likeness, upstream
-from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.intake import decoder, leaks, likeness, upstream
+from sslseg.stages.intake.upstream import Start
 from sslseg.stages.outcome import cards, curves, endings, results
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
@@ -58,15 +58,13 @@ def identify(p: Finetune) -> str:
 def run(p: Finetune, run: session.Run) -> None:
     """Fine-tune, validate, test, and register the model and its encoder."""
     started = time.perf_counter()
-    source, data = upstream.begin(p)
-    net, carried, progress = train(p, run, source, data)
-    _finish(p, run, net, progress.best, data, source, carried)
+    start = upstream.begin(p, run)
+    net, carried, progress = train(start)
+    _finish(start, net, progress.best, carried)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
 
 
-def train(
-    p: Finetune, run: session.Run, source: Upstream, data: Inputs, report: Report | None = None
-) -> tuple[nn.Module, State, curves.Progress]:
+def train(start: Start[Finetune], report: Report | None = None) -> tuple[nn.Module, State, curves.Progress]:
     """All but the test, and without reading a test slice: what settings are compared by.
 
     Args:
@@ -75,29 +73,36 @@ def train(
     Returns:
         The network as it is after the last step, the head tensors it has no place for, and the curve.
     """
+    p, run, data = start.p, start.run, start.data
     manifest = _subset(p, data)
-    _describe(p, run, source, data, manifest)
+    _describe(start, manifest)
     leaks.copies(run, data, allow=p.allow_transductive)
-    leaks.gate(run, source.resolved, data, allow=p.allow_transductive)
-    net, carried = _network(p, source, data)
+    leaks.gate(run, start.source.resolved, data, allow=p.allow_transductive)
+    net, carried = _network(start)
     rows = np.asarray(manifest.rows)
-    inputs.examine(p, data, rows, run, labelled=True)
-    with curves.batch_on_record(run, data.store.index, caches.checkpoint_folder(p.cache, run.id)):
-        net, progress = _fit(p, run, net, rows, data, report)
+    upstream.examine(start, rows, labelled=True)
+    net, progress = _fit(start, net, rows, report)
     data.store.check_read()
     return net, carried, progress
 
 
 def _subset(p: Finetune, data: Inputs) -> Manifest:
+    index = data.store.index
     if not len(data.labelled["train"]):
-        raise DataError(inputs.nothing_annotated(p, data))
-    index = data.store.index.iloc[data.labelled["train"]]
+        held = ", ".join(f"{len(data.labelled[side])} in {side}" for side in ("train", "val", "test"))
+        raise DataError(
+            f"{p.data_root or p.dataset}: wanted annotated slices of train patients, got none: dataset={p.dataset} read "
+            f"{index['volume'].nunique()} volumes of {index['patient'].nunique()} patients there, and annotated slices "
+            f"are {held} (split={p.split}). docs/reference/data.md says how masks are found, -e prepare lists every file"
+        )
+    index = index.iloc[data.labelled["train"]]
     return subsets.draw(index, p.budget, p.budget_unit, p.subset, p.seed)
 
 
-def _describe(p: Finetune, run: session.Run, source: Upstream, data: Inputs, manifest: Manifest) -> None:
+def _describe(start: Start[Finetune], manifest: Manifest) -> None:
     """Everything about the run that is known before its first step."""
-    upstream.enter(p, run, source, data)
+    start.enter()
+    p, run, data = start.p, start.run, start.data
     if p.decoder_from == decoder.UPSTREAM:
         run.tag(names.TAG_DECODER, p.decoder_from)
     hops = lineage.walk(run.id)
@@ -128,8 +133,9 @@ def _beside(p: Finetune, data: Inputs, manifest: Manifest) -> dict[str, int]:
     return {"unlabelled_slices": len(rows), "unlabelled_patients": len(set(patients))}
 
 
-def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[nn.Module, State]:
+def _network(start: Start[Finetune]) -> tuple[nn.Module, State]:
     """The U-Net, proven to hold the upstream's encoder; and the head tensors it has no place for."""
+    p, source, data = start.p, start.source, start.data
     classes, channels = len(data.store.classes), data.store.channels
     handed = decoder.of(p, source.resolved)
     if source.resolved is None:
@@ -149,16 +155,16 @@ def _network(p: Finetune, source: Upstream, data: Inputs) -> tuple[nn.Module, St
 
 
 def _fit(
-    p: Finetune, run: session.Run, net: nn.Module, rows: np.ndarray, data: Inputs, report: Report | None
+    start: Start[Finetune], net: nn.Module, rows: np.ndarray, report: Report | None
 ) -> tuple[nn.Module, curves.Progress]:
-    """Run the loop; returns the network to be used and its validation curve, with {"step", "iou", "state"} of the best.
+    """Run the loop; returns the network to be used and its validation curve, with the best network.
 
     It is chosen by the masks of val alone, with unlabelled slices as without; these are train slices.
     """
+    p, run, data, folder = start.p, start.run, start.data, start.checkpoints
     device = devices.of(p)
     fixed = curves.spread(data.labelled["val"], p.val_slices)
     held = segmentation.prepare(data.store, fixed, data.intensity, device=device)
-    folder = caches.checkpoint_folder(p.cache, run.id)
     training = loop.finetuning(net, p, device=device)
     net = training.modules.get("teacher", net)
     progress = curves.Progress.start(folder, training, run)
@@ -186,7 +192,7 @@ def _fit(
     if training.done == 0:
         validate(0)
     save = functools.partial(progress.save, folder, training, run)
-    for step, metrics in curves.followed(p, run, training, batch_at, "fine-tuning", save):
+    for step, metrics in curves.followed(start, training, batch_at, "fine-tuning", save):
         run.log(metrics, step)
         if step % p.eval_every == 0 or step == p.steps:
             validate(step)
@@ -194,56 +200,51 @@ def _fit(
     return net, progress
 
 
-def _finish(
-    p: Finetune, run: session.Run, net: nn.Module, best: dict[str, Any], data: Inputs, source: Upstream, carried: State
-) -> None:  # fmt: skip
+def _finish(start: Start[Finetune], net: nn.Module, best: curves.Best, carried: State) -> None:
     """Test the last and the best network, once if they are one; register the best and its encoder."""
-    device, rows = devices.of(p), data.labelled["test"]
+    p, run, data, device = start.p, start.run, start.data, devices.of(start.p)
 
     def test() -> segmentation.Evaluation:
+        rows, shown = data.labelled["test"], set(results.fixed(data))
         held = segmentation.lazily(data.store, rows, data.intensity, batch_size=p.batch_size, device=device)
-        shown = set(results.fixed(data))
         return segmentation.evaluate(
             net, held, data.store.classes, absent=p.absent, device=device, keep=shown
         )
 
     tested = test()
     run.log({f"test_last/{k}": v for k, v in tested.summary.items()}, p.steps)
-    if best["step"] != p.steps:
-        net.load_state_dict(best["state"])
+    if best.step != p.steps:
+        net.load_state_dict(best.state)
         tested = test()
     run.log({f"test/{k}": v for k, v in tested.summary.items()}, p.steps)
     results.log(run, tested, data, net, device)
     data.store.check_read()
-    with tempfile.TemporaryDirectory() as scratch:
-        _register(p, run, net, data, source, carried, Path(scratch), best["step"], tested.summary)
+    _register(start, net, carried, best.step, tested.summary)
 
 
 def _register(
-    p: Finetune, run: session.Run, net: nn.Module, data: Inputs, source: Upstream, carried: State, folder: Path, step: int,
-    summary: dict[str, float],
-) -> None:  # fmt: skip
-    hops = lineage.walk(run.id)
-    common: dict[str, Any] = {
-        "method": "supervised", "step": step, "dataset": p.dataset, "lineage": lineage.text(hops),
-        "alias": lineage.text(hops, folders=True), "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
-    }  # fmt: skip
-    card = cards.segmenter(p, run, data, source.architecture, hops, summary)
-    sha = segmenter.save(
-        net, folder / "segmenter", architecture=source.architecture, channels=data.store.channels,
-        classes=data.store.classes, decoder_channels=p.decoder, normalisation=data.intensity, spacing=data.store.spacing,
-        extra={"run_id": run.id, **likeness.facts(data.store)},
-    )  # fmt: skip
-    annotated = _subset(p, data).rows
+    start: Start[Finetune], net: nn.Module, carried: State, step: int, summary: dict[str, float]
+) -> None:
+    p, run, data, architecture = start.p, start.run, start.data, start.source.architecture
+    annotated, hops, name = _subset(p, data).rows, lineage.walk(run.id), f"unet-{architecture}"
     seen = np.union1d(annotated, data.labelled["val"])  # val has chosen the network
     if p.semi != "none":
         seen = np.union1d(seen, training_set.beside(data, annotated))
-    name = f"unet-{source.architecture}"
-    leaks.write(folder / "segmenter", run, source.resolved, data, seen)
-    resolve.log_segmenter(run, folder / "segmenter", name=name, card=card, sha256=sha, **common)
-    results.save_encoder(unet.encoder_state(net, carried), folder / "encoder", source, data, run)
-    leaks.write(folder / "encoder", run, source.resolved, data, seen)
-    card = cards.encoder(p, run, data, source.architecture, hops)
-    name = f"finetuned-encoder-{source.architecture}"
-    resolve.log_encoder(run, folder / "encoder", name=name, card=card, **common)
-    endings.finetuned(run.id, f"unet-{source.architecture}", p.dataset, summary)
+    common: dict[str, Any] = {
+        "method": "supervised", "step": step, "role": names.ROLE_FINE_TUNED, "metrics": SHOWN,
+    }  # fmt: skip
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "segmenter"
+        sha = segmenter.save(
+            net, folder, architecture=architecture, channels=data.store.channels, classes=data.store.classes,
+            decoder_channels=p.decoder, normalisation=data.intensity, spacing=data.store.spacing,
+            extra={"run_id": run.id, **likeness.facts(data.store)},
+        )  # fmt: skip
+        leaks.write(folder, run, start.source.resolved, data, seen)
+        card = cards.segmenter(start, hops, summary)
+        resolve.log_segmenter(
+            run, folder, name=name, card=card, sha256=sha, **results.known(start, hops), **common
+        )
+    state = unet.encoder_state(net, carried)
+    results.log_encoder(start, state, hops, seen, "finetuned-encoder", **common)
+    endings.finetuned(run.id, name, p.dataset, summary)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sslseg.config import caches, names
+from sslseg.config import names
 from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict
 from sslseg.config.texts import some
@@ -21,6 +21,7 @@ from sslseg.data.folders import scans, settings
 from sslseg.data.folders.scans import Scan
 from sslseg.data.readers import pictures
 from sslseg.data.slices.sources import sha256
+from sslseg.data.source import Spacing
 from sslseg.stages.intake import inputs, segmenters
 from sslseg.stages.intake.segmenters import Trained
 from sslseg.stages.outcome import endings, overlays
@@ -30,6 +31,7 @@ from sslseg.training import devices
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 SHOWN = 6  # cases in the overlay figure
+Row = dict[str, Any]  # of a table
 UNIT = (1.0, 1.0, 1.0)  # spacing of pictures that nobody has told the millimetres of
 
 
@@ -37,8 +39,8 @@ UNIT = (1.0, 1.0, 1.0)  # spacing of pictures that nobody has told the millimetr
 class Found:
     """What is known of the files so far: rows of the tables, and pictures for the figure."""
 
-    predictions: list[dict[str, Any]] = field(default_factory=list)
-    flagged: list[dict[str, Any]] = field(default_factory=list)
+    predictions: list[Row] = field(default_factory=list)
+    flagged: list[Row] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
     notes: list[source.Assumption] = field(default_factory=list)  # what had to be assumed of files
@@ -57,8 +59,7 @@ def run(p: Predict, run: session.Run) -> None:
         EncoderError: see `segmenters.fetch`; the model reads another number of channels than an image has.
     """
     devices.use(p)
-    model = segmenters.fetch(p.model, p, run)
-    known = segmenters.fingerprint(model, caches.cache_folder(p.cache))
+    model = segmenters.fetch(p, run)
     found = Found()
     fault = found.skip if p.on_bad_file == "skip" else source.stop
     channels = model.models[0].channels
@@ -67,7 +68,7 @@ def run(p: Predict, run: session.Run) -> None:
     run.input_dataset(Path(p.input).name, digest, str(Path(p.input).resolve()), run.stage)
     for scan in run.progress(images, "segmenting", len(images)):
         try:
-            _image(p, model, known, scan, run.id, found)
+            _image(model, scan, run.id, found)
         except DataError as error:
             fault(scan.files[0], error)
     if found.skipped:
@@ -77,7 +78,7 @@ def run(p: Predict, run: session.Run) -> None:
         raise DataError(
             f"{p.input}: not one image could be segmented; the first: {found.skipped[0]['reason']}"
         )
-    _log(p, run, model, known, found)
+    _log(p, run, model, found)
 
 
 def _say(masks: list[Path]) -> None:
@@ -86,7 +87,7 @@ def _say(masks: list[Path]) -> None:
     print(f"{len(masks)} files are masks by their names and are not segmented: {files}")
 
 
-def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: str, found: Found) -> None:
+def _image(model: Trained, scan: Scan, run_id: str, found: Found) -> None:
     """Segment one image, frame by frame when it is 4D, and write its mask."""
     first = model.models[0]
     masks, rows, flagged, best = [], [], [], None
@@ -94,17 +95,19 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     for index, image, told in scans.volumes(scan, first.channels, grey, found.notes.append):
         if len(image) != first.channels:
             colour = " (a colour picture among grey ones? save it in grey)" if len(image) == 3 else ""
-            kind = DataError if p.on_bad_file == "skip" else EncoderError  # which of both is the wrong one?
+            kind = (
+                DataError if model.p.on_bad_file == "skip" else EncoderError
+            )  # which of both is the wrong one?
             raise kind(
                 f"{scan.files[0]}: the model reads {first.channels} channel(s), the input has {len(image)}{colour}"
             )
         known_mm = told or first.reading.get("spacing")
         spacing = tuple(known_mm) if known_mm else _without_millimetres(scan, model)
-        mask = segmenters.segment(model, p, image, spacing)
+        mask = model.segment(image, spacing)
         masks.append(mask)
         rows.append(_row(scan, index, mask, spacing, model.classes, bool(known_mm)))
         place = {"file": str(scan.files[0]), "frame": "" if index is None else index + 1}
-        flagged += [place | found for found in segmenters.strange(model, known, image, spacing)]
+        flagged += [place | found for found in model.strange(image, spacing)]
         picture = _picture(scan, index, image[0], mask, first.axis)
         best = max(best or picture, picture, key=lambda picture: picture.foreground)
     scans.write(scan, masks, spacing, f"run {run_id}")
@@ -113,7 +116,7 @@ def _image(p: Predict, model: Trained, known: dict | None, scan: Scan, run_id: s
     found.pictures += [best] if best else []
 
 
-def _without_millimetres(scan: Scan, model: Trained) -> tuple[float, float, float]:
+def _without_millimetres(scan: Scan, model: Trained) -> Spacing:
     """Spacing of a picture that neither its folder nor the training data give one.
 
     Raises:
@@ -135,13 +138,8 @@ def _picture(scan: Scan, index: int | None, image: np.ndarray, mask: np.ndarray,
 
 
 def _row(
-    scan: Scan,
-    index: int | None,
-    mask: np.ndarray,
-    spacing: Sequence[float],
-    classes: Sequence[str],
-    physical: bool,
-) -> dict[str, Any]:
+    scan: Scan, index: int | None, mask: np.ndarray, spacing: Spacing, classes: Sequence[str], physical: bool
+) -> Row:
     voxel = float(np.prod(spacing)) * 1e-3
     voxels = np.bincount(mask.ravel(), minlength=len(classes))
     sizes = dict(zip(("slices", "height", "width"), mask.shape, strict=True))
@@ -155,7 +153,7 @@ def _row(
     return {"file": str(scan.files[0]), "frame": frame, "mask": str(scan.target), **sizes, **steps, **held}
 
 
-def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found: Found) -> None:
+def _log(p: Predict, run: session.Run, model: Trained, found: Found) -> None:
     table = pd.DataFrame(found.predictions)
     run.text(table.to_csv(index=False), "predictions.csv")
     columns = ["file", "frame", "part", "name", "value", "lowest", "highest"]
@@ -177,14 +175,14 @@ def _log(p: Predict, run: session.Run, model: Trained, known: dict | None, found
             "predict/skipped": len(found.skipped),
         }
     )
-    run.tag(names.TAG_FINGERPRINT, "compared" if known else "unknown")
+    run.tag(names.TAG_FINGERPRINT, "compared" if model.known else "unknown")
     print(f"{len(found.pictures)} masks in {Path(p.output).resolve()}; {empty} of {len(table)} volumes empty")
     if any(Path(mask).suffix in pictures.SUFFIXES for mask in table["mask"]):
         print(
             f"their pixels are class numbers, 0 to {len(model.classes) - 1}, nearly black in a viewer: {names.OVERLAY} of "
             f"run {run.id} shows them in colour"
         )
-    if known is None:
+    if model.known is None:
         print("warning: the data this model was trained on is not at hand, so nothing could be compared")
     for file in sorted(flagged):
         first = {(f["part"], f["name"]): f for f in reversed(found.flagged) if f["file"] == file}

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from sslseg.config import caches, names, plugins
+from sslseg.config import names, plugins
 from sslseg.config.params import Pretrain
 from sslseg.data import outside, streams, training_set
 from sslseg.data.slices.intensity import UNIT
-from sslseg.data.training_set import Inputs
 from sslseg.data.views import batches, colour, render_device
-from sslseg.models import audit, canary, segmenter, sizes
+from sslseg.models import audit, canary, sizes
 from sslseg.models import encoder as encoders
 from sslseg.plans import titles
-from sslseg.stages.intake import inputs, leaks, upstream
-from sslseg.stages.intake.upstream import Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.stages.outcome import cards, curves, endings, results
+from sslseg.stages.intake import leaks, upstream
+from sslseg.stages.intake.upstream import Start, Upstream, fill  # noqa: F401 fill is a hook of `launch`
+from sslseg.stages.outcome import curves, endings, results
 from sslseg.stages.probe import features
 from sslseg.tracking import lineage, session
-from sslseg.tracking.registry import resolve
 from sslseg.training import checkpoint, contract, devices, loop, optim, vitals
 
 VITAL_SLICES = 64  # fixed slices that the encoder's vital signs are read on
@@ -49,7 +45,8 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     started = time.perf_counter()
     make = plugins.load("methods", method_of(p)).Method
     wanted = make.wanted(p)
-    source, data = upstream.begin(p, wanted)
+    start = upstream.begin(p, run, wanted)
+    data = start.data
     rows = training_set.share(data.rows["train"], p.fraction, p.seed)
     if fault := outside.unsuited(method_of(p), wanted, data.store, rows):
         raise names.DataError(f"{p.dataset}: {fault}")
@@ -58,20 +55,20 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
             f"probe_every: {method_of(p)} makes an encoder of grey images out of colours, which cannot be looked at with it; "
             "probe it on grey slices, with -e probe"
         )
-    _describe(p, run, source, data, rows)
+    _describe(start, rows)
     leaks.copies(run, data, across=True)
-    method = make(_encoder(p, source, wanted.reads(data.store.channels)), p, seed=p.seed)
-    _check_arrival(source, method)
-    inputs.examine(p, data, rows, run, labelled=False)
-    with curves.batch_on_record(run, data.store.index, caches.checkpoint_folder(p.cache, run.id)):
-        _train(p, run, method, rows, data, source, register)
+    method = make(_encoder(start, wanted.reads(data.store.channels)), p, seed=p.seed)
+    _check_arrival(start.source, method)
+    upstream.examine(start, rows, labelled=False)
+    _train(start, method, rows, register)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
-    endings.pretrained(run.id, f"encoder-{source.architecture}", p.dataset, p.data_root)
+    endings.pretrained(run.id, f"encoder-{start.source.architecture}", p.dataset, p.data_root)
 
 
-def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, rows: np.ndarray) -> None:
-    upstream.enter(p, run, source, data)
-    leaks.note(run, leaks.ancestry(source.resolved))
+def _describe(start: Start[Pretrain], rows: np.ndarray) -> None:
+    start.enter()
+    p, run = start.p, start.run
+    leaks.note(run, leaks.ancestry(start.source.resolved))
     run.tag(names.TAG_METHOD, method_of(p))
     hops = lineage.walk(run.id)
     run.tag(names.TAG_LINEAGE, lineage.text(hops))
@@ -81,9 +78,9 @@ def _describe(p: Pretrain, run: session.Run, source: Upstream, data: Inputs, row
     run.params({"slices": len(rows), "epochs": round(epochs, 3)})
 
 
-def _encoder(p: Pretrain, source: Upstream, channels: int) -> torch.nn.Module:
+def _encoder(start: Start[Pretrain], channels: int) -> torch.nn.Module:
     """The encoder of images of so many channels, bit-equal to its upstream, or fresh from the initialisation stream."""
-    encoder = source.network(channels, p.seed)
+    p, source, encoder = start.p, start.source, start.network(channels)
     if source.resolved:
         audit.check_equal(source.state, encoder.state_dict(), f"run {source.resolved.run_id}")
     sizes.check(encoder, source.architecture, channels, [(p.image_size, p.image_size)])
@@ -104,17 +101,9 @@ def _check_arrival(source: Upstream, method: contract.Method) -> None:
         canary.same_features(donor, encoder, channels, context=context)
 
 
-def _train(
-    p: Pretrain,
-    run: session.Run,
-    method: contract.Method,
-    rows: np.ndarray,
-    data: Inputs,
-    source: Upstream,
-    register: bool,
-) -> None:
+def _train(start: Start[Pretrain], method: contract.Method, rows: np.ndarray, register: bool) -> None:
+    p, run, source, data, folder = start.p, start.run, start.source, start.data, start.checkpoints
     kept = optim.kept_steps(p, len(rows))
-    folder = caches.checkpoint_folder(p.cache, run.id)
     training = loop.pretraining(method, p, device=devices.of(p))
     saved = checkpoint.latest(folder, warn=print)
     if saved:
@@ -141,14 +130,14 @@ def _train(
             encoder = contract.exports(method)[contract.role(method)]
             run.log(features.measure(encoder, p, data, parent, run.beat), step)
         if step in kept:
-            _keep(p, run, method, step, kept[step], data, rows, source, register)
+            _keep(start, method, step, kept[step], rows, register)
 
     def save() -> None:
         checkpoint.save(folder, training.done, training.state(), {})
 
     if training.done == 0:
         look(0)
-    for step, metrics in curves.followed(p, run, training, batch_at, "pretraining", save):
+    for step, metrics in curves.followed(start, training, batch_at, "pretraining", save):
         if metrics:
             epoch = optim.epochs_of_steps(step, len(rows), p.batch_size)
             run.log(metrics | {"train/epoch": epoch, "train/images_seen": step * p.batch_size}, step)
@@ -156,9 +145,10 @@ def _train(
 
 
 def _vitals(
-    p: Pretrain, encoder: torch.nn.Module, grey: bool, data: Inputs, rows: np.ndarray
+    start: Start[Pretrain], encoder: torch.nn.Module, grey: bool, rows: np.ndarray
 ) -> dict[str, float]:
     """Vital signs of the encoder on fixed slices: no label is read."""
+    p, data = start.p, start.data
     fixed = np.sort(streams.stream(0, "vitals").permutation(rows)[:VITAL_SLICES])
     intensity = UNIT if grey else data.intensity
     images = torch.from_numpy(batches.whole_batch(data.store, fixed, intensity, p.image_size))
@@ -167,21 +157,19 @@ def _vitals(
 
 
 def _keep(
-    p: Pretrain,
-    run: session.Run,
+    start: Start[Pretrain],
     method: contract.Method,
     step: int,
     epoch: int | None,
-    data: Inputs,
     rows: np.ndarray,
-    source: Upstream,
     register: bool,
 ) -> None:
     """Export, log and register every network of the method as it is after `step` steps."""
-    data.store.check_read()
+    p, run = start.p, start.run
+    start.data.store.check_read()
     hops, grey, first = lineage.walk(run.id, epoch=epoch), method.wanted(p).grey, contract.role(method)
     for role, encoder in contract.exports(method).items():
-        signs = _vitals(p, encoder, grey, data, rows)
+        signs = _vitals(start, encoder, grey, rows)
         collapsed = vitals.collapsed(signs)
         told = {**signs, "collapsed": float(collapsed)}
         run.log({f"vitals/{role}/{k}": v for k, v in told.items()}, step)
@@ -193,18 +181,9 @@ def _keep(
                     "or in next to no direction "
                     f"(effective rank {signs['effective_rank']:.1f}, spread {signs['spread']:.3f})"
                 )
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "encoder"
-            decoder = contract.decoder(method) if role == first else None
-            channels, state = getattr(p, "decoder", ()) if decoder else (), encoder.state_dict()
-            results.save_encoder(state, folder, source, data, run, channels, grey)
-            if decoder:
-                segmenter.write_decoder(folder, decoder)
-            leaks.write(folder, run, source.resolved, data, rows)
-            resolve.log_encoder(
-                run, folder, name=f"encoder-{source.architecture}", role=role, method=method_of(p), epoch=epoch,
-                step=step, dataset=p.dataset, lineage=lineage.text(hops),
-                alias=lineage.text(hops, folders=True), card=cards.encoder(p, run, data, source.architecture, hops, signs),
-                register=register and role == first, promote=not collapsed and step == p.steps,
-                metrics=[f"vitals/{role}/{key}" for key in ("spread", "effective_rank")],
-            )  # fmt: skip
+        results.log_encoder(
+            start, encoder.state_dict(), hops, rows, "encoder", role=role, method=method_of(p), epoch=epoch, step=step,
+            decoder=contract.decoder(method) if role == first else None, grey=grey, signs=signs,
+            register=register and role == first, promote=not collapsed and step == p.steps,
+            metrics=[f"vitals/{role}/{key}" for key in ("spread", "effective_rank")],
+        )  # fmt: skip

@@ -15,6 +15,7 @@ from sslseg.models import folders, segmenter
 from sslseg.plans import cells
 from sslseg.stages import finetune
 from sslseg.stages.intake import upstream
+from sslseg.stages.intake.upstream import Start
 from sslseg.tracking.registry import resolve
 from tests.fixtures.tiny_runs import Tiny, get
 
@@ -30,7 +31,7 @@ def phantom(tiny: Tiny, store: str) -> str:
 def network(tiny: Tiny, **knobs):
     """The U-Net of a fine-tuning before its first step."""
     p = finetune.fill(tiny.params(FINETUNE, **knobs))
-    return finetune._network(p, upstream.fetch(p), training_set.load(p))[0]
+    return finetune._network(Start(p, None, upstream.fetch(p), training_set.load(p)))[0]
 
 
 def test_the_tensors_arrive_and_head_and_encoder_are_as_without(tiny: Tiny, phantom: str):

@@ -12,7 +12,8 @@ import torch
 from sslseg.config.names import FINETUNE
 from sslseg.config.params import Finetune
 from sslseg.stages import finetune
-from sslseg.stages.outcome import results
+from sslseg.stages.intake.upstream import Start
+from sslseg.stages.outcome import curves, results
 from sslseg.stages.outcome.overlays import ALPHA, PANEL, STRIP, Picture, panel, sheet
 from tests.fixtures import foreign_trees
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client
@@ -72,15 +73,13 @@ def test_the_last_network_is_tested_again_only_if_it_is_not_the_best(best_step, 
     monkeypatch.setattr(finetune.segmentation, "evaluate", evaluate)
     monkeypatch.setattr(finetune.segmentation, "lazily", lambda *_, **__: None)
     monkeypatch.setattr(results, "log", lambda run, tested, *_: shown.append(tested.summary["iou"]))
-    monkeypatch.setattr(finetune.lineage, "walk", lambda run_id: [])
     monkeypatch.setattr(finetune, "_register", lambda *_: None)
     run = SimpleNamespace(id="", log=lambda metrics, step: logged.update(metrics))
     store = SimpleNamespace(classes=("background", "a"), check_read=lambda: None)
     data = SimpleNamespace(store=store, labelled={"test": np.arange(3)}, intensity=None)
     state = {"weight": torch.full((1, 1), tested[-1])}
-    finetune._finish(
-        Finetune(steps=4, device="cpu"), run, net, {"step": best_step, "state": state}, data, None, {}
-    )
+    start = Start(Finetune(steps=4, device="cpu"), run, None, data)
+    finetune._finish(start, net, curves.Best(best_step, 0.5, state), {})
     assert seen == tested
     assert logged == {"test_last/iou": 7.0, "test/iou": tested[-1]}
     assert shown == tested[-1:]

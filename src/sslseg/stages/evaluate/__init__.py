@@ -56,11 +56,10 @@ def run(p: Evaluate, run: session.Run) -> None:
     every, _ = listed(module, root, lenient=p.on_bad_file == "skip")
     sources, classes = choose(module, about, root, p, every), about.classes
     run.tag(TAG_DATASET, p.dataset)
-    model = None if p.predictions else segmenters.fetch(p.model, p, run)
+    model = None if p.predictions else segmenters.fetch(p, run)
     notes: list[Assumption] = []
-    predict = _from_model(p, model, about) if model else _from_folder(p, module, root, about, notes)
+    predict = _from_model(model, about) if model else _from_folder(p, module, root, about, notes)
     regions = about.settings.get("regions", {})
-    known = segmenters.fingerprint(model, caches.cache_folder(p.cache)) if model else None
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     planes = simpson.Ventricles(classes) if getattr(module, "PLANES", False) else None
     table: list[dict[str, Any]] = []
@@ -81,7 +80,7 @@ def run(p: Evaluate, run: session.Run) -> None:
             planes.add(source.patient, source.phase, source.visit, volume.label, prediction, volume.spacing)
         scored.note(source.patient, volume.image)
         if model:
-            strange += bool(segmenters.strange(model, known, volume.image, volume.spacing, sliced=sliced))
+            strange += bool(model.strange(volume.image, volume.spacing, sliced))
         table += [place | row for row in found]
         per_slice += [place | row for row in volumes.slice_scores(volume.label, prediction, classes)]
     if skipped:
@@ -91,7 +90,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     if not table:
         raise DataError(f"{root}: none of {len(sources)} annotated volumes could be read")
     if model:
-        likeness.tell(run, strange, len(scored.rows), known is not None)
+        likeness.tell(run, strange, len(scored.rows), model.known is not None)
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
     facts = _facts(p, model, {row["contours"] for row in table})
@@ -140,12 +139,9 @@ def choose(
 
 
 # ---------------------------------------------------------------- where predictions come from
-def _from_model(p: Evaluate, model: Trained, about: Description) -> Predictor:
-    number = translation(model.classes, about.classes)
-    sliced = int(about.settings.get("axis", 0))
-    return lambda source, volume: number[
-        segmenters.segment(model, p, volume.image, volume.spacing, sliced=sliced)
-    ]
+def _from_model(model: Trained, about: Description) -> Predictor:
+    number, sliced = translation(model.classes, about.classes), int(about.settings.get("axis", 0))
+    return lambda source, volume: number[model.segment(volume.image, volume.spacing, sliced)]
 
 
 def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:

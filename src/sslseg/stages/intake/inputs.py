@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from sslseg.config import caches, names, params
 from sslseg.config.files import sha256_of
 from sslseg.config.texts import some
-from sslseg.data.training_set import Inputs, view_ranges
-from sslseg.data.views import probe
+from sslseg.data.training_set import Inputs
 from sslseg.tracking import runs, session
 from sslseg.tracking.upkeep import damage
 
@@ -47,17 +44,6 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
     run.input_dataset(p.dataset, digest[: runs.DIGEST], str(inputs.store.path), run.stage)
 
 
-def nothing_annotated(p: params.Finetune, data: Inputs) -> str:
-    """Where annotated slices were looked for, and what was found there."""
-    index = data.store.index
-    held = ", ".join(f"{len(data.labelled[side])} in {side}" for side in ("train", "val", "test"))
-    return (
-        f"{p.data_root or p.dataset}: wanted annotated slices of train patients, got none: dataset={p.dataset} read "
-        f"{index['volume'].nunique()} volumes of {index['patient'].nunique()} patients there, and annotated slices "
-        f"are {held} (split={p.split}). docs/reference/data.md says how masks are found, -e prepare lists every file"
-    )
-
-
 def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
     """Say what on_bad_file=skip has left out: the first few files, each with its reason."""
     reasons = some((s["reason"] for s in skipped), 3, "\n  ")
@@ -67,22 +53,3 @@ def tell_skipped(skipped: Sequence[Mapping[str, str]]) -> None:
 def assumed(notes: Sequence[str]) -> str:
     """What had to be assumed of files: the first few sentences."""
     return f"of {len(notes)} files something had to be assumed:\n  " + some(notes, 3, "\n  ")
-
-
-def examine(
-    p: params.Pretrain | params.Finetune, data: Inputs, rows: np.ndarray, run: session.Run, *, labelled: bool
-) -> None:
-    """Probe the input before the first step and log it; stop the run, or warn, when it is damaged.
-
-    Raises:
-        ProbeError: the input suffers one of the flaws F1 to F3 and `p.probe` is "stop".
-    """
-    metrics = probe.examine(data.store, rows, view_ranges(p), data.intensity, seed=p.seed, labelled=labelled)
-    run.log(metrics, 0)
-    faults = probe.verdict(metrics)
-    if faults and p.probe == "stop":
-        raise names.ProbeError("the network's input is damaged: " + "; ".join(faults))
-    for fault in faults:
-        print(f"warning: {fault}")
-    if faults:
-        run.tag(names.TAG_PROBE, "; ".join(faults))

@@ -1,30 +1,32 @@
-"""Fetch the upstream encoder, prove that it arrived, or draw a fresh one on purpose."""
+"""What a stage with an upstream begins with: its encoder, proven to have arrived or drawn afresh on purpose, and its data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 from torch import nn
 
-from sslseg.config import flags, names, params, plugins
+from sslseg.config import caches, flags, names, params, plugins
 from sslseg.config.wanted import Wanted
 from sslseg.data import outside, training_set
 from sslseg.data.training_set import Inputs
+from sslseg.data.views import probe
 from sslseg.models import encoder
 from sslseg.stages.intake import inputs, likeness
 from sslseg.tracking import identity, lineage
 from sslseg.tracking.registry import resolve as registry_resolve
 from sslseg.tracking.registry.resolve import Resolved
+from sslseg.tracking.runs import Run
 from sslseg.training import devices
-
-if TYPE_CHECKING:
-    from sslseg.tracking.runs import Run
 
 T = TypeVar("T", params.Pretrain, params.Finetune)
 Starting = params.Pretrain | params.Finetune | params.Probe | params.Worklist  # the stages with an upstream
+S = TypeVar("S", bound=Starting)
 
 
 @dataclass(frozen=True)
@@ -140,11 +142,11 @@ def fetch(p: Starting, wanted: Wanted | None = None) -> Upstream:
     return Upstream(resolved, state, config, config["architecture"], summed=theirs != channels)
 
 
-def begin(p: Starting, wanted: Wanted | None = None) -> tuple[Upstream, Inputs]:
+def begin(p: S, run: Run, wanted: Wanted | None = None) -> Start[S]:
     """The encoder and the data that a stage starts from, on the device that it runs on; see `fetch`."""
     devices.use(p)
     source = fetch(p, wanted)
-    return source, training_set.load(p, source.normalisation)
+    return Start(p, run, source, training_set.load(p, source.normalisation))
 
 
 def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
@@ -161,17 +163,55 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     return hops
 
 
-def enter(p: Starting, run: Run, source: Upstream, data: Inputs) -> None:
-    """Write on a run which encoder and data it starts from, and whether these are like the encoder's own.
+@dataclass(frozen=True)
+class Start(Generic[S]):
+    """All that a stage with an upstream begins with."""
 
-    The encoder is a model input of MLflow's, too.
+    p: S
+    run: Run
+    source: Upstream
+    data: Inputs
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
+        return caches.checkpoint_folder(self.p.cache, self.run.id)
+
+    def network(self, channels: int | None = None) -> nn.Module:
+        """The encoder, for images of so many channels; None = of the data's."""
+        return self.source.network(channels or self.data.store.channels, self.p.seed)
+
+    def enter(self) -> None:
+        """Write on the run which encoder and data it starts from, and whether these are like the encoder's own.
+
+        The encoder is a model input of MLflow's, too.
+        """
+        if model := self.source.resolved:
+            summed = {names.TAG_SUMMED: str(outside.RGB)} if self.source.summed else {}
+            self.run.tags(model.upstream_tags | summed)
+            self.run.input_model(model.model_id)
+        else:
+            self.run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
+        likeness.check(self.run, self.source, self.data.store)
+        inputs.record(self.p, self.data, self.run)
+
+
+def examine(
+    start: Start[params.Pretrain] | Start[params.Finetune], rows: np.ndarray, *, labelled: bool
+) -> None:
+    """Probe the input before the first step and log it; stop the run, or warn, when it is damaged.
+
+    Raises:
+        ProbeError: the input suffers one of the flaws F1 to F3 and the knob `probe` is "stop".
     """
-    if source.resolved is None:
-        run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
-    else:
-        run.tags(
-            source.resolved.upstream_tags | ({names.TAG_SUMMED: str(outside.RGB)} if source.summed else {})
-        )
-        run.input_model(source.resolved.model_id)
-    likeness.check(run, source, data.store)
-    inputs.record(p, data, run)
+    p, run, data = start.p, start.run, start.data
+    ranges = training_set.view_ranges(p)
+    metrics = probe.examine(data.store, rows, ranges, data.intensity, seed=p.seed, labelled=labelled)
+    run.log(metrics, 0)
+    faults = probe.verdict(metrics)
+    if faults and p.probe == "stop":
+        raise names.ProbeError("the network's input is damaged: " + "; ".join(faults))
+    for fault in faults:
+        print(f"warning: {fault}")
+    if faults:
+        run.tag(names.TAG_PROBE, "; ".join(faults))

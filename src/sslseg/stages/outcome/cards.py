@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from sslseg.config import flags, names
 from sslseg.config.commands import command
@@ -11,7 +12,9 @@ from sslseg.config.params import Finetune, Machine, Pretrain
 from sslseg.data.training_set import Inputs
 from sslseg.tracking import lineage
 from sslseg.tracking.lineage import Hop
-from sslseg.tracking.runs import Run
+
+if TYPE_CHECKING:  # it builds networks, and a sweep's driver needs none
+    from sslseg.stages.intake.upstream import Start
 
 
 def table(rows: Iterable[tuple[str, str]]) -> list[str]:
@@ -33,15 +36,16 @@ def fenced(lines: Sequence[str]) -> list[str]:
     return [fence, *shown, fence]
 
 
-def _head(title: str, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop]) -> list[str]:
-    store, tags = data.store, run.client.get_run(run.id).data.tags
+def _head(title: str, start: Start, hops: Sequence[Hop]) -> list[str]:
+    run, data, store = start.run, start.data, start.data.store
+    tags = run.client.get_run(run.id).data.tags
     standing, apart = tags.get(names.TAG_EXPOSURE, ""), tags.get(names.TAG_APART, "no")
     seen = "on record: compared with val and test before each fine-tuning"
     law = f"{data.intensity.kind}, mean {_numbers(data.intensity.mean)}, sd {_numbers(data.intensity.std)}"
     rows = [
         ("lineage", lineage.text(hops)),
         ("run", f"`{run.id}`"),
-        ("architecture", f"{architecture}, {store.channels} input channel(s)"),
+        ("architecture", f"{start.source.architecture}, {store.channels} input channel(s)"),
         ("data", f"{store.dataset}, {len(data.rows['train'])} train slices, digest `{store.digest[:12]}`"),
         ("data licence", store.licence),
         ("spacing", f"{store.spacing} mm" if store.spacing else "as in the files"),
@@ -72,25 +76,24 @@ def _hops(hops: Sequence[Hop]) -> list[str]:
 
 
 def encoder(
-    p: Pretrain | Finetune,
-    run: Run,
-    data: Inputs,
-    architecture: str,
-    hops: Sequence[Hop],
-    signs: dict[str, float] | None = None,
+    start: Start[Pretrain] | Start[Finetune], hops: Sequence[Hop], signs: dict[str, float] | None = None
 ) -> str:
     """Card of an encoder.
 
     Args:
         signs: vital signs of a self-supervised encoder; None = it comes out of a fine-tuning.
     """
-    lines = _head(f"Encoder: {lineage.text(hops)}", run, data, architecture, hops)
+    lines = _head(f"Encoder: {lineage.text(hops)}", start, hops)
     if signs:
         lines += ["## Vital signs", "", *(f"- {name}: {value:.4g}" for name, value in signs.items()), ""]
-    folder = "FOLDER" if p.data_root else ""  # its place is this machine's, and cards travel
-    use = command(names.FINETUNE, encoder=run.id, dataset=data.store.dataset, data_root=folder, budget=30)
-    lines += ["## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)]
-    return "\n".join(lines)
+    folder = "FOLDER" if start.p.data_root else ""  # its place is this machine's, and cards travel
+    data = {"dataset": start.data.store.dataset, "data_root": folder}
+    return _whole(lines, start, hops, command(names.FINETUNE, encoder=start.run.id, **data, budget=30))
+
+
+def _whole(lines: Sequence[str], start: Start, hops: Sequence[Hop], use: str) -> str:
+    """A card with what all of them end with."""
+    return "\n".join([*lines, "## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(start.p)])
 
 
 def _about(data: Inputs, pretrained: bool) -> str:
@@ -104,18 +107,10 @@ def _about(data: Inputs, pretrained: bool) -> str:
     )
 
 
-def segmenter(
-    p: Machine, run: Run, data: Inputs, architecture: str, hops: Sequence[Hop], summary: dict[str, float]
-) -> str:
+def segmenter(start: Start[Finetune], hops: Sequence[Hop], summary: dict[str, float]) -> str:
     """Card of a fine-tuned U-Net, with its test metrics."""
-    lines = _head(f"U-Net on {data.store.dataset}: {lineage.text(hops)}", run, data, architecture, hops)
-    lines += [
-        "## On test",
-        "",
-        _about(data, len(hops) > 1),
-        "",
-        *(f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items())),
-        "",
-    ]
-    use = command(names.PREDICT, model=run.id, input="FILE_OR_FOLDER", output="FOLDER")
-    return "\n".join([*lines, "## Use", "", *fenced([use]), "", *_hops(hops), *_recipe(p)])
+    lines = _head(f"U-Net on {start.data.store.dataset}: {lineage.text(hops)}", start, hops)
+    scores = (f"- {word(name)}: {value:.4f}" for name, value in sorted(summary.items()))
+    lines += ["## On test", "", _about(start.data, len(hops) > 1), "", *scores, ""]
+    use = command(names.PREDICT, model=start.run.id, input="FILE_OR_FOLDER", output="FOLDER")
+    return _whole(lines, start, hops, use)

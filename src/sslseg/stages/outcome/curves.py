@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 from sslseg.config import names
 from sslseg.config.names import NonFiniteLoss
 from sslseg.config.params import Finetune, Pretrain
+from sslseg.models.encoder import State
+from sslseg.stages.intake.upstream import Start
 from sslseg.tracking.runs import Run
 from sslseg.training import checkpoint
-from sslseg.training.loop import Step, Training
+from sslseg.training.loop import Batch, Step, Training
 
 BEST = "best."
 
@@ -30,11 +29,6 @@ def spread(rows: np.ndarray, n: int | None) -> np.ndarray:
     return rows[np.linspace(0, len(rows) - 1, n).round().astype(int)]
 
 
-def copy_state(net: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """A copy on the CPU, so that going on training does not change it."""
-    return {k: v.detach().to("cpu", copy=True) for k, v in net.state_dict().items()}
-
-
 def area(curve: list[tuple[int, float]]) -> float:
     """Normalised area under the learning curve: trapezoids over steps, divided by the steps (0..1)."""
     steps, values = np.asarray(curve, dtype=float).T
@@ -42,28 +36,13 @@ def area(curve: list[tuple[int, float]]) -> float:
     return float(whole)
 
 
-@contextlib.contextmanager
-def batch_on_record(run: Run, index: pd.DataFrame, folder: Path) -> Iterator[None]:
-    """A loss that is not finite leaves the slices of its batch on the run, and says what is still good.
+@dataclass
+class Best:
+    """The best network so far, as its tensors on the CPU; step -1 = none yet."""
 
-    Args:
-        index: of the slice store.
-        folder: of the run's checkpoints.
-
-    Raises:
-        NonFiniteLoss: the same, with the file that lists the batch and the last good checkpoint.
-    """
-    try:
-        yield
-    except NonFiniteLoss as error:
-        columns = [c for c in ("patient", "group", "frame", "phase", "z") if c in index]
-        batch = index.iloc[np.asarray(error.rows)][columns]
-        file = f"nonfinite/step-{error.step + 1}.csv"
-        run.text(batch.to_csv(index_label="row"), file)
-        saved = checkpoint.latest(folder)
-        good = f"that of step {saved.step}, in {folder}" if saved else "none: it came before the first"
-        error.args = (f"{error}. Its batch: {file} of run {run.id}. Last good checkpoint: {good}",)
-        raise
+    step: int = -1
+    iou: float = -1.0
+    state: State = field(default_factory=dict)
 
 
 @dataclass
@@ -72,11 +51,11 @@ class Progress:
 
     Attributes:
         curve: (step, mean foreground IoU) of every validation.
-        best: {"step", "iou", "state"}; the first of equals.
+        best: the first of equals.
     """
 
     curve: list[tuple[int, float]] = field(default_factory=list)
-    best: dict = field(default_factory=lambda: {"step": -1, "iou": -1.0, "state": {}})
+    best: Best = field(default_factory=Best)
 
     @classmethod
     def start(cls, folder: Path, training: Training, run: Run) -> Progress:
@@ -89,23 +68,21 @@ class Progress:
         run.tag(names.TAG_RESUMED_AT, str(training.done))
         run.kept_back = meta.get("kept_back", [])
         state = {k.removeprefix(BEST): v for k, v in tensors.items() if k.startswith(BEST)}
-        return cls([tuple(point) for point in meta["curve"]], {**meta["best"], "state": state})
+        return cls([tuple(point) for point in meta["curve"]], Best(**meta["best"], state=state))
 
     def note(self, step: int, iou: float, net: torch.nn.Module) -> None:
         """Add a validation; keep the network if it is the best."""
         self.curve.append((step, iou))
         worth = -1.0 if np.isnan(iou) else iou  # no class was to be scored: anything is better
-        if worth > self.best["iou"] or not self.best["state"]:
-            self.best = {"step": step, "iou": worth, "state": copy_state(net)}
+        if worth > self.best.iou or not self.best.state:  # a copy, for training goes on
+            copy = {k: v.detach().to("cpu", copy=True) for k, v in net.state_dict().items()}
+            self.best = Best(step, worth, copy)
 
     def save(self, folder: Path, training: Training, run: Run) -> None:
         """One resumable checkpoint of the training, of this, and of the numbers that the run keeps back."""
-        tensors = training.state() | {BEST + k: v for k, v in self.best["state"].items()}
-        meta = {
-            "curve": self.curve,
-            "best": {k: self.best[k] for k in ("step", "iou")},
-            "kept_back": run.kept_back,
-        }
+        tensors = training.state() | {BEST + k: v for k, v in self.best.state.items()}
+        best = {"step": self.best.step, "iou": self.best.iou}
+        meta = {"curve": self.curve, "best": best, "kept_back": run.kept_back}
         checkpoint.save(folder, training.done, tensors, meta)
 
     def summary(self) -> dict[str, float]:
@@ -113,13 +90,13 @@ class Progress:
         return {
             names.AREA_VAL_IOU: area(self.curve),
             names.LAST_VAL_IOU: self.curve[-1][1],
-            names.BEST_VAL_IOU: self.best["iou"],
-            "best/step": float(self.best["step"]),
+            names.BEST_VAL_IOU: self.best.iou,
+            "best/step": float(self.best.step),
         }
 
 
 def followed(
-    p: Pretrain | Finetune, run: Run, training: Training, batch_at: Callable[[int], Any], words: str,
+    start: Start[Pretrain] | Start[Finetune], training: Training, batch_at: Callable[[int], Batch], words: str,
     save: Callable[[], object],
 ) -> Iterator[Step]:  # fmt: skip
     """The steps that are missing, as they are done: checkpoints between them, and how fast they went at the end.
@@ -127,12 +104,29 @@ def followed(
     Args:
         words: what the progress is of.
         save: writes a checkpoint.
+
+    Raises:
+        NonFiniteLoss: a loss is not finite; with the file that lists its batch and the last good checkpoint.
     """
-    first, begun = training.done, time.perf_counter()
-    for done in run.progress(training.run(batch_at), words, p.steps - first):
-        yield done
-        if done.step % p.checkpoint_every == 0 and done.step < p.steps:
-            run.flush()  # a resumed run does not make the numbers before its checkpoint again
-            save()
+    p, run, first, begun = start.p, start.run, training.done, time.perf_counter()
+    try:
+        for done in run.progress(training.run(batch_at), words, p.steps - first):
+            yield done
+            if done.step % p.checkpoint_every == 0 and done.step < p.steps:
+                run.flush()  # a resumed run does not make the numbers before its checkpoint again
+                save()
+    except NonFiniteLoss as error:
+        index = start.data.store.index
+        columns = [c for c in ("patient", "group", "frame", "phase", "z") if c in index]
+        file = f"nonfinite/step-{error.step + 1}.csv"
+        run.text(index.iloc[np.asarray(error.rows)][columns].to_csv(index_label="row"), file)
+        saved = checkpoint.latest(start.checkpoints)
+        good = (
+            f"that of step {saved.step}, in {start.checkpoints}"
+            if saved
+            else "none: it came before the first"
+        )
+        error.args = (f"{error}. Its batch: {file} of run {run.id}. Last good checkpoint: {good}",)
+        raise
     speed = (p.steps - first) / max(time.perf_counter() - begun, 1e-9)
     run.log({"cost/steps_per_second": speed, "cost/slices_per_second": speed * p.batch_size}, p.steps)

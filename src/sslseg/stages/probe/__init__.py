@@ -25,15 +25,16 @@ def run(p: Probe, run: session.Run) -> None:
     Raises:
         EncoderError: none given, or see `upstream.fetch`.
     """
-    source, data = upstream.begin(p)
-    upstream.enter(p, run, source, data)
-    leaks.gate(run, source.resolved, data, allow=True)
-    hops = lineage.walk(source.resolved.run_id, model_id=source.resolved.model_id) if source.resolved else []
+    start = upstream.begin(p, run)
+    start.enter()
+    model, data = start.source.resolved, start.data
+    leaks.gate(run, model, data, allow=True)
+    hops = lineage.walk(model.run_id, model_id=model.model_id) if model else []
     run.tags({names.TAG_LINEAGE: lineage.text(hops), names.TAG_PIPELINE: lineage.pipeline(hops, p.dataset)})
-    device, channels = devices.of(p), data.store.channels
-    parent = _parent(p, hops, channels)
-    net = source.network(channels, p.seed).to(device)
-    found = features.measure(net, p, data, parent.to(device) if parent else None, run.beat)
+    device, parent = devices.of(p), _parent(p, hops, data.store.channels)
+    found = features.measure(
+        start.network().to(device), p, data, parent.to(device) if parent else None, run.beat
+    )
     run.log(found)
     endings.tell(
         *(f"{name}: {value:.4f}" for name, value in found.items()),

@@ -218,7 +218,7 @@ def _train(p: Tune, plan: Plan, trial: Trial, run: Run, report: Callable) -> cur
         encoder, values = _pretrained(settings(p, names.PRETRAIN, encoder, values), p, run), {}
     q = finetune.fill(settings(p, names.FINETUNE, encoder, values))
     execute.record(run, q)
-    return finetune.train(q, run, *upstream.begin(q), report)[2]
+    return finetune.train(upstream.begin(q, run), report)[2]
 
 
 def _pretrained(q: Pretrain, p: Tune, trial: Run) -> str:

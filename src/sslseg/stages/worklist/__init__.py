@@ -35,18 +35,19 @@ def run(p: Worklist, run: session.Run) -> None:
         ParamError: fewer slices can be listed than were asked for.
         LeakError: see `gain.simulate`.
     """
-    source, data = upstream.begin(p)
-    assert source.resolved is not None  # `refusals` lets no scratch through
-    upstream.enter(p, run, source, data)
-    run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(source.resolved.run_id)))
+    start = upstream.begin(p, run)
+    model, data = start.source.resolved, start.data
+    assert model is not None  # `refusals` lets no scratch through
+    start.enter()
+    run.tag(names.TAG_LINEAGE, lineage.text(lineage.walk(model.run_id)))
     rows = data.rows["train"]
-    features = pools.see(p, source, data, rows)
+    features = pools.see(start, rows)
     had = pools.annotated(data, data.labelled["train"], p.annotated, p.seed)
     pool = pools.of(data.store, rows, features, np.isin(rows, had))
     picks = pools.pick(p, pool, p.slices)
     _log(p, run, data.store, rows, pool, picks)
     if p.simulate:
-        gain.simulate(p, run, source, data, features)
+        gain.simulate(start, features)
 
 
 # ---------------------------------------------------------------- what is logged

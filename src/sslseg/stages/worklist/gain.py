@@ -20,7 +20,7 @@ from sslseg.config.params import Worklist
 from sslseg.data import streams
 from sslseg.data.training_set import Inputs
 from sslseg.stages.intake import leaks
-from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.intake.upstream import Start
 from sslseg.stages.worklist import pools
 from sslseg.stages.worklist.scores import SCORERS, settings
 from sslseg.tracking import session
@@ -44,7 +44,7 @@ class Repetition:
         return np.sort(self.rows[np.concatenate([np.flatnonzero(self.pool.annotated), places]).astype(int)])
 
 
-def simulate(p: Worklist, run: session.Run, source: Upstream, data: Inputs, features: np.ndarray) -> None:
+def simulate(start: Start[Worklist], features: np.ndarray) -> None:
     """Score `p.simulate` lists and `p.simulate_random` times as many random ones; log the differences.
 
     Args:
@@ -54,13 +54,14 @@ def simulate(p: Worklist, run: session.Run, source: Upstream, data: Inputs, feat
         ParamError: too few annotated slices to choose from, or see `scores.settings`.
         LeakError: the encoder, or an ancestor, has seen val: the simulation would flatter it.
     """
-    leaks.gate(run, source.resolved, data, remedy=REMEDY)
+    p, run, data = start.p, start.run, start.data
+    leaks.gate(run, start.source.resolved, data, remedy=REMEDY)
     if p.simulate_with == "finetune":
         settings(p, 0)  # before any work
     sizes = tuple(sorted(set(p.simulate_slices))) or (p.slices,)
     made = [repetition(p, data, features, seed, sizes[-1]) for seed in range(p.simulate)]
     sets = [one.annotated(places) for one in made for _, places in one.lists]
-    score = SCORERS[p.simulate_with](p, run, source, data, sets)
+    score = SCORERS[p.simulate_with](start, sets)
     wanted = [(one, size, draw) for one in made for size in sizes for draw in range(len(one.lists))]
     found = []
     for one, size, draw in run.progress(wanted, "simulating", len(wanted)):

@@ -11,19 +11,18 @@ from sslseg.config.params import Worklist
 from sslseg.data import subsets
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.training_set import Inputs
-from sslseg.models import encoder
 from sslseg.models.modes import evaluating
 from sslseg.scoring.features import unit
-from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.intake.upstream import Start
 from sslseg.stages.probe import features
 from sslseg.training import devices
 
 
-def see(p: Worklist, source: Upstream, data: Inputs, rows: np.ndarray) -> np.ndarray:
+def see(start: Start[Worklist], rows: np.ndarray) -> np.ndarray:
     """Features float32 [N, F] of unit length, of whole slices squeezed to a square; no mask is read."""
-    net = encoder.from_state(source.state, source.config).to(devices.of(p))
+    net = start.network().to(devices.of(start.p))
     with evaluating(net):
-        return unit(features.pooled(net, p, data, rows))
+        return unit(features.pooled(net, start.p, start.data, rows))
 
 
 def annotated(data: Inputs, labelled: np.ndarray, count: int | None, seed: int) -> np.ndarray:

@@ -12,13 +12,11 @@ from sslseg.config import caches, flags, names
 from sslseg.config.names import ParamError
 from sslseg.config.params import Data, Finetune, Worklist
 from sslseg.data import streams
-from sslseg.data.training_set import Inputs
-from sslseg.models import encoder
 from sslseg.models.modes import evaluating
 from sslseg.plans import cells
 from sslseg.stages import finetune
 from sslseg.stages.intake import upstream
-from sslseg.stages.intake.upstream import Upstream
+from sslseg.stages.intake.upstream import Start
 from sslseg.stages.outcome import curves
 from sslseg.stages.probe import features
 from sslseg.tracking import session
@@ -31,15 +29,14 @@ Scorer = Callable[[np.ndarray, int, str], dict[str, float]]
 OWN = {"encoder", "encoder_epoch", "encoder_role", "seed"}  # of a fine-tuning's knobs, those of the list
 
 
-def probe(
-    p: Worklist, run: session.Run, source: Upstream, data: Inputs, sets: Sequence[np.ndarray]
-) -> Scorer:
+def probe(start: Start[Worklist], sets: Sequence[np.ndarray]) -> Scorer:
     """`labelprobe` on the list's own encoder: its validation IoU; all slices of `sets` pass it once."""
+    p, data = start.p, start.data
     rows, val = np.unique(np.concatenate(sets)), curves.spread(data.labelled["val"], MOST_VAL)
     some = streams.stream(0, "worklist-probe").permutation(rows)[:PROJECTION_SLICES]
-    net = encoder.from_state(source.state, source.config).to(devices.of(p))
+    net = start.network().to(devices.of(p))
     with evaluating(net):
-        seen = features.regressed(net, p, data, rows, val, np.sort(some), run.beat)
+        seen = features.regressed(net, p, data, rows, val, np.sort(some), start.run.beat)
 
     def score(annotated: np.ndarray, seed: int, name: str) -> dict[str, float]:
         places = np.searchsorted(rows, annotated)
@@ -49,22 +46,21 @@ def probe(
     return score
 
 
-def tuning(
-    p: Worklist, run: session.Run, source: Upstream, data: Inputs, sets: Sequence[np.ndarray]
-) -> Scorer:
+def tuning(start: Start[Worklist], sets: Sequence[np.ndarray]) -> Scorer:
     """Best, last and area of the validation IoU of a fine-tuning, each in a child run.
 
     Those of a repetition have one initialisation.
     """
 
     def score(annotated: np.ndarray, seed: int, name: str) -> dict[str, float]:
-        q = upstream.settle(settings(p, seed), source.resolved)
+        q = upstream.settle(settings(start.p, seed), start.source.resolved)
         with session.open_run(  # as a trial: readers of results skip it
-            names.TRIAL, name=name, parent_run_id=run.id, experiment_id=run.experiment_id
+            names.TRIAL, name=name, parent_run_id=start.run.id, experiment_id=start.run.experiment_id
         ) as child:
-            restricted = dataclasses.replace(data, labelled={**data.labelled, "train": annotated})
-            _, _, progress = finetune.train(q, child, source, restricted)
-        caches.drop_checkpoints(p.cache, child.id)
+            labelled = {**start.data.labelled, "train": annotated}
+            restricted = dataclasses.replace(start.data, labelled=labelled)
+            _, _, progress = finetune.train(Start(q, child, start.source, restricted))
+        caches.drop_checkpoints(start.p.cache, child.id)
         return {
             n: progress.summary()[n] for n in (names.BEST_VAL_IOU, names.LAST_VAL_IOU, names.AREA_VAL_IOU)
         }
