@@ -186,11 +186,11 @@ def test_a_bad_trial_is_pruned_and_a_diverged_one_avoided(tiny: Tiny, monkeypatc
     """The third trial is always told to be worse than the two before it."""
     real = finetune.train
 
-    def scripted(p, run, source, data, report):
-        number = int(get(run.id).data.tags[names.TAG_TRIAL])
+    def scripted(start, report):
+        number = int(get(start.run.id).data.tags[names.TAG_TRIAL])
         if number == 3:
             raise names.NonFiniteLoss("the loss is nan")
-        return real(p, run, source, data, lambda step, iou: report(step, 0.5 if number < 2 else 0.1))
+        return real(start, lambda step, iou: report(step, 0.5 if number < 2 else 0.1))
 
     monkeypatch.setattr(finetune, "train", scripted)
     p = settings(tiny, seed=6, trials=4, startup=2, pruner="median")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sslseg.config.names import LeakError, SslsegError
 from sslseg.plans.cells import Cell
 
+Context = dict[str, Any]  # what a worker has to know beside its cell
 LEAK = "leak"  # before the sentence of a leak, wherever a worker runs
 
 
@@ -20,7 +21,7 @@ class Job:
 
     cell: Cell
     upstream_run_id: str = ""
-    context: dict = field(default_factory=dict, hash=False)
+    context: Context = field(default_factory=dict, hash=False)
 
     @property
     def name(self) -> str:
@@ -45,6 +46,11 @@ class Outcome:
     def leaked(self) -> bool:
         """Whether the job stopped because its encoder has seen what it was to be tested on."""
         return self.error.startswith(f"{LEAK}: ")
+
+
+def failures(outcomes: Iterable[Outcome]) -> str:
+    """A line for each that failed."""
+    return "\n".join(f"  {one.job.name}: {one.error}" for one in outcomes if one.error)
 
 
 def reason(error: BaseException) -> str:
@@ -77,7 +83,7 @@ def _chains(cells: list[Cell]) -> dict[str, int]:
 class Graph:
     """Which jobs are waiting, running and ended."""
 
-    def __init__(self, cells: list[Cell], context: dict):
+    def __init__(self, cells: list[Cell], context: Context):
         self.context = context
         self.waiting = {c.name: Job(c, context=context) for c in cells}
         self.running: dict[str, Job] = {}

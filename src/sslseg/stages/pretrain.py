@@ -17,7 +17,7 @@ from sslseg.models import encoder as encoders
 from sslseg.plans import titles
 from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.intake.upstream import Start, Upstream, fill  # noqa: F401 fill is a hook of `launch`
-from sslseg.stages.outcome import curves, endings, results
+from sslseg.stages.outcome import curves, endings, handed_on
 from sslseg.stages.probe import features
 from sslseg.tracking import lineage, session
 from sslseg.training import checkpoint, contract, devices, loop, optim, vitals
@@ -181,7 +181,7 @@ def _keep(
                     "or in next to no direction "
                     f"(effective rank {signs['effective_rank']:.1f}, spread {signs['spread']:.3f})"
                 )
-        results.log_encoder(
+        handed_on.log(
             start, encoder.state_dict(), hops, rows, "encoder", role=role, method=method_of(p), epoch=epoch, step=step,
             decoder=contract.decoder(method) if role == first else None, grey=grey, signs=signs,
             register=register and role == first, promote=not collapsed and step == p.steps,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -84,7 +83,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _interval(row: Any) -> str:
+def _interval(row: pd.Series) -> str:
     digits = 3 if row.name[1] in ("dice", "iou", "failure_rate") else 1
     return f"{_number(row['mean'], digits)} [{_number(row['low'], digits)}, {_number(row['high'], digits)}]"
 

@@ -46,16 +46,21 @@ def log(
     """
     summary = volumes.summarise(table, _interval(p, "bootstrap"))
     counted = volumes.counts(table)
-    shown = {"summary": summary, "counts": counted}
+    phased = clinical.applies(set(table["class"]), set(table["phase"]))
+    more = _clinical(p, table, printed) if phased else {}
+    shown = {"summary": summary, "counts": counted, **more}
+    measured = shown.pop("clinical", None)
     tables = {"cases": table, "slices": per_slice}
-    if skipped:
-        tables["skipped"] = pd.DataFrame(skipped)
+    tables |= {"skipped": pd.DataFrame(skipped)} if skipped else {}
+    tables |= {} if measured is None else {"clinical": measured}
     metrics = _metrics(table, per_slice, summary, counted) | {"evaluate/skipped": len(skipped)}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        if clinical.applies(set(table["class"]), set(table["phase"])):
+        if phased:
             (folder / "acdc.csv").write_text(clinical.acdc_csv(table))
-            _clinical(p, table, printed, metrics, tables, shown, folder)
+        if measured is not None:
+            agreement.save(measured, shown["agreement"], folder / FIGURE)
+            metrics |= _clinical_metrics(shown["agreement"])
         cohort = f"{table['patient'].nunique()} patients, {len(table) // table['class'].nunique()} volumes"
         title, optional = f"Evaluation on {p.dataset}", [shown.get(k) for k in ("agreement", "published")]
         (folder / PAGE).write_text(evaluate_page.text(title, [*facts, cohort], summary, *optional))
@@ -65,7 +70,7 @@ def log(
         if p.out:
             _copy(folder, Path(p.out).expanduser(), [PAGE, FIGURE, *(f"{name}.csv" for name in shown)])
     run.log({key: value for key, value in metrics.items() if not np.isnan(value)})
-    _log_patients(run, table, tables.get("clinical"), number)
+    _log_patients(run, table, measured, number)
     others = f" of {len(number)}; part=all scores every one" if p.part != "all" else ""
     print(
         f"{cohort} (part={p.part}{others}); from low to high is the 95 % interval of the mean over patients"
@@ -114,29 +119,23 @@ def _metrics(
     return metrics
 
 
-def _clinical(
-    p: Evaluate,
-    table: pd.DataFrame,
-    printed: Sequence[Published],
-    metrics: dict[str, float],
-    tables: dict[str, pd.DataFrame],
-    shown: dict[str, pd.DataFrame],
-    folder: Path,
-) -> None:
-    """Clinical tables and figure; adds to `metrics`, `tables` and `shown`. Nothing where no patient has both phases."""
+def _clinical(p: Evaluate, table: pd.DataFrame, printed: Sequence[Published]) -> dict[str, pd.DataFrame]:
+    """`clinical` by patient, its `agreement` and what is `published` beside it; {} where no patient has both phases."""
     measured = clinical.measure(table)
     if measured.empty:
-        return
+        return {}
     found = clinical.agreement(measured, _interval(p, "bootstrap-clinical"))
+    beside = clinical.beside(found, printed)
+    return {"clinical": measured, "agreement": found} | ({"published": beside} if len(beside) else {})
+
+
+def _clinical_metrics(found: pd.DataFrame) -> dict[str, float]:
+    metrics: dict[str, float] = {}
     for row in found.itertuples():
         key = row.quantity.replace(" ", "_")
         metrics |= _with_interval(f"evaluate/mae/{key}", row.mae, row.mae_low, row.mae_high)
         metrics |= {f"evaluate/{n}/{key}": getattr(row, n) for n in ("bias", "sd", "r", "worst_cases")}
-    agreement.save(measured, found, folder / FIGURE)
-    tables["clinical"], shown["agreement"] = measured, found
-    beside = clinical.beside(found, printed)
-    if len(beside):
-        shown["published"] = beside
+    return metrics
 
 
 def _interval(p: Evaluate, stream: str) -> volumes.Interval:

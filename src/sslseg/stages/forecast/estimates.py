@@ -6,18 +6,19 @@ import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from sslseg.config import caches, names
+from sslseg.config.params import Finetune, ImportEncoder, Pretrain
 from sslseg.plans import pipelines
 from sslseg.plans.cells import Cell
 from sslseg.stages.forecast import feasible
 from sslseg.tracking import store
 from sslseg.tracking.registry import logged
 
+Cellular = Finetune | Pretrain | ImportEncoder  # the stages that a sweep has cells of
 NEWEST = 3  # runs of a kind whose files are counted
 LIKE = 2.0  # trainings so many times as long as the most similar one still tell; a much shorter one is mostly its start
 
@@ -58,7 +59,7 @@ class Total:
     wall: float  # seconds, at the least
 
 
-def kinds(cells: Iterable[Cell], parameters: Mapping[str, Any]) -> dict[str, Kind]:
+def kinds(cells: Iterable[Cell], parameters: Mapping[str, Cellular]) -> dict[str, Kind]:
     """Cell -> its kind; the network is the upstream's, as far as the cells tell, else the preset's.
 
     Args:
@@ -68,15 +69,15 @@ def kinds(cells: Iterable[Cell], parameters: Mapping[str, Any]) -> dict[str, Kin
     for cell in cells:
         p = parameters[cell.name]
         before = found[cell.upstream].architecture if cell.upstream else ""
-        architecture = feasible.imported(p) if cell.stage == names.IMPORT else before or p.architecture
+        architecture = feasible.imported(p) if isinstance(p, ImportEncoder) else before or p.architecture
         preset = getattr(p, "preset", "")
-        found[cell.name] = Kind(cell.stage, cell.method, preset, architecture, variants(cell.stage, p))
+        found[cell.name] = Kind(cell.stage, cell.method, preset, architecture, variants(p))
     return found
 
 
 def costs(
     kinds: Mapping[str, Kind],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Cellular],
     runs: pd.DataFrame,
     device: str,
     size_of: Callable[[str], int | None],
@@ -106,9 +107,9 @@ def _like(rows: pd.DataFrame, slices: int) -> pd.DataFrame:
     return rows[apart <= apart.min() + np.log2(LIKE) + 1e-9]
 
 
-def variants(stage: str, p: Any) -> str:
+def variants(p: Cellular) -> str:
     """How a fine-tuning is done, other than usual."""
-    return "+".join(pipelines.variants_of(p)) if stage == names.FINETUNE else ""
+    return "+".join(pipelines.variants_of(p)) if isinstance(p, Finetune) else ""
 
 
 def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
@@ -132,8 +133,8 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     return runs.assign(slices=slices, per_slice=took)[same & took.notna()]
 
 
-def _slices(p: Any) -> int:
-    return p.steps * p.batch_size if hasattr(p, "steps") else 1
+def _slices(p: Cellular) -> int:
+    return 1 if isinstance(p, ImportEncoder) else p.steps * p.batch_size
 
 
 def total(missing: Iterable[Cell], costs: Mapping[str, Cost], places: int) -> Total:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,7 @@ from sslseg.data import outside, subsets, training_set
 from sslseg.data.slices.slice_store import Slices
 from sslseg.plans import refusals
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Job
+from sslseg.plans.jobs import Context, Job
 from sslseg.plans.refusals import SOME
 
 BUNDLED = {references.BUNDLED: "tf_efficientnet_lite0"}  # models/importers/bundled.py, which imports torch
@@ -37,7 +36,7 @@ class Handed:
     epochs: tuple[int, ...] = ()  # those it is kept at, beside the last
 
 
-def check(cells: Iterable[Cell], context: dict[str, Any]) -> None:
+def check(cells: Iterable[Cell], context: Context) -> None:
     """Go through the grid, reading the data but training nothing.
 
     Args:
@@ -64,7 +63,7 @@ def check(cells: Iterable[Cell], context: dict[str, Any]) -> None:
         raise ParamError(f"{lost} of {len(cells)} cells cannot work, so none was started:\n{lines}")
 
 
-def fitted(cells: list[Cell], context: dict[str, Any]) -> list[Cell]:
+def fitted(cells: list[Cell], context: Context) -> list[Cell]:
     """The cells, imports for the channels of the data that they are for: RGB where any of these is in colour."""
     wanted: dict[str, set[int]] = {}
     imports = {cell.name for cell in cells if cell.stage == names.IMPORT}
@@ -78,7 +77,7 @@ def fitted(cells: list[Cell], context: dict[str, Any]) -> list[Cell]:
     ]  # fmt: skip
 
 
-def _channels(cell: Cell, context: dict[str, Any]) -> Iterator[int]:
+def _channels(cell: Cell, context: Context) -> Iterator[int]:
     try:
         p = Job(cell, SOME if cell.upstream else "", context).params()
         yield _reads(cell, p, training_set.store(p).channels)
@@ -86,7 +85,7 @@ def _channels(cell: Cell, context: dict[str, Any]) -> Iterator[int]:
         yield 1
 
 
-def _try(cell: Cell, before: Handed | None, context: dict[str, Any], tried: set[tuple]) -> Handed:
+def _try(cell: Cell, before: Handed | None, context: Context, tried: set[tuple]) -> Handed:
     p = Job(cell, SOME if cell.upstream else "", context).params()
     if cell.stage == names.IMPORT:
         refusals.source(p)

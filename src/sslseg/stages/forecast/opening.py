@@ -2,51 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 
 from sslseg.config import names
+from sslseg.config.params import Finetune, Machine, Pretrain, Sweep, Tune
 from sslseg.stages.forecast.estimates import Cost, Kind, costs, variants
 from sslseg.tracking.history import frames
 
-LEARNING = (names.FINETUNE, names.PRETRAIN)
-TOLD = (*LEARNING, names.SWEEP, names.TUNE)  # the others are short, or say themselves what they do
+TOLD = (
+    names.FINETUNE,
+    names.PRETRAIN,
+    names.SWEEP,
+    names.TUNE,
+)  # the others are short, or say themselves what they do
 
 
-def line(stage: str, method: str | None, p: Any, device: str, uri: str | None) -> str:
+def line(stage: str, method: str | None, p: Machine, device: str, uri: str | None) -> str:
     """One short sentence; the minutes are those of finished runs of this kind on this kind of device.
 
     >>> line("finetune", None, Finetune(dataset="acdc", budget=30, …), "cpu", uri)
     'finetune acdc: from scratch, 30 slices, 200 steps of 8, on cpu, about 2 minutes by 12 earlier runs'
     """
     head = " ".join(filter(None, [stage, method, getattr(p, "dataset", "") or getattr(p, "study", "")]))
-    words = [*_words(stage, p), f"on {device}"]
-    if stage in LEARNING:
+    words = [*_words(p), f"on {device}"]
+    if isinstance(p, Finetune | Pretrain):
         words.append(_minutes(stage, method or "", p, device, frames.runs(uri=uri)))
     return f"{head}: {', '.join(words)}"
 
 
-def _words(stage: str, p: Any) -> list[str]:
+def _words(p: Machine) -> list[str]:
     encoder, model = getattr(p, "encoder", ""), getattr(p, "model", "")
     words = [f"from {encoder}"] if encoder else []
     words += [f"model {', '.join(model) if isinstance(model, tuple) else model}"] if model else []
-    if stage == names.SWEEP:
+    if isinstance(p, Sweep):
         counts = {"pipeline": p.pipelines, "size": p.budgets, "seed": p.seeds}
         words += [f"{len(of)} {name}{'' if len(of) == 1 else 's'}" for name, of in counts.items()]
         words[-1] += f" ({p.seeds[0]}; three are seeds=0,1,2)" if len(p.seeds) == 1 and p.seeds[0] else ""
-    if stage == names.TUNE:
+    if isinstance(p, Tune):
         words.append(f"{p.trials} trials")
-    if stage == names.FINETUNE:
+    if isinstance(p, Finetune):
         words.append(f"{p.budget} {p.budget_unit}s" if p.budget else f"all {p.budget_unit}s")
-    words += [f"{p.steps:,} steps of {p.batch_size}"] if stage in LEARNING else []
+    if isinstance(p, Finetune | Pretrain):
+        words.append(f"{p.steps:,} steps of {p.batch_size}")
     return words
 
 
-def _minutes(stage: str, method: str, p: Any, device: str, runs: pd.DataFrame) -> str:
+def _minutes(stage: str, method: str, p: Finetune | Pretrain, device: str, runs: pd.DataFrame) -> str:
     if runs.empty:
         return "no earlier run tells how long"
-    kind = Kind(stage, method, p.preset, p.architecture, variants(stage, p))
+    kind = Kind(stage, method, p.preset, p.architecture, variants(p))
     cost: Cost = costs({"": kind}, {"": p}, runs, device, lambda run_id: None)[""]
     if cost.seconds is None:
         return "no earlier run tells how long"

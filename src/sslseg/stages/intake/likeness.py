@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sslseg.config import names
 from sslseg.data import outside
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # it builds networks; a sweep's driver, who needs none, waits
 READING = ("axis", "spacing", "colour")  # keys of sslseg.json that a prediction has to follow
 
 
-def facts(store: Slices) -> dict[str, Any]:
+def facts(store: Slices) -> dict[str, object]:
     """What the folder of an encoder or segmenter says of its data, under "sslseg" in config.json."""
     return {
         "dataset": store.dataset,

@@ -1,1 +1,1 @@
-"""What a training leaves behind: cards, curves, tables, overlays."""
+"""What stages leave behind: encoders with their cards, curves, overlays, and the words at the end."""

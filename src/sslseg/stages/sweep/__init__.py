@@ -12,14 +12,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from sslseg import execute as sslseg_execute
 from sslseg.config import caches, names, plugins
-from sslseg.config.params import Sweep, Workers
+from sslseg.config.params import Machine, Sweep, Workers
 from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Job, Outcome
+from sslseg.plans.jobs import Context, Graph, Job, Outcome, failures
 from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
 from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import likeness
@@ -77,17 +76,16 @@ def run(p: Sweep, run: session.Run) -> None:
         p, (places, context["threads"]) = settled, backend.places(settled)
     run.note(overview.begun(cells, run.id))
     outcomes = execute(p, run, Graph(cells, context), backend, places)
-    failed = {o.job.name: o.error for o in outcomes if o.error}
+    failed = [o for o in outcomes if o.error]
     runs = frames.runs(sweep=run.id, uri=run.uri)
     run.note(overview.text(outcomes, runs, p.dataset))
     if failed:
-        lines = "\n".join(f"  {name}: {error}" for name, error in failed.items())
-        kind = names.LeakError if any(o.leaked for o in outcomes) else names.SslsegError
-        raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{lines}")
+        kind = names.LeakError if any(o.leaked for o in failed) else names.SslsegError
+        raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{failures(failed)}")
     endings.swept(run.id if run.stage == names.SWEEP else "", runs, p.dataset)
 
 
-def told(p: Workers, run: session.Run, threads: int) -> dict[str, Any]:
+def told(p: Workers, run: session.Run, threads: int) -> Context:
     """What a worker has to know beside its cell."""
     return {
         "cache": str(caches.cache_folder(p.cache)), "parent": run.id, "experiment": run.experiment_id, "uri": run.uri,
@@ -101,7 +99,7 @@ def execute(
     graph: Graph,
     backend: ModuleType,
     places: int,
-    do: Callable[[Job], Any] | None = None,
+    do: Callable[[Job], str] | None = None,
 ) -> list[Outcome]:
     """Let the workers do every job, and leave the table of cells that `analyse` reads.
 
@@ -187,13 +185,13 @@ def work(job: Job) -> str:
     )  # fmt: skip
 
 
-def _found(cell: Cell, p: Any, experiment: str) -> str:
+def _found(cell: Cell, p: Machine, experiment: str) -> str:
     """The FINISHED run of a cell, of the sweep's own experiment if there is one; '' = none anywhere."""
     wanted = sslseg_execute.stage_module(cell.stage).identify(p)
     return session.find(wanted, experiment) or session.find(wanted) or ""
 
 
-def _show(run: session.Run, cells: list[Cell], context: dict, places: int) -> None:
+def _show(run: session.Run, cells: list[Cell], context: Context, places: int) -> None:
     """Print every cell and whether it has a finished run, and what is to be expected; runs nothing."""
     from sslseg.stages.forecast import estimates  # imports torch
 

@@ -6,23 +6,21 @@ import dataclasses
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping
 from itertools import islice
 from types import ModuleType
-from typing import Any
 
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.config.params import Sweep
 from sslseg.plans import sharing
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Job
+from sslseg.plans.jobs import Context, Graph, Job
 from sslseg.plans.sharing import Alone
 
 WARM, TIMED = 5, 10  # steps: the first choose their algorithms
 
 
-def settle(p: Sweep, cells: list[Cell], context: Mapping[str, Any], backend: ModuleType) -> Sweep:
+def settle(p: Sweep, cells: list[Cell], context: Context, backend: ModuleType) -> Sweep:
     """The sweep with its workers, where they share a card and nobody has said how many."""
     devices = backend.devices(p) if p.executor == "local" and not p.workers else 0
     frequent = _most_frequent(cells)
@@ -49,12 +47,12 @@ def _most_frequent(cells: list[Cell]) -> Cell | None:
     return max(tuned, key=lambda cell: counts[kinds[cell.name]], default=None)
 
 
-def _measure(p: Sweep, cell: Cell, context: Mapping[str, Any], backend: ModuleType) -> Alone | None:
+def _measure(p: Sweep, cell: Cell, context: Context, backend: ModuleType) -> Alone | None:
     """Measured in a process of its own, which is gone afterwards; None where that fails: one worker a card then."""
     texts = cell.texts | {"encoder": names.SCRATCH, "encoder_epoch": "", "decoder_from": "fresh"}
     job = Cell("measure", names.FINETUNE, texts)
     try:
-        (found,) = backend.run(Graph([job], dict(context)), work, dataclasses.replace(p, workers=1))
+        (found,) = backend.run(Graph([job], context), work, dataclasses.replace(p, workers=1))
     except SslsegError as error:
         found = None
         print(f"sslseg: {error}", file=sys.stderr)

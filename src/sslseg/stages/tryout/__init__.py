@@ -27,7 +27,7 @@ from sslseg.data.folders import detect
 from sslseg.models.importers import checkpoint
 from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Job, Outcome
+from sslseg.plans.jobs import Context, Graph, Job, Outcome, failures
 from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import leaks, upstream
@@ -114,7 +114,7 @@ def _dataset(p: Tryout) -> str:
     return detect.choose(Path(p.data_root), answers, skip=p.on_bad_file == "skip").dataset
 
 
-def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
+def _data(p: Tryout, dataset: str, context: Context) -> training_set.Inputs:
     """Prepared, by a run of its own or an earlier one.
 
     Raises:
@@ -135,7 +135,7 @@ def _data(p: Tryout, dataset: str, context: dict) -> training_set.Inputs:
     return data
 
 
-def _arms(p: Tryout, dataset: str, channels: int, context: dict) -> list[Arm]:
+def _arms(p: Tryout, dataset: str, channels: int, context: Context) -> list[Arm]:
     """Scratch, ImageNet, the user's encoder, whose network scratch has, if given; and the further pipelines.
 
     Raises:
@@ -153,7 +153,7 @@ def _arms(p: Tryout, dataset: str, channels: int, context: dict) -> list[Arm]:
     return arms
 
 
-def _pretrained(p: Tryout, dataset: str, context: dict) -> list[Arm]:
+def _pretrained(p: Tryout, dataset: str, context: Context) -> list[Arm]:
     """The further pipelines, after all that comes before their fine-tunings has run.
 
     Raises:
@@ -180,7 +180,7 @@ def _tolerant(p: Tryout, cell: Cell) -> Cell:
     return dataclasses.replace(cell, texts=cell.texts | {"on_bad_file": p.on_bad_file}) if own else cell
 
 
-def _own(p: Tryout, channels: int, context: dict) -> str:
+def _own(p: Tryout, channels: int, context: Context) -> str:
     """Run ID, or another reference, of the user's encoder."""
     if references.is_one(p.encoder):
         return p.encoder
@@ -192,7 +192,7 @@ def _own(p: Tryout, channels: int, context: dict) -> str:
     return _import(texts, channels, context)
 
 
-def _import(texts: dict[str, str], channels: int, context: dict) -> str:
+def _import(texts: dict[str, str], channels: int, context: Context) -> str:
     given = texts | {"channels": str(channels)}
     return sweep.work(Job(Cell(f"import {texts['source']}", IMPORT, given), context=context))
 
@@ -211,7 +211,7 @@ def _cell(p: Tryout, dataset: str, arm: Arm, budget: int | None, seed: int) -> C
     return Cell(label, FINETUNE, grid.further(p, FINETUNE) | texts | arm.texts, pipeline=arm.name)
 
 
-def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, context: dict) -> None:
+def _check(p: Tryout, dataset: str, arms: list[Arm], data: training_set.Inputs, context: Context) -> None:
     """What every fine-tuning would stop at, before any is started.
 
     Raises:
@@ -259,7 +259,5 @@ def _has_display() -> bool:
 
 
 def _complain(outcomes: list[Outcome]) -> None:
-    failed = [o for o in outcomes if o.error and LATE not in o.error]
-    if failed:
-        lines = "\n".join(f"  {o.job.name}: {o.error}" for o in failed)
-        raise SslsegError(f"{len(failed)} of {len(outcomes)} fine-tunings failed:\n{lines}")
+    if failed := [o for o in outcomes if o.error and LATE not in o.error]:
+        raise SslsegError(f"{len(failed)} of {len(outcomes)} fine-tunings failed:\n{failures(failed)}")

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from itertools import islice
 from types import ModuleType
-from typing import Any
 
 from analysis.statistics.design import Costs
 from sslseg.config.names import FINETUNE, SslsegError
@@ -17,7 +16,7 @@ from sslseg.data import training_set
 from sslseg.data.views import batches
 from sslseg.models import unet
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph, Job
+from sslseg.plans.jobs import Context, Graph, Job
 from sslseg.scoring import segmentation
 from sslseg.stages.outcome import curves
 from sslseg.training import devices, loop
@@ -29,7 +28,7 @@ REST = 6.0  # seconds of a fine-tuning for its records, checks, models and regis
 PAGE = 30.0  # seconds of the analysis at the end [H]
 
 
-def measure(p: Workers, backend: ModuleType, cells: Mapping[str, Cell], context: dict) -> Costs:
+def measure(p: Workers, backend: ModuleType, cells: Mapping[str, Cell], context: Context) -> Costs:
     """Costs per pipeline, the slowest worker's.
 
     Args:
@@ -47,18 +46,17 @@ def measure(p: Workers, backend: ModuleType, cells: Mapping[str, Cell], context:
         if outcome.error:
             raise SslsegError(f"a fine-tuning could not be measured: {outcome.error}")
         found.append(outcome.value)
-    seconds = {name: max(one["seconds"][name] for one in found) for name in different}
+    seconds = {name: max(took[name] for _, took in found) for name in different}
     runs = {pipeline: seconds[cell.texts["architecture"]] for pipeline, cell in cells.items()}
-    return Costs(runs, places, start=max(one["start"] for one in found), page=PAGE)
+    return Costs(runs, places, start=max(start for start, _ in found), page=PAGE)
 
 
-def work(job: Job) -> dict[str, Any]:
-    """`start`, how long the worker took to begin, and `seconds` of a run by network."""
+def work(job: Job) -> tuple[float, dict[str, float]]:
+    """Seconds that the worker took to begin, and those of a run by network."""
     context = job.context
     start = time.time() - context["asked"]
     os.environ["MLFLOW_TRACKING_URI"] = context["uri"]
-    seconds = {name: of_run(Job(cell, context=context).params()) for name, cell in context["cells"].items()}
-    return {"start": start, "seconds": seconds}
+    return start, {n: of_run(Job(cell, context=context).params()) for n, cell in context["cells"].items()}
 
 
 def of_run(p: Finetune) -> float:

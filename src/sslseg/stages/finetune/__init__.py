@@ -23,9 +23,10 @@ from sslseg.models import segmenter, sizes, unet
 from sslseg.models.encoder import State
 from sslseg.plans import pipelines, titles
 from sslseg.scoring import segmentation
-from sslseg.stages.intake import decoder, leaks, likeness, upstream
+from sslseg.stages.finetune import decoder, results
+from sslseg.stages.intake import leaks, likeness, upstream
 from sslseg.stages.intake.upstream import Start
-from sslseg.stages.outcome import cards, curves, endings, results
+from sslseg.stages.outcome import cards, curves, endings, handed_on
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 from sslseg.training import devices, loop, unimatch
@@ -243,8 +244,8 @@ def _register(
         leaks.write(folder, run, start.source.resolved, data, seen)
         card = cards.segmenter(start, hops, summary)
         resolve.log_segmenter(
-            run, folder, name=name, card=card, sha256=sha, **results.known(start, hops), **common
+            run, folder, name=name, card=card, sha256=sha, **handed_on.known(start, hops), **common
         )
     state = unet.encoder_state(net, carried)
-    results.log_encoder(start, state, hops, seen, "finetuned-encoder", **common)
+    handed_on.log(start, state, hops, seen, "finetuned-encoder", **common)
     endings.finetuned(run.id, name, p.dataset, summary)

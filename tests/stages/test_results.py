@@ -12,8 +12,9 @@ import torch
 from sslseg.config.names import FINETUNE
 from sslseg.config.params import Finetune
 from sslseg.stages import finetune
+from sslseg.stages.finetune import results
 from sslseg.stages.intake.upstream import Start
-from sslseg.stages.outcome import curves, results
+from sslseg.stages.outcome import curves
 from sslseg.stages.outcome.overlays import ALPHA, PANEL, STRIP, Picture, panel, sheet
 from tests.fixtures import foreign_trees
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client
