@@ -33,7 +33,7 @@ def judged(
     units = (lambda *_: c.pretrainings(rows)) if rows else partial(scope.pretrainings, c.study)
     return compare.compare(
         scores, margin=metric.margin, higher_is_better=metric.higher_is_better,
-        budget=None if budgets else c.full, pairs=pairs, units=units,
+        budget=None if budgets else c.full, pairs=pairs, units=units, worst=metric.worst, counts=c.study.unit,
     )  # fmt: skip
 
 

@@ -111,11 +111,11 @@ def verdicts_on(
     """One family; seeds that start from one of several pretrainings count as one."""
     if metric.key == STEPS:
         found = [steps_pair(measures, a, b, budget, units(a, b)) for a, b in pairs]
-        told = judge(found, margin=metric.margin, budget=budget)
+        told = judge(found, margin=metric.margin, budget=budget, counts=measures.counts)
     else:
         told = compare(
             measures.of(metric.key), margin=metric.margin, higher_is_better=metric.higher_is_better,
-            budget=budget, pairs=pairs, worst=metric.worst, units=units, missing=measures.holes,
+            budget=budget, pairs=pairs, worst=metric.worst, units=units, missing=measures.holes, counts=measures.counts,
         )  # fmt: skip
     return tuple(replace(v, about=about(v.a, v.b)) if isinstance(v, Verdict) else v for v in told)
 

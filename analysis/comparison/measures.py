@@ -92,6 +92,7 @@ class Measures:
     learned: tuple[Learned, ...]
     by_epoch: tuple[Learned, ...]  # of runs from encoders that were kept by epoch
     holes: Mapping[str, frozenset[tuple[int, int]]] = field(default_factory=dict)  # see `missing.holes`
+    counts: str = "slice"  # what a budget counts
 
     def of(self, key: str, labels: Sequence[str] = (), budget: int | None = None) -> list[Score]:
         """Scores of one metric, of some pipelines, at one budget."""
@@ -151,7 +152,7 @@ def measure(study: Study, curves: pd.DataFrame) -> Measures:
     scores |= {key: scored(study, column) for key, column in COLUMNS.items()}
     scores["minutes"] = tuple(replace(s, value=s.value / 60) for s in scores["minutes"])
     kept = (learned(runs, curves) for _, runs in study.by_epoch.groupby("budget"))
-    return Measures(scores, found, tuple(chain.from_iterable(kept)), _holes(study))
+    return Measures(scores, found, tuple(chain.from_iterable(kept)), _holes(study), study.unit)
 
 
 def _holes(study: Study) -> dict[str, frozenset[tuple[int, int]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from analysis.page import report
 from analysis.statistics.records import Refusal, to_json
 from analysis.statistics.simulate import Plant
 from tests.fixtures.planted import Planted
-from tests.fixtures.planted_study import SPEEDS, STEPS, curves_of, finetune, make, runs_of
+from tests.fixtures.planted_study import SPEEDS, STEPS, curves_of, encoders, finetune, make, runs_of
 
 BEST = "byol@photos+byol@acdc"
 CLEAR = {"scratch": Plant(0.9, 0.4, 0.02, 0.04), "byol@natural+byol@target": Plant(0.6, 0.4, 0.02, 0.04)}
@@ -44,6 +45,30 @@ def test_worth_finds_the_planted_factor(clear) -> None:
     assert found[1000].more.value == math.inf
     assert found[1000].text == "more than were run"
     assert found[30].text == f"{found[30].more.value:+.0f}, from +0 to +70"
+
+
+def test_what_a_budget_counts_is_said_in_every_sentence() -> None:
+    """Budgets of 3 to 80 patients, one run that fell, a pipeline at other sizes: no note or refusal speaks of slices."""
+    planted = [
+        finetune(
+            name,
+            n,
+            s,
+            0.9 if (name, n, s) == ("supervised", 10, 1) else loss + 0.01 * s,
+            cfg={"budget_unit": "patient"},
+        )
+        for name, loss, budgets in (
+            ("scratch", 0.5, (3, 10, 30, 80)),
+            ("supervised", 0.3, (3, 10, 30, 80)),
+            ("byol@target", 0.4, (5, 20)),
+        )
+        for n in budgets
+        for s in range(5)
+    ]
+    encoders_too = [e for name in ("supervised", "byol@target") for e in encoders(name)]
+    text = to_json(decided([*encoders_too, *planted], budget=10))
+    assert "supervised with seed 1 at 10 patients" in text
+    assert "slices" not in re.sub(r'"(slices|minutes_per_slice)":', "", text)
 
 
 def test_scores_are_those_of_the_planted_curves() -> None:

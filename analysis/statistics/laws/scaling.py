@@ -152,7 +152,7 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str) -> Scaling | Refusal:
     x, y, w = problem.log_sizes, problem.means, problem.total_weights
     theta, free = minimise(x, y, w, bounded=True), minimise(x, y, w)
     if theta[ALPHA] <= 1e-9 or free[ALPHA] <= 1e-9:
-        return Refusal(f"insufficient evidence: the error of {pipeline} does not fall with the slices")
+        return Refusal(f"insufficient evidence: the error of {pipeline} does not fall with more data")
     lowest, highest = EDGE * BETA_LOW, BETA_HIGH / EDGE
     if not lowest < theta[BETA] < highest:
         return Refusal(

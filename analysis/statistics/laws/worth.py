@@ -47,7 +47,7 @@ def worth(pipeline: Joined, reference: Joined, budget: int) -> Worth | Refusal:
     """
     if budget not in pipeline.sizes:
         return Refusal(
-            f"insufficient evidence: {pipeline.pipeline} was run at {', '.join(map(str, pipeline.sizes))} slices, "
+            f"insufficient evidence: {pipeline.pipeline} was run at {', '.join(map(str, pipeline.sizes))}, "
             f"not at {budget}"
         )
     mine = pipeline.by_seed(budget)

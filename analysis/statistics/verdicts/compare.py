@@ -65,18 +65,19 @@ def compare(
     worst: float | None = None,
     units: Units | None = None,
     missing: Mapping[str, Collection[tuple[int, int]]] | None = None,
+    counts: str = "slice",
 ) -> tuple[Verdict | Refusal, ...]:
     """Verdicts on one family of pairs: all of them sorted by name unless `pairs` says which and how round.
 
     Args:
         scores: one metric of all runs.
         margin: differences up to this size do not matter, in units of the score.
-        budget: slices; None averages each seed over the budgets that both pipelines have.
+        budget: of each run; None averages each seed over the budgets that both pipelines have.
         alpha: error rate of the family, over all its pairs and all looks.
         worst: the score of a collapsed run, where the metric has one.
         units: which seeds count as one (those that start from one pretraining, where there are several); None: none.
-
         missing: pipeline -> its (budget, seed) without a score: each counts as a run that collapsed.
+        counts: what a budget counts, slices or patients.
 
     Returns:
         One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
@@ -104,7 +105,7 @@ def compare(
         budgets = common_budgets(own, budget)
         bounds = by_seed(own, budgets)
         if len(bounds) < MIN_SEEDS:
-            where = "overall" if budget is None else f"at {plural(budget, 'slice')}"
+            where = "overall" if budget is None else f"at {plural(budget, counts)}"
             return Refusal(
                 f"insufficient evidence: {a} and {b} have {plural(len(bounds), pairs_of)} of equal seed and subset {where}, "
                 f"at least {MIN_SEEDS} are wanted"
@@ -130,7 +131,7 @@ def compare(
             "pretraining" if unit else "seed", tuple((c, *cell) for c in (a, b) for cell in gone[c]),
         )  # fmt: skip
 
-    return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha)
+    return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha, counts=counts)
 
 
 def _beside(

@@ -72,9 +72,14 @@ class Pair:
 
 
 def judge(
-    pairs: Sequence[Pair | Refusal], *, margin: float, budget: int | None = None, alpha: float = looks.ALPHA
+    pairs: Sequence[Pair | Refusal],
+    *,
+    margin: float,
+    budget: int | None = None,
+    alpha: float = looks.ALPHA,
+    counts: str = "slice",
 ) -> tuple[Verdict | Refusal, ...]:
-    """The verdicts of one family; refusals stay what they are, and do not count in it.
+    """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients.
 
     Raises:
         ValueError: when the margin is not positive.
@@ -84,13 +89,19 @@ def judge(
     family = [p for p in pairs if isinstance(p, Pair)]
     of_each = Counter(name for p in family for name in (p.a, p.b))
     return tuple(
-        p if isinstance(p, Refusal) else _verdict(p, margin, budget, len(family), of_each, alpha)
+        p if isinstance(p, Refusal) else _verdict(p, margin, budget, len(family), of_each, alpha, counts)
         for p in pairs
     )
 
 
 def _verdict(
-    p: Pair, margin: float, budget: int | None, family: int, of_each: Mapping[str, int], alpha: float
+    p: Pair,
+    margin: float,
+    budget: int | None,
+    family: int,
+    of_each: Mapping[str, int],
+    alpha: float,
+    counts: str,
 ) -> Verdict:
     seeds = looks.look(len(p.low))
     low, high = p.low[:seeds], p.high[:seeds]
@@ -112,8 +123,8 @@ def _verdict(
     more = replace(more, what=p.unit) if more else None
     notes = [
         *_waiting(len(p.low), seeds, p.unit),
-        *_fallen(p, budget, seeds),
-        *_missing(p, budget),
+        *_fallen(p, budget, seeds, counts),
+        *_missing(p, budget, counts),
         *_alike(p, alike, differ, call),
         *stands,
         *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
@@ -133,18 +144,18 @@ def _waiting(there: int, read: int, unit: str) -> list[str]:
     return [f"the first {read} of {there} {unit}s are read, the next look is at {coming[0]}"]
 
 
-def _fallen(p: Pair, budget: int | None, read: int) -> list[str]:
+def _fallen(p: Pair, budget: int | None, read: int, counts: str) -> list[str]:
     return [
-        f"{s.pipeline} with seed {s.seed} at {plural(s.budget, 'slice')} ({s.value:.3g}) lies far below its other runs"
+        f"{s.pipeline} with seed {s.seed} at {plural(s.budget, counts)} ({s.value:.3g}) lies far below its other runs"
         for s in p.fallen
         if budget in (None, s.budget) and (s.seed in p.seeds[:read] or p.unit != "seed")
     ]
 
 
-def _missing(p: Pair, budget: int | None) -> list[str]:
+def _missing(p: Pair, budget: int | None, counts: str) -> list[str]:
     """Cells that this call has to do without; a few of them by name."""
     cells = [
-        f"{name} with seed {seed} at {plural(n, 'slice')}"
+        f"{name} with seed {seed} at {plural(n, counts)}"
         for name, n, seed in p.missing
         if budget in (None, n)
     ]
