@@ -27,9 +27,6 @@ SAME = {
     "params": ("key", "value"),
     "metrics": ("key", "step", "timestamp", "value", "is_nan"),
 }
-# tables of a run or of its models -> column that says whose
-OF_RUN = ("runs", "params", "tags", "metrics", "latest_metrics")
-OF_MODEL = ("logged_model_tags", "logged_model_params", "logged_model_metrics")
 # texts that may name a model by version
 TEXTS = {"params": "value", "tags": "value", "logged_model_tags": "tag_value",
          "logged_model_params": "param_value", "model_version_tags": "value",
@@ -132,16 +129,14 @@ def _numbers(
 def _leave_out(found: Rows, here: set[str]) -> None:
     """Drop every row of the runs that are here."""
     models = {r["model_id"] for r in found["logged_models"] if r["source_run_id"] in here}
-    for name in OF_RUN:
-        found[name] = [r for r in found[name] if r["run_uuid"] not in here]
-    for name in OF_MODEL:
-        found[name] = [r for r in found[name] if r["model_id"] not in models]
-    found["logged_models"] = [r for r in found["logged_models"] if r["model_id"] not in models]
-    gone = {(r["name"], r["version"]) for r in found["model_versions"] if r["run_id"] in here}
-    found["model_versions"] = [r for r in found["model_versions"] if r["run_id"] not in here]
-    for name in ("model_version_tags", "registered_model_aliases"):
-        found[name] = [r for r in found[name] if (r["name"], r["version"]) not in gone]
+    versions = {(r["name"], r["version"]) for r in found["model_versions"] if r["run_id"] in here}
     found["inputs"] = [r for r in found["inputs"] if not {r["source_id"], r["destination_id"]} & here]
+    gone = {"runs": here, "models": models}
+    for name, (column, by) in rows.CHOSEN_BY.items():
+        if by in gone:
+            found[name] = [r for r in found[name] if r[column] not in gone[by]]
+    for name in ("model_version_tags", "registered_model_aliases"):
+        found[name] = [r for r in found[name] if (r["name"], r["version"]) not in versions]
     kept = {r["input_uuid"] for r in found["inputs"]}
     found["input_tags"] = [r for r in found["input_tags"] if r["input_uuid"] in kept]
 
