@@ -3,6 +3,7 @@
     make bench                      # all of them; writes results.json and the table in docs/reference/performance.md
     python -m benchmarks P1 P3      # some of them; their rows are replaced, the others stay
     python -m benchmarks --table    # only the table again
+    python -m benchmarks.statistics # not of speed: what verdicts and intervals promise, docs/explanation/statistics.md
 
 A benchmark is one file `benchmarks/p<n>*.py` (or `b<n>*.py`) with a tuple `QUESTIONS` of `compare.Question`, one per peer:
 

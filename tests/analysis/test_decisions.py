@@ -13,7 +13,7 @@ from analysis.comparison.decisions import Decisions
 from analysis.comparison.measures import Measures
 from analysis.page import report
 from analysis.statistics.records import Refusal, to_json
-from analysis.statistics.simulate import Plant
+from benchmarks.statistics.simulate import Plant
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import SPEEDS, STEPS, curves_of, encoders, finetune, make, runs_of
 

@@ -12,7 +12,7 @@ from analysis.comparison import cells, decisions, headline, measures
 from analysis.comparison.headline import saves, span, spoken
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import Estimate
-from analysis.statistics.simulate import Plant
+from benchmarks.statistics.simulate import Plant
 from sslseg.config import names, plugins
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import curves_of, finetune, make, runs_of

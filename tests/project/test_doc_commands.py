@@ -80,8 +80,10 @@ def is_there(words: list[str]) -> bool:
     match words:
         case ["python", "-m", module, *_]:
             return importlib.util.find_spec(module) is not None
-        case ["python" | "pytest", file, *_]:
-            return (ROOT / file.partition("::")[0]).is_file()
+        case ["python", file, *_]:
+            return (ROOT / file).is_file()
+        case ["pytest", place, *_]:
+            return (ROOT / place.partition("::")[0]).exists()
         case ["pip", "install", *rest]:
             return set(re.findall(r"\[(\w+)\]", " ".join(rest))) <= extras()
         case ["make", target, *given]:

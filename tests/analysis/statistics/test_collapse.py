@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import simulate
-from analysis.statistics.known_answers.stores import DEPTH, EQUAL_MEANS, read
 from analysis.statistics.records import Score, generator
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import (
@@ -21,6 +19,8 @@ from analysis.statistics.verdicts.collapse import (
 )
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.power import least_lead
+from benchmarks.statistics import simulate
+from benchmarks.statistics.stores import DEPTH, EQUAL_MEANS, read
 from tests.fixtures.verdict_scores import call, drawn, rows
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from analysis.statistics import simulate
-from analysis.statistics.known_answers import verdicts as measured
-from analysis.statistics.known_answers.stores import DEPTH, NOISES, family, read
 from analysis.statistics.records import Refusal, Score, cells, generator, ordered, plain, to_json
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.interval import LEAST, Rest, mean_interval, rest_of
 from analysis.statistics.verdicts.judge import Verdict
+from benchmarks.statistics import simulate
+from benchmarks.statistics import verdicts as measured
+from benchmarks.statistics.stores import DEPTH, NOISES, family, read
 from tests.fixtures.verdict_scores import NAMES, call, drawn, rows
 
 

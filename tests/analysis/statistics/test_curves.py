@@ -5,11 +5,11 @@ import pytest
 from scipy import stats
 
 from analysis.statistics.curves import Steps, area, common_grid, curve, early_area, final, on_grid, steps_to
-from analysis.statistics.known_answers.verdicts import arrival
 from analysis.statistics.records import WIDE, Refusal, generator
 from analysis.statistics.verdicts.arrival import ratio_of_steps, speed_up, telling
 from analysis.statistics.verdicts.interval import mean_interval
 from analysis.statistics.verdicts.stability import ratio_of_spread
+from benchmarks.statistics.verdicts import arrival
 
 
 def test_area_of_lines_and_of_a_gap() -> None:

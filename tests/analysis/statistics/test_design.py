@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analysis.statistics import design, simulate
+from analysis.statistics import design
 from analysis.statistics.design import Costs, Design, foresee, ladder, plan
 from analysis.statistics.records import Refusal
 from analysis.statistics.verdicts.compare import compare
+from benchmarks.statistics import simulate
 
 THREE = Costs(
     {"scratch": 60.0, "supervised": 60.0, "mine": 60.0}, places=2, start=10.0, page=20.0, spent=30.0

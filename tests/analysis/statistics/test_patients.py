@@ -9,7 +9,7 @@ from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from analysis.statistics import patients
-from analysis.statistics.known_answers import patients as known_patients
+from benchmarks.statistics import patients as known_patients
 
 
 def test_mean_is_bounded_by_studentised_resamples():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.optimize import curve_fit
 
-from analysis.statistics import simulate
 from analysis.statistics.laws.scaling import Scaling, fit, problem_of
 from analysis.statistics.laws.varpro import contributions, held, minimise, score_t
 from analysis.statistics.records import WIDE, Cells, Refusal, generator, to_json
-from analysis.statistics.simulate import PAPER_SIZES, Plant
+from benchmarks.statistics import simulate
+from benchmarks.statistics.simulate import PAPER_SIZES, Plant
 
 PLANT = Plant(0.8, 0.5, 0.1)
 SIZES = np.asarray(PAPER_SIZES, float)

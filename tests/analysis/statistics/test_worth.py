@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 
-from analysis.statistics import simulate
-from analysis.statistics.known_answers.laws import covers, plateaus, reached
 from analysis.statistics.laws.advice import Gain, advise, near_full, next_slices
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import crossing
@@ -12,7 +10,9 @@ from analysis.statistics.laws.knee import LOCATED, Knee, knee, places
 from analysis.statistics.laws.knee import named as knee_named
 from analysis.statistics.laws.worth import Worth, _text, worth
 from analysis.statistics.records import Cells, Estimate, Refusal, generator
-from analysis.statistics.simulate import PAPER_SIZES, Plant
+from benchmarks.statistics import simulate
+from benchmarks.statistics.laws import covers, plateaus, reached
+from benchmarks.statistics.simulate import PAPER_SIZES, Plant
 
 SIZES = np.asarray(PAPER_SIZES, float)
 GOOD, POOR = Plant(0.75, 0.5, 0.1), Plant(0.85, 0.45, 0.11)

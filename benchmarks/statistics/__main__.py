@@ -1,4 +1,4 @@
-"""Print every table of docs/explanation/statistics.md: `python -m analysis.statistics.known_answers`.
+"""Print every table of docs/explanation/statistics.md: `python -m benchmarks.statistics`.
 
 Rates are over `--stores` stores a cell, twenty times as many where stores are read as one array.
 """
@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Callable, Iterator
 from itertools import product
 
-from analysis.statistics.known_answers import curves, laws, patients, pretrainings, verdicts
-from analysis.statistics.known_answers.stores import PIPELINES, SEEDS
+from benchmarks.statistics import curves, laws, patients, pretrainings, verdicts
+from benchmarks.statistics.stores import PIPELINES, SEEDS
 
 AT_ONCE = 20  # times as many stores where they are read as one array
 Part = tuple[str, tuple[str, ...], Callable[[int], Iterator[tuple[str, ...]]], int]

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from analysis.statistics.curves import Curve, area, early_area
-from analysis.statistics.known_answers.stores import SEEDS, read
 from analysis.statistics.records import generator, students_t
+from benchmarks.statistics.stores import SEEDS, read
 
 Row = tuple[str, ...]
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]

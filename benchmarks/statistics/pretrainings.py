@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from analysis.statistics import simulate
-from analysis.statistics.known_answers.stores import DEPTH
 from analysis.statistics.records import Score, generator
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.judge import Verdict
+from benchmarks.statistics import simulate
+from benchmarks.statistics.stores import DEPTH
 
 NAMES, VARIED, ENCODERS = ("scratch", "supervised", "specialist", "mixed"), (2, 3), 3
 BUDGETS = (7, 30, 150, 300)

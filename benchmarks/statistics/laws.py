@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 from tqdm import tqdm
 
-from analysis.statistics import simulate
 from analysis.statistics.laws.advice import near_full
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import size_grid
@@ -16,7 +15,8 @@ from analysis.statistics.laws.knee import Knee, knee, places
 from analysis.statistics.laws.scaling import Scaling, fit
 from analysis.statistics.laws.worth import Worth, worth
 from analysis.statistics.records import Cells, Estimate, generator
-from analysis.statistics.simulate import PAPER_SIZES, Plant
+from benchmarks.statistics import simulate
+from benchmarks.statistics.simulate import PAPER_SIZES, Plant
 
 Row = tuple[str, ...]
 Curve = Callable[[np.ndarray], np.ndarray]

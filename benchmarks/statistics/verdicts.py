@@ -10,7 +10,13 @@ import numpy.typing as npt
 from scipy import stats
 
 from analysis.statistics.curves import Steps
-from analysis.statistics.known_answers.stores import (
+from analysis.statistics.records import Refusal, generator
+from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.arrival import ratio_of_steps
+from analysis.statistics.verdicts.compare import by_seed
+from analysis.statistics.verdicts.interval import rest_variance
+from analysis.statistics.verdicts.stability import ratio_of_spread
+from benchmarks.statistics.stores import (
     DEPTH,
     EQUAL_MEANS,
     NOISES,
@@ -20,12 +26,6 @@ from analysis.statistics.known_answers.stores import (
     half,
     read,
 )
-from analysis.statistics.records import Refusal, generator
-from analysis.statistics.verdicts import looks
-from analysis.statistics.verdicts.arrival import ratio_of_steps
-from analysis.statistics.verdicts.compare import by_seed
-from analysis.statistics.verdicts.interval import rest_variance
-from analysis.statistics.verdicts.stability import ratio_of_spread
 
 Row = tuple[str, ...]
 CELLS = tuple(product(SEEDS, PIPELINES))

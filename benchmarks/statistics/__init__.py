@@ -1,0 +1,1 @@
+"""The promises of `analysis.statistics`, measured on stores with planted answers: `python -m benchmarks.statistics`."""
