@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
+from typing import Any
+
+from sslseg.config import flags
 
 PROGRAM = "sslseg"
 
@@ -27,6 +31,13 @@ def typed(stage: str, /, **given: object) -> str:
         return command(stage, **given)
     words = [word for name, value in _told(given).items() for word in ("-P", f"{name}={value}")]
     return shlex.join(["mlflow", "run", ".", "-e", stage, "--env-manager", "local", *words])
+
+
+def typed_again(stage: str, params: Any, **other: Any) -> str:
+    """The command of these parameters with some others; what a stage has anyway is left out."""
+    declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(type(params)).values()}
+    given = flags.texts(dataclasses.replace(params, **other))
+    return typed(stage, **{name: text for name, text in given.items() if text != declared[name]})
 
 
 def _told(given: dict[str, object]) -> dict[str, str]:

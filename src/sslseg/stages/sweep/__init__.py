@@ -15,6 +15,7 @@ from types import ModuleType
 
 from sslseg import execute as sslseg_execute
 from sslseg.config import caches, names, plugins
+from sslseg.config.commands import typed_again
 from sslseg.config.params import Machine, Sweep, Workers
 from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
@@ -70,6 +71,7 @@ def run(p: Sweep, run: session.Run) -> None:
     feasible.check(cells, context)
     if p.dry_run:
         _show(run, cells, context, places)
+        print(f"next: {typed_again(names.SWEEP, p, dry_run=False)}")
         return
     settled = card.settle(p, cells, context, backend)
     if settled != p:

@@ -12,14 +12,13 @@ import sys
 import time
 import webbrowser
 from pathlib import Path
-from typing import Any
 
 from analysis.page import make
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design
 from analysis.statistics.records import Refusal
 from sslseg.config import flags, names, plugins, references
-from sslseg.config.commands import typed
+from sslseg.config.commands import typed_again
 from sslseg.config.names import FINETUNE, IMPORT, PREPARE, ParamError, SslsegError
 from sslseg.config.params import Analyse, Data, Tryout
 from sslseg.data import training_set
@@ -64,7 +63,7 @@ def run(p: Tryout, run: session.Run) -> None:
     sizes = tuple(sorted(p.budgets)) or design.ladder(len(data.labelled["train"]))
     plan = design.plan(p.minutes * 60 - costs.spent, costs, sizes, fixed=bool(p.budgets))
     if isinstance(plan, Refusal):
-        shorter = _typed(p, finetune="steps=20")
+        shorter = typed_again("tryout", p, finetune="steps=20")
         raise ParamError(
             f"minutes: {plan.reason}. Give more minutes, or make the trainings shorter: {shorter}"
         )
@@ -94,7 +93,7 @@ def _check_minutes(p: Tryout, places: int) -> None:
     sizes = tuple(sorted(p.budgets)) or (1,)
     plan = design.plan(p.minutes * 60, least, sizes, fixed=True)
     if isinstance(plan, Refusal):
-        measured = _typed(p, minutes=Tryout.minutes, dry_run=True)
+        measured = typed_again("tryout", p, minutes=Tryout.minutes, dry_run=True)
         raise ParamError(
             f"minutes: {plan.reason}. That is without a single step of a training: {measured} measures them, and says "
             "what can be decided in how many minutes"
@@ -241,14 +240,7 @@ def _show(p: Tryout, run: session.Run, dataset: str, plan: Design, costs: Costs)
 
 def _again(p: Tryout, plan: Design) -> str:
     """The command that goes on with the same budgets; minutes are to be added."""
-    return _typed(p, budgets=plan.budgets, minutes=Tryout.minutes)
-
-
-def _typed(p: Tryout, **other: Any) -> str:
-    """The command of these parameters with some others."""
-    given = flags.texts(dataclasses.replace(p, **other))
-    declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(Tryout).values()}
-    return typed("tryout", **{name: text for name, text in given.items() if text != declared[name]})
+    return typed_again("tryout", p, budgets=plan.budgets, minutes=Tryout.minutes)
 
 
 def _has_display() -> bool:
