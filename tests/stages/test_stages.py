@@ -160,8 +160,8 @@ def test_a_dry_run_lists_the_cells_and_runs_nothing(first: str, tiny: Tiny, here
         r"2 x finetune cpu test_resnet: \d+\.\d s and \d+\.\d MB each, by \d earlier runs", lines[6]
     )
     assert re.match(r"hours: 0\.\d\d of work, 0\.\d\d with 1 at a time; end: not before 20", lines[7])
-    assert lines[-1].startswith("next: sslseg sweep --")  # from another folder than the checkout
-    assert "--seeds 0,1" in lines[-1]
+    assert lines[-1].startswith("next: mlflow run . -e sweep --env-manager local -P ")
+    assert " -P seeds=0,1 " in lines[-1]
     assert "dry_run" not in lines[-1]
 
 
