@@ -50,9 +50,9 @@ def read_channels(path: Path) -> tuple[np.ndarray, Spacing]:
     return np.ascontiguousarray(array if array.ndim == 4 else array[None]), spacing
 
 
-# One file is kept: the frames of a cine are asked for one after the other, and a .gz cannot be
+# A file is kept by each of two threads: the frames of a cine are asked for one after the other, and a .gz cannot be
 # entered in the middle.
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _decoded(path: Path, *stamped: int) -> tuple[np.ndarray, Spacing]:
     """Whole file as [Z, Y, X] or [T, Z, Y, X], and its spacing."""
     with unpacked(path) as file:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import operator
 from collections import Counter, deque
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> list[dict[str, str]]:
-    """While the next volumes are read, those before are encoded in other threads, and written in their order."""
+    """While volumes are read, those before are encoded in other threads, and written in their order."""
     skipped, waiting = [], deque[tuple[Source, Future[_Encoding]]]()
 
     def write_next() -> None:
@@ -90,10 +93,13 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
                 raise
             skipped.append({"file": inputs.relative(source.image), "reason": str(error)})
 
-    with ThreadPoolExecutor(workers()) as pool:
-        for source in tqdm(inputs.sources, "preparing", disable=None if progress else True, unit="volume"):
-            waiting.append((source, pool.submit(_encoded, inputs, source, _read(inputs, source))))
-            if len(waiting) > workers():
+    volumes = tqdm(inputs.sources, "preparing", disable=None if progress else True, unit="volume")
+    with ThreadPoolExecutor(inputs.readers()) as reading, ThreadPoolExecutor(workers()) as encoding:
+        for _, of_file in groupby(volumes, operator.attrgetter("image")):  # its frames are decoded once
+            own = list(of_file)
+            read = reading.submit(_read, inputs, own)
+            waiting += [(s, encoding.submit(_encoded, inputs, s, read, k)) for k, s in enumerate(own)]
+            while len(waiting) > 2 * workers():
                 write_next()
         while waiting:
             write_next()
@@ -103,15 +109,20 @@ def _encode_all(writer: _Writer, inputs: Inputs, skip: bool, progress: bool) -> 
 _Encoding = tuple[Encoded, Volume]  # as it is stored, and as it was read
 
 
-def _read(inputs: Inputs, source: Source) -> Volume | DataError:
-    """A volume; or what is wrong with it, to be said when its turn is there."""
-    try:
-        return inputs.module.read(source)
-    except DataError as error:
-        return error
+def _read(inputs: Inputs, sources: Sequence[Source]) -> list[Volume | DataError]:
+    """Volumes of one file; or what is wrong with each, to be said when its turn is there."""
+
+    def one(source: Source) -> Volume | DataError:
+        try:
+            return inputs.module.read(source)
+        except DataError as error:
+            return error
+
+    return [one(source) for source in sources]
 
 
-def _encoded(inputs: Inputs, source: Source, volume: Volume | DataError) -> _Encoding:
+def _encoded(inputs: Inputs, source: Source, read: Future[list[Volume | DataError]], place: int) -> _Encoding:
+    volume = read.result()[place]
     if isinstance(volume, DataError):
         raise volume
     try:

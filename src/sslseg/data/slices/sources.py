@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sslseg.config import files
 from sslseg.config.names import DataError
+from sslseg.data.readers.formats import NIFTI
 from sslseg.data.slices.encode import FORMAT
 from sslseg.data.source import Description, Source
 
@@ -43,6 +44,10 @@ class Inputs:
     def files(self) -> list[Path]:
         """Every image and mask once, sorted."""
         return sorted({p for s in self.sources for p in (s.image, s.label, *s.more) if p is not None})
+
+    def readers(self) -> int:
+        """Threads that read. One where Pillow or pydicom may warn of damage, for Python catches warnings of a single thread."""
+        return workers() if all(path.name.lower().endswith(NIFTI) for path in self.files()) else 1
 
     def relative(self, path: Path | None) -> str:
         """Path relative to the root, "" for None."""
@@ -123,7 +128,7 @@ def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
 
 
 def workers() -> int:
-    """Threads that hash and encode beside the one that reads: each holds a volume, so not one a core."""
+    """Threads that hash, and that encode beside those that read: each holds a volume, so not one a core."""
     return min(2, os.cpu_count() or 1)
 
 
