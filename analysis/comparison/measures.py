@@ -120,7 +120,9 @@ def steps_pair(
     if isinstance(bounds, Refusal):
         return bounds
     told = [s for s, ends in seeds.items() if np.isfinite(ends).any()]
-    fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True)
+    fallen = far_below(
+        measures.of("final_iou", (a, b)), higher_is_better=True, worst=0.0
+    )  # as of the metric itself
     low, high = bounds.T
     runs = min(len(mine), len(other)) if units is None else len(set(units.values()))
     missing = tuple((name, *cell) for name in (a, b) for cell in sorted(measures.holes.get(name, ())))

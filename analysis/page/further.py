@@ -15,15 +15,13 @@ from analysis.comparison.sameness import whole
 from analysis.statistics.design import FACTOR, SMALLEST
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES
 from analysis.statistics.verdicts.collapse import CLEAR
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.judge import ALIKE, Verdict
 from sslseg.config import flags, names, params
 from sslseg.config.commands import command
 from sslseg.config.names import CFG, TEST_IOU
 from sslseg.config.texts import to_text
 
 PRETRAINING = "byol@target"  # what random weights alone are put against: every dataset has its data
-# what a verdict's note says of such pairs, before the reason
-ALIKE = "within the margin, but not equivalent: "
 TOO_MANY = 17  # further seeds, to the look at 20: beyond it no command is proposed
 
 

@@ -1,4 +1,4 @@
-"""Areas under planted learning curves, and what verdicts say of them: rows of `known_answers`."""
+"""Areas under planted learning curves, and what verdicts say of them: rows of `benchmarks.statistics`."""
 
 from __future__ import annotations
 

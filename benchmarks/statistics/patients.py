@@ -1,4 +1,4 @@
-"""How often the intervals over patients, and over seeds × patients, hold the truth: rows of `known_answers`."""
+"""How often the intervals over patients, and over seeds × patients, hold the truth: rows of `benchmarks.statistics`."""
 
 from __future__ import annotations
 

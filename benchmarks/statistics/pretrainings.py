@@ -1,4 +1,4 @@
-"""Several pretrainings of a pipeline, fine-tuned with several seeds each: rows of `known_answers`."""
+"""Several pretrainings of a pipeline, fine-tuned with several seeds each: rows of `benchmarks.statistics`."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from analysis.statistics.verdicts.interval import Rest, mean_interval
 from analysis.statistics.verdicts.power import MoreSeeds, least_lead, more_seeds
 
 CALLS = ("better", "worse", "equivalent", "undecided")
+ALIKE = "within the margin, but not equivalent: "  # begins the note of such a pair, before the reason
 SAID = 4  # missing cells that are named beside a call
 EXACT = 2**12  # sign patterns up to which the permutation test counts all of them, beyond it draws as many
 
@@ -175,7 +176,7 @@ def _alike(p: Pair, alike: bool, differ: bool, call: str) -> list[str]:
             if p.missing
             else f"{CLEAR} {_counted(p)} of each without a collapse are wanted, not {p.runs}"
         )
-        return [f"within the margin, but not equivalent: {why}"]
+        return [f"{ALIKE}{why}"]
     return ["a real difference, smaller than the margin"] if differ else []
 
 
