@@ -39,7 +39,7 @@ def measure(question: Question) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Each id has a process of its own, so that no peer's imports weigh on another's figures."""
+    """Each file has a process of its own, so that no peer's imports weigh on another's figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("ids", nargs="*", metavar="id", help="P1, P1b …; all of them if none is given")
     parser.add_argument("--table", action="store_true", help="measure nothing, write the table again")
@@ -47,11 +47,16 @@ def main(argv: list[str] | None = None) -> int:
     known = questions()
     if strange := [name for name in asked.ids if name not in known]:
         parser.error(f"{', '.join(strange)}: wanted some of {', '.join(known)}")
-    ids = [] if asked.table else asked.ids or list(known)
-    if len(ids) == 1:
-        done = [measure(question) for question in known[ids[0]]]
+    files: dict[str, list[str]] = {}
+    for name in [] if asked.table else asked.ids or known:
+        files.setdefault(known[name][0].measure.__module__, []).append(name)
+    if len(files) == 1:
+        done = [measure(question) for name in asked.ids for question in known[name]]
     else:
-        done = [subprocess.run([sys.executable, "-m", "benchmarks", i]).returncode == 0 for i in ids]
+        done = [
+            subprocess.run([sys.executable, "-m", "benchmarks", *ids]).returncode == 0
+            for ids in files.values()
+        ]
     table.write()
     table.write_card([question for id, asked in known.items() if id[0] == "G" for question in asked])
     return 0 if all(done) else 1

@@ -13,13 +13,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks import p4_unet, subjects
-from benchmarks.compare import Answer, PeerMissingError, Question, compare, need
+from benchmarks.compare import Answer, PeerMissingError, Question, Times, compare, need
 
 ROOT = Path(__file__).parents[1]
 SIZE, BYOL_BATCH, UNET_BATCH, STEPS = 224, 128, 192, 20
@@ -196,31 +197,35 @@ def _wait(device: Any) -> None:
         torch.cuda.synchronize()
 
 
-def _against(ours: tuple[Any, Callable[[int], Any]], peer: Call, name: str, batch: int) -> Answer:
+def _side_by_side(ours: tuple[Any, Callable[[int], Any]], peer: Call) -> Times:
     inside, alone = loop_of(*ours)
     variants = {"ours": inside, "ours, one batch": alone, "peer": often(peer, "cuda")}
-    times = compare(variants, warm=2, clock=time.perf_counter)
+    return compare(variants, warm=2, clock=time.perf_counter)
+
+
+def _against(times: Times, batch: int) -> Answer:
     steps = {what: f"{1e3 * times.median(what) / STEPS:.1f} ms" for what in times.seconds}
-    return times.answer(per_second=batch * STEPS, card=name, step=steps)
+    return times.answer(per_second=batch * STEPS, card=card(), step=steps)
+
+
+@cache
+def _byols() -> Times:
+    """Timed once for G1, G3 and G5."""
+    card()
+    ours = byol(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda", compile="on")
+    return _side_by_side(ours, lightlys(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda"))
 
 
 def measure_byol() -> Answer:
     """G1."""
-    name = card()
-    ours = byol(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda", compile="on")
-    return _against(ours, lightlys(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda"), name, BYOL_BATCH)
+    return _against(_byols(), BYOL_BATCH)
 
 
 def measure_unet() -> Answer:
     """G2."""
-    name = card()
+    card()
     ours = unet(ARCHITECTURE, SIZE, UNET_BATCH, "cuda", compile="on")
-    return _against(ours, smps(ARCHITECTURE, SIZE, UNET_BATCH, "cuda"), name, UNET_BATCH)
-
-
-def _loop_alone() -> Any:
-    inside, alone = loop_of(*byol(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda", compile="on"))
-    return compare({"ours": inside, "one batch": alone}, warm=2, clock=time.perf_counter)
+    return _against(_side_by_side(ours, smps(ARCHITECTURE, SIZE, UNET_BATCH, "cuda")), UNET_BATCH)
 
 
 def _plain(values: list[float], seconds: dict[str, float], name: str) -> Answer:
@@ -229,10 +234,10 @@ def _plain(values: list[float], seconds: dict[str, float], name: str) -> Answer:
 
 def measure_waiting() -> Answer:
     """G3: how much longer a step is in the loop than on a batch that is there."""
-    name, times = card(), _loop_alone()
-    pairs = zip(times.seconds["ours"], times.seconds["one batch"], strict=True)
+    times = _byols()
+    pairs = zip(times.seconds["ours"], times.seconds["ours, one batch"], strict=True)
     shares = [100 * max(1 - alone / inside, 0.0) for inside, alone in pairs]
-    return _plain(shares, {what: times.median(what) for what in times.seconds}, name)
+    return _plain(shares, {what: times.median(what) for what in ("ours", "ours, one batch")}, card())
 
 
 def measure_process() -> Answer:
@@ -262,9 +267,9 @@ def measure_process() -> Answer:
 
 def measure_epochs() -> Answer:
     """G5, from the seconds of a step in the loop."""
-    name, times = card(), _loop_alone()
+    times = _byols()
     minutes = [PAPER_STEPS * seconds / STEPS / 60 for seconds in times.seconds["ours"]]
-    return _plain(minutes, {"ours": times.median("ours")}, name)
+    return _plain(minutes, {"ours": times.median("ours")}, card())
 
 
 FAST = "bf16, channels-last, eager"
