@@ -11,7 +11,7 @@ from analysis.comparison.decisions import interval
 from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 
 GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"

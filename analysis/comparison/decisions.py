@@ -28,7 +28,7 @@ from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
 from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score
 from analysis.statistics.verdicts.collapse import collapsed
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 
 T = TypeVar("T")
 # scores and name of a pipeline, its units -> what is fitted

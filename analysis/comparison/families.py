@@ -15,7 +15,8 @@ from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metr
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts.compare import Units, compare
-from analysis.statistics.verdicts.judge import Verdict, judge
+from analysis.statistics.verdicts.judge import judge
+from analysis.statistics.verdicts.records import Verdict
 
 OTHER_WAY = {"better": "worse", "worse": "better"}
 REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that the others are put against

@@ -11,7 +11,7 @@ from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, Refusal, plural
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from sslseg.config.names import CFG, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines
 

@@ -18,7 +18,7 @@ from analysis.statistics.records import Refusal, Score
 from analysis.statistics.verdicts import arrival
 from analysis.statistics.verdicts.collapse import far_below
 from analysis.statistics.verdicts.compare import by_seed, common_budgets, in_units, mean_ends
-from analysis.statistics.verdicts.judge import Pair
+from analysis.statistics.verdicts.records import Pair
 from sslseg.config import names
 
 KEYS = (names.VAL_IOU,)

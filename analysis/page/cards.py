@@ -15,7 +15,7 @@ from analysis.comparison.headline import capital, counted, rivalry, score, spoke
 from analysis.page import further
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal, plural
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from sslseg.config.names import TEST_IOU
 from sslseg.plans import pipelines
 

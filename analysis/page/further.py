@@ -14,8 +14,7 @@ from analysis.comparison.headline import capital, counted, rivalry, spoken
 from analysis.comparison.sameness import whole
 from analysis.statistics.design import FACTOR, SMALLEST
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES
-from analysis.statistics.verdicts.collapse import CLEAR
-from analysis.statistics.verdicts.judge import ALIKE, Verdict
+from analysis.statistics.verdicts.records import Verdict
 from sslseg.config import flags, names, params
 from sslseg.config.commands import command
 from sslseg.config.names import CFG, TEST_IOU
@@ -38,13 +37,12 @@ def decides(study: Study, choice: Choice, budget: int) -> tuple[str, str]:
     if lead.call == "equivalent":
         return capital(rivalry(choice.runner_up, lead)), ""
     here = runs[runs["budget"] == budget]
-    if -lead.margin < lead.effect.low and lead.effect.high < lead.margin:
-        why = lead.note.partition(ALIKE)[2].partition(";")[0]
-        told = f"The difference to {rival} lies within {lead.margin:g} IoU, but they are not called equivalent: {why}"
-        if lead.unit != "seed" or str(CLEAR) not in why:
+    if lacks := lead.unproven:
+        told = f"The difference to {rival} lies within {lead.margin:g} IoU, but they are not called equivalent: {lacks.why}"
+        if lead.unit != "seed" or not lacks.runs:
             return told, ""
         sizes = [n for n in study.budgets if set(runs.loc[runs["budget"] == n, "arm"]) == set(pair)]
-        return f"{told}:", again(study, seeds(runs, -(-CLEAR // len(sizes))), sizes, pair)
+        return f"{told}:", again(study, seeds(runs, -(-lacks.runs // len(sizes))), sizes, pair)
     more = lead.more.text if lead.more else "more seeds would decide"
     least = lead.more.least if lead.more else MIN_SEEDS
     told = f"{capital(more)}, against {rival}"

@@ -12,7 +12,7 @@ from analysis.comparison.families import Table
 from analysis.comparison.headline import counted, spoken
 from analysis.comparison.measures import STEPS, Metric
 from analysis.statistics.records import Refusal, plural
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 # what `Worth` says at the ends of the sizes that were run

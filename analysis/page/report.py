@@ -27,7 +27,7 @@ from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
 from analysis.statistics.records import FIRM_SEEDS, WIDE, Estimate, Refusal
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from sslseg.config import names
 from sslseg.config.names import CFG
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.statistics.records import Score, generator
 from analysis.statistics.verdicts.compare import compare
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from benchmarks.statistics import simulate
 from benchmarks.statistics.stores import DEPTH
 

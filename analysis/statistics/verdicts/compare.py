@@ -19,7 +19,8 @@ from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plur
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import Sinking, far_below, losses, scatter
 from analysis.statistics.verdicts.interval import rest_of
-from analysis.statistics.verdicts.judge import Pair, Verdict, judge
+from analysis.statistics.verdicts.judge import judge
+from analysis.statistics.verdicts.records import Pair, Verdict
 
 Cells = Mapping[tuple[int, int], tuple[float, float]]  # (budget, seed) -> bounds of a paired difference
 # two pipelines -> the unit that each of their seeds counts in; None where each is its own

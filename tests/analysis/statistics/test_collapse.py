@@ -19,6 +19,7 @@ from analysis.statistics.verdicts.collapse import (
 )
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.power import least_lead
+from analysis.statistics.verdicts.records import Unproven
 from benchmarks.statistics import simulate
 from benchmarks.statistics.stores import DEPTH, EQUAL_MEANS, read
 from tests.fixtures.verdict_scores import call, drawn, rows
@@ -127,12 +128,14 @@ def test_equivalence_excludes_rare_collapses() -> None:
     assert open_rate(CLEAR) < 0.1 < open_rate(CLEAR - 1)
     few = call(drawn(0.0, budgets=2), margin=9.0)
     assert few.call == "undecided"
-    assert "29 runs of each without a collapse are wanted, not 20" in few.note
+    assert few.unproven == Unproven("29 runs of each without a collapse are wanted, not 20", runs=29)
+    assert f"within the margin, but not equivalent: {few.unproven.why}" in few.note
     scores = drawn(0.0)
     fallen = [s if s != scores[3] else Score(s.pipeline, s.budget, s.seed, s.subset, -60.0) for s in scores]
     found = call(fallen, margin=40.0, budget=1)
     assert found.call == "undecided"
-    assert "not equivalent: a run lies far below the others" in found.note
+    assert found.unproven == Unproven("a run lies far below the others")
+    assert (call(drawn(0.0), margin=9.0).unproven, call(drawn(30.0), margin=9.0).unproven) == (None, None)
 
 
 def test_collapsed_runs_are_named_and_stay_in_the_mean() -> None:
@@ -211,7 +214,7 @@ def test_a_missing_run_is_named_and_counts_as_one_that_collapsed() -> None:
     alike = rows(jitter + 0.5, (30, 100)) + rows(jitter + 0.5, (10, 300))
     assert call(alike, budget=30, margin=0.1).call == "equivalent"
     told = call(alike, budget=30, margin=0.1, missing={"b": {(30, 12)}})
-    assert (told.call, "but not equivalent: a run is missing" in told.note) == ("undecided", True)
+    assert (told.call, told.unproven) == ("undecided", Unproven("a run is missing"))
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.3])

@@ -8,7 +8,7 @@ from analysis.statistics.records import Refusal, Score, cells, generator, ordere
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.interval import LEAST, Rest, mean_interval, rest_of
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from benchmarks.statistics import simulate
 from benchmarks.statistics import verdicts as measured
 from benchmarks.statistics.stores import DEPTH, NOISES, family, read
