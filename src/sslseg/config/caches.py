@@ -25,11 +25,6 @@ def goes_on(stage: str, cache: Path | str, run_id: str) -> bool:
     return stage == SWEEP or (folder.is_dir() and any(folder.iterdir()))
 
 
-def damage_folder(cache: Path) -> Path:
-    """Where a note lies of every slice store that was found damaged, see `slice_store.check`; not made here."""
-    return Path(cache) / "slices" / "damaged"
-
-
 def drop_checkpoints(cache: str, run_id: str) -> None:
     """Remove the checkpoints of a run, after its end is in the store: until then they are all there is."""
     shutil.rmtree(checkpoint_folder(cache, run_id), ignore_errors=True)

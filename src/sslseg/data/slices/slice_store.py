@@ -8,7 +8,6 @@ the others and of itself, and `contact-sheet.png` to look at.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 import time
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sslseg.config import caches, files, plugins
+from sslseg.config import files, plugins
 from sslseg.config.names import DataError
 from sslseg.data import digests
 
@@ -157,8 +156,6 @@ def open_store(path: Path) -> Slices:
 def check(path: Path) -> dict[str, Any]:
     """meta.json of the store in folder `path`, every part of which is as it was written.
 
-    Of what is not, a note is left beside the store: by it, runs that read it are known (`tracking.upkeep.damage`).
-
     Raises:
         DataError: a part was changed, or the store has no digests: it was written by an earlier version.
         OSError, ValueError: a part is not there, or meta.json is not JSON.
@@ -169,10 +166,8 @@ def check(path: Path) -> dict[str, Any]:
     wrong = [name for name in wanted if found.get(name) != wanted[name]]
     wrong += [META] if "seal" in meta and meta["seal"] != seal(meta) else []
     if wrong:
-        _note(path, found, wrong)
         raise DataError(
-            f"{path}: the prepared data were changed after they were written ({', '.join(wrong)}); {AGAIN}, "
-            "and marks the runs that read the damaged ones"
+            f"{path}: the prepared data were changed after they were written ({', '.join(wrong)}); {AGAIN}"
         )
     if "seal" not in meta:
         raise DataError(f"{path}: its parts have no digests, it was written by an earlier version; {AGAIN}")
@@ -213,15 +208,6 @@ def stamps(path: Path) -> tuple[tuple[int, ...], ...]:
         return tuple(files.stamp(path / name) for name in (*PARTS, META))
     except OSError:
         return ()
-
-
-def _note(path: Path, found: dict[str, str], wrong: list[str]) -> None:
-    since = min((path / name).stat().st_mtime for name in wrong)
-    read = files.sha256_of(found)  # as `names.TAG_DATA_READ` has it
-    note = {"store": path.name, "parts": wrong, "read": read, "since": since}
-    place = caches.damage_folder(path.parents[1]) / f"{path.name}-{read[:16]}.json"
-    with contextlib.suppress(OSError), files.aside(place) as part:  # a cache that cannot be written
-        part.write_text(json.dumps(note), encoding="utf-8")
 
 
 def _shard(path: Path, kind: str) -> np.ndarray:

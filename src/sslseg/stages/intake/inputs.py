@@ -7,19 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sslseg.config import caches, names, params
+from sslseg.config import names, params
 from sslseg.config.files import sha256_of
 from sslseg.config.texts import some
 from sslseg.data.training_set import Inputs
 from sslseg.tracking import runs, session
-from sslseg.tracking.upkeep import damage
 
 
 def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
-    """Tag the data, what was read of them and the run that prepared them, and log them as an MLflow dataset.
-
-    Runs that read them while they were damaged are marked.
-    """
+    """Tag the data, what was read of them and the run that prepared them, and log them as an MLflow dataset."""
     digest, read = inputs.store.digest, sha256_of(inputs.store.parts)
     run.tags(
         {
@@ -35,9 +31,6 @@ def record(p: params.Reader, inputs: Inputs, run: session.Run) -> None:
             tell_skipped(inputs.store.skipped)
         if inputs.store.notes:
             print(f"warning: {assumed([one['note'] for one in inputs.store.notes])}")
-    for one, why in damage.runs(caches.cache_folder(p.cache), run.uri):
-        damage.mark(one, why, run.uri)
-        print(f"warning: run {one}: {why}. It is marked, and used for nothing any more")
     made_by = {names.TAG_STAGE: names.PREPARE, names.TAG_DATA_DIGEST: digest}
     if prepared := session.search(made_by, run.experiment_id, status="FINISHED"):
         run.tag(names.TAG_PREPARE_RUN, prepared[0].info.run_id)

@@ -29,7 +29,7 @@ from sslseg.tracking.ownership import State
 from sslseg.tracking.registry import logged
 from sslseg.tracking.registry.files import stored_sha
 from sslseg.tracking.registry.resolve import versions
-from sslseg.tracking.upkeep import claims, damage, sqlite
+from sslseg.tracking.upkeep import claims, sqlite
 
 # files of a model -> tag with their sha256, which the weights always have
 DIGESTS = {names.WEIGHTS_FILE: names.MODEL_SHA, names.EXPOSURE_FILE: names.MODEL_EXPOSURE,
@@ -62,7 +62,6 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     yield from lost_versions(uri, models)
     yield from gone_runs(uri, models)
     yield from orphans(uri)
-    yield from misled(uri, cache)
     yield from old_checkpoints(uri, cache)
 
 
@@ -236,16 +235,6 @@ def _is_known(api: MlflowClient, name: str) -> bool:
     except MlflowException:
         return False
     return True
-
-
-def misled(uri: str, cache: Path) -> Iterator[Finding]:
-    """Runs that read a slice store of `cache` while it was damaged, or come from one that did."""
-    for run_id, why in damage.runs(cache, uri):
-        mend = partial(damage.mark, run_id, why, uri)
-        yield Finding(f"run {run_id}", why, "mark it and its models, so that nothing uses them", mend)
-    for run in session.matching(f"tags.`{names.TAG_DAMAGED}` LIKE '%'", uri=uri):
-        again = "its command again makes a sound one; then delete it"
-        yield Finding(f"run {run.info.run_id}", run.data.tags[names.TAG_DAMAGED], again, grave=False)
 
 
 def old_checkpoints(uri: str, cache: Path) -> Iterator[Finding]:
