@@ -120,7 +120,12 @@ def unet(
 
 
 def lightlys(
-    architecture: str, size: int, batch: int, device: str, hidden: tuple[int, int] = (4096, 8192)
+    architecture: str,
+    size: int,
+    batch: int,
+    device: str,
+    hidden: tuple[int, int] = (4096, 8192),
+    compiled: bool = False,
 ) -> Call:
     """lightly's example (examples/pytorch/byol.py) with the paper's heads and LARS, a step a call."""
     need("lightly")
@@ -140,6 +145,8 @@ def lightlys(
     slow = [copy.deepcopy(net) for net in nets[:2]]
     for net in slow:
         deactivate_requires_grad(net)
+    for net in (*nets, *slow) if compiled else ():
+        net.compile(dynamic=False)
     optimizer = Lars([p for net in nets for p in net.parameters()], lr=0.25, momentum=0.9, foreach=True)
     criterion = NegativeCosineSimilarity()
     views = torch.randn(2, batch, 1, size, size, device=device)
@@ -158,11 +165,13 @@ def lightlys(
     return step
 
 
-def smps(architecture: str, size: int, batch: int, device: str) -> Call:
+def smps(architecture: str, size: int, batch: int, device: str, compiled: bool = False) -> Call:
     """smp's Unet with its Jaccard loss and torch's fused Adam, a step a call."""
     smp, torch = need("segmentation_models_pytorch"), need("torch")
     net = smp.Unet(f"tu-{architecture}", encoder_weights=None, in_channels=1, classes=p4_unet.CLASSES)
     net = net.train().to(device, memory_format=torch.channels_last)
+    if compiled:
+        net.compile(dynamic=False)
     optimizer = torch.optim.Adam(net.parameters(), lr=p4_unet.LR, fused=True)
     criterion = smp.losses.JaccardLoss("multiclass", from_logits=True)
     images, labels = (torch.from_numpy(part).to(device) for part in p4_unet.batch(size, batch))
@@ -197,9 +206,13 @@ def _wait(device: Any) -> None:
         torch.cuda.synchronize()
 
 
-def _side_by_side(ours: tuple[Any, Callable[[int], Any]], peer: Call) -> Times:
+def _side_by_side(ours: tuple[Any, Callable[[int], Any]], peer: Callable[..., Call], batch: int) -> Times:
+    """The peer as its example is, and compiled, which is no line of the example but what its user could add."""
     inside, alone = loop_of(*ours)
-    variants = {"ours": inside, "ours, one batch": alone, "peer": often(peer, "cuda")}
+    variants = {"ours": inside, "ours, one batch": alone} | {
+        name: often(peer(ARCHITECTURE, SIZE, batch, "cuda", compiled=compiled), "cuda")
+        for name, compiled in (("peer", False), ("peer, compiled", True))
+    }
     return compare(variants, warm=2, clock=time.perf_counter)
 
 
@@ -213,7 +226,7 @@ def _byols() -> Times:
     """Timed once for G1, G3 and G5."""
     card()
     ours = byol(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda", compile="on")
-    return _side_by_side(ours, lightlys(ARCHITECTURE, SIZE, BYOL_BATCH, "cuda"))
+    return _side_by_side(ours, lightlys, BYOL_BATCH)
 
 
 def measure_byol() -> Answer:
@@ -225,7 +238,7 @@ def measure_unet() -> Answer:
     """G2."""
     card()
     ours = unet(ARCHITECTURE, SIZE, UNET_BATCH, "cuda", compile="on")
-    return _against(_side_by_side(ours, smps(ARCHITECTURE, SIZE, UNET_BATCH, "cuda")), UNET_BATCH)
+    return _against(_side_by_side(ours, smps, UNET_BATCH), UNET_BATCH)
 
 
 def _plain(values: list[float], seconds: dict[str, float], name: str) -> Answer:
