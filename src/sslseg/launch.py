@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from sslseg.config import flags, mlproject, names, plugins
-from sslseg.config.names import SslsegError
-from sslseg.config.params import AnyMethod, Overview
+from sslseg.config.names import ParamError, SslsegError, quoted
+from sslseg.config.params import AnyMethod
 from sslseg.execute import EXIT_INTERRUPTED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
@@ -81,8 +81,9 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         processes.raise_early()
         entry = stage
         if stage == OVERVIEW:
-            flags.parse(Overview, argv, f"sslseg {OVERVIEW}")
             print(mlproject.overview())
+            if given := [word for word in argv if word not in ("-h", "--help")]:
+                raise ParamError(f"{quoted(given[0])} was given, and no entry point: -e names one")
             return 0
         if stage == names.PRETRAIN:
             entry, method, argv = _of_a_method(method, argv)
@@ -122,7 +123,8 @@ def _of_a_method(method: str | None, argv: list[str]) -> tuple[str, str, list[st
 
 def _end(stage: str, adopted: str | None, status: str, reason: str, code: int) -> int:
     again = "; the same command again goes on from there" if status == "KILLED" and stage in RESUMED else ""
-    print(f"sslseg {stage}: {reason}{again}", file=sys.stderr, flush=True)
+    who = "sslseg" if stage == OVERVIEW else f"sslseg {stage}"
+    print(f"{who}: {reason}{again}", file=sys.stderr, flush=True)
     if adopted:
         _close_if_open(adopted, stage, status, reason)
     return code

@@ -139,7 +139,8 @@ def test_help_of_an_entry_point_is_its_stage_s(script: Path, monkeypatch, capsys
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(script), run_name="__main__")
     assert ended.value.code == 0
-    assert capsys.readouterr().out.startswith(f"usage: sslseg {script.stem}")
+    begin = "nothing was run: -e names one of" if script.stem == "main" else f"usage: sslseg {script.stem}"
+    assert capsys.readouterr().out.startswith(begin)
 
 
 @pytest.mark.parametrize("name", plugins.names("commands"))
@@ -149,12 +150,20 @@ def test_help_of_a_look_up_explains_every_argument(name: str):
     assert all(action.help for action in parser._actions)
 
 
-def test_mlflow_run_without_an_entry_point_says_which_there_are(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["main.py"])
+@pytest.mark.parametrize(
+    ("given", "code", "error"),
+    [
+        ([], 0, ""),
+        (["--dataset", "acdc"], 2, "sslseg: '--dataset' was given, and no entry point: -e names one\n"),
+    ],
+)
+def test_mlflow_run_without_an_entry_point_says_which_there_are(given, code, error, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["main.py", *given])
     _in_this_process(monkeypatch)
     with pytest.raises(SystemExit) as ended:
         runpy.run_path(str(ROOT / "entrypoints" / "main.py"), run_name="__main__")
-    assert ended.value.code == 0
-    said = capsys.readouterr().out
+    assert ended.value.code == code
+    said, told = capsys.readouterr()
+    assert told == error
     assert all(f"  {name}" in said for name in ENTRIES if name != "main")
     assert "mlflow run . -e demo --env-manager local" in said

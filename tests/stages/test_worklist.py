@@ -18,7 +18,7 @@ from sslseg.data.slices import prepare
 from sslseg.stages import worklist
 from sslseg.stages.worklist import gain
 from tests.fixtures import tiny_runs
-from tests.fixtures.foreign_trees import dicom_slice
+from tests.fixtures.foreign_trees import dicom_slice, images
 
 
 def test_a_slice_of_a_series_is_named_by_its_own_file(tmp_path) -> None:
@@ -31,9 +31,22 @@ def test_a_slice_of_a_series_is_named_by_its_own_file(tmp_path) -> None:
     picks = [coreset.Pick(z, 1.0, 1.0, 0, 0) for z in (2, 0)]
     found = worklist.table("k-center", store, np.arange(3), pool, picks)
     assert found[["z", "file"]].values.tolist() == [[2, "p1/IM7.dcm"], [0, "p1/IM9.dcm"]]
+    assert found["third"].tolist() == ["last third", "first third"]
     (tmp_path / "data" / "sslseg.json").write_text('{"axis": 1}')  # what is listed then lies in all files
     store = prepare.prepare("dicom", tmp_path / "data", tmp_path / "cache", spacing=0, progress=False)
     assert set(worklist.table("k-center", store, np.arange(3), pool, picks)["file"]) == {"p1/IM9.dcm"}
+
+
+def test_a_picture_alone_has_no_thirds(tmp_path) -> None:
+    store = prepare.prepare("images", images(tmp_path / "d"), tmp_path / "c", spacing=0, progress=False)
+    count = len(store.index)
+    none = np.zeros(count, bool)
+    pool = coreset.Pool(
+        np.zeros((count, 1)), none, ~none, np.full(count, "anna"), np.full(count, ""), none.astype(int)
+    )
+    found = worklist.table("k-median", store, np.arange(count), pool, [coreset.Pick(0, 1.0, 0.5, 2, 2)])
+    assert found["third"].tolist() == [""]
+    assert found["reason"][0].endswith("; all: 2 slices so far")
 
 
 @pytest.fixture(scope="module")

@@ -144,15 +144,18 @@ def test_two_halves_of_a_study_are_one_study(machine: Machine, tmp_path: Path):
     assert len(curves) == sum(len(run.metrics.get("val/iou", ())) for run in whole)
 
 
-def test_a_run_with_two_histories_and_an_archive_without_news_are_refused(
+def test_an_archive_without_news_adds_nothing_and_a_run_with_two_histories_is_refused(
     machine: Machine, model_folder: Callable[..., Path], tmp_path: Path
 ):
     one, both = machine("one"), machine("both")
     pretrain(one, model_folder(1.0))
     file = packed(one, tmp_path, "first")
     unpack(file, both, say=silent)
-    with pytest.raises(SslsegError, match="1 entries are in this store already, the first is runs "):
-        unpack(file, both, say=silent)
+    MlflowClient(both).rename_experiment(stores.ensure_experiment("study", both), "renamed")
+    notes: list[str] = []
+    assert unpack(file, both, say=notes.append) == []
+    assert notes == ["1 of 1 runs were here already and are left as they are"]
+    assert "study" not in {place.name for place in MlflowClient(both).search_experiments()}
     run_id = pretrain(one, model_folder(2.0))
     MlflowClient(both).log_metric(session.search({}, uri=both)[0].info.run_id, "late", 1.0)
     with pytest.raises(SslsegError, match="and they differ in its metrics: one of them went on"):

@@ -15,7 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Add all of it or nothing.
+    """Add all of it or nothing; what an earlier unpacking has added is no error.
 
     Raises:
         SslsegError: see `unpack.unpack`.
@@ -25,4 +25,5 @@ def run(options: argparse.Namespace) -> None:
 
     uri = store.ensure_store()
     found = unpack.unpack(options.file, uri, options.artifacts)
-    print(f"{len(found)} runs were added to {store.shown(uri)}; next: sslseg encoders")
+    added = f"runs added to {store.shown(uri)}: {len(found)}"
+    print(f"{added if found else f'nothing to add: {store.shown(uri)} has them all'}; next: sslseg encoders")

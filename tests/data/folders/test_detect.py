@@ -79,6 +79,11 @@ def test_no_format_and_no_folder(tmp_path: Path):
     ) as error:
         detect.choose(tmp_path, detect.ask(tmp_path))
     assert all(f"  {name}: no;" in str(error.value) for name in detect.formats())
+    camus = (
+        "wanted CAMUS's <patient>_<view>_<phase> with a mask <patient>_<view>_<phase>_gt, in any folder, got"
+    )
+    assert f"  camus: no; {camus}" in str(error.value)
+    assert "{" not in str(error.value)
 
 
 def test_a_folder_of_folders_is_asked_as_it_is(tmp_path: Path):

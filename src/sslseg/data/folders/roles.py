@@ -121,7 +121,9 @@ def paired(
     if name == "VOC" and joined and not s.classes:
         s = _with_names(s, root, joined[0])
     if not joined:
-        wanted = f"images like {s.pairs[0]!r}" if s.pairs else f"images ({', '.join(suffixes)}) here or below"
+        wanted = f"images ({', '.join(suffixes)}) here or below"
+        if s.pairs:
+            wanted = f"{name}'s {patterns.spoken(s.pairs[0])}" if name else f"images like {s.pairs[0]!r}"
         why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
         raise DataError(f"{root}: wanted {wanted}, got {f'none{why}' if why else instead(root)}")
     found = [_written(case, own) for case in joined]

@@ -58,15 +58,16 @@ def table(choice: str, store: Slices, rows: np.ndarray, pool: Pool, picks: Seque
         row = store.index.iloc[rows[one.place]]
         volume = store.volume_table.iloc[row["volume"]]
         files = series.get(volume["image"])
+        part = coreset.THIRDS[pool.thirds[one.place]] if volume["slices"] > 1 else ""
         found.append(
             {
                 "rank": rank,
                 **{key: row[key] for key in ("patient", "group", "frame", "phase", "z")},
-                "third": coreset.THIRDS[pool.thirds[one.place]],
+                "third": part,
                 "file": files[row["z"]] if files else volume["image"],
                 "time": "" if volume["position"] < 0 else int(volume["position"]),
                 "distance": round(one.distance, 4),
-                "reason": _reason(choice, one, str(row["group"]), coreset.THIRDS[pool.thirds[one.place]]),
+                "reason": _reason(choice, one, str(row["group"]), part),
             }
         )
     return pd.DataFrame(found)
@@ -89,7 +90,8 @@ def _reason(choice: str, one: Pick, group: str, part: str) -> str:
         rule = "nearest to the mean of all, as nothing is annotated yet"
     else:
         rule = f"{one.distance:.3f} from the nearest slice annotated or listed before"
-    return f"{rule}; {group or 'all'}: {one.group_had} slices so far, {one.third_had} in the {part}"
+    within = f", {one.third_had} in the {part}" if part else ""
+    return f"{rule}; {group or 'all'}: {one.group_had} slices so far{within}"
 
 
 def _log(
@@ -120,7 +122,8 @@ def _log(
         before = coreset.reach(pool, [])
         reached |= {"worklist/reach_before": before[0], "worklist/radius_before": before[1]}
     run.log(reached)
-    print(listed.drop(columns=["reason", "time"]).to_string(index=False, na_rep="–"))
+    told = listed.drop(columns=["reason", "time"])
+    print(told.loc[:, (told != "").any()].to_string(index=False, na_rep="–"))
     print(
         f"a train slice's distance from the nearest annotated one: mean {mean:.3f} with this list and "
         f"{at_random[0]:.3f} with as many at random; largest {radius:.3f} and {at_random[1]:.3f}"

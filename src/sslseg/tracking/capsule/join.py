@@ -46,14 +46,10 @@ def join(connection: Connection, tables: Mapping[str, Table], found: Rows) -> Jo
     """Take out of `found` what the store has already, and give the rest numbers that are free.
 
     Raises:
-        SslsegError: all of it is here already; or a run is here with another history, a model without its run.
+        SslsegError: a run is here with another history, or a model without its run.
     """
     here = _shared(connection, tables, found)
     runs = {row["run_uuid"] for row in found["runs"]}
-    if here == runs:
-        raise SslsegError(
-            f"{len(here)} entries are in this store already, the first is runs {min(here)}; there is nothing to add"
-        )
     numbers, moved = _numbers(connection, tables, found, here)
     _leave_out(found, here)
     notes = [f"{len(here)} of {len(runs)} runs were here already and are left as they are"] if here else []

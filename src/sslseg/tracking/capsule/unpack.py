@@ -88,7 +88,8 @@ def unpack(
             join.follow(Path(scratch), joined.renumbered)
             target = Target(connection, tables, root, database is None, uri)
             try:
-                _insert(target, content["rows"], Path(scratch))
+                if content["rows"]["runs"]:  # else an earlier unpacking has brought all of them
+                    _insert(target, content["rows"], Path(scratch))
             except BaseException as error:
                 for folder in target.moved:
                     shutil.rmtree(folder, ignore_errors=True)

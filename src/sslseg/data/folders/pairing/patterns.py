@@ -75,6 +75,12 @@ def rule(text: str) -> Rule:
     return Rule(images, masks)
 
 
+def spoken(text: str) -> str:
+    """A layout's rule for who has never seen one: `<patient>_<view> with a mask <patient>_<view>_gt, in any folder`."""
+    plain = re.sub(r"{([a-z]+)}", r"<\1>", text.replace(f"{{{ABOVE}}}", ""))
+    return f"{plain.replace(' -> ', ' with a mask ')}, in any folder"
+
+
 def _mask(text: str) -> Mask:
     pattern, said, name = text.strip().partition(" as ")
     if said and not name.strip():
