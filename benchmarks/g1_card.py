@@ -268,7 +268,7 @@ def measure_process() -> Answer:
     ]
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db",
-        "PYTHONPATH": f"{ROOT}/src:{ROOT}",
+        "PYTHONPATH": os.pathsep.join((f"{ROOT}/src", str(ROOT), os.environ.get("PYTHONPATH", ""))),
     }
     for number in range(4):
         begun = time.perf_counter()
