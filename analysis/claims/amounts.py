@@ -19,12 +19,12 @@ from analysis.claims.common import (
     above,
     against_each,
     inside,
+    interval,
     judged,
     outcome,
     together,
 )
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
-from analysis.comparison.decisions import interval
 from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
@@ -103,7 +103,7 @@ def transition(c: Context) -> Outcome | Refusal:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
     scores = c.averaged("test_loss", GENERALIST, c.study.budgets)
     pooled = _blend(scores, "generalist", [c.labels[row] for row in GENERALIST])
-    found = knee.knee(pooled, "generalist") if pooled else Refusal("insufficient evidence: no common cell")
+    found = knee.knee(pooled, "generalist") if pooled else Refusal.insufficient("no common cell")
     if isinstance(found, Refusal):
         return found
     slopes = f"slope {found.slope_before:.2f} before, {found.slope_after:.2f} after"
@@ -158,5 +158,5 @@ def segments(c: Context) -> Outcome | Refusal:
 
 def _mean(values: Sequence[float], what: str) -> Estimate | Refusal:
     if len(values) < MIN_SEEDS:
-        return Refusal(f"insufficient evidence: {len(values)} {what} runs")
+        return Refusal.insufficient(f"{len(values)} {what} runs")
     return students_t(values)

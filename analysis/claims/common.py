@@ -7,7 +7,6 @@ from functools import partial
 
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, Context, Outcome
 from analysis.comparison import scope
-from analysis.comparison.decisions import interval
 from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
@@ -35,6 +34,13 @@ def judged(
         scores, margin=metric.margin, higher_is_better=metric.higher_is_better,
         budget=None if budgets else c.full, pairs=pairs, units=units, worst=metric.worst, counts=c.study.unit,
     )  # fmt: skip
+
+
+def interval(estimate: Estimate) -> str:
+    """`0.12 [0.1, 0.14]`, with infinities as words."""
+    words = {float("inf"): "beyond the data", float("-inf"): "below the data"}
+    value, low, high = (words.get(v) or f"{v:.3g}" for v in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"
 
 
 def outcome(found: Verdict | Refusal, wanted: Sequence[str], run_ids: tuple[str, ...] = ()) -> Outcome:

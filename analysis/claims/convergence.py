@@ -19,12 +19,12 @@ from analysis.claims.common import (
     SPECIALIST,
     above,
     inside,
+    interval,
     judged,
     outcome,
     together,
 )
 from analysis.claims.records import INCONCLUSIVE, UNTESTED, Context, Outcome
-from analysis.comparison.decisions import interval
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts import arrival, stability

@@ -26,7 +26,7 @@ from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
-from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.records import Verdict
 
@@ -101,7 +101,7 @@ def by_pipeline(study: Study, fit: Fit[T]) -> dict[str, T | Refusal]:
     scores, found = errors(study), dict[str, T | Refusal]()
     for label in (arm.label for arm in study.arms):
         mine = [s for s in scores if s.pipeline == label]
-        none = Refusal(f"insufficient evidence: {label} has no run with a test score")
+        none = Refusal.insufficient("has no run with a test score", label)
         found[label] = fit(mine, label, scope.pretrainings(study, label)) if mine else none
     return found
 
@@ -164,8 +164,8 @@ def choose(
         ]
         at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
     if not at:
-        return Refusal(
-            f"insufficient evidence: no pipeline has test scores of {MIN_SEEDS} seeds at "
+        return Refusal.insufficient(
+            f"no pipeline has test scores of {MIN_SEEDS} seeds at "
             f"{headline.counted(budget, study.unit)}, nor a curve over it"
         )
     first = [arm.label for arm in study.arms].index  # of equal ones the simpler
@@ -252,12 +252,3 @@ def worth_of(study: Study, found: Decisions, label: str) -> str:
 
 def _of(rows: Sequence[WorthRow], label: str, budget: int) -> list[tuple[str, Worth | Refusal]]:
     return [(row.reference, row.worth) for row in rows if (row.pipeline, row.budget) == (label, budget)]
-
-
-def interval(estimate: Estimate | None) -> str:
-    """`0.12 [0.1, 0.14]`, with infinities as words."""
-    if estimate is None:
-        return "–"
-    words = {float("inf"): "beyond the data", float("-inf"): "below the data"}
-    value, low, high = (words.get(v) or f"{v:.3g}" for v in (estimate.value, estimate.low, estimate.high))
-    return f"{value} [{low}, {high}]"

@@ -12,7 +12,7 @@ from statistics import fmean
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metric, steps_pair
-from analysis.statistics.laws.worth import Worth
+from analysis.statistics.laws.worth import NOT_SETTLED, Worth
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts.compare import Units, compare
 from analysis.statistics.verdicts.judge import judge
@@ -133,7 +133,8 @@ def opened(found: Worth, verdict: Verdict | None) -> Worth:
     if (low, high) == (found.more.low, found.more.high):
         return found
     match = replace(found.match, low=low + found.budget, high=high + found.budget)
-    return replace(found, match=match, more=replace(found.more, low=low, high=high), text="not settled")
+    text, short = NOT_SETTLED
+    return replace(found, match=match, more=replace(found.more, low=low, high=high), text=text, short=short)
 
 
 def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:

@@ -133,10 +133,6 @@ def decided(
     return f"{text}, over {seeds}{may}."
 
 
-def _reason(found: Refusal) -> str:
-    return found.reason.removeprefix("insufficient evidence: ")
-
-
 def so_far(study: Study, budget: int, tested: int) -> str:
     """The best there is where too few seeds were run to say what it saves, and what is wanting."""
     scored = study.scored
@@ -168,7 +164,7 @@ def worth_sentence(
     if not worths:
         return ""
     unit = study.unit
-    refused = [_reason(found) for _, found in worths if isinstance(found, Refusal)]
+    refused = [found.short for _, found in worths if isinstance(found, Refusal)]
     known = [(reference, found) for reference, found in worths if isinstance(found, Worth)]
     said = [saves(found, reference, unit) for reference, found in known]
     settled = [text for text in said if text]

@@ -64,10 +64,10 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
 
 def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
     """What the lines are, and why a law is missing."""
-    unfitted = {law.arm.label: law.fit.reason for law in fits if isinstance(law.fit, Refusal)}
+    unfitted = {law.arm.label: law.fit.short for law in fits if isinstance(law.fit, Refusal)}
     notes: tuple[str, ...] = ("boxes: quartiles and median over seeds",)
     if len(unfitted) == len(fits):
-        why = next(iter(unfitted.values()), "").removeprefix("insufficient evidence: ")
+        why = next(iter(unfitted.values()), "")
         notes = (f"{notes[0]}; lines join the means", f"no law is fitted: {why}")
     elif unfitted:
         notes = (f"{notes[0]}; lines: fitted laws, for {', '.join(unfitted)} the means, joined",)

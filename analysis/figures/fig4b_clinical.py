@@ -44,20 +44,26 @@ def wanted(study: Study) -> tuple[str, str]:
 class Measure:
     """One panel: mean of some logged metrics, in every evaluation."""
 
-    title: str
+    what: str
+    over: str  # what its mean is taken of, or over
     unit: str
     keys: tuple[str, ...]
     factor: float = 1.0  # from what is logged to the unit
     most: float = np.inf  # of what is logged
 
+    @property
+    def title(self) -> str:
+        """In the table."""
+        return f"{self.what}, {self.over}"
+
 
 def measures(evaluations: pd.DataFrame) -> tuple[Measure, ...]:
     """What the evaluations have: each ejection fraction, then HD95 and failures as means over the classes."""
     fractions = _keys(evaluations, r"mae/(.+)_EF")
-    found = [Measure(f"{name} ejection fraction, mean |error|", "%", (k,)) for name, k in fractions.items()]
-    for score, title, unit, *scale in OVER_CLASSES:
+    found = [Measure(f"{name} ejection fraction", "mean |error|", "%", (k,)) for name, k in fractions.items()]
+    for score, what, unit, *scale in OVER_CLASSES:
         if keys := _keys(evaluations, rf"{score}/([^/]+)"):
-            found.append(Measure(f"{title}, mean over {', '.join(keys)}", unit, tuple(keys.values()), *scale))
+            found.append(Measure(what, f"mean over {', '.join(keys)}", unit, tuple(keys.values()), *scale))
     return tuple(found)
 
 
@@ -172,10 +178,9 @@ def draw(content: Content, figure: Figure) -> None:
 
 
 def _panel(axis: Axes, measure: Measure, table: pd.DataFrame, arms: tuple[Arm, ...], unit: str) -> None:
-    title, _, over = measure.title.partition(", ")
     axis.set(
         xscale="log",
-        title=textwrap.fill(title, 44) + (f"\n{over}" if over else "").replace("|error|", "absolute error"),
+        title=f"{textwrap.fill(measure.what, 44)}\n{measure.over.replace('|error|', 'absolute error')}",
         xlabel=f"annotated {unit}s",
         ylabel=f"{measure.unit} (lower is better)",
     )

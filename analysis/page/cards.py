@@ -49,12 +49,11 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     means = _means(study, nearest)
     label = str(means.idxmax()) if len(means) else ""
     reached = (f"mean test IoU {score(means.max())} at {counted(nearest, study.unit)}",) if label else ()
-    reason = why.reason.removeprefix("insufficient evidence: ")
     sizes = sorted({*study.budgets, found.budget})
     more = further.again(study, further.seeds(study.runs, MIN_SEEDS), sizes)
     answer, against = _ahead(study, label, nearest)
     needed = f"how many {study.unit}s that saves can be told from {MIN_SEEDS} seeds of each pipeline on"
-    sure, *settles = "Too little was run", capital(reason), "This would settle more:"
+    sure, *settles = "Too little was run", capital(why.short), "This would settle more:"
     if study.scored.empty:
         sure, *settles = "No run has a test score", "Finished runs are not run again; these seeds are new:"
     return (
@@ -110,7 +109,7 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
         return Card(question, "–", (why,), command, choice.pipeline)
     (against, answer), *others = told
     lines = [against, *(f"{a}: {text.lower()}" for a, text in others)]
-    reasons = [r.worth.reason for r in rows if isinstance(r.worth, Refusal)]
+    reasons = [r.worth.short for r in rows if isinstance(r.worth, Refusal)]
     more = ""
     if reasons and len(study.budgets) < MIN_SIZES:
         answer, lines = _ahead(study, choice.pipeline, study.nearest(found.budget))
@@ -120,7 +119,7 @@ def _saves(study: Study, found: Decisions, choice: Choice) -> Card:
             f"{needed}, and this study has {len(study.budgets)}{'; this runs what lacks:' if more else ''}"
         )
     elif reasons:
-        lines.append(reasons[0].removeprefix("insufficient evidence: "))
+        lines.append(reasons[0])
     return Card(question, answer, tuple(lines), more, choice.pipeline)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import exp, inf, isfinite, log
+from math import exp, isfinite, log
 
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, WorthRow
@@ -15,9 +15,6 @@ from analysis.statistics.records import Refusal, plural
 from analysis.statistics.verdicts.records import Verdict
 
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
-# what `Worth` says at the ends of the sizes that were run
-SHORT = {"not settled": "?", "more than were run": "not reached", "fewer than were run": "costs some",
-         "more": "0 or more", "costs more": "0 or fewer"}  # fmt: skip
 FAR = log(100)  # of a ratio's logarithm: an end beyond a hundredth or a hundred times is as good as none
 
 
@@ -120,15 +117,4 @@ def _worth(row: WorthRow, unit: str) -> Cell:
     more = row.worth.more
     call = "better" if more.low >= 0 else "worse" if more.high <= 0 else "undecided"
     whole = f"{row.pipeline} at {counted(row.budget, unit)}, in {unit}s of {row.reference}: {row.worth.text}"
-    return Cell(
-        call,
-        _short(more.value, more.low, more.high, row.worth.text),
-        "; ".join(filter(None, [whole, row.worth.note])),
-    )
-
-
-def _short(value: float, low: float, high: float, text: str) -> str:
-    """One number for a small cell, or as few words as can be."""
-    if low < high and abs(low) < inf and abs(high) < inf:
-        return f"{value:+,.0f}" if (low >= 0 or high <= 0) else f"? {value:+,.0f}"
-    return SHORT.get(text, text.replace("more than ", "> ").replace("at least ", "≥ "))
+    return Cell(call, row.worth.short, "; ".join(filter(None, [whole, row.worth.note])))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from analysis.figures import outputs
 from analysis.figures.outputs import Content, plural
 from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
-from analysis.statistics.records import FIRM_SEEDS, WIDE, Estimate, Refusal
+from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal
 from analysis.statistics.verdicts.records import Verdict
 from sslseg.config import names
 from sslseg.config.names import CFG
@@ -79,9 +78,6 @@ def render(page: Page) -> str:
         "thousands": "{:,}".format,
         "score": score,
         "counted": lambda n: counted(n, page.study.unit),
-        "told": lambda note: note.replace(
-            WIDE, f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only"
-        ),
         "refused": refused,
         "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned),
     }
@@ -93,6 +89,7 @@ def render(page: Page) -> str:
         page=page,
         study=page.study,
         d=page.decisions,
+        wide=f"fewer than {FIRM_SEEDS} seeds: the intervals are wide, and indicative only",
         colours={arm.label: arm.colour for arm in page.study.arms},
         cards=cards.cards(page.study, page.decisions),
         sizes=", ".join(
@@ -118,13 +115,11 @@ def render(page: Page) -> str:
 
 
 def refused(rows: Iterable[object]) -> list[str]:
-    """Each reason once; of those that differ in a pipeline's name alone the first, and how many more there are."""
-    reasons = dict.fromkeys(
-        row.reason.removeprefix("insufficient evidence: ") for row in rows if isinstance(row, Refusal)
-    )
-    kinds: dict[str, list[str]] = {}
-    for reason in reasons:
-        kinds.setdefault(re.sub(r"\S*@\S*|\b(scratch|supervised|phantom)\b", "", reason), []).append(reason)
+    """Each reason once; where several pipelines lack the same the first, and how many more there are."""
+    kinds: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if isinstance(row, Refusal):
+            kinds.setdefault(row.lacks or row.reason, {})[row.short] = None
     more = " (the same holds for {} more)".format
     return [first + (more(len(rest)) if rest else "") for first, *rest in kinds.values()]
 

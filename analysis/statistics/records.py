@@ -52,9 +52,24 @@ _FIELDS = attrgetter("pipeline", "budget", "seed", "subset", "value")  # faster 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why no number is given. It takes the place of the result: insufficient evidence is an answer."""
+    """Why no number is given. It takes the place of the result: insufficient evidence is an answer.
+
+    Where it is runs that lack, `lacks` says what of them there is and what is wanted, and `who`, of which pipelines.
+    """
 
     reason: str
+    who: str = internal(default="")
+    lacks: str = internal(default="")
+
+    @classmethod
+    def insufficient(cls, lacks: str, who: str = "") -> Refusal:
+        """For want of runs: `who` is the subject of the sentence that `lacks` ends, where it has one."""
+        return cls(f"insufficient evidence: {f'{who} {lacks}'.strip()}", who, lacks)
+
+    @property
+    def short(self) -> str:
+        """The reason where it is clear that the evidence does not suffice."""
+        return f"{self.who} {self.lacks}".strip() or self.reason
 
     def __bool__(self) -> bool:
         return False

@@ -204,8 +204,12 @@ def test_a_ratio_of_steps_without_limits_is_told_in_words() -> None:
 
 
 def test_the_same_refusal_is_said_once() -> None:
-    reasons = [f"insufficient evidence: {name} has 3 sizes" for name in ("scratch", "a@b+c@d", "supervised")]
-    assert report.refused([*map(Refusal, reasons), Refusal("other"), Refusal("other"), 5]) == [
+    few = [
+        Refusal.insufficient("has 3 sizes", name)
+        for name in ("scratch", "scratch", "a@b+c@d", "no name known")
+    ]
+    assert few[0].reason == "insufficient evidence: scratch has 3 sizes"
+    assert report.refused([*few, Refusal("other"), Refusal("other"), 5]) == [
         "scratch has 3 sizes (the same holds for 2 more)",
         "other",
     ]

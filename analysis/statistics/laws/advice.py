@@ -78,8 +78,8 @@ def next_slices(
     """
     there = budget + slices
     if budget < fit.sizes[0] or there > fit.sizes[-1]:
-        return Refusal(
-            f"insufficient evidence: {budget} + {slices} lie outside of the {fit.sizes[0]} to "
+        return Refusal.insufficient(
+            f"{budget} + {slices} lie outside of the {fit.sizes[0]} to "
             f"{fit.sizes[-1]} that {fit.pipeline} was run at"
         )
     inside = [n for n in fit.sizes if budget <= n <= there]

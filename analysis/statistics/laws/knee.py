@@ -69,7 +69,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
     if isinstance(table, Refusal):
         return table
     if len(table.sizes) < MIN_KNEE_SIZES:
-        return Refusal(f"insufficient evidence: a knee needs {MIN_KNEE_SIZES} sizes, {len(table.sizes)} came")
+        return Refusal.insufficient(f"a knee needs {MIN_KNEE_SIZES} sizes, {len(table.sizes)} came")
     if np.nanmin(table.values) <= 0:
         return Refusal("a knee on log-log needs errors above zero")
     problem = _logarithmic(table)
@@ -77,7 +77,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
     bent = _bent(problem, np.linspace(x[1], x[-2], _POINTS))
     flatter = bent.lines[:, 2] > 0
     if not flatter.any():
-        return Refusal(f"no knee: the curve of {pipeline} nowhere becomes flatter")
+        return Refusal("no knee: the curve nowhere becomes flatter")
     best = int(np.argmin(np.where(flatter, bent.rest, np.inf)))
     seeds = len(x) / float(np.sum(1 / problem.counts))
     kept = np.append(np.flatnonzero(_not_rejected(problem, bent, seeds - 1)), best)

@@ -87,9 +87,9 @@ def usable(table: Cells) -> Cells | Refusal:
         )
     kept = counts >= MIN_SEEDS
     if kept.sum() < MIN_SIZES:
-        return Refusal(
-            f"insufficient evidence: {table.pipeline} has {plural(int(kept.sum()), 'size')} with {MIN_SEEDS} seeds or "
-            f"more, at least {MIN_SIZES} are wanted"
+        return Refusal.insufficient(
+            f"has {plural(int(kept.sum()), 'size')} with {MIN_SEEDS} seeds or more, at least {MIN_SIZES} are wanted",
+            table.pipeline,
         )
     values = table.values[:, kept]
     rows = np.isfinite(values).any(axis=1)
@@ -144,15 +144,14 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str) -> Scaling | Refusal:
     if isinstance(table, Refusal):
         return table
     if len(table.sizes) < MIN_LAW_SIZES:
-        return Refusal(
-            f"insufficient evidence: a law of three parameters needs {MIN_LAW_SIZES} sizes, "
-            f"{pipeline} has {len(table.sizes)}"
+        return Refusal.insufficient(
+            f"a law of three parameters needs {MIN_LAW_SIZES} sizes, {pipeline} has {len(table.sizes)}"
         )
     problem = problem_of(table)
     x, y, w = problem.log_sizes, problem.means, problem.total_weights
     theta, free = minimise(x, y, w, bounded=True), minimise(x, y, w)
     if theta[ALPHA] <= 1e-9 or free[ALPHA] <= 1e-9:
-        return Refusal(f"insufficient evidence: the error of {pipeline} does not fall with more data")
+        return Refusal.insufficient(f"the error of {pipeline} does not fall with more data")
     lowest, highest = EDGE * BETA_LOW, BETA_HIGH / EDGE
     if not lowest < theta[BETA] < highest:
         return Refusal(

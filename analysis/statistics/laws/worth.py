@@ -13,7 +13,9 @@ import numpy as np
 
 from analysis.statistics.laws.interpolate import Joined, mean_difference
 from analysis.statistics.laws.inversion import crossing
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import Estimate, Refusal, internal
+
+NOT_SETTLED = "not settled", "?"  # text and short text of worth that may be more and may be less than nothing
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Worth:
     more: Estimate
     text: str
     note: str
+    short: str = internal(default="")  # the text in a small cell
 
 
 def worth(pipeline: Joined, reference: Joined, budget: int) -> Worth | Refusal:
@@ -46,10 +49,8 @@ def worth(pipeline: Joined, reference: Joined, budget: int) -> Worth | Refusal:
         `Worth`, or a `Refusal` when the pipeline was not run at the budget.
     """
     if budget not in pipeline.sizes:
-        return Refusal(
-            f"insufficient evidence: {pipeline.pipeline} was run at {', '.join(map(str, pipeline.sizes))}, "
-            f"not at {budget}"
-        )
+        ran = f"was run at {', '.join(map(str, pipeline.sizes))}, not at {budget}"
+        return Refusal.insufficient(ran, pipeline.pipeline)
     mine = pipeline.by_seed(budget)
     units = (pipeline.units, reference.units)
     tested = [mean_difference(reference.by_seed(m), mine, *units) for m in reference.sizes]
@@ -58,22 +59,29 @@ def worth(pipeline: Joined, reference: Joined, budget: int) -> Worth | Refusal:
     more = Estimate(match.value - budget, match.low - budget, match.high - budget)
     least, limit = reference.sizes[0], reference.sizes[-1]
     both = len(set(pipeline.seeds) & set(reference.seeds))
-    note = "; ".join(sorted({j.note for j in (pipeline, reference) if j.note}))
-    text = _text(more, budget, least, limit)
-    return Worth(pipeline.pipeline, reference.pipeline, budget, least, limit, both, match, more, text, note)
+    note = pipeline.note or reference.note
+    text, short = in_words(more, budget, least, limit)
+    return Worth(
+        pipeline.pipeline, reference.pipeline, budget, least, limit, both, match, more, text, note, short
+    )
 
 
-def _text(more: Estimate, budget: int, least: int, limit: int) -> str:
-    """More slices in words: `+42, from +25 to +225`, or what the sizes that were run leave to be said."""
-    low, high = more.low, more.high
+def in_words(more: Estimate, budget: int, least: int, limit: int) -> tuple[str, str]:
+    """More slices in words, and in as few as can be: what was found, or what the sizes that were run leave to be said."""
+    value, low, high = f"{more.value:+,.0f}", more.low, more.high
     if low == inf:
-        return f"more than {limit - budget:,}" if limit > budget else "more than were run"
+        most = f"{limit - budget:,}"
+        return (f"more than {most}", f"> {most}") if limit > budget else ("more than were run", "not reached")
     if high == -inf:
-        return f"costs more than {budget - least:,}" if budget > least else "fewer than were run"
+        most = f"{budget - least:,}"
+        told = f"costs more than {most}", f"costs > {most}"
+        return told if budget > least else ("fewer than were run", "costs some")
     if (isinf(high) and low < 0) or (isinf(low) and high > 0):
-        return "not settled"
+        return NOT_SETTLED
     if isinf(high):
-        return f"at least {low:,.0f}" if low > 0 else "more"
+        return (f"at least {low:,.0f}", f"≥ {low:,.0f}") if low > 0 else ("more", "0 or more")
     if isinf(low):
-        return f"costs at least {-high:,.0f}" if high < 0 else "costs more"
-    return f"{more.value:+,.0f}, from {low:+,.0f} to {high:+,.0f}" if low < high else f"{more.value:+,.0f}"
+        told = f"costs at least {-high:,.0f}", f"costs ≥ {-high:,.0f}"
+        return told if high < 0 else ("costs more", "0 or fewer")
+    told = f"{value}, from {low:+,.0f} to {high:+,.0f}", f"? {value}" if low < 0 < high else value
+    return told if low < high else (value, value)

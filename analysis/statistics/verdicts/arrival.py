@@ -36,8 +36,8 @@ def telling(pairs: Sequence[Bounds]) -> np.ndarray | Refusal:
     """Bounds [S, 2] of the pairs that bound their ratio at all, or why too few do: three, and more than half."""
     found = np.array([p for p in pairs if np.isfinite(p).any()], float).reshape(-1, 2)
     if len(found) < MIN_SEEDS or 2 * len(found) <= len(pairs):
-        return Refusal(
-            f"insufficient evidence: of {len(pairs)} pairs {len(found)} reached the level at a step that can be told, "
+        return Refusal.insufficient(
+            f"of {len(pairs)} pairs {len(found)} reached the level at a step that can be told, "
             f"at least {MIN_SEEDS} and more than half are wanted"
         )
     return found

@@ -101,15 +101,17 @@ def compare(
     def pair(a: str, b: str) -> Pair | Refusal:
         """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
         unit = units(a, b) if units else None
-        pairs_of = "pretraining with pairs" if unit else "pair"
         own = in_units(cells.get((a, b), {}), unit)
         budgets = common_budgets(own, budget)
         bounds = by_seed(own, budgets)
         if len(bounds) < MIN_SEEDS:
             where = "overall" if budget is None else f"at {plural(budget, counts)}"
-            return Refusal(
-                f"insufficient evidence: {a} and {b} have {plural(len(bounds), pairs_of)} of equal seed and subset {where}, "
-                f"at least {MIN_SEEDS} are wanted"
+            pairs_of = (
+                plural(len(bounds), "pretraining") + " with pairs" if unit else plural(len(bounds), "pair")
+            )
+            return Refusal.insufficient(
+                f"have {pairs_of} of equal seed and subset {where}, at least {MIN_SEEDS} are wanted",
+                f"{a} and {b}",
             )
         read = list(bounds)[: looks.look(len(bounds))]
         values = _beside(a, b, names, levels, cells, unit, budgets, read)
@@ -171,9 +173,8 @@ def _sinking(
     fell = [*((s.seed, s in sunk) for s in runs), *((seed, True) for _, seed in gone)]
     costs = [sunk[s] for s in runs if s in sunk]
     cost = min(max([*costs, *(np.inf for _ in gone)], default=np.inf), depth)
-    how = "collapsed" if np.isinf(costs).all() else "far below its others"
-    if how != "collapsed" and np.isinf(costs).any():
-        how = "collapsed or far below its others"
+    kinds = {"collapsed" if np.isinf(lost) else "far below its others" for lost in costs}
+    how = " or ".join(sorted(kinds)) or "collapsed"
     fallen = sum(down for _, down in fell)
     if unit is None:
         return Sinking(depth, cost, how, fallen, len(fell))

@@ -21,7 +21,7 @@ def ratio_of_spread(a: ArrayLike, b: ArrayLike, *, level: float = 0.95) -> Estim
     pairs = pairs[:, np.lexsort(pairs)]
     count = pairs.shape[1]
     if count < MIN_SEEDS:
-        return Refusal(f"insufficient evidence: {count} paired seeds, at least {MIN_SEEDS} are wanted")
+        return Refusal.insufficient(f"{count} paired seeds, at least {MIN_SEEDS} are wanted")
     rest = [np.delete(pairs, i, axis=1) for i in range(count)]
     if min(np.ptp(p, axis=1).min() for p in rest) < 1e-12:
         return Refusal("no ratio of spreads: one pipeline has the same score at every seed but one")

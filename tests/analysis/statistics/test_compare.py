@@ -148,6 +148,8 @@ def test_extra_seeds_at_one_budget_do_not_move_overall() -> None:
 
 def test_seeds_of_one_pretraining_count_as_one() -> None:
     scores = drawn(0.0, seeds=9, budgets=2)
+    two = call(scores, units=lambda a, b: {s: s % 2 for s in range(9)})
+    assert two.short.startswith("a and b have 2 pretrainings with pairs of equal seed and subset overall")
     found = call(scores, units=lambda a, b: {s: s % 3 for s in range(9)})
     differences = np.array([[s.value for s in ordered(scores) if s.pipeline == n] for n in "ab"])
     d = np.subtract(*differences).reshape(2, 9).mean(axis=0)  # scores are in the order of budgets, then seeds
@@ -178,7 +180,8 @@ def test_pairs_need_equal_seed_and_subset() -> None:
     scores = [Score("a", 30, s, "x", 0.5 + 0.01 * s) for s in range(5)]
     scores += [Score("b", 30, s, "y", 0.4) for s in range(5)]
     (found,) = compare(scores, margin=0.01, higher_is_better=True)
-    assert "0 pairs" in found.reason
+    assert found.short == "a and b have 0 pairs of equal seed and subset overall, at least 3 are wanted"
+    assert found.reason == f"insufficient evidence: {found.short}"
     same = [Score(s.pipeline, s.budget, s.seed, "x", s.value) for s in scores]
     (found,) = compare(same, margin=0.01, higher_is_better=True, budget=30)
     assert isinstance(found, Verdict)

@@ -8,7 +8,7 @@ from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.inversion import crossing
 from analysis.statistics.laws.knee import LOCATED, Knee, knee, places
 from analysis.statistics.laws.knee import named as knee_named
-from analysis.statistics.laws.worth import Worth, _text, worth
+from analysis.statistics.laws.worth import Worth, in_words, worth
 from analysis.statistics.records import Cells, Estimate, Refusal, generator
 from benchmarks.statistics import simulate
 from benchmarks.statistics.laws import covers, plateaus, reached
@@ -58,8 +58,13 @@ def test_out_of_the_data_is_said_and_not_extrapolated() -> None:
     a, b = curves(plants=(GOOD, Plant(0.85, 0.4, 0.25)))
     found = worth(a, b, 1498)
     assert found.match == Estimate(np.inf, np.inf, np.inf)
-    assert found.text == "more than were run"
-    assert worth(a, b, 300).text == "more than 1,198"
+    assert (found.text, found.short) == ("more than were run", "not reached")
+    found = worth(a, b, 300)
+    assert (found.text, found.short) == ("more than 1,198", "> 1,198")
+    found = worth(b, a, 300)
+    assert (found.more.high < 0, found.short) == (True, f"{found.more.value:+,.0f}")
+    assert found.text == f"{found.more.value:+,.0f}, from {found.more.low:+,.0f} to {found.more.high:+,.0f}"
+    assert worth(b, a, 1).short == "costs some"
     assert worth(b, a, 1).match.low == -np.inf
     assert isinstance(worth(a, b, 2000), Refusal)
     assert "not at 50" in worth(a, b, 50).reason
@@ -203,24 +208,26 @@ def test_at_five_sizes_a_knee_needs_an_interval_that_ends_inside_of_the_search()
 
 
 @pytest.mark.parametrize(
-    ("more", "budget", "text"),
+    ("more", "budget", "text", "short"),
     [
-        ((np.inf, np.inf, np.inf), 75, "more than 1,423"),
-        ((np.inf, np.inf, np.inf), 1498, "more than were run"),
-        ((np.inf, 225.0, np.inf), 75, "at least 225"),
-        ((100.0, 0.0, np.inf), 75, "more"),
-        ((-61.0, -np.inf, np.inf), 75, "not settled"),
-        ((-61.0, -72.0, np.inf), 75, "not settled"),
-        ((-20.0, -np.inf, 40.0), 75, "not settled"),
-        ((42.0, 25.0, 1398.0), 75, "+42, from +25 to +1,398"),
-        ((-5.0, -12.0, 30.0), 75, "-5, from -12 to +30"),
-        ((0.0, 0.0, 0.0), 75, "+0"),
-        ((-70.0, -np.inf, -60.0), 75, "costs at least 60"),
-        ((-np.inf, -np.inf, -np.inf), 75, "costs more than 72"),
-        ((-np.inf, -np.inf, -np.inf), 3, "fewer than were run"),
+        ((np.inf, np.inf, np.inf), 75, "more than 1,423", "> 1,423"),
+        ((np.inf, np.inf, np.inf), 1498, "more than were run", "not reached"),
+        ((np.inf, 225.0, np.inf), 75, "at least 225", "≥ 225"),
+        ((100.0, 0.0, np.inf), 75, "more", "0 or more"),
+        ((-61.0, -np.inf, np.inf), 75, "not settled", "?"),
+        ((-61.0, -72.0, np.inf), 75, "not settled", "?"),
+        ((-20.0, -np.inf, 40.0), 75, "not settled", "?"),
+        ((42.0, 25.0, 1398.0), 75, "+42, from +25 to +1,398", "+42"),
+        ((-5.0, -12.0, 30.0), 75, "-5, from -12 to +30", "? -5"),
+        ((0.0, 0.0, 0.0), 75, "+0", "+0"),
+        ((-5.0, -12.0, 0.0), 75, "-5, from -12 to +0", "-5"),
+        ((-70.0, -np.inf, 0.0), 75, "costs more", "0 or fewer"),
+        ((-70.0, -np.inf, -60.0), 75, "costs at least 60", "costs ≥ 60"),
+        ((-np.inf, -np.inf, -np.inf), 75, "costs more than 72", "costs > 72"),
+        ((-np.inf, -np.inf, -np.inf), 3, "fewer than were run", "costs some"),
     ],
 )
 def test_worth_in_words_has_no_bracket_and_no_bound_below_nothing(
-    more: tuple[float, float, float], budget: int, text: str
+    more: tuple[float, float, float], budget: int, text: str, short: str
 ) -> None:
-    assert _text(Estimate(*more), budget, 3, 1498) == text
+    assert in_words(Estimate(*more), budget, 3, 1498) == (text, short)
