@@ -11,6 +11,7 @@ from dataclasses import replace
 from math import inf, log
 from pathlib import Path
 
+import jinja2
 import pytest
 from mlflow import MlflowClient
 
@@ -73,6 +74,26 @@ def test_a_part_alone(filled: str, tmp_path: Path) -> None:
         "worth",
         "encoder_worth",
     }
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "kind"), [(12, 10, "matrix"), (13, 10, "matrix long"), (13, 11, "matrix long wide")]
+)
+def test_a_large_matrix_is_printed_over_pages_and_by_its_signs(rows: int, columns: int, kind: str) -> None:
+    """The paper's style hides `size`; a text that begins with no sign stays whole."""
+    loader = jinja2.FileSystemLoader(Path(report.__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.globals |= {"symbol": matrices.SYMBOL, "colours": {}}
+    cells = (
+        matrices.Cell("worse", "▼ -0.012", "why"),
+        *[matrices.Cell("none", "not reached", "")] * (columns - 1),
+    )
+    table = matrices.Matrix("t", "c", ("a",) * columns, (("b", cells),) * rows)
+    made = environment.from_string("{% from 'tables.html.j2' import matrix with context %}{{ matrix(m) }}")
+    drawn = made.render(m=table)
+    assert f'<div class="{kind}">' in drawn
+    assert '>▼<span class="size"> -0.012</span><' in drawn
+    assert drawn.count(">not reached<") == rows * (columns - 1)
 
 
 @pytest.mark.parametrize(
