@@ -8,7 +8,6 @@ Runs are paired by seed and subset, and a seed is the unit. The interval is that
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plural
 from analysis.statistics.verdicts import looks
+from analysis.statistics.verdicts.beside import board
 from analysis.statistics.verdicts.collapse import Sinking, far_below, losses, scatter
 from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import judge
@@ -88,20 +88,20 @@ def compare(
         ValueError: when the margin is not positive.
     """
     rows = ordered(scores)
-    runs = {name: [s for s in rows if s.pipeline == name] for name in sorted({s.pipeline for s in rows})}
+    runs: dict[str, list[Score]] = {}
+    for s in rows:
+        runs.setdefault(s.pipeline, []).append(s)
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
-    names = sorted({name for pair in wanted for name in pair} & set(runs))
-    cells = {(a, b): _differences(runs[a], runs[b], higher_is_better) for a in names for b in names if a != b}
-    levels = {
-        a: _differences(runs[a], [replace(s, value=0.0) for s in runs[a]], higher_is_better) for a in names
-    }
+    compared = {name for pair in wanted for name in pair}
+    beside = board({name: own for name, own in runs.items() if name in compared}).beside
     fallen = far_below(rows, higher_is_better=higher_is_better, worst=worst)
     sunk = {} if worst is None else losses(rows, worst)
 
     def pair(a: str, b: str) -> Pair | Refusal:
         """Differences of two pipelines, and those of the others to the first on the same budgets and seeds."""
         unit = units(a, b) if units else None
-        own = in_units(cells.get((a, b), {}), unit)
+        cells = _differences(runs.get(a, ()), runs.get(b, ()), higher_is_better)
+        own = in_units(cells, unit)
         budgets = common_budgets(own, budget)
         bounds = by_seed(own, budgets)
         if len(bounds) < MIN_SEEDS:
@@ -114,12 +114,12 @@ def compare(
                 f"{a} and {b}",
             )
         read = list(bounds)[: looks.look(len(bounds))]
-        values = _beside(a, b, names, levels, cells, unit, budgets, read)
+        values = beside(a, b, cells, unit, budgets, read)
         spread, freedom = scatter(values)
         alone = [
-            scatter(_beside(a, b, names, levels, cells, None, [n], seeds))[0]
+            scatter(beside(a, b, cells, None, [n], seeds))[0]
             for n in budgets
-            if (seeds := [s for m, s in cells[a, b] if m == n and (unit or {s: s}).get(s) in read])
+            if (seeds := [s for m, s in cells if m == n and (unit or {s: s}).get(s) in read])
         ]
         run = float(np.sqrt(np.mean(np.square(alone))))
         gone = {c: sorted((missing or {}).get(c, ())) for c in (a, b)}
@@ -135,28 +135,6 @@ def compare(
         )  # fmt: skip
 
     return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha, counts=counts)
-
-
-def _beside(
-    a: str,
-    b: str,
-    names: Sequence[str],
-    levels: Mapping[str, Cells],
-    cells: Mapping[tuple[str, str], Cells],
-    unit: Mapping[int, int] | None,
-    budgets: Sequence[int],
-    read: Sequence[int],
-) -> np.ndarray:
-    """Scores [P, S] of two pipelines, and of the others that have all of these, averaged over budgets and units."""
-
-    def means(of: Cells) -> dict[int, tuple[float, float]]:
-        return by_seed(in_units({key: ends for key, ends in of.items() if key in cells[a, b]}, unit), budgets)
-
-    known = [means(cells[c, a]) for c in names if c not in (a, b)]
-    others = [[c[s][0] for s in read] for c in known if set(read) <= set(c)]
-    level, against = means(levels[a]), means(cells[a, b])
-    apart = np.array([[0.0] * len(read), [-against[s][0] for s in read], *others])
-    return apart + [level[s][0] for s in read]
 
 
 def _sinking(

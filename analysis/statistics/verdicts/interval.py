@@ -15,6 +15,7 @@ from analysis.statistics.records import Estimate
 
 _SIGMAS = np.exp(np.linspace(np.log(0.005), np.log(100.0), 190))
 _NARROW = 1e-9  # bounds that are as near as this are one number
+_STRIDE = 9  # of the grid of means, in the first search for the best one
 _FAR = 14.0  # from zero: beyond any logarithm of a ratio of steps
 LEAST = 0.05  # of the rest's variance that a pair's own is taken for: three differences can agree by chance, or by rounding
 
@@ -53,7 +54,11 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
     finite = finite[np.isfinite(finite)]
     span = max(float(np.ptp(finite)), 0.5)
     means = np.linspace(finite.min() - 4 * span, finite.max() + 4 * span, 181)
-    best = int(np.argmax([likelihood(m) for m in means]))
+    best = _STRIDE * int(
+        np.argmax(likelihood(means[::_STRIDE]))
+    )  # it has one maximum (Burridge 1981): then only near it
+    first = max(best - _STRIDE, 0)
+    best = first + int(np.argmax(likelihood(means[first : best + _STRIDE + 1])))
     around = (means[max(best - 1, 0)], means[min(best + 1, len(means) - 1)])
     centre = float(minimize_scalar(lambda m: -likelihood(m), bounds=around, method="bounded").x)
     cut = likelihood(centre) - count * np.log1p(t * t / (count - 1)) / 2
@@ -103,20 +108,21 @@ def _point(low: np.ndarray, high: np.ndarray, centre: float) -> float:
     return centre if np.isinf(high - low).any() else float((low + high).mean() / 2)
 
 
-def _profile(low: np.ndarray, high: np.ndarray) -> Callable[[float], float]:
-    """Log likelihood of the mean, maximised over the s.d. on a grid."""
+def _profile(low: np.ndarray, high: np.ndarray) -> Callable[[ArrayLike], np.ndarray]:
+    """Log likelihood [...] of means [...], maximised over the s.d. on a grid."""
     exact = high - low < _NARROW
     sigma = _SIGMAS[:, None]
 
-    def likelihood(mean: float) -> float:
+    def likelihood(means: ArrayLike) -> np.ndarray:
+        mean = np.asarray(means)[..., None, None]
         z = (low[exact] - mean) / sigma
-        total = -(z * z).sum(axis=1) / 2 - exact.sum() * np.log(_SIGMAS)
+        total = -(z * z).sum(axis=-1) / 2 - exact.sum() * np.log(_SIGMAS)
         upper, lower = (high[~exact] - mean) / sigma, (low[~exact] - mean) / sigma
         swap = lower > 0  # the tail in which the difference of two near numbers is exact
         far, near = np.where(swap, -lower, upper), np.where(swap, -upper, lower)
         logs = log_ndtr(far)
-        total = total + (logs + np.log1p(-np.exp(np.minimum(log_ndtr(near) - logs, -1e-15)))).sum(axis=1)
-        return float(total.max())
+        total = total + (logs + np.log1p(-np.exp(np.minimum(log_ndtr(near) - logs, -1e-15)))).sum(axis=-1)
+        return total.max(axis=-1)
 
     return likelihood
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import special
 from scipy.optimize import brentq
 
 from analysis.statistics.records import plural
@@ -44,12 +44,9 @@ class MoreSeeds:
 
 def power(effect: float, seeds: int, error_rate: float, least: float = 0.0) -> float:
     """Power of the paired t interval at `effect` (mean over s.d. of the paired differences), of a lead of `least` and more."""
-    critical = max(float(stats.t.ppf(1 - error_rate / 2, seeds - 1)), least * np.sqrt(seeds))
-    shift = abs(effect) * np.sqrt(seeds)
-    tails = stats.nct.sf(critical, seeds - 1, shift), stats.nct.cdf(-critical, seeds - 1, shift)
-    return float(tails[0]) + float(
-        np.nan_to_num(tails[1])
-    )  # SciPy has NaN for a tail that is too far to matter
+    critical = max(special.stdtrit(seeds - 1, 1 - error_rate / 2), least * np.sqrt(seeds))
+    inside, beyond = special.nctdtr(seeds - 1, abs(effect) * np.sqrt(seeds), [critical, -critical])
+    return float(1 - inside + np.nan_to_num(beyond))  # SciPy has NaN for a tail that is too far to matter
 
 
 @cache
@@ -99,6 +96,6 @@ def _shift(t: float, freedom: int, above: float) -> float:
     """Noncentrality at which a larger t than the one seen has probability 1 − `above`; 0 where there is none."""
 
     def excess(shift: float) -> float:
-        return stats.nct.cdf(t, freedom, shift) - above
+        return special.nctdtr(freedom, shift, t) - above
 
     return 0.0 if excess(0.0) < 0 else brentq(excess, 0.0, 10 * t + 10)
