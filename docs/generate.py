@@ -61,7 +61,12 @@ def _classes(told: dict) -> str:
     if isinstance(classes, list):
         classes = {name: number for number, name in enumerate(classes) if number}
     values = {name: value if isinstance(value, list) else [value] for name, value in classes.items()}
-    return ", ".join(f"{name} {' or '.join(map(str, held))}" for name, held in values.items()) or "as named"
+    otherwise = (
+        "as named"
+        if "{class}" in str(told["pairs"]) or " as " in str(told["pairs"])
+        else "foreground, unless sslseg.json names them"
+    )
+    return ", ".join(f"{name} {' or '.join(map(str, held))}" for name, held in values.items()) or otherwise
 
 
 class _Wide(argparse.HelpFormatter):

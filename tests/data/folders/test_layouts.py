@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import roles, settings
-from sslseg.data.folders.pairing import layouts, voc
+from sslseg.data.folders.pairing import layouts
 from sslseg.data.slices import prepare
 from sslseg.data.splits import divide
 from sslseg.datasets import images
@@ -78,7 +79,7 @@ def test_values_become_classes(tmp_path: Path):
     for label in labels("GlaS", tmp_path / "glas"):
         np.testing.assert_array_equal(label, boxes(plane, (0, 1))[None])
     for label in labels("VOC", tmp_path / "voc")[:3]:
-        np.testing.assert_array_equal(label, boxes(plane, (0, 255, 1, 15))[None])
+        np.testing.assert_array_equal(label, boxes(plane, (0, 255, 1, 2))[None])
     for label in labels("M&Ms-2", tmp_path / "mnms2"):  # 1 LV, 2 MYO, 3 RV, read in ACDC's order
         np.testing.assert_array_equal(label, boxes((40, 36, 3), (0, 1, 2, 3)).T)
 
@@ -159,33 +160,20 @@ def test_one_pair_that_looks_like_a_layout_does_not_make_one_of_a_folder(tmp_pat
 
 @pytest.mark.parametrize("form", ["palette", "colours"])
 def test_masks_of_vocs_form_in_its_colours(form: str, tmp_path: Path):
-    """Numbers with VOC's palette, as the data set itself has them, and the same in plain colours, as CVAT writes."""
+    """With VOC's palette, as the data set itself has them, and in plain colours, as CVAT writes."""
     root = TREES["VOC"].write(tmp_path)
-    palette = [int(voc.colour(k)[i : i + 2], 16) for k in range(256) for i in (1, 3, 5)]
+    colours = np.zeros((256, 3), np.uint8)
+    colours[[1, 15, 255]] = (128, 0, 0), (192, 128, 128), (224, 224, 192)
     for path in root.rglob("SegmentationClass/*.png"):
         mask = Image.fromarray(boxes((40, 36), (0, 255, 1, 15)))
-        mask.putpalette(palette)
+        mask.putpalette(colours.ravel().tolist())
         (mask if form == "palette" else mask.convert("RGB")).save(path)
-    for source in images.find(root)[:3]:
-        np.testing.assert_array_equal(images.read(source).label[0], boxes((40, 36), (0, 255, 1, 15)))
-
-
-def test_classes_of_cvat_are_named_by_its_labelmap(tmp_path: Path):
-    root = TREES["VOC"].write(tmp_path)
-    home = root / "VOCdevkit" / "VOC2012"
-    lines = [
-        "# label:color_rgb:parts:actions",
-        "background:0,0,0::",
-        "gland:250,50,83::",
-        "vessel:61,61,245::",
-    ]
-    (home / "labelmap.txt").write_text("\n".join(lines))
-    colours = np.array([(0, 0, 0), (250, 50, 83), (61, 61, 245)], np.uint8)
-    wanted = boxes((40, 36), (0, 1, 2))
-    for path in root.rglob("SegmentationClass/*.png"):
-        Image.fromarray(colours[wanted]).save(path)
-    assert images.describe(root).classes == ("background", "gland", "vessel")
-    np.testing.assert_array_equal(images.read(images.find(root)[0]).label[0], wanted)
-    (home / "labelmap.txt").write_text("gland")
-    with pytest.raises(DataError, match="labelmap.txt: wanted lines like 'lesion:128,0,0::', got 'gland'"):
-        images.describe(root)
+    (root / settings.FILE).unlink()
+    with pytest.raises(DataError, match="name the classes and their values .*#800000.*#c08080.*#e0e0c0"):
+        images.read(images.find(root)[0])
+    told = {"classes": {"aeroplane": "#800000", "person": "#c08080"}, "ignore": "#e0e0c0"}
+    numbers = {"classes": {"aeroplane": 1, "person": 15}}
+    for known in [told, numbers][: 2 if form == "palette" else 1]:
+        (root / settings.FILE).write_text(json.dumps(known))
+        for source in images.find(root)[:3]:
+            np.testing.assert_array_equal(images.read(source).label[0], boxes((40, 36), (0, 255, 1, 2)))

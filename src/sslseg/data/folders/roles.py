@@ -13,13 +13,13 @@ from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead, same
-from sslseg.data.folders import keys, settings
+from sslseg.data.folders import settings
 from sslseg.data.folders.mask_values import BINARY
-from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, voc, words
+from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, words
 from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats
-from sslseg.data.source import BACKGROUND, IGNORE, Fault
+from sslseg.data.source import BACKGROUND, Fault
 
 Files = Mapping[str, tuple[Path, ...]]  # path from the root -> the files that it stands for
 LEAST = 0.2  # share of the images that a layout has to explain
@@ -118,8 +118,6 @@ def paired(
     aside = {own[file]: why for file, why in faults}
     for file, why in faults:
         fault(root / own[file], DataError(f"{root / own[file]}: {why}"))
-    if name == "VOC" and joined and not s.classes:
-        s = _with_names(s, root, joined[0])
     if not joined:
         wanted = f"images ({', '.join(suffixes)}) here or below"
         if s.pairs:
@@ -182,13 +180,3 @@ def _of_classes(case: Case, s: Settings, root: Path) -> Case:
     if strange := sorted(set(s.named) - set(s.classes)):
         raise DataError(f"{root / FILE}: pairs: {strange[0]!r} is none of the classes {list(s.classes)}")
     return replace(case, masks=tuple(mask for mask in case.masks if mask[1] in ("", *s.classes)))
-
-
-def _with_names(s: Settings, root: Path, case: Case) -> Settings:
-    """The settings of a folder of VOC's form, with the classes that a file in it names."""
-    told = voc.classes(root, case.held[patterns.ABOVE])
-    if not told:
-        return s
-    known = settings.parsed({"classes": told}, root / voc.LABELMAP)
-    void = tuple((keys.value(v), IGNORE) for v in (voc.VOID, voc.colour(voc.VOID)))
-    return replace(s, classes=known.classes, values=known.values, also=(*known.also, *void))

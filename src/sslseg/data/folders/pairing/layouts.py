@@ -165,7 +165,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
                   "{above}test{letter}_{number} -> {above}test{letter}_{number}_anno"],
         "threshold": 0, "classes": ["background", "gland"]},
     "DSB 2018": {"pairs": "{above}{case}/images/{case} -> {above}{case}/masks/*"},
-    # ---- a form, not a data set
+    # ---- a form, not a data set: sslseg.json names its classes
     "VOC": {
         "pairs": ["{above}JPEGImages/{case} -> {above}SegmentationClassPNG/{case}",
                   "{above}JPEGImages/{case} -> {above}SegmentationClass/{case}"]},
