@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import math
 import mmap
 import struct
 import warnings
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -30,10 +28,9 @@ if TYPE_CHECKING:
 
 ASIDE: dict[Path, str] = {}  # files that this process has met and not read as images or masks, and why
 SANE = 2e-3, 1e3  # mm, sane voxel sizes; a header in metres says 0.0007
-MAGIC, FIRST = b"DICM", b"\x02\x00\x00\x00UL"  # behind the preamble; tag and type of the length of group 2
+MAGIC = b"DICM"  # behind the preamble
 START = 2048  # bytes in which a header says how the rest is packed
-DEFLATED, EXPLICIT = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1"  # transfer syntaxes
-MOST_HEADER = 64 << 20  # bytes of all that is not pixels
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # a transfer syntax
 LONGEST = 8192  # pixels along a side
 LAST_OF_8 = 0x70  # of the tags of group 8 that a file without preamble begins with
 VRS = (b"UL", b"UI", b"CS", b"DA", b"TM", b"SH", b"LO", b"PN")
@@ -60,7 +57,7 @@ def opened(path: Path, **how: Any) -> FileDataset:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with within(path, pixels=not how.get("stop_before_pixels")) as file:
+            with within(path) as file:
                 data = package.dcmread(file, force=bare(path), **how)
             if "TransferSyntaxUID" not in data.file_meta:  # without a preamble it is not said
                 implicit = data.original_encoding[0]
@@ -85,13 +82,11 @@ def bare(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def within(path: Path, pixels: bool = True) -> Iterator[Any]:
+def within(path: Path) -> Iterator[Any]:
     """The file, of which no read can be longer than it is: a damaged length would set 4 GiB aside.
 
-    A deflated one is unpacked as far as its image can go, or as its header does.
-
     Raises:
-        DataError: it is a link or a pointer of version control, or holds more than its header says.
+        DataError: it is a link or a pointer of version control, or deflated.
     """
     check(path)
     with path.open("rb") as file:
@@ -100,35 +95,12 @@ def within(path: Path, pixels: bool = True) -> Iterator[Any]:
         if not start:
             yield io.BytesIO()
         elif DEFLATED in start and start[128:132] == MAGIC:
-            yield io.BytesIO(_inflated(path, pixels))
+            raise DataError(
+                f"{path}: it is deflated as a whole, which is not read; dcmconv +te (of DCMTK) unpacks it"
+            )
         else:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
                 yield source
-
-
-def _inflated(path: Path, pixels: bool) -> bytes:
-    """A deflated file as one that is not, cut after MOST_HEADER bytes or, with `pixels`, behind its image."""
-    packed = path.read_bytes()
-    if packed[132:138] != FIRST:
-        raise DataError(f"{path}: damaged DICOM file (no length of its first group)")
-    begin = 144 + int.from_bytes(packed[140:144], "little")
-    most = MOST_HEADER
-    if pixels:
-        tags = ["Rows", "Columns", "BitsAllocated", "SamplesPerPixel", "NumberOfFrames"]
-        header = opened(path, stop_before_pixels=True, specific_tags=tags)
-        rows, columns, bits, samples, frames = (numbers(path, header, tag, 1) for tag in tags)
-        if rows is not None and columns is not None and max(rows[0], columns[0]) <= LONGEST:
-            depth = math.prod(v[0] if v is not None else 1 for v in (samples, frames))
-            most += int(rows[0] * columns[0] * (bits[0] if bits is not None else 16) / 8 * depth)
-    try:
-        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-        found = unpacker.decompress(packed[begin:], most + 1)
-    except zlib.error as error:
-        raise DataError(f"{path}: damaged DICOM file ({error})") from None
-    if pixels and len(found) > most:
-        raise DataError(f"{path}: unpacks to more than the {most:,} bytes that its header can account for")
-    plain = EXPLICIT.ljust(len(DEFLATED), b"\0")
-    return packed[:begin].replace(DEFLATED, plain) + found
 
 
 def line(error: Exception) -> str:
