@@ -13,7 +13,6 @@ from PIL import Image
 from sslseg import execute
 from sslseg.config import flags, names
 from sslseg.config.params import Finetune, Prepare
-from sslseg.data.readers import pictures
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees, trees
 from tests.fixtures.layout_trees import COLOUR, TREES, write
@@ -121,13 +120,13 @@ def test_every_file_is_accounted_for_and_what_was_skipped_is_said(tmp_path, caps
 
 def test_what_is_assumed_and_what_is_in_no_mask_is_said(tmp_path, capsys):
     """In the terminal, in the run's description and in the table of files."""
-    root, exif = foreign_trees.images(tmp_path / "own"), Image.Exif()
-    exif[pictures.ORIENTATION] = 3
-    with Image.open(root / "p0_0.png") as image:
-        image.save(root / "p0_0.png", exif=exif)
+    root = foreign_trees.images(tmp_path / "own")
+    image = Image.fromarray((np.asarray(Image.open(root / "p0_0.png")) % 256).astype(np.uint8))
+    image.putalpha(254)
+    image.save(root / "p0_0.png")
     (root / "sslseg.json").write_text('{"classes": {"liver": [1, 255], "lesion": 7}}')
     run_id, lines = prepared(root, capsys)
-    said = "EXIF turns p0_0.png and not this mask; taken as drawn on what a viewer shows"
+    said = "p0_0.png: 100% of its pixels are transparent, in part or altogether"
     assert "warning: of 1 files something had to be assumed:" in lines
     assert any(said in line for line in lines)
     assert any(line.startswith("warning: no mask has a voxel of lesion: ") for line in lines)

@@ -84,9 +84,8 @@ class Dataset:
             numbers = {k: k for k in range(len(names))} | ({} if unknown is None else {unknown: IGNORE})
             grid = formats.grid(source.image) if s.placed else None
             values = formats.read_labels(
-                source.label, image.shape[1:], known=numbers, like=grid, image=source.image, exif=s.exif,
-                note=notes.append,
-            )  # fmt: skip
+                source.label, image.shape[1:], known=numbers, like=grid, image=source.image
+            )
             label = mask_values.numbered(source.label, values, numbers)
         spacing = (
             spacing or settings.sidecar(source.image, case_of(source.image)) or s.spacing or (1.0, 1.0, 1.0)

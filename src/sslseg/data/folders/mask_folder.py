@@ -24,7 +24,7 @@ from sslseg.data.readers import (
     pictures,
     stacks,
 )
-from sslseg.data.source import Description, Note, Source, Spacing, stop, unsaid
+from sslseg.data.source import Description, Source, Spacing, stop
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
 
@@ -136,20 +136,13 @@ def grid_of(source: Source, otherwise: Spacing | None = None) -> Grid | None:
     return stacks.grid(dicom_masks.slices(source) if series else [source.image], otherwise)
 
 
-def read(
-    path: Path,
-    source: Source,
-    about: Description,
-    shape: tuple[int, int, int],
-    note: Note = unsaid,
-) -> np.ndarray:
+def read(path: Path, source: Source, about: Description, shape: tuple[int, int, int]) -> np.ndarray:
     """A mask as the class numbers of `about`, uint8 of `shape`, on the image's grid and sliced as `about` says.
 
     Its values are class numbers, or those of the dataset's own masks (`classes` of sslseg.json).
 
     Args:
         shape: of the label as the dataset's reader gives it.
-        note: told of what has to be assumed, see `picture_masks.onto`.
 
     Raises:
         DataError: a damaged file, another shape or grid than the image's, or a value that is no class.
@@ -166,9 +159,7 @@ def read(
     numbers = {k: k for k in range(len(about.classes))}
     own = {int(v): k for k, v in enumerate(about.settings.get("values", ()))}
     own |= {int(v): k for v, k in about.settings.get("also", ())}
-    exif = str(about.settings.get("exif", ""))
-    image = source.image if formats.pictured(source.image) else None
-    array = formats.read_labels(path, native, False, own | numbers, like, index, image, exif, note)
+    array = formats.read_labels(path, native, False, own | numbers, like, index, source.image)
     found = set(np.unique(array).tolist())
     theirs = found <= set(own) and not found <= set(numbers)  # more than class numbers, all the data's own
     return np.moveaxis(mask_values.numbered(path, array, own if theirs else own | numbers), axis, 0)

@@ -212,7 +212,7 @@ def labelled(
     images, masks = known.files[case.images[0]], [known.files[name] for name, _ in case.masks]
     paths, soft = [files[0] for files in masks], s.threshold is not None
     grid = stacks.grid(images, s.spacing) if s.placed else None
-    how = (images, shape, soft, mask_values.told(s), grid, index, s.exif, note)
+    how = (images, shape, soft, mask_values.told(s), grid, index)
     arrays = [stacks.read_labels(files, *how) for files in masks]
     label = _drawn(known, case, paths, arrays)
     if known.classes == mask_values.BINARY and s.threshold is None and mask_values.inverted(label):

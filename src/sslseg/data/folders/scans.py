@@ -191,7 +191,7 @@ def volumes(scan: Scan, channels: int, grey: bool = False, note: Note = unsaid) 
         note: told of what a picture loses.
 
     Raises:
-        DataError: a damaged file, or channels of different shape or spacing.
+        DataError: a damaged file, channels of different shape or spacing, or a picture that EXIF turns.
     """
     first = scan.files[0]
     if channels == 1 and scan.frames is not None:
@@ -203,6 +203,8 @@ def volumes(scan: Scan, channels: int, grey: bool = False, note: Note = unsaid) 
         array, step = dicom_volume.read(scan.files, settings.settings(scan.root).spacing)
         yield None, array[None], step
         return
+    for file in filter(formats.pictured, scan.files):  # its mask could not be laid on it
+        pictures.check_upright(file)
     image, spacing = formats.read_channels(scan.files, settings.settings(scan.root).placed, note)
     image = pictures.as_grey(image) if grey and formats.pictured(first) else image
     yield None, image, spacing or _told(scan)

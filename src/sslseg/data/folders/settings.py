@@ -16,21 +16,19 @@ from sslseg.config.texts import some
 from sslseg.data.files import text
 from sslseg.data.folders import keys
 from sslseg.data.folders.pairing import patterns
-from sslseg.data.readers import picture_masks
 from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import IGNORE, Description, Spacing
 
 FILE = "sslseg.json"
 OTHERS = ("SSLSEG.json", "Sslseg.json", *(f"sslseg{end}" for end in (".json.txt", ".JSON", ".yaml", ".yml")))
 # the same, where they are used: folders without keep their recipe
-LATER = ("also", "pairs", "threshold", "frames", "geometry", "exif")
+LATER = ("also", "pairs", "threshold", "frames", "geometry")
 MADE = ("classes", "colours", "ignore", "spacing", "pairs", "threshold")  # values not kept as they stand
 TEXTS = ("patient_regex", "csv", "mask_suffix", "split", "domain", "licence")
 CHOICES: dict[str, tuple[tuple[object, ...], str]] = {  # key -> what it may be, and in words
     "axis": ((0, 1, 2), "0, 1 or 2"),
     "frames": (("", "time", "channels"), "time or channels"),
     "geometry": (("", "ignore"), "ignore"),
-    "exif": (("", picture_masks.SHOWN, picture_masks.STORED), "shown or stored"),
     "colour": (("keep", "grey"), "keep or grey"),
 }
 
@@ -53,7 +51,6 @@ class Settings:
     spacing: Spacing | None = None
     axis: int = 0
     geometry: str = ""
-    exif: str = ""
     colour: str = "keep"
     split: str = ""
     domain: str = ""

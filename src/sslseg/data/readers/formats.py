@@ -128,8 +128,6 @@ def read_labels(
     like: Grid | None = None,
     index: int | None = None,
     image: Path | None = None,
-    exif: str = "",
-    note: Note = unsaid,
 ) -> np.ndarray:
     """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
 
@@ -138,16 +136,17 @@ def read_labels(
         known: values that stand for a class, see `picture_masks.read`.
         like: grid of the image, onto which the mask is brought; None takes voxel by voxel.
         index: frame of a 4D NIfTI mask.
-        image, exif, note: of masks that are pictures, see `picture_masks.onto`; None takes them as shown.
+        image: the file that the mask is of.
 
     Raises:
-        DataError: a damaged file, another shape or grid, several channels or fractions.
+        DataError: a damaged file, another shape or grid, several channels or fractions, or a picture that EXIF turns.
     """
     kind, _ = _kind(path)
     if kind is pictures:
-        array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
+        pictures.check_upright(path)
         if image and pictured(image):
-            array = picture_masks.onto(path, array, image, shape, exif, note)
+            pictures.check_upright(image)
+        array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
     elif kind is nifti:
         if index is None and (many := nifti_header.count_frames(path)) > 1:
             raise DataError(

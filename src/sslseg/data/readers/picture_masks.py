@@ -17,18 +17,17 @@ from sslseg.config.files import aside
 from sslseg.config.names import DataError
 from sslseg.data.files import may_write
 from sslseg.data.readers import pictures
-from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, OPAQUE, ORIENTATION, colour_value
-from sslseg.data.source import IGNORE, Assumption, Note
+from sslseg.data.readers.pictures import FAULTS, GREY, LOSSY, OPAQUE, colour_value
+from sslseg.data.source import IGNORE
 
 TIFF = (".tif", ".tiff")
 BLACK = 0
 SOFTWARE = 305  # TIFF's tag of the program that wrote a file
-SHOWN, STORED = "shown", "stored"  # what `exif` of sslseg.json may say of masks
 MARK = "sslseg mask"  # begins the program's name in every mask written here: those may be written again
 
 
 def read(path: Path, known: Collection[int] = ()) -> np.ndarray:
-    """[Z, Y, X] of whole numbers, as shown: grey values, `colour_value` of a colour, or entries of a palette.
+    """[Z, Y, X] of whole numbers: grey values, `colour_value` of a colour, or entries of a palette.
 
     Args:
         known: values that stand for a class. They decide between the colours of a palette and its numbers.
@@ -59,28 +58,26 @@ def read_soft(path: Path) -> np.ndarray:
     """
 
     def bright(page: Image.Image) -> np.ndarray:
-        turn = pictures.decoded_orientation(page)
         if page.mode in GREY:
-            return pictures.shown(pictures.grey(page), turn)
+            return pictures.grey(page)
         colours = np.array(page.convert("RGBA"))
         values, alpha = colours[..., :3].max(axis=-1), colours[..., 3]
         one = (colours[..., :3] == colours[:1, :1, :3]).all() and alpha.min() < alpha.max()
-        return pictures.shown(alpha if one else np.where(alpha > 0, values, 0), turn)
+        return alpha if one else np.where(alpha > 0, values, 0)
 
     return pictures.stacked(path, pictures.each_page(path, bright))
 
 
 def _values(path: Path, page: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
-    """Grey values or colours of a page, and the entries of its palette, both [Y, X] as shown."""
-    turn = pictures.decoded_orientation(page)
+    """Grey values or colours of a page, and the entries of its palette, both [Y, X]."""
     if page.mode in GREY:
-        return pictures.shown(pictures.grey(page), turn), None
-    entries = pictures.shown(np.array(page), turn) if page.mode == "P" else None
+        return pictures.grey(page), None
+    entries = np.array(page) if page.mode == "P" else None
     seen = np.array(page.convert("RGBA"))
     colours = colour_value(*np.moveaxis(seen[..., :3].astype(np.int32), -1, 0))
     if pictures.transparent(page):
         colours = _visible(path, colours, seen[..., 3])
-    return pictures.shown(colours, turn), entries
+    return colours, entries
 
 
 def _visible(path: Path, colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
@@ -117,40 +114,11 @@ def _decided(path: Path, colours: np.ndarray, entries: np.ndarray, known: set[in
     return entries
 
 
-def onto(
-    path: Path, mask: np.ndarray, image: Path, shape: tuple[int, ...], told: str, note: Note
-) -> np.ndarray:
-    """A mask [Z, Y, X] as shown, laid on its image as shown, of `shape`.
-
-    Where EXIF turns one of both files otherwise than the other, the mask was drawn on what a viewer shows, or on
-    the pixels as they are stored: whoever made it read the tag, or did not. The shape tells, or else `told`.
-
-    Args:
-        told: SHOWN, STORED, or "" for what nobody has said.
-        note: told of a mask of which neither its shape nor anybody tells.
-    """
-    theirs, ours = pictures.orientation(path), pictures.orientation(image)
-    if theirs == ours or told == SHOWN:
-        return mask
-    kept = np.stack([pictures.shown(pictures.stored(plane, theirs), ours) for plane in mask])
-    if told == STORED or mask.shape != shape:
-        return kept
-    if kept.shape == shape and not np.array_equal(kept, mask):
-        turned, other = (image.name, "this mask") if ours > 1 else ("this mask", image.name)
-        told = (
-            f"EXIF turns {turned} and not {other}; taken as drawn on what a viewer shows. exif in sslseg.json says "
-            f'otherwise ("{STORED}": pixel by pixel) or that it is so ("{SHOWN}")'
-        )
-        note(Assumption(path, told))
-    return mask
-
-
 def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     """Write class numbers, uint8 [Z, Y, X], as grey values of a PNG (Z = 1) or as the pages of a TIFF.
 
     Args:
-        like: the picture that was segmented: pixels are stored in the order of its own, and turned to be shown
-            by the same tag.
+        like: the picture that was segmented, of which nothing is kept; other formats keep a header.
 
     Raises:
         DataError: several slices in a PNG, or `path` holds a file that is no mask of ours.
@@ -159,19 +127,15 @@ def write(path: Path, mask: np.ndarray, like: Path, note: str = "") -> None:
     tiff = path.suffix.lower() in TIFF
     if len(mask) > 1 and not tiff:
         raise DataError(f"{path}: wanted one slice in a PNG, got {len(mask)}")
-    turn = pictures.orientation(like)
-    first, *rest = (Image.fromarray(pictures.stored(plane.astype(np.uint8), turn)) for plane in mask)
-    text = f"{MARK} {note}".strip()
-    info, exif = PngImagePlugin.PngInfo(), Image.Exif()
+    first, *rest = (Image.fromarray(plane.astype(np.uint8)) for plane in mask)
+    text, info = f"{MARK} {note}".strip(), PngImagePlugin.PngInfo()
     info.add_text("Software", text)
-    if turn > 1:
-        exif[ORIENTATION] = turn
     with aside(path) as part:
         if tiff:
             first.save(part, format="TIFF", save_all=True, append_images=rest, compression="tiff_deflate",
-                       tiffinfo={SOFTWARE: text, ORIENTATION: turn})  # fmt: skip
+                       tiffinfo={SOFTWARE: text})  # fmt: skip
         else:
-            first.save(part, format="PNG", pnginfo=info, exif=exif)
+            first.save(part, format="PNG", pnginfo=info)
 
 
 def ours(path: Path) -> bool:

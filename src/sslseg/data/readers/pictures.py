@@ -1,6 +1,7 @@
 """PNG, TIFF, JPEG, GIF … in the depth of the file: 1 to 32 bit, grey or colour, pages as slices, as they are shown.
 
-A camera writes how it was held into the file (EXIF); every viewer turns the picture by it, and so does this reader.
+A camera writes how it was held into the file (EXIF); viewers turn the picture by it, and so does this reader. Of a picture
+with a mask nobody knows whether the mask was drawn on the turned one: that is refused (`check_upright`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from PIL import Image, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.names import DataError
@@ -49,9 +50,6 @@ DAMAGE = "Corrupt|Truncated|Tag data larger than file"  # Pillow only warns of i
 FAULTS = (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombWarning,
           Image.DecompressionBombError, UserWarning)  # fmt: skip
 STREAM = re.compile(r" ?<_io\.BytesIO object at 0x[0-9a-f]+>")
-# EXIF's orientation: are rows and columns exchanged, and then rows and columns reversed, to show the picture?
-SHOWN = {1: (False, False, False), 2: (False, False, True), 3: (False, True, True), 4: (False, True, False),
-         5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False)}  # fmt: skip
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R 601
 T = TypeVar("T")
 
@@ -82,8 +80,9 @@ def read(path: Path, note: Note = unsaid) -> np.ndarray:
         _, deep = cv2.imdecodemulti(np.fromfile(path, np.uint8), how)
         deep = [page for page in deep if page.ndim == 3 and page.dtype == np.uint16 and page.shape[2] >= 3]
         if len(deep) == len(pages):
-            turn = 1 if tiff else orientation(path)
-            pages = np.stack([shown(page[..., 2::-1], turn) for page in deep])
+            if not tiff:
+                check_upright(path)
+            pages = np.stack(deep)[..., 2::-1]
     colours = (
         1 if start[:4] == PNG and start[PNG_KIND] == GREY_AND_ALPHA else 3
     )  # of 16 bits, Pillow makes colours
@@ -168,20 +167,20 @@ def _check_size(picture: Image.Image, held: int) -> None:
 
 def _image(path: Path, page: Image.Image) -> tuple[np.ndarray, float]:
     """[Y, X] grey, or [Y, X, 3] colours of 8 bit, as shown; and which share of the pixels is opaque."""
-    turn = decoded_orientation(page)
+    ImageOps.exif_transpose(page, in_place=True)
     if page.mode in GREY:
-        return shown(grey(page), turn), 1.0
+        return grey(page), 1.0
     alpha = np.array(page.convert("RGBA"))[..., 3] if transparent(page) else None
     array = np.array(page.convert("L" if page.mode in ("LA", "La") else "RGB"))
     if page.format == "GIF" and array.ndim == 3 and (array == array[..., :1]).all():
         array = array[..., 0]
     if alpha is not None and alpha.min() < alpha.max() and (array == array[:1, :1]).all():
         raise DataError(f"{path}: wanted an image, got one colour of differing transparency: is it a mask?")
-    return shown(array, turn), 1.0 if alpha is None else float((alpha == OPAQUE).mean())
+    return array, 1.0 if alpha is None else float((alpha == OPAQUE).mean())
 
 
 def grey(page: Image.Image) -> np.ndarray:
-    """Grey values of a page in one of the modes GREY, not turned."""
+    """Grey values of a page in one of the modes GREY."""
     array = np.array(page)
     array = array.astype(np.uint8 if array.dtype == bool else array.dtype.newbyteorder("="))
     tags = page.tag_v2 if isinstance(page, TiffImageFile) else {}
@@ -198,21 +197,20 @@ def transparent(page: Image.Image) -> bool:
     return clear or page.mode in ("LA", "La", "PA", "RGBA", "RGBa")
 
 
-def orientation(path: Path) -> int:
-    """How a picture has to be turned to be shown, as EXIF counts it: 1 to 8. Raises DataError as `each_page`."""
+def check_upright(path: Path) -> None:
+    """Raises DataError where EXIF turns a picture that has a mask, or is one: programs differ in whether they heed it."""
     check(path)
     told = _is_tiff(path) or MENTION.search(path.read_bytes())  # a PNG is decoded to its end for its tags
-    return each_page(path, _stored)[0] if told else 1
+    if told and any(each_page(path, _turned)):
+        raise DataError(
+            f"{path}: EXIF turns it when it is shown, and where a mask lies on it depends on who reads that; with "
+            "`mogrify -auto-orient` it is stored as it is shown, with `exiftool -Orientation=` it is shown as it is stored"
+        )
 
 
-def decoded_orientation(page: Image.Image) -> int:
-    """As `orientation`, of what Pillow decodes: it turns TIFF itself."""
-    return 1 if page.format == "TIFF" else _stored(page)
-
-
-def _stored(page: Image.Image) -> int:
-    told = (page.tag_v2 if isinstance(page, TiffImageFile) else page.getexif()).get(ORIENTATION, 1)
-    return told if told in SHOWN else 1
+def _turned(page: Image.Image) -> bool:
+    told = page.tag_v2 if isinstance(page, TiffImageFile) else page.getexif()
+    return told.get(ORIENTATION, 1) in range(2, 9)
 
 
 def _is_tiff(path: Path) -> bool:
@@ -222,17 +220,3 @@ def _is_tiff(path: Path) -> bool:
 def _start(path: Path, count: int) -> bytes:
     with path.open("rb") as file:
         return file.read(count)
-
-
-def shown(array: np.ndarray, turn: int) -> np.ndarray:
-    """[Y, X, …] as stored, turned as EXIF's `turn` says."""
-    exchange, rows, columns = SHOWN[turn]
-    array = array.swapaxes(0, 1) if exchange else array
-    return np.ascontiguousarray(array[:: -1 if rows else 1, :: -1 if columns else 1])
-
-
-def stored(array: np.ndarray, turn: int) -> np.ndarray:
-    """[Y, X, …] as shown, turned back: the inverse of `shown`."""
-    exchange, rows, columns = SHOWN[turn]
-    array = array[:: -1 if rows else 1, :: -1 if columns else 1]
-    return np.ascontiguousarray(array.swapaxes(0, 1) if exchange else array)

@@ -11,7 +11,7 @@ import numpy as np
 from sslseg.config.names import DataError
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import dicom_file, dicom_series, dicom_volume, formats
-from sslseg.data.source import Note, Spacing
+from sslseg.data.source import Spacing
 
 
 def grid(images: Sequence[Path], otherwise: Spacing | None = None) -> Grid | None:
@@ -29,14 +29,12 @@ def read_labels(
     known: Collection[int],
     like: Grid | None,
     index: int | None,
-    exif: str,
-    note: Note,
 ) -> np.ndarray:
     """Whole numbers [Z, Y, X] of a mask.
 
     Args:
         images: of the image: its file, or the slices of a series along the normal.
-        shape, soft, known, like, index, exif, note: as of `formats.read_labels`.
+        shape, soft, known, like, index: as of `formats.read_labels`.
 
     Raises:
         DataError: see there; or the pictures cannot be told apart, slice by slice.
@@ -49,7 +47,7 @@ def read_labels(
             raise DataError(f"{files[0]}: wanted {wanted}, got {array.shape}")
         return array
     if formats.stem(images[0].name) is not None or not formats.pictured(files[0]):
-        return formats.read_labels(files[0], shape, soft, known, like, index, images[0], exif, note)
+        return formats.read_labels(files[0], shape, soft, known, like, index, images[0])
     plane = (1, *shape[1:])
     return np.concatenate([formats.read_labels(path, plane, soft, known) for path in in_order(files, images)])
 

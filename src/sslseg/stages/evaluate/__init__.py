@@ -58,7 +58,7 @@ def run(p: Evaluate, run: session.Run) -> None:
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p, run)
     notes: list[Assumption] = []
-    predict = _from_model(model, about) if model else _from_folder(p, module, root, about, notes)
+    predict = _from_model(model, about) if model else _from_folder(p, module, root, about)
     regions = about.settings.get("regions", {})
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     planes = simpson.Ventricles(classes) if getattr(module, "PLANES", False) else None
@@ -158,9 +158,7 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(
-    p: Evaluate, module: ModuleType, root: Path, about: Description, notes: list[Assumption]
-) -> Predictor:
+def _from_folder(p: Evaluate, module: ModuleType, root: Path, about: Description) -> Predictor:
     folder = Path(p.predictions).expanduser()
     masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip")[0], root)
     for found, why in (
@@ -174,6 +172,6 @@ def _from_folder(
             print(f"warning: {len(found)} masks in {folder} {why}: {some(found)}")
 
     def read(source: Source, volume: Volume) -> np.ndarray:
-        return mask_folder.read(masks.of(source.image), source, about, volume.image.shape[1:], notes.append)
+        return mask_folder.read(masks.of(source.image), source, about, volume.image.shape[1:])
 
     return read
