@@ -91,11 +91,10 @@ def tags(token: str = "") -> dict[str, str]:
 def state(owner_text: str, heartbeat: float, now: float | None = None) -> State:
     """Of the process that wrote `owner_text` and `heartbeat` (s since the epoch)."""
     host, pid, start, boot, namespace = (owner_text.split(":") + [""] * 5)[:5]
-    at_home = host == socket.gethostname()
-    here = (boot, namespace) == _table() if boot else at_home  # no boot: an earlier version's
-    if here and pid.isdigit():
+    if (boot, namespace) == _table() and pid.isdigit():
         return State.ALIVE if _runs(int(pid), start) else State.DEAD
-    if at_home and namespace == _table()[1] == FIRST_NAMESPACE and heartbeat < psutil.boot_time():
+    first = host == socket.gethostname() and namespace == _table()[1] == FIRST_NAMESPACE
+    if first and heartbeat < psutil.boot_time():
         return State.DEAD  # this machine was started again since
     silent = (time.time() if now is None else now) - heartbeat
     return State.DEAD if silent >= dead_after() else State.ALIVE if silent < FRESH_SECONDS else State.SILENT
@@ -136,9 +135,7 @@ def _start(pid: int) -> str:
 def _runs(pid: int, start: str) -> bool:
     try:
         process = psutil.Process(pid)
-        # the second is how an earlier version wrote it
-        same = start in ("", _start(pid)) or abs(process.create_time() - float(start)) < 2
-        return same and process.status() != psutil.STATUS_ZOMBIE
+        return start in ("", _start(pid)) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

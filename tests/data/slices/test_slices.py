@@ -187,17 +187,27 @@ def test_a_part_that_is_gone_is_said(tree, tmp_path):
     assert prepare(tree, tmp_path / "cache", verify=True).path == first.path
 
 
-def test_a_store_of_an_earlier_version_is_made_anew_by_itself(tree, tmp_path):
-    first = prepare(tree, tmp_path / "cache")
-    meta = json.loads((first.path / slice_store.META).read_text())
-    shards = {name: meta["parts"][name] for name in (slice_store.CODES, slice_store.LABELS)}
-    earlier = {k: v for k, v in meta.items() if k not in ("parts", "seal")} | {"shards": shards}
-    for damaged in (False, True):
-        (first.path / slice_store.META).write_text(json.dumps(earlier))
-        if damaged:
-            _flip(first.path / slice_store.CODES)
-        again = prepare(tree, tmp_path / "cache")
-        assert json.loads((again.path / slice_store.META).read_text()) == meta
+def test_a_store_without_digests_is_refused_and_verify_makes_it_anew(tree, tmp_path):
+    path = prepare(tree, tmp_path / "cache").path / slice_store.META
+    meta = json.loads(path.read_text())
+    path.write_text(json.dumps({k: v for k, v in meta.items() if k not in ("parts", "seal")}))
+    for _ in range(2):
+        with pytest.raises(
+            DataError, match="no digests, it was written by an earlier version; .*verify=true"
+        ):
+            prepare(tree, tmp_path / "cache")
+    (fault,) = slice_store.faults(tmp_path / "cache")
+    assert "no digests" in fault
+    prepare(tree, tmp_path / "cache", verify=True)
+    assert json.loads(path.read_text()) == meta
+
+
+def test_a_store_without_its_description_is_made_anew_by_itself(tree, tmp_path):
+    path = prepare(tree, tmp_path / "cache").path / slice_store.META
+    meta = json.loads(path.read_text())
+    path.unlink()
+    prepare(tree, tmp_path / "cache")
+    assert json.loads(path.read_text()) == meta
 
 
 def test_a_store_with_the_digests_of_earlier_versions_is_read_and_checked_as_it_is(tree, tmp_path):

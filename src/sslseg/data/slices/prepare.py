@@ -81,7 +81,7 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
     store = folder / f"{inputs.dataset}-{digest(inputs, digests)[:16]}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / f"{store.name}.lock"):  # a second process waits, then finds it built
-        if store.exists() and (verify or not slice_store.sealed(store)) and slice_store.fault(store):
+        if store.exists() and (verify or not (store / META).exists()) and slice_store.fault(store):
             shutil.rmtree(store)
         if not (store / META).exists():
             build.build(store, inputs, digests, skip=skip, progress=progress)
@@ -98,4 +98,4 @@ def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:
     except (OSError, ValueError):
         return None
     store = folder / str(known.pop("store", ""))
-    return store if known == state and slice_store.sealed(store) else None
+    return store if known == state and (store / META).exists() else None

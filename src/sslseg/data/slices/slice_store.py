@@ -161,16 +161,16 @@ def check(path: Path) -> dict[str, Any]:
         OSError, ValueError: a part is not there, or meta.json is not JSON.
     """
     meta = json.loads((path / META).read_text(encoding="utf-8"))
-    wanted = meta.get("parts") or meta.get("shards", {})
+    if "seal" not in meta:
+        raise DataError(f"{path}: its parts have no digests, it was written by an earlier version; {AGAIN}")
+    wanted = meta["parts"]
     found = {name: digests.of_file(path / name, wanted.get(name, digests.FAST)) for name in PARTS}
     wrong = [name for name in wanted if found.get(name) != wanted[name]]
-    wrong += [META] if "seal" in meta and meta["seal"] != seal(meta) else []
+    wrong += [META] if meta["seal"] != seal(meta) else []
     if wrong:
         raise DataError(
             f"{path}: the prepared data were changed after they were written ({', '.join(wrong)}); {AGAIN}"
         )
-    if "seal" not in meta:
-        raise DataError(f"{path}: its parts have no digests, it was written by an earlier version; {AGAIN}")
     return meta
 
 
@@ -184,17 +184,9 @@ def fault(path: Path) -> str:
 
 
 def faults(cache: Path) -> list[str]:
-    """A sentence on each store of `cache` that is not as it was written; one without digests is made anew when used."""
+    """A sentence on each store of `cache` that is not as it was written."""
     stores = [meta.parent for meta in sorted((cache / "slices").glob(f"*/{META}"))]
-    return list(filter(None, (fault(store) for store in stores if sealed(store))))
-
-
-def sealed(path: Path) -> bool:
-    """Whether the store says what each of its parts has to be."""
-    try:
-        return "seal" in json.loads((path / META).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
+    return list(filter(None, map(fault, stores)))
 
 
 def seal(meta: dict[str, Any]) -> str:

@@ -17,17 +17,7 @@ NODES = 3  # a side: displacements are drawn on a coarse grid (U-Net, Ronneberge
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much may change, and for which share of the views (the knobs of `params.Augment`).
-
-    Attributes:
-        rotation: largest angle either way, degrees; 0 = none.
-        scale: smallest and largest side of what is shown, in sides of the crop; (1, 1) = the crop.
-        elastic: s.d. of the displacement of the nodes, in sides of the view; 0 = none.
-        noise: largest s.d. of Gaussian noise on the normalised view; 0 = none.
-        blur: smallest and largest s.d. of a Gaussian blur, pixels of the view; (0, 0) = none.
-        gamma: smallest and largest exponent of the grey levels, mapped to 0 to 1; (1, 1) = none.
-        rotation_p, scale_p, elastic_p, noise_p, blur_p, gamma_p: probability of each.
-    """
+    """How much may change, and for which share of the views: the knobs of `params.Augment`, which says their units."""
 
     rotation: float = 0.0
     rotation_p: float = 0.0

@@ -23,15 +23,10 @@ TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the cent
 
 @dataclass(frozen=True)
 class ViewRanges:
-    """How views are drawn (the knobs of `params.Views`).
+    """How views are drawn: the knobs of `params.Views`, which says their units.
 
     Attributes:
         size: side of a view, pixels.
-        crop_scale: smallest and largest area of a crop, share of the slice.
-        flip: probability of a horizontal flip.
-        brightness, contrast: largest relative change.
-        jitter: probability that brightness and contrast are changed (both or neither).
-        jitter_mode: "factor" (torchvision ColorJitter) or "uint16" (flaw F2).
         ratio: smallest and largest width/height of a crop; torchvision's default.
         augmentation: what else is changed.
     """
