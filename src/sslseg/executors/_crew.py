@@ -43,7 +43,7 @@ class Queue(Protocol):
         """What is known of the end of a task that is over."""
 
 
-def run(graph: Graph, work: Callable[[Job], Any], queue: Queue, most: int) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], object], queue: Queue, most: int) -> Iterator[Outcome]:
     """Run every job after those it needs, with at most so many workers; yields an Outcome per job as it ends.
 
     Raises:
@@ -59,7 +59,7 @@ def run(graph: Graph, work: Callable[[Job], Any], queue: Queue, most: int) -> It
 class Crew:
     """Tasks that were asked for, and workers that have called in from them."""
 
-    def __init__(self, queue: Queue, desk: Desk, work: Callable[[Job], Any], uri: str):
+    def __init__(self, queue: Queue, desk: Desk, work: Callable[[Job], object], uri: str):
         self.queue, self.desk, self.work, self.uri = queue, desk, work, uri
         self.tickets: dict[int, Any] = {}  # number of a task -> its ticket, until its worker is gone
         self._started: list[Any] = []  # all tickets that there have been

@@ -39,7 +39,7 @@ class Task:
     number: int
     addresses: Sequence[Address]
     key: bytes
-    work: Callable[[Job], Any]
+    work: Callable[[Job], object]
     environment: dict[str, str] = field(default_factory=dict)  # variables that are its own
 
     def __call__(self) -> None:

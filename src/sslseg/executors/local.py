@@ -8,7 +8,6 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from sslseg.config.params import Workers
 from sslseg.executors import _crew, _mps
@@ -32,7 +31,7 @@ def devices(p: Workers) -> int:
     return torch.cuda.device_count()
 
 
-def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], object], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends."""
     workers, cards = places(p)[0], devices(p)
     with _mps.served(workers, cards) as shared:

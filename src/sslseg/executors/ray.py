@@ -40,7 +40,7 @@ def places(p: Workers) -> tuple[int, int]:
         return _cluster.fitting(_cluster.demand(p)), threads
 
 
-def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], object], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     Raises:

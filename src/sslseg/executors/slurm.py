@@ -89,7 +89,7 @@ def executor(p: Workers, folder: Path) -> submitit.AutoExecutor:
     return found
 
 
-def run(graph: Graph, work: Callable[[Job], Any], p: Workers) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], object], p: Workers) -> Iterator[Outcome]:
     """Run every job after those it needs; yields an Outcome per job as it ends.
 
     Raises:

@@ -60,7 +60,7 @@ def reason(error: BaseException) -> str:
     return ": ".join(filter(None, [kind, str(error)]))
 
 
-def attempt(work: Callable[[Job], Any], job: Job) -> tuple[Any, str]:
+def attempt(work: Callable[[Job], object], job: Job) -> tuple[object, str]:
     """What a job returned and '', or None and why there is nothing."""
     try:
         return work(job), ""

@@ -22,7 +22,6 @@ import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from sslseg.config import plugins
 from sslseg.config.names import FINETUNE, IMPORT, PRETRAIN, SCRATCH, ParamError, quoted
@@ -111,7 +110,7 @@ def of(hops: Iterable[Facts], target: str, variants: tuple[str, ...] = ()) -> Pi
     return Pipeline(tuple(found), variants)
 
 
-def variants_of(p: Any) -> tuple[str, ...]:
+def variants_of(p: object) -> tuple[str, ...]:
     """The words for how a fine-tuning with parameters `p` is done; () = as usual."""
     return tuple(word for word, knobs in VARIANTS.items() if knobs.items() <= vars(p).items())
 

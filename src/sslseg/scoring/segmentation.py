@@ -67,7 +67,12 @@ def sizes_of(slices: Slices) -> Sizes:
 
 
 def _batches(
-    slices: Slices, rows: np.ndarray, intensity: Intensity, batch_size: int, device: Any, sizes: Sizes
+    slices: Slices,
+    rows: np.ndarray,
+    intensity: Intensity,
+    batch_size: int,
+    device: torch.device | str,
+    sizes: Sizes,
 ) -> Iterator[WholeBatch]:
     own = np.stack([slices.index[c].to_numpy()[rows] for c in ("height", "width")], 1)
     sides = -(-own // MULTIPLE) * MULTIPLE
@@ -103,7 +108,12 @@ def _padded(
 
 
 def lazily(
-    slices: Slices, rows: Rows, intensity: Intensity, *, batch_size: int = BATCH, device: Any = "cpu"
+    slices: Slices,
+    rows: Rows,
+    intensity: Intensity,
+    *,
+    batch_size: int = BATCH,
+    device: torch.device | str = "cpu",
 ) -> Whole:
     """`rows` padded and normalised as they are asked for, once: a test set.
 
@@ -148,7 +158,7 @@ class Evaluation:
 
 
 def evaluate(
-    unet: nn.Module, held: Whole, classes: Sequence[str], *, absent: str = "exclude", device: Any = "cpu",
+    unet: nn.Module, held: Whole, classes: Sequence[str], *, absent: str = "exclude", device: torch.device | str = "cpu",
     keep: Collection[int] = (),
 ) -> Evaluation:  # fmt: skip
     """Score `unet` on whole annotated slices, in float32, eval mode; its modes are put back.
@@ -179,7 +189,12 @@ def evaluate(
 
 
 def _evaluation(
-    table: Any, counts: np.ndarray, loss: np.ndarray, masks: dict, classes: Sequence[str], absent: str
+    table: dict[str, np.ndarray],
+    counts: np.ndarray,
+    loss: np.ndarray,
+    masks: dict,
+    classes: Sequence[str],
+    absent: str,
 ) -> Evaluation:
     scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
     columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}
@@ -194,7 +209,7 @@ def _evaluation(
 
 
 def predict_whole(
-    unet: nn.Module, slices: Slices, row: int, intensity: Intensity, *, device: Any = "cpu"
+    unet: nn.Module, slices: Slices, row: int, intensity: Intensity, *, device: torch.device | str = "cpu"
 ) -> np.ndarray:
     """The class of every pixel of one slice, uint8 [H, W]."""
     image, (height, width) = whole(slices, row, intensity)

@@ -11,7 +11,6 @@ import ast
 import functools
 import hashlib
 from pathlib import Path
-from typing import Any
 
 from sslseg.config import flags, plugins
 from sslseg.config.files import sha256_of
@@ -31,7 +30,7 @@ SILENT_FIELDS = frozenset(
 )
 
 
-def of(p: Any, *, upstream_sha: str, data: str, subset: str, code: str, numerics: str = "") -> str:
+def of(p: object, *, upstream_sha: str, data: str, subset: str, code: str, numerics: str = "") -> str:
     """Identity of a stage with resolved parameters `p`.
 
     Args:
@@ -94,7 +93,7 @@ def _is_silent(label: str) -> bool:
     return any(label == place or label.startswith(f"{place}/") for place in SILENT)
 
 
-def _numeric(node: Any) -> Any:
+def _numeric(node: object) -> object:
     """A syntax tree as nested lists, without what cannot change a number.
 
     Left out: comments and layout, docstrings, annotations, what is printed, the sentences of errors, and the lines

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import connection
-from typing import Any
+from typing import Any, TextIO
 
 import psutil
 
@@ -148,7 +148,7 @@ def raise_on_signals(idle: Callable[[], bool] = lambda: False) -> None:
 class _Output:
     """A text stream whose reader may go, as that of `| head -1` does: then nothing fails, and nothing is shown."""
 
-    def __init__(self, stream: Any):
+    def __init__(self, stream: TextIO):
         self._stream = stream
 
     def __getattr__(self, name: str) -> Any:

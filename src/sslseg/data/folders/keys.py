@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 from sslseg.data.readers.pictures import COLOUR
 from sslseg.data.source import BACKGROUND, Spacing, class_name
@@ -34,7 +34,7 @@ def classes(told: Any) -> tuple[tuple[str, ...], tuple[int, ...], tuple[tuple[in
     return tuple(class_name(n) for n in told), tuple(values[0] for values in held), also
 
 
-def threshold(told: Any) -> float | None:
+def threshold(told: object) -> float | None:
     """A number, or in words: "any value above 0"."""
     if isinstance(told, str) and (match := ABOVE.fullmatch(told.strip().lower())):
         told = float(match[1])
@@ -43,11 +43,11 @@ def threshold(told: Any) -> float | None:
     raise ValueError(f'threshold: wanted a number or "any value above 0", got {told!r}')
 
 
-def _number(told: Any) -> bool:
+def _number(told: object) -> TypeGuard[int | float]:
     return isinstance(told, int | float) and not isinstance(told, bool) and math.isfinite(told)
 
 
-def value(told: Any) -> int:
+def value(told: object) -> int:
     """A value in masks, of a whole number or of a colour like #ff0000."""
     if isinstance(told, str) and HEX.fullmatch(told.lower()):
         number = int(told[1:], 16)
@@ -58,10 +58,11 @@ def value(told: Any) -> int:
     return told
 
 
-def spacing(told: Any) -> Spacing:
+def spacing(told: object) -> Spacing:
     """The settings' `spacing` in mm, (row, column) or (slice, row, column)."""
-    values = [v for v in told if _number(v)] if isinstance(told, list) else []
-    if len(values) not in (2, 3) or len(values) < len(told) or not all(1e-4 < v < 1e3 for v in values):
+    given = told if isinstance(told, list) else []
+    values = [v for v in given if _number(v)]
+    if len(values) not in (2, 3) or len(values) < len(given) or not all(1e-4 < v < 1e3 for v in values):
         raise ValueError(f"spacing: wanted [y, x] or [z, y, x] in mm, got {told!r}")
     z, y, x = map(float, values if len(values) == 3 else (1.0, *values))
     return z, y, x

@@ -149,7 +149,7 @@ def parsed(told: dict[str, Any], path: Path | str) -> Settings:
     return found
 
 
-def _text(told: Any) -> bool:
+def _text(told: object) -> bool:
     return isinstance(told, str)
 
 

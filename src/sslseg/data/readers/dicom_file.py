@@ -82,7 +82,7 @@ def bare(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def within(path: Path) -> Iterator[Any]:
+def within(path: Path) -> Iterator[io.BytesIO | mmap.mmap]:
     """The file, of which no read can be longer than it is: a damaged length would set 4 GiB aside.
 
     Raises:

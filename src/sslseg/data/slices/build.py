@@ -74,7 +74,7 @@ def _written(
     return writer, skipped
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write a JSON file whole or not at all."""
     with aside(path) as part:
         part.write_text(json.dumps(value, indent=1), encoding="utf-8")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
 
@@ -92,7 +92,7 @@ def _by_content(inputs: Inputs, folder: Path, verify: bool, skip: bool, progress
     return slices
 
 
-def _remembered(warm: Path, state: dict[str, Any], folder: Path) -> Path | None:
+def _remembered(warm: Path, state: Mapping[str, object], folder: Path) -> Path | None:
     try:
         known = json.loads(warm.read_text(encoding="utf-8"))
     except (OSError, ValueError):

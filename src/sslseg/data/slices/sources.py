@@ -33,7 +33,7 @@ class Inputs:
     sources: list[Source]
     faults: list[dict[str, str]]
 
-    def rows(self) -> list[list[Any]]:
+    def rows(self) -> list[list[object]]:
         """Sources as plain values, paths relative to the root."""
         return [
             [s.patient, s.group, s.frame, s.phase, self.relative(s.image), self.relative(s.label), s.index]
@@ -58,7 +58,7 @@ class Inputs:
             return text[len(root) :].replace(os.sep, "/")
         return Path(os.path.relpath(path, self.root)).as_posix()
 
-    def stamps(self) -> list[list[Any]]:
+    def stamps(self) -> list[list[object]]:
         """[relative path, size, mtime in ns] of every file: the warm key."""
         return [[self.relative(p), (s := p.stat()).st_size, s.st_mtime_ns] for p in self.files()]
 

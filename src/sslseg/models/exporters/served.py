@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
 from sslseg.config.names import DataError
 from sslseg.data.slices.intensity import Intensity
@@ -48,7 +49,7 @@ def _encoder(folder: Path, device: str) -> Model:
     )  # fmt: skip
 
 
-def _volume(model: Model, images: Any) -> np.ndarray:
+def _volume(model: Model, images: ArrayLike) -> np.ndarray:
     """Images [B, C, H, W] as one volume [C, B, H, W].
 
     Raises:
@@ -72,7 +73,7 @@ class Masks:
     model: Model
     device: str
 
-    def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+    def predict(self, images: ArrayLike, params: dict[str, Any] | None = None) -> np.ndarray:
         """The class of every pixel, uint8 [B, H, W].
 
         Args:
@@ -105,7 +106,7 @@ class Features:
     model: Model
     device: str
 
-    def predict(self, images: Any, params: dict[str, Any] | None = None) -> np.ndarray:
+    def predict(self, images: ArrayLike, params: dict[str, Any] | None = None) -> np.ndarray:
         """Pooled features, float32 [B, F], of float32 [B, C, H, W], scaled as in `Masks`.
 
         Raises:

@@ -99,7 +99,7 @@ def _row(table: str, row: dict[str, Any], known: frozenset[str], names_of: dict[
     key = str(row.get("key") or row.get("tag_key") or "")
     registered = table.startswith(("registered_model", "model_version"))
 
-    def shown(column: str, value: Any) -> Any:
+    def shown(column: str, value: object) -> object:
         if not isinstance(value, str) or column in ("key", "tag_key") and "metrics" not in table:
             return value
         if column == "name" and registered:
