@@ -20,7 +20,7 @@ from sslseg.datasets import decathlon
 from sslseg.datasets.hearts import acdc, mnms
 from sslseg.models.importers import checkpoint, torchfile
 from sslseg.tracking import runs
-from sslseg.tracking.registry import write
+from sslseg.tracking.registry import register
 from tests.fixtures import foreign_trees, trees
 from tests.reliability.fuzz import EXTRAS, FORMATS, runner
 
@@ -161,7 +161,7 @@ def test_a_parameter_is_a_finite_number(text: str):
 
 
 def test_a_long_lineage_has_an_alias_of_its_own():
-    one, other = (write.alias_of("byol-" + "心" * 300 + end) for end in "ab")
+    one, other = (register.alias_of("byol-" + "心" * 300 + end) for end in "ab")
     assert one != other
     validation._validate_model_alias_name(one)
 

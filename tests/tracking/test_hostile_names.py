@@ -20,7 +20,7 @@ from analysis.comparison import encoders
 from analysis.page import make
 from sslseg.config import names, params
 from sslseg.tracking import store as stores
-from sslseg.tracking.registry import write
+from sslseg.tracking.registry import register
 from tests.fixtures.hostile import HOSTILE
 from tests.fixtures.planted import Planted, plant
 from tests.fixtures.planted_study import finetune
@@ -119,7 +119,7 @@ def test_the_line_that_makes_the_page_again_is_one_word_an_option() -> None:
 
 def test_a_registered_model_has_a_name_that_can_be_an_address() -> None:
     for name in ("encoder-resnet50.a1_in1k", "unet-tf_efficientnet_lite0", "Ada 2"):
-        write._check_name(name)
+        register.check_name(name)
     for name in (*HOSTILE, "it's", "a/b", "a@b", "a:b", ""):
         with pytest.raises(names.EncoderError, match="for a registered model, got"):
-            write._check_name(name)
+            register.check_name(name)

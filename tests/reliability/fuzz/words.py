@@ -13,7 +13,7 @@ from sslseg.data import source
 from sslseg.models import encoder
 from sslseg.tracking import runs, store
 from sslseg.tracking.capsule import archive
-from sslseg.tracking.registry import references, write
+from sslseg.tracking.registry import references, register
 from tests.fixtures import foreign_trees, trees
 from tests.reliability.fuzz.runner import Mutation, Wrong
 from tests.reliability.fuzz.texts import _reads
@@ -126,7 +126,7 @@ def class_name(rng, folder):
 
 def alias(rng, folder):
     text = word(rng)
-    return _mlflow_takes(lambda: write.alias_of(text), validation._validate_model_alias_name)
+    return _mlflow_takes(lambda: register.alias_of(text), validation._validate_model_alias_name)
 
 
 def reference(rng, folder):

@@ -19,7 +19,7 @@ from sslseg.config.names import SslsegError
 from sslseg.tracking.capsule import rows
 from sslseg.tracking.capsule.rows import Rows
 from sslseg.tracking.manifest import FILE as MANIFEST
-from sslseg.tracking.registry.write import VERSIONS
+from sslseg.tracking.registry.register import VERSIONS
 
 # of a run that is here and in the archive: what must be equal, for a history cannot be merged
 SAME = {

@@ -17,7 +17,7 @@ from typing import Any
 from sslseg.config import flags, mlproject, names, plugins
 from sslseg.plans import pipelines, studies, titles
 from sslseg.tracking.capsule import rows
-from sslseg.tracking.registry.write import VERSIONS
+from sslseg.tracking.registry.register import VERSIONS
 
 LEFT_OUT = "…"
 PERSONAL = {names.TAG_PROCESS, names.TAG_HEARTBEAT, names.TAG_REASON}

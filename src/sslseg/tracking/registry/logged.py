@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from sslseg.config import names
 from sslseg.config.texts import whole
 from sslseg.tracking import store
-from sslseg.tracking.registry.write import VERSIONS
+from sslseg.tracking.registry.register import VERSIONS
 
 
 def matching(where: str, uri: str | None = None) -> list[LoggedModel]:

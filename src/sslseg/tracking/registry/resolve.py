@@ -13,7 +13,7 @@ from sslseg.tracking import store
 from sslseg.tracking.registry import files, flavor, logged, references
 from sslseg.tracking.registry.files import read_config
 from sslseg.tracking.registry.references import Wanted
-from sslseg.tracking.registry.write import alias_of as alias_of
+from sslseg.tracking.registry.register import alias_of as alias_of
 from sslseg.tracking.registry.write import log_encoder as log_encoder
 from sslseg.tracking.registry.write import log_model as log_model
 from sslseg.tracking.registry.write import log_segmenter as log_segmenter

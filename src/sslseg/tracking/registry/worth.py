@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from sslseg.config import names
 from sslseg.tracking import store
 from sslseg.tracking.registry import logged
-from sslseg.tracking.registry.write import TEXT_LIMIT
+from sslseg.tracking.registry.register import TEXT_LIMIT
 
 _FOUND = re.compile(r"\A> [^\n]*\n\n")  # the line of an earlier analysis
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import math
-import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -14,7 +11,6 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModel, LoggedModelOutput, LoggedModelStatus, Metric
-from mlflow.exceptions import MlflowException
 from mlflow.models import Model
 
 from sslseg.config import names
@@ -22,21 +18,14 @@ from sslseg.config.files import known_sha256
 from sslseg.config.flags import to_text
 from sslseg.config.names import CARD_FILE, KIND_ENCODER, KIND_SEGMENTER, WEIGHTS_FILE, EncoderError
 from sslseg.plans import titles
-from sslseg.tracking import runs, store
+from sslseg.tracking import runs
 from sslseg.tracking.registry import flavor
 from sslseg.tracking.registry.files import read_config
+from sslseg.tracking.registry.register import VERSIONS, alias_of, check_name, enter
 from sslseg.tracking.runs import Run
 from sslseg.tracking.upkeep import claims
 
-VERSIONS = "mlflow.modelVersions"  # MLflow's own tag on a logged model; only its fluent API writes it
 BY = {"pipeline": names.BY_PIPELINE, "budget": names.BY_BUDGET, "seed": names.BY_SEED}  # a model's parameters
-ALIAS = 250  # characters, MLflow takes 255
-TEXT_LIMIT = 5000  # MLflow's column for descriptions; the whole card is an artifact
-DESCRIPTIONS = {
-    KIND_ENCODER: "Encoders: timm `local-dir` folders. Open one with "
-    '`timm.create_model("local-dir:<folder>", pretrained=True)`.',
-    KIND_SEGMENTER: "U-Nets, fine-tuned: whole network and normalisation. Use one with `-e predict`.",
-}
 
 
 def log_model(
@@ -82,7 +71,7 @@ def log_model(
         names.MODEL_EPOCH: to_text(epoch), names.MODEL_STEP: str(step), names.MODEL_DATASET: dataset,
         names.MODEL_LINEAGE: lineage,
     }  # fmt: skip
-    _check_name(name)
+    check_name(name)
     run.check()
     facts |= _of_folder(Path(folder), sha256) | dict(tags or {})
     own = run.client.get_run(run.id).data
@@ -94,7 +83,7 @@ def log_model(
     scores = _measure(run, model.model_id, metrics, own.tags)
     if register and VERSIONS not in model.tags:
         shown = _shown(facts, by, scores)
-        _register(run, model.model_id, name, kind, shown, card, alias_of(alias or lineage) if promote else "")
+        enter(run, model.model_id, name, kind, shown, card, alias_of(alias or lineage) if promote else "")
     return model.model_id
 
 
@@ -130,14 +119,6 @@ def _shown(facts: Mapping[str, str], by: Mapping[str, str], scores: Mapping[str,
         names.MODEL_ROLE: facts[names.MODEL_ROLE].removesuffix(names.ROLE_FINE_TUNED),
     }
     return {key: text for key, text in told.items() if text}
-
-
-def _check_name(name: str) -> None:
-    """The name is part of addresses (models:/name/1) and of searches, which know no escape for quotes."""
-    if not re.fullmatch(r"[\w .+-]{1,250}", name):
-        raise EncoderError(
-            f"name: wanted letters, digits, spaces and . _ + - (at most 250) for a registered model, got {name[:60]!r}"
-        )
 
 
 def _of_folder(folder: Path, sha256: str | None) -> dict[str, str]:
@@ -209,57 +190,3 @@ def _link(run: Run, model_id: str, step: int) -> None:
     outputs = run.client.get_run(run.id).outputs
     if model_id not in {m.model_id for m in (outputs.model_outputs if outputs else ())}:
         run.client.log_outputs(run.id, [LoggedModelOutput(model_id, step=step)])
-
-
-def _register(run: Run, model_id: str, name: str, kind: str, shown: dict, card: str, alias: str) -> None:
-    api = run.client
-    run.check()
-    with store.lock(run.uri, "register"):  # MLflow counts versions up and gives way three times only
-        try:
-            there = api.get_registered_model(name)
-        except MlflowException:
-            tags = {names.MODEL_KIND: kind}
-            there = api.create_registered_model(name, tags=tags, description=DESCRIPTIONS[kind])
-        before = there.aliases.get(alias, "")
-        source = f"models:/{model_id}"
-        own = api.search_model_versions(f"name = '{name}' and run_id = '{run.id}'")
-        made = [v.version for v in own if v.source == source]  # by this run, before it was interrupted
-        version = made[0] if made else api.create_model_version(  # whose files are there: nothing to wait for
-                name, source, run.id, tags=shown, description=card[:TEXT_LIMIT], model_id=model_id,
-                await_creation_for=0
-            ).version  # fmt: skip
-        if alias:
-            api.set_registered_model_alias(name, alias, version)
-        if before and (other := _of_other_data(run, name, before)):
-            print(
-                f"warning: models:/{name}@{alias} is version {version} now; it was version {before}, of run {other}, "
-                f"which read other data or prepared them otherwise: models:/{name}/{before} names it still"
-            )
-        # what the UI shows beside the model, and all that is left when the version is deleted; written last,
-        # since it says that there is nothing left to do
-        mark = {VERSIONS: json.dumps([{"name": name, "version": str(version)}])}
-        api.set_logged_model_tags(model_id, mark)
-
-
-def _of_other_data(run: Run, name: str, version: str) -> str:
-    """Run ID of a version that was trained on other data than this run's; '' = on the same, or nobody knows."""
-    try:
-        before = run.client.get_model_version(name, version).run_id or ""
-        digests = [run.client.get_run(one).data.tags.get(names.TAG_DATA_DIGEST) for one in (before, run.id)]
-    except MlflowException:  # deleted since
-        return ""
-    return before if all(digests) and len(set(digests)) > 1 else ""
-
-
-def alias_of(text: str) -> str:
-    """An alias for a lineage or pipeline: MLflow refuses + > @ and spaces, so + and > become `--`.
-
-    The epoch of the last stage is left out: the alias means the pipeline, its newest model.
-    """
-    text = re.sub(r"[:@]\d+$", "", text.strip())
-    text = re.sub(r"\s*[+>]\s*", "--", text)
-    text = re.sub(r"[^\w-]+", "-", text).strip("-") or "unknown"
-    if len(text) > ALIAS:
-        text = f"{text[: ALIAS - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    reserved = text.lower() == "latest" or re.fullmatch(r"v\d+", text, re.IGNORECASE)
-    return f"{text}-" if reserved else text
