@@ -1,0 +1,120 @@
+"""What is an image and what a mask where nobody has said it: by its values, and by words in its name."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import cv2
+import numpy as np
+import pytest
+
+from sslseg.config.names import DataError
+from sslseg.data.slices import prepare
+from sslseg.data.source import IGNORE
+from sslseg.datasets import images
+from tests.fixtures import trees
+from tests.fixtures.layout_trees import COLOUR, IMAGE, boxes, write
+from tests.fixtures.pair_folders import PLANE, fill, label, told
+
+
+@pytest.mark.parametrize("held", [(0, 1), (0, 255), (0, 1, 2, 3, 4), (255, 128, 0)])
+def test_what_looks_like_a_mask_is_not_pretrained_on(tmp_path, held):
+    fill(tmp_path, {"{n}.png": IMAGE})
+    write(tmp_path / "zz_final.png", held, 0)
+    with pytest.raises(
+        DataError, match=r"zz_final.png: looks like a mask \(it holds only .*say which in pairs of sslseg"
+    ):
+        prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)
+    store = prepare.prepare(
+        "images", tmp_path, tmp_path / "c", spacing=0.0, progress=False, on_bad_file="skip"
+    )
+    assert len(store.volume_table) == 3
+    assert [s["file"] for s in store.skipped] == ["zz_final.png"]
+    told(tmp_path, pairs="{case}.png")
+    assert len(prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)) == 4
+
+
+def test_colour_masks_without_an_image_too(tmp_path):
+    flags = np.zeros((*PLANE, 3), np.uint8)
+    flags[5:20, 5:20], flags[25:, 25:] = (0, 0, 255), (0, 255, 0)
+    cv2.imwrite(str(tmp_path / "a.png"), flags)
+    with pytest.raises(DataError, match="a.png: looks like a mask"):
+        images.read(images.find(tmp_path)[0])
+
+
+def test_dark_and_quantised_images_are_none(tmp_path):
+    dark = np.random.default_rng(0).poisson(20, PLANE).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "dark.png"), dark)
+    cv2.imwrite(str(tmp_path / "flat.png"), np.full(PLANE, 9, np.uint8))
+    cv2.imwrite(str(tmp_path / "tiny.png"), np.arange(20, dtype=np.uint8).reshape(4, 5))
+    for source in images.find(tmp_path):
+        assert images.read(source).label is None
+
+
+def test_a_folder_of_masks_alone_is_refused(tmp_path):
+    fill(tmp_path, {"masks/{n}.png": (0, 1)})
+    with pytest.raises(DataError, match="masks/0.png: wanted the image of this mask, 0 is not there"):
+        images.find(tmp_path)
+
+
+def test_255_is_not_unknown_where_it_is_the_class(tmp_path):
+    fill(tmp_path, {"{n}.png": IMAGE, "{n}_mask.png": (0, 255)})
+    told(tmp_path, classes=["background", "lesion"])
+    with pytest.raises(DataError, match=r'got 0 and 255: write \{"classes": \{"lesion": 255\}\}'):
+        label(tmp_path)
+    told(tmp_path, classes=["background", "lesion"], ignore=255)
+    assert set(np.unique(label(tmp_path))) == {0, IGNORE}
+    told(tmp_path, classes={"lesion": 255})
+    assert set(np.unique(label(tmp_path))) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    "pairs", ["", "images/{case}.png -> masks/{case}.png", "images/é{n}.png -> masks/é{n}.png"]
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_two_forms_of_an_accent_are_one_name(tmp_path, pairs, form):
+    """macOS writes accents in two characters, Linux in one; a mask may come from the other."""
+    other = "NFD" if form == "NFC" else "NFC"
+    places = {f"images/é{n}.png": IMAGE for n in range(3)}
+    masks = {f"masks/é{n}.png": (0, 1) for n in range(3)}
+    fill(tmp_path, {unicodedata.normalize(form, file): what for file, what in places.items()}, 1)
+    fill(tmp_path, {unicodedata.normalize(other, file): what for file, what in masks.items()}, 1)
+    if pairs:
+        told(tmp_path, pairs=unicodedata.normalize("NFD", pairs))
+    found = images.find(tmp_path)
+    assert [s.label is not None for s in found] == [True] * 3
+    assert all(images.read(s).label.any() for s in found)
+    assert images.pairing(tmp_path).aside == {}
+
+
+def test_atlases_of_many_structures_are_masks(tmp_path):
+    """FreeSurfer's: more labels than a mask of a pathology has, and far larger numbers."""
+    rng = np.random.default_rng(0)
+    trees.nifti(tmp_path / "p" / "orig.nii.gz", rng.integers(0, 255, (40, 40, 8)).astype(np.uint8))
+    labels = np.kron(rng.integers(0, 60, (5, 5, 1)) * 37, np.ones((8, 8, 8))).astype(np.int16)
+    trees.nifti(tmp_path / "p" / "structures.nii.gz", labels)
+    with pytest.raises(DataError, match="structures.nii.gz: looks like a mask"):
+        [images.read(s) for s in images.find(tmp_path)]
+    organs = np.kron(rng.integers(0, 6, (5, 5)) * 50, np.ones((16, 16))).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "b.png"), organs)  # a picture of six classes
+    with pytest.raises(DataError, match="b.png: looks like a mask"):
+        images.read(images.find(tmp_path)[0])
+    (tmp_path / "b.png").unlink()
+    (tmp_path / "p" / "structures.nii.gz").rename(tmp_path / "p" / "aseg.nii.gz")
+    assert images.find(tmp_path)[0].label.name == "aseg.nii.gz"
+
+
+def test_overlays_and_thumbnails_of_images_are_no_images(tmp_path):
+    held = ["images/{n}.png", "masks/{n}.png", "overlays/{n}.png", "thumbs/{n}.png", "images/{n}_preview.png"]
+    fill(tmp_path, {file: (0, 255) if "masks" in file else COLOUR for file in held})
+    write(tmp_path / "overlay.png", COLOUR, 9)  # of nothing else here
+    assert [s.image.name for s in images.find(tmp_path)] == ["0.png", "1.png", "2.png", "overlay.png"]
+    aside = images.pairing(tmp_path).aside
+    assert len(aside) == 9
+    assert aside["thumbs/1.png"] == "shows another image once more, by its name"
+
+
+def test_masks_of_16_bit_need_no_word(tmp_path):
+    write(tmp_path / "a.png", IMAGE, 0)
+    cv2.imwrite(str(tmp_path / "a_mask.png"), boxes(PLANE, (0, 1)).astype(np.uint16) * 65535)
+    assert images.read(images.find(tmp_path)[0]).label.max() == 1
