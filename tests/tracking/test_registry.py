@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -19,21 +18,9 @@ from sslseg.tracking import store as stores
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import doctor
+from tests.fixtures.registered import weight_of
 
 EPOCHS = {0: 0.0, 5: 5.0, 25: 25.0}
-
-
-@pytest.fixture(scope="module")
-def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
-    """Log and register one model whose weights are `value`."""
-
-    def one(run: session.Run, value: float, kind: str = "encoder", **facts) -> str:
-        known = {"name": "encoder-resnet18", "role": "target", "method": "byol", "dataset": "photos"}
-        known |= {"lineage": f"byol@photos:{facts.get('epoch')}", "card": "# A card"} | facts
-        folder = model_folder(value, domain="natural", origin="a test")
-        return getattr(resolve, f"log_{kind}")(run, folder, **known)
-
-    return one
 
 
 @pytest.fixture(scope="module")
@@ -52,13 +39,7 @@ def donor(store: str, log: Callable[..., str]) -> tuple[str, dict[int, str]]:
     return run.id, ids
 
 
-def _weights(resolved: resolve.Resolved) -> float:
-    from safetensors.numpy import load_file
-
-    return float(load_file(resolved.path / "model.safetensors")["conv.weight"][0, 0])
-
-
-def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
+def test_every_form_of_a_reference_finds_itsweight_of(donor, store: str):
     run_id, ids = donor
     version = next(row for row in resolve.versions() if row["model_id"] == ids[5])["version"]
     forms = {
@@ -67,10 +48,10 @@ def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
         f"models:/encoder-resnet18/{version}": 5, f"models:/{ids[0]}": 0,
     }  # fmt: skip
     for reference, value in forms.items():
-        assert _weights(resolve.resolve(reference)) == value, reference
-    assert _weights(resolve.resolve(run_id, epoch=5)) == 5.0
+        assert weight_of(resolve.resolve(reference)) == value, reference
+    assert weight_of(resolve.resolve(run_id, epoch=5)) == 5.0
     online = resolve.resolve(run_id, role="online")
-    assert (_weights(online), online.role, online.epoch, online.version) == (77.0, "online", 25, "")
+    assert (weight_of(online), online.role, online.epoch, online.version) == (77.0, "online", 25, "")
     assert resolve.normalisation(online) == {"mean": [0.5], "std": [0.5]}
 
 
@@ -200,8 +181,8 @@ def test_a_run_without_a_target_network_hands_on_its_other_one(store: str, log, 
     with session.open_run("import_encoder") as run:
         log(run, 3.0, role=role)
         log(run, 4.0, kind="segmenter", name="unet", role="fine-tuned")
-    assert _weights(resolve.resolve(run.id)) == 3.0
-    assert _weights(resolve.resolve(run.id, kind="segmenter")) == 4.0
+    assert weight_of(resolve.resolve(run.id)) == 3.0
+    assert weight_of(resolve.resolve(run.id, kind="segmenter")) == 4.0
 
 
 def test_state_of_the_upstream_run(store: str, log):
@@ -211,7 +192,7 @@ def test_state_of_the_upstream_run(store: str, log):
     session.close(failed.id, "FAILED", "ValueError: boom")
     with pytest.raises(EncoderError, match=rf"run {failed.id} \(pretrain\) is FAILED: ValueError: boom"):
         resolve.resolve(failed.id)
-    assert _weights(resolve.resolve(f"models:/{kept}")) == 1.0
+    assert weight_of(resolve.resolve(f"models:/{kept}")) == 1.0
     with (
         session.open_run("pretrain") as running,
         pytest.raises(EncoderError, match=f"{running.id}.*RUNNING"),
@@ -283,156 +264,8 @@ def test_a_remote_model_is_downloaded_once(
     for _ in range(2):
         resolved = resolve.resolve(f"models:/{model_id}")
         assert resolved.path == tmp_cache / "models" / model_id
-        assert _weights(resolved) == 5.0
+        assert weight_of(resolved) == 5.0
     assert calls == [f"mlflow-artifacts:/{model_id}"]
-
-
-@pytest.mark.parametrize(
-    ("lineage", "alias"),
-    [
-        ("supervised > byol@acdc:25", "supervised--byol-acdc"),
-        ("supervised-imagenet > byol-acdc@25", "supervised-imagenet--byol-acdc"),
-        ("byol@photos:5 > byol@acdc:25", "byol-photos-5--byol-acdc"),
-        ("supervised+byol@target", "supervised--byol-target"),
-        ("latest", "latest-"),
-        ("v3", "v3-"),
-        ("", "unknown"),
-    ],
-)
-def test_aliases_are_ones_that_mlflow_takes(lineage: str, alias: str):
-    from mlflow.utils.validation import _validate_model_alias_name, _validate_model_alias_name_reserved
-
-    assert resolve.alias_of(lineage) == alias
-    _validate_model_alias_name(alias)
-    _validate_model_alias_name_reserved(alias)
-
-
-def test_an_alias_that_leaves_a_model_of_other_data_says_where_that_is(store: str, log, capsys):
-    def made(digest: str, value: float) -> str:
-        with session.open_run("pretrain") as run:
-            run.tag(names.TAG_DATA_DIGEST, digest)
-            log(run, value, name="encoder-moved", alias="byol-images-data")
-        return run.id
-
-    first = made("one", 501.0)
-    made("one", 502.0)
-    assert "warning" not in capsys.readouterr().out
-    made("other", 503.0)
-    said = capsys.readouterr().out
-    assert "models:/encoder-moved@byol-images-data is version 3 now; it was version 2" in said
-    assert "models:/encoder-moved/2 names it still" in said
-    assert resolve.resolve("models:/encoder-moved/1").run_id == first
-
-
-def test_wrong_digest_or_folder_is_refused_before_anything_is_logged(store: str, log, tmp_path: Path):
-    with session.open_run("pretrain") as run:
-        with pytest.raises(EncoderError, match="wanted sha256 abc"):
-            log(run, 1.0, sha256="abc")
-        with pytest.raises(EncoderError, match=r"no model\.safetensors"):
-            resolve.log_encoder(
-                run, tmp_path / "no", name="n", role="r", method="m", dataset="d", lineage="l"
-            )
-    outputs = MlflowClient(store).get_run(run.id).outputs
-    assert not (outputs and outputs.model_outputs)
-
-
-CALLS = (
-    "create_logged_model", "log_model_artifacts", "finalize_logged_model", "log_outputs",
-    "create_registered_model", "create_model_version", "set_registered_model_alias", "set_logged_model_tags",
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("call", CALLS)
-def test_killed_in_the_middle_of_registering(store: str, log, monkeypatch, call: str, after: bool):
-    """Whatever call of MLflow is the last: done again, there is one whole model, version and alias."""
-    real, name = getattr(MlflowClient, call), f"encoder-{call}-{after}"
-    api = MlflowClient(store)
-
-    def die(self, *given, **rest):
-        if after:
-            real(self, *given, **rest)
-        raise SystemExit(9)  # like SIGKILL: what comes next in this process does not happen
-
-    with session.open_run("pretrain") as run:
-        with monkeypatch.context() as patch:
-            patch.setattr(MlflowClient, call, die)
-            if call != "finalize_logged_model":
-                patch.setattr(MlflowClient, "finalize_logged_model", _unless_failed)
-            with pytest.raises(SystemExit):
-                log(run, 1.0, epoch=1, step=1, name=name)
-        half = api.search_registered_models(f"name = '{name}'")
-        versions = [v for r in half for v in api.search_model_versions(f"name = '{r.name}'")]
-        for version in versions:  # nothing is registered that is not whole
-            assert api.get_logged_model(version.source.removeprefix("models:/")).status == "READY"
-        made = log(run, 1.0, epoch=1, step=1, name=name)
-    [version] = api.search_model_versions(f"name = '{name}'")
-    assert version.source == f"models:/{made}"
-    assert api.get_model_version_by_alias(name, "byol-photos").version == version.version
-    assert f'"version": "{version.version}"' in api.get_logged_model(made).tags["mlflow.modelVersions"]
-    outputs = [m.model_id for m in api.get_run(run.id).outputs.model_outputs]
-    assert outputs == [made]
-    assert _weights(resolve.resolve(f"models:/{name}@byol-photos")) == 1.0
-
-
-def _unless_failed(self, model_id: str, status):
-    """A killed process does not mark its model FAILED either."""
-    if status != "FAILED":
-        return FINALIZE(self, model_id, status)
-    return None
-
-
-FINALIZE = MlflowClient.finalize_logged_model
-
-
-@pytest.mark.parametrize("number", [28, 30], ids=["full", "read-only"])
-def test_no_room_for_the_artifacts(store: str, log, monkeypatch, number: int):
-    seen = []
-
-    def refuse(*_):
-        raise OSError(number, os.strerror(number))
-
-    def stage() -> None:
-        with session.open_run("pretrain") as run:
-            seen.append(run.id)
-            log(run, 1.0, epoch=1, step=1, name=f"encoder-{number}")
-
-    monkeypatch.setattr(MlflowClient, "log_model_artifacts", refuse)
-    with pytest.raises(OSError, match="No space|Read-only"):
-        stage()
-    api = MlflowClient(store)
-    assert api.get_run(seen[0]).info.status == "FAILED"
-    assert os.strerror(number) in api.get_run(seen[0]).data.tags[names.TAG_REASON]
-    assert api.search_registered_models(f"name = 'encoder-{number}'") == []
-    [model] = api.search_logged_models(["0"], f"source_run_id = '{seen[0]}'")
-    assert model.status == "FAILED"
-
-
-@pytest.mark.parametrize("kept", [0, 40, None], ids=["empty", "short", "absent"])
-def test_an_upload_that_is_cut_without_an_error(store: str, log, monkeypatch, kept: int | None):
-    """Nothing is registered of it; done again whole, it is."""
-    real, name = MlflowClient.log_model_artifacts, f"encoder-cut-{kept}"
-
-    def cut(self, model_id: str, place: str):
-        weights = Path(place) / "model.safetensors"
-        whole = weights.read_bytes()
-        weights.write_bytes(whole[:kept]) if kept is not None else weights.unlink()
-        real(self, model_id, place)
-        weights.write_bytes(whole)
-
-    with session.open_run("pretrain") as run:
-        with monkeypatch.context() as patch:
-            patch.setattr(MlflowClient, "log_model_artifacts", cut)
-            with pytest.raises(
-                names.EncoderError, match=rf"model.safetensors was stored with {kept} of its \d+ bytes"
-            ):
-                log(run, 1.0, epoch=1, step=1, name=name)
-        api = MlflowClient(store)
-        assert api.search_registered_models(f"name = '{name}'") == []
-        [model] = api.search_logged_models(["0"], f"source_run_id = '{run.id}'")
-        assert model.status == "FAILED"
-        log(run, 1.0, epoch=1, step=1, name=name)
-    assert _weights(resolve.resolve(f"models:/{name}@byol-photos")) == 1.0
 
 
 def test_a_renamed_model_and_a_deleted_experiment_are_called_what_they_are(

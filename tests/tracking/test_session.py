@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import socket
 
 import pytest
 from mlflow import MlflowClient
@@ -16,7 +15,8 @@ from sslseg.config import names
 from sslseg.tracking import client, ownership, resuming, runs, session
 from sslseg.tracking.processes import Terminated
 
-DEAD = f"{socket.gethostname()}:{2**22 + 1}:0"  # above the largest pid there can be
+# of this machine, with a pid above the largest that there can be
+DEAD = ownership.owner().replace(f":{os.getpid()}:", f":{2**22 + 1}:", 1)
 
 
 @pytest.fixture
