@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config import plugins
+from sslseg.config.files import read_json
 from sslseg.config.names import EXPOSURE_FILE, EncoderError
 from sslseg.data.slices import contents
 from sslseg.data.slices.encode import SHA256, XXH3
@@ -157,9 +158,7 @@ def read(folder: Path) -> list[Seen]:
     """
     path = Path(folder) / EXPOSURE_FILE
     try:
-        if path.stat().st_size > SIZE_LIMIT:
-            raise ValueError(f"larger than {SIZE_LIMIT:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, SIZE_LIMIT)
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}, wanted {FORMAT}")
         return [_entry(**entry) for entry in content["seen"]]

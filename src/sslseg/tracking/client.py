@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import random
 import re
+import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from http import HTTPStatus
 from typing import Any, TypeVar
+from urllib.parse import urlparse
 
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.utils import name_utils
 
+from sslseg.config.names import SslsegError
+
 T = TypeVar("T")
+ANSWER = 5.0  # seconds that a server may take to accept a connection
 RETRY_SECONDS = 120.0  # beyond SQLite's own busy timeout of 20 s, which MLflow sets
 _TRANSIENT = re.compile(
     r"database (table )?is locked|deadlock|could not serialize|connection (refused|reset|aborted)|"
@@ -70,6 +78,35 @@ def retry(
         delay = pause * (0.5 + random.random())  # spreads workers; touches no result
         sleep(delay)
         waited, pause = waited + delay, min(2 * pause, 10.0)
+
+
+@functools.cache
+def check_answers(uri: str, shown: str) -> None:
+    """MLflow's client would ask a dead server for minutes, in silence, and end in a traceback without the right password.
+
+    Args:
+        shown: the URI for a message.
+
+    Raises:
+        SslsegError: a server that takes no connection, or does not know the account.
+    """
+    address = urlparse(uri)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname, port), ANSWER).close()
+    except OSError as error:
+        raise SslsegError(f"{shown}: the tracking server does not answer ({error})") from None
+    try:
+        MlflowClient(uri).search_experiments(max_results=1)
+    except MlflowException as error:
+        if error.get_http_status_code() != HTTPStatus.UNAUTHORIZED:
+            raise
+        raise SslsegError(
+            f"{shown}: the tracking server wants an account; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
+            "to one that it knows"
+        ) from None
 
 
 def metric_name(name: str) -> str:

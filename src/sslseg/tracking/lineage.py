@@ -148,10 +148,8 @@ def _known_domain(dataset: str) -> str:
 
 
 def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
-    if not model_id:
-        return {}
     try:
-        return dict(store.client(uri).get_logged_model(model_id).tags)
+        return dict(store.client(uri).get_logged_model(model_id).tags) if model_id else {}
     except MlflowException:  # deleted since: what the runs say still makes a lineage
         return {}
 

@@ -10,9 +10,7 @@ import functools
 import hashlib
 import os
 import re
-import socket
 import tempfile
-from http import HTTPStatus
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlparse
@@ -23,12 +21,11 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from sslseg.config.names import SslsegError
-from sslseg.tracking.client import Client
+from sslseg.tracking.client import Client, check_answers
 from sslseg.tracking.upkeep import sqlite
 
 SQLITE = "sqlite:///"
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
-ANSWER = 5.0  # seconds that a server may take to accept a connection
 _ready: set[str] = set()  # stores that this process has seen complete
 
 
@@ -176,36 +173,10 @@ def _check_kind(uri: str) -> None:
         )
 
 
-def _check_answers(uri: str) -> None:
-    """MLflow's client would ask a dead server for minutes, in silence, and end in a traceback without the right password.
-
-    Raises:
-        SslsegError: a server that takes no connection, or does not know the account.
-    """
-    address = urlparse(uri)
-    if uri in _ready or address.scheme not in ("http", "https") or not address.hostname:
-        return
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        socket.create_connection((address.hostname, port), ANSWER).close()
-    except OSError as error:
-        raise SslsegError(f"{shown(uri)}: the tracking server does not answer ({error})") from None
-    try:
-        MlflowClient(uri).search_experiments(max_results=1)
-    except MlflowException as error:
-        if error.get_http_status_code() != HTTPStatus.UNAUTHORIZED:
-            raise
-        raise SslsegError(
-            f"{shown(uri)}: the tracking server wants an account; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
-            "to one that it knows"
-        ) from None
-    _ready.add(uri)
-
-
 def client(uri: str | None = None) -> MlflowClient:
     """A `Client` of an existing or freshly made store. No global state, so one process holds many runs."""
     uri = ensure_store(uri)
-    _check_answers(uri)
+    check_answers(uri, shown(uri))
     return cast(MlflowClient, Client(MlflowClient(uri)))
 
 

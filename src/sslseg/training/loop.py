@@ -134,11 +134,8 @@ class Training:
             for name, module in self.modules.items()
             for key, tensor in module.state_dict().items()
         }
-        return (
-            weights
-            | checkpoint.optimizer_tensors(self.optimizer, self.named)
-            | {DONE: torch.tensor(self.done)}
-        )
+        slots = checkpoint.optimizer_tensors(self.optimizer, self.named)
+        return weights | slots | {DONE: torch.tensor(self.done)}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Become the training whose `state` was `tensors`; nothing else may be among them.
