@@ -2,74 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
-from nibabel.orientations import apply_orientation, inv_ornt_aff
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import mask_folder, scans
 from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import formats, nifti
-from sslseg.data.slices.sources import describe
 from sslseg.data.source import Source
 from sslseg.datasets.hearts import acdc
 from tests.fixtures import foreign_trees, trees
+from tests.fixtures.scenes import SHAPE, SPACING, TURNS, affine, save, scene, turned
 
-SHAPE, SPACING = (20, 24, 5), (1.5, 1.25, 8.0)
 NAMES = ("nifti", "nrrd", "metaimage")
+
+
 ENDINGS = {"nifti": ".nii.gz", "nrrd": ".nrrd", "metaimage": ".mha"}
-TURNS = [
-    np.column_stack([axes, signs])
-    for axes in itertools.permutations(range(3))
-    for signs in itertools.product((1, -1), repeat=3)
-]  # all 48 ways in which the axes of a file can lie
-
-
-def affine(angle: float = 0.3) -> np.ndarray:
-    """An oblique grid somewhere in a scanner."""
-    c, s = np.cos(angle), np.sin(angle)
-    turned = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, c, -s], [0, s, c]])
-    found = np.eye(4)
-    found[:3, :3], found[:3, 3] = turned * SPACING, (-80.5, 33.25, 12.0)
-    return found
-
-
-def scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask [X, Y, Z] without any symmetry."""
-    rng = np.random.default_rng(seed)
-    mask = np.zeros(SHAPE, np.uint8)
-    mask[2:9, 5:20, 1:4], mask[5:8, 6:9, 2] = 1, 2
-    return rng.integers(0, 500, SHAPE).astype(np.int16), mask
-
-
-def save(path: Path, array: np.ndarray, place: np.ndarray) -> Path:
-    """Write [X, Y, Z] with its voxel-to-mm matrix in the format of the ending; geometry is never recomputed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.name.endswith(formats.NIFTI):
-        nib.save(nib.Nifti1Image(array, place), path)
-        return path
-    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
-    image, place = (
-        sitk.GetImageFromArray(np.ascontiguousarray(array.T)),
-        np.diag([-1.0, -1.0, 1.0, 1.0]) @ place,
-    )
-    steps = np.linalg.norm(place[:3, :3], axis=0)
-    image.SetSpacing(steps.tolist())
-    image.SetOrigin(place[:3, 3].tolist())
-    image.SetDirection((place[:3, :3] / steps).ravel().tolist())
-    sitk.WriteImage(image, str(path))
-    return path
-
-
-def turned(array: np.ndarray, place: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same voxels at the same places, stored in another order: nibabel's own."""
-    return apply_orientation(array, turn), place @ inv_ornt_aff(turn, array.shape)
 
 
 def grid(path: Path) -> Grid:
@@ -149,6 +101,8 @@ def written(path: Path, array: np.ndarray, sform=None, qform=None, zooms=None) -
 
 
 ONE_MM = np.diag([-1.0, -1.0, 1.0, 1.0])  # ACDC's sform: 1 mm, whatever pixdim says
+
+
 TRUE = np.diag([-1.5, -1.25, 8.0, 1.0])  # what ITK makes of it
 
 
@@ -198,94 +152,6 @@ def test_a_file_that_says_nothing_lies_on_its_image(tmp_path):
     with pytest.raises(DataError, match="unit.nii.gz: lies elsewhere"):
         formats.read_labels(stored, SHAPE[::-1], like=grid(image))
     np.testing.assert_array_equal(onto(mask.T, None, grid(image)), mask.T)
-
-
-# ---------------------------------------------------------------- every reader
-def _mirror(path: Path) -> None:
-    """Store a file mirrored along x and y, and say so in its header."""
-    image = nib.load(path)
-    array = np.asarray(image.dataobj)
-    flipped = image.header.get_sform() @ inv_ornt_aff(TURNS[6], array.shape[:3])
-    header = image.header.copy()
-    header.set_sform(flipped, code=2)
-    nib.save(nib.Nifti1Image(array[::-1, ::-1], None, header), path)
-
-
-def _shift(path: Path) -> None:
-    image = nib.load(path)
-    header, place = image.header.copy(), image.header.get_sform()
-    place[0, 3] += 3
-    header.set_sform(place, code=2)
-    nib.save(nib.Nifti1Image(np.asarray(image.dataobj), None, header), path)
-
-
-def _pictured(root: Path) -> Path:
-    for n in range(4):
-        image, mask = foreign_trees.scene(n, classes=2)
-        trees.nifti(root / f"c{n}.nii.gz", image)
-        trees.nifti(root / f"c{n}_mask.nii.gz", mask)
-    return root
-
-
-READERS = {
-    "acdc": (trees.acdc, "patient001/patient001_frame01_gt.nii.gz"),
-    "mnms": (foreign_trees.mnms, "OpenDataset/Training/Labeled/A0B0C0/A0B0C0_sa_gt.nii.gz"),
-    "decathlon": (foreign_trees.decathlon, "labelsTr/brain_000.nii.gz"),
-    "nnunet": (lambda root: foreign_trees.nnunet(root, channels=2), "labelsTr/case0.nii.gz"),
-    "nnunet channel": (lambda root: foreign_trees.nnunet(root, channels=2), "imagesTr/case0_0001.nii.gz"),
-    "images": (_pictured, "c0_mask.nii.gz"),
-}
-
-
-def _of(sources: list[Source], file: Path) -> Source:
-    return next(s for s in sources if file in (s.image, s.label, *s.more))
-
-
-@pytest.mark.parametrize("name", READERS)
-def test_every_dataset_follows_the_one_rule(tmp_path, name):
-    make, place = READERS[name]
-    module, root = plugins.load("datasets", name.split()[0]), make(tmp_path / "raw")
-
-    file = root / place
-
-    def read():
-        return module.read(_of(module.find(root), file))
-
-    wanted = read()
-    _mirror(file)
-    got = read()
-    np.testing.assert_array_equal(got.image, wanted.image)
-    np.testing.assert_array_equal(got.label, wanted.label)
-    _shift(file)
-    with pytest.raises(DataError, match=f"{file.name}: lies elsewhere than "):
-        read()
-    if hasattr(module, "describe") and name != "mnms":  # those that read sslseg.json
-        (root / "sslseg.json").write_text(json.dumps({"geometry": "ignore"}))
-        assert read().image.shape == wanted.image.shape
-
-
-@pytest.mark.parametrize("name", ["acdc", "mnms", "nnunet", "decathlon"])
-def test_masks_to_be_scored_follow_it_too(tmp_path, name):
-    make, place = READERS[name]
-    module, root = plugins.load("datasets", name), make(tmp_path / "raw")
-    source, about = _of(module.find(root), root / place), describe(module, root)
-    file = tmp_path / "pred" / "mask.nii.gz"
-    file.parent.mkdir()
-    file.write_bytes((root / place).read_bytes())
-    label = module.read(source).label
-    if name == "mnms":  # its files count otherwise
-        image = nib.load(file)
-        nib.save(nib.Nifti1Image(mnms_numbers(np.asarray(image.dataobj)), None, image.header), file)
-    np.testing.assert_array_equal(mask_folder.read(file, source, about, label.shape), label)
-    _mirror(file)
-    np.testing.assert_array_equal(mask_folder.read(file, source, about, label.shape), label)
-    _shift(file)
-    with pytest.raises(DataError, match="lies elsewhere than"):
-        mask_folder.read(file, source, about, label.shape)
-
-
-def mnms_numbers(array: np.ndarray) -> np.ndarray:
-    return np.array([0, 3, 2, 1], np.uint8)[array]
 
 
 def test_masks_of_a_series_are_compared_with_its_place_in_the_scanner(tmp_path):

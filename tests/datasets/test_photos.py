@@ -8,7 +8,8 @@ import pytest
 
 from sslseg.config.names import DataError
 from sslseg.datasets import colour_photos, photos
-from tests.fixtures.layout_trees import COLOUR, TREES, boxes, write
+from tests.fixtures.layout_files import COLOUR, boxes, write
+from tests.fixtures.layout_trees import TREES
 
 
 def test_masks_among_photographs_are_left_out(tmp_path):

@@ -15,7 +15,8 @@ from sslseg.config import flags, names
 from sslseg.config.params import Finetune, Prepare
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees, trees
-from tests.fixtures.layout_trees import COLOUR, TREES, write
+from tests.fixtures.layout_files import COLOUR, write
+from tests.fixtures.layout_trees import TREES
 
 pytestmark = pytest.mark.usefixtures("store", "tmp_cache")
 

@@ -1,14 +1,17 @@
-"""Models of a store."""
+"""A store, its models, and a process beside this one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
-from sslseg.tracking import session
+from sslseg.tracking import ownership, session
 from sslseg.tracking.registry import resolve
+from tests.fixtures.owners import owner_of
 
 
 @pytest.fixture(scope="module")
@@ -22,3 +25,16 @@ def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
         return getattr(resolve, f"log_{kind}")(run, folder, **known)
 
     return one
+
+
+@pytest.fixture
+def api(store: str) -> MlflowClient:
+    return MlflowClient(store)
+
+
+@pytest.fixture
+def neighbour() -> Iterator[str]:
+    """Another process of this machine that lives: its name as an owner."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        yield owner_of(pid=str(process.pid), start=ownership._start(process.pid))
+        process.kill()

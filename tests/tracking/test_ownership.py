@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,50 +15,35 @@ import pytest
 from mlflow import MlflowClient
 
 from sslseg.config import names
-from sslseg.tracking import ownership, resuming, runs, session
+from sslseg.tracking import ownership, runs, session
 from sslseg.tracking.ownership import Heart, LostError, State, state
 from sslseg.tracking.upkeep import doctor
+from tests.fixtures.owners import HOST, PID, START, owner_of, planted
 
-HOST, PID, START, BOOT, NAMESPACE = ownership.owner().split(":")
 HERE = ownership.FIRST_NAMESPACE
+
+
 NOW = time.time()
-
-
-def _owner(host=HOST, pid=PID, start=START, boot=BOOT, namespace=NAMESPACE) -> str:
-    return ":".join((host, pid, start, boot, namespace))
-
-
-@pytest.fixture
-def api(store: str) -> MlflowClient:
-    return MlflowClient(store)
-
-
-@pytest.fixture
-def neighbour() -> Iterator[str]:
-    """Another process of this machine that lives: its name as an owner."""
-    with subprocess.Popen(["sleep", "600"]) as process:
-        yield _owner(pid=str(process.pid), start=ownership._start(process.pid))
-        process.kill()
 
 
 # ---------------------------------------------------------------- alive, dead, or not to be known
 @pytest.mark.parametrize(
     ("process", "age", "expected"),
     [
-        (_owner(), 1e6, State.ALIVE),  # the process table, not the clock
-        (_owner(host="renamed"), 1e6, State.ALIVE),  # the same machine under another name
-        (_owner(start=str(int(START) - 1)), 0, State.DEAD),  # the pid was used again
-        (_owner(pid=str(2**22 + 1)), 0, State.DEAD),
+        (owner_of(), 1e6, State.ALIVE),  # the process table, not the clock
+        (owner_of(host="renamed"), 1e6, State.ALIVE),  # the same machine under another name
+        (owner_of(start=str(int(START) - 1)), 0, State.DEAD),  # the pid was used again
+        (owner_of(pid=str(2**22 + 1)), 0, State.DEAD),
         (
-            _owner(namespace="1"),
+            owner_of(namespace="1"),
             10,
             State.ALIVE,
         ),  # a container beside this one, of the same name and with a process 17
-        (_owner(namespace="1"), 600, State.SILENT),
-        (_owner(namespace="1"), 1801, State.DEAD),
-        (_owner(host="elsewhere", boot="x"), 119, State.ALIVE),
-        (_owner(host="elsewhere", boot="x"), 1799, State.SILENT),
-        (_owner(host="elsewhere", boot="x"), 1800, State.DEAD),
+        (owner_of(namespace="1"), 600, State.SILENT),
+        (owner_of(namespace="1"), 1801, State.DEAD),
+        (owner_of(host="elsewhere", boot="x"), 119, State.ALIVE),
+        (owner_of(host="elsewhere", boot="x"), 1799, State.SILENT),
+        (owner_of(host="elsewhere", boot="x"), 1800, State.DEAD),
         ("", 1799, State.SILENT),  # opened by `mlflow run`, its command never began
         (f"{HOST}:{PID}:0", 600, State.SILENT),  # says of no table of processes that it is this one
         (f"{HOST}:{PID}:0", 1801, State.DEAD),
@@ -76,12 +59,12 @@ def test_a_step_of_the_clock_kills_nobody(monkeypatch: pytest.MonkeyPatch):
     """psutil's time of a start is that of the boot and the ticks since: it moves with the clock."""
     real = psutil.Process.create_time
     monkeypatch.setattr(psutil.Process, "create_time", lambda self: real(self) + 30)
-    assert state(_owner(), NOW) == State.ALIVE
+    assert state(owner_of(), NOW) == State.ALIVE
 
 
 def test_a_suspended_process_lives():
     with subprocess.Popen(["sleep", "600"]) as process:
-        owner = _owner(pid=str(process.pid), start=ownership._start(process.pid))
+        owner = owner_of(pid=str(process.pid), start=ownership._start(process.pid))
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         assert state(owner, 0.0) == State.ALIVE
@@ -99,12 +82,12 @@ def test_a_machine_that_was_started_again_has_no_process_of_before(
     """A container's name says nothing: a heartbeat of before this boot may be another machine's."""
     monkeypatch.setattr(ownership, "_table", lambda: ("this boot", namespace))
     monkeypatch.setattr(psutil, "boot_time", lambda: NOW - 600)
-    before = _owner(boot="the boot before", namespace=namespace)
+    before = owner_of(boot="the boot before", namespace=namespace)
     assert state(before, NOW - 600 + since_boot, NOW) == expected
 
 
 def test_the_half_hour_is_a_knob(monkeypatch: pytest.MonkeyPatch):
-    far = _owner(host="elsewhere", boot="x")
+    far = owner_of(host="elsewhere", boot="x")
     monkeypatch.setenv(ownership.DEAD_AFTER, "10")
     assert [state(far, NOW - age, NOW) for age in (599, 600)] == [State.SILENT, State.DEAD]
     for wrong in ("4.9", "soon", "nan", "inf", "-30"):
@@ -217,17 +200,10 @@ def test_a_heart_outlives_a_store_that_is_away_and_not_a_lost_run():
     assert len(beats) == 3
 
 
-# ---------------------------------------------------------------- what doctor does with it
-def _planted(api: MlflowClient, process: str, age: float, **tags: str) -> str:
-    beat = {names.TAG_HEARTBEAT: f"{time.time() - age:.3f}", names.TAG_PROCESS: process} if process else {}
-    start = int((time.time() - age) * 1000)
-    return api.create_run("0", start_time=start, tags=beat | {names.TAG_STAGE: "sweep"} | tags).info.run_id
-
-
 def test_doctor_leaves_alone_what_may_live(api: MlflowClient, store: str, tmp_path: Path, neighbour: str):
-    far = _owner(host="elsewhere", boot="x")
-    renamed = _planted(api, neighbour.replace(HOST, "renamed", 1), 1e5)
-    silent, dead = _planted(api, far, 600), _planted(api, far, 1801)
+    far = owner_of(host="elsewhere", boot="x")
+    renamed = planted(api, neighbour.replace(HOST, "renamed", 1), 1e5)
+    silent, dead = planted(api, far, 600), planted(api, far, 1801)
     found = {f.subject.split()[1]: f for f in doctor.abandoned(store, tmp_path)}
     assert renamed not in found
     assert (found[silent].mend, found[silent].grave) == (None, False)
@@ -261,98 +237,3 @@ def test_doctor_knows_a_run_of_mlflow_run_whose_command_never_began(
     for run_id in others:
         assert (found[run_id].mend, found[run_id].grave) == (None, False)
         api.set_terminated(run_id)
-
-
-# ---------------------------------------------------------------- two identical commands at once
-def _doing(api: MlflowClient, identity: str, process: str, age: float = 0.0) -> str:
-    return _planted(api, process, age, **{names.TAG_IDENTITY: identity, names.TAG_STAGE: "pretrain"})
-
-
-@pytest.mark.parametrize("end", ["FINISHED", "KILLED with a checkpoint", "FAILED without one"])
-def test_the_second_of_two_waits_for_the_first(api: MlflowClient, neighbour: str, capsys, end: str):
-    status, checkpoint = end.split()[0], end.endswith("with a checkpoint")
-    first = _doing(api, end, neighbour)
-    waited: list[float] = []
-
-    def wait(seconds: float) -> None:
-        assert names.TAG_IDENTITY not in api.get_run(opened).data.tags  # nobody waits for one that waits
-        waited.append(seconds)
-        if len(waited) == 3:
-            api.set_terminated(first, status)
-
-    shared = pytest.raises(ownership.Shared)
-    with shared if status == "FINISHED" else contextlib.nullcontext(), session.open_run("pretrain") as run:
-        opened = run.id
-        resuming.resume(run, end, lambda _: checkpoint, wait)
-        assert run.id == (first if checkpoint else opened)
-    assert len(waited) == 3
-    said = capsys.readouterr().out
-    assert said.count(f"run {first} of the process {neighbour} does the same at this moment") == 1
-    pointer = api.get_run(opened).data.tags.get(names.TAG_RESUMED_AS)
-    assert pointer == (None if status == "FAILED" else first)
-    assert api.get_run(opened).info.status == "FINISHED"
-    if status == "FINISHED":
-        assert f"run {first} has done the same: run {opened} points to it" in said
-        assert session.find(end) == first
-
-
-def test_what_was_done_before_a_command_was_given_is_done_again(api: MlflowClient):
-    with session.open_run("pretrain", tags={names.TAG_IDENTITY: "again"}):
-        pass
-    with session.open_run("pretrain") as run:
-        api.set_tag(run.id, "x", "y")
-        assert resuming.resume(run, "again", lambda _: True) is None
-
-
-def test_under_another_host_name_it_starts_anew_and_says_why(api: MlflowClient, capsys):
-    """The old process may live: it is not to be seen from here."""
-    far = _owner(host="elsewhere", boot="x")
-    old = _doing(api, "moved", far, age=600)
-    with session.open_run("pretrain") as run:
-        assert resuming.resume(run, "moved", lambda _: True) is None
-    assert run.id != old
-    said = capsys.readouterr().out
-    assert f"run {old} of the process {far} was to do the same and has been silent for 10 minutes" in said
-    assert (
-        "this command starts anew. After 30 minutes (SSLSEG_DEAD_AFTER) it would go on with that run" in said
-    )
-    api.set_tag(old, names.TAG_HEARTBEAT, f"{time.time() - 1801:.3f}")
-    with session.open_run("pretrain") as run:
-        resuming.resume(run, "moved", lambda _: True)
-        assert run.id == old
-
-
-# ---------------------------------------------------------------- a run that has ended, or is another's
-@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "KILLED", "deleted"])
-def test_a_run_that_has_ended_is_never_adopted(
-    api: MlflowClient, monkeypatch: pytest.MonkeyPatch, status: str
-):
-    run_id = api.create_run("0").info.run_id
-    api.set_terminated(run_id, "FINISHED" if status == "deleted" else status)
-    if status == "deleted":
-        api.delete_run(run_id)
-    before = api.get_run(run_id)
-    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
-    with (
-        pytest.raises(names.SslsegError, match=rf"run {run_id} has ended \({status}\), .* is not taken up"),
-        session.open_run("prepare"),
-    ):
-        pytest.fail("the stage began")
-    after = api.get_run(run_id)
-    assert (after.info.status, after.info.end_time, after.data.tags) == (
-        before.info.status, before.info.end_time, before.data.tags,
-    )  # fmt: skip
-
-
-def test_a_run_that_another_process_works_on_is_not_adopted(api: MlflowClient, neighbour: str):
-    run_id = _planted(api, neighbour, 0)
-    with (
-        pytest.raises(names.SslsegError, match="belongs to the process"),
-        session.open_run("x", adopt_run_id=run_id),
-    ):
-        pytest.fail("the stage began")
-    assert api.get_run(run_id).info.status == "RUNNING"
-    api.set_tag(run_id, names.TAG_PROCESS, _owner(pid=str(2**22 + 1)))  # it is dead now
-    with session.open_run("x", adopt_run_id=run_id):
-        pass
-    assert api.get_run(run_id).info.status == "FINISHED"

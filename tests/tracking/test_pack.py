@@ -12,7 +12,6 @@ import tarfile
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -23,12 +22,12 @@ from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import lineage, session
 from sslseg.tracking import store as stores
-from sslseg.tracking.capsule import archive
 from sslseg.tracking.capsule import pack as packing
 from sslseg.tracking.capsule import unpack as unpacking
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from sslseg.tracking.upkeep import doctor
+from tests.fixtures.archives import archive_of
 
 
 @pytest.fixture(scope="module")
@@ -134,120 +133,26 @@ def test_nothing_is_packed_of_a_study_under_way_or_unknown(store: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def _tar(path: Path, *members: tuple, head: dict | None = None) -> Path:
-    """An archive by hand: (TarInfo or name, bytes) after its store.json."""
-    files = {(m if isinstance(m, str) else m.name).removeprefix("files/"): "0" * 64 for m, _ in members}
-    content = {"format": 1, "schema": "dc11669786a5", "files": files, "rows": {}} | (head or {})
-    with tarfile.open(path, "w:gz") as tar:
-        for member, data in (("store.json", json.dumps(content).encode()), *members):
-            info = tarfile.TarInfo(member) if isinstance(member, str) else member
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-def _link(kind: bytes, target: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo("files/runs/link")
-    info.type, info.linkname = kind, target
-    return info
-
-
-@pytest.mark.parametrize(
-    ("member", "sentence"),
-    [
-        ("/etc/x", "is refused: wanted a relative path"),
-        ("files/../../x", "is refused: wanted a relative path"),
-        ("files/runs/..", "is refused"),
-        ("files\\..\\x", "is refused"),
-        ("files/a\nb", "is refused"),
-        ("files/" + "n" * 2000, "is refused"),
-        (_link(tarfile.SYMTYPE, "/etc/passwd"), "is not a plain file"),
-        (_link(tarfile.LNKTYPE, "store.json"), "is not a plain file"),
-        (_link(tarfile.CHRTYPE, ""), "is not a plain file"),
-        ("elsewhere/x", "is not listed"),
-        ("files/runs/x", "expected sha256 0000"),
-    ],
-)
-def test_a_hostile_archive_reaches_nothing(tmp_path: Path, member, sentence: str):
-    target = tmp_path / "inside" / "deep"
-    target.mkdir(parents=True)
-    with pytest.raises(SslsegError, match=sentence):
-        archive.read(_tar(tmp_path / "a.tar.gz", (member, b"")), target)
-    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} <= {"a.tar.gz", "x"}
-    assert not (tmp_path / "x").exists()
-    assert not (tmp_path / "inside" / "x").exists()
-
-
 def test_damaged_archives_and_rows(whole: Path, elsewhere: str, tmp_path: Path):
     short = tmp_path / "short.tar.gz"
     short.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     (tmp_path / "no.tar.gz").write_bytes(b"hello")
     empty = hashlib.sha256(b"").hexdigest()
-    twice = _tar(tmp_path / "e.tar.gz", ("files/a", b""), ("files/a", b""), head={"files": {"a": empty}})
+    twice = archive_of(
+        tmp_path / "e.tar.gz", ("files/a", b""), ("files/a", b""), head={"files": {"a": empty}}
+    )
     for path, sentence in [
         (short, "not an archive|missing"),
         (tmp_path / "no.tar.gz", "not an archive"),
         (twice, "is there twice"),
-        (_tar(tmp_path / "b.tar.gz"), "wanted the tables"),
-        (_tar(tmp_path / "c.tar.gz", head={"schema": "other"}), "store schema other"),
-        (_tar(tmp_path / "d.tar.gz", head={"files": {"runs/x/y": "00"}}), "1 files are missing"),
+        (archive_of(tmp_path / "b.tar.gz"), "wanted the tables"),
+        (archive_of(tmp_path / "c.tar.gz", head={"schema": "other"}), "store schema other"),
+        (archive_of(tmp_path / "d.tar.gz", head={"files": {"runs/x/y": "00"}}), "1 files are missing"),
     ]:
         with pytest.raises(SslsegError, match=sentence):
             unpacking.unpack(path, elsewhere)
     assert MlflowClient(elsewhere).search_runs(["0"]) == []
     assert not list(Path(elsewhere.removeprefix("sqlite:///")).parent.glob(".unpack-*"))
-
-
-def _bomb(path: Path, member: tarfile.TarInfo, data: bytes, mode: str = "w:gz") -> Path:
-    """An archive whose second member is given as it is."""
-    head = json.dumps({"format": 1, "files": {"x": "0" * 64}, "rows": {}}).encode()
-    with tarfile.open(path, mode, format=tarfile.PAX_FORMAT) as tar:
-        first = tarfile.TarInfo("store.json")
-        first.size, member.size = len(head), len(data)
-        tar.addfile(first, io.BytesIO(head))
-        tar.addfile(member, io.BytesIO(data))
-    return path
-
-
-def _member(**headers: str) -> tarfile.TarInfo:
-    info = tarfile.TarInfo("files/x")
-    info.pax_headers = headers
-    return info
-
-
-MUCH = bytes(60 << 20)
-
-
-@pytest.mark.parametrize(
-    ("member", "data", "mode", "sentence"),
-    [
-        (_member(), MUCH, "w:gz", "unpacks to more than"),
-        (_member(), MUCH, "w:xz", "not an archive"),  # 9,000 to one
-        (_member(comment="a" * (20 << 20)), b"", "w:gz", "a header of"),
-        (
-            _member(**{"GNU.sparse.map": "0,0", "GNU.sparse.size": str(1 << 40)}),
-            b"",
-            "w:gz",
-            "files with holes",
-        ),
-    ],
-)
-def test_what_an_archive_unpacks_to_is_bounded_by_its_size(tmp_path: Path, member, data, mode, sentence):
-    path = _bomb(tmp_path / "a.tar.gz", member, data, mode)
-    assert path.stat().st_size < 100_000
-    with pytest.raises(SslsegError, match=sentence):
-        archive.read(path, tmp_path / "out")
-    assert (
-        sum(f.stat().st_size for f in tmp_path.rglob("*") if f.is_file())
-        < 100_000 + archive.RATIO * 100_000 + archive.SLACK
-    )
-
-
-def test_the_rows_have_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    few = SimpleNamespace(available=10)
-    monkeypatch.setattr(archive.psutil, "virtual_memory", lambda: few)
-    with pytest.raises(SslsegError, match="wants 8 times that in memory, 10 are free"):
-        archive.read(_tar(tmp_path / "a.tar.gz"), tmp_path / "out")
 
 
 def _changed(whole: Path, path: Path, change: Callable[[dict], object]) -> Path:

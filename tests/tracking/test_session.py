@@ -19,11 +19,6 @@ from sslseg.tracking.processes import Terminated
 DEAD = ownership.owner().replace(f":{os.getpid()}:", f":{2**22 + 1}:", 1)
 
 
-@pytest.fixture
-def api(store: str) -> MlflowClient:
-    return MlflowClient(store)
-
-
 def _ended(stage: str, error: BaseException | None = None, **tags: str) -> str:
     caught = pytest.raises(type(error)) if error else contextlib.nullcontext()
     with caught, session.open_run(stage, tags=tags) as run:
@@ -291,20 +286,3 @@ def test_links_to_data_and_model(api: MlflowClient):
     assert found.inputs.dataset_inputs[0].tags[0].value == "finetune"
     assert found.data.tags["mlflow.note.content"] == "# m"
     assert found.info.run_name == "n"
-
-
-def test_workers_that_log_one_dataset_at_once_take_turns(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow looks for a dataset, then inserts it: two at once end in a UNIQUE constraint (seen in a sweep)."""
-    from filelock import Timeout
-
-    held = []
-
-    def log_inputs(run_id: str, datasets: list) -> None:
-        with pytest.raises(Timeout):
-            session.store.lock(store, "inputs").acquire(timeout=0)
-        held.append(run_id)
-
-    with session.open_run("prepare", uri=store) as run:
-        monkeypatch.setattr(run.client, "log_inputs", log_inputs)
-        run.input_dataset("demo", "digest", "somewhere", "finetune")
-    assert held == [run.id]

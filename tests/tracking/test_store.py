@@ -204,3 +204,20 @@ def test_reading_makes_no_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(SslsegError, match="is read from the folder you stand in"):
             read()
     assert not list(tmp_path.iterdir())
+
+
+def test_workers_that_log_one_dataset_at_once_take_turns(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow looks for a dataset, then inserts it: two at once end in a UNIQUE constraint (seen in a sweep)."""
+    from filelock import Timeout
+
+    held = []
+
+    def log_inputs(run_id: str, datasets: list) -> None:
+        with pytest.raises(Timeout):
+            session.store.lock(store, "inputs").acquire(timeout=0)
+        held.append(run_id)
+
+    with session.open_run("prepare", uri=store) as run:
+        monkeypatch.setattr(run.client, "log_inputs", log_inputs)
+        run.input_dataset("demo", "digest", "somewhere", "finetune")
+    assert held == [run.id]

@@ -12,7 +12,7 @@ from sslseg.data.slices import prepare
 from sslseg.data.source import IGNORE
 from sslseg.datasets import images
 from tests.fixtures import trees
-from tests.fixtures.layout_trees import IMAGE, write
+from tests.fixtures.layout_files import IMAGE, write
 from tests.fixtures.pair_folders import told
 
 

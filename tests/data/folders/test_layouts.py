@@ -16,7 +16,8 @@ from sslseg.data.folders.pairing import layouts
 from sslseg.data.slices import prepare
 from sslseg.data.splits import divide
 from sslseg.datasets import images
-from tests.fixtures.layout_trees import TREES, WORDS, boxes
+from tests.fixtures.layout_files import boxes
+from tests.fixtures.layout_trees import TREES, WORDS
 
 BOTH = TREES | WORDS
 
@@ -145,7 +146,7 @@ def test_two_data_sets_in_one_folder_are_refused(tmp_path: Path):
 
 
 def test_one_pair_that_looks_like_a_layout_does_not_make_one_of_a_folder(tmp_path: Path):
-    from tests.fixtures.layout_trees import IMAGE, write
+    from tests.fixtures.layout_files import IMAGE, write
 
     for n in range(10):
         write(tmp_path / f"scan{n}.nii.gz", IMAGE, n)

@@ -15,7 +15,7 @@ from sslseg.data.folders.settings import Settings
 from sslseg.data.slices import prepare
 from sslseg.datasets import images
 from tests.fixtures import trees
-from tests.fixtures.layout_trees import COLOUR, IMAGE, boxes, write
+from tests.fixtures.layout_files import COLOUR, IMAGE, boxes, write
 from tests.fixtures.pair_folders import PLANE, fill, label, told
 
 

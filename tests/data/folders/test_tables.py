@@ -15,7 +15,7 @@ from sslseg.data.folders import patients, settings, tables
 from sslseg.data.source import Description
 from sslseg.datasets import images
 from tests.fixtures import foreign_trees
-from tests.fixtures.layout_trees import IMAGE, write
+from tests.fixtures.layout_files import IMAGE, write
 
 CASES = ("a", "b", "c", "d")
 
