@@ -102,6 +102,14 @@ def store(store_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
+def api(store: str):
+    """MLflow's client of the store."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(store)
+
+
+@pytest.fixture
 def tmp_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A fresh cache folder, named by SSLSEG_CACHE."""
     monkeypatch.setenv("SSLSEG_CACHE", str(tmp_path / "cache"))

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from sslseg.tracking import ownership, session
 from sslseg.tracking.registry import resolve
@@ -25,11 +24,6 @@ def log(model_folder: Callable[..., Path]) -> Callable[..., str]:
         return getattr(resolve, f"log_{kind}")(run, folder, **known)
 
     return one
-
-
-@pytest.fixture
-def api(store: str) -> MlflowClient:
-    return MlflowClient(store)
 
 
 @pytest.fixture
