@@ -13,7 +13,7 @@ from sslseg.config.names import FINETUNE, SWEEP
 from sslseg.tracking import session
 from tests.fixtures.ray_clusters import once_killed, two_nodes
 from tests.fixtures.tiny_runs import Tiny, get, numbers
-from tests.stages.test_stages import FINE, spelled, table
+from tests.fixtures.tiny_sweeps import FINE, spelled, table
 
 
 def swept(tiny: Tiny, address: str, seeds: tuple[int, ...]) -> str:

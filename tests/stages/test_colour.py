@@ -18,7 +18,7 @@ from sslseg.tracking import lineage
 from sslseg.tracking.registry import resolve
 from tests.fixtures import foreign_trees
 from tests.fixtures.tiny_runs import Tiny, client, get, models
-from tests.stages.test_stages import swept, table
+from tests.fixtures.tiny_sweeps import swept, table
 
 PIPELINE = "byol@natural+byol@target"
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import pytest
 
 import sslseg
-from sslseg import execute
 from sslseg.commands import encoders
-from sslseg.config import flags, names, params
+from sslseg.config import names
 from sslseg.config.names import FINETUNE, PRETRAIN, SWEEP
 from sslseg.data.views import batches
 from sslseg.tracking import session
@@ -20,36 +17,8 @@ from sslseg.tracking.history import frames
 from sslseg.tracking.runs import PARENT
 from sslseg.training import loop
 from tests.fixtures import tiny_runs
-from tests.fixtures.tiny_runs import ARCHITECTURE, TEXTS, Tiny, client, get, numbers
-
-HERE = ("dataset", "data_root", "cache", "threads", "budget", "encoder")  # what a sweep sets by itself
-
-
-FINE = {k: v for k, v in TEXTS[FINETUNE].items() if k not in HERE}
-
-
-PRE = {k: v for k, v in TEXTS[PRETRAIN].items() if k not in HERE}
-
-
-def spelled(texts: dict[str, str]) -> str:
-    return ";".join(f"{name}={text}" for name, text in texts.items())
-
-
-def swept(tiny: Tiny, **changed: object) -> str:
-    """Run a sweep of two pipelines, one budget, one seed; returns its run ID."""
-    pretrain = PRE | changed.pop("pretrain", {})
-    p = params.Sweep(
-        dataset="acdc", data_root=str(tiny.root), cache=str(tiny.cache), threads=1, workers=1, device="cpu",
-        pipelines=changed.pop("pipelines", ("scratch", "byol@target")), budgets=(3,), seeds=changed.pop("seeds", (0,)),
-        finetune=spelled(FINE), pretrain=spelled(pretrain), **changed,
-    )  # fmt: skip
-    return execute.execute(SWEEP, flags.resolve(p))
-
-
-def table(run_id: str) -> dict[str, str]:
-    """cell -> run ID, as the sweep wrote it."""
-    path = client().download_artifacts(run_id, names.CELLS)
-    return {row["cell"]: row["run_id"] for row in json.loads(Path(path).read_text())}
+from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client, get, numbers
+from tests.fixtures.tiny_sweeps import swept, table
 
 
 def own_tags(run_id: str) -> dict[str, str]:

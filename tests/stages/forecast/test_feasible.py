@@ -16,7 +16,7 @@ from sslseg.stages.forecast import feasible
 from sslseg.tracking import session
 from tests.fixtures import foreign_trees
 from tests.fixtures.tiny_runs import Tiny
-from tests.stages.test_stages import FINE, PRE, spelled, swept
+from tests.fixtures.tiny_sweeps import FINE, PRE, spelled, swept
 
 
 def checked(
