@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import PurePath
 
 import pandas as pd
@@ -59,8 +60,27 @@ class Study:
 
     def of(self, arm: Arm | str, budget: int | None = None) -> pd.DataFrame:
         """Runs of one arm, or of that of a label, by seed; at one budget if given."""
-        rows = self.runs[self.runs["arm"] == (arm if isinstance(arm, str) else arm.label)]
+        rows = self._of.get(arm if isinstance(arm, str) else arm.label, self.runs[:0])
         return rows if budget is None else rows[rows["budget"] == budget]
+
+    @cached_property
+    def _of(self) -> dict[object, pd.DataFrame]:
+        """Label -> its runs."""
+        return dict(list(self.runs.groupby("arm")))
+
+    @cached_property
+    def encoders(self) -> dict[str, dict[int, str]]:
+        """Label -> seed -> sha256 of the weights that its runs start from; nothing of random weights.
+
+        Imports of one file on two machines are one encoder. Of a cross-validation, whose folds have an encoder each,
+        the first fold is looked at.
+        """
+        runs = self.runs[self.runs["fold"] == self.runs.groupby("arm")["fold"].transform("min")]
+        runs = runs[~runs["upstream_sha256"].isin(["", names.SCRATCH])]
+        found: dict[str, dict[int, str]] = {arm.label: {} for arm in self.arms}
+        for label, seed, sha in zip(runs["arm"], runs["seed"], runs["upstream_sha256"], strict=True):
+            found[label][int(seed)] = sha
+        return found
 
     @property
     def scored(self) -> pd.DataFrame:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -25,6 +27,7 @@ KEYS = (names.VAL_IOU,)
 OF_CURVES = {"final_iou": "final", "area": "area", "early_area": "early_area"}
 COLUMNS = {"test_loss": names.TEST_LOSS, "test_iou": names.TEST_IOU, "minutes": names.SECONDS}
 STEPS = "steps_95"
+Of = TypeVar("Of", "Score", "Learned")
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,33 @@ class Measures:
 
     def of(self, key: str, labels: Sequence[str] = (), budget: int | None = None) -> list[Score]:
         """Scores of one metric, of some pipelines, at one budget."""
-        return [
-            s
-            for s in self.scores[key]
-            if (not labels or s.pipeline in labels) and (budget is None or s.budget == budget)
-        ]
+        kept = [s for label in labels for s in self._of[key].get(label, ())] if labels else self.scores[key]
+        return [s for s in kept if budget is None or s.budget == budget]
+
+    @cached_property
+    def _of(self) -> dict[str, dict[str, list[Score]]]:
+        """Metric -> pipeline -> its scores."""
+        return {key: grouped(scores) for key, scores in self.scores.items()}
+
+    @cached_property
+    def learned_by(self) -> dict[str, list[Learned]]:
+        """Pipeline -> what its curves say."""
+        return grouped(self.learned)
+
+
+def grouped(records: Iterable[Of]) -> dict[str, list[Of]]:
+    """Pipeline -> its scores or curves."""
+    found: dict[str, list[Of]] = {}
+    for one in records:
+        found.setdefault(one.pipeline, []).append(one)
+    return found
 
 
 def steps_pair(
     measures: Measures, a: str, b: str, budget: int | None, units: Mapping[int, int] | None = None
 ) -> Pair | Refusal:
     """How many times as fast `a` learns as `b`, by seed or unit: see `arrival.speed_up`."""
-    mine, other = ([t for t in measures.learned if t.pipeline == name] for name in (a, b))
+    mine, other = (measures.learned_by.get(name, []) for name in (a, b))
     right = {(t.budget, t.seed, t.subset): t for t in other}
     cells: dict[tuple[int, int], list[arrival.Bounds]] = {}
     for t in mine:

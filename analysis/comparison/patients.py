@@ -21,6 +21,7 @@ from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
 SHOWN = ("jaccard_loss", "iou")  # in this order on the page; every class is in the file
+Points = tuple[pd.DataFrame, pd.DataFrame]  # sums and counts [run, patient]
 COLUMNS = ("arm", "budget", "metric", "mean", "low", "high", "low_seeds", "high_seeds", "seeds", "encoders",
            "patients")  # fmt: skip
 
@@ -72,35 +73,36 @@ def metrics(curves: pd.DataFrame) -> list[str]:
     return [m for m in SHOWN if m in there] + sorted(there - set(SHOWN))
 
 
-def table(
-    study: Study, curves: pd.DataFrame, label: str, budget: int, metric: str, beside: str = ""
-) -> pd.DataFrame:
+def by_run(curves: pd.DataFrame, keys: Iterable[str]) -> Points:
+    """The points of some metrics."""
+    points = curves[curves["key"].isin(list(keys))].groupby(["run_id", "step"])["value"]
+    return points.sum().unstack(), points.count().unstack()
+
+
+def table(study: Study, points: Points, label: str, budget: int, beside: str = "") -> pd.DataFrame:
     """Scores [unit, patient] of a pipeline: a unit is a seed, or a pretraining where there are several.
 
     Args:
+        points: `by_run` of a metric.
         beside: a pipeline that it will be compared with, which may have several pretrainings, too.
     """
-    runs = study.of(label, budget)
     units = scope.units(study, *filter(None, (label, beside)))
-    return _by_unit(runs, units, curves[curves["key"] == f"{TEST_PATIENTS}/{metric}"])
+    return _by_unit(study.of(label, budget), units, points)
 
 
-def evaluated(
-    study: Study, curves: pd.DataFrame, label: str, budget: int, metrics: Sequence[str]
-) -> pd.DataFrame:
-    """The same of evaluations in 3D; of several metrics (hd95_mm/LV …) a patient's mean over those it has."""
+def evaluated(study: Study, points: Points, label: str, budget: int) -> pd.DataFrame:
+    """The same of evaluations in 3D; of the points of several metrics (hd95_mm/LV …) a patient's mean over those it has."""
     found = study.evaluations
     runs = found[(found["arm"] == label) & (found["budget"] == budget)]
-    wanted = [f"{EVALUATED_PATIENTS}/{metric}" for metric in metrics]
-    return _by_unit(runs, scope.units(study, label), curves[curves["key"].isin(wanted)])
+    return _by_unit(runs, scope.units(study, label), points)
 
 
-def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: pd.DataFrame) -> pd.DataFrame:
-    """Points of the runs as a table [unit, patient]: several of one unit and patient are averaged."""
-    by_run = runs.set_index("run_id")["seed"].map(units)
-    points = points[points["run_id"].isin(by_run.index)]
-    unit = by_run.reindex(points["run_id"]).to_numpy()
-    return points.assign(unit=unit).pivot_table(index="unit", columns="step", values="value", aggfunc="mean")
+def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: Points) -> pd.DataFrame:
+    """The mean [unit, patient] over all points of the runs of a unit; patients without any are left out."""
+    runs = runs[runs["run_id"].isin(points[0].index)]
+    unit = runs["seed"].map(units).to_numpy()
+    total, count = (part.loc[runs["run_id"]].groupby(unit).sum() for part in points)
+    return (total / count.where(count > 0)).dropna(axis=1, how="all")
 
 
 def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tuple[Level, ...]:
@@ -118,9 +120,10 @@ def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tu
             scope.about(study, arm.label),
         )
         for metric in list(wanted) or metrics(curves)
+        for points in [by_run(curves, [f"{TEST_PATIENTS}/{metric}"])]
         for arm in study.arms
         for budget in study.budgets
-        if (scores := table(study, curves, arm.label, budget, metric)).size
+        if (scores := table(study, points, arm.label, budget)).size
     )
 
 
@@ -129,8 +132,9 @@ def differences(
 ) -> tuple[Difference, ...]:
     """Those of some pairs at every budget, on the units and patients that both of a pair have."""
     found = []
-    for metric, budget, (a, b) in product(wanted, study.budgets, pairs):
-        both = [table(study, curves, one, budget, metric, other) for one, other in ((a, b), (b, a))]
+    points = {metric: by_run(curves, [f"{TEST_PATIENTS}/{metric}"]) for metric in wanted}
+    for metric, budget, (a, b) in product(points, study.budgets, pairs):
+        both = [table(study, points[metric], one, budget, other) for one, other in ((a, b), (b, a))]
         left, right = both[0].align(both[1], join="inner")
         if left.size:
             mean = crossed((left - right).to_numpy(), bounds=(-1.0, 1.0))

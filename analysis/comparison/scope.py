@@ -12,24 +12,11 @@ from statistics import fmean
 
 from analysis.comparison.cells import Study
 from analysis.statistics.records import Score
-from sslseg.config.names import SCRATCH
-
-
-def encoders(study: Study, label: str) -> Mapping[int, str]:
-    """seed -> sha256 of the weights that its runs start from; nothing of random weights.
-
-    Imports of one file on two machines are one encoder. Of a cross-validation, whose folds have an encoder each,
-    the first fold is looked at.
-    """
-    runs = study.of(label)
-    runs = runs[runs["fold"] == runs["fold"].min()]
-    pairs = zip(runs["seed"], runs["upstream_sha256"], strict=True)
-    return {int(seed): sha for seed, sha in pairs if sha not in ("", SCRATCH)}
 
 
 def count(study: Study, label: str) -> int:
     """Different encoders of a pipeline; 0 where every run has weights of its own, or none are on record."""
-    return len(set(encoders(study, label).values()))
+    return len(set(study.encoders[label].values()))
 
 
 def units(study: Study, *labels: str) -> dict[int, int]:
@@ -37,8 +24,8 @@ def units(study: Study, *labels: str) -> dict[int, int]:
 
     A seed is its own unit, unless one of them has several encoders: seeds that start from the same ones are one.
     """
-    varied = [found for label in labels if len(set((found := encoders(study, label)).values())) > 1]
-    seeds = sorted(set(study.runs.loc[study.runs["arm"].isin(labels), "seed"]))
+    varied = [study.encoders[label] for label in labels if count(study, label) > 1]
+    seeds = sorted({seed for label in labels for seed in study.of(label)["seed"]})
     first: dict[tuple[str, ...], int] = {}
     keys = {s: tuple(found.get(s, "") for found in varied) if varied else (str(s),) for s in seeds}
     return {int(s): first.setdefault(keys[s], int(s)) for s in seeds}

@@ -116,12 +116,12 @@ def _with_means(
     rows: pd.DataFrame, study: Study, curves: pd.DataFrame | None, measure: Measure
 ) -> pd.DataFrame:
     """The rows with the interval of their pipeline and budget: for other seeds and other patients."""
-    metrics = [key.removeprefix(names.EVALUATED) for key in measure.keys]
     ends = {}
     cells = list(zip(rows["arm"], rows["budget"], strict=True))
-    for cell in set(cells) if curves is not None else ():
-        scores = patients.evaluated(study, curves, *cell, metrics)
-        if scores.size:
+    wanted = [key.replace(names.EVALUATED, f"{names.EVALUATED_PATIENTS}/", 1) for key in measure.keys]
+    points = None if curves is None else patients.by_run(curves, wanted)
+    for cell in set(cells):
+        if points and (scores := patients.evaluated(study, points, *cell)).size:
             found = crossed(scores.to_numpy(), bounds=(0.0, measure.most)).estimate
             ends[cell] = (measure.factor * found.low, measure.factor * found.high)
     low, high = np.array([ends.get(cell, (np.nan, np.nan)) for cell in cells]).reshape(-1, 2).T

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -27,20 +28,19 @@ MORE = ("test/iou/", "test/dice/", "test/patient_dice/", names.AREA_VAL_IOU, nam
 
 def table(study: Study) -> pd.DataFrame:
     """A row for each pipeline, budget and metric: mean, s.d. over seeds (NaN of one seed), and how many."""
-    metrics = [*TITLES, *sorted(c for c in study.runs if c.startswith(MORE))]
+    metrics = [m for m in (*TITLES, *sorted(c for c in study.runs if c.startswith(MORE))) if m in study.runs]
+    by_seed = study.runs.groupby(["arm", "budget", "seed"])[
+        metrics
+    ].mean()  # of a cross-validation over its folds
+    found = by_seed.groupby(["arm", "budget"]).agg(["mean", "std", "count"])
     rows = [
-        (arm.label, budget, metric, values.mean(), values.std(), len(values))
-        for arm in study.arms
-        for budget in study.budgets
+        (*cell, metric, *values)
+        for cell in product((arm.label for arm in study.arms), study.budgets)
+        if cell in found.index
         for metric in metrics
-        if metric in study.runs and len(values := _by_seed(study.of(arm, budget), metric))
+        if (values := found.loc[cell, metric].to_list())[-1]
     ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _by_seed(runs: pd.DataFrame, metric: str) -> pd.Series:
-    """A number a seed: of a cross-validation the mean over its folds."""
-    return runs.dropna(subset=[metric]).groupby("seed")[metric].mean()
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"seeds": int})
 
 
 def write(study: Study, folder: Path) -> Path:
