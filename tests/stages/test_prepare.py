@@ -12,7 +12,7 @@ from PIL import Image
 
 from sslseg import execute
 from sslseg.config import flags, names
-from sslseg.config.params import Finetune, Prepare
+from sslseg.config.params import Finetune, Prepare, Probe
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees, trees
 from tests.fixtures.layout_files import COLOUR, write
@@ -35,7 +35,7 @@ def test_a_layout_and_what_is_not_of_it(tmp_path, capsys):
     assert first == "prepared 3 slices of 3 patients, 3 annotated: lesion"
     assert re.match(
         r"\d+ x \d+ pixels of 1 x 1 mm \(assumed, for pictures do not say it; spacing in sslseg.json does\); "
-        r"train 1 patient with 1 annotated, val 1 patient",
+        r"annotated slices: 1 for train \(1 patient\), 1 for val \(1 patient\), 1 for test \(1 patient\)$",
         measures,
     )
     assert following.endswith("-P pipelines=scratch,supervised -P budgets=1 -P seeds=0,1,2")
@@ -62,6 +62,17 @@ def test_nothing_annotated_is_said_first(tmp_path, capsys):
     _, lines = prepared(tmp_path / "own", capsys)
     assert "prepared 4 slices of 4 patients, none annotated: no class" in lines
     assert "no mask was found; docs/reference/data.md says how masks are found, and how to name them" in lines
+    learn, annotate = lines[-2:]
+    assert learn.startswith(
+        "next, to learn from images alone: mlflow run . -e pretrain_byol --env-manager local"
+    )
+    assert f"-P encoder=scratch -P dataset=images -P data_root={tmp_path / 'own'}" in learn
+    assert "-e worklist --env-manager local -P encoder=UPSTREAM -P dataset=images" in annotate
+    texts = {"dataset": "images", "data_root": str(tmp_path / "own"), "encoder": "scratch", "threads": "1"}
+    with pytest.raises(
+        names.DataError, match="wanted two val slices to look at, got 0; patients without any mask"
+    ):
+        execute.execute("probe", flags.resolve(flags.from_mapping(Probe, texts)))
 
 
 def test_masks_beside_images_need_no_word(tmp_path, capsys):

@@ -58,8 +58,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
     run_id = tried(tiny, out=str(tmp_path), **mine)
     said = capsys.readouterr().out
     for words in (
-        "acdc: 12 volumes, 12 annotated",
-        "nnunet: no; dataset.json",
+        "is read as dataset=acdc: 12 images, 12 of them annotated",
         "mine.pth: a test_resnet, its only network, at the top",
         "plan: scratch, supervised, unknown@mine.pth; 3 annotated slices; 3 seeds: 9 fine-tunings",
         "better or worse: 3 seeds find a difference of",
@@ -69,6 +68,7 @@ def test_from_a_folder_and_a_checkpoint_to_the_page(
         f"page: {tmp_path / 'report.html'}",
     ):
         assert words in said
+    assert "nnunet" not in said
     assert said.index("it will not be able to decide") < said.index("page:")
     assert opened == [(tmp_path / "report.html").as_uri()]
     table = json.loads(Path(client().download_artifacts(run_id, names.CELLS)).read_text())
@@ -122,7 +122,7 @@ def test_minutes_that_are_too_few_for_anything_are_refused_before_a_file_is_read
         execute.execute(
             "tryout", flags.resolve(params.Tryout(data_root=str(tmp_path), minutes=1.2, workers=1))
         )
-    assert "which format is it?" not in capsys.readouterr().out
+    assert "is read as dataset=" not in capsys.readouterr().out
     assert len(frames.runs(None, uri=store)) == before
     with pytest.raises(names.DataError):  # the folder is empty, which is seen now
         execute.execute(
@@ -194,6 +194,17 @@ def test_verdicts_in_words(row: dict, words: str, tmp_path: Path):
         minutes = design.minutes_for(COSTS, 1, 5)
         assert rest[0].endswith(f"mlflow run . -e tryout -P minutes={minutes}")
         assert design.plan(minutes * 60, COSTS, (30,), fixed=True).seeds >= 5
+
+
+def test_what_was_left_out_is_ended_by_the_command_that_is_printed(tmp_path: Path):
+    """The machine was slower than measured: twice the minutes that were thought to do."""
+    plan = design.Design(("scratch", "supervised"), (30,), 3, design.seconds(COSTS, 1, 3))
+    row = {"pipeline": "supervised", "reference": "scratch", "reason": "2 pairs, at least 3 are wanted"}
+    record = tmp_path / "decisions.json"
+    record.write_text(json.dumps({"verdict": [{"primary": True, "rows": [row]}]}))
+    reason, again = tryout_words.behind(record, plan, COSTS, "sslseg tryout")
+    assert reason == "2 pairs, at least 3 are wanted"
+    assert again.endswith(f"used again): sslseg tryout --minutes {2 * design.minutes_for(COSTS, 1, 3)}")
 
 
 def test_the_command_that_goes_on_keeps_what_was_given():

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.config import flags
+from sslseg.config.params import Data, Reader
+from sslseg.config.texts import to_text
 
 PROGRAM = "sslseg"
 
@@ -38,6 +40,26 @@ def typed_again(stage: str, params: Any, **other: Any) -> str:
     declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(type(params)).values()}
     given = flags.texts(dataclasses.replace(params, **other))
     return typed(stage, **{name: text for name, text in given.items() if text != declared[name]})
+
+
+def kept(p: Reader, stage: type) -> dict[str, str]:
+    """What a stage was told of its data, as the command of the next stage tells it again.
+
+    What nobody has set is left out. A sweep gives its fine-tunings what is not its own.
+
+    Args:
+        p: its resolved parameters.
+        stage: parameter class of the next one.
+    """
+    known = flags.knobs(stage)
+    names = ("dataset", "data_root", *flags.knobs(Data), "cache", "preset")
+    told = {n: to_text(getattr(p, n)) for n in names if n in names[:2] or getattr(p, n) != flags.usual(p, n)}
+    if (presets := known["preset"][1].choices) and p.preset not in presets:
+        told.pop("preset", "")
+    others = ",".join(f"{name}={text}" for name, text in told.items() if name not in known)
+    return {name: text for name, text in told.items() if name in known} | (
+        {"finetune": others} if others else {}
+    )
 
 
 def _told(given: dict[str, object]) -> dict[str, str]:

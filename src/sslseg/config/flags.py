@@ -113,7 +113,7 @@ def resolve(params: T) -> T:
     names = presets_of(type(p))
     if names and p.preset == AUTO:
         own = knobs(type(p))["preset"][1].choices or names
-        p = dataclasses.replace(p, preset=preset_here(own, getattr(p, "device", "auto")))
+        p = dataclasses.replace(p, preset=preset_here(own, getattr(p, "device", AUTO)))
     if names and p.preset not in names:
         raise ParamError(f"preset: must be one of {', '.join(names)}; not {quoted(p.preset)}")
     filled = {}
@@ -128,9 +128,11 @@ def resolve(params: T) -> T:
 
 
 def usual(params: Any, name: str) -> Any:
-    """What the preset gives a knob that nobody sets."""
-    meta = knobs(type(params))[name][1]
-    return (meta.presets or {})[getattr(params, meta.by)]
+    """What a knob is that nobody sets, under the preset of `params`."""
+    f, meta, _ = knobs(type(params))[name]
+    if f.default == AUTO and name == "preset":
+        return preset_here(meta.choices or (), getattr(params, "device", AUTO))
+    return f.default if meta.presets is None else meta.presets[getattr(params, meta.by)]
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,7 +11,8 @@ import pandas as pd
 
 from analysis.statistics.records import plural
 from sslseg.config import caches, names, plugins
-from sslseg.config.params import Prepare
+from sslseg.config.commands import kept
+from sslseg.config.params import Prepare, Pretrain, Sweep
 from sslseg.config.texts import some
 from sslseg.data import training_set
 from sslseg.data.folders import patients as patients_of
@@ -106,15 +107,15 @@ def _measures(data: training_set.Inputs) -> str:
     table, index = data.store.volume_table, data.store.index
     sides = [_range(table[f"native_{side}"], "") for side in ("height", "width")]
     spacing = [_range(table[f"native_spacing_{axis}"], ".3g") for axis in "yx"]
-    parts = [
-        f"{part} {plural(index.iloc[rows]['patient'].nunique(), 'patient')} with {len(data.labelled[part])} annotated"
+    parts = ", ".join(
+        f"{len(data.labelled[part])} for {part} ({plural(index.iloc[rows]['patient'].nunique(), 'patient')})"
         for part, rows in data.rows.items()
-    ]
+    )
     guessed = spacing == ["1", "1"] and all(
         Path(image).suffix.lower() in pictures.SUFFIXES for image in table["image"]
     )
     said = f" (assumed, for pictures do not say it; spacing in {settings.FILE} does)" if guessed else ""
-    return f"{' x '.join(sides)} pixels of {' x '.join(spacing)} mm{said}; {', '.join(parts)}"
+    return f"{' x '.join(sides)} pixels of {' x '.join(spacing)} mm{said}; annotated slices: {parts}"
 
 
 def _range(values: pd.Series, form: str) -> str:
@@ -122,15 +123,17 @@ def _range(values: pd.Series, form: str) -> str:
 
 
 def _go_on(p: Prepare, data: training_set.Inputs) -> None:
-    """Compare pretrainings on a third and on all of what is annotated; pretrain where nothing is."""
-    place = {"dataset": p.dataset, "data_root": p.data_root}
+    """Compare pretrainings on a third and on all of what is annotated; where nothing is, pretrain or annotate."""
     if many := len(data.labelled["train"]):
         budgets = ",".join(map(str, sorted({max(1, many // 3), many})))
         endings.following(
-            names.SWEEP, **place, pipelines="scratch,supervised", budgets=budgets, seeds="0,1,2"
+            names.SWEEP, **kept(p, Sweep), pipelines="scratch,supervised", budgets=budgets, seeds="0,1,2"
         )
     else:
-        endings.following("pretrain_byol", **place)
+        endings.following(
+            "pretrain_byol", "next, to learn from images alone", encoder=names.SCRATCH, **kept(p, Pretrain)
+        )
+        endings.to_annotate(p, "UPSTREAM", "or, with an encoder that `sslseg encoders` lists")
 
 
 def _nowhere(store: Slices) -> list[str]:

@@ -62,7 +62,7 @@ def run(p: Pretrain, run: session.Run, *, register: bool = True) -> None:
     upstream.examine(start, rows, labelled=False)
     _train(start, method, rows, register)
     run.log({names.SECONDS: time.perf_counter() - started}, p.steps)
-    endings.pretrained(run.id, f"encoder-{start.source.architecture}", p.dataset, p.data_root)
+    endings.pretrained(p, run.id, f"encoder-{start.source.architecture}", len(data.labelled["train"]))
 
 
 def _describe(start: Start[Pretrain], rows: np.ndarray) -> None:

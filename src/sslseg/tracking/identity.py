@@ -23,7 +23,7 @@ REFERENCES = frozenset({"encoder", "encoder_epoch", "encoder_role", "model", "da
 # weights and data by their content.
 SILENT = (
     "config", "tracking", "execute.py", "data/slices/contact_sheet.py", "stages/evaluate/page.py",
-    "stages/outcome/cards.py", "stages/outcome/overlays.py",
+    "stages/outcome/cards.py", "stages/outcome/endings.py", "stages/outcome/overlays.py",
 )  # fmt: skip
 SILENT_FIELDS = frozenset(
     {"annotation", "returns", "ctx", "kind", "type_comment", "type_ignores", "type_params"}

@@ -8,8 +8,8 @@ import types
 import pandas as pd
 import pytest
 
-from sslseg.config import names
-from sslseg.config.params import Analyse
+from sslseg.config import commands, flags, names
+from sslseg.config.params import Analyse, Finetune, Prepare, Pretrain, Sweep
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
 from sslseg.stages.outcome import endings
@@ -29,9 +29,33 @@ def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys
 
 def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    endings.pretrained("abc", "encoder-x", "images", "/my data")
+    p = flags.resolve(Pretrain(dataset="images", data_root="/my data", encoder="scratch", preset="cpu"))
+    endings.pretrained(p, "abc", "encoder-x", 3)
     said = "next: sslseg finetune --encoder abc --dataset images --data_root '/my data'\n"
     assert capsys.readouterr().out.endswith(said)
+    endings.pretrained(p, "abc", "encoder-x", 0)
+    said = "which slices to annotate first: sslseg worklist --encoder abc --dataset images --data_root '/my data'\n"
+    assert capsys.readouterr().out.endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("stage", "kept", "following"),
+    [
+        (Finetune, {}, {}),
+        (Finetune, {"spacing": 2.0, "split": "fold:1/5"}, {"spacing": "2.0", "split": "fold:1/5"}),
+        (Sweep, {"spacing": 2.0, "on_bad_file": "skip"}, {"finetune": "spacing=2.0,on_bad_file=skip"}),
+        (Sweep, {"preset": "demo", "cache": "/c"}, {"preset": "demo", "cache": "/c"}),
+        (Pretrain, {"preset": "demo"}, {"preset": "demo"}),
+        (Pretrain, {"preset": "paper-text"}, {}),  # no preset of a pretraining
+    ],
+)
+def test_the_next_command_keeps_what_was_said_of_the_data(
+    stage: type, kept: dict, following: dict, monkeypatch
+):
+    """What the preset sets anyway is left out, and what the next stage reads is what this one has read."""
+    monkeypatch.setattr(flags, "has_gpu", lambda: False)
+    p = flags.resolve(Prepare(dataset="images", data_root="d", **kept))
+    assert commands.kept(p, stage) == {"dataset": "images", "data_root": "d"} | following
 
 
 def test_an_analysis_ends_with_the_network_that_is_best_on_validation(capsys):

@@ -101,8 +101,9 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:
         hint = "a mask is known by a word of its name, mask, label or _seg, or by pairs in sslseg.json"
+        without = f"-e prepare with dataset={chosen.dataset} says what to do with images alone"
         raise DataError(
-            f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated; {hint}:\n{said}"
+            f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated; {hint}; {without}:\n{said}"
         )
     return chosen
 

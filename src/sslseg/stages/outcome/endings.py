@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.comparison.cells import Study
 from sslseg.config import names
-from sslseg.config.commands import typed
-from sslseg.config.params import Analyse
+from sslseg.config.commands import kept, typed
+from sslseg.config.params import Analyse, Finetune, Reader, Worklist
 from sslseg.tracking import session, store
 
 
@@ -47,10 +47,20 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
     segmenting(run_id)
 
 
-def pretrained(run_id: str, registered: str, dataset: str, data_root: str) -> None:
-    """The end of a pretraining; the fine-tuning that follows reads the same data."""
+def pretrained(p: Reader, run_id: str, registered: str, annotated: int) -> None:
+    """The end of a pretraining; the fine-tuning that follows reads the same data, if slices of train are annotated."""
     tell(f"registered as {registered}, run {run_id}")
-    following(names.FINETUNE, encoder=run_id, dataset=dataset, data_root=data_root)
+    if annotated:
+        following(names.FINETUNE, encoder=run_id, **kept(p, Finetune))
+    else:
+        to_annotate(p, run_id, "next, as nothing is annotated")
+
+
+def to_annotate(p: Reader, encoder: str, words: str) -> None:
+    """The command that lists which slices to annotate first."""
+    following(
+        names.WORKLIST, f"{words}, which slices to annotate first", encoder=encoder, **kept(p, Worklist)
+    )
 
 
 def drawn(p: Analyse, run: session.Run, study: Study) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from torch import nn
 
 from sslseg.config import names
-from sslseg.config.names import EncoderError
-from sslseg.config.params import Probe
+from sslseg.config.commands import kept
+from sslseg.config.names import DataError, EncoderError
+from sslseg.config.params import Finetune, Probe
 from sslseg.models import encoder as encoders
 from sslseg.stages.intake import leaks, upstream
 from sslseg.stages.intake.upstream import fill  # noqa: F401 fill is a hook of `launch`
@@ -24,6 +25,7 @@ def run(p: Probe, run: session.Run) -> None:
 
     Raises:
         EncoderError: none given, or see `upstream.fetch`.
+        DataError: val has no slices to look at.
     """
     start = upstream.begin(p, run)
     start.enter()
@@ -35,12 +37,17 @@ def run(p: Probe, run: session.Run) -> None:
     found = features.measure(
         start.network().to(device), p, data, parent.to(device) if parent else None, run.beat
     )
+    if not found:
+        raise DataError(
+            f"{p.data_root or p.dataset}: wanted two val slices to look at, got {len(data.rows['val'])}; patients without any "
+            "mask all train"
+        )
     run.log(found)
     endings.tell(
         *(f"{name}: {value:.4f}" for name, value in found.items()),
         f"metrics of run {run.id}; docs/how-to/probe.md says what each means",
     )
-    endings.following(names.FINETUNE, encoder=p.encoder, dataset=p.dataset, data_root=p.data_root)
+    endings.following(names.FINETUNE, encoder=p.encoder, **kept(p, Finetune))
 
 
 def _parent(p: Probe, hops: Sequence[lineage.Hop], channels: int) -> nn.Module | None:

@@ -108,9 +108,12 @@ def work(job: Job) -> str:
 
 
 def _dataset(p: Tryout) -> str:
-    answers = detect.ask(Path(p.data_root))
-    print("which format is it?", *answers, sep="\n  ", flush=True)
-    return detect.choose(Path(p.data_root), answers, skip=p.on_bad_file == "skip").dataset
+    root = Path(p.data_root)
+    found = detect.choose(root, detect.ask(root), skip=p.on_bad_file == "skip")
+    print(
+        f"{root} is read as dataset={found.dataset}: {found.volumes} images, {found.labelled} of them annotated"
+    )
+    return found.dataset
 
 
 def _data(p: Tryout, dataset: str, context: Context) -> training_set.Inputs:
@@ -128,9 +131,7 @@ def _data(p: Tryout, dataset: str, context: Context) -> training_set.Inputs:
     if not all(counts.values()):
         raise names.DataError(f"{p.data_root}: wanted annotated slices in train, val and test, got {counts}")
     shares = ", ".join(f"{count} for {side}" for side, count in counts.items())
-    print(
-        f"read as {dataset}; annotated slices: {shares}; classes: {', '.join(data.store.classes)}", flush=True
-    )
+    print(f"annotated slices: {shares}; classes: {', '.join(data.store.classes)}", flush=True)
     return data
 
 

@@ -50,7 +50,7 @@ def ahead(plan: Design, costs: Costs, known: Foresight, arms: Sequence[Arm]) -> 
 
 
 def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str]:
-    """The verdict on every pair, and the minutes that would decide what is open.
+    """The verdict on every pair, and the minutes that would decide what is open, or end what was left out.
 
     Args:
         record: decisions.json of the page.
@@ -58,12 +58,16 @@ def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str
     """
     found = json.loads(record.read_text())
     table = next((t for t in found.get("verdict", ()) if t["primary"]), None)
-    wanted = 0
+    wanted, minutes = 0, 0
     for row in table["rows"] if table else ():
         yield _verdict(row, plan, costs)
         wanted = max(wanted, (row.get("more") or {}).get("least") or 0)
+        if "reason" in row:  # runs were left out, for the machine was slower than measured
+            minutes = 2 * design.minutes_for(costs, len(plan.budgets), plan.seeds)
     if wanted:
-        minutes = design.minutes_for(costs, len(plan.budgets), min(plan.seeds + wanted, design.MOST_SEEDS))
+        longer = design.minutes_for(costs, len(plan.budgets), min(plan.seeds + wanted, design.MOST_SEEDS))
+        minutes = max(minutes, longer)
+    if minutes:
         knob = "-P minutes=" if again.startswith("mlflow") else "--minutes "
         yield f"to go on (what has been run is used again): {again} {knob}{minutes}"
 

@@ -13,7 +13,8 @@ import pandas as pd
 from sslseg.annotation import coreset
 from sslseg.annotation.coreset import Pick, Pool
 from sslseg.config import names, plugins
-from sslseg.config.params import Worklist
+from sslseg.config.commands import kept
+from sslseg.config.params import Finetune, Worklist
 from sslseg.data import streams
 from sslseg.data.slices import contact_sheet
 from sslseg.data.slices.slice_store import Slices
@@ -131,10 +132,4 @@ def _log(
     endings.tell(
         f"z counts slices from 0; worklist.csv and worklist.png of run {run.id}, under Artifacts in the MLflow UI"
     )
-    endings.following(
-        "finetune",
-        "next, when they are annotated",
-        encoder=p.encoder,
-        dataset=p.dataset,
-        data_root=p.data_root,
-    )
+    endings.following(names.FINETUNE, "next, when they are annotated", encoder=p.encoder, **kept(p, Finetune))
