@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> None:
         raise names.SslsegError(
             f"{left} faults are left" + ("" if options.fix else "; --fix mends what it can")
         )
-    print(f"{len(findings)} findings, no grave fault is left")
+    print(f"findings: {len(findings)}; no grave fault is left")
 
 
 def _resume(run_id: str, fix: bool) -> bool:

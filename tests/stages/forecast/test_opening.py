@@ -41,3 +41,9 @@ def test_a_sweep_counts_its_grid() -> None:
     )
     three = opening.line(names.SWEEP, None, dataclasses.replace(p, seeds=(3,)), "cpu", None)
     assert "1 seed (3; three are seeds=0,1,2), on cpu" in three  # who writes 3 may want so many
+
+
+def test_a_tuning_names_each_encoder_that_it_searches_from():
+    p = flags.resolve(params.Tune(dataset="acdc", encoder=("scratch", "byol@target"), trials=5))
+    said = opening.line("tune", None, p, "cpu", None)
+    assert said == "tune acdc: from scratch,byol@target, 5 trials, on cpu"

@@ -6,6 +6,7 @@ import pandas as pd
 
 from sslseg.config import names
 from sslseg.config.params import Finetune, Machine, Pretrain, Sweep, Tune
+from sslseg.config.texts import to_text
 from sslseg.stages.forecast.estimates import Cost, Kind, costs, variants
 from sslseg.tracking.history import frames
 
@@ -31,9 +32,7 @@ def line(stage: str, method: str | None, p: Machine, device: str, uri: str | Non
 
 
 def _words(p: Machine) -> list[str]:
-    encoder, model = getattr(p, "encoder", ""), getattr(p, "model", "")
-    words = [f"from {encoder}"] if encoder else []
-    words += [f"model {', '.join(model) if isinstance(model, tuple) else model}"] if model else []
+    words = [f"from {encoder}"] if (encoder := to_text(getattr(p, "encoder", ""))) else []
     if isinstance(p, Sweep):
         counts = {"pipeline": p.pipelines, "size": p.budgets, "seed": p.seeds}
         words += [f"{len(of)} {name}{'' if len(of) == 1 else 's'}" for name, of in counts.items()]
