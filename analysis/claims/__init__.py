@@ -55,8 +55,8 @@ def varied(c: Context, claim: Claim) -> str:
     labels = [c.labels[row] for row in claim.rows]
     several = [label for label in labels if scope.count(c.study, label) > 1]
     if several:
-        return f"the pretraining varied, too, of {', '.join(several)}"
-    return f"only the fine-tuning varied, from one encoder{' of each' if len(labels) > 1 else ''}"
+        return f"the runs of {' and '.join(several)} start from several encoders"
+    return f"all runs{' of a pipeline' if len(labels) > 1 else ''} start from the same encoder"
 
 
 def substitutes(c: Context, claim: Claim) -> list[str]:

@@ -29,7 +29,7 @@ from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, students_t
+from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, plural, students_t
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
 TRANSITION = (30.0, 75.0)  # slices, paper 5.2
@@ -103,13 +103,17 @@ def transition(c: Context) -> Outcome | Refusal:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
     scores = c.averaged("test_loss", GENERALIST, c.study.budgets)
     pooled = _blend(scores, "generalist", [c.labels[row] for row in GENERALIST])
-    found = knee.knee(pooled, "generalist") if pooled else Refusal.insufficient("no common cell")
+    found = (
+        knee.knee(pooled, "generalist")
+        if pooled
+        else Refusal.insufficient("there is no size and seed that all of them were run with")
+    )
     if isinstance(found, Refusal):
         return found
     slopes = f"slope {found.slope_before:.2f} before, {found.slope_after:.2f} after"
     text = f"knee at {interval(found.size)} slices, {slopes}"
     if not found.evident:
-        text += f"; one straight line is not rejected (p = {found.p:.2g})"
+        text += f"; a straight line is not ruled out (p = {found.p:.2g})"
         return Outcome(INCONCLUSIVE, text, found.size)
     return Outcome(inside(found.size, TRANSITION, TRANSITION_SLACK), text, found.size)
 
@@ -158,5 +162,5 @@ def segments(c: Context) -> Outcome | Refusal:
 
 def _mean(values: Sequence[float], what: str) -> Estimate | Refusal:
     if len(values) < MIN_SEEDS:
-        return Refusal.insufficient(f"{len(values)} {what} runs")
+        return Refusal.insufficient(f"{plural(len(values), f'{what} run')}, at least {MIN_SEEDS} are wanted")
     return students_t(values)

@@ -16,6 +16,12 @@ GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"
 MIXED, BEST = "supervised+byol@target", "byol@natural+byol@target"
 FIVE = (*GENERALIST, SPECIALIST, MIXED, BEST)
+WORDS = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "equivalent": "is as good as",
+    "undecided": "is neither surely better nor surely worse than",
+}
 METRIC = {metric.key: metric for metric in METRICS}
 
 
@@ -47,8 +53,7 @@ def outcome(found: Verdict | Refusal, wanted: Sequence[str], run_ids: tuple[str,
     """Of a claim that says the verdict is one of `wanted`."""
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=run_ids)
-    than = {"equivalent": "to", "undecided": "against"}.get(found.call, "than")
-    text = f"{found.a} is {found.call} {than} {found.b} by {interval(found.effect)}, n = {found.seeds}"
+    text = f"{found.a} {WORDS[found.call]} {found.b}: difference {interval(found.effect)}, n = {found.seeds}"
     call = REPRODUCED if found.call in wanted else INCONCLUSIVE if found.call == "undecided" else CONTRADICTED
     return Outcome(call, text, found.effect, run_ids)
 

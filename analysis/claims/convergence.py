@@ -88,7 +88,7 @@ def most_stable(c: Context) -> Outcome:
     call = together(INCONCLUSIVE if isinstance(f, Refusal) else above(f, 1) for f in found.values())
     effects = [f for f in found.values() if isinstance(f, Estimate)]
     least = min(effects, key=lambda e: e.value, default=None)
-    return Outcome(call, f"spread over that of the claim's: {words}", least)
+    return Outcome(call, f"spread of the areas, in multiples of that of {c.labels[BEST]}: {words}", least)
 
 
 def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:

@@ -166,7 +166,7 @@ def choose(
     if not at:
         return Refusal.insufficient(
             f"no pipeline has test scores of {MIN_SEEDS} seeds at "
-            f"{headline.counted(budget, study.unit)}, nor a curve over it"
+            f"{headline.counted(budget, study.unit)}, nor a curve that spans it"
         )
     first = [arm.label for arm in study.arms].index  # of equal ones the simpler
     best, *others = sorted(at, key=lambda name: (at[name], first(name)))

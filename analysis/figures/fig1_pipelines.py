@@ -23,7 +23,7 @@ from sslseg.plans import pipelines
 
 TITLE = "Pipelines, from the lineage of their runs"
 wanted = outputs.lacking("there is no run")
-NOTE = "every row starts at random weights; dashed: the same run as above"
+NOTE = "every row starts at random weights; dashed: a run that a row above has, too"
 KEYS: tuple[str, ...] = ()
 COLUMNS = ["arm", "pipeline", "kind", "hop", "stage", "name", "run_id", "epoch", "steps", "runs"]
 START, GAP = 0.35, 0.3  # inches before the first box and between two

@@ -24,7 +24,7 @@ wanted = outputs.lacking("no run has a learning curve")
 COLUMNS = ["arm", "pipeline", "budget", "kind", "seed", "run_id", "step", "value", "sd", "low", "high", "n"]
 BAND_SEEDS = 3  # fewer seeds give no band
 BAND = "95 % interval of the mean over seeds at each step (Student's t)"
-SEVERAL = ", over pretrainings where there are several"
+SEVERAL = ", over pretrainings instead of seeds where there are several"
 
 
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -46,10 +46,12 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     parts = [part for arm in study.arms for part in _rows(study, arm, budget, found, grid)]
     table = pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)
     without = sorted(set(runs["run_id"]) - set(found))
-    notes = outputs.face(study, runs) + ((f"no curve: runs {', '.join(without)}",) if without else ())
+    notes = outputs.face(study, runs) + (
+        (f"runs without a learning curve: {', '.join(without)}",) if without else ()
+    )
     if table["low"].notna().any():
         several = SEVERAL if any(scope.count(study, arm.label) > 1 for arm in study.arms) else ""
-        notes += ("thin: seeds; thick: their median", f"band: {BAND}{several}, cut at 0 and 1")
+        notes += ("thin lines: runs; thick lines: their median", f"band: {BAND}{several}, cut at 0 and 1")
     notes += labels.others(study, "grey medians")
     return Content(
         "fig3a",

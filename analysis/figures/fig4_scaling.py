@@ -70,11 +70,13 @@ def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
         why = next(iter(unfitted.values()), "")
         notes = (f"{notes[0]}; lines join the means", f"no law is fitted: {why}")
     elif unfitted:
-        notes = (f"{notes[0]}; lines: fitted laws, for {', '.join(unfitted)} the means, joined",)
+        notes = (f"{notes[0]}; lines: fitted laws; for {', '.join(unfitted)} they join the means",)
     else:
         notes = (f"{notes[0]}; lines: fitted laws",)
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
-        notes += ("bar: where the error's line is bent once, 95 %; triangle: where it is known to a step",)
+        notes += (
+            "bar: where more data begin to help less (95 % interval); triangle: the place, if the interval is short",
+        )
     return notes
 
 

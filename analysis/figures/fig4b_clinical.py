@@ -133,10 +133,12 @@ def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str,
         return (
             "no compared run has been evaluated: mlflow run . -e evaluate -P sweep=<run ID> -P dataset=…",
         )
-    lines = ["points: runs; line: mean over seeds", _bars(study, table),
+    lines = ["points: runs; line: their mean", _bars(study, table),
              "a missed structure counts as the worst case and is never left out"]  # fmt: skip
     if left := len(study.runs) - len(found):
-        lines.append(f"{outputs.plural(left, 'fine-tuning')} not evaluated yet")
+        lines.append(
+            f"{outputs.plural(left, 'fine-tuning')}{' are' if left > 1 else ' is'} not evaluated yet"
+        )
     lines += labels.others(study, "grey lines through their means")
     for name in OPTIONS:
         if found.get(CFG + name, pd.Series(dtype=str)).map(sameness.division).map(str).nunique() > 1:
@@ -152,12 +154,11 @@ def _bars(study: Study, table: pd.DataFrame) -> str:
     one = [label for label in every if scope.count(study, label) == 1][:1]
     about = scope.about(study, *(every if scope.pretrainings(study, *every) else one))
     if table["mean_low"].notna().any():
-        return f"bar: 95 % interval of the mean for other seeds and other patients, from {on}" + (
-            f", {about}" if about else ""
-        )
+        interval = f"bar: 95 % interval of the mean for other seeds and other patients, estimated from {on}"
+        return f"{interval}; it is {about}" if about else interval
     alone = any(len(rows) == 1 for _, rows in table.groupby(["measure", "arm", "budget"]))
     bar = "; bar: over the patients of a single seed" if alone and table["low"].notna().any() else ""
-    return f"no interval for other patients: the evaluations left no score of {on} one by one{bar}"
+    return f"no interval for other patients: the evaluations did not keep the scores of each of {on}{bar}"
 
 
 @outputs.inked

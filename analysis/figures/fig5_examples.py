@@ -116,7 +116,9 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     table = pd.DataFrame(rows, columns=COLUMNS)
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
     without = [arm.label for arm in labels.front(study) if arm.label not in set(table["arm"])]
-    notes = outputs.face(study, runs) + ((f"no {FILE}: {', '.join(without)}",) if without else ())
+    notes = outputs.face(study, runs) + (
+        (f"no test cases were kept of {', '.join(without)}",) if without else ()
+    )
     notes += labels.others(study, "left out")
     return Content("fig5", f"{TITLE}, {counted(budget, study.unit)}", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip

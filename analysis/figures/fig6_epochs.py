@@ -63,7 +63,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     arms = arms if len(arms) <= labels.MOST else front[: labels.MOST]
     title = f"{TITLE}, at {counted(budget, study.unit)}" if budget and len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
-    notes = outputs.face(study, runs) + (("thin: seeds; thick: their mean",) if len(table) else ())
+    notes = outputs.face(study, runs) + (("thin lines: runs; thick lines: their mean",) if len(table) else ())
     notes += labels.others(study, "left out") if len(arms) < table["arm"].nunique() else ()
     return Content("fig6", title, table, runs, notes, facts, arms)
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.comparison.cells import Study
+from analysis.comparison.headline import counted
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import ranks
@@ -56,8 +57,10 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     table = pd.DataFrame(rows, columns=COLUMNS).sort_values(["probe", "budget", "arm", "upstream_sha256"])
     ranked = correlations(table)
     notes = list(outputs.face(study, runs))
-    notes += [_sentence(*one) for one in ranked if one[0] == MAIN]  # the others are in the sidecar
-    notes += ["darker: larger budgets"] if table["budget"].nunique() > 1 else []
+    notes += [
+        _sentence(study.unit, *one) for one in ranked if one[0] == MAIN
+    ]  # the others are in the sidecar
+    notes += [f"darker: more {study.unit}s"] if table["budget"].nunique() > 1 else []
     keys = ("probe", "budget", "encoders", "rank_correlation")
     facts = {"correlations": [dict(zip(keys, one, strict=True)) for one in ranked]}
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
@@ -73,12 +76,12 @@ def correlations(table: pd.DataFrame) -> list[tuple]:
     return found
 
 
-def _sentence(name: str, budget: int, encoders: int, found: Estimate | ranks.Refusal) -> str:
+def _sentence(unit: str, name: str, budget: int, encoders: int, found: Estimate | ranks.Refusal) -> str:
     if isinstance(found, Estimate):
         said = f"rank correlation {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     else:
         said = "no rank correlation"
-    return f"{name} at {budget:,}: {said} over {plural(encoders, 'encoder')}"
+    return f"{WORDS[name]} at {counted(budget, unit)}: {said} with the test IoU over {plural(encoders, 'encoder')}"
 
 
 @outputs.inked

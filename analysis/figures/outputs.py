@@ -75,7 +75,7 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     lines = [counted, *_unequal(runs)]
     shown = {None, *(runs["budget"] if len(runs) else study.budgets)}
     if gone := [m.cell for m in study.missing if m.budget in shown]:
-        lines.append(f"missing cells: {some(gone, 3, '; ')}")
+        lines.append(f"missing runs: {some(gone, 3, '; ')}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:
         lines.append(f"at settings that searches have found: {', '.join(sorted(set(study.marks.values())))}")

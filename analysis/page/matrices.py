@@ -83,7 +83,7 @@ def _verdict(
         return EMPTY
     words = [
         f"{a} against {b}: {v.call}, {effect(v, table.metric, True)}",
-        f"{plural(v.seeds, v.unit)}, permutation p {v.p:.2g}, at least {v.least_p:.2g}",
+        f"{plural(v.seeds, v.unit)}, permutation p {v.p:.2g} (with so many it is never below {v.least_p:.2g})",
         v.about,
         v.note,
     ]

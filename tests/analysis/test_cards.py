@@ -163,7 +163,7 @@ def test_equal_pipelines_want_as_many_runs_as_call_them_equivalent() -> None:
     sure = cards.cards(study, found)[2]
     assert sure.lines[-1] == (
         "The difference to supervised ImageNet weights lies within 0.01 IoU, but they are not called equivalent: 29 runs of "
-        "each without a collapse are wanted, not 20:"
+        "each without a collapse are wanted, and there are 20:"
     )
     asked = sweep_of(sure.command)
     assert (asked.budgets, len(asked.seeds)) == (sizes, 8)
@@ -207,4 +207,6 @@ def test_between_the_sizes_that_were_run_and_beyond_them() -> None:
     assert (sweep_of(sure.command).budgets, sweep_of(sure.command).seeds) == ((50,), (0, 1, 2))
     which, _, sure = cards.cards(*decided(runs, 5000))
     assert which.question == "Best so far with 300 annotated slices"
-    assert sure.lines[0] == "No pipeline has test scores of 3 seeds at 5,000 slices, nor a curve over it"
+    assert (
+        sure.lines[0] == "No pipeline has test scores of 3 seeds at 5,000 slices, nor a curve that spans it"
+    )

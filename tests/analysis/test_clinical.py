@@ -84,9 +84,9 @@ def test_means_have_an_interval_for_other_seeds_and_patients(planted) -> None:
         assert got.iloc[0].tolist() == pytest.approx([factor * max(expected.low, 0), factor * expected.high])
     (said,) = (note for note in drawn.notes if note.startswith("bar:"))
     assert said.startswith(
-        "bar: 95 % interval of the mean for other seeds and other patients, from these 10 test patients"
+        "bar: 95 % interval of the mean for other seeds and other patients, estimated from these 10 test patients"
     )
-    assert "about this encoder" in said
+    assert said.endswith("; it is about this encoder")
 
 
 def test_only_the_newest_evaluation_of_one_model_on_test_counts(planted) -> None:
@@ -101,7 +101,7 @@ def test_only_the_newest_evaluation_of_one_model_on_test_counts(planted) -> None
     drawn = fig4b_clinical.data(study)
     values = drawn.table.loc[drawn.table["measure"] == LV, "value"].tolist()
     assert values == [7.0]
-    assert "7 fine-tunings not evaluated yet" in drawn.notes
+    assert "7 fine-tunings are not evaluated yet" in drawn.notes
     assert cells.study(runs_of(planted), scored=runs_of(scored)).evaluations["run_id"].tolist() == [
         scored[1].run_id
     ]

@@ -42,7 +42,7 @@ def test_a_missing_cell_is_named_on_the_figures_of_its_size_alone() -> None:
     runs = [run for run in make(("scratch", "supervised"), (3, 30), 3) if run.name != "scratch/n=3/seed=1"]
     for failed, told in (
         ([], set()),
-        ([{"cell": "byol@acdc", "error": "failed"}], {"missing cells: byol@acdc"}),
+        ([{"cell": "byol@acdc", "error": "failed"}], {"missing runs: byol@acdc"}),
     ):
         study = cells.study(runs_of(runs), failed=failed)
         curves = fig3a_convergence.data(study, curves_of(runs)).notes

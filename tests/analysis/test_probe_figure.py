@@ -54,7 +54,8 @@ def test_the_rank_correlation_over_encoders_is_the_planted_one(planted):
     assert found["linear_iou"][1].value == pytest.approx(stats.spearmanr(TOLD["linear_iou"], iou).statistic)
     assert found["position_error"][1].value == pytest.approx(1)  # less error, more IoU
     assert any(
-        "linear_iou at 3: rank correlation 0.90 [" in note and "over 5 encoders" in note
+        "val IoU of the linear probe at 3 slices: rank correlation 0.90 [" in note
+        and "over 5 encoders" in note
         for note in content.notes
     )
     FigureCanvasAgg(fig7_probe.draw(content)).draw()

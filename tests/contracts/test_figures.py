@@ -112,6 +112,6 @@ def test_what_is_mixed_or_missing_is_said_on_its_face(name: str) -> None:
     content = FIGURES[name].data(study, curves_of([*planted, odd]))
     face = "\n".join(content.notes)
     assert "MIXED: they differ in steps" in face
-    assert "missing cells: " in face
+    assert "missing runs: " in face
     text = "\n".join(t.get_text() for t in FIGURES[name].draw(content).texts)
     assert "MIXED" in text

@@ -79,8 +79,7 @@ def next_slices(
     there = budget + slices
     if budget < fit.sizes[0] or there > fit.sizes[-1]:
         return Refusal.insufficient(
-            f"{budget} + {slices} lie outside of the {fit.sizes[0]} to "
-            f"{fit.sizes[-1]} that {fit.pipeline} was run at"
+            f"{budget} + {slices} is beyond the sizes that {fit.pipeline} was run at, {fit.sizes[0]} to {fit.sizes[-1]}"
         )
     inside = [n for n in fit.sizes if budget <= n <= there]
     around = max(n for n in fit.sizes if n <= budget), min(n for n in fit.sizes if n >= there)

@@ -61,7 +61,10 @@ def joined(
         return table
     means = np.nanmean(table.values, axis=0)
     if means.min() <= 0:
-        return Refusal("a curve on log-log needs mean errors above zero")
+        where = f"{table.sizes[means.argmin()]:.0f}"
+        return Refusal(
+            f"{table.pipeline} makes no error at size {where}, and no curve on logarithmic axes reaches zero"
+        )
     counted = np.array([units[s] if units else s for s in table.seeds])
     fewest = min(len(set(counted[there])) for there in np.isfinite(table.values).T)
     sizes = tuple(int(n) for n in table.sizes)

@@ -69,9 +69,9 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
     if isinstance(table, Refusal):
         return table
     if len(table.sizes) < MIN_KNEE_SIZES:
-        return Refusal.insufficient(f"a knee needs {MIN_KNEE_SIZES} sizes, {len(table.sizes)} came")
+        return Refusal.insufficient(f"a knee needs {MIN_KNEE_SIZES} sizes, and {len(table.sizes)} were run")
     if np.nanmin(table.values) <= 0:
-        return Refusal("a knee on log-log needs errors above zero")
+        return Refusal("no knee: a run makes no error, and no curve on logarithmic axes reaches zero")
     problem = _logarithmic(table)
     x = problem.log_sizes
     bent = _bent(problem, np.linspace(x[1], x[-2], _POINTS))
@@ -104,13 +104,15 @@ def named(found: Knee | Refusal) -> Knee | Refusal:
     if not isinstance(found, Knee) or found.located:
         return found
     if not found.evident:
-        return Refusal(f"no evident knee: one straight line on log-log is not rejected (p = {found.p:.2g})")
-    where = f"the curve bends, somewhere from {found.size.low:.0f} to {found.size.high:.0f}"
+        return Refusal(
+            f"no evident knee: a straight line on logarithmic axes is not ruled out (p = {found.p:.2g})"
+        )
+    where = f"the curve bends somewhere from {found.size.low:.0f} to {found.size.high:.0f}"
     if found.steps <= LOCATED:
         return Refusal(f"no knee can be named: {where} or beyond, where too few sizes were run")
     return Refusal(
-        f"no knee can be named: {where}, which is {found.steps:.1f} steps between the sizes that were run "
-        f"({LOCATED:.0f} at most)"
+        f"no knee can be named: {where}, which is {found.steps:.1f} steps between the sizes that were run, and more than "
+        f"{LOCATED:.0f} are too many"
     )
 
 

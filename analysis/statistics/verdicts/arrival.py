@@ -37,8 +37,8 @@ def telling(pairs: Sequence[Bounds]) -> np.ndarray | Refusal:
     found = np.array([p for p in pairs if np.isfinite(p).any()], float).reshape(-1, 2)
     if len(found) < MIN_SEEDS or 2 * len(found) <= len(pairs):
         return Refusal.insufficient(
-            f"of {len(pairs)} pairs {len(found)} reached the level at a step that can be told, "
-            f"at least {MIN_SEEDS} and more than half are wanted"
+            f"when the level was reached can be told in {len(found)} of {len(pairs)} pairs, at least {MIN_SEEDS} and more than "
+            "half are wanted"
         )
     return found
 
@@ -63,5 +63,5 @@ def ratio_of_steps(
         return found
     log = mean_interval(found[:, 0], found[:, 1], level)
     censored = int(np.isinf(found).any(axis=1).sum())
-    note = f"{censored} of {len(found)} censored" if censored else ""
+    note = f"{censored} of {len(found)} pairs censored" if censored else ""
     return replace(log, note=note).mapped(np.exp)

@@ -79,7 +79,7 @@ def _verdict(
         *([f"within the margin, but not equivalent: {unproven.why}"] if unproven else []),
         *(["a real difference, smaller than the margin"] if call == "equivalent" and differ else []),
         *standing,
-        *(["the permutation test does not reject: the call rests on differences that scatter as a normal distribution"]
+        *(["the permutation test alone would not call it: the call takes the differences for normally distributed"]
           if call in CALLS[:2] and permuted > alpha else []),
         *([more.text] if more else []),
     ]  # fmt: skip
@@ -96,7 +96,7 @@ def _unproven(p: Pair) -> Unproven | None:
     if p.missing:
         return Unproven("a run is missing")
     if p.runs < CLEAR:
-        told = f"{CLEAR} {p.counted()} of each without a collapse are wanted, not {p.runs}"
+        told = f"{CLEAR} {p.counted()} of each without a collapse are wanted, and there are {p.runs}"
         return Unproven(told, CLEAR)
     return None
 
@@ -105,7 +105,7 @@ def _waiting(there: int, read: int, unit: str) -> list[str]:
     coming = looks.following(there)
     if there == read or not coming:
         return []
-    return [f"the first {read} of {there} {unit}s are read, the next look is at {coming[0]}"]
+    return [f"the first {read} of {there} {unit}s count, the others only when there are {coming[0]}"]
 
 
 def _fallen(p: Pair, budget: int | None, read: int, counts: str) -> list[str]:

@@ -46,16 +46,16 @@ def stands(p: Pair, effect: Estimate, call: str, of_each: Mapping[str, int]) -> 
     )
     if chance > granted:
         return "undecided", [
-            f"{told} without a collapse and this lead are seen in {100 * chance:.2g}% of studies in which {name} is no better "
-            f"and collapses in one of {1 / rate:.0f} {p.counted(sinking)}, and above "
-            f"{100 * granted:.2g}% it is not called"
-            + ("" if sinking.pretrainings else "; runs at other budgets count, too")
+            f"were {name} no better, and did one of {1 / rate:.0f} of its {p.counted(sinking)} collapse, {100 * chance:.2g}% of "
+            f"studies would show this lead and no collapse in {told}; it is called from {100 * granted:.2g}% down"
+            + ("" if sinking.pretrainings else ", and runs at other sizes count")
         ]
     stands = least / max(sinking.depth, 1e-9)
     if stands >= left or not np.isfinite(sinking.depth):
         return call, []
     return call, [
-        f"stands if {name} collapses in fewer than {stands:.0%} of {p.counted(sinking)}; these leave up to {left:.0%} open"
+        f"stands if {name} collapses in fewer than {stands:.0%} of {p.counted(sinking)}, and these do not rule out up to "
+        f"{left:.0%}"
     ]
 
 

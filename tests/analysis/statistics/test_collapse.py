@@ -119,7 +119,7 @@ def test_a_small_lead_of_few_runs_is_not_called_and_further_budgets_call_it() ->
     assert one.effect == many.effect
     assert one.effect.low > 0
     assert (one.call, many.call) == ("undecided", "better")
-    assert "5 runs without a collapse and this lead are seen in" in one.note
+    assert "would show this lead and no collapse in 5 runs" in one.note
 
 
 def test_equivalence_excludes_rare_collapses() -> None:
@@ -128,7 +128,9 @@ def test_equivalence_excludes_rare_collapses() -> None:
     assert open_rate(CLEAR) < 0.1 < open_rate(CLEAR - 1)
     few = call(drawn(0.0, budgets=2), margin=9.0)
     assert few.call == "undecided"
-    assert few.unproven == Unproven("29 runs of each without a collapse are wanted, not 20", runs=29)
+    assert few.unproven == Unproven(
+        "29 runs of each without a collapse are wanted, and there are 20", runs=29
+    )
     assert f"within the margin, but not equivalent: {few.unproven.why}" in few.note
     scores = drawn(0.0)
     fallen = [s if s != scores[3] else Score(s.pipeline, s.budget, s.seed, s.subset, -60.0) for s in scores]
@@ -170,7 +172,7 @@ def test_a_call_says_what_unseen_collapses_it_stands() -> None:
     found = call(scores, budget=30, worst=0.0)
     assert found.call == "better"
     assert (
-        f"stands if a collapses in fewer than {found.effect.low / 0.6:.0%} of runs; these leave up to 26%"
+        f"stands if a collapses in fewer than {found.effect.low / 0.6:.0%} of runs, and these do not rule out up to 26%"
         in found.note
     )
     assert "stands" not in call(rows(jitter + np.array([0.6, 0.1])[:, None, None]), budget=30, worst=0.0).note
@@ -251,12 +253,12 @@ def test_of_several_pretrainings_each_is_one_chance_to_see_a_collapse() -> None:
     assert (whole.call, whole.unit) == ("better", "seed")
     assert (several.call, several.unit, several.seeds) == ("undecided", "pretraining", 3)
     assert several.effect.low > 0
-    assert "3 pretrainings without a collapse and this lead are seen in" in several.note
-    assert "in one of 5 pretrainings" in several.note
+    assert "would show this lead and no collapse in 3 pretrainings" in several.note
+    assert "and did one of 5 of its pretrainings collapse" in several.note
     assert several.more is None or "pretraining" in several.more.text
     alike = call(drawn(0.0), margin=60.0, units=by_thirds)
     assert (alike.call, call(drawn(0.0), margin=60.0).call) == ("undecided", "equivalent")
-    assert "29 pretrainings of each without a collapse are wanted, not 3" in alike.note
+    assert "29 pretrainings of each without a collapse are wanted, and there are 3" in alike.note
     sunk = [replace(s, value=-55.0) if (s.pipeline, s.seed % 3) == ("a", 1) else s for s in drawn(30.0)]
     assert call(sunk, budget=1, worst=-60.0, units=by_thirds).call == "undecided"
 
@@ -268,7 +270,7 @@ def test_runs_of_a_pipeline_without_pretrainings_count_beside_one_that_has_them(
     sure, unsure = (call(scores, budget=1, worst=worst, units=by_thirds) for worst in (-60.0, -2000.0))
     assert (sure.call, unsure.call, sure.seeds) == ("worse", "worse", 3)
     assert "stands" not in sure.note
-    assert f"of runs; these leave up to {open_rate(40):.0%} open" in unsure.note
+    assert f"of runs, and these do not rule out up to {open_rate(40):.0%}" in unsure.note
 
 
 @pytest.mark.parametrize("kind", ["pretrainings", "overall"])

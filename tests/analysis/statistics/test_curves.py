@@ -73,7 +73,7 @@ def test_censored_runs_bound_the_ratio_from_one_side() -> None:
     found = ratio_of_steps([arrival(2e9, 1050.0, 0.0)] * 6, fast)
     assert found.high == found.value == np.inf
     assert found.low == pytest.approx(1050 / 200, rel=0.03)  # all six ratios are at least this
-    assert "6 of 6 censored" in found.note
+    assert "6 of 6 pairs censored" in found.note
     some = [Steps(700.0 + 50 * k, k < 4, 700.0 + 50 * k) for k in range(6)]
     plain = ratio_of_steps([Steps(t.steps, True, t.steps) for t in some], fast)
     assert ratio_of_steps(some, fast).value > plain.value
@@ -84,7 +84,7 @@ def test_where_nobody_arrives_there_is_no_ratio() -> None:
     silent = [arrival(2000.0, 200.0, 25.0)] * 5
     assert isinstance(ratio_of_steps(silent, [arrival(500.0, 200.0, 25.0)] * 5), Refusal)
     few = [*at(np.full(2, 100.0)), *silent[:3]]
-    assert "of 5 pairs 2 reached the level" in ratio_of_steps(silent, few).reason
+    assert "when the level was reached can be told in 2 of 5 pairs" in ratio_of_steps(silent, few).reason
     assert isinstance(telling([(-np.inf, np.inf)] * 7 + [(0.0, np.inf)] * 3), Refusal)
 
 

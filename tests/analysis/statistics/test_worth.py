@@ -231,3 +231,10 @@ def test_worth_in_words_has_no_bracket_and_no_bound_below_nothing(
     more: tuple[float, float, float], budget: int, text: str, short: str
 ) -> None:
     assert in_words(Estimate(*more), budget, 3, 1498) == (text, short)
+
+
+def test_no_curve_reaches_an_error_of_nothing() -> None:
+    table = Cells("a", SIZES, (0, 1, 2), np.repeat(GOOD.error(SIZES)[None], 3, axis=0))
+    table.values[:, 3] = 0.0
+    told = "at size 15, and no curve on logarithmic axes reaches zero"
+    assert joined(table, "a") == Refusal(f"a makes no error {told}")
