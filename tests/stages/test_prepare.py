@@ -75,6 +75,17 @@ def test_nothing_annotated_is_said_first(tmp_path, capsys):
         execute.execute("probe", flags.resolve(flags.from_mapping(Probe, texts)))
 
 
+@pytest.mark.parametrize("dataset", ["nnunet", "dicom", "nrrd"])
+def test_a_folder_of_another_format_is_told_with_that_format(dataset: str, tmp_path, capsys):
+    root = foreign_trees.images(tmp_path / "own")
+    with pytest.raises(names.DataError, match=r"; dataset=images can read this folder$"):
+        prepared(root, capsys, dataset=dataset)
+    next(root.rglob("*.png")).write_bytes(b"damaged")
+    with pytest.raises(names.DataError) as caught:
+        prepared(root, capsys)
+    assert "can read" not in str(caught.value)
+
+
 def test_masks_beside_images_need_no_word(tmp_path, capsys):
     _, lines = prepared(foreign_trees.images(tmp_path / "own"), capsys)
     assert "prepared 7 slices of 7 patients, 6 annotated: foreground" in lines

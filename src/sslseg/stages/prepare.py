@@ -12,11 +12,12 @@ import pandas as pd
 from analysis.statistics.records import plural
 from sslseg.config import caches, names, plugins
 from sslseg.config.commands import kept
+from sslseg.config.names import DataError
 from sslseg.config.params import Prepare, Pretrain, Sweep
 from sslseg.config.texts import some
 from sslseg.data import training_set
+from sslseg.data.folders import detect, settings
 from sslseg.data.folders import patients as patients_of
-from sslseg.data.folders import settings
 from sslseg.data.readers import pictures
 from sslseg.data.slices import account, copies, prepare
 from sslseg.data.slices.slice_store import Slices
@@ -29,9 +30,27 @@ THICK = 2.0
 
 
 def identify(p: Prepare) -> str:
-    """sha256 of the parameters, the data and the code that reads it."""
+    """sha256 of the parameters, the data and the code that reads it.
+
+    Raises:
+        DataError: the folder cannot be read; where it is another format's, that is named.
+    """
     code = identity.code_digest("sslseg.stages.prepare", plugins.path("datasets", p.dataset))
-    return identity.of(p, upstream_sha="", data=training_set.store(p).digest, subset="", code=code)
+    try:
+        data = training_set.store(p).digest
+    except DataError as error:
+        raise DataError(f"{error}{_other_format(p)}") from None
+    return identity.of(p, upstream_sha="", data=data, subset="", code=code)
+
+
+def _other_format(p: Prepare) -> str:
+    """The formats that find annotated images where the one that was given finds nothing; "" where it finds some."""
+    if p.dataset not in detect.formats() or not (root := Path(p.data_root)).is_dir():
+        return ""
+    answers = detect.ask(root)
+    others = [f"dataset={answer.dataset}" for answer in answers if answer.labelled]
+    refused = any(answer.refusal for answer in answers if answer.dataset == p.dataset)
+    return f"; {' and '.join(others)} can read this folder" if refused and others else ""
 
 
 def run(p: Prepare, run: session.Run) -> None:
