@@ -55,8 +55,8 @@ def varied(c: Context, claim: Claim) -> str:
     labels = [c.labels[row] for row in claim.rows]
     several = [label for label in labels if scope.count(c.study, label) > 1]
     if several:
-        return f"the runs of {' and '.join(several)} start from several encoders"
-    return f"all runs{' of a pipeline' if len(labels) > 1 else ''} start from the same encoder"
+        return f"the runs of {' and '.join(several)} start from several pretrainings"
+    return f"all runs{' of a pipeline' if len(labels) > 1 else ''} start from the same pretraining"
 
 
 def substitutes(c: Context, claim: Claim) -> list[str]:

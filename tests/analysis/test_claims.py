@@ -213,4 +213,4 @@ def test_pretrainings_are_counted_where_there_are_several() -> None:
     assert "n = 3" in found["C4"].outcome
     assert "n = 3" in found["C1"].outcome
     assert "the runs of supervised and byol@imagenet" in found["C1s"].outcome
-    assert found["C1s"].outcome.endswith(" start from several encoders")
+    assert found["C1s"].outcome.endswith(" start from several pretrainings")
