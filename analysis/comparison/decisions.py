@@ -9,24 +9,16 @@ from typing import TypeVar
 
 import numpy as np
 
-from analysis.comparison import headline, scope
+from analysis.comparison import families, headline, scope
 from analysis.comparison.cells import Study
-from analysis.comparison.families import (
-    Table,
-    opened,
-    references,
-    scopes,
-    tuned_verdicts,
-    verdicts,
-    verdicts_on,
-)
-from analysis.comparison.measures import PRIMARY, Measures, errors
+from analysis.comparison.families import Table
+from analysis.comparison.measures import PRIMARY, Measures, errors, grouped
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, plural
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.records import Verdict
 
@@ -98,10 +90,9 @@ def curves(study: Study) -> Curves:
 
 def by_pipeline(study: Study, fit: Fit[T]) -> dict[str, T | Refusal]:
     """A fit to the errors of every pipeline, or why there is none."""
-    scores, found = errors(study), dict[str, T | Refusal]()
+    scores, found = grouped(errors(study)), dict[str, T | Refusal]()
     for label in (arm.label for arm in study.arms):
-        mine = [s for s in scores if s.pipeline == label]
-        none = Refusal.insufficient("has no run with a test score", label)
+        mine, none = scores.get(label), Refusal.insufficient("has no run with a test score", label)
         found[label] = fit(mine, label, scope.pretrainings(study, label)) if mine else none
     return found
 
@@ -118,7 +109,7 @@ def worths(study: Study, found: Curves, tables: Sequence[Table] = ()) -> tuple[W
         WorthRow(
             arm.label, reference, budget, _worth(found, arm.label, reference, budget, called.get(budget))
         )
-        for reference in references(study)
+        for reference in families.references(study)
         for arm in study.arms
         if arm.label != reference
         for budget in study.budgets
@@ -134,7 +125,9 @@ def _worth(
     if isinstance(other, Refusal):
         return other
     own = worth(mine, other, budget)
-    return own if isinstance(own, Refusal) or called is None else opened(own, called.get((label, reference)))
+    if isinstance(own, Refusal) or called is None:
+        return own
+    return families.opened(own, called.get((label, reference)))
 
 
 def recommend(
@@ -165,14 +158,15 @@ def choose(
         at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
     if not at:
         return Refusal.insufficient(
-            f"no pipeline has test scores of {MIN_SEEDS} seeds at "
-            f"{headline.counted(budget, study.unit)}, nor a curve that spans it"
+            f"no pipeline has test scores of {MIN_SEEDS} seeds at {plural(budget, study.unit)}, nor a curve that spans it"
         )
     first = [arm.label for arm in study.arms].index  # of equal ones the simpler
     best, *others = sorted(at, key=lambda name: (at[name], first(name)))
     if not others:
         return Choice(budget, best, at[best], "", None, False)
-    leads = verdicts_on(measures, PRIMARY, budget, [(best, other) for other in others], *scopes(study))
+    leads = families.verdicts_on(
+        measures, PRIMARY, budget, [(best, other) for other in others], *families.scopes(study)
+    )
     said = next((table.either for table in tables if table.primary and table.budget == budget), {})
     leads = tuple(said.get((best, other), lead) for other, lead in zip(others, leads, strict=True))
     left = [i for i, v in enumerate(leads) if not (isinstance(v, Verdict) and v.call == "better")]
@@ -216,7 +210,7 @@ def decide(
         tested: patients that the test scores are of; 0 = not known.
     """
     budget = budget or study.budgets[len(study.budgets) // 2]
-    tables = verdicts(study, measures, budget, every_pair, at_a_time)
+    tables = families.verdicts(study, measures, budget, every_pair, at_a_time)
     rows = worths(study, found, tables)
     advice = recommend(study, measures, found, budget, minutes_per_slice, tables)
     return Decisions(
@@ -226,7 +220,7 @@ def decide(
         tables,
         advice,
         collapsed(measures.of(PRIMARY.key), PRIMARY.worst or 0.0),
-        tuned_verdicts(study, tuned, budget, every_pair),
+        families.tuned_verdicts(study, tuned, budget, every_pair),
         tested,
     )
 

@@ -34,11 +34,6 @@ def score(iou: float) -> str:
     return f"{iou:.2f}" if iou >= 0.1 or iou <= 0 else f"{iou:.2g}"
 
 
-def counted(n: float, unit: str) -> str:
-    """`1 slice`, `1,498 slices`."""
-    return f"{n:,.0f} {unit}{'' if n == 1 else 's'}"
-
-
 def spoken(label: str) -> str:
     """A pipeline in words: `supervised+byol@acdc` is "supervised ImageNet weights followed by BYOL on acdc"."""
     said = pipelines.split(label)
@@ -61,13 +56,13 @@ def saves(found: Worth, reference: str, unit: str) -> str:
     """What a pipeline saves against another one: the end of a sentence on it, "… saves at least 225 slices …"."""
     low, high, against = found.more.low, found.more.high, f"against {spoken(reference)}"
     if low == inf and found.limit > found.budget:
-        return f"saves more than {counted(found.limit - found.budget, unit)} {against}"
+        return f"saves more than {plural(found.limit - found.budget, unit)} {against}"
     if low == inf:
         return f"saves {unit}s {against}, more than can be counted with all that there are"
     if low >= 0 and high == inf:
-        return f"saves at least {counted(low, unit)} {against}" if low > 0 else f"saves {unit}s {against}"
+        return f"saves at least {plural(low, unit)} {against}" if low > 0 else f"saves {unit}s {against}"
     if low >= 0:
-        about = f"about {counted(found.more.value, unit)} {against}"
+        about = f"about {plural(found.more.value, unit)} {against}"
         within = f"between {low:,.0f} and {high:,.0f}" if low > 0 else f"at most {high:,.0f}"
         return f"saves {about}, {within}" if low < high else f"saves {about}"
     if high <= 0:
@@ -114,7 +109,7 @@ def decided(
     if scope.count(study, best) > 1:
         seeds = f"{scope.count(study, best)} pretrainings"
     text = (
-        f"With {counted(budget, f'annotated {unit}')} of {study.called}, a network that starts from {spoken(best)} "
+        f"With {plural(budget, f'annotated {unit}')} of {study.called}, a network that starts from {spoken(best)} "
         f"reaches a mean test IoU of {score(iou)} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
     )
     may = f"; {rival}" if rival else ""
@@ -138,7 +133,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     scored = study.scored
     if scored.empty:
         return f"No fine-tuning on {study.called} has a test score yet."
-    place = f"{counted(budget, f'annotated {study.unit}')} of {study.called}"
+    place = f"{plural(budget, f'annotated {study.unit}')} of {study.called}"
     runs = scored[scored["budget"] == budget]
     if runs.empty:
         there = ", ".join(f"{n:,}" for n in sorted(set(scored["budget"])))
@@ -169,7 +164,7 @@ def worth_sentence(
     said = [saves(found, reference, unit) for reference, found in known]
     settled = [text for text in said if text]
     left = [spoken(reference) for (reference, _), text in zip(known, said, strict=True) if not text]
-    place = f"With {counted(budget, f'annotated {unit}')} of {study.called}"
+    place = f"With {plural(budget, f'annotated {unit}')} of {study.called}"
     about = ", ".join(filter(None, [scope.about(study, label), f"{_patients(tested)} of one test"]))
     if settled:
         tail = f", and whether it saves any against {' and '.join(left)} is not settled" if left else ""

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.encoders import hop_name
-from analysis.comparison.headline import counted
 from analysis.comparison.sameness import chain
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
@@ -88,7 +87,7 @@ def _words(stage: Any, arm: Arm, letters: int) -> list[str]:
     """What stands in a box: how was learned from what, then which run and how long."""
     way = ", ".join(pipelines.split(arm.pipeline).variants) or f"on {stage.name}"
     told = [f"run {stage.run_id[:8]}" if stage.run_id and stage.runs == 1 else plural(stage.runs, "run")]
-    told += [] if pd.isna(stage.steps) else [counted(stage.steps, "step")]
+    told += [] if pd.isna(stage.steps) else [plural(stage.steps, "step")]
     told += [] if pd.isna(stage.epoch) else [f"from epoch {stage.epoch:g}"]
     title = stage.name if stage.run_id else f"fine-tuned {way}"
     return [*textwrap.wrap(title, letters)[:1], *textwrap.wrap(", ".join(told), letters)[:2]]

@@ -13,11 +13,11 @@ from scipy import stats
 from analysis.comparison import scope
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.comparison.measures import KEYS, clean
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
+from analysis.statistics.records import plural
 
 TITLE = "Learning curves"
 wanted = outputs.lacking("no run has a learning curve")
@@ -55,7 +55,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     notes += labels.others(study, "grey medians")
     return Content(
         "fig3a",
-        f"{TITLE} at {counted(budget, study.unit)}",
+        f"{TITLE} at {plural(budget, study.unit)}",
         table[COLUMNS],
         runs,
         notes,

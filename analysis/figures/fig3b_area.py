@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
+from analysis.statistics.records import plural
 
 TITLE = "Area under the learning curve"
 wanted = outputs.lacking("no run has a learning curve")
@@ -36,7 +36,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     order = sorted(study.arms, key=lambda arm: (-medians.get(arm.label, -np.inf), arm.label))
     return Content(
         "fig3b",
-        f"{TITLE} at {counted(budget, study.unit)}",
+        f"{TITLE} at {plural(budget, study.unit)}",
         table[COLUMNS].reset_index(drop=True),
         runs,
         outputs.face(study, runs),

@@ -105,9 +105,8 @@ def _names(table: pd.DataFrame, arms: list[Arm]) -> list[labels.Name]:
         rows = table[table["arm"] == arm.label]
         if len(rows):
             seeds = rows.groupby("budget")["seed"].nunique()
-            n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
             end = rows[rows["budget"] == rows["budget"].max()]["value"].mean()
-            named.append((arm, f"{arm.name} (n = {n})", float(end)))
+            named.append((arm, f"{arm.name} (n = {labels.ends(seeds)})", float(end)))
     return named
 
 

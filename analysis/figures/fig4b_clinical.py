@@ -17,6 +17,7 @@ from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics.patients import crossed
+from analysis.statistics.records import plural
 from sslseg.config import names
 from sslseg.config.commands import command
 from sslseg.config.names import CFG
@@ -136,9 +137,7 @@ def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str,
     lines = ["points: runs; line: their mean", _bars(study, table),
              "a missed structure counts as the worst case and is never left out"]  # fmt: skip
     if left := len(study.runs) - len(found):
-        lines.append(
-            f"{outputs.plural(left, 'fine-tuning')}{' are' if left > 1 else ' is'} not evaluated yet"
-        )
+        lines.append(f"{plural(left, 'fine-tuning')}{' are' if left > 1 else ' is'} not evaluated yet")
     lines += labels.others(study, "grey lines through their means")
     for name in OPTIONS:
         if found.get(CFG + name, pd.Series(dtype=str)).map(sameness.division).map(str).nunique() > 1:
@@ -148,8 +147,8 @@ def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str,
 
 def _bars(study: Study, table: pd.DataFrame) -> str:
     """What the bars are about."""
-    tested = sorted({int(n) for n in table["patients"]})
-    on = f"these {'-'.join(map(str, dict.fromkeys((tested[0], tested[-1]))))} test patients"
+    tested = table["patients"].astype(int)
+    on = f"these {labels.ends(tested)} test patients"
     every = [arm.label for arm in study.arms]
     one = [label for label in every if scope.count(study, label) == 1][:1]
     about = scope.about(study, *(every if scope.pretrainings(study, *every) else one))

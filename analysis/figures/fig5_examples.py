@@ -18,9 +18,9 @@ from matplotlib.patches import Patch
 
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
+from analysis.statistics.records import plural
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking.history import frames
@@ -120,7 +120,7 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
         (f"no test cases were kept of {', '.join(without)}",) if without else ()
     )
     notes += labels.others(study, "left out")
-    return Content("fig5", f"{TITLE}, {counted(budget, study.unit)}", table, runs, notes, {"budget": budget},
+    return Content("fig5", f"{TITLE}, {plural(budget, study.unit)}", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
 
 

@@ -12,10 +12,10 @@ from matplotlib.ticker import MaxNLocator
 from analysis.comparison import measures
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
+from analysis.statistics.records import plural
 from sslseg.config.commands import command
 from sslseg.config.names import CFG
 
@@ -61,7 +61,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
     front = tuple(a for a in arms if a in labels.front(study)) or arms
     arms = arms if len(arms) <= labels.MOST else front[: labels.MOST]
-    title = f"{TITLE}, at {counted(budget, study.unit)}" if budget and len(table) else TITLE
+    title = f"{TITLE}, at {plural(budget, study.unit)}" if budget and len(table) else TITLE
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
     notes = outputs.face(study, runs) + (("thin lines: runs; thick lines: their mean",) if len(table) else ())
     notes += labels.others(study, "left out") if len(arms) < table["arm"].nunique() else ()
@@ -111,5 +111,8 @@ def _areas(axis: Axes, arm: Arm, points: pd.DataFrame) -> None:
     means = points.groupby("epoch")["area"].mean()
     axis.plot(means.index, means, color=arm.colour, lw=1.5)
     seeds = points.groupby("epoch")["seed"].nunique()
-    n = "–".join(str(k) for k in dict.fromkeys((seeds.min(), seeds.max())))
-    axis.set(xlabel="epochs on the target data", ylabel="area under the curve", title=f"seeds: {n}")
+    axis.set(
+        xlabel="epochs on the target data",
+        ylabel="area under the curve",
+        title=f"seeds: {labels.ends(seeds)}",
+    )

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import ranks
@@ -81,7 +80,7 @@ def _sentence(unit: str, name: str, budget: int, encoders: int, found: Estimate 
         said = f"rank correlation {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
     else:
         said = "no rank correlation"
-    return f"{WORDS[name]} at {counted(budget, unit)}: {said} with the test IoU over {plural(encoders, 'encoder')}"
+    return f"{WORDS[name]} at {plural(budget, unit)}: {said} with the test IoU over {plural(encoders, 'encoder')}"
 
 
 @outputs.inked

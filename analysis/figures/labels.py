@@ -15,8 +15,8 @@ from scipy.optimize import isotonic_regression
 from analysis.comparison import families
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
-from analysis.comparison.headline import counted
 from analysis.figures import style
+from analysis.statistics.records import plural
 from sslseg.config.names import TEST_IOU
 
 LETTER = 0.078  # inches of one at style.SIZE, in the mean
@@ -45,8 +45,13 @@ def front(study: Study) -> tuple[Arm, ...]:
 def others(study: Study, drawn: str) -> tuple[str, ...]:
     """The note on those without colour."""
     left, against = len(study.arms) - len(front(study)), families.references(study)
-    best = f"the {CHOSEN - len(against)} best others at {counted(study.budgets[-1], study.unit)}"
+    best = f"the {CHOSEN - len(against)} best others at {plural(study.budgets[-1], study.unit)}"
     return (f"named: {', '.join([*against, best])}; the remaining {left} are {drawn}",) if left else ()
+
+
+def ends(numbers: pd.Series) -> str:
+    """The least and the most: `3–5`; where they are equal, once."""
+    return "–".join(dict.fromkeys((str(numbers.min()), str(numbers.max()))))
 
 
 def behind(axis: Axes, table: pd.DataFrame, arms: Sequence[Arm], x: str, y: str) -> None:

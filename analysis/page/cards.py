@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison import families, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
-from analysis.comparison.headline import capital, counted, rivalry, score, spoken
+from analysis.comparison.headline import capital, rivalry, score, spoken
 from analysis.page import further
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal, plural
@@ -40,7 +40,7 @@ def cards(study: Study, found: Decisions) -> tuple[Card, Card, Card]:
 
 
 def _place(study: Study, budget: int) -> str:
-    return counted(budget, f"annotated {study.unit}")
+    return plural(budget, f"annotated {study.unit}")
 
 
 def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, Card]:
@@ -48,7 +48,7 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     nearest = study.nearest(found.budget)
     means = _means(study, nearest)
     label = str(means.idxmax()) if len(means) else ""
-    reached = (f"mean test IoU {score(means.max())} at {counted(nearest, study.unit)}",) if label else ()
+    reached = (f"mean test IoU {score(means.max())} at {plural(nearest, study.unit)}",) if label else ()
     sizes = sorted({*study.budgets, found.budget})
     more = further.again(study, further.seeds(study.runs, MIN_SEEDS), sizes)
     answer, against = _ahead(study, label, nearest)
@@ -145,7 +145,7 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     if not choice.runner_up:
         told, sizes = "Nothing was run that it could be put against; this runs it:", study.budgets
         if len(study.arms) > 1:
-            told = f"No other pipeline was run with {counted(found.budget, study.unit)}; this runs all at the same sizes:"
+            told = f"No other pipeline was run with {plural(found.budget, study.unit)}; this runs all at the same sizes:"
             sizes = tuple(sorted({*study.budgets, found.budget}))
         return Card(question, "Nothing to compare with", (told,), further.again(study, study.seeds, sizes))
     runs = study.scored

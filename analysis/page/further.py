@@ -10,10 +10,10 @@ import pandas as pd
 from analysis.comparison import families
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice
-from analysis.comparison.headline import capital, counted, rivalry, spoken
+from analysis.comparison.headline import capital, rivalry, spoken
 from analysis.comparison.sameness import whole
 from analysis.statistics.design import FACTOR, SMALLEST
-from analysis.statistics.records import MIN_SEEDS, MIN_SIZES
+from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, plural
 from analysis.statistics.verdicts.records import Verdict
 from sslseg.config import flags, names, params
 from sslseg.config.commands import command
@@ -30,9 +30,7 @@ def decides(study: Study, choice: Choice, budget: int) -> tuple[str, str]:
     runs = study.runs[study.runs["arm"].isin(pair)]
     if not isinstance(lead, Verdict):
         count = max(MIN_SEEDS, runs["seed"].nunique())
-        told = (
-            f"{MIN_SEEDS} seeds of both with {counted(budget, study.unit)} would say more, against {rival}:"
-        )
+        told = f"{MIN_SEEDS} seeds of both with {plural(budget, study.unit)} would say more, against {rival}:"
         return told, again(study, seeds(runs, count), (budget,), pair)
     if lead.call == "equivalent":
         return capital(rivalry(choice.runner_up, lead)), ""

@@ -18,7 +18,7 @@ from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from analysis.page import report, scores
 from analysis.page.report import Page
-from analysis.statistics.records import to_json
+from analysis.statistics.records import plural, to_json
 from sslseg.config import caches, commands, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store
@@ -133,7 +133,7 @@ def write(
             continue
         with style.using(p.style):
             made += outputs.write(contents[name], module.draw(contents[name]), study, folder)
-        say(f"{name}: {contents[name].title}, {outputs.plural(len(contents[name].runs), 'run')}")
+        say(f"{name}: {contents[name].title}, {plural(len(contents[name].runs), 'run')}")
     made += _page(p, folder, study, curves, contents, absent, wanted, uri)
     for missing in study.missing:
         say(f"missing cell {missing}")

@@ -9,7 +9,7 @@ from math import exp, isfinite, log
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, WorthRow
 from analysis.comparison.families import Table
-from analysis.comparison.headline import counted, spoken
+from analysis.comparison.headline import spoken
 from analysis.comparison.measures import STEPS, Metric
 from analysis.statistics.records import Refusal, plural
 from analysis.statistics.verdicts.records import Verdict
@@ -116,5 +116,5 @@ def _worth(row: WorthRow, unit: str) -> Cell:
         return Cell("none", "–", row.worth.reason)
     more = row.worth.more
     call = "better" if more.low >= 0 else "worse" if more.high <= 0 else "undecided"
-    whole = f"{row.pipeline} at {counted(row.budget, unit)}, in {unit}s of {row.reference}: {row.worth.text}"
+    whole = f"{row.pipeline} at {plural(row.budget, unit)}, in {unit}s of {row.reference}: {row.worth.text}"
     return Cell(call, row.worth.short, "; ".join(filter(None, [whole, row.worth.note])))

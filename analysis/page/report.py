@@ -18,14 +18,14 @@ from analysis.comparison import encoders, sameness, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Decisions, worth_of
 from analysis.comparison.encoders import Encoder
-from analysis.comparison.headline import counted, score, span
+from analysis.comparison.headline import score, span
 from analysis.comparison.patients import Measured
 from analysis.comparison.sameness import whole
 from analysis.figures import outputs
-from analysis.figures.outputs import Content, plural
+from analysis.figures.outputs import Content
 from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
-from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal
+from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal, plural
 from analysis.statistics.verdicts.records import Verdict
 from sslseg.config import names
 from sslseg.config.names import CFG
@@ -77,7 +77,7 @@ def render(page: Page) -> str:
         "spelled": spelled,
         "thousands": "{:,}".format,
         "score": score,
-        "counted": lambda n: counted(n, page.study.unit),
+        "counted": lambda n: plural(n, page.study.unit),
         "refused": refused,
         "matrix_of": lambda table: matrices.of_verdicts(page.study, table, tuned),
     }
@@ -93,7 +93,7 @@ def render(page: Page) -> str:
         colours={arm.label: arm.colour for arm in page.study.arms},
         cards=cards.cards(page.study, page.decisions),
         sizes=", ".join(
-            [*(f"{n:,}" for n in page.study.budgets[:-1]), counted(page.study.budgets[-1], page.study.unit)]
+            [*(f"{n:,}" for n in page.study.budgets[:-1]), plural(page.study.budgets[-1], page.study.unit)]
         ),
         worth=matrices.of_worth(page.study, page.decisions),
         verdicts=[

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.comparison import cells, decisions, headline, measures
+from analysis.comparison import cells, decisions, families, headline, measures
 from analysis.comparison.headline import saves, span, spoken
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import Estimate
@@ -27,7 +27,7 @@ OLD = (">", "<", "[", "]", "(", "not surely", "inf", "nan")
 @pytest.fixture(autouse=True)
 def no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sentences are made of worths and advice; the tables of verdicts, which they do not read, take most of the time."""
-    monkeypatch.setattr(decisions, "verdicts", lambda *given: ())
+    monkeypatch.setattr(families, "verdicts", lambda *given: ())
 
 
 def of(planted: Sequence[Planted], tested: int = 10, **given: int) -> decisions.Decisions:
