@@ -10,18 +10,12 @@ from analysis.comparison import scope
 from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
-from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.verdicts.records import WORDS, Call, Verdict
 
 GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"
 MIXED, BEST = "supervised+byol@target", "byol@natural+byol@target"
 FIVE = (*GENERALIST, SPECIALIST, MIXED, BEST)
-WORDS = {
-    "better": "is better than",
-    "worse": "is worse than",
-    "equivalent": "is as good as",
-    "undecided": "is neither surely better nor surely worse than",
-}
 METRIC = {metric.key: metric for metric in METRICS}
 
 
@@ -49,7 +43,7 @@ def interval(estimate: Estimate) -> str:
     return f"{value} [{low}, {high}]"
 
 
-def outcome(found: Verdict | Refusal, wanted: Sequence[str], run_ids: tuple[str, ...] = ()) -> Outcome:
+def outcome(found: Verdict | Refusal, wanted: Sequence[Call], run_ids: tuple[str, ...] = ()) -> Outcome:
     """Of a claim that says the verdict is one of `wanted`."""
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=run_ids)
@@ -59,7 +53,7 @@ def outcome(found: Verdict | Refusal, wanted: Sequence[str], run_ids: tuple[str,
 
 
 def against_each(
-    c: Context, key: str, row: str, others: Sequence[str], wanted: str, budgets: Sequence[int] = ()
+    c: Context, key: str, row: str, others: Sequence[str], wanted: Call, budgets: Sequence[int] = ()
 ) -> Outcome:
     """One pipeline against each other one, corrected as a family, with the effect that speaks least for the claim."""
     pairs = [(c.labels[row], c.labels[o]) for o in others]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import combinations
 from math import inf, log
 from statistics import fmean
@@ -16,9 +16,9 @@ from analysis.statistics.laws.worth import NOT_SETTLED, Worth
 from analysis.statistics.records import Estimate, Refusal
 from analysis.statistics.verdicts.compare import Units, compare
 from analysis.statistics.verdicts.judge import judge
-from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.verdicts.records import Call, Verdict
 
-OTHER_WAY = {"better": "worse", "worse": "better"}
+OTHER_WAY: dict[Call, Call] = {"better": "worse", "worse": "better"}
 REFERENCES = ("scratch", "supervised")  # rows of pipelines.ROWS that the others are put against
 
 
@@ -36,7 +36,7 @@ class Table:
     primary: bool = False
     minutes: tuple[float | None, ...] = ()
 
-    @property
+    @cached_property
     def either(self) -> dict[tuple[str, str], Verdict]:
         """(a, b) -> the verdict, said of either of a pair."""
         found = [v for v in self.rows if isinstance(v, Verdict)]

@@ -165,7 +165,7 @@ def test_what_would_end_too_late_is_left_out():
             {"call": "better", "note": ""},
             "supervised is better than scratch (test IoU +0.100 [+0.050, +0.150])",
         ),
-        ({"call": "equivalent", "note": ""}, "supervised is equivalent to scratch"),
+        ({"call": "equivalent", "note": ""}, "supervised is as good as scratch"),
         (
             {"call": "undecided", "note": "2 to 7 more seeds would decide", "more": {"least": 2, "most": 7}},
             "; 2 to 7 more seeds would decide; the first of them in about 1 minute",  # 2 x 2 runs of 10 s, and 15 %

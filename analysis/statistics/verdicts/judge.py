@@ -14,7 +14,7 @@ from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.interval import mean_interval
 from analysis.statistics.verdicts.power import more_seeds
-from analysis.statistics.verdicts.records import CALLS, Pair, Unproven, Verdict
+from analysis.statistics.verdicts.records import SURE, Call, Pair, Unproven, Verdict
 from analysis.statistics.verdicts.stands import hurdle, stands
 
 SAID = 4  # missing cells that are named beside a call
@@ -59,7 +59,7 @@ def _verdict(
     effect = mean_interval(low, high, 1 - error_rate, p.rest)
     alike = -margin < effect.low and effect.high < margin
     differ = effect.low > 0 or effect.high < 0
-    call = "undecided"
+    call: Call = "undecided"
     unproven = _unproven(p) if alike else None
     if alike and not unproven:
         call = "equivalent"
@@ -80,7 +80,7 @@ def _verdict(
         *(["a real difference, smaller than the margin"] if call == "equivalent" and differ else []),
         *standing,
         *(["the permutation test alone would not call it: the call takes the differences for normally distributed"]
-          if call in CALLS[:2] and permuted > alpha else []),
+          if call in SURE and permuted > alpha else []),
         *([more.text] if more else []),
     ]  # fmt: skip
     return Verdict(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,7 +13,14 @@ from analysis.statistics.verdicts.collapse import Sinking
 from analysis.statistics.verdicts.interval import Rest
 from analysis.statistics.verdicts.power import MoreSeeds
 
-CALLS = ("better", "worse", "equivalent", "undecided")
+Call = Literal["better", "worse", "equivalent", "undecided"]
+SURE: tuple[Call, Call] = ("better", "worse")
+WORDS: dict[Call, str] = {
+    "better": "is better than",
+    "worse": "is worse than",
+    "equivalent": "is as good as",
+    "undecided": "is neither surely better nor surely worse than",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Verdict:
     a: str
     b: str
     budget: int | None
-    call: str
+    call: Call
     effect: Estimate
     level: float
     p: float

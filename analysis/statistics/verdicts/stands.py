@@ -10,17 +10,17 @@ from analysis.statistics.records import Estimate, plural
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import DEEP, RATES, open_rate, unseen
 from analysis.statistics.verdicts.power import least_lead
-from analysis.statistics.verdicts.records import CALLS, Pair
+from analysis.statistics.verdicts.records import SURE, Call, Pair
 
 
-def stands(p: Pair, effect: Estimate, call: str, of_each: Mapping[str, int]) -> tuple[str, list[str]]:
+def stands(p: Pair, effect: Estimate, call: Call, of_each: Mapping[str, int]) -> tuple[Call, list[str]]:
     """The call, and how often the better one may collapse before it is wrong, where its runs cannot exclude as much.
 
     Of a pipeline that has been seen to collapse, or to fall far below its others, at whatever budget, nothing is called
     that more of these could undo; of the others nothing that a pipeline of equal mean, whose collapses have not been
     seen, would show too often (`unseen`).
     """
-    if call not in CALLS[:2] or p.sinking is None:
+    if call not in SURE or p.sinking is None:
         return call, []
     name, sinking = (p.a, p.sinking[0]) if call == "better" else (p.b, p.sinking[1])
     least = min(abs(effect.low), abs(effect.high))

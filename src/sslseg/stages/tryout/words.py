@@ -12,6 +12,7 @@ from typing import Any
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design, Foresight
 from analysis.statistics.records import plural
+from analysis.statistics.verdicts.records import WORDS
 from sslseg.config import names
 
 
@@ -76,10 +77,7 @@ def _verdict(row: dict[str, Any], plan: Design, costs: Costs) -> str:
     """One pair and its interval; where it is undecided, how many seeds more, and the minutes to the first of them."""
     if "reason" in row:
         return row["reason"]
-    call, effect = row["call"], row["effect"]
-    said = {"equivalent": "is equivalent to", "undecided": "is undecided against"}.get(
-        call, f"is {call} than"
-    )
+    said, effect = WORDS[row["call"]], row["effect"]
     text = f"{row['a']} {said} {row['b']} (test IoU {effect['value']:+.3f} [{effect['low']:+.3f}, {effect['high']:+.3f}])"
     if row["note"]:
         text += f"; {row['note']}"
