@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.records import plural
 from sslseg.config import names
 from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict
@@ -176,7 +177,9 @@ def _log(p: Predict, run: session.Run, model: Trained, found: Found) -> None:
         }
     )
     run.tag(names.TAG_FINGERPRINT, "compared" if model.known else "unknown")
-    print(f"{len(found.pictures)} masks in {Path(p.output).resolve()}; {empty} of {len(table)} volumes empty")
+    print(
+        f"{plural(len(found.pictures), 'mask')} in {Path(p.output).resolve()}; {empty} of {plural(len(table), 'volume')} empty"
+    )
     if any(Path(mask).suffix in pictures.SUFFIXES for mask in table["mask"]):
         print(
             f"their pixels are class numbers, 0 to {len(model.classes) - 1}, nearly black in a viewer: {names.OVERLAY} of "

@@ -91,7 +91,7 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     index, volumes = store.index, store.volume_table
     annotated, patients = int(index["labelled"].sum()), index["patient"].nunique()
     print(
-        f"prepared {len(index)} slices of {patients} patients, {annotated or 'none'} annotated: "
+        f"prepared {plural(len(index), 'slice')} of {plural(patients, 'patient')}, {annotated or 'none'} annotated: "
         f"{', '.join(store.classes[1:]) or 'no class'}"
     )
     print(_measures(data))

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import patients
+from analysis.statistics.records import plural
 from sslseg.config import caches, names
 from sslseg.config.params import Evaluate
 from sslseg.data import streams
@@ -61,7 +62,8 @@ def log(
         if measured is not None:
             agreement.save(measured, shown["agreement"], folder / FIGURE)
             metrics |= _clinical_metrics(shown["agreement"])
-        cohort = f"{table['patient'].nunique()} patients, {len(table) // table['class'].nunique()} volumes"
+        counts = {"patient": table["patient"].nunique(), "volume": len(table) // table["class"].nunique()}
+        cohort = ", ".join(plural(count, word) for word, count in counts.items())
         title, optional = f"Evaluation on {p.dataset}", [shown.get(k) for k in ("agreement", "published")]
         (folder / PAGE).write_text(evaluate_page.text(title, [*facts, cohort], summary, *optional))
         for name, frame in (tables | shown).items():
