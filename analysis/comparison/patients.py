@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from analysis.comparison import scope
@@ -21,7 +22,7 @@ from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 FILE = "patients.csv"
 BOUNDS = (0.0, 1.0)  # of every test score that a fine-tuning logs
 SHOWN = ("jaccard_loss", "iou")  # in this order on the page; every class is in the file
-Points = tuple[pd.DataFrame, pd.DataFrame]  # sums and counts [run, patient]
+Table = dict[int, np.ndarray]  # unit -> a number for each patient, NaN for none
 COLUMNS = ("arm", "budget", "metric", "mean", "low", "high", "low_seeds", "high_seeds", "seeds", "encoders",
            "patients")  # fmt: skip
 
@@ -47,6 +48,15 @@ class Difference:
     metric: str
     crossed: Crossed
     about: str
+
+
+@dataclass(frozen=True)
+class Points:
+    """Numbers of patients: their `totals` and `counts` [run, patient], and the row of each run."""
+
+    rows: Mapping[str, int]
+    totals: np.ndarray
+    counts: np.ndarray
 
 
 def keys(runs: pd.DataFrame) -> list[str]:
@@ -76,33 +86,39 @@ def metrics(curves: pd.DataFrame) -> list[str]:
 def by_run(curves: pd.DataFrame, keys: Iterable[str]) -> Points:
     """The points of some metrics."""
     points = curves[curves["key"].isin(list(keys))].groupby(["run_id", "step"])["value"]
-    return points.sum().unstack(), points.count().unstack()
+    totals, counts = points.sum().unstack(fill_value=0), points.count().unstack(fill_value=0)
+    rows = {run_id: row for row, run_id in enumerate(totals.index)}
+    return Points(rows, totals.to_numpy(float), counts.to_numpy(float))
 
 
-def table(study: Study, points: Points, label: str, budget: int, beside: str = "") -> pd.DataFrame:
-    """Scores [unit, patient] of a pipeline: a unit is a seed, or a pretraining where there are several.
+def table(study: Study, points: Points, label: str, budget: int, beside: str = "") -> Table:
+    """Scores of a pipeline by unit: a seed, or a pretraining where there are several.
 
     Args:
-        points: `by_run` of a metric.
+        points: of a metric.
         beside: a pipeline that it will be compared with, which may have several pretrainings, too.
     """
-    units = scope.units(study, *filter(None, (label, beside)))
-    return _by_unit(study.of(label, budget), units, points)
+    return _by_unit(study.of(label, budget), scope.units(study, *filter(None, (label, beside))), points)
 
 
-def evaluated(study: Study, points: Points, label: str, budget: int) -> pd.DataFrame:
+def evaluated(study: Study, points: Points, label: str, budget: int) -> Table:
     """The same of evaluations in 3D; of the points of several metrics (hd95_mm/LV …) a patient's mean over those it has."""
     found = study.evaluations
     runs = found[(found["arm"] == label) & (found["budget"] == budget)]
     return _by_unit(runs, scope.units(study, label), points)
 
 
-def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: Points) -> pd.DataFrame:
-    """The mean [unit, patient] over all points of the runs of a unit; patients without any are left out."""
-    runs = runs[runs["run_id"].isin(points[0].index)]
-    unit = runs["seed"].map(units).to_numpy()
-    total, count = (part.loc[runs["run_id"]].groupby(unit).sum() for part in points)
-    return (total / count.where(count > 0)).dropna(axis=1, how="all")
+def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: Points) -> Table:
+    """The mean over all points of the runs of a unit."""
+    rows: dict[int, list[int]] = {}
+    for run_id, seed in zip(runs["run_id"], runs["seed"], strict=True):
+        if run_id in points.rows:
+            rows.setdefault(units[seed], []).append(points.rows[run_id])
+    found = {
+        unit: (points.totals[own].sum(axis=0), points.counts[own].sum(axis=0))
+        for unit, own in sorted(rows.items())
+    }
+    return {unit: total / np.where(count > 0, count, np.nan) for unit, (total, count) in found.items()}
 
 
 def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tuple[Level, ...]:
@@ -116,14 +132,14 @@ def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tu
             arm.label,
             budget,
             metric,
-            crossed(scores.to_numpy(), bounds=BOUNDS),
+            crossed(np.array([*scores.values()]), bounds=BOUNDS),
             scope.about(study, arm.label),
         )
         for metric in list(wanted) or metrics(curves)
         for points in [by_run(curves, [f"{TEST_PATIENTS}/{metric}"])]
         for arm in study.arms
         for budget in study.budgets
-        if (scores := table(study, points, arm.label, budget)).size
+        if (scores := table(study, points, arm.label, budget))
     )
 
 
@@ -134,10 +150,10 @@ def differences(
     found = []
     points = {metric: by_run(curves, [f"{TEST_PATIENTS}/{metric}"]) for metric in wanted}
     for metric, budget, (a, b) in product(points, study.budgets, pairs):
-        both = [table(study, points[metric], one, budget, other) for one, other in ((a, b), (b, a))]
-        left, right = both[0].align(both[1], join="inner")
-        if left.size:
-            mean = crossed((left - right).to_numpy(), bounds=(-1.0, 1.0))
+        left, right = (table(study, points[metric], one, budget, other) for one, other in ((a, b), (b, a)))
+        apart = np.array([left[unit] - right[unit] for unit in left if unit in right])
+        if np.isfinite(apart).any():
+            mean = crossed(apart, bounds=(-1.0, 1.0))
             found.append(Difference(a, b, budget, metric, mean, scope.about(study, a, b)))
     return tuple(found)
 

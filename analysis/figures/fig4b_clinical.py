@@ -122,8 +122,8 @@ def _with_means(
     wanted = [key.replace(names.EVALUATED, f"{names.EVALUATED_PATIENTS}/", 1) for key in measure.keys]
     points = None if curves is None else patients.by_run(curves, wanted)
     for cell in set(cells):
-        if points and (scores := patients.evaluated(study, points, *cell)).size:
-            found = crossed(scores.to_numpy(), bounds=(0.0, measure.most)).estimate
+        if points and (scores := patients.evaluated(study, points, *cell)):
+            found = crossed(np.array([*scores.values()]), bounds=(0.0, measure.most)).estimate
             ends[cell] = (measure.factor * found.low, measure.factor * found.high)
     low, high = np.array([ends.get(cell, (np.nan, np.nan)) for cell in cells]).reshape(-1, 2).T
     return rows.assign(mean_low=low, mean_high=high)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_ndtr
 
@@ -43,7 +43,7 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
     interval, which is too short for few seeds.
     """
     count = len(low)
-    t = float(stats.t.ppf(0.5 + level / 2, count - 1))
+    t = float(special.stdtrit(count - 1, 0.5 + level / 2))
     if (high - low < _NARROW).all():
         mean, own = float(low.mean()), float(low.var(ddof=1))
         reach = float(
@@ -71,8 +71,8 @@ def reach_of(own: ArrayLike, count: int, rest: ArrayLike, freedom: int, level: f
     alone, both = np.asarray(own, float), np.asarray(own, float) + np.asarray(rest, float)
     satterthwaite = both**2 / np.maximum(alone**2 / (count - 1) + np.square(rest) / freedom, 1e-300)
     quantile = 0.5 + level / 2
-    lone = stats.t.ppf(quantile, count - 1) * np.sqrt(np.maximum(alone, LEAST * np.asarray(rest)) / count)
-    return np.minimum(lone, stats.t.ppf(quantile, np.maximum(satterthwaite, 1)) * np.sqrt(both / count))
+    lone = special.stdtrit(count - 1, quantile) * np.sqrt(np.maximum(alone, LEAST * np.asarray(rest)) / count)
+    return np.minimum(lone, special.stdtrit(np.maximum(satterthwaite, 1), quantile) * np.sqrt(both / count))
 
 
 def rest_of(values: np.ndarray) -> Rest | None:
