@@ -84,8 +84,10 @@ def metrics(curves: pd.DataFrame) -> list[str]:
 
 
 def by_run(curves: pd.DataFrame, keys: Iterable[str]) -> Points:
-    """The points of some metrics."""
-    points = curves[curves["key"].isin(list(keys))].groupby(["run_id", "step"])["value"]
+    """The points of some metrics that are numbers."""
+    points = curves[curves["key"].isin(list(keys)) & curves["value"].notna()].groupby(["run_id", "step"])[
+        "value"
+    ]
     totals, counts = points.sum().unstack(fill_value=0), points.count().unstack(fill_value=0)
     rows = {run_id: row for row, run_id in enumerate(totals.index)}
     return Points(rows, totals.to_numpy(float), counts.to_numpy(float))

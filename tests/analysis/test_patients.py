@@ -131,6 +131,11 @@ def test_folds_join_their_patients_and_a_patient_without_all_seeds_is_left_out()
     level = patients.levels(study, curves[~gone])[0]
     assert (level.arm, level.budget) == ("scratch", 3)
     assert (level.crossed.seeds, level.crossed.patients) == (2, 2)
+    lost = curves["run_id"] == run_ids[1]
+    nothing = curves.assign(value=curves["value"].mask(lost))  # a run whose scores are no numbers is none
+    left, gone = (patients.levels(study, some)[0].crossed for some in (nothing, curves[~lost]))
+    assert (left.estimate, left.seeds) == (gone.estimate, 1)
+    assert patients.levels(study, curves.assign(value=float("nan"))) == ()
 
 
 def test_stores_without_scores_of_patients_give_none(tmp_path):
