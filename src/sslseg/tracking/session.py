@@ -179,9 +179,9 @@ def matching(
     return [run for run in found if pointers or names.TAG_RESUMED_AS not in run.data.tags]
 
 
-def forget_identity(run_id: str, uri: str | None = None) -> None:
+def forget_identity(run_id: str) -> None:
     """Take the identity off a run, so that no sweep uses it for a result of its own."""
-    api = store.client(uri)
+    api = store.client()
     if names.TAG_IDENTITY in api.get_run(run_id).data.tags:
         api.delete_tag(run_id, names.TAG_IDENTITY)
 

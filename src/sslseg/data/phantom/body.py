@@ -60,8 +60,8 @@ def _blob(
     return np.stack([x + a * radius * c, y + b * radius * s], 1)
 
 
-def _waves(rng: np.random.Generator, size: float, n: int = 4) -> np.ndarray:
-    return np.stack([rng.normal(0, size, n) / np.arange(1, n + 1), rng.uniform(-np.pi, np.pi, n)], 1)
+def _waves(rng: np.random.Generator, size: float) -> np.ndarray:
+    return np.stack([rng.normal(0, size, 4) / np.arange(1, 5), rng.uniform(-np.pi, np.pi, 4)], 1)
 
 
 @dataclass(frozen=True)

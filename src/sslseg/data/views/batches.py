@@ -103,11 +103,10 @@ def _sides(slices: Store, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_views(
-    slices: Store, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR,
-    name: str = "views",
-) -> list[ViewParams]:  # fmt: skip
-    """The choices for every view of the batch `rows` at `step`, from the stream `name`."""
-    rng = stream(seed, name, step)
+    slices: Store, rows: np.ndarray, ranges: ViewRanges, *, seed: int, step: int, wanted: Wanted = PAIR
+) -> list[ViewParams]:
+    """The choices for every view of the batch `rows` at `step`."""
+    rng = stream(seed, "views", step)
     height, width = _sides(slices, rows)
     drawn: list[ViewParams] = []
     for kind in wanted.kinds():

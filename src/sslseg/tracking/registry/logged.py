@@ -39,7 +39,7 @@ def once_registered(name: str, version: str, uri: str | None) -> list[LoggedMode
     return matching(f"tags.`{VERSIONS}` LIKE '{mark}'", uri)
 
 
-def made_here(sha: str, body: str, uri: str | None = None) -> LoggedModel | None:
+def made_here(sha: str, body: str) -> LoggedModel | None:
     """The newest trained model of the store with these weights, or None.
 
     Imports do not count, nor encoders kept before the first step: nothing was learned from this store's data.
@@ -50,7 +50,7 @@ def made_here(sha: str, body: str, uri: str | None = None) -> LoggedModel | None
     found = [
         model
         for key, value in ((names.MODEL_SHA, sha), (names.MODEL_BODY, body))
-        for model in matching(f"tags.`{key}` = '{value}'", uri)
+        for model in matching(f"tags.`{key}` = '{value}'")
         if model.status == LoggedModelStatus.READY
         and model.tags.get(names.MODEL_ROLE) != names.ROLE_IMPORTED
         and model.tags.get(names.MODEL_STEP) != "0"
