@@ -1,9 +1,8 @@
 """Which patients and images a network has seen: salted hashes in a file beside its weights.
 
 A patient is known by dataset and name, and by the voxels of every image: a file that was renamed, moved or
-compressed again decodes to the same voxels (`encode.voxel_digest`, of the kind that an entry names).
-Not known again: an image that was
-resampled, cropped or rescaled.
+compressed again decodes to the same voxels (`encode.voxel_digest`, of the kind that an entry names). Not known
+again: an image that was resampled, cropped or rescaled.
 
 Of weights from elsewhere there is a word at most: the data that they are declared to come from. Such an entry lists
 nobody, and stands for every patient of the data of that name; without a word, nothing is known.
