@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 from sslseg.commands import encoders, pack
 from sslseg.config import names
 from sslseg.config.names import EncoderError, SslsegError
-from sslseg.tracking import session, store
+from sslseg.tracking import client, session
 from sslseg.tracking.history import frames
 from sslseg.tracking.registry import resolve
 from team import accounts, refusals
@@ -55,7 +55,7 @@ def test_who_may_not_read_register_or_delete(prey: refusals.Prey, team_server) -
 def test_an_account_that_the_server_does_not_know_is_told_in_words(
     password: str | None, prey: refusals.Prey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_ready", set[str]())
+    client.check_answers.cache_clear()
     if password:
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", password)
     else:
