@@ -46,7 +46,7 @@ def test_a_dead_run_is_named_first_and_closed_with_fix(store: str, tmp_cache: Pa
         assert api.get_run(alive.id).info.status == "RUNNING"
     assert api.get_run(dead).info.status == "KILLED"
     run_doctor()
-    assert "0 findings" in capsys.readouterr().out
+    assert "findings: 0" in capsys.readouterr().out
 
 
 def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, tmp_cache: Path, log):

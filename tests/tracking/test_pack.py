@@ -78,7 +78,7 @@ def elsewhere(store_template: Path, tmp_path: Path) -> str:
 
 
 def test_unpacked_elsewhere_the_frames_are_equal(
-    study, store: str, elsewhere: str, tmp_path: Path, monkeypatch
+    study, store: str, elsewhere: str, tmp_path: Path, monkeypatch, capsys
 ):
     sweep, tuned = study
     file = tmp_path / "study.tar.gz"
@@ -107,8 +107,9 @@ def test_unpacked_elsewhere_the_frames_are_equal(
             rows = json.load(tar.extractfile("store.json"))["rows"]
         del rows["params"]  # logged values stay as they were logged
         assert str(home) not in json.dumps(rows)
-        with pytest.raises(SslsegError, match="entries are in this store already, the first is runs "):
-            unpack.run(Namespace(file=file, artifacts=None))
+        unpack.run(Namespace(file=file, artifacts=None))
+        assert "nothing to add: " in capsys.readouterr().out
+        pd.testing.assert_frame_equal(frames.runs(sweep=sweep, upstream=True, uri=elsewhere), before)
     finally:
         shutil.move(home / "gone", home / "mlruns")
 
