@@ -22,6 +22,7 @@ from analysis.page import matrices, report
 from analysis.statistics.records import Estimate, Refusal
 from sslseg.config import caches, names, params
 from sslseg.tracking import session
+from sslseg.tracking import store as stores
 from sslseg.tracking.history import frames
 from tests.fixtures.planted import plant
 from tests.fixtures.planted_study import curves_of, decided, finetune, make, runs_of
@@ -234,3 +235,14 @@ def test_the_same_refusal_is_said_once() -> None:
         "scratch has 3 sizes (the same holds for 2 more)",
         "other",
     ]
+
+
+@pytest.mark.parametrize(("seeds", "sizes"), [(2, (3, 30)), (3, (3, 30)), (2, (3,))])
+def test_the_page_says_what_lacks_without_the_word_for_it(seeds: int, sizes: tuple, tmp_path: Path) -> None:
+    """Where nothing can be said yet, each sentence is of runs that lack; "insufficient evidence" is for tables."""
+    uri = stores.ensure_store(f"sqlite:///{tmp_path / 'own.db'}")
+    plant(uri, make(TWO, sizes, seeds))
+    maker.make(params.Analyse(only=("worth", "verdict", "advice")), tmp_path, None, uri, lambda line: None)
+    page = (tmp_path / "report.html").read_text()
+    assert "wanted" in page
+    assert "insufficient evidence" not in page

@@ -82,8 +82,8 @@ def usable(table: Cells) -> Cells | Refusal:
     counts = np.isfinite(table.values).sum(axis=0)
     seeds = np.isfinite(table.values).any(axis=1).sum()
     if seeds < MIN_SEEDS:
-        return Refusal(
-            f"insufficient evidence: {table.pipeline} has {plural(seeds, 'seed')}, at least {MIN_SEEDS} are wanted"
+        return Refusal.insufficient(
+            f"has {plural(seeds, 'seed')}, at least {MIN_SEEDS} are wanted", table.pipeline
         )
     kept = counts >= MIN_SEEDS
     if kept.sum() < MIN_SIZES:
