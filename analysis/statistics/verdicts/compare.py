@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 
@@ -162,11 +161,6 @@ def _sinking(
     return Sinking(
         depth, cost, how, fallen, len(fell), (sum(fmean(one) > 0.5 for one in each.values()), len(each))
     )
-
-
-def verdict(scores: Iterable[Score], a: str, b: str, **given: Any) -> Verdict | Refusal:
-    """The verdict on a single planned pair (a family of one): see `compare`."""
-    return compare(scores, pairs=[(a, b)], **given)[0]
 
 
 def _differences(mine: Sequence[Score], other: Sequence[Score], higher_is_better: bool) -> Cells:
