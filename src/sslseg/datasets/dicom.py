@@ -47,7 +47,7 @@ def read(source: Source) -> Volume:
     images, root, label, notes = dicom_masks.slices(source), source.home, None, list[Assumption]()
     image, spacing = dicom_volume.read(images, settings.settings(root).spacing)
     if source.label is None:
-        mask_values.check_image(source.image, image[None])
+        mask_values.check_image(source.image, image[None], source.home)
     elif formats.stem(source.label.name) is not None or not dicom_masks.described(source.label):
         known = roles.LAST.get(root)
         if known is None or source.image not in known.cases:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import cv2
@@ -22,7 +23,8 @@ def test_what_looks_like_a_mask_is_not_pretrained_on(tmp_path, held):
     fill(tmp_path, {"{n}.png": IMAGE})
     write(tmp_path / "zz_final.png", held, 0)
     with pytest.raises(
-        DataError, match=r"zz_final.png: looks like a mask \(it holds only .*say which in pairs of sslseg"
+        DataError,
+        match=r'zz_final.png: looks like a mask \(it holds only .*say which in pairs of .*"{id} -> {id}_MASK"',
     ):
         prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)
     store = prepare.prepare(
@@ -32,6 +34,20 @@ def test_what_looks_like_a_mask_is_not_pretrained_on(tmp_path, held):
     assert [s["file"] for s in store.skipped] == ["zz_final.png"]
     told(tmp_path, pairs="{case}.png")
     assert len(prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)) == 4
+
+
+def test_the_pairs_that_are_proposed_for_folders_without_a_word_pair_them(tmp_path):
+    """Image and mask in folders a and b: the line of the sentence, with a in the place of IMAGES."""
+    fill(tmp_path, {"a/{n}.png": IMAGE})
+    for n in range(3):
+        write(tmp_path / "b" / f"{n}.png", (0, 255), n)
+    with pytest.raises(DataError, match="looks like a mask") as caught:
+        prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)
+    line = str(caught.value).split(", as ")[1].split(" with your own words")[0]
+    assert line == '{"pairs": "IMAGES/{id} -> b/{id}"}'
+    told(tmp_path, pairs=json.loads(line)["pairs"].replace("IMAGES", "a"))
+    store = prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)
+    assert store.volume_table["labelled"].tolist() == [True] * 3
 
 
 def test_colour_masks_without_an_image_too(tmp_path):

@@ -123,13 +123,16 @@ def laid(parts: Sequence[np.ndarray], paths: Sequence[Path], clashes: Sequence[s
     return out
 
 
-def check_image(path: Path, image: np.ndarray) -> None:
-    """Raises DataError of an image [C, Z, Y, X] without a mask that looks like one itself."""
+def check_image(path: Path, image: np.ndarray, root: Path) -> None:
+    """Raises DataError of an image [C, Z, Y, X] without a mask, in a data folder, that looks like one itself."""
     most = MOST if formats.pictured(path) else MOST_STRUCTURES
     if found := like_mask(image) or _areas(image, most):
+        inner = path.parent.relative_to(root).as_posix()
+        paired = "{id} -> {id}_MASK" if inner == "." else f"IMAGES/{{id}} -> {inner}/{{id}}"
         raise DataError(
             f"{path}: looks like a mask (it holds only {some(map(shown, found), 8)}) and no image is known to be its own: say "
-            f'which in pairs of {FILE}, move it away, or write {{"pairs": "…"}} with the names of images alone'
+            f'which in pairs of {FILE}, as {{"pairs": "{paired}"}} with your own words in capitals; move it away; or write '
+            f'{{"pairs": "{paired.partition(" ->")[0]}"}} where all are images'
         )
 
 

@@ -176,7 +176,7 @@ def read(source: Source) -> Volume:
     if source.label is not None:
         label = labelled(known, source.image, image.shape[1:], source.index, notes.append)
     elif not known.told:
-        mask_values.check_image(source.image, image)
+        mask_values.check_image(source.image, image, source.home)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 

@@ -28,8 +28,8 @@ CLIPPED_LIMIT = 0.05
 WRAP, WRAPPED_LIMIT = 2.0**15, 0.005  # a 16-bit wrap is a jump of 65,536; resampling halves it at worst
 LOST_LIMIT = 0.9
 SHARES = {  # metric -> its limit, and what it means to be above
-    "probe/dead_share": (DEAD_LIMIT, "flaw F2: {:.1%} of the crops are blank, limit {:.0%}; look at jitter_mode, and at the "
-                         "slices themselves"),
+    "probe/dead_share": (DEAD_LIMIT, "flaw F2: {:.1%} of the crops are blank, limit {:.0%}; where there is much air, larger "
+                         "crops mend it, as crop_scale=0.3,1; else look at jitter_mode, and at the slices themselves"),
     "probe/offset_share": (OFFSET_LIMIT, f"flaw F2: {{:.1%}} of the crops are moved more than {OFFSET_STDS:g} standard "
                            "deviations away from the others, limit {:.0%}; look at jitter_mode"),
     "probe/clipped_share": (CLIPPED_LIMIT, "{:.1%} of the voxels are clipped, limit {:.0%} (the normalisation clips "
