@@ -20,7 +20,7 @@ from analysis.comparison.measures import PRIMARY
 from analysis.figures import outputs, style
 from analysis.statistics.records import Score
 from analysis.statistics.verdicts.compare import compare
-from analysis.statistics.verdicts.judge import Verdict
+from analysis.statistics.verdicts.records import Verdict
 from sslseg.config.names import TEST_IOU as METRIC
 
 HERE = Path(__file__).parent / "methods-acdc"
