@@ -26,9 +26,7 @@ def stages() -> Iterator[str]:
             continue
         yield f"## {name}\n\n{flags.first_line(cls)}\n\n| knob | default | meaning |\n|---|---|---|"
         for knob, (field, meta, _) in flags.knobs(cls).items():
-            required = field.default is flags.MISSING
-            default = "required" if required else flags.mlproject_default(field) or "''"
-            yield f"| `{knob}` | `{_cell(default)}` | {_cell(meta.help)} |"
+            yield f"| `{knob}` | {_cell(flags.default(field, meta))} | {_cell(flags.meaning(meta))} |"
         yield ""
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sslseg.config import flags
+from sslseg.config import flags, params
 from sslseg.config.flags import knob
 from sslseg.config.names import ParamError
 from sslseg.config.texts import some
@@ -166,3 +166,12 @@ def test_readings_of_one_line():
 )  # fmt: skip
 def test_a_long_list_says_how_many_it_leaves_out(items, most, joint, sentence):
     assert some(items, most, joint) == sentence
+
+
+def test_a_default_is_told_once_for_all_presets_that_share_it():
+    table = flags.knobs(params.Finetune)
+    told = {name: flags.default(f, meta) for name, (f, meta, _) in table.items()}
+    assert told["steps"] == "by preset, 1050 (paper-text, paper-code), 200 (cpu), 70 (demo)"
+    assert (told["budget"], told["encoder"], told["seed"]) == ("none", "''", "0")
+    f, meta, _ = flags.knobs(params.AnyMethod)["steps"]
+    assert flags.default(f, meta) == "the method's"

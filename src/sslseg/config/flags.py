@@ -150,20 +150,26 @@ def first_line(cls: type) -> str:
     return (cls.__doc__ or "").partition("\n")[0].rstrip(".")
 
 
-def _meaning(f: dataclasses.Field, meta: Knob) -> str:
-    """What a knob does, what it takes, and its default."""
+def meaning(meta: Knob) -> str:
+    """What a knob does, and what it takes."""
     words = [meta.help]
     words += [f"one of {', '.join(map(repr, meta.choices))}"] if meta.choices else []
     words += [f"at least {meta.low:g}"] if meta.low is not None else []
     words += [f"at most {meta.high:g}"] if meta.high is not None else []
-    if meta.presets is not None:
-        named = ", ".join(f"{name} {to_text(value)}" for name, value in meta.presets.items())
-        words.append(f"default by {meta.by}: {named}")
-    elif f.default is MISSING:
-        words.append("required")
-    else:
-        words.append(f"default: {to_text(f.default) or ('none' if f.default != '' else repr(''))}")
     return "; ".join(words)
+
+
+def default(f: dataclasses.Field, meta: Knob) -> str:
+    """What a knob is that nobody sets, in words; of a pretraining by any method, its method says."""
+    if meta.presets is not None:
+        named: dict[str, list[str]] = {}
+        for name, value in meta.presets.items():
+            named.setdefault(to_text(value), []).append(name)
+        told = ", ".join(f"{value} ({', '.join(those)})" for value, those in named.items())
+        return f"by {meta.by}, {told}" if named else "the method's"
+    if f.default is MISSING:
+        return "required"
+    return to_text(f.default) or ("none" if f.default != "" else repr(""))
 
 
 def _form(hint: Any) -> str:
@@ -182,7 +188,8 @@ def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None
         group = made.add_argument_group(title) if own else made
         for name in own:
             f, meta, hint = table.pop(name)
-            group.add_argument(f"--{name}", metavar=_form(hint), help=_meaning(f, meta).replace("%", "%%"),
+            told = f"{meaning(meta)}; {'' if f.default is MISSING else 'default: '}{default(f, meta)}"
+            group.add_argument(f"--{name}", metavar=_form(hint), help=told.replace("%", "%%"),
                                choices=[*map(to_text, meta.choices)] if choices and meta.choices else None)  # fmt: skip
 
 
