@@ -146,8 +146,8 @@ def foresee(design: Design, costs: Costs, sizes: Sequence[int]) -> Foresight:
     least = least_lead(n, runs, freedom) / 2**0.5  # in s.d. of the paired differences
     shift = _smallest(lambda d: power(d, n, error_rate, least))
     can = [
-        f"better or worse: {n} seeds find a difference of {shift:.2g} times its s.d. over seeds in 80 of 100 studies, where "
-        f"{plural(design.pairs, 'pair')} of pipelines {'are' if design.pairs > 1 else 'is'} compared"
+        f"better or worse: {n} seeds find a difference {shift:.2g} times as large as its s.d. over seeds in 80 of 100 studies, "
+        f"where {plural(design.pairs, 'pair')} of pipelines {'are' if design.pairs > 1 else 'is'} compared"
     ]
     cannot = list[str]()
     told = f"equivalent: {CLEAR} runs of each pipeline without a collapse are wanted, these are {runs}"

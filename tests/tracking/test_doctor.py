@@ -36,7 +36,7 @@ def test_a_dead_run_is_named_first_and_closed_with_fix(store: str, tmp_cache: Pa
     folder.mkdir(parents=True)
     (folder / "step").touch()
     with session.open_run("pretrain") as alive:
-        with pytest.raises(names.SslsegError, match="1 faults are left; --fix"):
+        with pytest.raises(names.SslsegError, match="faults that are left: 1; --fix"):
             run_doctor()
         assert api.get_run(dead).info.status == "RUNNING"  # only said
         out = capsys.readouterr().out
@@ -218,7 +218,7 @@ def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, ca
     caches.checkpoint_folder(tmp_cache, trial).mkdir(parents=True)
     (caches.checkpoint_folder(tmp_cache, trial) / "step").touch()
 
-    with pytest.raises(names.SslsegError, match="3 faults are left"):
+    with pytest.raises(names.SslsegError, match="faults that are left: 3"):
         run_doctor(resume=True)
     assert f"would go on with run {killed}: the same predict again" in capsys.readouterr().out
     assert seen == [killed]

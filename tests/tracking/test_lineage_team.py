@@ -77,7 +77,7 @@ def test_what_the_server_holds_now_is_read_afresh(chain, team_server, capsys) ->
     command.run(quiet)
     assert subject not in capsys.readouterr().out
     quiet.download = True
-    with pytest.raises(SslsegError, match="faults are left"):
+    with pytest.raises(SslsegError, match="faults that are left"):
         command.run(quiet)
     assert subject in capsys.readouterr().out
 

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
         _prune(options, uri)
     if left:
         raise names.SslsegError(
-            f"{left} faults are left" + ("" if options.fix else "; --fix mends what it can")
+            f"faults that are left: {left}" + ("" if options.fix else "; --fix mends what it can")
         )
     print(f"findings: {len(findings)}; no grave fault is left")
 

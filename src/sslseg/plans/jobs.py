@@ -13,6 +13,7 @@ from sslseg.plans.cells import Cell
 
 Context = dict[str, Any]  # what a worker has to know beside its cell
 LEAK = "leak"  # before the sentence of a leak, wherever a worker runs
+LATE = "left out: "  # before the sentence of a job that was not begun, for it would have ended too late
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Outcome:
     def leaked(self) -> bool:
         """Whether the job stopped because its encoder has seen what it was to be tested on."""
         return self.error.startswith(f"{LEAK}: ")
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has no result for another reason than want of time."""
+        return bool(self.error) and not self.error.startswith(LATE)
 
 
 def failures(outcomes: Iterable[Outcome]) -> str:

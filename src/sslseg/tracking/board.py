@@ -57,7 +57,7 @@ class Board:
         """
         cell = outcome.job.cell
         self.ended.add(cell.name)
-        self.failed += bool(outcome.error)
+        self.failed += outcome.failed
         if took is not None:
             self._took.setdefault((cell.stage, cell.method), []).append(took)
         self._log()

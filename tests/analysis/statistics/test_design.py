@@ -113,7 +113,8 @@ def test_the_shift_that_is_promised_is_found_in_four_of_five():
             hits += table[0].call == "better"
         assert 0.7 <= hits / 150 <= 0.95
         assert (
-            f"{seeds} seeds find a difference of {ahead.shift:.2g} times its s.d. over seeds" in ahead.can[0]
+            f"{seeds} seeds find a difference {ahead.shift:.2g} times as large as its s.d. over seeds"
+            in ahead.can[0]
         )
 
 

@@ -26,7 +26,7 @@ from sslseg.data.folders import detect
 from sslseg.models.importers import checkpoint
 from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Context, Graph, Job, Outcome, failures
+from sslseg.plans.jobs import LATE, Context, Graph, Job, Outcome, failures
 from sslseg.stages import analyse, sweep
 from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import leaks, upstream
@@ -36,7 +36,7 @@ from sslseg.stages.tryout.words import Arm, ahead, behind
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import resolve
 
-LATE = "left out: it would not have ended in time"
+TOO_LATE = f"{LATE}it would not have ended in time"
 PLAN = "plan.txt"
 
 
@@ -103,7 +103,7 @@ def _check_minutes(p: Tryout, places: int) -> None:
 def work(job: Job) -> str:
     """Run one cell as a sweep does, unless it would not end in time."""
     if time.time() + job.context["seconds"][job.cell.pipeline] > job.context["deadline"]:
-        raise SslsegError(LATE)
+        raise SslsegError(TOO_LATE)
     return sweep.work(job)
 
 
@@ -252,5 +252,5 @@ def _has_display() -> bool:
 
 
 def _complain(outcomes: list[Outcome]) -> None:
-    if failed := [o for o in outcomes if o.error and LATE not in o.error]:
+    if failed := [o for o in outcomes if o.failed]:
         raise SslsegError(f"{len(failed)} of {len(outcomes)} fine-tunings failed:\n{failures(failed)}")
