@@ -118,15 +118,51 @@ def test_an_experiment_is_packed_by_name_and_keeps_its_name(
     study, store: str, elsewhere: str, tmp_path: Path
 ):
     MlflowClient(elsewhere).create_experiment("another")  # takes the ID 1
-    runs, _ = packing.pack("pretraining", tmp_path / "p.tar.gz", store)
+    runs, _, _ = packing.pack("pretraining", tmp_path / "p.tar.gz", store)
     assert len(unpacking.unpack(tmp_path / "p.tar.gz", elsewhere)) == runs
     found = frames.runs("pretraining", uri=elsewhere)
     assert len(found) == runs
     assert resolve.resolve(found["run_id"].iloc[-1], uri=elsewhere).epoch == 1
 
 
-def test_nothing_is_packed_of_a_study_under_way_or_unknown(store: str, tmp_path: Path):
-    with session.open_run("sweep") as sweep, pytest.raises(SslsegError, match="1 runs are RUNNING"):
+def test_of_a_study_under_way_what_has_ended_is_packed_and_the_rest_joins_it(
+    store: str, elsewhere: str, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    def packed(name: str) -> tuple[Path, str]:
+        pack.run(Namespace(study=sweep.id, file=tmp_path / name, public=False, artifacts=None))
+        return tmp_path / name, capsys.readouterr().out
+
+    with session.open_run("sweep") as sweep:
+        with session.open_run("finetune", parent_run_id=sweep.id, tags={names.TAG_SWEEP: sweep.id}) as ended:
+            ended.log({"test/iou": 0.5}, 4)
+        with session.open_run("pretrain", parent_run_id=sweep.id, tags={names.TAG_SWEEP: sweep.id}) as going:
+            tags = {names.TAG_SWEEP: sweep.id, names.TAG_UPSTREAM_RUN: going.id}
+            with session.open_run("finetune", parent_run_id=sweep.id, tags=tags) as follows:
+                follows.log({"test/iou": 0.6}, 4)
+            first, said = packed("first.tar.gz")
+            assert f"{first}: 1 runs, " in said
+            rest = ", ".join(sorted((sweep.id, going.id, follows.id)))
+            assert f"left out, for they have not ended or start from one that has not: {rest};" in said
+        cells = [
+            {"cell": x, "pipeline": "p", "run_id": run.id, "error": ""}
+            for x, run in zip("ab", (ended, follows), strict=True)
+        ]
+        sweep.text(json.dumps(cells), "cells.json")
+    second, said = packed("second.tar.gz")
+    assert f"{second}: 4 runs, " in said
+    assert "left out" not in said
+    assert unpacking.unpack(first, elsewhere) == [ended.id]
+    assert frames.runs(uri=elsewhere)["run_id"].tolist() == [ended.id]
+    assert set(unpacking.unpack(second, elsewhere)) == {sweep.id, going.id, follows.id}
+    whole = frames.runs(sweep=sweep.id, upstream=True, uri=elsewhere)
+    assert set(whole["run_id"]) == {ended.id, follows.id, going.id}
+
+
+def test_nothing_is_packed_of_a_study_of_which_nothing_has_ended_or_unknown(store: str, tmp_path: Path):
+    with (
+        session.open_run("sweep") as sweep,
+        pytest.raises(SslsegError, match="has ended yet; `sslseg doctor`"),
+    ):
         packing.pack(sweep.id, tmp_path / "x.tar.gz", store)
     for unknown in ("0" * 32, "no such experiment"):
         with pytest.raises(SslsegError, match="has no such run|not in"):

@@ -49,7 +49,7 @@ def test_nothing_planted_goes_out_whatever_the_field(store: str, packed: Path) -
     from sslseg.tracking.capsule import pack, rows
 
     with rows.connect(store) as (connection, tables, _):
-        found = rows.read(connection, tables, pack.chosen("0", store))
+        found = rows.read(connection, tables, pack.chosen("0", store)[0])
     planted = {"Doe Jane 1970", "/home/jane/doe", "jane.doe@clinic.org", "postgresql://jane:doe@db"}
     keys = {"key", "tag_key"}  # of what a program names, not a person
     fixed = {

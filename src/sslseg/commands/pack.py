@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from sslseg.config import names
+from sslseg.config.texts import some
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,12 @@ def run(options: argparse.Namespace) -> None:
 
     if options.file.exists():
         raise names.SslsegError(f"{options.file} is there already")
-    runs, size = pack.pack(options.study, options.file, store.existing(), options.artifacts, options.public)
+    uri = store.existing()
+    runs, size, going = pack.pack(options.study, options.file, uri, options.artifacts, options.public)
     print(f"{options.file}: {runs} runs, {size:,} bytes")
+    if going:
+        print(
+            f"left out, for they have not ended or start from one that has not: {some(going)}; pack again then, and unpack "
+            "joins the two archives. `sslseg doctor` closes runs whose process is dead"
+        )
     print(f"next, in the folder of the store that shall have them: sslseg unpack {options.file.resolve()}")

@@ -21,11 +21,14 @@ from sslseg.tracking.runs import PARENT
 FOLLOWED = (names.TAG_UPSTREAM_RUN, names.TAG_PREPARE_RUN, names.TAG_RESUMED_AS)
 
 
-def chosen(target: str, uri: str) -> list[str]:
+def chosen(target: str, uri: str) -> tuple[list[str], list[str]]:
     """IDs of the runs of a sweep (run ID) or of an experiment (name or ID), and of all that is upstream.
 
+    Returns:
+        Those that have ended; and those that are under way or follow one that is.
+
     Raises:
-        SslsegError: neither is in the store, or some of the runs are still under way.
+        SslsegError: neither is in the store, or none of the runs has ended.
     """
     if rows.RUN_ID.fullmatch(target):
         found = {row["run_id"] for row in frames.cells(target, uri) if row["run_id"]} | {target}
@@ -38,33 +41,34 @@ def chosen(target: str, uri: str) -> list[str]:
         links = f"tags.`{names.TAG_BORROWED}` LIKE '%'"
     linked = session.matching(links, place, uri, pointers=True)
     found |= {run.info.run_id for run in linked}  # what they point to is followed
-    statuses = _with_upstream(found, uri)
-    if alive := [run_id for run_id, status in statuses.items() if status == "RUNNING"]:
-        raise SslsegError(
-            f"{len(alive)} runs are RUNNING, {alive[0]} one of them; `sslseg doctor` closes dead ones"
-        )
-    return sorted(statuses)
+    above = _with_upstream(found, uri)
+    going = {run_id for run_id, (status, _) in above.items() if status == "RUNNING"}
+    while later := {run_id for run_id, (_, named) in above.items() if named & going} - going:
+        going |= later
+    if going == set(above):
+        raise SslsegError(f"no run of {target} has ended yet; `sslseg doctor` closes those that are dead")
+    return sorted(set(above) - going), sorted(going)
 
 
-def _with_upstream(run_ids: Iterable[str], uri: str) -> dict[str, str]:
-    """Run ID -> status, of these and of all that is upstream."""
-    api, found, waiting = store.client(uri), {}, set(run_ids)
+def _with_upstream(run_ids: Iterable[str], uri: str) -> dict[str, tuple[str, set[str]]]:
+    """Run ID -> status, and the runs that it names; of these and of all that is upstream."""
+    api, found, waiting = store.client(uri), dict[str, tuple[str, set[str]]](), set(run_ids)
     while waiting:
         run_id = waiting.pop()
         try:
             run = api.get_run(run_id)
         except MlflowException:
             raise SslsegError(f"run {run_id} is needed, and not in {store.shown(uri)}") from None
-        found[run_id] = run.info.status
         named = {run.data.tags.get(tag, "") for tag in FOLLOWED}
-        waiting |= {i for i in named if rows.RUN_ID.fullmatch(i)} - found.keys()
+        found[run_id] = run.info.status, {i for i in named if rows.RUN_ID.fullmatch(i)}
+        waiting |= found[run_id][1] - found.keys()
     return found
 
 
 def pack(
     target: str, path: Path, uri: str, artifacts: Path | None = None, public: bool = False
-) -> tuple[int, int]:
-    """Write the archive; returns the numbers of runs and of bytes.
+) -> tuple[int, int, list[str]]:
+    """Write the archive; returns the numbers of runs and of bytes, and the runs left out because they are under way.
 
     Args:
         artifacts: what the server before the database has as its `--artifacts-destination`.
@@ -74,7 +78,7 @@ def pack(
         SslsegError: see `rows.connect` and `chosen`; or the artifacts are not on this machine.
     """
     with rows.connect(uri) as (connection, tables, schema):
-        run_ids = chosen(target, uri)
+        run_ids, going = chosen(target, uri)
         found = rows.read(connection, tables, run_ids)
     places = {f"runs/{row['run_uuid']}": row["artifact_uri"] for row in found["runs"]}
     if not public:
@@ -83,7 +87,7 @@ def pack(
     shown = publish.public(found) if public else rows.portable(found)
     with tempfile.TemporaryDirectory() as scratch:
         listed = _tables(folders, Path(scratch)) if public else _files(folders)
-        return len(run_ids), archive.write(path, {"schema": schema, "rows": shown}, listed)
+        return len(run_ids), archive.write(path, {"schema": schema, "rows": shown}, listed), going
 
 
 def _files(folders: Mapping[str, Path]) -> dict[str, Path]:
