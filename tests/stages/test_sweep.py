@@ -149,7 +149,7 @@ def test_a_sweep_in_a_new_experiment_says_and_links_what_it_borrows(
     assert sorted(read.loc[read["stage"] == FINETUNE, "seed"]) == [0, 0, 1, 1]
     assert set(read["run_id"]) == {*cells.values(), again, dry}
     for target in (again, "second"):
-        assert {*cells.values(), again} <= set(packing.chosen(target, store))
+        assert {*cells.values(), again} <= set(packing.chosen(target, store)[0])
     linked = client().search_runs([place], f"tags.`{PARENT}` = '{again}'")
     assert {run.data.tags[names.TAG_CELL] for run in linked} == set(cells)  # the sweep's page has them all
 
