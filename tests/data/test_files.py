@@ -175,8 +175,9 @@ def test_settings_under_another_name_are_not_passed_over(tmp_path, name):
 
 def test_where_a_description_lies_is_said(tmp_path):
     foreign_trees.nnunet(tmp_path / "Dataset001_A")
-    with pytest.raises(DataError, match="it is not there but in Dataset001_A: give one of these"):
-        nnunet.find(tmp_path)
+    for given in (tmp_path, tmp_path / "Dataset001_A" / "imagesTr"):  # one folder too high, one too low
+        with pytest.raises(DataError, match="it is not there but in .*Dataset001_A: give one of these"):
+            nnunet.find(given)
     (tmp_path / "Dataset001_A" / "imagesTr").rename(tmp_path / "Dataset001_A" / "ImagesTr")
     with pytest.raises(DataError, match="wanted this folder of files .*, there is ImagesTr, labelsTr"):
         nnunet.find(tmp_path / "Dataset001_A")

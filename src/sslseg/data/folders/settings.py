@@ -200,10 +200,13 @@ def _inside(root: Path, name: str) -> bool:
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object. Raises DataError when the file is not one."""
-    if not path.exists() and (inner := sorted(p.parent.name for p in path.parent.glob(f"*/{path.name}"))):
-        raise DataError(
-            f"{path}: wanted a JSON file, it is not there but in {some(inner)}: give one of these"
-        )
+    if not path.exists():
+        near = [*sorted(path.parent.glob(f"*/{path.name}")), *path.parent.parent.glob(path.name)]
+        if near:
+            folders = some(one.parent for one in near)
+            raise DataError(
+                f"{path}: wanted a JSON file, it is not there but in {folders}: give one of these"
+            )
     try:
         told = json.loads(text(path, "a JSON file"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:
