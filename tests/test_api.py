@@ -82,7 +82,7 @@ def test_the_score_of_an_encoder_is_the_mean_of_repetitions_alone() -> None:
     }
     planted = []
     for i, ((dataset, steps, seed), iou) in enumerate(ious.items()):
-        run = finetune("supervised", 30, seed, 1 - iou, cfg={"steps": steps})
+        run = finetune("supervised", 30, seed, 1 - iou, cfg={"steps": steps, "data_root": "/data/hearts"})
         tags = run.tags | {
             names.TAG_DATASET: dataset,
             names.TAG_DATA_DIGEST: dataset,
@@ -93,5 +93,5 @@ def test_the_score_of_an_encoder_is_the_mean_of_repetitions_alone() -> None:
     assert (tested["test_iou"], tested["of"], tested["tested_on"]) == (pytest.approx(0.8), 2, "acdc")
     later = replace(planted[3], start=planted[0].start + 1)
     tested = encoders._tested("import", "m", runs_of([later, *planted[:3]]))
-    assert (tested["test_iou"], tested["of"], tested["tested_on"]) == (pytest.approx(0.1), 1, "images")
+    assert (tested["test_iou"], tested["of"], tested["tested_on"]) == (pytest.approx(0.1), 1, "hearts")
     assert encoders._tested("import", "other", runs_of(planted))["of"] == 0

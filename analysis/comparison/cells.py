@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import PurePath
 
 import pandas as pd
 
@@ -105,9 +104,8 @@ class Study:
 
     @property
     def called(self) -> str:
-        """What the data are called: the dataset, or the name of its folder where the dataset is a file format."""
-        folder = PurePath(self.shared("data_root")).name
-        return folder if folder and plugins.is_format(self.dataset) else self.dataset
+        """What the data are called, see `plugins.called`."""
+        return plugins.called(self.dataset, self.shared("data_root"))
 
     def patients(self, budget: int) -> float:
         """Median number of patients that the slices of a budget come from; NaN when not logged."""

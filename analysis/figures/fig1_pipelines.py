@@ -47,7 +47,7 @@ def _stages(study: Study, arm: Arm) -> Iterator[tuple]:
         yield *fixed, i, hop["stage"], hop_name(hop), " ".join(ids), None, hop.get(f"{CFG}steps"), len(ids)
     last = tuned.iloc[-1]
     yield (
-        *fixed, len(hops), names.FINETUNE, study.dataset, "", last["encoder_epoch"], last[f"{CFG}steps"], len(tuned)
+        *fixed, len(hops), names.FINETUNE, study.called, "", last["encoder_epoch"], last[f"{CFG}steps"], len(tuned)
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sslseg.config import flags, names, params
+from sslseg.config import flags, names, params, plugins
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +99,8 @@ def _tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, Any]:
     told = most[alike].map(flags.to_text)
     most = most[(told == told.iloc[-1]).all(axis=1)] if len(most) else most
     iou = most[names.TEST_IOU].mean() if len(most) else math.nan
-    on = most["dataset"].iloc[-1] if len(most) else ""
+    newest = {} if most.empty else most.iloc[-1].dropna()
+    on = plugins.called(newest.get("dataset", ""), newest.get(f"{names.CFG}data_root", ""))
     return {
         "budget": most["budget"].max(),
         "seed": own["seed"].max(),

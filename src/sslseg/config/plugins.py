@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import warnings
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType
 
 from sslseg.config.names import VAGUE, DataError, ParamError
@@ -82,6 +82,12 @@ def load(folder: str, name: str) -> ModuleType:
 def is_format(dataset: str) -> bool:
     """Whether a dataset is a format of any images (images, nnunet …), whose name does not say what they show."""
     return dataset in names("datasets") and load("datasets", dataset).DOMAIN == VAGUE
+
+
+def called(dataset: str, root: str) -> str:
+    """What data are called: the dataset, or the name of their folder where the dataset is a file format."""
+    folder = PurePath(root).name
+    return folder if folder and is_format(dataset) else dataset
 
 
 def built_in(dataset: str) -> ModuleType:

@@ -80,15 +80,15 @@ def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
         [{"stage": "finetune", "dataset": "demo", "label": p, "budget": n, "unit": "slice", names.TEST_IOU: v}
          for p, n, v in rows]
     )  # fmt: skip
-    endings.swept("s", runs, "demo")
+    endings.swept("s", runs, "demo", "hearts")
     title, scratch, supervised, following = capsys.readouterr().out.splitlines()
-    assert title == "mean test IoU on demo (seeds), by annotated slices:"
+    assert title == "mean test IoU on hearts (seeds), by annotated slices:"
     assert scratch.split() == ["scratch", "3:", "0.200", "(2)", "30:", "0.500", "(1)"]
     assert supervised.split() == ["supervised", "3:", "0.700", "(1)"]
     assert "-e analyse" in following
-    endings.swept("", runs, "demo")
+    endings.swept("", runs, "demo", "hearts")
     assert capsys.readouterr().out.splitlines() == [title, scratch, supervised]  # the stage around it goes on
-    endings.swept("s", runs[:0], "demo")
+    endings.swept("s", runs[:0], "demo", "hearts")
     assert capsys.readouterr().out == ""
 
 
@@ -114,7 +114,7 @@ def test_a_sweep_s_description_links_its_cells_as_far_as_a_tag_can_hold(pipeline
     runs = _planted(pipelines, seeds)
     outcomes = [Outcome(Job(Cell("a", "finetune", {})), value="1"),
                 Outcome(Job(Cell("b|c", "finetune", {})), error="out of memory")]  # fmt: skip
-    text = overview.text(outcomes, runs, "demo")
+    text = overview.text(outcomes, runs, "demo", "demo")
     assert len(text) < 8000
     assert text.startswith("| pipeline | 30 slices |")
     if pipelines == 60:
@@ -140,7 +140,10 @@ def test_a_sweep_says_before_its_first_cell_what_it_is_to_run():
 
 
 def test_a_sweep_without_a_result_is_described_too():
-    assert overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo") == "0 cells"
+    assert (
+        overview.text([], pd.DataFrame({"stage": [], "dataset": [], "run_id": []}), "demo", "demo")
+        == "0 cells"
+    )
 
 
 def test_the_command_that_opens_the_ui_runs_as_it_is_printed(capsys) -> None:

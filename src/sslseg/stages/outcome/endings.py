@@ -89,18 +89,19 @@ def compare(experiment_id: str, uri: str) -> None:
         )
 
 
-def swept(sweep: str, runs: pd.DataFrame, dataset: str) -> None:
+def swept(sweep: str, runs: pd.DataFrame, dataset: str, data: str) -> None:
     """The end of a sweep: a line per pipeline, the mean test IoU of its seeds at every budget.
 
     Args:
         sweep: its run ID; '' = inside of another stage, which says itself what comes next.
         runs: of this sweep, as `frames.runs` gives them.
+        data: what they are called.
     """
     tuned = runs[(runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)]
     if tuned.empty or names.TEST_IOU not in tuned:
         return
     found = tuned.groupby(["label", "budget"], sort=True)[names.TEST_IOU].agg(["mean", "count"])
-    lines = [f"mean test IoU on {dataset} (seeds), by annotated {tuned['unit'].iloc[0].removesuffix('s')}s:"]
+    lines = [f"mean test IoU on {data} (seeds), by annotated {tuned['unit'].iloc[0].removesuffix('s')}s:"]
     for label, rows in found.groupby(level=0, sort=False):
         cells = [f"{budget:.0f}: {mean:.3f} ({count})" for (_, budget), mean, count in rows.itertuples()]
         lines.append(f"  {label:28} {'   '.join(cells)}")

@@ -80,11 +80,12 @@ def run(p: Sweep, run: session.Run) -> None:
     outcomes = execute(p, run, Graph(cells, context), backend, places)
     failed = [o for o in outcomes if o.error]
     runs = frames.runs(sweep=run.id, uri=run.uri)
-    run.note(overview.text(outcomes, runs, p.dataset))
+    data = plugins.called(p.dataset, p.data_root)
+    run.note(overview.text(outcomes, runs, p.dataset, data))
     if failed:
         kind = names.LeakError if any(o.leaked for o in failed) else names.SslsegError
         raise kind(f"{len(failed)} of {len(cells)} cells have no result:\n{failures(failed)}")
-    endings.swept(run.id if run.stage == names.SWEEP else "", runs, p.dataset)
+    endings.swept(run.id if run.stage == names.SWEEP else "", runs, p.dataset, data)
 
 
 def told(p: Workers, run: session.Run, threads: int) -> Context:

@@ -29,7 +29,7 @@ def begun(cells: Sequence[Cell], run_id: str) -> str:
     return f"{head}\n\n{rows}".strip()[:MOST]
 
 
-def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
+def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str, data: str) -> str:
     """Markdown: test IoU of pipelines by budgets, then the runs that encoders came from, and what failed.
 
     Each seed's score is a link to its run; where those are too many for a tag, a pipeline's name links the list of its
@@ -37,6 +37,7 @@ def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
 
     Args:
         runs: the FINISHED cells, as `frames.runs` gives them.
+        data: what they are called.
     """
     failed = [one for one in outcomes if one.error]
     mine = (runs["stage"] == names.FINETUNE) & (runs["dataset"] == dataset)
@@ -46,13 +47,13 @@ def text(outcomes: Sequence[Outcome], runs: pd.DataFrame, dataset: str) -> str:
     tail = ["Before them: " + ", ".join(_run(run, run["name"]) for _, run in others.iterrows())]
     tail = tail * (not others.empty) + [f"Failed: {word(f'{o.job.name}: {o.error[:300]}')}" for o in failed]
     for cell in (_seeds, _mean):
-        kept = "\n\n".join([*_table(tuned, dataset, cell), counted, *tail])
+        kept = "\n\n".join([*_table(tuned, data, cell), counted, *tail])
         if len(kept) <= MOST:
             return kept
     return "\n".join([kept[: MOST - 50].rpartition("\n")[0], "", f"… the rest is in {names.CELLS}"])
 
 
-def _table(tuned: pd.DataFrame, dataset: str, cell: Callable[[pd.DataFrame], str]) -> list[str]:
+def _table(tuned: pd.DataFrame, data: str, cell: Callable[[pd.DataFrame], str]) -> list[str]:
     if tuned.empty:
         return []
     budgets, unit = sorted(tuned["budget"].unique()), tuned["unit"].iloc[0]
@@ -66,7 +67,7 @@ def _table(tuned: pd.DataFrame, dataset: str, cell: Callable[[pd.DataFrame], str
     how = "the mean, then each seed with a link to its run" if cell is _seeds else "means over the seeds"
     return [
         "\n".join(lines),
-        f"Test IoU on {word(dataset)}: {how}.",
+        f"Test IoU on {word(data)}: {how}.",
     ]  # the UI folds all but the first lines away
 
 
