@@ -60,7 +60,8 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
     found = pd.DataFrame(rows, columns=columns)
     for column in ("start", "end"):
         found[column] = pd.to_datetime(found[column], unit="ms", utc=True)
-    return found.astype({"collapsed": bool, "transductive": bool})
+    # copied into few blocks: pandas warns of a frame in a hundred, which readers add columns to
+    return found.astype({"collapsed": bool, "transductive": bool}).copy()
 
 
 def _row(r: Record) -> dict[str, Any]:
