@@ -16,7 +16,7 @@ $(VENV)/.installed: conda.yaml pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is wanted, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sed -n 's/^ *- \([A-Za-z0-9._-]*==[^ ]*\).*$$/\1/p' conda.yaml > $(VENV)/pins.txt
-	@echo 'installing the packages of conda.yaml, torch with its CUDA libraries among them: about three minutes, without a word'
+	@echo 'installing the packages of conda.yaml, torch with its CUDA libraries among them: two to three minutes, without a word'
 	$(BIN)/python -m pip install --quiet --progress-bar off --no-compile -r $(VENV)/pins.txt
 	@# on all cores, where pip takes one; torch has a file in the syntax of a newer Python, which counts as an error
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null || true

@@ -84,10 +84,14 @@ def is_format(dataset: str) -> bool:
     return dataset in names("datasets") and load("datasets", dataset).DOMAIN == VAGUE
 
 
+def folder_of(dataset: str, root: str) -> str:
+    """The name of the data's folder where the dataset is a file format; '' where its own name says what they are."""
+    return PurePath(root).name if is_format(dataset) else ""
+
+
 def called(dataset: str, root: str) -> str:
-    """What data are called: the dataset, or the name of their folder where the dataset is a file format."""
-    folder = PurePath(root).name
-    return folder if folder and is_format(dataset) else dataset
+    """What data are called: by their folder, or by the dataset."""
+    return folder_of(dataset, root) or dataset
 
 
 def built_in(dataset: str) -> ModuleType:

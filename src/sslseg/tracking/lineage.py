@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from mlflow.entities import Run as MlflowRun
@@ -130,7 +130,7 @@ def _hop(run: MlflowRun, model: dict[str, str], epoch: int | None, sha: str, mod
         epoch=whole(model.get(names.MODEL_EPOCH), epoch),
         sha=sha or model.get(names.MODEL_SHA, ""),
         model_id=model_id,
-        folder=PurePath(run.data.params.get(f"{names.CFG}data_root", "")).name * plugins.is_format(dataset),
+        folder=plugins.folder_of(dataset, run.data.params.get(f"{names.CFG}data_root", "")),
     )
 
 
