@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line each tenth, or after half a minute."""
+"""Progress where there is no terminal: a line each tenth that is not too soon, or after half a minute."""
 
 from __future__ import annotations
 
@@ -14,12 +14,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_line_each_tenth(clock: list[float], capsys: pytest.CaptureFixture):
+@pytest.mark.parametrize(
+    ("seconds", "said"),  # of 200 updates
+    [(60.0, [*range(20, 201, 20)]), (20.0, [20, 70, 120, 170, 200]), (3.0, [20, 200]), (0.0, [20, 200])],
+)
+def test_a_line_each_tenth_but_of_short_work_the_first_and_the_last(
+    seconds: float, said: list[int], clock: list[float], capsys: pytest.CaptureFixture
+):
     with progress.Lines(200, "cells") as lines:
-        for _ in range(200):
+        for k in range(1, 201):
+            clock[0] = seconds * k / 200
             lines.update()
-    said = capsys.readouterr().out.splitlines()
-    assert [line.split(",")[0] for line in said] == [f"cells: {n} of 200" for n in range(20, 201, 20)]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in lines] == [f"cells: {n} of 200" for n in said]
 
 
 def test_and_at_least_each_half_minute(clock: list[float], capsys: pytest.CaptureFixture):

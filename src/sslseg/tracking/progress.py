@@ -7,7 +7,8 @@ import sys
 import time
 from typing import Any
 
-TENTHS, SECONDS = 10, 30.0  # a line at every tenth of the work, and at least each half minute
+TENTHS = 10  # a line at every tenth of the work …
+LEAST, MOST = 5.0, 30.0  # … this many seconds after the one before, and at least each half minute
 
 
 class Lines:
@@ -28,7 +29,11 @@ class Lines:
         """Count `n` more; says a line if one is due."""
         self.done += n
         now, tenth = time.monotonic(), self.done * TENTHS // max(1, self.total)
-        if tenth > self._tenth or now - self._said >= SECONDS:
+        gap = now - self._said
+        ends = tenth > self._tenth and (
+            self._tenth == 0 or tenth == TENTHS
+        )  # the first line and the last one
+        if ends or gap >= MOST or (tenth > self._tenth and gap >= LEAST):
             self._tenth, self._said = tenth, now
             said = f"{self.description}: {self.done} of {self.total}, {now - self._start:.0f} s"
             print(said, flush=True)

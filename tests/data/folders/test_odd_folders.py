@@ -85,7 +85,7 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "polygons in texts": (
         polygons,
-        "none annotated; a mask is known by a word of its name, mask, label or _seg, or by pairs in sslseg.json",
+        r"how a mask is known \(a word of its name, or pairs in sslseg.json\), and -e prepare with dataset=images",
     ),
     "nnU-Net without the dot of its ending": (
         lambda root: nnunet(root, file_ending="nii.gz"),

@@ -100,10 +100,10 @@ def choose(root: Path, answers: Sequence[Answer], *, skip: bool = False) -> Answ
     if chosen.fault and not skip:
         raise DataError(f"{root}: {chosen.dataset}: {chosen.fault}. on_bad_file=skip leaves such files out")
     if not chosen.labelled:
-        hint = "a mask is known by a word of its name, mask, label or _seg, or by pairs in sslseg.json"
-        without = f"-e prepare with dataset={chosen.dataset} says what to do with images alone"
         raise DataError(
-            f"{root}: {chosen.dataset} finds {chosen.volumes} volumes, none annotated; {hint}; {without}:\n{said}"
+            f"{root}: wanted images with masks, got {chosen.volumes} without, as dataset={chosen.dataset} reads them; "
+            "docs/reference/data.md says how a mask is known (a word of its name, or pairs in sslseg.json), and -e prepare with "
+            f"dataset={chosen.dataset} what to do with images alone"
         )
     return chosen
 
