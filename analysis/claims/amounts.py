@@ -29,7 +29,8 @@ from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, plural, students_t
+from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, students_t
+from analysis.statistics.words import plural
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
 TRANSITION = (30.0, 75.0)  # slices, paper 5.2

@@ -18,9 +18,10 @@ from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score, plural
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 
 T = TypeVar("T")
 # scores and name of a pipeline, its units -> what is fitted

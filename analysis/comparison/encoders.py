@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.comparison.sameness import chain
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.names import CFG
 from sslseg.plans import pipelines

@@ -10,8 +10,9 @@ import pandas as pd
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.laws.worth import Worth
-from analysis.statistics.records import MIN_SEEDS, Refusal, plural
+from analysis.statistics.records import MIN_SEEDS, Refusal
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 from sslseg.config.names import CFG, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines
 

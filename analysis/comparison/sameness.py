@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import pandas as pd
 
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, SslsegError
 from sslseg.config.params import FOLD

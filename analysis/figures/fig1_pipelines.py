@@ -15,7 +15,7 @@ from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.names import CFG
 from sslseg.plans import pipelines

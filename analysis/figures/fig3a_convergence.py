@@ -17,7 +17,7 @@ from analysis.comparison.measures import KEYS, clean
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 
 TITLE = "Learning curves"
 wanted = outputs.lacking("no run has a learning curve")

@@ -14,7 +14,7 @@ from analysis.comparison import arms, measures
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 
 TITLE = "Area under the learning curve"
 wanted = outputs.lacking("no run has a learning curve")

@@ -17,7 +17,7 @@ from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics.patients import crossed
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.commands import command
 from sslseg.config.names import CFG

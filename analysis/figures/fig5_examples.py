@@ -20,7 +20,7 @@ from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking.history import frames

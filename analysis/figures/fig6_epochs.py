@@ -15,7 +15,7 @@ from analysis.comparison.cells import Study
 from analysis.figures import labels, outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import curves as learning
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config.commands import command
 from sslseg.config.names import CFG
 

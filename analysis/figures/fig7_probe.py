@@ -12,7 +12,8 @@ from analysis.comparison.cells import Study
 from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from analysis.statistics import ranks
-from analysis.statistics.records import Estimate, plural
+from analysis.statistics.records import Estimate
+from analysis.statistics.words import plural
 from sslseg.config.commands import command
 from sslseg.config.names import FEATURES, SCRATCH, TEST_IOU
 from sslseg.plans import pipelines

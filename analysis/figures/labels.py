@@ -16,7 +16,7 @@ from analysis.comparison import families
 from analysis.comparison.arms import Arm
 from analysis.comparison.cells import Study
 from analysis.figures import style
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config.names import TEST_IOU
 
 LETTER = 0.078  # inches of one at style.SIZE, in the mean

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from analysis.comparison import encoders
 from analysis.comparison.cells import Study
 from analysis.figures import style
-from analysis.statistics.records import plural, to_json
+from analysis.statistics.records import to_json
+from analysis.statistics.words import plural
 from sslseg.config import caches
 from sslseg.config.texts import some
 

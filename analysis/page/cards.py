@@ -14,8 +14,9 @@ from analysis.comparison.decisions import Choice, Decisions
 from analysis.comparison.headline import capital, rivalry, score, spoken
 from analysis.page import further
 from analysis.statistics.laws.worth import Worth
-from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal, plural
+from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 from sslseg.config.names import TEST_IOU
 from sslseg.plans import pipelines
 

@@ -13,8 +13,9 @@ from analysis.comparison.decisions import Choice
 from analysis.comparison.headline import capital, rivalry, spoken
 from analysis.comparison.sameness import whole
 from analysis.statistics.design import FACTOR, SMALLEST
-from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, plural
+from analysis.statistics.records import MIN_SEEDS, MIN_SIZES
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 from sslseg.config import flags, names, params
 from sslseg.config.commands import command
 from sslseg.config.names import CFG, TEST_IOU

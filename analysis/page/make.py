@@ -18,7 +18,8 @@ from analysis.figures import outputs, style
 from analysis.figures.outputs import Content
 from analysis.page import report, scores
 from analysis.page.report import Page
-from analysis.statistics.records import plural, to_json
+from analysis.statistics.records import to_json
+from analysis.statistics.words import plural
 from sslseg.config import caches, commands, flags, names, params
 from sslseg.config.names import ParamError
 from sslseg.tracking import store

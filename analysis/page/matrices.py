@@ -11,8 +11,9 @@ from analysis.comparison.decisions import Decisions, WorthRow
 from analysis.comparison.families import Table
 from analysis.comparison.headline import spoken
 from analysis.comparison.measures import STEPS, Metric
-from analysis.statistics.records import Refusal, plural
+from analysis.statistics.records import Refusal
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 
 SYMBOL = {"better": "▲", "worse": "▼", "equivalent": "=", "undecided": "?"}
 FAR = log(100)  # of a ratio's logarithm: an end beyond a hundredth or a hundred times is as good as none

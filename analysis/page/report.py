@@ -25,8 +25,9 @@ from analysis.figures import outputs
 from analysis.figures.outputs import Content
 from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
-from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal, plural
+from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal
 from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.names import CFG
 

@@ -12,10 +12,11 @@ from math import ceil
 
 from scipy.optimize import brentq
 
-from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal, plural
+from analysis.statistics.records import FIRM_SEEDS, MIN_SEEDS, MIN_SIZES, WIDE, Refusal
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.power import POWER, least_lead, power
+from analysis.statistics.words import plural
 
 MOST_SEEDS = (
     looks.MOST

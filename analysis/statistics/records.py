@@ -21,12 +21,6 @@ FIRM_SEEDS = 5
 TAIL = 0.5 + 0.95 / 2  # every interval of a single number is one of 95 %: its upper end, as a quantile
 
 
-def plural(count: float, word: str) -> str:
-    """`1 seed`, `1,498 slices`."""
-    number = f"{count:,.0f}"
-    return f"{number} {word}{'' if number == '1' else 's'}"
-
-
 def internal(**options: Any) -> Any:
     """Dataclass field that is needed for later arithmetic and is left out of the JSON."""
     return field(repr=False, compare=False, metadata={"json": False}, **options)

@@ -39,8 +39,8 @@ from analysis.statistics.records import (
     Score,
     cells,
     internal,
-    plural,
 )
+from analysis.statistics.words import plural
 
 EDGE = 1.01  # a value nearer than this to an edge of the search is the edge
 MIN_LAW_SIZES = 5  # of a law of three parameters: two sizes are left to go against it

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.statistics.records import MIN_SEEDS, Score, ordered, plural
+from analysis.statistics.records import MIN_SEEDS, Score, ordered
+from analysis.statistics.words import plural
 
 FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and budget
 _MAD = 1.4826  # s.d. over median absolute deviation of a normal distribution

@@ -13,13 +13,14 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered, plural
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.beside import board
 from analysis.statistics.verdicts.collapse import Sinking, far_below, losses, scatter
 from analysis.statistics.verdicts.interval import rest_of
 from analysis.statistics.verdicts.judge import judge
 from analysis.statistics.verdicts.records import Pair, Verdict
+from analysis.statistics.words import plural
 
 Cells = Mapping[tuple[int, int], tuple[float, float]]  # (budget, seed) -> bounds of a paired difference
 # two pipelines -> the unit that each of their seeds counts in; None where each is its own

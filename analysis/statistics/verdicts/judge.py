@@ -9,13 +9,14 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from analysis.statistics.records import Refusal, plural
+from analysis.statistics.records import Refusal
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.interval import mean_interval
 from analysis.statistics.verdicts.power import more_seeds
 from analysis.statistics.verdicts.records import SURE, Call, Pair, Unproven, Verdict
 from analysis.statistics.verdicts.stands import hurdle, stands
+from analysis.statistics.words import plural
 
 SAID = 4  # missing cells that are named beside a call
 EXACT = 2**12  # sign patterns up to which the permutation test counts all of them, beyond it draws as many

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import special
 from scipy.optimize import brentq
 
-from analysis.statistics.records import plural
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import DEEP, unseen
+from analysis.statistics.words import plural
 
 POWER = 0.8
 FURTHEST = 1e3  # a t beyond which noncentral t has no numbers any more

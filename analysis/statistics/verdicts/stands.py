@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from analysis.statistics.records import Estimate, plural
+from analysis.statistics.records import Estimate
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import DEEP, RATES, open_rate, unseen
 from analysis.statistics.verdicts.power import least_lead
 from analysis.statistics.verdicts.records import SURE, Call, Pair
+from analysis.statistics.words import plural
 
 
 def stands(p: Pair, effect: Estimate, call: Call, of_each: Mapping[str, int]) -> tuple[Call, list[str]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import names
 from sslseg.config.names import DataError, EncoderError
 from sslseg.config.params import Predict

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import caches, names, plugins
 from sslseg.config.commands import kept
 from sslseg.config.names import DataError

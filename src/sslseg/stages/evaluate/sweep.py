@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg import execute
 from sslseg.config import caches, names, plugins
 from sslseg.config.names import ParamError, SslsegError

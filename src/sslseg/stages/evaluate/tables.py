@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics import patients
-from analysis.statistics.records import plural
+from analysis.statistics.words import plural
 from sslseg.config import caches, names
 from sslseg.config.params import Evaluate
 from sslseg.data import streams

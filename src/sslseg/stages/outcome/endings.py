@@ -6,14 +6,17 @@ import multiprocessing
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from analysis.comparison.cells import Study
 from sslseg.config import names
 from sslseg.config.commands import kept, typed
 from sslseg.config.params import Analyse, Finetune, Reader, Worklist
 from sslseg.tracking import session, store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from analysis.comparison.cells import Study
 
 
 def tell(*lines: str) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from analysis.statistics import design
 from analysis.statistics.design import Costs, Design, Foresight
-from analysis.statistics.records import plural
 from analysis.statistics.verdicts.records import WORDS
+from analysis.statistics.words import plural
 from sslseg.config import names
 
 
