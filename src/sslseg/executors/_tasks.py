@@ -28,6 +28,7 @@ from sslseg.tracking import ownership
 
 REACH_SECONDS = 10.0  # for one address to answer
 WATCH_SECONDS = 0.5
+GONE_SECONDS = 120  # without any answer, after which a machine counts as gone
 HELLO, DONE, EVICTED = "hello", "done", "evicted"  # what a worker says
 Address = tuple[str, int]
 
@@ -48,7 +49,7 @@ class Task:
         execute.guard_worker()
         self._line = _call(self.addresses, self.key)
         listening = threading.Lock()  # free while a job runs
-        with listening, suppress(EOFError, ConnectionError):
+        with listening, suppress(EOFError, OSError):
             threading.Thread(target=self._watch, args=(listening,), name="watch-desk", daemon=True).start()
             self._line.send((HELLO, self.number, ownership.owner()))
             while (job := self._line.recv()) is not None:
@@ -87,12 +88,24 @@ def _call(addresses: Sequence[Address], key: bytes) -> Connection:
     for address in addresses:
         with suppress(OSError, EOFError, AuthenticationError):
             socket.create_connection(address, REACH_SECONDS).close()
-            return connection.Client(address, authkey=key)
+            return _asked_after(connection.Client(address, authkey=key))
     tried = ", ".join(f"{host}:{port}" for host, port in addresses)
     raise SslsegError(
         f"executor: {socket.gethostname()} reaches the sweep's driver at none of {tried}; is it still running, and may "
         "machines of the cluster connect to that of the driver?"
     )
+
+
+def _asked_after(line: Connection) -> Connection:
+    """The line, with the kernel asking whether the machine at its other end lives: one without power says nothing."""
+    every = max(1, GONE_SECONDS // 6)
+    kept = {"KEEPIDLE": every, "KEEPINTVL": every, "KEEPCNT": 5, "USER_TIMEOUT": 1000 * GONE_SECONDS}
+    with socket.socket(fileno=os.dup(line.fileno())) as own:
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in kept.items():
+            if option := getattr(socket, f"TCP_{name}", None):  # not all systems have all
+                own.setsockopt(socket.IPPROTO_TCP, option, value)
+    return line
 
 
 @dataclass
@@ -139,7 +152,7 @@ class Desk:
         except (EOFError, OSError, AuthenticationError):
             line.close()
             return
-        self._new.append(line)
+        self._new.append(_asked_after(line))
 
     def next(self, seconds: float) -> list[tuple[Connection, tuple | None]]:
         """What workers have said within so many seconds; None = the line is dead."""
