@@ -114,6 +114,8 @@ def test_a_task_whose_time_is_over_is_queued_again_and_its_cell_goes_on(
     assert {name: outcome.error for name, outcome in ended.items()} == {"long": "", "heir": ""}
     (first, pid), (second, again) = [line.split() for line in file.read_text().splitlines()]
     assert pid != again  # another process, of the same task
-    assert session.store.client(store).get_run(first).info.status == "FAILED"
+    ended_first = session.store.client(store).get_run(first)
+    assert ended_first.info.status == "KILLED"
+    assert ended_first.data.tags[names.TAG_REASON] == "SIGTERM"
     assert ended["long"].value == second
     assert not list((tmp_cache / "slurm").iterdir())  # nothing is left of tasks that ended well

@@ -126,6 +126,25 @@ def test_a_cell_whose_process_was_killed_does_not_run(running):
     assert sweeps.lines(found)[-1] == f"  lost with their process: {busy.cell}"
 
 
+def test_a_cell_that_waits_for_another_try_has_not_failed_and_its_rate_is_that_of_this_try(running):
+    """Its worker was lost at step 40, and taken up an hour later from step 30 at five steps a second."""
+    sweep, _ = running
+    (busy,) = session.search({names.TAG_CELL: CELLS[2].name}, status="RUNNING")
+    busy = busy.info.run_id
+    ownership.end(busy, "KILLED", "SIGTERM", None)
+    found = sweeps.read(sweep.id)
+    assert (found.running, found.again) == ((), ((CELLS[2].name, "SIGTERM"),))
+    assert [cell for cell, _ in found.faults] == [CELLS[1].name]
+    assert sweeps.lines(found)[-1] == f"  to be tried again: {CELLS[2].name}: SIGTERM"
+    sweep.client.update_run(busy, status="RUNNING")
+    sweep.client.set_tag(busy, names.TAG_RESUMED_AT, "30")
+    assert sweeps.read(sweep.id).running[0].rate is None
+    for step in (40, 50):
+        sweep.client.log_metric(busy, sweeps.LOSS, 1.0, timestamp=1000 * (4600 + step // 5), step=step)
+    (again,) = sweeps.read(sweep.id).running
+    assert (again.step, again.rate) == (50, pytest.approx(5.0))
+
+
 def test_a_cell_after_its_last_step_is_not_over(running):
     """A minute a fine-tuning, of which one has been at it for 20 s and is being tested; another one waits."""
     sweep, _ = running

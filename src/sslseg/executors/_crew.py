@@ -139,10 +139,12 @@ class Crew:
         if not again:
             self.tickets.pop(worker.number, None)
         if worker.job:
-            session.close_all(worker.owner, "FAILED", "its worker process was lost", self.uri)
             evicted = "its task ran out of time {} times; slurm_minutes= gives it more"
             limit = (EVICTIONS, evicted) if worker.queued else (RETRIES,)
-            yield from graph.died(worker.job, *limit)
+            given_up = list(graph.died(worker.job, *limit))
+            status = "FAILED" if given_up else "KILLED"  # by no fault of its own, and to be tried again
+            session.close_all(worker.owner, status, "its worker process was lost", self.uri)
+            yield from given_up
 
     def _look(self, graph: Graph) -> Iterator[Outcome]:
         """Strike off the tasks that have ended, or are lost, without a word.

@@ -46,6 +46,7 @@ class Progress:
     left: float | None  # seconds until its end, as it was last estimated; None: nothing tells yet
     running: tuple[Running, ...] = ()
     faults: tuple[tuple[str, str], ...] = ()  # cell, reason
+    again: tuple[tuple[str, str], ...] = ()  # cell that waits to be tried again, reason
     lost: tuple[str, ...] = ()  # cells that say RUNNING, and whose process is gone
 
 
@@ -75,16 +76,17 @@ def read(run_id: str, uri: str | None = None, now: float | None = None) -> Progr
         run_id, run.info.run_name or "", run.info.status, "" if over else ownership.state_of(run).value,
         int(metrics[names.SWEEP_CELLS]) if names.SWEEP_CELLS in metrics else None,
         int(metrics.get(names.SWEEP_ENDED, 0)), int(metrics.get(names.SWEEP_FAILED, 0)), until - begun,
-        None if over else _left(run_id, uri, now), running, tuple(_faults(children)), tuple(map(_cell, lost)),
+        None if over else _left(run_id, uri, now), running, tuple(_last_tries(children, "FAILED")),
+        () if over else tuple(_last_tries(children, "KILLED")), tuple(map(_cell, lost)),
     )  # fmt: skip
 
 
-def _faults(children: Sequence[MlflowRun]) -> Iterator[tuple[str, str]]:
-    """Cells whose last try failed, and why."""
+def _last_tries(children: Sequence[MlflowRun], status: str) -> Iterator[tuple[str, str]]:
+    """Cells whose last try ended so, and why."""
     seen: set[str] = set()
     for child in children:  # newest first
         cell = _cell(child)
-        if cell not in seen and child.info.status == "FAILED":
+        if cell not in seen and child.info.status == status:
             yield cell, child.data.tags.get(names.TAG_REASON, "no reason is on record")
         seen.add(cell)
 
@@ -104,12 +106,14 @@ def _left(run_id: str, uri: str | None, now: float) -> float | None:
 def _running(child: MlflowRun, uri: str | None, now: float) -> Running:
     tags, steps = child.data.tags, child.data.params.get(f"{names.CFG}steps", "")
     points = store.client(uri).get_metric_history(child.info.run_id, LOSS)
-    points = sorted(points, key=lambda point: (point.step, point.timestamp))[-POINTS:]
+    points = sorted(points, key=lambda point: (point.step, point.timestamp))
+    resumed_at = int(tags.get(names.TAG_RESUMED_AT, 0))  # before that it was another process, some time ago
+    own = {point.step: point.timestamp / 1000 for point in points if point.step > resumed_at}
     return Running(
         _cell(child),
         points[-1].step if points else 0,
         int(steps) if steps.isdigit() else None,
-        rate([(point.step, point.timestamp / 1000) for point in points]),
+        rate(list(own.items())[-POINTS:]),
         tags.get(names.TAG_PROCESS, "").partition(":")[0],
         max(0.0, now - ownership.heartbeat(child)),
         max(0.0, now - child.info.start_time / 1000),
@@ -136,7 +140,8 @@ def lines(found: Progress, width: int = 120) -> list[str]:
     sizes = [max((len(row[i]) for row in table[:SHOWN]), default=0) for i in range(4)]
     running = ("  ".join(t.ljust(s) for t, s in zip(row, sizes, strict=True)).rstrip() for row in table)
     faults = (f"failed: {cell}: {' '.join(why.split())}" for cell, why in found.faults)
-    rows = ["  " + row for part in (running, faults) for row in some(part, SHOWN, "\n").splitlines()]
+    again = (f"to be tried again: {cell}: {' '.join(why.split())}" for cell, why in found.again)
+    rows = ["  " + row for part in (running, faults, again) for row in some(part, SHOWN, "\n").splitlines()]
     if found.lost:
         rows.append(f"  lost with their process: {some(found.lost)}")
     if found.status == "RUNNING" and found.driver == ownership.State.DEAD.value:
