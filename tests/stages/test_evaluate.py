@@ -1,5 +1,6 @@
 """Stage evaluate: perfect masks give the phantom's numbers, an emptied one the worst; a leak stops."""
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -24,7 +25,7 @@ from sslseg.scoring import volumes
 from sslseg.stages import evaluate
 from sslseg.stages.evaluate.heldout import Scored
 from sslseg.tracking import session
-from tests.fixtures import trained_models
+from tests.fixtures import foreign_trees, trained_models
 
 CLASSES = ("background", "RV", "MYO", "LV")
 SPACING = (10.0, 1.5, 1.5)
@@ -213,3 +214,27 @@ def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cach
     assert sorted(scored) == sorted(table["evaluation"])
     with pytest.raises(ParamError, match="no FINISHED fine-tuning on demo"):
         execute.execute("evaluate", Evaluate(sweep=sweep.id, threads=1))
+
+
+def test_pictures_without_a_size_of_pixels_are_not_measured_in_millimetres_without_a_word(
+    tmp_path, tmp_cache, store, capsys
+):
+    root, out = foreign_trees.images(tmp_path / "own", value=1), tmp_path / "out"
+    out.mkdir()
+    for mask in root.glob("*_mask.png"):
+        shutil.copy(mask, out / mask.name.replace("_mask", ""))
+    asked = {
+        "dataset": "images",
+        "data_root": str(root),
+        "part": "all",
+        "predictions": str(out),
+        "resamples": 200,
+    }
+    for said, spacing in ((True, None), (False, [0.5, 0.5])):
+        (root / "sslseg.json").write_text(json.dumps({"spacing": spacing}))
+        run_id = execute.execute("evaluate", Evaluate(**asked, threads=1))
+        page = Path(MlflowClient(store).download_artifacts(run_id, "evaluate/page.md")).read_text()
+        assert (evaluate.UNKNOWN in page, f"warning: {evaluate.UNKNOWN}" in capsys.readouterr().out) == (
+            said,
+            said,
+        )

@@ -13,6 +13,7 @@ from PIL import Image
 from sslseg import execute
 from sslseg.config import flags, names
 from sslseg.config.params import Finetune, Prepare, Probe
+from sslseg.data import training_set
 from sslseg.tracking.store import client
 from tests.fixtures import foreign_trees, trees
 from tests.fixtures.layout_files import COLOUR, write
@@ -206,3 +207,60 @@ def test_nothing_to_fine_tune_on_says_where_was_looked_and_what_was_found(tmp_pa
         "read 4 volumes of 4 patients there, and annotated slices are 0 in train, 0 in val, 0 in test"
         in message
     )
+
+
+def volumes(root: Path, masks: list[np.ndarray]) -> Path:
+    for case, mask in enumerate(masks):
+        image = np.random.default_rng(case).normal(100, 20, mask.shape).astype(np.int16)
+        trees.nifti(root / f"p{case}.nii.gz", image, (1.5, 1.5, 8))
+        trees.nifti(root / f"p{case}_mask.nii.gz", mask, (1.5, 1.5, 8))
+    (root / "sslseg.json").write_text('{"classes": {"liver": 1, "lesion": 2}}')
+    return root
+
+
+def test_a_class_that_one_side_lacks_and_slices_that_perhaps_nobody_looked_at_are_said(tmp_path, capsys):
+    """A lesion in one patient alone; in two others, slices 1 and 2 of 5 empty between annotated ones."""
+    mask = np.zeros((20, 24, 5), np.uint8)
+    mask[4:12, 4:14] = 1
+    with_lesion, with_gap = mask.copy(), mask.copy()
+    with_lesion[6:9, 6:9, 2] = 2
+    with_gap[..., 1:3] = 0
+    topmost = mask.copy()
+    topmost[..., 3:] = 0  # the organ ends there
+    root = volumes(tmp_path / "own", [with_lesion, with_gap, mask, topmost, with_gap])
+    _, lines = prepared(root, capsys, spacing="1.5")
+    warned = [line.removeprefix("warning: ") for line in lines if line.startswith("warning: ")]
+    told = flags.from_mapping(Prepare, {"dataset": "images", "data_root": str(root), "spacing": "1.5"})
+    data = training_set.load(flags.resolve(told))
+    patients = data.store.index["patient"]
+    (side,) = [side for side, rows in data.rows.items() if "p0" in set(patients.iloc[rows])]
+    uses = {"train": "cannot be learned", "val": "does not help to choose a network", "test": "is not scored"}
+    assert [w for w in warned if "lesion" in w] == [
+        f"no mask of {other} has a voxel of lesion, which {use}; split= divides otherwise"
+        for other, use in uses.items() if other != side
+    ]  # fmt: skip
+    assert [w for w in warned if "without a structure" in w] == [
+        "4 slices without a structure between slices with one, in 2 volumes as p1.nii.gz: taken as background; "
+        "255 all over says that nobody looked at a slice"
+    ]
+
+
+def test_masks_without_any_structure_lead_to_no_comparison(tmp_path, capsys):
+    _, lines = prepared(volumes(tmp_path / "own", [np.zeros((20, 24, 2), np.uint8)] * 4), capsys)
+    assert any(line.startswith("warning: no mask has a voxel of liver, lesion: ") for line in lines)
+    assert not any("-e sweep" in line for line in lines)
+
+
+def test_folders_that_may_be_patients_are_told_with_the_line_that_makes_them_so(tmp_path, capsys):
+    root = tmp_path / "own"
+    for patient in range(3):
+        for n in range(2):
+            write(root / f"P{patient}" / f"{n}.png", COLOUR, 2 * patient + n)
+            write(root / f"P{patient}" / f"{n}_mask.png", (0, 255), n)
+    _, lines = prepared(root, capsys)
+    (line,) = [line for line in lines if line.startswith("every image is a patient of its own")]
+    hint = re.search(r"where a folder is a patient, (\{.*\}) in sslseg.json says so$", line)
+    shutil.copytree(root, again := tmp_path / "again")
+    (again / "sslseg.json").write_text(hint[1])
+    _, lines = prepared(again, capsys)
+    assert "prepared 6 slices of 3 patients, 6 annotated: foreground" in lines

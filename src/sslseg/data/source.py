@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,8 +143,8 @@ BACKGROUND = "background"
 
 
 def class_name(text: str) -> str:
-    """A name that can be part of a metric's: letters, digits, space, '_', '-' and '.'."""
-    name = re.sub(r"[^\w .-]+", "-", str(text), flags=re.ASCII).strip(" -")
+    """A name that can be part of a metric's: letters and digits of any writing, space, '_', '-' and '.'."""
+    name = re.sub(r"[^\w .-]+", "-", unicodedata.normalize("NFC", str(text))).strip(" -")
     if not name:
         raise ValueError(f"wanted the name of a class with letters or digits in it, got {text!r}")
     return name

@@ -103,7 +103,12 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         run.tag(names.TAG_LAYOUT, known.layout)
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
     _account(root, store, aside, run)
-    warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *_nowhere(store), *_odd(volumes)]
+    warnings = [
+        *(module.notes(root) if hasattr(module, "notes") else ()),
+        *_nowhere(data),
+        *_gaps(store),
+        *_odd(volumes),
+    ]
     if known:
         warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
     for warning in warnings:
@@ -115,7 +120,11 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
         elif annotated and 1 < patients == len(volumes) and not known.names_patients:
-            print("every image is a patient of its own; patient_regex or csv in sslseg.json say otherwise")
+            folders = {Path(case.name).parent for case in known.cases.values()}
+            hint = "patient_regex or csv in sslseg.json say otherwise"
+            if 1 < len(folders) < patients:
+                hint = f'where a folder is a patient, {{"patient_regex": "(.+)/"}} in {settings.FILE} says so'
+            print(f"every image is a patient of its own; {hint}")
     print(f"look at it: {store.path / prepare.SHEET}")
     if not run.parent:
         _go_on(p, data)
@@ -143,7 +152,7 @@ def _range(values: pd.Series, form: str) -> str:
 
 def _go_on(p: Prepare, data: training_set.Inputs) -> None:
     """Compare pretrainings on a third and on all of what is annotated; where nothing is, pretrain or annotate."""
-    if many := len(data.labelled["train"]):
+    if (many := len(data.labelled["train"])) and data.store.index["foreground"].any():
         budgets = ",".join(map(str, sorted({max(1, many // 3), many})))
         endings.following(
             names.SWEEP, **kept(p, Sweep), pipelines="scratch,supervised", budgets=budgets, seeds="0,1,2"
@@ -155,15 +164,41 @@ def _go_on(p: Prepare, data: training_set.Inputs) -> None:
         endings.to_annotate(p, "UPSTREAM", "or, with an encoder that `sslseg encoders` lists")
 
 
-def _nowhere(store: Slices) -> list[str]:
-    """That classes are in no mask, as where a folder has the layout of a data set with more classes."""
-    held = store.fingerprint["class_voxels"]
-    empty = [name for name in store.classes[1:] if not held[name]]
-    if not empty or not store.index["labelled"].any():
+def _nowhere(data: training_set.Inputs) -> list[str]:
+    """That classes are in no mask, as where a folder has the layout of a data set with more classes, or in none of a side."""
+    held, bits = data.store.fingerprint["class_voxels"], data.store.index["classes"].to_numpy()
+    classes = list(enumerate(data.store.classes))[1:]
+    sides = {side: rows for side, rows in data.labelled.items() if len(rows)}
+    empty = [name for _, name in classes if not held[name]]
+    found = []
+    if empty and sides:
+        found.append(
+            f"no mask has a voxel of {', '.join(empty)}: it would be learned from nothing and never scored; classes in "
+            f"{settings.FILE} without it leaves it out"
+        )
+    for side, rows in sides.items():
+        if lost := [name for k, name in classes if held[name] and not (bits[rows] >> k & 1).any()]:
+            use = {"train": "cannot be learned", "val": "does not help to choose a network"}.get(
+                side, "is not scored"
+            )
+            found.append(
+                f"no mask of {side} has a voxel of {', '.join(lost)}, which {use}; split= divides otherwise"
+            )
+    return found
+
+
+def _gaps(store: Slices) -> list[str]:
+    """That slices between annotated ones are empty, as where every third was annotated and the others are unknown."""
+    rows = store.index[store.index["labelled"]]
+    held = rows["foreground"] > 0
+    ends = rows[held].groupby("volume")["z"].agg(["min", "max"])
+    empty = rows[~held].join(ends, on="volume", how="inner").query("min < z < max")
+    if empty.empty:
         return []
+    volumes = empty["volume"].unique()
     return [
-        f"no mask has a voxel of {', '.join(empty)}: it would be learned from nothing and never scored; classes in "
-        f"{settings.FILE} without it leaves it out"
+        f"{plural(len(empty), 'slice')} without a structure between slices with one, in {plural(len(volumes), 'volume')} as "
+        f"{store.volume_table['image'].iloc[volumes[0]]}: taken as background; 255 all over says that nobody looked at a slice"
     ]
 
 

@@ -7,6 +7,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from mlflow.utils.validation import _validate_metric_name
 
 from sslseg.config.names import DataError
 from sslseg.data.folders import patients, roles
@@ -14,6 +15,7 @@ from sslseg.data.folders.pairing import patterns
 from sslseg.data.folders.settings import Settings
 from sslseg.data.slices import prepare
 from sslseg.datasets import images
+from sslseg.tracking.client import metric_name
 from tests.fixtures import trees
 from tests.fixtures.layout_files import COLOUR, IMAGE, boxes, write
 from tests.fixtures.pair_folders import PLANE, fill, label, told
@@ -30,6 +32,17 @@ def test_the_pattern_of_the_documentation(tmp_path):
     aside = roles.LAST[tmp_path].aside
     assert aside == {f"{n}/other_seg.nii.gz": "fits no pattern of pairs" for n in range(3)}
     assert images.describe(tmp_path).settings["pairs"] == ("{case}/image.nii.gz -> {case}/mask.nii.gz",)
+
+
+def test_classes_keep_the_letters_of_their_names_in_any_writing(tmp_path):
+    """Composed, as MLflow takes them into the name of a metric; what no metric can have becomes a dash."""
+    fill(tmp_path, {"{n}.png": IMAGE, "{n}_mask.png": (0, 1, 2, 3)})
+    told(tmp_path, classes={"Gefa\u0308ß": 1, "肿瘤": 2, "a/b": 3})
+    classes = images.describe(tmp_path).classes
+    assert classes == ("background", "Gefäß", "肿瘤", "a-b")
+    for name in classes:
+        _validate_metric_name(metric := f"test/iou/{name}")
+        assert metric_name(metric) == metric
 
 
 @pytest.mark.parametrize("pairs", ["i/{case} -> m/{case}_*", "i/{case} -> m/{case}_left + m/{case}_right"])
@@ -143,7 +156,7 @@ def test_what_cannot_be_told_apart_is_refused(tmp_path):
         DataError, match=r"m/0.png: wanted one mask and one image that belong together, it fits i/0.png"
     ):
         images.find(tmp_path)
-    with pytest.raises(DataError, match="got none; m/0.png: wanted one mask and one image"):
+    with pytest.raises(DataError, match="got none that can be taken; m/0.png: wanted one mask and one image"):
         images.scan(tmp_path)
     (tmp_path / "m" / "2.tif").unlink()
     found, faults = images.scan(tmp_path)

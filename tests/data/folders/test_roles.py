@@ -36,6 +36,53 @@ def test_what_looks_like_a_mask_is_not_pretrained_on(tmp_path, held):
     assert len(prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)) == 4
 
 
+def test_a_mask_that_the_pairs_leave_out_is_no_image_of_theirs(tmp_path):
+    """Two annotators: the pattern of the one lets the masks of the other fit that of images."""
+    fill(tmp_path, {"{n}.png": IMAGE, "{n}_mask_A.png": (0, 255), "{n}_mask_B.png": (0, 255)})
+    told(tmp_path, pairs="{id} -> {id}_mask_A")
+    with pytest.raises(
+        DataError, match=r"0_mask_B.png: looks like a mask .* leave it out by on_bad_file=skip"
+    ):
+        prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)
+    store = prepare.prepare(
+        "images", tmp_path, tmp_path / "c", spacing=0.0, progress=False, on_bad_file="skip"
+    )
+    assert store.volume_table[["image", "label"]].to_numpy().tolist() == [
+        [f"{n}.png", f"{n}_mask_A.png"] for n in range(3)
+    ]
+    told(tmp_path, pairs=["{id} -> {id}_mask_A", "{id}"])  # where they are images, after all
+    assert len(prepare.prepare("images", tmp_path, tmp_path / "c", spacing=0.0, progress=False)) == 6
+
+
+@pytest.mark.parametrize("folders", [("frames", "masks"), ("a/frames", "a/masks"), ("images", "lung_masks")])
+def test_masks_in_a_tree_of_their_own_are_those_of_the_images_at_their_place(tmp_path, folders):
+    """Frames of videos have the same numbers in each; the word "frames" says nothing of them."""
+    images_of, masks_of = folders
+    for video in ("video 1", "video 2"):
+        fill(tmp_path, {f"{images_of}/{video}/{{n}}.png": IMAGE, f"{masks_of}/{video}/{{n}}.png": (0, 255)})
+    found = [(s.image.relative_to(tmp_path).as_posix(), s.label.relative_to(tmp_path).as_posix())
+             for s in images.find(tmp_path)]  # fmt: skip
+    assert found == [
+        (f"{images_of}/video {v}/{n}.png", f"{masks_of}/video {v}/{n}.png") for v in (1, 2) for n in range(3)
+    ]
+    fill(tmp_path, {f"{images_of}2/video 1/{{n}}.png": IMAGE})
+    with pytest.raises(
+        DataError, match="it may be that of .* or .*2/video 1/0.png; pairs in sslseg.json says which"
+    ):
+        images.find(tmp_path)
+
+
+def test_the_masks_of_two_annotators_in_folders_are_told_with_the_pairs_that_choose(tmp_path):
+    fill(
+        tmp_path,
+        {"images/{n}.png": IMAGE, "masks_rater1/{n}.png": (0, 255), "masks_rater2/{n}.png": (0, 255)},
+    )
+    with pytest.raises(DataError, match=r'a second mask of one image.*"images/\{id\} -> rater1/\{id\}"'):
+        images.find(tmp_path)
+    told(tmp_path, pairs="images/{id} -> masks_rater2/{id}")
+    assert [s.label.parent.name for s in images.find(tmp_path)] == ["masks_rater2"] * 3
+
+
 def test_the_pairs_that_are_proposed_for_folders_without_a_word_pair_them(tmp_path):
     """Image and mask in folders a and b: the line of the sentence, with a in the place of IMAGES."""
     fill(tmp_path, {"a/{n}.png": IMAGE})

@@ -131,8 +131,8 @@ def check_image(path: Path, image: np.ndarray, root: Path) -> None:
         paired = "{id} -> {id}_MASK" if inner == "." else f"IMAGES/{{id}} -> {inner}/{{id}}"
         raise DataError(
             f"{path}: looks like a mask (it holds only {some(map(shown, found), 8)}) and no image is known to be its own: say "
-            f'which in pairs of {FILE}, as {{"pairs": "{paired}"}} with your own words in capitals; move it away; or write '
-            f'{{"pairs": "{paired.partition(" ->")[0]}"}} where all are images'
+            f'which in pairs of {FILE}, as {{"pairs": "{paired}"}} with your own words in capitals; move it away or leave it out '
+            f'by on_bad_file=skip; or write {{"pairs": "{paired.partition(" ->")[0]}"}} where all are images'
         )
 
 

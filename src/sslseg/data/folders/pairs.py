@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sslseg.config.names import DataError
-from sslseg.data.files import walk
+from sslseg.data.files import same, walk
 from sslseg.data.folders import mask_values, patients, roles
 from sslseg.data.folders.pairing import layouts, patterns, words
 from sslseg.data.folders.pairing.matching import Case
@@ -175,10 +175,16 @@ def read(source: Source) -> Volume:
     image, spacing = _image(source, case, s, notes.append)
     if source.label is not None:
         label = labelled(known, source.image, image.shape[1:], source.index, notes.append)
-    elif not known.told:
+    elif not (known.told and _alone(known, case)):
         mask_values.check_image(source.image, image, source.home)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
     return Volume(image, label, spacing, tuple(notes)).along(s.axis)
+
+
+def _alone(known: Pairing, case: Case) -> bool:
+    """Whether a pattern without a mask names the image."""
+    file, rules = same(case.images[0]), [patterns.rule(same(text)) for text in known.settings.pairs]
+    return any(not rule.masks and patterns.match(rule.images[0], file) is not None for rule in rules)
 
 
 def _image(source: Source, case: Case, s: Settings, note: Note) -> tuple[np.ndarray, Spacing | None]:

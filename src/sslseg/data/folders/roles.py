@@ -122,8 +122,8 @@ def paired(
         wanted = f"images ({', '.join(suffixes)}) here or below"
         if s.pairs:
             wanted = f"{name}'s {patterns.spoken(s.pairs[0])}" if name else f"images like {s.pairs[0]!r}"
-        why = next((f"; {file}: {reason}" for file, reason in aside.items()), "")
-        raise DataError(f"{root}: wanted {wanted}, got {f'none{why}' if why else instead(root)}")
+        why = next((f"none that can be taken; {file}: {reason}" for file, reason in aside.items()), "")
+        raise DataError(f"{root}: wanted {wanted}, got {why or instead(root)}")
     found = [_written(case, own) for case in joined]
     if s.classes:
         found = [_of_classes(case, s, root) for case in found]

@@ -34,6 +34,7 @@ from sslseg.training import devices
 from sslseg.training.devices import fill  # noqa: F401 a hook of `launch`
 
 Predictor = Callable[[Source, Volume], np.ndarray]
+UNKNOWN = "nothing says how large a pixel is, and 1 mm is taken: read mm as pixels, and a ml as 1,000 of them"
 
 
 def run(p: Evaluate, run: session.Run) -> None:
@@ -94,6 +95,9 @@ def run(p: Evaluate, run: session.Run) -> None:
         heldout.check(run, model, scored, strict=p.part == "test" and not p.allow_transductive)
     printed = getattr(module, "PUBLISHED", ())
     facts = _facts(p, model, {row["contours"] for row in table})
+    if not about.physical:
+        facts.append(UNKNOWN)
+        print(f"warning: {UNKNOWN}")
     number = patients.numbers(s.patient for s in every)
     scores = planes.fill(pd.DataFrame(table)) if planes else pd.DataFrame(table)
     tables.log(p, run, scores, pd.DataFrame(per_slice), skipped, facts, printed, number)

@@ -14,9 +14,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from sslseg.config.texts import some
 from sslseg.data.folders.pairing.matching import Case, Faults, named
 from sslseg.data.folders.pairing.patterns import bare
-from sslseg.data.folders.pairing.words import Name, ends_in_role, name, of_roles, shows, stem_of, subject
+from sslseg.data.folders.pairing.words import (
+    Name,
+    ends_in_role,
+    is_mask,
+    name,
+    of_roles,
+    shows,
+    stem_of,
+    subject,
+)
 from sslseg.data.readers import formats
 
 Told = Callable[[str, str], None]  # a file, and what is wrong with it
@@ -27,7 +37,10 @@ CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not 
 MOST_CHANNELS = 8  # of what may be one image; more numbers count slices or frames
 _TRIM = re.compile(r"(?i)^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+")
 _EITHER = 'say so in pairs of sslseg.json, "{id}_0000 + {id}_0001 -> {id}" with a mask or without, or "{id}" of single images'
-_CLASSES = 'where each is a class, pairs in sslseg.json says so, as "images/{id} -> masks/{class}/{id}"'
+_CLASSES = (
+    'pairs in sslseg.json says which is meant, as "images/{id} -> rater1/{id}", or, where each is a class, '
+    '"images/{id} -> masks/{class}/{id}"'
+)
 _NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
 
 
@@ -73,7 +86,10 @@ def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], F
             hint = "mask_suffix in sslseg.json says how masks end, pairs which is whose"
             told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there ({hint})")
         elif len(found) > 1:
-            told(file, f"wanted one image of this mask, it may be that of {' or '.join(found[:4])}")
+            told(
+                file,
+                f"wanted one image of this mask, it may be that of {some(found, joint=' or ')}; pairs in sslseg.json says which",
+            )
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
     joined = _joined({image: owned.get(image, ()) for image in clear}, told)
     made = _called([Case("", i, ((owned[i[0]][0], ""),) if i[0] in owned else ()) for i in joined])
@@ -170,6 +186,8 @@ class Finder:
         found = next((self._here[form] for form in _forms(own) if form in self._here), [])
         if not found and own.stem:
             found = self._side.get((own.sides, own.stem)) or self._stem.get(own.stem, [])
+            beside = [image for image in found if _mirrors(image, file)]
+            found = beside if len(beside) == 1 else found
         if not found and own.folders and (not own.stem or own.folders[-len(own.stem) :] == own.stem):
             found = self._folder.get(own.folders, [])
         if not found and (match := _NUMBERED.fullmatch(bare(file))) and ends_in_role(match[1]):
@@ -189,6 +207,13 @@ class Finder:
                     found[file] = near
                     added.add(more)
         return found if len(added) == 1 else {}
+
+
+def _mirrors(image: str, mask: str) -> bool:
+    """Whether two files lie at one place of two trees: one folder differs, as in frames/p1 and masks/p1, and says mask."""
+    ours, theirs = image.split("/")[:-1], mask.split("/")[:-1]
+    apart = [folder for other, folder in zip(ours, theirs, strict=False) if other != folder]
+    return len(ours) == len(theirs) and len(apart) == 1 and is_mask(f"{apart[0]}/0")
 
 
 def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
