@@ -92,6 +92,18 @@ def test_what_an_archive_unpacks_to_is_bounded_by_its_size(tmp_path: Path, membe
     )
 
 
+def test_a_header_is_bounded_also_where_it_is_read_in_pieces():
+    """As newer releases of Python read it: one seek, then piece after piece."""
+    zeros = SimpleNamespace(tell=int, close=None, read=bytes, seek=lambda *_: 0)
+    stream = archive._Bounded(zeros, archive.READ_LIMIT)
+    for _ in range(3):
+        stream.seek(0)
+        for _ in range(8):
+            assert len(stream.read(archive.READ_LIMIT // 8)) == archive.READ_LIMIT // 8
+    with pytest.raises(SslsegError, match=r"a header of more than 8,388,608 bytes"):
+        stream.read(1)
+
+
 def test_the_rows_have_to_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     few = SimpleNamespace(available=10)
     monkeypatch.setattr(archive.psutil, "virtual_memory", lambda: few)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import inspect
 import os
 import re
 import typing
@@ -183,7 +184,7 @@ def add(made: argparse.ArgumentParser, cls: type, choices: bool = False) -> None
     """Give a parser every knob of `cls`; on demand with the choices, which `check` tells about in its own words."""
     table = knobs(cls)
     for owner in cls.__mro__:
-        own = [name for name in table if name in vars(owner).get("__annotations__", ())]
+        own = [name for name in table if name in inspect.get_annotations(owner)]
         title = "its own knobs" if owner is cls else first_line(owner)
         group = made.add_argument_group(title) if own else made
         for name in own:

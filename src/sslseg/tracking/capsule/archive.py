@@ -32,7 +32,7 @@ CHUNK = 1 << 20
 RATIO = 250  # `write` packs at gzip's lowest level, which makes 229 zeros to one byte, and of nothing more
 SLACK = 16 << 20  # bytes that any archive may unpack to
 IN_MEMORY = 8  # bytes of memory that a byte of store.json needs, as Python's objects
-READ_LIMIT = 8 << 20  # bytes at a time; tarfile reads a member's extended header, however long, in one go
+READ_LIMIT = 8 << 20  # bytes in a row; tarfile reads a member's extended header, however long
 DAMAGE = (
     OSError, EOFError, tarfile.TarError, zlib.error, ValueError, KeyError, TypeError, AttributeError, RecursionError,
     OverflowError,
@@ -82,10 +82,13 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
 
 
 class _Bounded:
-    """A stream that unpacks no more than `most` bytes, and gives no more than READ_LIMIT at a time."""
+    """A stream that unpacks no more than `most` bytes, and gives no more than READ_LIMIT between two seeks.
+
+    tarfile seeks before each member, and before each piece of its content.
+    """
 
     def __init__(self, stream: BinaryIO, most: int):
-        self._stream, self._most = stream, most
+        self._stream, self._most, self._row = stream, most, 0
         self.tell, self.close = stream.tell, stream.close
 
     def _check(self, position: int) -> None:
@@ -97,11 +100,13 @@ class _Bounded:
     def seek(self, offset: int, whence: int = 0) -> int:
         if not whence:
             self._check(offset)
+        self._row = 0
         return self._stream.seek(offset, whence)
 
     def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > READ_LIMIT:
-            raise SslsegError(f"archive: a header of {size:,} bytes, at most {READ_LIMIT:,}")
+        self._row += size
+        if size < 0 or self._row > READ_LIMIT:
+            raise SslsegError(f"archive: a header of more than {READ_LIMIT:,} bytes")
         data = self._stream.read(size)
         self._check(self._stream.tell())
         return data
