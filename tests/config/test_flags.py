@@ -28,6 +28,7 @@ class Toy:
     minutes: float | None = knob(None, "maybe minutes")
     numbers: tuple[int, ...] = knob((), "numbers", low=0)
     shares: tuple[float, ...] = knob((0.08, 1.0), "shares")
+    span: tuple[float, float] = knob((0.5, 1.0), "from, to")
     rows: tuple[str, ...] = knob((), "rows")
     steps: int = knob(help="steps", presets={"small": 10, "large": 1000}, low=1)
     title: str = knob(help="a word of the preset", presets={"small": "s", "large": "l"})
@@ -47,6 +48,7 @@ VALUES = [
     ("on", "true", True), ("on", "False", False), ("on", "1", True), ("on", "no", False),
     ("word", "two words, one comma", "two words, one comma"), ("word", "", ""), ("word", "--x", "--x"),
     ("epoch", "", None), ("epoch", "0", 0), ("minutes", "", None), ("minutes", "2", 2.0),
+    ("span", "0.5,0.5", (0.5, 0.5)),
     ("numbers", "", ()), ("numbers", "1,2, 3", (1, 2, 3)), ("numbers", "4", (4,)), ("numbers", "1,", (1,)),
     ("shares", "0.1,1", (0.1, 1.0)), ("rows", "a,b+c", ("a", "b+c")),
     ("steps", "", None), ("steps", "12", 12), ("title", "", None), ("title", "x", "x"),
@@ -109,6 +111,9 @@ def test_any_value_comes_back_from_its_text(toy: Toy):
         (["--numbers", "3,-1"], "numbers: must be at least 0; not -1"),
         (["--preset", "huge"], "preset: must be one of small, large; not 'huge'"),
         (["--steps", "0"], "steps: must be at least 1; not 0"),
+        (["--span", "0.3"], "span: must be two numbers, the smaller first; not '0.3'"),
+        (["--span", ","], "span: must be two numbers, the smaller first; not ''"),
+        (["--span", "1,0.3"], "span: must be two numbers, the smaller first; not '1.0,0.3'"),
         (["--count"], "argument --count: expected one argument"),
     ],
 )
@@ -150,7 +155,8 @@ def test_readings_of_one_line():
     assert flags.presets_of(Toy) == ("small", "large")
     defaults = {n: flags.mlproject_default(f) for n, (f, m, _) in flags.knobs(Toy).items()}
     assert defaults == {f.name: "" for f in dataclasses.fields(Toy)} | {
-        "preset": "small", "count": "3", "share": "0.5", "on": "false", "shares": "0.08,1.0", "threads": "0",
+        "preset": "small", "count": "3", "share": "0.5", "on": "false", "shares": "0.08,1.0",
+        "span": "0.5,1.0", "threads": "0",
     }  # fmt: skip
 
 

@@ -90,6 +90,10 @@ def test_folds_test_each_patient_once_and_keep_the_groups(folds: int):
 
 
 def test_folds_that_there_are_not():
+    with pytest.raises(
+        ParamError, match="fold:01/5"
+    ):  # which would be another division than fold:1/5 by its name
+        splits.assign(ACDC, "fold:01/5")
     for kind in ("fold:0/5", "fold:6/5", "fold:1/1"):
         with pytest.raises(
             ParamError, match=f"wanted fold:k/n with n of at least 2 and k from 1 to n, got {kind}"

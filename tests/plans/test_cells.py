@@ -177,6 +177,8 @@ def test_a_division_of_the_patients_holds_for_every_stage_on_the_target_data():
     assert len(found) == 1 + 1 + 2 + 3 * 2
     with pytest.raises(ParamError, match="split: must be one of auto, .*; not 'fold:3'"):
         grid(split=("fold:3",))
+    with pytest.raises(ParamError, match="not 'fold:01/2'"):  # the cells of fold:1/2 under another name
+        grid(split=("fold:1/2", "fold:01/2"))
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,8 @@ def test_overrides(text: str, wanted: dict):
 def test_what_no_stage_knows():
     with pytest.raises(ParamError, match="finetune: wanted name=value pairs, got '10,steps=3'"):
         overrides("10,steps=3", "finetune")
+    with pytest.raises(ParamError, match="finetune: lr is given twice, in 'lr=1,lr=2'"):
+        overrides("lr=1,lr=2", "finetune")
     with pytest.raises(ParamError, match="'byol-traget' is no way to learn; the nearest is byol@target"):
         grid(pipelines=("byol-traget",))
     with pytest.raises(ParamError, match="unknown parameter 'stepz'; did you mean 'steps'"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -192,18 +193,34 @@ def test_artifacts_come_or_are_none(filled: str, tmp_path) -> None:
 def test_a_lineage_tag_that_was_changed_by_hand_is_told():
     """Epochs and a decoder that is handed on are of the way between two runs; all else was the same text once."""
     rows = [
-        ("imported", "import_encoder", "scratch", "supervised"),
-        ("masked", "pretrain", "imported", "supervised > masked@acdc"),
-        ("fine", "finetune", "masked", "supervised > masked@acdc+decoder:25 > supervised@acdc"),
-        ("older", "finetune", "masked", "supervised > masked-acdc@25 > supervised-acdc"),
-        ("public", "finetune", "masked", "…"),
-        ("probed", "probe", "masked", "supervised > masked@acdc"),
-        ("alone", "finetune", "gone", "dino@acdc > supervised@acdc"),
-        ("edited", "finetune", "masked", "supervised > byol@acdc:25 > supervised@acdc"),
+        ("imported", "import_encoder", "scratch", "supervised", "supervised", "imagenet"),
+        ("masked", "pretrain", "imported", "supervised > masked@acdc", "masked", "acdc"),
+        ("fine", "finetune", "masked", "supervised > masked@acdc+decoder:25 > supervised@acdc", "", "acdc"),
+        ("older", "finetune", "masked", "supervised > masked-acdc@25 > supervised-acdc", "", "acdc"),
+        ("public", "finetune", "masked", "…", "", "acdc"),
+        ("probed", "probe", "masked", "supervised > masked@acdc", "", "acdc"),
+        ("alone", "finetune", "gone", "dino@acdc > supervised@acdc", "", "acdc"),
+        ("plain", "finetune", "scratch", "phantom", "", "phantom"),
+        ("edited", "finetune", "masked", "supervised > byol@acdc:25 > supervised@acdc", "", "acdc"),
+        ("no scratch", "finetune", "scratch", "byol@acdc > supervised@acdc", "", "acdc"),
+        ("other data", "pretrain", "scratch", "byol@acdc", "byol", "photos"),
+        ("other method", "pretrain", "scratch", "byol@acdc", "simclr", "acdc"),
     ]
-    runs = pd.DataFrame(rows, columns=["run_id", "stage", "upstream_run_id", "lineage"])
-    (sentence,) = records.contradicted(runs)
-    assert sentence.startswith(
-        "run edited: its tag sslseg.lineage says 'supervised > byol@acdc:25 > supervised@acdc', and run masked"
+    runs = pd.DataFrame(rows, columns=["run_id", "stage", "upstream_run_id", "lineage", "method", "dataset"])
+    said = records.contradicted(runs)
+    assert [sentence.partition(":")[0] for sentence in said] == [f"run {row[0]}" for row in rows[-4:]]
+    assert said[0].startswith(
+        "run edited: its tag sslseg.lineage says 'supervised > byol@acdc:25 > supervised@acdc'; by its method and its data, "
+        "and by the tag of its upstream (masked), it is 'supervised > masked@acdc > supervised@acdc'."
     )
-    assert records.contradicted(runs[:-1]) == []
+    assert records.contradicted(runs[:-4]) == []
+
+
+def test_the_pipeline_of_a_fine_tuning_is_its_parameter_which_nobody_can_change():
+    tags = {names.TAG_STAGE: "finetune", names.TAG_PIPELINE: "scratch", names.TAG_DATASET: "acdc"}
+    edited = records.Record("a", "0", "", 0, 1, {names.BY_PIPELINE: "byol@target"}, tags)
+    older, above = (
+        replace(edited, run_id="b", params={}),
+        replace(edited, run_id="c", tags={names.TAG_STAGE: "pretrain"}),
+    )
+    assert list(records.frame([edited, older, above])["pipeline"]) == ["byol@target", "scratch", ""]

@@ -13,7 +13,8 @@ from sslseg import __main__
 from sslseg.config import names
 from sslseg.config.names import EncoderError
 from sslseg.tracking import lineage, session
-from sslseg.tracking.registry import resolve, sentences
+from sslseg.tracking.registry import logged, resolve, sentences
+from sslseg.tracking.upkeep import doctor
 
 Stage = Callable[..., session.Run]
 
@@ -127,6 +128,45 @@ def test_changed_weights_are_found_hop_by_hop(stage: Stage, capsys: pytest.Captu
     printed = capsys.readouterr()
     assert f"run {first.id}: expected {hops[0].sha}" in printed.err
     assert "CHANGED" in printed.out
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [
+        (names.TAG_METHOD, "simclr"),
+        (names.TAG_DATASET, "phantom"),
+        (names.TAG_LINEAGE, "byol@acdc"),
+        (names.TAG_UPSTREAM_RUN, names.SCRATCH),
+    ],
+)
+def test_a_tag_that_was_changed_by_hand_is_no_lineage(stage: Stage, store: str, tag: str, value: str):
+    first = stage("pretrain", "byol", "photos", "natural")
+    second = stage("pretrain", "byol", "acdc", "cardiac-mri", first)
+    tuned, api = stage("finetune", "", "acdc", "cardiac-mri", second), MlflowClient(store)
+    assert not list(doctor.contradictions(store, logged.every(store)))
+    before = api.get_run(second.id).data.tags[tag]
+    api.set_tag(second.id, tag, value)
+    for run in (second, tuned):
+        with pytest.raises(EncoderError, match="One of them was changed by hand"):
+            lineage.of_model(run.id)
+    assert any(
+        f"run {second.id}: " in found.fault for found in doctor.contradictions(store, logged.every(store))
+    )
+    api.set_tag(second.id, tag, before)
+    assert lineage.text(lineage.of_model(tuned.id)) == "byol@photos > byol@acdc > supervised@acdc"
+
+
+def test_a_model_whose_lineage_was_changed_by_hand_is_shown_as_such(stage: Stage, store: str, capsys):
+    run, api = stage("pretrain", "byol", "photos", "natural"), MlflowClient(store)
+    model = resolve.resolve(run.id).model_id
+    api.set_logged_model_tags(model, {names.MODEL_LINEAGE: "moco@acdc"})
+    assert __main__.main(["lineage", run.id]) == 1
+    assert f"run {run.id}: its lineage is written as 'moco@acdc'" in capsys.readouterr().err
+    assert __main__.main(["encoders"]) == 0
+    assert "moco@acdc, or byol@photos: changed by hand" in capsys.readouterr().out
+    (found,) = doctor.contradictions(store, logged.every(store))
+    assert model in found.subject
+    api.set_logged_model_tags(model, {names.MODEL_LINEAGE: "byol@photos"})
 
 
 def test_unknown_upstream_and_rings_end(stage: Stage, store: str):

@@ -71,17 +71,26 @@ def table(kind: str, uri: str | None = None) -> pd.DataFrame:
     plain = ["name", "version", "aliases", "run_id", "model_id"]
     tags = ["role", "method", "dataset", "epoch", "step", "architecture", "lineage", "sha256"]
     named = {key: getattr(names, f"MODEL_{'SHA' if key == 'sha256' else key.upper()}") for key in tags}
+    told = runs.set_index("run_id")["lineage"].to_dict()
     rows = [
         {"reference": f"models:/{row['name']}/{row['version']}"}
         | {key: row[key] for key in plain}
         | {key: row.get(tag, "") for key, tag in named.items()}
         | _tested(row["run_id"], row["model_id"], runs)
+        | {"lineage": _lineage(row.get(names.MODEL_LINEAGE, ""), told.get(row["run_id"], ""))}
         for row in resolve.versions(kind, uri)
     ]
     found = pd.DataFrame(
         rows, columns=["reference", *plain, *tags, "budget", "seed", "test_iou", "of", "tested_on"]
     )
     return found.astype(dict.fromkeys(("budget", "seed", "test_iou"), float))
+
+
+def _lineage(of_model: str, of_run: str) -> str:
+    """What the model's tag says, and the run's where that is another: one was changed by hand."""
+    from sslseg.tracking import lineage
+
+    return of_model if lineage.agree(of_model, of_run) else f"{of_model}, or {of_run}: changed by hand"
 
 
 def _tested(run_id: str, model_id: str, runs: pd.DataFrame) -> dict[str, Any]:

@@ -52,6 +52,11 @@ def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
     return {f.name: (f, f.metadata["knob"], hints[f.name]) for f in dataclasses.fields(cls)}
 
 
+def is_span(hint: Any) -> bool:
+    """Whether a type is of two numbers, the smaller first: `tuple[float, float]`; `tuple[float, ...]` are any number."""
+    return typing.get_origin(hint) is tuple and ... not in typing.get_args(hint)
+
+
 PASSWORD = re.compile(r"\w://[^/@:\s]*:[^/@\s]+@")  # scheme://user:password@host
 
 
@@ -68,6 +73,8 @@ def check(params: Any) -> None:
             if not strip_optional(hint)[1] and meta.presets is None:
                 faults.append(f"{name}: a value is required ({meta.help})")
             continue
+        if is_span(hint) and (len(value) != 2 or value[0] > value[1]):
+            faults.append(f"{name}: must be two numbers, the smaller first; not {quoted(to_text(value))}")
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, str) and PASSWORD.search(item):
                 faults.append(f"{name}: holds a password, and parameters are logged; leave it out of the address and give "
@@ -176,7 +183,8 @@ def default(f: dataclasses.Field, meta: Knob) -> str:
 def _form(hint: Any) -> str:
     """What a value of that type looks like."""
     if typing.get_origin(kind := strip_optional(hint)[0]) is tuple:
-        return f"{_form(typing.get_args(kind)[0])},…"
+        one = _form(typing.get_args(kind)[0])
+        return f"{one},{one if is_span(kind) else '…'}"
     return {int: "N", float: "X", bool: "true|false"}.get(kind, "TEXT")
 
 

@@ -60,13 +60,14 @@ def overrides(text: str, name: str) -> dict[str, str]:
     """'steps=10;save_epochs=0,1' or 'steps=10,batch_size=4' -> {name: text}.
 
     Raises:
-        ParamError: a part is not name=value.
+        ParamError: a part is not name=value, or a name is given twice.
     """
     found: dict[str, str] = {}
     for part in filter(None, (t.strip() for t in text.replace(";", "\n").replace(",", "\n").splitlines())):
         key, equals, value = part.partition("=")
         if equals:
-            last = key.strip()
+            if (last := key.strip()) in found:
+                raise ParamError(f"{name}: {last} is given twice, in {text!r}")
             found[last] = value.strip()
         elif found:  # a further item of the tuple before
             found[last] += "," + part

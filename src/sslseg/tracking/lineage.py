@@ -58,9 +58,10 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         epoch: of the model of `run_id` that is meant; it and its digest are read from `model_id`, if given.
 
     Raises:
-        EncoderError: of a run on the way nothing is known any more, or the tags lead in a ring.
+        EncoderError: of a run on the way nothing is known any more; or the tags lead in a ring, or contradict one another.
     """
     hops: list[Hop] = []
+    said: dict[str, tuple[str, str]] = {}  # run ID -> lineage by the tags of the run and of its model
     sha, after, decoder, summed = "", "the start", False, ""
     told: list[tuple[str, int | None]] = []  # hops up to this one, as the run after it has written them
     while run_id and run_id != names.SCRATCH:
@@ -81,10 +82,33 @@ def walk(run_id: str, epoch: int | None = None, model_id: str = "", uri: str | N
         found = _hop(run, model, epoch, sha, model_id)
         told = pipelines.read(tags.get(names.TAG_LINEAGE, ""))[:-1]
         hops.append(replace(found, decoder=decoder, summed=summed))
+        said[found.run_id] = tags.get(names.TAG_LINEAGE, ""), model.get(names.MODEL_LINEAGE, "")
         decoder, summed = tags.get(names.TAG_DECODER) == "upstream", tags.get(names.TAG_SUMMED, "")
         after, run_id, epoch = f"run {run.info.run_id}", tags.get(names.TAG_UPSTREAM_RUN, ""), None
         model_id, sha = tags.get(names.TAG_UPSTREAM_MODEL, ""), tags.get(names.TAG_UPSTREAM_SHA, "")
+    for place, hop in enumerate(hops):
+        _check_tags(hop.run_id, said.get(hop.run_id, ()), text(hops[place:][::-1]))
     return hops[::-1]
+
+
+def agree(*lineages: str) -> bool:
+    """Whether lineage tags name the same hops; those that say nothing agree with all.
+
+    Epochs and a decoder that is handed on are of the way between two runs, and left out.
+    """
+    told = [pipelines.read(one) for one in lineages if one and "…" not in one]
+    hops = [[hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in one] for one in told]
+    return all(one == hops[0] for one in hops)
+
+
+def _check_tags(run_id: str, said: Sequence[str], found: str) -> None:
+    """Every tag of a lineage was written from the same run IDs, so that those which differ were changed by hand."""
+    for one in said:
+        if not agree(one, found):
+            raise EncoderError(
+                f"run {run_id}: its lineage is written as {one!r}, and its tags and those of the runs before it make "
+                f"{found!r}. One of them was changed by hand, and nobody can tell which: put it back"
+            )
 
 
 def _gone(

@@ -10,7 +10,7 @@ from sslseg.config.params.machine import Machine
 from sslseg.config.params.presets import BAD_FILE, EVERY, FINETUNINGS, START
 
 SPLITS = ("auto", "kalapos2022", "stratified", "official", "file", "fold:1/5")
-FOLD = r"fold:(\d{1,3})/(\d{1,3})"  # one of the folds of a cross-validation over patients
+FOLD = r"fold:(0|[1-9]\d{0,2})/(0|[1-9]\d{0,2})"  # written in one way alone: one of the folds of a cross-validation over patients
 DIVIDED = "how patients are divided; auto = the dataset's own; fold:k/n = the k-th of n parts tests"
 NORMS = ("dataset", "encoder", "paper-code")
 BUDGET_UNITS = ("slice", "patient")

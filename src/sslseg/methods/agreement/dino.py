@@ -41,9 +41,9 @@ class Params(Pretrain):
                             source="DINO's code: 8; cpu, demo: [H]")  # fmt: skip
     small_size: int = knob(help="side of a small view, pixels", low=16, presets=per_preset(96, 32),
                            source="DINO 3.1: 96 of 224; cpu, demo: [H]")  # fmt: skip
-    small_scale: tuple[float, ...] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
+    small_scale: tuple[float, float] = knob((0.05, 0.14), "area of a small view, share of the slice", low=0.001, high=1.0,
                                           source="DINO's recipe for ResNet-50: 0.05 to 0.14")  # fmt: skip
-    crop_scale: tuple[float, ...] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
+    crop_scale: tuple[float, float] = knob((0.14, 1.0), "area of a large view, share of the slice", low=0.001, high=1.0,
                                          source="DINO's recipe for ResNet-50: 0.14 to 1")  # fmt: skip
     optimizer: str = again("optimizer", "sgd", source="DINO's recipe for ResNet-50")
     lr: float = again("lr", presets=per_preset(0.015, 0.03),

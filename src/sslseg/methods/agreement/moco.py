@@ -34,7 +34,9 @@ class Params(Pretrain):
     temperature: float = knob(0.2, "temperature of the similarities", low=0.001, source="MoCo v2 table 1: 0.2")  # fmt: skip
     tau: float = knob(help="momentum of the key encoder", low=0.0, high=1.0, presets=per_preset(0.999, 0.99),
                       source="MoCo 3.3: 0.999; cpu, demo: [H] it has to move in a few hundred steps")  # fmt: skip
-    crop_scale: tuple[float, ...] = again("crop_scale", (0.2, 1.0), source="MoCo's code: RandomResizedCrop(0.2, 1)")  # fmt: skip
+    crop_scale: tuple[float, float] = again(
+        "crop_scale", (0.2, 1.0), source="MoCo's code: RandomResizedCrop(0.2, 1)"
+    )
     optimizer: str = again("optimizer", "sgd", source="MoCo 4: SGD")
     lr: float = again("lr", presets=per_preset(0.015, 0.03), source="MoCo 4: 0.03 at batch 256; cpu, demo: [H]")  # fmt: skip
     weight_decay: float = again("weight_decay", 1e-4, source="MoCo 4: 1e-4")

@@ -31,7 +31,7 @@ class Params(Pretrain):
     patch: int = knob(help="side of a patch, pixels; divides image_size", low=1, presets=per_preset(32, 16),
                       source="SparK 3.1: as wide as the encoder shrinks; cpu, demo: [H] 16 patches of 64 pixels")  # fmt: skip
     hidden: float = knob(0.6, "share of the patches that is hidden", low=0.01, high=0.99, source="SparK 4.1: 60 %")  # fmt: skip
-    crop_scale: tuple[float, ...] = again("crop_scale", (0.67, 1.0),
+    crop_scale: tuple[float, float] = again("crop_scale", (0.67, 1.0),
                                           source="SparK's code: RandomResizedCrop(0.67, 1)")  # fmt: skip
     optimizer: str = again("optimizer", "adamw", source="SparK 4.1: LAMB; [H] AdamW, which it is made of")
     lr: float = again("lr", presets=RATES, source="[H] of AdamW on a whole U-Net")

@@ -16,6 +16,7 @@ import pandas as pd
 from sslseg.config import flags, names, params
 from sslseg.config.names import CFG, ParamError
 from sslseg.plans import pipelines
+from sslseg.tracking import lineage as lineages
 from sslseg.tracking.runs import PARENT
 
 POINT_COLUMNS = ["run_id", "key", "step", "timestamp", "value"]  # what every back-end returns for curves
@@ -28,6 +29,7 @@ TAGS = {"method": names.TAG_METHOD, "dataset": names.TAG_DATASET, "parent": PARE
         "data_digest": names.TAG_DATA_DIGEST, "upstream_run_id": names.TAG_UPSTREAM_RUN,
         "upstream_model_id": names.TAG_UPSTREAM_MODEL, "upstream_sha256": names.TAG_UPSTREAM_SHA,
         "exposure": names.TAG_EXPOSURE, "device": names.TAG_DEVICE}  # fmt: skip
+STARTED = ["run_id", "upstream_run_id", "method", "dataset"]
 _WHOLE = re.compile(r"[+-]?\d+")
 
 
@@ -67,7 +69,9 @@ def frame(records: Iterable[Record]) -> pd.DataFrame:
 def _row(r: Record) -> dict[str, Any]:
     tags, stage = r.tags, r.tags.get(names.TAG_STAGE, "")
     cfg = {key: _typed(stage, key, text) for key, text in r.params.items() if key.startswith(CFG)}
-    lineage = tags.get(names.TAG_LINEAGE, "")
+    lineage, pipeline = tags.get(names.TAG_LINEAGE, ""), tags.get(names.TAG_PIPELINE, "")
+    if stage == names.FINETUNE:  # nobody can change a parameter
+        pipeline = r.params.get(names.BY_PIPELINE, pipeline)
     unit = cfg.get(f"{CFG}budget_unit") or "slice"
     slices, patients = cfg.get(f"{CFG}slices"), cfg.get(f"{CFG}patients")
     used = slices if unit == "slice" else patients
@@ -77,9 +81,9 @@ def _row(r: Record) -> dict[str, Any]:
         "name": r.name,
         "stage": stage,
         **{column: tags.get(tag, "") for column, tag in TAGS.items()},
-        "pipeline": pipelines.read_tag(tags.get(names.TAG_PIPELINE, ""), tags.get(names.TAG_DATASET, "")),
+        "pipeline": pipelines.read_tag(pipeline, tags.get(names.TAG_DATASET, "")) if pipeline else "",
         "lineage": lineage,
-        "label": label_of(lineage, stage, tags.get(names.TAG_PIPELINE, "")),
+        "label": label_of(lineage, stage, pipeline),
         "seed": cfg.get(f"{CFG}seed"),
         "budget": cfg.get(f"{CFG}budget") if used is None else used,
         "unit": unit,
@@ -102,27 +106,24 @@ def pretraining_of(lineage: str, stage: str) -> list[tuple[str, int | None]]:
 
 
 def contradicted(runs: pd.DataFrame) -> list[str]:
-    """Sentences on runs whose lineage tag is not what the run that they started from says of itself.
+    """Sentences on runs whose lineage tag is not what they did after what the run that they started from says of itself.
 
-    Both are written from the same run IDs, so that one of the two tags was changed by hand.
+    All are written from the same run IDs, so that one of the tags was changed by hand.
 
     Args:
         runs: `frames.runs` with the upstream ones.
     """
-    texts = runs.set_index("run_id")["lineage"].to_dict()
+    texts = runs.set_index("run_id")["lineage"].to_dict() | {names.SCRATCH: ""}
     started = runs[runs["stage"].isin((names.PRETRAIN, names.FINETUNE)) & runs["upstream_run_id"].isin(texts)]
-    pairs = started[["run_id", "upstream_run_id"]].itertuples(index=False)
-    return [
-        f"run {own}: its tag {names.TAG_LINEAGE} says {texts[own]!r}, and run {above}, which it started from, "
-        f"{texts[above]!r}. One of the two was changed by hand; figures name runs by these tags"
-        for own, above in pairs
-        if _bare(texts[own])[:-1] != _bare(texts[above]) and "…" not in texts[own] + texts[above]
-    ]
-
-
-def _bare(lineage: str) -> list[str]:
-    """Hops without their epochs, and without what is handed on beside the encoder."""
-    return [hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in pipelines.read(lineage)]
+    found = []
+    for own, above, how, data in zip(*(started[column] for column in STARTED), strict=True):
+        hops = [texts[above], pipelines.hop_text(how or pipelines.SUPERVISED, data)]
+        if not lineages.agree(texts[own], wanted := " > ".join(filter(None, hops))):
+            found.append(
+                f"run {own}: its tag {names.TAG_LINEAGE} says {texts[own]!r}; by its method and its data, and by the tag "
+                f"of its upstream ({above}), it is {wanted!r}. One of these was changed by hand, and figures name runs by them"
+            )
+    return found
 
 
 def label_of(lineage: str, stage: str, pipeline: str = "") -> str:

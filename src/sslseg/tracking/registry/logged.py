@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
 from sslseg.config.texts import whole
@@ -27,7 +30,7 @@ def of_run(run: MlflowRun, uri: str | None = None) -> list[LoggedModel]:
     return [model for model in found if model.status == LoggedModelStatus.READY]
 
 
-def every(uri: str) -> list[LoggedModel]:
+def every(uri: str | None) -> list[LoggedModel]:
     """Every logged model of this project, of all experiments that were not deleted."""
     return matching(f"tags.`{names.MODEL_KIND}` LIKE '%'", uri)
 
@@ -58,9 +61,18 @@ def made_here(sha: str, body: str) -> LoggedModel | None:
     return max(found, key=lambda model: (model.creation_timestamp, model.model_id), default=None)
 
 
-def model_id_of(version: ModelVersion) -> str:
-    """The logged model that a registered version was made of; SQL stores keep it in the source alone."""
-    return version.model_id or (version.source or "").removeprefix("models:/")
+def model_id_of(version: ModelVersion, uri: str | None = None) -> str:
+    """The logged model that a registered version was made of; SQL stores keep it in the source alone.
+
+    The source of a version that was promoted (`copy_model_version`) is the version that it is a copy of.
+    """
+    source = (version.source or "").removeprefix("models:/")
+    if version.model_id or not (copied := re.fullmatch(r"([^/]+)/(\d+)", source)):
+        return version.model_id or source
+    try:
+        return model_id_of(store.client(uri).get_model_version(*copied.groups()), uri)
+    except MlflowException:  # deleted since
+        return source
 
 
 def step_of(model: LoggedModel) -> int:

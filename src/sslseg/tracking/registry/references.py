@@ -40,7 +40,7 @@ def find(reference: str, wanted: Wanted, uri: str | None = None) -> tuple[Logged
         kind = wanted.kind or names.KIND_ENCODER
         return _sound(_of_run(parts["run"], parts["model"], replace(wanted, kind=kind), uri)), None
     version = None if form == "model" else _version(reference, parts, uri)
-    model = _model(reference, logged.model_id_of(version) if version else parts["model"], uri)
+    model = _model(reference, logged.model_id_of(version, uri) if version else parts["model"], uri)
     tags = model.tags
     if wanted.kind and tags.get(names.MODEL_KIND) != wanted.kind:
         raise EncoderError(
@@ -205,4 +205,4 @@ def _renamed(name: str, uri: str | None) -> str:
     """The name under which the versions of a registered model are there now; '' = none are."""
     ids = {model.model_id for model in logged.once_registered(name, "", uri)}
     there = store.client(uri).search_model_versions() if ids else []
-    return next((v.name for v in there if logged.model_id_of(v) in ids), "")
+    return next((v.name for v in there if logged.model_id_of(v, uri) in ids), "")

@@ -99,18 +99,22 @@ def normalisation(resolved: Resolved | None) -> dict | None:
 def versions(kind: str = KIND_ENCODER, uri: str | None = None) -> list[dict[str, str]]:
     """Every registered model of `kind`, newest first: name, version, aliases, run_id, model_id, its tags.
 
-    The tags are those of the logged model; where it was deleted, the few that its version has.
+    Kind, run and tags are those of the logged model, whatever a person has registered it as; where it was deleted, the
+    few that its version has.
     """
     api = store.client(uri)
-    registered = {r.name: r for r in api.search_registered_models(f"tags.`{names.MODEL_KIND}` = '{kind}'")}
-    found = [v for v in api.search_model_versions() if v.name in registered]  # one question, not one a model
-    tags = {m.model_id: m.tags for m in logged.matching(f"tags.`{names.MODEL_KIND}` = '{kind}'", uri)}
+    registered = {found.name: found for found in api.search_registered_models()}
+    models = {model.model_id: model for model in logged.every(uri)}
     rows = []
-    for version in sorted(found, key=lambda v: (v.name, -int(v.version))):
-        aliases = [a for a, n in registered[version.name].aliases.items() if str(n) == str(version.version)]
-        model_id = logged.model_id_of(version)
-        rows.append(
-            {"name": version.name, "version": str(version.version), "run_id": version.run_id or "", "model_id": model_id,
-             "aliases": ", ".join(sorted(aliases)), **version.tags, **tags.get(model_id, {})}
-        )  # fmt: skip
+    for version in sorted(api.search_model_versions(), key=lambda v: (v.name, -int(v.version))):
+        above, model_id = registered[version.name], logged.model_id_of(version, uri)
+        model = models.get(model_id)
+        tags = model.tags if model else above.tags | version.tags
+        if tags.get(names.MODEL_KIND) == kind:
+            aliases = sorted(a for a, number in above.aliases.items() if str(number) == str(version.version))
+            run_id = model.source_run_id if model else version.run_id
+            rows.append(
+                {"name": version.name, "version": str(version.version), "run_id": run_id or "", "model_id": model_id,
+                 "aliases": ", ".join(aliases), **tags}
+            )  # fmt: skip
     return rows

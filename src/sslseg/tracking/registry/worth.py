@@ -33,7 +33,7 @@ def put(model_id: str, sentence: str, uri: str | None = None) -> int:
     except MlflowException:
         return 0
     found = api.search_model_versions(f"run_id = '{model.source_run_id}'")
-    mine = [v for v in found if logged.model_id_of(v) == model_id]
+    mine = [v for v in found if logged.model_id_of(v, uri) == model_id]
     for version in mine:
         text = lead(version.description or "", sentence)
         if text != version.description:

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from sslseg.config import caches, flags, mlproject, names
 from sslseg.config.references import MODEL_ID, RUN_ID
-from sslseg.tracking import manifest, ownership, runs, session, store
-from sslseg.tracking.history import sql
+from sslseg.tracking import lineage, manifest, ownership, runs, session, store
+from sslseg.tracking.history import frames, records, sql
 from sslseg.tracking.ownership import State
 from sslseg.tracking.registry import logged
 from sslseg.tracking.registry.files import stored_sha
@@ -61,6 +61,7 @@ def examine(uri: str, cache: Path, download: bool = False) -> Iterator[Finding]:
     yield from changed_files(uri, here)
     yield from lost_versions(uri, models)
     yield from gone_runs(uri, models)
+    yield from contradictions(uri, models)
     yield from orphans(uri)
     yield from old_checkpoints(uri, cache)
 
@@ -95,8 +96,12 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
     for run in (run for run in running if ownership.state_of(run) == State.SILENT):
         after, tags = ownership.dead_after() / 60, run.data.tags
         fault = f"RUNNING, and silent for {(time.time() - ownership.heartbeat(run)) / 60:.0f} minutes"
-        action = f"counts as dead after {after:.0f} ({ownership.DEAD_AFTER}); its process {tags.get(names.TAG_PROCESS)}"
-        yield Finding(f"run {run.info.run_id}", fault, f"{action} is not to be seen from here", grave=False)
+        process = tags.get(names.TAG_PROCESS)
+        seen = (
+            f"its process {process} is not to be seen from here" if process else "no process is noted on it"
+        )
+        action = f"counts as dead after {after:.0f} ({ownership.DEAD_AFTER}); {seen}"
+        yield Finding(f"run {run.info.run_id}", fault, action, grave=False)
     ids = {run.info.run_id for run in dead}
     for run in dead:
         tags, run_id = run.data.tags, run.info.run_id
@@ -202,6 +207,20 @@ def gone_runs(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
             fault = f"deleted for good; {used[gone]} runs started from it, and of its models there is {left}"
             told = "what started from it still loads, and its lineage is what these wrote down when they ran"
             yield Finding(f"run {gone}", fault, told, grave=False)
+
+
+def contradictions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
+    """Lineage tags of runs and models that were changed by hand; a run that starts from such an encoder is refused."""
+    runs = frames.runs(uri=uri, upstream=True)
+    for sentence in records.contradicted(runs):
+        yield Finding(names.TAG_LINEAGE, sentence, "put the tag back")
+    told = runs.set_index("run_id")["lineage"].to_dict()
+    for model in models:
+        one, other = model.tags.get(names.MODEL_LINEAGE, ""), told.get(model.source_run_id, "")
+        if not lineage.agree(one, other):
+            yield Finding(
+                _subject(model), f"its lineage tag says {one!r}, its run's {other!r}", "put the tag back"
+            )
 
 
 def orphans(uri: str) -> Iterator[Finding]:
