@@ -108,6 +108,31 @@ def test_the_job_of_a_machine_that_is_lost_without_a_word_goes_to_another_worker
     crew.dismiss()
 
 
+def test_the_task_of_a_lost_worker_is_ended_before_its_successor_is_asked_for():
+    """Slurm queues the tasks of a lost machine again: it would call in beside the one that took its place."""
+    queue = Played()
+    crew = _crew.Crew(queue, _tasks.Desk(only_here=True), print, "")
+    steps = crew.drain(Graph([Cell("one", "finetune", {})], {}), 1)
+    gone: list[set[int]] = []
+
+    def play() -> None:
+        first = call_in(until(lambda: queue.tasks, 60)[0], _tasks.ownership.owner())
+        first.recv()
+        first.close()
+        second = call_in(until(lambda: queue.tasks[1:], 60)[0], _tasks.ownership.owner())
+        gone.append(set(queue.gone))
+        second.recv()
+        second.send((_tasks.DONE, "done", ""))
+        second.close()
+
+    playing = threading.Thread(target=play)
+    playing.start()
+    assert [outcome.value for outcome in steps] == ["done"]
+    playing.join(60)
+    assert gone == [{0}]
+    crew.dismiss()
+
+
 def test_tasks_that_end_before_they_call_in_are_one_sentence():
     queue = Played()
     queue.gone = set(range(9))

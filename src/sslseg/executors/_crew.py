@@ -136,8 +136,9 @@ class Crew:
         """A worker is gone, to come again from its task or not."""
         worker: Worker = self.desk.workers.pop(line)
         line.close()
-        if not again:
-            self.tickets.pop(worker.number, None)
+        ticket = None if again else self.tickets.pop(worker.number, None)
+        if ticket is not None and not worker.leaving:
+            self._end(ticket)  # else the queue starts it again, beside its successor
         if worker.job:
             evicted = "its task ran out of time {} times; slurm_minutes= gives it more"
             limit = (EVICTIONS, evicted) if worker.queued else (RETRIES,)
@@ -175,6 +176,10 @@ class Crew:
             elif not lines[number].poll():  # else its last word, or its end, is still to be heard
                 yield from self._lost(graph, lines[number], again=False)
 
+    def _end(self, ticket: Any) -> None:
+        with suppress(Exception):  # it may have ended, or the queue be away
+            self.queue.end(ticket)
+
     def check_store(self) -> None:
         """See `store.check_shared`."""
         hosts = {worker.host for worker in self.desk.workers.values()} | {socket.gethostname()}
@@ -188,8 +193,7 @@ class Crew:
             self.desk.give(line, None)
         for number, ticket in self.tickets.items():
             if number not in idle:
-                with suppress(Exception):  # it may have ended, or the queue be away
-                    self.queue.end(ticket)
+                self._end(ticket)
         until = time.monotonic() + END_SECONDS
         while time.monotonic() < until and (
             self.desk.workers or self.queue.here and not all(self.queue.over(self._started))

@@ -128,7 +128,7 @@ class _Tasks:
                 f"executor: Slurm does not take the tasks: {' '.join(str(error).split())[:500]}"
             ) from None
         array = str(jobs[0].job_id).partition("_")[0]
-        said = f"sslseg: {len(tasks)} tasks in the queue, job {array}; logs: {self._folder}"
+        said = f"sslseg: {len(tasks)} {'task' if len(tasks) == 1 else 'tasks'} in the queue, job {array}; logs: {self._folder}"
         print(said, file=sys.stderr, flush=True)
         return jobs
 
