@@ -224,3 +224,5 @@ def test_the_pipeline_of_a_fine_tuning_is_its_parameter_which_nobody_can_change(
         replace(edited, run_id="c", tags={names.TAG_STAGE: "pretrain"}),
     )
     assert list(records.frame([edited, older, above])["pipeline"]) == ["byol@target", "scratch", ""]
+    leaking = replace(edited, metrics={"leak/patients": 2.0})  # whose tag was deleted
+    assert list(records.frame([edited, replace(leaking, run_id="b")])["transductive"]) == [False, True]

@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from sslseg import __main__
 from sslseg.config import names
 from sslseg.config.names import EncoderError
+from sslseg.plans import pipelines
 from sslseg.tracking import lineage, session
 from sslseg.tracking.registry import logged, resolve, sentences
 from sslseg.tracking.upkeep import doctor
@@ -167,6 +168,17 @@ def test_a_model_whose_lineage_was_changed_by_hand_is_shown_as_such(stage: Stage
     (found,) = doctor.contradictions(store, logged.every(store))
     assert model in found.subject
     api.set_logged_model_tags(model, {names.MODEL_LINEAGE: "byol@photos"})
+
+
+def test_what_a_person_declares_is_one_hop_whatever_its_signs(store: str):
+    declared = {names.TAG_METHOD: "SimCLR + MoCo", names.MODEL_ORIGIN: "ours: CT + MR > 2020"}
+    with session.open_run("import_encoder", tags=declared) as run:
+        hops = lineage.walk(run.id)
+        text = "SimCLR MoCo@ours CT MR 2020"
+        assert lineage.text(hops) == lineage.label(hops) == lineage.pipeline(hops, "acdc") == text
+        assert len(pipelines.read(text)) == len(pipelines.split(text).hops) == 1
+        run.tag(names.TAG_LINEAGE, "SimCLR + MoCo@ours: CT + MR > 2020")  # as an earlier version wrote it
+        assert lineage.text(lineage.walk(run.id)) == text
 
 
 def test_unknown_upstream_and_rings_end(stage: Stage, store: str):

@@ -221,3 +221,11 @@ def test_workers_that_log_one_dataset_at_once_take_turns(store: str, monkeypatch
         monkeypatch.setattr(run.client, "log_inputs", log_inputs)
         run.input_dataset("demo", "digest", "somewhere", "finetune")
     assert held == [run.id]
+
+
+def test_an_experiment_that_was_never_made_is_named(store: str):
+    with (
+        pytest.raises(SslsegError, match="experiment 99: unknown, sqlite:"),
+        session.open_run("finetune", experiment_id="99"),
+    ):
+        pass

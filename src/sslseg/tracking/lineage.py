@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,6 +21,11 @@ from sslseg.tracking.registry import files
 
 TUNED = (names.FINETUNE, names.TRIAL)
 MOST_HOPS = 50  # a longer chain is a ring of tags written by hand
+
+
+def word(declared: str) -> str:
+    """What a person says that weights come from, without the signs that lineages and pipelines are written with."""
+    return " ".join(re.split(r"[\s+>@:]+", declared)).strip()
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Hop:
     @property
     def name(self) -> str:
         """`byol@acdc`: how it learned, and from what."""
-        return pipelines.hop_text(self.method, self.dataset or self.origin, self.decoder)
+        return pipelines.hop_text(word(self.method), word(self.dataset or self.origin), self.decoder)
 
     @property
     def note(self) -> str:
@@ -97,8 +103,9 @@ def agree(*lineages: str) -> bool:
     Epochs and a decoder that is handed on are of the way between two runs, and left out.
     """
     told = [pipelines.read(one) for one in lineages if one and "…" not in one]
-    hops = [[hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in one] for one in told]
-    return all(one == hops[0] for one in hops)
+    return (
+        len({word(" ".join(hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in one)) for one in told}) < 2
+    )
 
 
 def _check_tags(run_id: str, said: Sequence[str], found: str) -> None:
@@ -213,7 +220,8 @@ def pipeline(hops: Sequence[Hop], dataset: str, variants: tuple[str, ...] = ()) 
 
 def facts(hop: Hop) -> pipelines.Facts:
     """What of a hop makes it part of a pipeline."""
-    return hop.method or "unknown", hop.dataset or hop.origin or "unknown", hop.domain, hop.decoder
+    how, data = word(hop.method), word(hop.dataset or hop.origin)
+    return how or "unknown", data or "unknown", hop.domain, hop.decoder
 
 
 @dataclass(frozen=True)

@@ -210,8 +210,13 @@ def ensure_experiment(name: str, uri: str | None = None) -> str:
 
 
 def deleted_experiment(experiment_id: str, uri: str | None = None) -> str:
-    """A sentence on an experiment that was deleted; '' = it was not."""
-    found = client(uri).get_experiment(experiment_id)
+    """A sentence on an experiment that was deleted, or never was; '' = it is there."""
+    try:
+        found = client(uri).get_experiment(experiment_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return f"experiment {experiment_id}: unknown, {shown(tracking_uri(uri))} has none of that ID"
     if found.lifecycle_stage == "active":
         return ""
     return f"experiment {found.name!r} was deleted; `mlflow experiments restore -x {experiment_id}` brings it back"

@@ -91,7 +91,8 @@ def _row(r: Record) -> dict[str, Any]:
         "patients": patients,
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
-        "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true",
+        # a tag can be deleted, what was counted cannot
+        "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true" or "leak/patients" in r.metrics,
         "start": r.start,
         "end": r.end,
         **cfg,
