@@ -57,6 +57,11 @@ def guard_worker() -> None:
     processes.raise_on_signals(idle=lambda: not _busy)
 
 
+def in_worker() -> bool:
+    """Whether this process does the cells of a sweep, wherever it runs."""
+    return _guarded_pid == os.getpid()
+
+
 def stage_module(stage: str) -> ModuleType:
     """The module of a stage; imports torch."""
     with processes.held():  # what is broken off here is half there afterwards
@@ -143,7 +148,7 @@ def record(run: Run, params: Any) -> str:
 
 def _tell(params: Any, run: Run, method: str | None, device: str) -> None:
     """Say in one line what runs; a part of a sweep says nothing, its sweep does."""
-    if run.parent or multiprocessing.parent_process() is not None:
+    if run.parent or in_worker():
         return
     opening = stage_module("forecast.opening")
     if run.stage in opening.TOLD:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import types
 
 import pandas as pd
 import pytest
 
+from sslseg import execute
 from sslseg.config import commands, flags, names
 from sslseg.config.params import Analyse, Finetune, Prepare, Pretrain, Sweep
 from sslseg.plans.cells import Cell
@@ -149,3 +151,13 @@ def test_a_sweep_without_a_result_is_described_too():
 def test_the_command_that_opens_the_ui_runs_as_it_is_printed(capsys) -> None:
     endings.compare("0", uri := "sqlite:////a store/mlflow.db")
     assert shlex.split(capsys.readouterr().out.splitlines()[1])[-2:] == ["--backend-store-uri", uri]
+
+
+def test_who_does_a_cell_leaves_the_last_word_to_its_sweep(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    """On Ray and Slurm, too, where multiprocessing has not made the process."""
+    endings.tell("next")
+    monkeypatch.setattr(execute, "_guarded_pid", os.getpid())
+    endings.tell("next")
+    assert capsys.readouterr().out == "next\n"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslseg import execute
 from sslseg.config import names
 from sslseg.config.commands import kept, typed
 from sslseg.config.params import Analyse, Finetune, Reader, Worklist
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def tell(*lines: str) -> None:
     """Print lines for the user; a worker of a sweep says nothing, its sweep does."""
-    if multiprocessing.parent_process() is None:
+    if not execute.in_worker():
         print(*filter(None, lines), sep="\n", flush=True)
 
 
