@@ -25,7 +25,7 @@ from sslseg.scoring import volumes
 from sslseg.stages import evaluate
 from sslseg.stages.evaluate.heldout import Scored
 from sslseg.tracking import session
-from tests.fixtures import foreign_trees, trained_models
+from tests.fixtures import foreign_trees, trained_models, trees
 
 CLASSES = ("background", "RV", "MYO", "LV")
 SPACING = (10.0, 1.5, 1.5)
@@ -238,3 +238,25 @@ def test_pictures_without_a_size_of_pixels_are_not_measured_in_millimetres_witho
             said,
             said,
         )
+
+
+def test_frames_of_a_cine_that_nobody_has_annotated_are_not_scored(tmp_path, tmp_cache, store, capsys):
+    """Two of four frames have a mask; what was predicted of the others does not matter."""
+    root, out = tmp_path / "own", tmp_path / "out"
+    for case in range(2):
+        image, mask = foreign_trees.scene(case, classes=2)
+        truth = np.stack([mask, 0 * mask, 0 * mask, mask], -1)
+        trees.nifti(root / f"c{case}.nii.gz", np.stack([image] * 4, -1))
+        trees.nifti(root / f"c{case}_mask.nii.gz", truth)
+        trees.nifti(out / f"c{case}.nii.gz", np.stack([mask] * 3 + [1 - mask], -1))
+    (root / "sslseg.json").write_text('{"frames": "time"}')
+    asked = {
+        "dataset": "images",
+        "data_root": str(root),
+        "part": "all",
+        "predictions": str(out),
+        "resamples": 200,
+    }
+    run_id = execute.execute("evaluate", Evaluate(**asked, threads=1))
+    assert "2 patients, 4 volumes" in capsys.readouterr().out
+    assert metrics_of(run_id, store)["evaluate/dice/foreground"] == 0.5

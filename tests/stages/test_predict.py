@@ -76,7 +76,9 @@ def test_stage_predicts_a_folder_of_3d_and_4d_and_logs_tables_and_picture(tmp_pa
     assert set(zip(flagged["part"], flagged["name"], strict=True)) == {("spacing", "z")}
     assert len(flagged) == 3
     assert (
-        "patient001.nii.gz is unlike the training data: 10 mm along z (training: 1 to 2)"
+        f"""warning: 2 images unlike the training data, see outside_training.csv of the run:
+  {tmp_path / "in" / "patient001.nii.gz"}: 10 mm along z (training: 1 to 2)
+"""
         in capsys.readouterr().out
     )
     api = MlflowClient(store)

@@ -192,15 +192,18 @@ def _fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, s
     """
     try:
         told = json.loads(text(path, "a list of folds"), object_pairs_hook=settings.once)
-        if not isinstance(told, list):
-            raise TypeError(f"a {type(told).__name__}")
+        if not isinstance(told, list) or len(told) < 1 + needs_test:
+            raise TypeError(
+                f"a list of {len(told)}" if isinstance(told, list) else f"a {type(told).__name__}"
+            )
         folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]
         held = folds[1]["val"] if needs_test else []
         sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]
         sides += [("val", c) for c in folds[0]["val"]] + [("test", c) for c in held]
-    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         wanted = "two folds or more {train: [cases], val: [cases]}, the second for its val to test"
-        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'} ({error!r})") from None
+        got = f"no {error}" if isinstance(error, KeyError) else error
+        raise DataError(f"{path}: wanted {wanted if needs_test else 'a list of folds'}, got {got}") from None
     found: dict[str, str] = {}
     for side, case in sides:
         if case not in patients:

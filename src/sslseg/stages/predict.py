@@ -187,9 +187,16 @@ def _log(p: Predict, run: session.Run, model: Trained, found: Found) -> None:
         )
     if model.known is None:
         print("warning: the data this model was trained on is not at hand, so nothing could be compared")
-    for file in sorted(flagged):
-        first = {(f["part"], f["name"]): f for f in reversed(found.flagged) if f["file"] == file}
-        words = [outside.said(first[key]) for key in sorted(first)]
-        print(f"warning: {file} is unlike the training data: {', '.join(words)}")
+    if flagged:
+        lines = some((_unlike(file, found.flagged) for file in sorted(flagged)), 3, "\n  ")
+        print(
+            f"warning: {plural(len(flagged), 'image')} unlike the training data, see outside_training.csv of the run:\n  {lines}"
+        )
     truth = {"dataset": "DATASET", "data_root": "FOLDER"}
     endings.following("evaluate", "next, where true masks exist", predictions=p.output, **truth)
+
+
+def _unlike(file: str, flagged: Sequence[Row]) -> str:
+    """What sets an image apart, each thing once, by the first frame that has it."""
+    first = {(f["part"], f["name"]): f for f in reversed(flagged) if f["file"] == file}
+    return f"{file}: {', '.join(outside.said(first[key]) for key in sorted(first))}"

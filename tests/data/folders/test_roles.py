@@ -72,6 +72,18 @@ def test_masks_in_a_tree_of_their_own_are_those_of_the_images_at_their_place(tmp
         images.find(tmp_path)
 
 
+def test_a_mask_that_differs_from_its_image_by_the_ending_alone_is_told_with_the_pairs_that_say_so(tmp_path):
+    fill(tmp_path, {"{n}.bmp": IMAGE, "{n}.png": (0, 255)})
+    with pytest.raises(
+        DataError, match="wanted one file for 0, there is also 0.bmp; if one is the mask"
+    ) as caught:
+        images.find(tmp_path)
+    told(tmp_path, pairs=str(caught.value).split("other, ")[1].split('"')[1])
+    assert [(s.image.name, s.label.name) for s in images.find(tmp_path)] == [
+        (f"{n}.bmp", f"{n}.png") for n in range(3)
+    ]
+
+
 def test_the_masks_of_two_annotators_in_folders_are_told_with_the_pairs_that_choose(tmp_path):
     fill(
         tmp_path,

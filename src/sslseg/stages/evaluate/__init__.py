@@ -23,7 +23,7 @@ from sslseg.data.folders import mask_folder
 from sslseg.data.folders.mask_folder import Masks
 from sslseg.data.slices import prepare
 from sslseg.data.slices.sources import describe, listed
-from sslseg.data.source import Assumption, Description, Source, Volume
+from sslseg.data.source import IGNORE, Assumption, Description, Source, Volume
 from sslseg.scoring import patients, simpson, volumes
 from sslseg.stages.evaluate import heldout, sweep, tables
 from sslseg.stages.evaluate.heldout import Scored
@@ -74,6 +74,8 @@ def run(p: Evaluate, run: session.Run) -> None:
             skipped.append({"file": str(source.image), "reason": str(error)})
             continue
         notes += volume.notes
+        if (volume.label == IGNORE).all():  # a frame of a cine that nobody has annotated
+            continue
         prediction = predict(source, volume)  # a mask that is not there is never skipped
         place = {key: getattr(source, key) for key in ("patient", "group", "frame", "phase", "visit")}
         found = volumes.score(volume.label, prediction, volume.spacing, classes, p.contours, regions)

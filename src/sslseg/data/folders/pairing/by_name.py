@@ -67,7 +67,10 @@ def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], F
     for file in (f for f in files if not known[f].mask):
         first = images.setdefault(bare(file).casefold(), file)
         if first != file:
-            told(file, f"wanted one file for {bare(file)}, there is also {first.rsplit('/', 1)[-1]}")
+            ends = [path.removeprefix(bare(path)) for path in (first, file)]
+            both = f'"{{id}}{ends[0]} -> {{id}}{ends[1]}" in pairs of sslseg.json'
+            there = f"wanted one file for {bare(file)}, there is also {first.rsplit('/', 1)[-1]}"
+            told(file, f"{there}; if one is the mask of the other, {both} says which")
     finder = Finder({file: known[file] for file in images.values()})
     masks = {file: finder.same(known[file]) for file in files if known[file].mask}
     taken = {found[0] for found in masks.values() if len(found) == 1}
