@@ -47,7 +47,7 @@ def inked(draw: Callable[[Content, Figure], None]) -> Callable[[Content], Figure
 
     @functools.wraps(draw)
     def drawn(content: Content) -> Figure:
-        words = content.table.select_dtypes(exclude="number").astype(str).stack().unique()
+        words = map(str, content.table.select_dtypes(exclude="number").to_numpy().ravel())
         letters = "".join(sorted({*content.title, *"".join(content.notes), *"".join(words)}))
         with style.look(letters):
             figure = Figure(figsize=(style.WIDTH, 2.5))

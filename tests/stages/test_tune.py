@@ -8,6 +8,7 @@ import shlex
 
 import numpy as np
 import optuna
+import psutil
 import pytest
 from optuna.trial import TrialState
 
@@ -57,6 +58,11 @@ def study_of(p: params.Tune) -> optuna.Study:
 @pytest.fixture(scope="module")
 def tuned(tiny: Tiny, store: str) -> str:
     return execute.execute(names.TUNE, settings(tiny))
+
+
+def test_a_search_that_is_not_asked_keeps_no_connection(tiny: Tiny, tuned: str):
+    assert study_of(settings(tiny)).get_trials(deepcopy=False)
+    assert not [file.path for file in psutil.Process().open_files() if "tune.db" in file.path]
 
 
 def test_trials_are_child_runs_with_their_number(tuned: str):

@@ -13,6 +13,7 @@ from typing import Any
 import optuna
 from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy import NullPool
 
 from sslseg import execute
 from sslseg.config import caches, flags, names
@@ -65,7 +66,9 @@ def settings(p: Tune, stage: str, encoder: str, values: dict[str, str] | None = 
 def open_search(p: Tune, plan: Plan) -> optuna.Study:
     """The search, made if absent."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    arguments = {"connect_args": {"timeout": PATIENCE}} if p.storage.startswith("sqlite") else None
+    arguments: dict[str, Any] = {"poolclass": NullPool}  # no worker keeps a connection while it trains
+    if p.storage.startswith("sqlite"):
+        arguments["connect_args"] = {"timeout": PATIENCE}
     return optuna.create_study(
         storage=optuna.storages.RDBStorage(p.storage, engine_kwargs=arguments),
         study_name=plan.name, direction="maximize", load_if_exists=True, pruner=_pruner(p),
