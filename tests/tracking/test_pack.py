@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from sslseg.commands import pack, unpack
 from sslseg.config import names
-from sslseg.config.names import SslsegError
+from sslseg.config.names import EncoderError, SslsegError
 from sslseg.tracking import lineage, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.capsule import pack as packing
@@ -250,10 +250,15 @@ def test_strange_tags_of_an_archive_stop_no_reader(whole: Path, elsewhere: str, 
         unpacking.unpack(twice, elsewhere)
     unpacking.unpack(_changed(whole, tmp_path / "bad.tar.gz", change), elsewhere)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
-    assert [found for found in doctor.examine(elsewhere, tmp_path) if found.grave] == []
+    grave = [found.fault for found in doctor.examine(elsewhere, tmp_path) if found.grave]
+    assert grave
+    assert all("'x > +@:y'" in fault for fault in grave)  # is no lineage, and told as such
     assert len(frames.runs(uri=elsewhere, upstream=True)) == 3
     (row,) = resolve.versions(uri=elsewhere)
     assert resolve.resolve(row["run_id"]).epoch is None
+    with pytest.raises(EncoderError, match="written as 'x > \\+@:y'.* make 'byol@photos'"):
+        lineage.of_model(row["run_id"])
+    MlflowClient(elsewhere).set_tag(row["run_id"], names.TAG_LINEAGE, "byol@photos")
     assert lineage.text(lineage.of_model(row["run_id"])) == "byol@photos"
     cells = tmp_path / "cells.json"
     for text in ("[1]", "{}", "[" * 100_000, '[{"cell": 3, "run_id": ""}]'):
