@@ -264,3 +264,20 @@ def test_folders_that_may_be_patients_are_told_with_the_line_that_makes_them_so(
     (again / "sslseg.json").write_text(hint[1])
     _, lines = prepared(again, capsys)
     assert "prepared 6 slices of 3 patients, 6 annotated: foreground" in lines
+
+
+def test_slices_that_are_many_times_a_view_are_said_with_what_makes_them_smaller(tmp_path, capsys):
+    root = tmp_path / "own"
+    root.mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (1100, 40)).astype(np.uint8)
+    for n in range(3):
+        Image.fromarray(np.roll(image, n, 0)).save(root / f"{n}.png")
+    _, lines = prepared(root, capsys)
+    (line,) = [line for line in lines if "warning: slices of up to 1100 pixels" in line]
+    hint = re.search(r"; (\{.*\}) in sslseg.json and -P spacing=(\S+) make them about 256 pixels$", line)
+    shutil.copytree(root, again := tmp_path / "again")
+    (again / "sslseg.json").write_text(hint[1])
+    _, lines = prepared(again, capsys, spacing=hint[2])
+    assert not any("slices of up to" in line for line in lines)
+    told = flags.from_mapping(Prepare, {"dataset": "images", "data_root": str(again), "spacing": hint[2]})
+    assert abs(training_set.load(flags.resolve(told)).store.index["height"].max() - 256) <= 1

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from analysis.statistics.words import plural
@@ -21,12 +20,9 @@ from sslseg.data.folders import patients as patients_of
 from sslseg.data.readers import pictures
 from sslseg.data.slices import account, copies, prepare
 from sslseg.data.slices.slice_store import Slices
-from sslseg.stages.intake import inputs
+from sslseg.stages.intake import doubts, inputs
 from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
-
-# an in-plane side of a voxel that is longer than both others by this factor: slices were cut across
-THICK = 2.0
 
 
 def identify(p: Prepare) -> str:
@@ -105,9 +101,7 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     _account(root, store, aside, run)
     warnings = [
         *(module.notes(root) if hasattr(module, "notes") else ()),
-        *_nowhere(data),
-        *_gaps(store),
-        *_odd(volumes),
+        *doubts.of(data),
     ]
     if known:
         warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
@@ -162,64 +156,6 @@ def _go_on(p: Prepare, data: training_set.Inputs) -> None:
             "pretrain_byol", "next, to learn from images alone", encoder=names.SCRATCH, **kept(p, Pretrain)
         )
         endings.to_annotate(p, "UPSTREAM", "or, with an encoder that `sslseg encoders` lists")
-
-
-def _nowhere(data: training_set.Inputs) -> list[str]:
-    """That classes are in no mask, as where a folder has the layout of a data set with more classes, or in none of a side."""
-    held, bits = data.store.fingerprint["class_voxels"], data.store.index["classes"].to_numpy()
-    classes = list(enumerate(data.store.classes))[1:]
-    sides = {side: rows for side, rows in data.labelled.items() if len(rows)}
-    empty = [name for _, name in classes if not held[name]]
-    found = []
-    if empty and sides:
-        found.append(
-            f"no mask has a voxel of {', '.join(empty)}: it would be learned from nothing and never scored; classes in "
-            f"{settings.FILE} without it leaves it out"
-        )
-    for side, rows in sides.items():
-        if lost := [name for k, name in classes if held[name] and not (bits[rows] >> k & 1).any()]:
-            use = {"train": "cannot be learned", "val": "does not help to choose a network"}.get(
-                side, "is not scored"
-            )
-            found.append(
-                f"no mask of {side} has a voxel of {', '.join(lost)}, which {use}; split= divides otherwise"
-            )
-    return found
-
-
-def _gaps(store: Slices) -> list[str]:
-    """That slices between annotated ones are empty, as where every third was annotated and the others are unknown."""
-    rows = store.index[store.index["labelled"]]
-    held = rows["foreground"] > 0
-    ends = rows[held].groupby("volume")["z"].agg(["min", "max"])
-    empty = rows[~held].join(ends, on="volume", how="inner").query("min < z < max")
-    if empty.empty:
-        return []
-    volumes = empty["volume"].unique()
-    return [
-        f"{plural(len(empty), 'slice')} without a structure between slices with one, in {plural(len(volumes), 'volume')} as "
-        f"{store.volume_table['image'].iloc[volumes[0]]}: taken as background; 255 all over says that nobody looked at a slice"
-    ]
-
-
-def _odd(volumes: pd.DataFrame) -> list[str]:
-    """Images without any contrast, and volumes that are cut across their thick slices."""
-    found = []
-    blank = volumes.loc[volumes["minimum"] == volumes["maximum"], "image"]
-    if len(blank):
-        found.append(
-            f"{plural(len(blank), 'image')} of one single value, is something lost? {some(blank, 3)}"
-        )
-    z, y, x = (volumes[f"native_spacing_{axis}"] for axis in "zyx")
-    across = np.maximum(y, x) > THICK * np.maximum(z, np.minimum(y, x))
-    if across.any():
-        one = volumes[across].iloc[0]
-        found.append(
-            f"{plural(int(across.sum()), 'volume')} cut across the slices, it seems: {one['image']} has voxels of "
-            f"{one['native_spacing_z']:.3g} x {one['native_spacing_y']:.3g} x {one['native_spacing_x']:.3g} mm (z, y, x); "
-            f"axis in {settings.FILE} slices them another way: 0 along z, 1 along y, 2 along x of the file"
-        )
-    return found
 
 
 def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> None:
