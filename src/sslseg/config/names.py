@@ -79,6 +79,7 @@ TAG_LAYOUT = "sslseg.layout"  # of a folder: the public data set whose tree it h
 VAL_IOU = "val/iou"
 TEST_PATIENTS = "test_patients"  # of a fine-tuning, patient by patient: the step is the patient's number
 EVALUATED_PATIENTS = "evaluate_patients"  # of an evaluation, likewise
+LEAKED_PATIENTS = "leak/patients"  # metric: of the test patients, how many the encoder has seen
 BEST_VAL_IOU = "best/val_iou"
 LAST_VAL_IOU = "last/val_iou"
 AREA_VAL_IOU = "area/val_iou"  # under the curve of VAL_IOU

@@ -63,7 +63,7 @@ def gate(
         raise names.LeakError(f"{fault}. {remedy}")
     mark(run, fault)
     if found:
-        run.log({"leak/patients": len(found.patients), "leak/images": found.images}, 0)
+        run.log({names.LEAKED_PATIENTS: len(found.patients), "leak/images": found.images}, 0)
     print(f"warning: transductive: {fault}")
 
 

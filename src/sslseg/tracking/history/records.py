@@ -92,7 +92,7 @@ def _row(r: Record) -> dict[str, Any]:
         "encoder_epoch": _encoder_epoch(cfg, lineage, stage),
         "collapsed": tags.get(names.TAG_COLLAPSED) == "true",
         # a tag can be deleted, what was counted cannot
-        "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true" or "leak/patients" in r.metrics,
+        "transductive": tags.get(names.TAG_TRANSDUCTIVE) == "true" or names.LEAKED_PATIENTS in r.metrics,
         "start": r.start,
         "end": r.end,
         **cfg,
