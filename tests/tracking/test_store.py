@@ -229,3 +229,13 @@ def test_an_experiment_that_was_never_made_is_named(store: str):
         session.open_run("finetune", experiment_id="99"),
     ):
         pass
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "htp://127.0.0.1:5000"])
+def test_a_store_in_memory_or_of_no_kind_is_refused(uri: str):
+    """What is in memory is gone with the process."""
+    for opened in (store.existing, store.ensure_store):
+        with pytest.raises(
+            SslsegError, match=f"{uri}: wanted sqlite:///<file>, or an address that begins with http"
+        ):
+            opened(uri)

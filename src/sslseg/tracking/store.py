@@ -25,6 +25,7 @@ from sslseg.tracking.client import Client, check_answers
 from sslseg.tracking.upkeep import sqlite
 
 SQLITE = "sqlite:///"
+SERVERS = ("http", "https", "postgresql", "mysql", "mssql")
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
 _ready: set[str] = set()  # stores that this process has seen complete
 
@@ -161,15 +162,19 @@ def _check_kind(uri: str) -> None:
     """Refuse a store that cannot be used, before anything is done for it.
 
     Raises:
-        SslsegError: a store of files, or a database of another MLflow.
+        SslsegError: a store of files, in memory or of a kind that is not known, or a database of another MLflow.
     """
     path = sqlite_path(uri)
     if path is not None:
         sqlite.check_schema(path)
-    elif urlparse(uri).scheme in ("", "file"):
+    elif (scheme := urlparse(uri).scheme.partition("+")[0]) in ("", "file"):
         raise SslsegError(
             f"{uri}: a folder of files is no store for this: its registry and searches are not MLflow's own any more. "
             f"Set MLFLOW_TRACKING_URI={SQLITE}mlflow.db, or to the address of a server"
+        )
+    elif scheme not in SERVERS:
+        raise SslsegError(
+            f"{shown(uri)}: wanted {SQLITE}<file>, or an address that begins with {', '.join(SERVERS)}"
         )
 
 
