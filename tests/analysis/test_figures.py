@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +87,6 @@ def test_the_thick_line_of_fig3a_is_the_median_of_the_seeds() -> None:
     )
     thick = max(fig3a_convergence.draw(drawn).axes[0].lines, key=lambda line: line.get_linewidth())
     assert np.allclose(thick.get_ydata(), seeds.median(axis=1))
-
-
-def test_a_figure_is_drawn_of_texts_some_of_which_are_missing_whatever_pandas_calls_them() -> None:
-    runs = runs_of(make(("scratch",), (30,), 5))
-    with pd.option_context("future.infer_string", True):  # as pandas 3 reads texts
-        drawn = fig3a_convergence.data(cells.study(runs), curves_of(make(("scratch",), (30,), 5)))
-        table = drawn.table.assign(word=pd.Series(["x", None] * len(drawn.table))[: len(drawn.table)])
-        assert fig3a_convergence.draw(dataclasses.replace(drawn, table=table)).axes[0].lines
 
 
 def test_axes_keep_their_height_however_many_lines_stand_around_them() -> None:
