@@ -20,7 +20,7 @@ from team import accounts
 
 # names of its own: other tests of this server unpack a study into it, and compare its tables
 EXPERIMENT = "lineages"
-FACTS = {"name": "encoder-of-a-lineage", "role": "target", "method": "byol", "lineage": "byol@photos"}
+FACTS = {"name": "encoder-of-a-lineage", "role": "target", "method": "byol"}
 
 
 @pytest.fixture
@@ -30,12 +30,14 @@ def chain(team_server, team_as: Callable[[str], None], model_folder: Callable[..
     team_as(accounts.MEMBER)
     place = store.ensure_experiment(EXPERIMENT)
     with session.open_run("pretrain", experiment_id=place) as first:
-        resolve.log_encoder(first, model_folder(1.0), dataset="photos", **FACTS)
+        resolve.log_encoder(first, model_folder(1.0), dataset="photos", lineage="byol@photos", **FACTS)
     source = resolve.resolve(first.id)
     with session.open_run("pretrain", experiment_id=place) as second:
         second.tags({names.TAG_UPSTREAM_RUN: first.id, names.TAG_UPSTREAM_MODEL: source.model_id,
                      names.TAG_UPSTREAM_SHA: source.sha256})  # fmt: skip
-        resolve.log_encoder(second, model_folder(2.0), dataset="acdc", **FACTS)
+        resolve.log_encoder(
+            second, model_folder(2.0), dataset="acdc", lineage="byol@photos > byol@acdc", **FACTS
+        )
     return source, resolve.resolve(second.id)
 
 
