@@ -19,7 +19,7 @@ from sslseg.models import canary, unet
 from sslseg.models import encoder as encoders
 from sslseg.tracking import lineage, session
 from sslseg.tracking.history import frames, records
-from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry import resolve, stored
 from sslseg.training import contract, loop, vitals
 from tests.fixtures.tiny_runs import (
     ARCHITECTURE,
@@ -144,7 +144,7 @@ def test_fine_tuning_starts_from_that_encoder_to_the_bit(
     assert tags[names.TAG_UPSTREAM_SHA] == resolved.sha256
     hops = lineage.walk(run_id)
     assert [(hop.run_id, hop.epoch) for hop in hops] == [(donor, 1), (run_id, None)]
-    assert all(check.ok for check in lineage.verify(hops))
+    assert all(check.ok for check in stored.verify(hops))
     kinds = {(m.tags[names.MODEL_KIND], m.tags[names.MODEL_ROLE]) for m in models(run_id)}
     assert kinds == {("segmenter", "fine-tuned"), ("encoder", "fine-tuned")}
 

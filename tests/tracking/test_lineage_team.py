@@ -14,7 +14,7 @@ from sslseg.config import names
 from sslseg.config.names import EncoderError, SslsegError
 from sslseg.stages.intake import upstream
 from sslseg.tracking import lineage, session, store
-from sslseg.tracking.registry import files, resolve
+from sslseg.tracking.registry import files, resolve, stored
 from sslseg.tracking.upkeep import doctor
 from team import accounts
 
@@ -68,9 +68,9 @@ def test_an_ancestor_is_downloaded_hashed_and_stops_the_load(chain, tmp_path: Pa
 def test_what_the_server_holds_now_is_read_afresh(chain, team_server, capsys) -> None:
     first, second = chain
     hops = lineage.walk(second.run_id, model_id=second.model_id)
-    assert [one.ok for one in lineage.verify(hops)] == [True, True]
+    assert [one.ok for one in stored.verify(hops)] == [True, True]
     _flip(_stored(team_server, first.model_id))
-    assert [one.ok for one in lineage.verify(hops)] == [False, True]
+    assert [one.ok for one in stored.verify(hops)] == [False, True]
     assert __main__.main(["lineage", second.run_id]) == 1
     assert f"run {first.run_id}: expected {first.sha256}" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ from sslseg.commands import lineage as shown
 from sslseg.config import names
 from sslseg.tracking import lineage, session
 from sslseg.tracking import store as stores
-from sslseg.tracking.registry import resolve
+from sslseg.tracking.registry import resolve, stored
 from sslseg.tracking.upkeep import doctor, retention
 from tests.fixtures.doctoring import faults_of, run_doctor
 
@@ -69,7 +69,7 @@ def test_after_a_run_was_deleted_for_good_all_readers_agree(store: str, tmp_cach
             connection.execute(f"delete from {table} where run_uuid = ?", (before.run_id,))
     connection.close()
     assert lineage.text(lineage.of_model(hop.run_id)) == whole
-    assert [check.ok for check in lineage.verify(lineage.of_model(hop.run_id))] == [True, True]
+    assert [check.ok for check in stored.verify(lineage.of_model(hop.run_id))] == [True, True]
     assert lineage.text(lineage.of_model(f"models:/{before.model_id}")) == "byol@photos:1 > byol@acdc:1"
     left = f"deleted for good, and of its models there is still models:/{before.model_id}"
     with pytest.raises(names.EncoderError, match=left):
@@ -81,4 +81,4 @@ def test_after_a_run_was_deleted_for_good_all_readers_agree(store: str, tmp_cach
     assert "unchanged; the run was deleted for good" in capsys.readouterr().out
     api.delete_logged_model(before.model_id)  # and now nothing of it is left but words
     assert lineage.text(lineage.of_model(hop.run_id)) == whole
-    assert [check.actual for check in lineage.verify(lineage.of_model(hop.run_id))][0] == ""
+    assert [check.actual for check in stored.verify(lineage.of_model(hop.run_id))][0] == ""

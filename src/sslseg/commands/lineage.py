@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sslseg.config import names
 
 if TYPE_CHECKING:
-    from sslseg.tracking.lineage import Check
+    from sslseg.tracking.registry.stored import Check
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,11 +33,12 @@ def run(options: argparse.Namespace) -> None:
         SslsegError: there is no store.
     """
     from sslseg.tracking import lineage, store
+    from sslseg.tracking.registry import stored
 
     store.existing()
     hops = lineage.of_model(options.encoder, role=options.role, epoch=options.epoch, kind=options.kind)
     print(lineage.text(hops))
-    checks = {check.hop.run_id: check for check in lineage.verify(hops)}
+    checks = {check.hop.run_id: check for check in stored.verify(hops)}
     for hop in hops:
         check = checks.get(hop.run_id)
         state = "not stored as a model" if check is None else _state(check)

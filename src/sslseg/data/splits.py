@@ -110,7 +110,10 @@ def _drawn(patients: pd.DataFrame, seed: int, held: tuple[str, ...]) -> dict[str
     """
     line = _line(patients, seed)
     if len(line) <= len(held):
-        raise DataError(f"split: wanted at least {FEWEST} patients for train, val and test, got {len(line)}")
+        raise DataError(
+            f"split: wanted at least {FEWEST} patients for train, val and test, got {len(line)}; patient_regex or csv in "
+            "sslseg.json says who is in which file"
+        )
     every = min(SHARE, len(line))
     places = {round(i * every / len(held)): name for i, name in enumerate(held)}
     return {p: places.get(i % every, "train") for i, p in enumerate(line)}

@@ -63,7 +63,7 @@ def fetch(p: Predict | Evaluate, run: runs.Run) -> Trained:
     """Resolve and open the models, and tag the run with them; lineage and upstream are the first one's.
 
     Raises:
-        EncoderError: unknown, failed, damaged, or no segmenter; or see `lineage.check`.
+        EncoderError: unknown, failed, damaged, or no segmenter; or see `stored.check`.
     """
     found = [resolve.resolve(r, kind=names.KIND_SEGMENTER, cache=p.cache) for r in p.model]
     first = found[0]

@@ -20,6 +20,7 @@ from sslseg.models import encoder
 from sslseg.stages.intake import inputs, likeness
 from sslseg.tracking import identity, lineage
 from sslseg.tracking.registry import resolve as registry_resolve
+from sslseg.tracking.registry import stored
 from sslseg.tracking.registry.resolve import Resolved
 from sslseg.tracking.runs import Run
 from sslseg.training import devices
@@ -123,7 +124,7 @@ def fetch(p: Starting, wanted: Wanted | None = None) -> Upstream:
         wanted: what the method of a pretraining asks for, which may read less of the data.
 
     Raises:
-        EncoderError: see `resolve` and `lineage.check`; or its tensors are not those of its network; or it cannot be
+        EncoderError: see `resolve` and `stored.check`; or its tensors are not those of its network; or it cannot be
             fed with these data.
     """
     resolved = resolve(p)
@@ -153,10 +154,10 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
     """The lineage of a model whose own digest was checked, with the digests of all it comes from checked too.
 
     Raises:
-        EncoderError: see `lineage.check`.
+        EncoderError: see `stored.check`.
     """
     hops = lineage.walk(resolved.run_id, model_id=resolved.model_id)
-    for gone in lineage.check(hops[:-1], cache):
+    for gone in stored.check(hops[:-1], cache):
         print(
             f"warning: run {gone.run_id}: its weights are no longer in the store, or cannot be reached: not checked"
         )
