@@ -196,10 +196,9 @@ def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cach
     api = MlflowClient(store)
     with session.open_run(names.SWEEP) as sweep:
         pass
-    made = [trained_models.register(tmp_path / f"model{seed}", spacing=8.0, seed=seed) for seed in (1, 2)]
+    made = [trained_models.register(tmp_path / f"model{s}", "acdc", spacing=8.0, seed=s) for s in (1, 2)]
     for model in made:
         api.set_tag(model, names.TAG_SWEEP, sweep.id)
-        api.set_tag(model, names.TAG_DATASET, "acdc")
     for _ in range(2):
         parent = execute.execute("evaluate", settings(phantom, sweep=sweep.id))
         (table,) = tables(parent, store, "sweep")

@@ -36,7 +36,7 @@ def run_id(store: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     )
     with session.open_run(names.IMPORT) as run:
         resolve.log_encoder(run, folder, name="encoder-x", role=names.ROLE_IMPORTED, method="unknown", dataset="",
-                            lineage="unknown")  # fmt: skip
+                            lineage="unknown@unknown")  # fmt: skip
     return run.id
 
 

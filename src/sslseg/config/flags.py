@@ -73,8 +73,6 @@ def check(params: Any) -> None:
             if not strip_optional(hint)[1] and meta.presets is None:
                 faults.append(f"{name}: a value is required ({meta.help})")
             continue
-        if is_span(hint) and (len(value) != 2 or value[0] > value[1]):
-            faults.append(f"{name}: must be two numbers, the smaller first; not {quoted(to_text(value))}")
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, str) and PASSWORD.search(item):
                 faults.append(f"{name}: holds a password, and parameters are logged; leave it out of the address and give "
@@ -88,6 +86,8 @@ def check(params: Any) -> None:
                 faults.append(f"{name}: must be at least {meta.low:g}; not {quoted(item)}")
             elif meta.high is not None and item > meta.high:
                 faults.append(f"{name}: must be at most {meta.high:g}; not {quoted(item)}")
+        if is_span(hint) and (len(value) != 2 or value[0] > value[1]):
+            faults.append(f"{name}: must be two numbers, the smaller first; not {quoted(to_text(value))}")
     if faults:
         raise ParamError("; ".join(faults))
 

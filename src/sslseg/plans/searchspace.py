@@ -113,11 +113,11 @@ def _check(name: str, wanted: Range, cls: type) -> None:
     if name not in table or name in SETTLED or table[name][1].runtime:
         free = ", ".join(n for n, (_, meta, _) in table.items() if n not in SETTLED and not meta.runtime)
         raise ParamError(f"space: {name} is not to be searched; can be: {free}")
+    if not wanted.choices and flags.strip_optional(table[name][2])[0] not in (int, float):
+        raise ParamError(f"space: {name}: does not hold a number; choice:a|b lists its values")
     ends = [int(e) if wanted.kind == "int" else e for e in (wanted.low, wanted.high)]
     for text in wanted.choices or [flags.to_text(end) for end in ends]:
-        value = getattr(flags.from_mapping(cls, {name: text}), name)  # raises what a command line would
-        if not wanted.choices and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise ParamError(f"space: {name}: does not hold a number; choice:a|b lists its values")
+        flags.from_mapping(cls, {name: text})  # raises what a command line would
 
 
 def suggest(trial: Any, wanted: Mapping[str, Range]) -> dict[str, str]:
