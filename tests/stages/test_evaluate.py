@@ -215,6 +215,11 @@ def test_every_fine_tuning_of_a_sweep_is_scored_once(phantom, tmp_path, tmp_cach
         execute.execute("evaluate", Evaluate(sweep=sweep.id, threads=1))
 
 
+def _of_pictures(root: Path, masks: Path) -> Evaluate:
+    return Evaluate(dataset="images", data_root=str(root), part="all", predictions=str(masks), resamples=200,
+                    threads=1)  # fmt: skip
+
+
 def test_pictures_without_a_size_of_pixels_are_not_measured_in_millimetres_without_a_word(
     tmp_path, tmp_cache, store, capsys
 ):
@@ -222,16 +227,9 @@ def test_pictures_without_a_size_of_pixels_are_not_measured_in_millimetres_witho
     out.mkdir()
     for mask in root.glob("*_mask.png"):
         shutil.copy(mask, out / mask.name.replace("_mask", ""))
-    asked = {
-        "dataset": "images",
-        "data_root": str(root),
-        "part": "all",
-        "predictions": str(out),
-        "resamples": 200,
-    }
     for said, spacing in ((True, None), (False, [0.5, 0.5])):
         (root / "sslseg.json").write_text(json.dumps({"spacing": spacing}))
-        run_id = execute.execute("evaluate", Evaluate(**asked, threads=1))
+        run_id = execute.execute("evaluate", _of_pictures(root, out))
         page = Path(MlflowClient(store).download_artifacts(run_id, "evaluate/page.md")).read_text()
         assert (evaluate.UNKNOWN in page, f"warning: {evaluate.UNKNOWN}" in capsys.readouterr().out) == (
             said,
@@ -249,13 +247,6 @@ def test_frames_of_a_cine_that_nobody_has_annotated_are_not_scored(tmp_path, tmp
         trees.nifti(root / f"c{case}_mask.nii.gz", truth)
         trees.nifti(out / f"c{case}.nii.gz", np.stack([mask] * 3 + [1 - mask], -1))
     (root / "sslseg.json").write_text('{"frames": "time"}')
-    asked = {
-        "dataset": "images",
-        "data_root": str(root),
-        "part": "all",
-        "predictions": str(out),
-        "resamples": 200,
-    }
-    run_id = execute.execute("evaluate", Evaluate(**asked, threads=1))
+    run_id = execute.execute("evaluate", _of_pictures(root, out))
     assert "2 patients, 4 volumes" in capsys.readouterr().out
     assert metrics_of(run_id, store)["evaluate/dice/foreground"] == 0.5

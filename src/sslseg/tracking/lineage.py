@@ -44,9 +44,14 @@ class Hop:
     summed: str = ""  # channels that its first layer was handed on summed from, to grey; '' = as it is
 
     @property
+    def learned(self) -> tuple[str, str]:
+        """How, and from what: as the words of a pipeline."""
+        return word(self.method) or "unknown", word(self.dataset or self.origin) or "unknown"
+
+    @property
     def name(self) -> str:
         """`byol@acdc`: how it learned, and from what."""
-        return pipelines.hop_text(word(self.method), word(self.dataset or self.origin), self.decoder)
+        return pipelines.hop_text(*self.learned, self.decoder)
 
     @property
     def note(self) -> str:
@@ -100,9 +105,8 @@ def agree(*lineages: str) -> bool:
     Epochs and a decoder that is handed on are of the way between two runs, and left out.
     """
     told = [pipelines.read(one) for one in lineages if one and "…" not in one]
-    return (
-        len({word(" ".join(hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in one)) for one in told}) < 2
-    )
+    hops = ([hop.removesuffix(f"+{pipelines.DECODER}") for hop, _ in one] for one in told)
+    return len({word(" ".join(one)) for one in hops}) < 2
 
 
 def _check_tags(run_id: str, said: Sequence[str], found: str) -> None:
@@ -217,8 +221,7 @@ def pipeline(hops: Sequence[Hop], dataset: str, variants: tuple[str, ...] = ()) 
 
 def facts(hop: Hop) -> pipelines.Facts:
     """What of a hop makes it part of a pipeline."""
-    how, data = word(hop.method), word(hop.dataset or hop.origin)
-    return how or "unknown", data or "unknown", hop.domain, hop.decoder
+    return *hop.learned, hop.domain, hop.decoder
 
 
 def of_model(reference: str, uri: str | None = None, **wanted: Any) -> list[Hop]:

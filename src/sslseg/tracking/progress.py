@@ -29,11 +29,9 @@ class Lines:
         """Count `n` more; says a line if one is due."""
         self.done += n
         now, tenth = time.monotonic(), self.done * TENTHS // max(1, self.total)
-        gap = now - self._said
-        ends = tenth > self._tenth and (
-            self._tenth == 0 or tenth == TENTHS
-        )  # the first line and the last one
-        if ends or gap >= MOST or (tenth > self._tenth and gap >= LEAST):
+        ends = self._tenth == 0 or tenth == TENTHS  # the first line and the last one
+        wanted = LEAST * (not ends) if tenth > self._tenth else MOST
+        if now - self._said >= wanted:
             self._tenth, self._said = tenth, now
             said = f"{self.description}: {self.done} of {self.total}, {now - self._start:.0f} s"
             print(said, flush=True)
