@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -239,3 +240,21 @@ def test_a_store_in_memory_or_of_no_kind_is_refused(uri: str):
             SslsegError, match=f"{uri}: wanted sqlite:///<file>, or an address that begins with http"
         ):
             opened(uri)
+
+
+def test_a_scheme_that_a_plug_in_of_mlflow_brings_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    known = tmp_path / "plugged-1.0.dist-info"
+    known.mkdir()
+    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (known / "entry_points.txt").write_text("[mlflow.tracking_store]\nplugged = plugged:Store\n")
+    with pytest.raises(SslsegError, match="begins with http, https, mssql, mysql, postgresql$"):
+        store.existing("plugged://somewhere")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert store.existing("plugged://somewhere") == "plugged://somewhere"
+
+
+@pytest.mark.parametrize("kind", ["mysql+pymysql", "postgresql+unheard"])
+def test_a_database_without_its_driver_is_refused(kind: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pymysql", None)  # as where it is not installed
+    with pytest.raises(SslsegError, match=rf"^{re.escape(kind)}://me:\*\*\*@host/db: there is no driver"):
+        store.ensure_store(f"{kind}://me:secret@host/db")

@@ -14,9 +14,11 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
+import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils import name_utils
+from sqlalchemy.exc import SQLAlchemyError
 
 from sslseg.config.names import SslsegError
 
@@ -106,6 +108,20 @@ def check_answers(uri: str, shown: str) -> None:
         raise SslsegError(
             f"{shown}: the tracking server wants an account; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD "
             "to one that it knows"
+        ) from None
+
+
+def check_driver(uri: str, shown: str) -> None:
+    """SQLAlchemy speaks to a database through a package of its own, which may not be installed.
+
+    Raises:
+        SslsegError: it is not, or SQLAlchemy knows none for such a URI.
+    """
+    try:
+        sqlalchemy.make_url(uri).get_dialect().import_dbapi()
+    except (ImportError, SQLAlchemyError) as error:
+        raise SslsegError(
+            f"{shown}: there is no driver for this database ({error}); install it with pip"
         ) from None
 
 

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import tempfile
+from importlib import metadata
 from pathlib import Path
 from typing import cast
 from urllib.parse import unquote, urlparse
@@ -21,11 +22,13 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from sslseg.config.names import SslsegError
-from sslseg.tracking.client import Client, check_answers
+from sslseg.tracking.client import Client, check_answers, check_driver
 from sslseg.tracking.upkeep import sqlite
 
 SQLITE = "sqlite:///"
-SERVERS = ("http", "https", "postgresql", "mysql", "mssql")
+SERVERS = ("http", "https")
+DATABASES = ("postgresql", "mysql", "mssql")
+PLUGINS = "mlflow.tracking_store"  # entry points by which other packages teach MLflow a scheme
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
 _ready: set[str] = set()  # stores that this process has seen complete
 
@@ -162,20 +165,23 @@ def _check_kind(uri: str) -> None:
     """Refuse a store that cannot be used, before anything is done for it.
 
     Raises:
-        SslsegError: a store of files, in memory or of a kind that is not known, or a database of another MLflow.
+        SslsegError: a store of files, in memory or of a kind that neither MLflow nor a plug-in of it knows, a database
+            of another MLflow, or one whose driver is not installed.
     """
     path = sqlite_path(uri)
+    scheme = urlparse(uri).scheme
     if path is not None:
         sqlite.check_schema(path)
-    elif (scheme := urlparse(uri).scheme.partition("+")[0]) in ("", "file"):
+    elif (kind := scheme.partition("+")[0]) in DATABASES:
+        check_driver(uri, shown(uri))
+    elif scheme in ("", "file"):
         raise SslsegError(
             f"{uri}: a folder of files is no store for this: its registry and searches are not MLflow's own any more. "
             f"Set MLFLOW_TRACKING_URI={SQLITE}mlflow.db, or to the address of a server"
         )
-    elif scheme not in SERVERS:
-        raise SslsegError(
-            f"{shown(uri)}: wanted {SQLITE}<file>, or an address that begins with {', '.join(SERVERS)}"
-        )
+    elif kind not in (known := {*SERVERS, *metadata.entry_points(group=PLUGINS).names}):
+        wanted = ", ".join(sorted({*DATABASES, *known}))
+        raise SslsegError(f"{shown(uri)}: wanted {SQLITE}<file>, or an address that begins with {wanted}")
 
 
 def client(uri: str | None = None) -> MlflowClient:
