@@ -10,10 +10,9 @@ import pytest
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
-from sslseg.data.folders import mask_folder, scans
+from sslseg.data.folders import scans
 from sslseg.data.geometry import Grid, onto
-from sslseg.data.readers import formats, nifti
-from sslseg.data.source import Source
+from sslseg.data.readers import formats, nifti, stacks
 from sslseg.datasets.hearts import acdc
 from tests.fixtures import foreign_trees, trees
 from tests.fixtures.scenes import SHAPE, SPACING, TURNS, affine, save, scene, turned
@@ -158,7 +157,7 @@ def test_masks_of_a_series_are_compared_with_its_place_in_the_scanner(tmp_path):
     root = foreign_trees.dicom(tmp_path / "in", patients=1)
     module = plugins.load("datasets", "dicom")
     (source,) = module.find(root)
-    like = mask_folder.grid_of(source)
+    like = stacks.grid(source.images)
     array = np.arange(24 * 20 * 3).reshape(20, 24, 3).astype(np.int16) % 7
     stored = save(tmp_path / "a.nii.gz", *turned(array, like.forms["header"][0], TURNS[13]))
     np.testing.assert_array_equal(formats.read_labels(stored, (3, 24, 20), like=like), array.T)
@@ -222,4 +221,4 @@ def test_no_false_alarm_on_the_real_acdc_set():
 
 
 def test_source_of_a_picture_has_no_grid(tmp_path):
-    assert mask_folder.grid_of(Source("p", "", 1, "", tmp_path / "a.png", None, None)) is None
+    assert stacks.grid([tmp_path / "a.png"]) is None

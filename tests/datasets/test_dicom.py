@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
-from sslseg.data.folders import mask_folder, scans
-from sslseg.data.readers import dicom_volume
+from sslseg.data.folders import scans
+from sslseg.data.readers import dicom_volume, stacks
 from sslseg.data.slices import prepare
 from sslseg.datasets import dicom
 from tests.fixtures import foreign_trees
@@ -82,7 +82,7 @@ def test_fractions_inverted_values_and_single_pictures(tmp_path):
     (tmp_path / "sslseg.json").write_text('{"spacing": [0.4, 0.3]}')
     (source,) = dicom.find(tmp_path)
     assert dicom.read(source).spacing == (4.0, 0.4, 0.3)
-    assert mask_folder.grid_of(source, dicom.describe(tmp_path).settings["spacing"]).spacing == (
+    assert stacks.grid(source.images, dicom.describe(tmp_path).settings["spacing"]).spacing == (
         0.3,
         0.4,
         1.0,

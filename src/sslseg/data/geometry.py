@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from nibabel.orientations import apply_orientation
 
 from sslseg.config.names import DataError
 
@@ -39,12 +40,8 @@ class Grid:
     forms: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Turn:
-    """How an array goes over into another grid: its axis along each of the others', and which run backwards."""
-
-    axes: tuple[int, int, int] = (0, 1, 2)
-    backwards: tuple[bool, bool, bool] = (False, False, False)
+# How an array goes over into another grid: [3, 3] of 0, 1 and -1; what its axes (columns) are along the others' (rows).
+Turn = np.ndarray
 
 
 def onto(array: np.ndarray, theirs: Grid | None, ours: Grid | None) -> np.ndarray:
@@ -59,13 +56,11 @@ def onto(array: np.ndarray, theirs: Grid | None, ours: Grid | None) -> np.ndarra
         return array
     turn = _turn(theirs, ours)
     if theirs.forms or set(theirs.spacing) != {1.0}:  # what a file has that was written without a header
-        _check_spacing(theirs, ours, turn)
-    lead = array.ndim - 3
-    # arrays count z, y, x; grids x, y, z
-    order = [lead + 2 - turn.axes[2 - k] for k in range(3)]
-    turned = array.transpose(*range(lead), *order)
-    backwards = tuple(slice(None, None, -1 if turn.backwards[2 - k] else None) for k in range(3))
-    return np.ascontiguousarray(turned[(..., *backwards)])
+        sizes = np.abs(turn) @ theirs.spacing, np.array(ours.spacing)
+        if said := _other_size(*sizes, ours.shape):
+            raise DataError(f"{theirs.file}: lies elsewhere than {ours.file}: {said}; {REMEDY}")
+    to = np.stack([np.abs(turn).argmax(axis=0), turn.sum(axis=0)], axis=1)
+    return np.ascontiguousarray(apply_orientation(array.T, to).T)  # arrays count z, y, x; grids x, y, z
 
 
 def _turn(theirs: Grid, ours: Grid) -> Turn:
@@ -75,13 +70,13 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
         DataError: there is none, or two statements of a header want different ones.
     """
     if not theirs.forms or not ours.forms:
-        return Turn()
+        return np.eye(3)
     found = {name: _match(name, theirs, ours) for name in theirs.forms}
     first, *others = found  # an sform before a qform: it can say more, a qform is often a leftover
     turn = found[first]
     if isinstance(turn, str):
         raise DataError(f"{theirs.file}: lies elsewhere than {ours.file}: {turn}; {REMEDY}")
-    if any(isinstance(found[name], Turn) and found[name] != turn for name in others):
+    if any(isinstance(found[name], Turn) and not np.array_equal(found[name], turn) for name in others):
         raise DataError(
             f"{theirs.file}: {first} and {' and '.join(others)} of its header contradict each other: one says that its "
             f"voxels are mirrored or turned against {ours.file.name}, the other that they are not; {REMEDY}"
@@ -105,32 +100,28 @@ def _exact(
 ) -> Turn | str:
     """The turn that carries the voxels of matrix `a` onto those of `b`; or, in words, why there is none."""
     if theirs == ours and np.array_equal(a, b):  # as most masks lie
-        return Turn()
+        return np.eye(3)
     sizes = [np.linalg.norm(m[:3, :3], axis=0) for m in (a, b)]
     relation = np.linalg.solve(b[:3, :3] / sizes[1], a[:3, :3] / sizes[0])
-    whole = np.rint(relation)
-    axes = np.abs(whole).argmax(axis=1)
-    if (np.abs(relation - whole) > DIRECTION).any() or sorted(axes.tolist()) != [0, 1, 2]:
+    turn = np.rint(relation)
+    if (np.abs(relation - turn) > DIRECTION).any() or (np.abs(turn).sum(axis=0) != 1).any():
         return "its axes are turned by an angle, not a quarter-turn or none"
-    long = np.array(ours) > 1
-    if (np.abs(sizes[0][axes] / sizes[1] - 1) > SPACING)[long].any():
-        return f"voxels of {_mm(sizes[0][axes])} mm (x, y, z), not {_mm(sizes[1])} mm"
-    backwards = whole[range(3), axes] < 0
+    if said := _other_size(np.abs(turn) @ sizes[0], sizes[1], ours):
+        return said
+    backwards = turn.sum(axis=1) < 0
     first = np.linalg.solve(b[:3, :3], a[:3, 3] - b[:3, 3])
     if (np.abs(first - np.where(backwards, np.array(ours) - 1, 0)) > PLACE).any():
         runs = [axis for axis, other in zip("xyz", backwards, strict=True) if other]
         way = f", and it runs the other way along the image's {' and '.join(runs)}" if runs else ""
         return f"its first voxel lies at {_mm(a[:3, 3])} mm, the image's at {_mm(b[:3, 3])} mm{way}"
-    return Turn(tuple(axes.tolist()), tuple(backwards.tolist()))
+    return turn
 
 
-def _check_spacing(theirs: Grid, ours: Grid, turn: Turn) -> None:
-    got, wanted = np.array(theirs.spacing)[list(turn.axes)], np.array(ours.spacing)
-    long = np.array(ours.shape) > 1
-    if (np.abs(got / wanted - 1) > SPACING)[long].any():
-        raise DataError(
-            f"{theirs.file}: has voxels of {_mm(got)} mm (x, y, z), {ours.file} of {_mm(wanted)} mm; {REMEDY}"
-        )
+def _other_size(got: np.ndarray, wanted: np.ndarray, shape: tuple[int, int, int]) -> str:
+    """How two voxel sizes differ along the axes that have more than one voxel; "" where they are nearly equal."""
+    if (np.abs(got / wanted - 1) <= SPACING)[np.array(shape) > 1].all():
+        return ""
+    return f"voxels of {_mm(got)} mm (x, y, z), not {_mm(wanted)} mm"
 
 
 def near(a: tuple[float, ...], b: tuple[float, ...]) -> bool:

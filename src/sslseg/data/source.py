@@ -29,7 +29,8 @@ class Source:
         image: file of the image.
         label: file of the mask, or None when the frame is not annotated.
         index: position within a 4D file, from 0; None when the file is one volume.
-        more: further files of the same image: other channels, or the other slices of a series.
+        more: further files that decide what is read; the first `parts` of them are of the image: other channels, or
+            the other slices of a series.
         root: the folder that was searched, where a format keeps what its reader has to know.
         visit: which of several examinations or views of the patient, each with phases of its own; "" of one.
     """
@@ -44,6 +45,12 @@ class Source:
     more: tuple[Path, ...] = ()
     root: Path | None = None
     visit: str = ""
+    parts: int = 0
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files of the image: of its channels, or of the slices of a series."""
+        return self.image, *self.more[: self.parts]
 
     @property
     def home(self) -> Path:

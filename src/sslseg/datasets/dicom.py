@@ -44,8 +44,8 @@ def read(source: Source) -> Volume:
         DataError: a damaged or compressed file, a missing slice, an image that looks like a mask, or see
             `dicom_masks.read` and `pairs.labelled`.
     """
-    images, root, label, notes = dicom_masks.slices(source), source.home, None, list[Assumption]()
-    image, spacing = dicom_volume.read(images, settings.settings(root).spacing)
+    root, label, notes = source.home, None, list[Assumption]()
+    image, spacing = dicom_volume.read(source.images, settings.settings(root).spacing)
     if source.label is None:
         mask_values.check_image(source.image, image[None], source.home)
     elif formats.stem(source.label.name) is not None or not dicom_masks.described(source.label):
@@ -56,14 +56,14 @@ def read(source: Source) -> Volume:
             raise DataError(f"{source.label}: wanted the series of this mask, it is not there any more")
         label = pairs.labelled(known, source.image, image.shape, None, notes.append)
     else:
-        masks = [source.label, *(p for p in source.more if p not in images)]
-        label = dicom_masks.read(masks, images, image.shape, describe(root).classes)
+        masks = [source.label, *source.more[source.parts :]]
+        label = dicom_masks.read(masks, source.images, image.shape, describe(root).classes)
     return Volume(image[None], label, spacing, tuple(notes)).along(settings.settings(root).axis)
 
 
 def slice_files(source: Source) -> tuple[Path, ...]:
     """The file of each slice, in the volume's order; () where `axis` slices it another way."""
-    return () if settings.settings(source.home).axis else dicom_masks.slices(source)
+    return () if settings.settings(source.home).axis else source.images
 
 
 def aside(root: Path) -> dict[str, str]:
@@ -154,7 +154,8 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
             fault(beside[0], DataError(f"{root}: {both}"))
             continue
         label, *others = drawn or beside or (None,)
-        found.append(Source(patient, "", number, "", first, label, None, (*rest, *others), root))
+        more = (*rest, *others)
+        found.append(Source(patient, "", number, "", first, label, None, more, root, parts=len(rest)))
     for one in masks:
         if one.file not in used:
             fault(one.file, DataError(f"{one.file}: a SEG of images that are not below {root}"))

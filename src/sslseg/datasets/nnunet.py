@@ -117,7 +117,7 @@ def _walk(root: Path, fault: Fault) -> list[Source]:
         raise faults[0] if faults else dataset_json.nothing(root / "imagesTr", ending)
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root), PATIENT)
     return [
-        Source(*who[c], "", paths[0], label, None, _more(paths, label), root)
+        Source(*who[c], "", paths[0], label, None, _more(paths, label), root, parts=len(paths) - 1)
         for c, (paths, label) in sorted(found.items())
     ]
 

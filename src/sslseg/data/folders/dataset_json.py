@@ -74,8 +74,7 @@ class Dataset:
             DataError: a damaged file, channels or mask of another shape, or a label that dataset.json lacks.
         """
         s, notes, label = settings.settings(source.home), list[Assumption](), None
-        paths = [source.image, *(p for p in source.more if formats.stem(p.name))]  # not a .raw, not a .json
-        image, spacing = formats.read_channels(paths, s.placed, notes.append)
+        image, spacing = formats.read_channels(source.images, s.placed, notes.append)
         if (wanted := len(self.channels)) != len(image):
             kind = "modalities" if self.listed else "channels"
             raise DataError(f"{source.image}: wanted {wanted} {kind}, as dataset.json, got {len(image)}")

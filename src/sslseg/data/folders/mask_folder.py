@@ -15,16 +15,8 @@ from sslseg.config.texts import some
 from sslseg.data import files
 from sslseg.data.files import same
 from sslseg.data.folders import mask_values
-from sslseg.data.geometry import Grid
-from sslseg.data.readers import (
-    dicom_file,
-    dicom_masks,
-    dicom_series,
-    formats,
-    pictures,
-    stacks,
-)
-from sslseg.data.source import Description, Source, Spacing, stop
+from sslseg.data.readers import dicom_file, dicom_series, formats, pictures, stacks
+from sslseg.data.source import Description, Source, stop
 
 CHANNEL = re.compile(r"_0000$")  # nnU-Net's images are <case>_0000 …, its masks <case>
 
@@ -130,12 +122,6 @@ def _series_names(images: Sequence[Path]) -> dict[Path, str]:
     }
 
 
-def grid_of(source: Source, otherwise: Spacing | None = None) -> Grid | None:
-    """Where the voxels of a source's image lie; None of a picture. `otherwise` as of `dicom_file.spacing`."""
-    series = formats.stem(source.image.name) is None
-    return stacks.grid(dicom_masks.slices(source) if series else [source.image], otherwise)
-
-
 def read(path: Path, source: Source, about: Description, shape: tuple[int, int, int]) -> np.ndarray:
     """A mask as the class numbers of `about`, uint8 of `shape`, on the image's grid and sliced as `about` says.
 
@@ -150,7 +136,7 @@ def read(path: Path, source: Source, about: Description, shape: tuple[int, int, 
     axis = int(about.settings.get("axis", 0))
     native = tuple(np.moveaxis(np.empty(shape, bool), 0, axis).shape)
     placed = about.settings.get("geometry") != "ignore"
-    like = grid_of(source, about.settings.get("spacing")) if placed else None
+    like = stacks.grid(source.images, about.settings.get("spacing")) if placed else None
     timed = formats.count_frames(path) > 1
     if source.index is not None and not timed:
         each = f"each frame of {source.image}, one after the other along the fourth axis"

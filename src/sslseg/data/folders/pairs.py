@@ -139,7 +139,10 @@ def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], 
     beside = [p for path in (image, label, *more) if path for p in itk.beside(path)]
     phase = case.held.get("phase", "").upper()
     visit = (case.held.get("visit") or case.held.get("view", "")).upper()
-    return Source(patient, group, frame, phase, image, label, index, (*more, *beside), known.root, visit)
+    parts = len(case.images) - 1
+    return Source(
+        patient, group, frame, phase, image, label, index, (*more, *beside), known.root, visit, parts
+    )
 
 
 def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
@@ -172,7 +175,7 @@ def read(source: Source) -> Volume:
         known = roles.pairing(source.home, formats.SUFFIXES, ignore)
     s, case = known.settings, known.cases[source.image]
     label, notes = None, list[Assumption]()
-    image, spacing = _image(source, case, s, notes.append)
+    image, spacing = _image(source, s, notes.append)
     if source.label is not None:
         label = labelled(known, source.image, image.shape[1:], source.index, notes.append)
     elif not (known.told and _alone(known, case)):
@@ -187,12 +190,12 @@ def _alone(known: Pairing, case: Case) -> bool:
     return any(not rule.masks and patterns.match(rule.images[0], file) is not None for rule in rules)
 
 
-def _image(source: Source, case: Case, s: Settings, note: Note) -> tuple[np.ndarray, Spacing | None]:
+def _image(source: Source, s: Settings, note: Note) -> tuple[np.ndarray, Spacing | None]:
     if source.index is not None:
         array, step = nifti.read_volume(source.image, source.index)
         return array[None], step
-    image, spacing = formats.read_channels([source.home / file for file in case.images], s.placed, note)
-    if len(image) > MOST_CHANNELS and len(case.images) == 1 and not s.frames:
+    image, spacing = formats.read_channels(source.images, s.placed, note)
+    if len(image) > MOST_CHANNELS and not source.parts and not s.frames:
         raise DataError(
             f"{source.image}: are the {len(image)} volumes along its fourth axis moments or channels? Write "
             f'{{"frames": "time"}} into {FILE}, or {{"frames": "channels"}}'

@@ -18,14 +18,14 @@ from sslseg.config import plugins
 from sslseg.config.files import sha256
 from sslseg.config.names import DataError
 from sslseg.data.files import stamp
-from sslseg.data.readers import dicom_file, formats, itk
-from sslseg.data.source import BACKGROUND, Fault, Source, class_name
+from sslseg.data.readers import dicom_file
+from sslseg.data.source import BACKGROUND, Fault, class_name
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 MODALITY = "SEG"
-INSTANCE, SERIES = "SOPInstanceUID", "SeriesInstanceUID"
+INSTANCE = "SOPInstanceUID"
 TAGS = ["Modality", INSTANCE, "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
 
 
@@ -117,17 +117,6 @@ def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
             first[name.casefold()] = min((number, name), first.get(name.casefold(), (number, name)))
     first.pop(BACKGROUND, None)
     return (BACKGROUND, *(name for _, name in sorted(first.values())))
-
-
-def slices(source: Source) -> tuple[Path, ...]:
-    """The images of a volume along the normal, without its masks."""
-    named = [p for p in (source.label, *source.more) if p and formats.stem(p.name) is not None]
-    masks = {*named, *(voxels for p in named for voxels in itk.beside(p))}
-    found = [p for p in source.more if p not in masks and not described(p)]
-    if source.label and source.label not in masks and not described(source.label):  # the mask is a series
-        own = dicom_file.tag(source.image, SERIES)
-        found = [p for p in found if dicom_file.tag(p, SERIES) == own]
-    return source.image, *found
 
 
 def read(
