@@ -142,7 +142,7 @@ def test_the_same_command_of_another_process_is_refused(api, stage):
     api.set_tag(first, names.TAG_PROCESS, "elsewhere:1:0")
     api.set_tag(first, names.TAG_HEARTBEAT, f"{time.time():.3f}")
     with pytest.raises(
-        names.SslsegError, match=f"run {first} of the process elsewhere:1:0 does the same predict"
+        names.SslsegError, match=f"run {first} of process 1 on elsewhere does the same predict"
     ):
         execute.execute("predict", p)
     other = execute.execute("predict", dataclasses.replace(p, output="elsewhere"))

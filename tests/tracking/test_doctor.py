@@ -40,7 +40,7 @@ def test_a_dead_run_is_named_first_and_closed_with_fix(store: str, tmp_cache: Pa
             run_doctor()
         assert api.get_run(dead).info.status == "RUNNING"  # only said
         out = capsys.readouterr().out
-        assert f"run {dead} (finetune): RUNNING, its process {DEAD} is gone" in out
+        assert f"run {dead} (finetune): RUNNING, its process 1 on elsewhere is gone" in out
         assert "the same command again goes on with it (--resume gives it)" in out
         run_doctor(fix=True)
         assert api.get_run(alive.id).info.status == "RUNNING"

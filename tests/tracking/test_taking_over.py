@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 
 from sslseg.config import names
 from sslseg.tracking import ownership, resuming, session
-from tests.fixtures.owners import owner_of, planted
+from tests.fixtures.owners import PID, owner_of, planted
 
 
 def _doing(api: MlflowClient, identity: str, process: str, age: float = 0.0) -> str:
@@ -36,7 +36,12 @@ def test_the_second_of_two_waits_for_the_first(api: MlflowClient, neighbour: str
         assert run.id == (first if checkpoint else opened)
     assert len(waited) == 3
     said = capsys.readouterr().out
-    assert said.count(f"run {first} of the process {neighbour} does the same at this moment") == 1
+    assert (
+        said.count(
+            f"run {first} of {ownership.named({names.TAG_PROCESS: neighbour})} does the same at this moment"
+        )
+        == 1
+    )
     pointer = api.get_run(opened).data.tags.get(names.TAG_RESUMED_AS)
     assert pointer == (None if status == "FAILED" else first)
     assert api.get_run(opened).info.status == "FINISHED"
@@ -61,7 +66,10 @@ def test_under_another_host_name_it_starts_anew_and_says_why(api: MlflowClient, 
         assert resuming.resume(run, "moved", lambda _: True) is None
     assert run.id != old
     said = capsys.readouterr().out
-    assert f"run {old} of the process {far} was to do the same and has been silent for 10 minutes" in said
+    assert (
+        f"run {old} of process {PID} on elsewhere was to do the same and has been silent for 10 minutes"
+        in said
+    )
     assert (
         "this command starts anew. After 30 minutes (SSLSEG_DEAD_AFTER) it would go on with that run" in said
     )
@@ -95,7 +103,7 @@ def test_a_run_that_has_ended_is_never_adopted(
 def test_a_run_that_another_process_works_on_is_not_adopted(api: MlflowClient, neighbour: str):
     run_id = planted(api, neighbour, 0)
     with (
-        pytest.raises(names.SslsegError, match="belongs to the process"),
+        pytest.raises(names.SslsegError, match="belongs to process "),
         session.open_run("x", adopt_run_id=run_id),
     ):
         pytest.fail("the stage began")

@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +77,12 @@ def owner() -> str:
     """
     boot, namespace = _table()
     return f"{socket.gethostname()}:{os.getpid()}:{_start(os.getpid())}:{boot}:{namespace}"
+
+
+def named(tags: Mapping[str, str]) -> str:
+    """The process that a run's tags tell, for a person: `process 4711 on host`; '' = none is noted."""
+    host, _, rest = tags.get(names.TAG_PROCESS, "").partition(":")
+    return f"process {rest.partition(':')[0]} on {host}" if host else ""
 
 
 def tags(token: str = "") -> dict[str, str]:
@@ -177,7 +183,7 @@ def claim(run_id: str, uri: str | None = None) -> str:
     api.update_run(run_id, status="RUNNING")
     there = api.get_run(run_id).data.tags
     if there.get(names.TAG_OWNER) != own[names.TAG_OWNER]:
-        raise LostError(f"run {run_id}: {there.get(names.TAG_PROCESS)} has taken it at the same moment")
+        raise LostError(f"run {run_id}: {named(there)} has taken it at the same moment")
     if names.TAG_REASON in there:
         api.delete_tag(run_id, names.TAG_REASON)
     return own[names.TAG_OWNER]

@@ -56,11 +56,8 @@ def resume(
                 return None
         if waits_for != busy.info.run_id:
             waits_for = busy.info.run_id
-            process = busy.data.tags.get(names.TAG_PROCESS)
-            print(
-                f"run {waits_for} of the process {process} does the same at this moment: waiting for it",
-                flush=True,
-            )
+            process = ownership.named(busy.data.tags)
+            print(f"run {waits_for} of {process} does the same at this moment: waiting for it", flush=True)
         wait(POLL_SECONDS)
 
 
@@ -84,9 +81,9 @@ def be_alone(run: Run, facts: dict[str, str]) -> None:
         others = session.search({names.TAG_COMMAND: mark}, run.experiment_id, run.uri, "RUNNING")
     for other in others:
         if other.info.run_id != run.id and _works_elsewhere(other):
-            process = other.data.tags.get(names.TAG_PROCESS)
+            process = ownership.named(other.data.tags)
             raise names.SslsegError(
-                f"run {other.info.run_id} of the process {process} does the same {run.stage} at this moment, and this "
+                f"run {other.info.run_id} of {process} does the same {run.stage} at this moment, and this "
                 "command is refused: wait for its end, or name another folder to write to"
             )
 
@@ -96,7 +93,7 @@ def _tell_silent(run: MlflowRun) -> None:
     if run.info.status == "RUNNING" and ownership.state_of(run) == State.SILENT:
         silent, after = (time.time() - ownership.heartbeat(run)) / 60, ownership.dead_after() / 60
         print(
-            f"run {run.info.run_id} of the process {run.data.tags.get(names.TAG_PROCESS)} was to do the same and has been "
+            f"run {run.info.run_id} of {ownership.named(run.data.tags)} was to do the same and has been "
             f"silent for {silent:.0f} minutes. That process is not to be seen from here and may live: this command starts "
             f"anew. After {after:.0f} minutes ({ownership.DEAD_AFTER}) it would go on with that run",
             flush=True,

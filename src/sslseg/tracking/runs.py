@@ -77,7 +77,7 @@ class Run:
         self._checked = -math.inf
         found = self.client.get_run(run_id).data.tags if token else {}
         if (owner := found.get(names.TAG_OWNER)) != (token or None):
-            taken = f"taken over by {found.get(names.TAG_PROCESS)}" if owner else "closed"
+            taken = f"taken over by {ownership.named(found)}" if owner else "closed"
             raise LostError(
                 f"run {run_id} was {taken}, because this process gave no sign of life for a while: it stops "
                 "here and writes nothing more to it"

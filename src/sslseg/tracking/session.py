@@ -52,7 +52,9 @@ def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
         )
     process = run.data.tags.get(names.TAG_PROCESS, "")
     if process not in ("", ownership.owner()) and ownership.state_of(run) != State.DEAD:
-        raise names.SslsegError(f"run {run_id} belongs to the process {process}, which works on it; {again}")
+        raise names.SslsegError(
+            f"run {run_id} belongs to {ownership.named(run.data.tags)}, which works on it; {again}"
+        )
     return Run(run.info.run_id, run.info.experiment_id, stage, uri)
 
 

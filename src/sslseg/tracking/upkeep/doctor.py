@@ -96,10 +96,8 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
     for run in (run for run in running if ownership.state_of(run) == State.SILENT):
         after, tags = ownership.dead_after() / 60, run.data.tags
         fault = f"RUNNING, and silent for {(time.time() - ownership.heartbeat(run)) / 60:.0f} minutes"
-        process = tags.get(names.TAG_PROCESS)
-        seen = (
-            f"its process {process} is not to be seen from here" if process else "no process is noted on it"
-        )
+        process = ownership.named(tags)
+        seen = f"its {process} is not to be seen from here" if process else "no process is noted on it"
         action = f"counts as dead after {after:.0f} ({ownership.DEAD_AFTER}); {seen}"
         yield Finding(f"run {run.info.run_id}", fault, action, grave=False)
     ids = {run.info.run_id for run in dead}
@@ -107,7 +105,7 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
         tags, run_id = run.data.tags, run.info.run_id
         stage = tags.get(names.TAG_STAGE) or _entry_point(run)
         subject = f"run {run_id} ({stage or 'not of this project'})"
-        fault = f"RUNNING, its process {tags.get(names.TAG_PROCESS, '') or 'was never noted'} is gone"
+        fault = f"RUNNING, its {ownership.named(tags) or 'process was never noted and'} is gone"
         if not stage:
             yield Finding(subject, fault, grave=False)
             continue
