@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import pytest
 
 from sslseg.config import flags, mlproject, params, plugins
 from sslseg.config.names import ParamError
+from sslseg.config.params import machine
+from sslseg.executors import local
+from sslseg.training import devices
 
 CLASSES = {name: cls for name, _, cls in mlproject.entry_points() if name != "main"}
 GOVERNED = [(n, preset) for n, cls in CLASSES.items() for preset in flags.presets_of(cls)]
@@ -109,3 +113,26 @@ def test_the_preset_auto_suits_the_machine(gpu: bool, device: str, finetune: str
 def test_a_card_that_is_hidden_is_none(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert not flags.has_gpu()
+
+
+@pytest.mark.parametrize(
+    ("quota", "expected"),
+    [("150000 100000", 2), ("1000 100000", 1), ("9900000 100000", 6), ("max 100000", 6), (None, 6)],
+)
+def test_cores_are_those_that_this_process_may_use(monkeypatch, tmp_path, quota: str | None, expected: int):
+    """Not all that the machine has: of 64, six by taskset or Slurm, or fewer by a container's quota."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
+    monkeypatch.setattr(machine, "QUOTA", tmp_path / "cpu.max")
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    assert machine.cores() == local.places(params.Workers(device="cpu"))[0] == expected
+    assert devices.threads(params.Machine()) == expected
+
+
+def test_a_system_without_affinity_has_all_its_cores(monkeypatch, tmp_path):
+    """MacOS and Windows."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(machine, "QUOTA", tmp_path / "none")
+    assert machine.cores() == 8

@@ -105,7 +105,7 @@ def settled(backend: Backend, cells: list[Cell] = CELLS, **knobs) -> int:
 def test_a_sweep_takes_the_workers_that_a_step_gives(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    monkeypatch.setattr(card.os, "cpu_count", lambda: 32)
+    monkeypatch.setattr(params, "cores", lambda: 32)
     backend = Backend()
     assert settled(backend) == 3 * 2
     assert backend.asked[0] == (card.work, 1)

@@ -62,6 +62,21 @@ def test_a_step_of_the_clock_kills_nobody(monkeypatch: pytest.MonkeyPatch):
     assert state(owner_of(), NOW) == State.ALIVE
 
 
+@pytest.mark.parametrize(
+    ("age", "expected"), [(10, State.ALIVE), (600, State.SILENT), (1801, State.DEAD)], ids=str
+)
+def test_a_process_that_proc_hides_is_known_by_its_heartbeat(monkeypatch, age: float, expected: State):
+    """Of another user, /proc mounted with hidepid: as if it were not there, but for the answer to a signal."""
+
+    def refused(pid: int, number: int) -> None:
+        assert number == 0
+        raise PermissionError
+
+    monkeypatch.setattr(ownership, "_start", lambda pid: "")
+    monkeypatch.setattr(os, "kill", refused)
+    assert state(owner_of(pid=str(2**22 + 1)), NOW - age, NOW) == expected
+
+
 def test_a_suspended_process_lives():
     with subprocess.Popen(["sleep", "600"]) as process:
         owner = owner_of(pid=str(process.pid), start=ownership._start(process.pid))

@@ -182,3 +182,15 @@ def test_no_moment_leaves_a_run_running(
     assert run.info.status == ("KILLED" if call == "create_run" else "FINISHED")
     assert run.data.tags.get(names.TAG_REASON) == ("SIGTERM" if call == "create_run" else None)
     assert run.data.tags[names.TAG_PROCESS] == ownership.owner()
+
+
+def test_a_proc_that_hides_what_is_others_stops_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Mounted with hidepid=1, as some clusters have it: psutil may then look at neither parent nor children."""
+
+    def refused(*given: object, **named: object) -> None:
+        raise psutil.AccessDenied(1)
+
+    monkeypatch.setattr(psutil.Process, "parent", refused)
+    monkeypatch.setattr(psutil.Process, "children", refused)
+    assert processes.launcher() is None
+    processes.end_children()

@@ -49,8 +49,9 @@ class Task:
         """Work until there is nothing more to do; ends at once when the desk is gone."""
         os.environ.update(self.environment, TQDM_DISABLE="1")
         execute.guard_worker()
-        if callable(theirs := signal.getsignal(signal.SIGUSR2)):
-            signal.signal(signal.SIGUSR2, partial(_then_end, theirs))
+        notice = getattr(signal, "SIGUSR2", None)  # Windows has none
+        if notice and callable(theirs := signal.getsignal(notice)):
+            signal.signal(notice, partial(_then_end, theirs))
         self._line = _call(self.addresses, self.key)
         listening = threading.Lock()  # free while a job runs
         with listening, suppress(EOFError, OSError):

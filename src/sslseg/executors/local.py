@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
-from sslseg.config.params import Workers
+from sslseg.config.params import Workers, cores
 from sslseg.executors import _crew, _mps
 from sslseg.executors._tasks import Task
 from sslseg.plans.jobs import Graph, Job, Outcome
@@ -17,9 +16,8 @@ from sslseg.plans.jobs import Graph, Job, Outcome
 
 def places(p: Workers) -> tuple[int, int]:
     """One worker per device, else per core, unless the user said how many; the cores are shared out."""
-    cores = os.cpu_count() or 1
-    workers = p.workers or devices(p) or cores
-    return workers, p.threads or max(1, cores // workers)
+    workers = p.workers or devices(p) or cores()
+    return workers, p.threads or max(1, cores() // workers)
 
 
 def devices(p: Workers) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sslseg.config.names import ParamError, SslsegError
-from sslseg.config.params import Workers
+from sslseg.config.params import Workers, cores
 from sslseg.executors import _crew
 from sslseg.executors._tasks import Task
 from sslseg.plans.jobs import Graph, Job, Outcome
@@ -35,7 +35,7 @@ def places(p: Workers) -> tuple[int, int]:
     if p.workers:
         return p.workers, threads
     if not p.ray_address:
-        return max(1, int((os.cpu_count() or 1) / p.ray_cpus)), threads
+        return max(1, int(cores() / p.ray_cpus)), threads
     with _cluster.connected(p):
         return _cluster.fitting(_cluster.demand(p)), threads
 

@@ -97,7 +97,7 @@ def tags(token: str = "") -> dict[str, str]:
 def state(owner_text: str, heartbeat: float, now: float | None = None) -> State:
     """Of the process that wrote `owner_text` and `heartbeat` (s since the epoch)."""
     host, pid, start, boot, namespace = (owner_text.split(":") + [""] * 5)[:5]
-    if (boot, namespace) == _table() and pid.isdigit():
+    if (boot, namespace) == _table() and pid.isdigit() and not _hidden(int(pid)):
         return State.ALIVE if _runs(int(pid), start) else State.DEAD
     first = host == socket.gethostname() and namespace == _table()[1] == FIRST_NAMESPACE
     if first and heartbeat < psutil.boot_time():
@@ -134,8 +134,21 @@ def _start(pid: int) -> str:
         pass
     try:
         return "" if Path("/proc/self/stat").exists() else f"{psutil.Process(pid).create_time():.0f}"
-    except psutil.NoSuchProcess:
+    except psutil.Error:
         return ""
+
+
+def _hidden(pid: int) -> bool:
+    """Whether it is a process of another user's of which the table tells nothing: /proc is mounted with hidepid."""
+    if os.name != "posix" or _start(pid):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (ProcessLookupError, OverflowError):
+        pass
+    return False
 
 
 def _runs(pid: int, start: str) -> bool:

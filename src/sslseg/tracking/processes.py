@@ -46,7 +46,7 @@ def launcher() -> psutil.Process | None:
         while parent and parent.name() in SHELLS and len(parent.cmdline()) > 1:
             parent = parent.parent()
         return parent
-    except psutil.NoSuchProcess:
+    except psutil.Error:  # gone, or another user's in a /proc that hides those
         return None
 
 
@@ -185,23 +185,30 @@ def _is_daemon(child: psutil.Process) -> bool:
 
 def end_daemons() -> None:
     """Kill what is left of a Ray that could not be started."""
-    for child in psutil.Process().children(recursive=True):
+    for child in _descendants():
         try:
             if _is_daemon(child):
                 child.kill()
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
+
+
+def _descendants() -> list[psutil.Process]:
+    try:
+        return psutil.Process().children(recursive=True)
+    except psutil.AccessDenied:  # /proc with hidepid=1: workers that watch their driver end all the same
+        return []
 
 
 def _signal_children() -> list[psutil.Process]:
     ended = []
-    for child in psutil.Process().children(recursive=True):
+    for child in _descendants():
         try:
             if "resource_tracker" in " ".join(child.cmdline()) or _is_daemon(child):
                 continue  # multiprocessing's own: ignores SIGTERM and goes with its parent, as Ray's do
             child.terminate()
             ended.append(child)
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             continue
     return ended
 

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeVar
 
 from sslseg.config.names import ParamError
-from sslseg.config.params import COMPILE_FROM, Finetune, Machine, Pretrain
+from sslseg.config.params import COMPILE_FROM, Finetune, Machine, Pretrain, cores
 from sslseg.models import cpu
 
 if TYPE_CHECKING:
@@ -25,9 +25,7 @@ EXACT = ("eager", "aot_eager")  # backends that call the same kernels in the sam
 
 def threads(p: Machine) -> int:
     """CPU threads that the stage will use."""
-    return p.threads or (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    return p.threads or cores()
 
 
 def fill(p: T) -> T:

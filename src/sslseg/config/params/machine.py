@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from sslseg.config import plugins
 from sslseg.config.flags import knob
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what `docker run --cpus` sets: microseconds, or "max", of a period's
+
+
+def cores() -> int:
+    """Cores that this process may use: of the machine's, those of its affinity, and no more than its container's quota."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no container of Linux's, or no quota
+        return allowed
+    return max(1, min(allowed, math.ceil(quota / period)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from sslseg.config import files
 from sslseg.config.names import DataError
+from sslseg.config.params import cores
 from sslseg.data.readers.formats import NIFTI
 from sslseg.data.slices.encode import FORMAT
 from sslseg.data.source import Description, Source
@@ -129,7 +130,7 @@ def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
 
 def workers() -> int:
     """Threads that hash, and that encode beside those that read: each holds a volume, so not one a core."""
-    return min(2, os.cpu_count() or 1)
+    return min(2, cores())
 
 
 def sha256(path: Path) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections import Counter
 from itertools import islice
 from types import ModuleType
 
-from sslseg.config import names
+from sslseg.config import names, params
 from sslseg.config.names import SslsegError
 from sslseg.config.params import Sweep
 from sslseg.plans import sharing
@@ -29,7 +28,7 @@ def settle(p: Sweep, cells: list[Cell], context: Context, backend: ModuleType) -
     alone = _measure(p, frequent, context, backend)
     if alone is None:
         return p
-    cores = max(1, (os.cpu_count() or 1) // devices)
+    cores = max(1, params.cores() // devices)
     number, why = sharing.per_card(alone, cores, any(cell.stage == names.PRETRAIN for cell in cells))
     number = min(number, -(-len(cells) // devices))
     print(f"{number} workers a card: {why} (-P workers= says otherwise)", flush=True)
