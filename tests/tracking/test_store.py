@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from mlflow import MlflowClient
@@ -258,3 +259,18 @@ def test_a_database_without_its_driver_is_refused(kind: str, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "pymysql", None)  # as where it is not installed
     with pytest.raises(SslsegError, match=rf"^{re.escape(kind)}://me:\*\*\*@host/db: there is no driver"):
         store.ensure_store(f"{kind}://me:secret@host/db")
+
+
+@pytest.mark.parametrize("kind", ["a folder", "read-only"])
+def test_a_store_that_cannot_be_opened_is_not_called_absent(kind: str, tmp_path: Path, monkeypatch):
+    file = tmp_path / "mlflow.db"
+    if kind == "a folder":
+        file.mkdir()
+    else:  # where the folder of a write-ahead log may not be written; root may write everywhere
+        file.touch()
+        refused = sqlite3.OperationalError("attempt to write a readonly database")
+        refused.sqlite_errorcode = sqlite3.SQLITE_READONLY_DIRECTORY
+        monkeypatch.setattr(store.sqlite, "connect", Mock(side_effect=refused))
+    for opened in (store.existing, store.ensure_store):
+        with pytest.raises(SslsegError, match=f"^{file}: cannot be opened .*Even to read it"):
+            opened(f"sqlite:///{file}")

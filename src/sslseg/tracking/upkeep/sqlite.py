@@ -14,6 +14,8 @@ from sslseg.config.files import aside
 from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 
+REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)  # a file that is there
+
 
 def in_address(path: Path) -> str:
     """A path as a part of an address, where `%41` would be a letter, and `?` and `#` the end of it."""
@@ -35,7 +37,7 @@ def connect(path: Path, mode: str = "ro") -> sqlite3.Connection:
 
 
 def check_schema(path: Path) -> None:
-    """Refuse a database of another MLflow, and a file that is none.
+    """Refuse a database of another MLflow, a file that is none, and one that SQLite cannot open.
 
     Raises:
         SslsegError: it is one of these.
@@ -43,8 +45,13 @@ def check_schema(path: Path) -> None:
     try:
         with closing(connect(path)) as connection:
             row = connection.execute("select version_num from alembic_version").fetchone()
-    except sqlite3.OperationalError:  # no such file or table: being made, or busy
-        return
+    except sqlite3.OperationalError as error:  # no such file or table: being made, or busy
+        if error.sqlite_errorcode & 0xFF not in REFUSED or not path.exists():
+            return
+        raise SslsegError(
+            f"{path}: cannot be opened ({error}). Even to read it, SQLite has to write beside it: this account needs the "
+            "right to, or a copy of the file in a folder of its own"
+        ) from None
     except sqlite3.DatabaseError as error:
         raise SslsegError(f"{path}: wanted a tracking store, this is none ({error})") from None
     if row and row[0] != _newest_schema():
