@@ -14,7 +14,8 @@ from sslseg.config.files import aside
 from sslseg.config.names import SslsegError
 from sslseg.config.texts import some
 
-REFUSED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)  # a file that is there
+# of a file that is there
+REFUSED = sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR
 
 
 def in_address(path: Path) -> str:
