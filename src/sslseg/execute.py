@@ -18,6 +18,8 @@ from sslseg.tracking import ownership, processes
 from sslseg.tracking.processes import Terminated
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from sslseg.tracking.session import Run
 
 
@@ -70,7 +72,7 @@ def stage_module(stage: str) -> ModuleType:
 
 def execute(
     stage: str,
-    params: Any,
+    params: DataclassInstance,
     parent_run_id: str | None = None,
     *,
     method: str | None = None,
@@ -119,7 +121,7 @@ def execute(
     return run.id
 
 
-def title(stage: str, params: Any, method: str | None = None) -> str:
+def title(stage: str, params: DataclassInstance, method: str | None = None) -> str:
     """The name of a run that nobody has named: what tells it from others like it, in a list.
 
     >>> title("sweep", Sweep(study="paper-cpu"))
@@ -135,7 +137,7 @@ def title(stage: str, params: Any, method: str | None = None) -> str:
     return " ".join(filter(None, words))
 
 
-def record(run: Run, params: Any) -> str:
+def record(run: Run, params: DataclassInstance) -> str:
     """Log the parameters and the device of what is about to run; returns the device's name."""
     from sslseg.training import devices
 
@@ -146,7 +148,7 @@ def record(run: Run, params: Any) -> str:
     return device
 
 
-def _tell(params: Any, run: Run, method: str | None, device: str) -> None:
+def _tell(params: DataclassInstance, run: Run, method: str | None, device: str) -> None:
     """Say in one line what runs; a part of a sweep says nothing, its sweep does."""
     if run.parent or in_worker():
         return

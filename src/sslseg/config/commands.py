@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sslseg.config import flags
 from sslseg.config.params import Data, Reader
 from sslseg.config.texts import to_text
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 PROGRAM = "sslseg"
 
@@ -35,7 +38,7 @@ def typed(stage: str, /, **given: object) -> str:
     return shlex.join(["mlflow", "run", ".", "-e", stage, "--env-manager", "local", *words])
 
 
-def typed_again(stage: str, params: Any, **other: Any) -> str:
+def typed_again(stage: str, params: DataclassInstance, **other: object) -> str:
     """The command of these parameters with some others; what a stage has anyway is left out."""
     declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(type(params)).values()}
     given = flags.texts(dataclasses.replace(params, **other))

@@ -15,12 +15,15 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sslseg.config.names import ParamError, quoted
 from sslseg.config.texts import from_text, nearest, strip_optional, to_text
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 AUTO = "auto"  # the preset that suits the machine, see `preset_here`
 PAPERS = ("paper-text", "paper")  # presets of fine-tuning and of pretraining that want a GPU
 
@@ -52,7 +55,7 @@ def knobs(cls: type) -> dict[str, tuple[dataclasses.Field, Knob, Any]]:
     return {f.name: (f, f.metadata["knob"], hints[f.name]) for f in dataclasses.fields(cls)}
 
 
-def is_span(hint: Any) -> bool:
+def is_span(hint: object) -> bool:
     """Whether a type is of two numbers, the smaller first: `tuple[float, float]`; `tuple[float, ...]` are any number."""
     return typing.get_origin(hint) is tuple and ... not in typing.get_args(hint)
 
@@ -60,7 +63,7 @@ def is_span(hint: Any) -> bool:
 PASSWORD = re.compile(r"\w://[^/@:\s]*:[^/@\s]+@")  # scheme://user:password@host
 
 
-def check(params: Any) -> None:
+def check(params: DataclassInstance) -> None:
     """Raise one ParamError with every fault of every field.
 
     Raises:
@@ -135,7 +138,7 @@ def resolve(params: T) -> T:
     return p
 
 
-def usual(params: Any, name: str) -> Any:
+def usual(params: DataclassInstance, name: str) -> object:
     """What a knob is that nobody sets, under the preset of `params`."""
     f, meta, _ = knobs(type(params))[name]
     if f.default == AUTO and name == "preset":
@@ -180,7 +183,7 @@ def default(f: dataclasses.Field, meta: Knob) -> str:
     return to_text(f.default) or ("none" if f.default != "" else repr(""))
 
 
-def _form(hint: Any) -> str:
+def _form(hint: object) -> str:
     """What a value of that type looks like."""
     if typing.get_origin(kind := strip_optional(hint)[0]) is tuple:
         one = _form(typing.get_args(kind)[0])
@@ -253,7 +256,7 @@ def from_mapping(cls: type[T], texts: dict[str, str]) -> T:
     return params
 
 
-def texts(params: Any, *, identity_only: bool = False) -> dict[str, str]:
+def texts(params: DataclassInstance, *, identity_only: bool = False) -> dict[str, str]:
     """name -> canonical text. `identity_only` leaves runtime knobs out."""
     table = knobs(type(params)).items()
     return {n: to_text(getattr(params, n)) for n, (_, k, _) in table if not (identity_only and k.runtime)}

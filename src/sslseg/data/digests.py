@@ -10,21 +10,24 @@ import functools
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from sslseg.config import files
 
+if TYPE_CHECKING:
+    Hash = xxhash.xxh3_128 | hashlib._Hash
+
 FAST = "xxh3:"
 
 
-def new(like: str = FAST) -> Callable[[], Any]:
+def new(like: str = FAST) -> Callable[[], Hash]:
     """The hash that `like`, a digest, was made by."""
     return xxhash.xxh3_128 if like.startswith(FAST) else hashlib.sha256
 
 
-def text(digest: Any) -> str:
+def text(digest: Hash) -> str:
     """A hash as it is written down."""
     return (FAST if isinstance(digest, xxhash.xxh3_128) else "") + digest.hexdigest()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from sslseg.config.names import SslsegError
 from sslseg.executors import RETRIES
@@ -17,12 +17,13 @@ from sslseg.executors._tasks import DONE, EVICTED, HELLO, Desk, Task, Worker
 from sslseg.plans.jobs import Graph, Job, Outcome
 from sslseg.tracking import session, store
 
+Ticket = TypeVar("Ticket")
 SAY_SECONDS = 60.0  # without any worker, until that is said
 END_SECONDS = 20.0  # for workers to close their runs
 EVICTIONS = 100  # times that a cell's task may run out of time
 
 
-class Queue(Protocol):
+class Queue(Protocol[Ticket]):
     """What starts tasks somewhere. A ticket is whatever it knows one of them by."""
 
     here: bool  # tasks are processes of this machine alone, whose end is waited for
@@ -30,20 +31,20 @@ class Queue(Protocol):
     idle: float  # seconds without work, after which a worker is sent away
     look: float  # seconds between two looks at its tasks
 
-    def start(self, tasks: Sequence[Task]) -> list[Any]:
+    def start(self, tasks: Sequence[Task]) -> list[Ticket]:
         """Their tickets; they begin when there is room for them."""
 
-    def over(self, tickets: Sequence[Any]) -> list[bool]:
+    def over(self, tickets: Sequence[Ticket]) -> list[bool]:
         """Whether each has ended, or is lost: no worker of it is there, or will be."""
 
-    def end(self, ticket: Any) -> None:
+    def end(self, ticket: Ticket) -> None:
         """End a task, as by a user: its worker closes its run."""
 
-    def why(self, ticket: Any) -> str:
+    def why(self, ticket: Ticket) -> str:
         """What is known of the end of a task that is over."""
 
 
-def run(graph: Graph, work: Callable[[Job], object], queue: Queue, most: int) -> Iterator[Outcome]:
+def run(graph: Graph, work: Callable[[Job], object], queue: Queue[Ticket], most: int) -> Iterator[Outcome]:
     """Run every job after those it needs, with at most so many workers; yields an Outcome per job as it ends.
 
     Raises:
@@ -56,13 +57,13 @@ def run(graph: Graph, work: Callable[[Job], object], queue: Queue, most: int) ->
         crew.dismiss()
 
 
-class Crew:
+class Crew(Generic[Ticket]):
     """Tasks that were asked for, and workers that have called in from them."""
 
-    def __init__(self, queue: Queue, desk: Desk, work: Callable[[Job], object], uri: str):
+    def __init__(self, queue: Queue[Ticket], desk: Desk, work: Callable[[Job], object], uri: str):
         self.queue, self.desk, self.work, self.uri = queue, desk, work, uri
-        self.tickets: dict[int, Any] = {}  # number of a task -> its ticket, until its worker is gone
-        self._started: list[Any] = []  # all tickets that there have been
+        self.tickets: dict[int, Ticket] = {}  # number of a task -> its ticket, until its worker is gone
+        self._started: list[Ticket] = []  # all tickets that there have been
         self._stillborn = 0
         self._looked = self._missed = time.monotonic()
 
@@ -176,7 +177,7 @@ class Crew:
             elif not lines[number].poll():  # else its last word, or its end, is still to be heard
                 yield from self._lost(graph, lines[number], again=False)
 
-    def _end(self, ticket: Any) -> None:
+    def _end(self, ticket: Ticket) -> None:
         with suppress(Exception):  # it may have ended, or the queue be away
             self.queue.end(ticket)
 

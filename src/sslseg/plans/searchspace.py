@@ -125,7 +125,7 @@ def suggest(trial: Any, wanted: Mapping[str, Range]) -> dict[str, str]:
     return {name: flags.to_text(_suggest(trial, name, r)) for name, r in wanted.items()}
 
 
-def _suggest(trial: Any, name: str, wanted: Range) -> Any:
+def _suggest(trial: Any, name: str, wanted: Range) -> object:
     if wanted.kind == "choice":
         return trial.suggest_categorical(name, wanted.choices)
     if wanted.kind == "int":

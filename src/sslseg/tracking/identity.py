@@ -11,10 +11,14 @@ import ast
 import functools
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sslseg.config import flags, plugins
 from sslseg.config.files import sha256_of
 from sslseg.config.names import SCRATCH
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 # Ways to name the upstream or the data. What they lead to enters by its content instead.
 REFERENCES = frozenset({"encoder", "encoder_epoch", "encoder_role", "model", "data_root"})
@@ -30,7 +34,9 @@ SILENT_FIELDS = frozenset(
 )
 
 
-def of(p: object, *, upstream_sha: str, data: str, subset: str, code: str, numerics: str = "") -> str:
+def of(
+    p: DataclassInstance, *, upstream_sha: str, data: str, subset: str, code: str, numerics: str = ""
+) -> str:
     """Identity of a stage with resolved parameters `p`.
 
     Args:

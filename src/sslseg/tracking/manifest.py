@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mlflow.exceptions import MlflowException
 
@@ -27,6 +27,9 @@ from sslseg.plans import cells
 from sslseg.tracking import session, store
 from sslseg.tracking.registry import logged
 from sslseg.tracking.runs import Run
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FILE = "manifest.json"
 DIFF_FILE = "code.diff"
@@ -90,7 +93,7 @@ def machine(device: str) -> dict[str, str]:
     return {"device": device, "cpu": processor(), "system": system, "python": python}
 
 
-def start(run: Run, params: Any, method: str | None, device: str) -> dict[str, Any]:
+def start(run: Run, params: DataclassInstance, method: str | None, device: str) -> dict[str, Any]:
     """Write the manifest of a stage that is about to run, and the diff of its code; returns the manifest.
 
     Args:
@@ -177,7 +180,7 @@ def _is_place(text: str) -> bool:
     return bool(re.search(r"[/\\~]|^\w:|\.\.", text)) and not text.startswith("models:/")
 
 
-def command(written: Mapping[str, Any], params: Any) -> str:
+def command(written: Mapping[str, Any], params: DataclassInstance) -> str:
     """What running a stage from its manifest amounts to, for somebody who has to agree to it."""
     name = f"pretrain_{written['method']}" if written["method"] else written["stage"]
     return commands.command(name, **flags.texts(params))

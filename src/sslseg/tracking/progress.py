@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import Any
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 TENTHS = 10  # a line at every tenth of the work …
 LEAST, MOST = 5.0, 30.0  # … this many seconds after the one before, and at least each half minute
@@ -37,7 +40,7 @@ class Lines:
             print(said, flush=True)
 
 
-def bar(total: int | None, description: str) -> Any:
+def bar(total: int | None, description: str) -> tqdm[NoReturn] | Lines:
     """A bar to update by hand; silent in a worker, whose progress is its sweep's."""
     from tqdm import tqdm
 
