@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,53 +44,41 @@ class Tree:
 
 def walk(root: Path) -> Tree:
     """Everything below `root`; opens no file."""
-    found: list[Path] = []
-    passed: dict[Path, str] = {}
-    seen = {os.path.realpath(root): Path(root)}
-    folders, links = [Path(root)], list[Path]()
-    while folders or links:  # real folders first, so that a link is what is passed over
-        if not folders:
-            link = links.pop(0)
-            first = seen.setdefault(os.path.realpath(link), link)
-            if first != link:
-                passed[link] = f"a link to {first}"
-            else:
-                folders.append(link)
+    root, found, passed, seen = Path(root), list[Path](), dict[Path, str](), dict[str, Path]()
+
+    def closed(error: OSError) -> None:
+        if (folder := Path(error.filename)) != root:
+            passed[folder] = f"cannot be opened ({error.strerror})"
+
+    starts = deque([root])
+    while starts:  # links after all real folders, so that a link is what is passed over
+        start = starts.popleft()
+        if first := seen.get(os.path.realpath(start)):
+            passed[start] = f"a link to {first}"
             continue
-        folder = folders.pop()
-        entries, why = _entries(folder)
-        if why and folder != Path(root):
-            passed[folder] = why
-            continue
-        for entry in entries:
-            path = folder / entry.name
-            if left := _left_behind(entry.name):
-                passed[path] = left
-            elif not entry.is_dir():
-                found.append(path)
-            elif entry.is_symlink():
-                links.append(path)
-            else:
-                seen.setdefault(os.path.realpath(path), path)
-                folders.append(path)
+        for place, folders, names in os.walk(start, onerror=closed):
+            folder = Path(place)
+            seen[os.path.realpath(folder)] = folder
+            if folder != root and (why := _made(folder.name, {*folders, *names})):
+                passed[folder] = why
+                folders.clear()
+                continue
+            passed |= {folder / name: left for name in (*folders, *names) if (left := _left_behind(name))}
+            found += [path for name in names if (path := folder / name) not in passed]
+            inner = [path for name in folders if (path := folder / name) not in passed]
+            starts += sorted(path for path in inner if path.is_symlink())
+            folders[:] = [path.name for path in inner if not path.is_symlink()]
     return Tree(tuple(sorted(found)), passed)
 
 
-def _entries(folder: Path) -> tuple[list[os.DirEntry], str]:
-    """What lies in a folder, and why it is not entered."""
-    try:
-        with os.scandir(folder) as entries:
-            found = sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        return [], f"cannot be opened ({error.strerror})"
-    names = {entry.name for entry in found}
-    if MADE_HERE in names or names >= STORE:
-        return found, "written by sslseg"
-    if PYTHON in names:
-        return found, "a Python environment"
-    if folder.name.lower() in TRACKED or (RUN.fullmatch(folder.name) and "artifacts" in names):
-        return found, "written by MLflow"
-    return found, ""
+def _made(name: str, held: set[str]) -> str:
+    """Who made a folder that holds no data of the user's; "" of others."""
+    if MADE_HERE in held or held >= STORE:
+        return "written by sslseg"
+    if PYTHON in held:
+        return "a Python environment"
+    mlflow = name.lower() in TRACKED or (RUN.fullmatch(name) and "artifacts" in held)
+    return "written by MLflow" if mlflow else ""
 
 
 def _left_behind(name: str) -> str:
@@ -141,11 +129,9 @@ def text(path: Path, wanted: str) -> str:
     Raises:
         DataError: it cannot be read, is in another encoding, or is a pointer of version control.
     """
-    check(path)
     try:
-        data = path.read_bytes()
-        check_start(path, data[:64])
-        found = data.decode("utf-8-sig")
+        start(path)
+        found = path.read_bytes().decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: wanted {wanted} ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -154,11 +140,20 @@ def text(path: Path, wanted: str) -> str:
     return found
 
 
-def check_start(path: Path, start: bytes) -> None:
-    """Raises DataError where the first bytes of a file are version control's, in the place of its content."""
+def start(path: Path, count: int = 64) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        DataError: version control has a link or a pointer in its place.
+        OSError: it cannot be read.
+    """
+    check(path)
+    with path.open("rb") as file:
+        found = file.read(count)
     for begin, tool in POINTERS.items():
-        if start.startswith(begin):
+        if found.startswith(begin):
             raise DataError(f"{path}: wanted the file, got a pointer of {tool}: run {FETCH[tool]} first")
+    return found
 
 
 def may_write(path: Path, ours: Callable[[Path], bool]) -> None:

@@ -125,8 +125,7 @@ def laid(parts: Sequence[np.ndarray], paths: Sequence[Path], clashes: Sequence[s
 
 def check_image(path: Path, image: np.ndarray, root: Path) -> None:
     """Raises DataError of an image [C, Z, Y, X] without a mask, in a data folder, that looks like one itself."""
-    most = MOST if formats.pictured(path) else MOST_STRUCTURES
-    if found := like_mask(image) or _areas(image, most):
+    if found := like_mask(image, MOST if formats.pictured(path) else MOST_STRUCTURES):
         inner = path.parent.relative_to(root).as_posix()
         paired = "{id} -> {id}_MASK" if inner == "." else f"IMAGES/{{id}} -> {inner}/{{id}}"
         raise DataError(
@@ -136,36 +135,28 @@ def check_image(path: Path, image: np.ndarray, root: Path) -> None:
         )
 
 
-def _areas(image: np.ndarray, most: int) -> list[int]:
-    """The values of an image that holds nothing but areas of up to `most` values, as atlases do; [] of others.
+def like_mask(image: np.ndarray, most: int = MOST) -> list[int]:
+    """The whole values of an image [C, Z, Y, X] that looks like a mask; [] of one that does not.
 
-    Of the voxels that differ from the commonest value, nearly all are as their neighbour.
+    Nearly every voxel is as its neighbour, and the values are few. Or there are up to `most`, as in an atlas: then
+    that holds of those voxels alone that differ from the commonest value.
     """
-    some_of = image[..., ::4, ::4]
-    if len(image) != 1 or image.dtype.kind not in "iuf" or (some_of != np.rint(some_of)).any():
-        return []
-    found, times = np.unique(image, return_counts=True)
-    inside = image != found[times.argmax()]
-    pairs = inside[..., 1:] | inside[..., :-1]
-    if not 2 <= len(found) <= most or pairs.sum() < PIXELS * len(found) or (found != np.rint(found)).any():
-        return []
-    alike = (image[..., 1:] == image[..., :-1])[pairs].mean()
-    return found.astype(np.int64).tolist() if alike >= ALIKE else []
-
-
-def like_mask(image: np.ndarray) -> list[int]:
-    """The few whole values of an image [C, Z, Y, X] that looks like a mask; [] of one that does not."""
-    first = image[0] if len(image) == 1 else None
-    if first is None:  # a colour mask: few colours
-        if len(image) != 3 or image.dtype.kind not in "iu" or image.max() > 255:
-            return []
+    if len(image) == 3 and image.dtype.kind in "iu" and image.max() <= 255:  # a colour mask: few colours
         red, green, blue = image.astype(np.int64)
-        first = COLOUR | (red << 16) | (green << 8) | blue
-    if len(np.unique(first[:, ::4, ::4])) > MOST:  # most images show here already that they are none
+        values = COLOUR | (red << 16) | (green << 8) | blue
+    elif len(image) == 1:
+        values = image[0]
+    else:
         return []
-    found = np.unique(first)
-    if not 2 <= len(found) <= MOST or (found != np.rint(found)).any() or first.size < PIXELS * len(found):
+    if len(np.unique(values[:, ::4, ::4])) > most:  # most images show here already that they are none
         return []
-    alike = (first[..., 1:] == first[..., :-1]).mean() >= ALIKE
+    found, times = np.unique(values, return_counts=True)
+    if not 2 <= len(found) <= most or (found != np.rint(found)).any() or values.size < PIXELS * len(found):
+        return []
+    alike, inside = values[..., 1:] == values[..., :-1], values != found[times.argmax()]
     few = len(found) <= FEWEST or len(image) == 3 or (found.min() >= 0 and found.max() < SMALL)
-    return found.astype(np.int64).tolist() if alike and few else []
+    if not (few and len(found) <= MOST and alike.mean() >= ALIKE):
+        alike = alike[inside[..., 1:] | inside[..., :-1]]
+        if len(image) == 3 or alike.size < PIXELS * len(found) or alike.mean() < ALIKE:
+            return []
+    return found.astype(np.int64).tolist()

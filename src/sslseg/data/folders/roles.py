@@ -84,12 +84,7 @@ def pairing(root: Path, suffixes: tuple[str, ...], fault: Fault, layout: str = "
 
 
 def paired(
-    root: Path,
-    held: Files,
-    suffixes: Sequence[str],
-    fault: Fault,
-    layout: str = "",
-    shared: bool = False,
+    root: Path, held: Files, suffixes: Sequence[str], fault: Fault, layout: str = "", shared: bool = False
 ) -> Pairing:
     """As `pairing`, of what `held` names, each an image or a mask.
 

@@ -18,14 +18,7 @@ from sslseg.config.files import apart
 from sslseg.config.names import DataError, ParamError
 from sslseg.data.files import below
 from sslseg.data.folders import roles, series, settings
-from sslseg.data.readers import (
-    dicom_series,
-    dicom_volume,
-    formats,
-    nifti,
-    nifti_masks,
-    pictures,
-)
+from sslseg.data.readers import dicom_series, dicom_volume, formats, nifti, nifti_masks, pictures
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, Note, Spacing, keeping, stop, unsaid
 

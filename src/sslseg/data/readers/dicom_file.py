@@ -20,7 +20,7 @@ import numpy as np
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start
+from sslseg.data.files import start
 from sslseg.data.source import Spacing
 
 if TYPE_CHECKING:
@@ -73,12 +73,12 @@ def opened(path: Path, **how: Any) -> FileDataset:
 def bare(path: Path) -> bool:
     """Whether a file begins with the first tags of DICOM at once, without the preamble of newer files."""
     with path.open("rb") as file:
-        start = file.read(132)
-    if start[128:] == MAGIC or len(start) < 132:
+        head = file.read(132)
+    if head[128:] == MAGIC or len(head) < 132:
         return False
-    group, element, length = struct.unpack("<HHI", start[:8])
+    group, element, length = struct.unpack("<HHI", head[:8])
     known = group == 8 and element % 2 == 0 and element <= LAST_OF_8 or (group, element) == (2, 0)
-    return known and (start[4:6] in VRS or length <= path.stat().st_size)
+    return known and (head[4:6] in VRS or length <= path.stat().st_size)
 
 
 @contextlib.contextmanager
@@ -88,19 +88,15 @@ def within(path: Path) -> Iterator[io.BytesIO | mmap.mmap]:
     Raises:
         DataError: it is a link or a pointer of version control, or deflated.
     """
-    check(path)
-    with path.open("rb") as file:
-        start = file.read(START)
-        check_start(path, start)
-        if not start:
-            yield io.BytesIO()
-        elif DEFLATED in start and start[128:132] == MAGIC:
-            raise DataError(
-                f"{path}: it is deflated as a whole, which is not read; dcmconv +te (of DCMTK) unpacks it"
-            )
-        else:
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
-                yield source
+    if not (head := start(path, START)):
+        yield io.BytesIO()
+    elif DEFLATED in head and head[128:132] == MAGIC:
+        raise DataError(
+            f"{path}: it is deflated as a whole, which is not read; dcmconv +te (DCMTK) unpacks it"
+        )
+    else:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+            yield source
 
 
 def line(error: Exception) -> str:

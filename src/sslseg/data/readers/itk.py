@@ -14,7 +14,7 @@ import numpy as np
 from sslseg.config import plugins
 from sslseg.config.files import aside
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start, may_write
+from sslseg.data.files import may_write, start
 from sslseg.data.geometry import Grid, usable
 from sslseg.data.readers.nifti import LARGEST, LONGEST, finite
 from sslseg.data.source import Spacing
@@ -85,14 +85,10 @@ def grid(path: Path) -> Grid:
 
 def _head(path: Path) -> bytes:
     """The text before the voxels. Raises DataError when the file cannot be read."""
-    check(path)
     try:
-        with path.open("rb") as file:
-            head = re.split(rb"\n\r?\n", file.read(HEADER))[0]
+        return re.split(rb"\n\r?\n", start(path, HEADER))[0]
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-    check_start(path, head)
-    return head
 
 
 def _unit(path: Path, head: bytes) -> float:

@@ -18,7 +18,7 @@ from isal import igzip, isal_zlib
 from nibabel.spatialimages import HeaderDataError
 
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start, stamp
+from sslseg.data.files import check, stamp, start
 from sslseg.data.geometry import Grid, usable
 from sslseg.data.source import Spacing
 
@@ -98,12 +98,8 @@ def header_at(path: Path, data: bytearray) -> nib.Nifti1Header:
 @contextlib.contextmanager
 def unpacked(path: Path) -> Iterator[io.BufferedIOBase]:
     """The file, unpacked if it is a .gz; what goes wrong while it is read is a DataError."""
-    check(path)
     try:
-        with path.open("rb") as file:
-            start = file.read(32)
-        check_start(path, start)
-        packed = start[:2] == b"\x1f\x8b"
+        packed = start(path)[:2] == b"\x1f\x8b"
         with igzip.open(path) if packed else path.open("rb") as file:  # compares a checksum at its end
             yield file
     except DAMAGED as error:

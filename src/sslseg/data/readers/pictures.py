@@ -19,7 +19,7 @@ from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sslseg.config.names import DataError
-from sslseg.data.files import check, check_start
+from sslseg.data.files import start
 from sslseg.data.source import Assumption, Note, unsaid
 
 SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg", ".gif")
@@ -33,11 +33,8 @@ ALWAYS = 64 << 20  # decoded bytes that any file may have
 # of a pixel; others have 4
 BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "LA": 2, "La": 2, "PA": 2}
 BITS = 28  # byte of a BMP that says how many bits a pixel has
-PNG, PNG_KIND, GREY_AND_ALPHA = (
-    b"\x89PNG",
-    25,
-    4,
-)  # first bytes, and the byte that says which colours there are
+# first bytes, and the byte that says which colours there are
+PNG, PNG_KIND, GREY_AND_ALPHA = b"\x89PNG", 25, 4
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # tag of TIFF; Pillow turns 8 bits by it, and not 16
 SAMPLES, UNSIGNED = 339, 1  # tag of TIFF; Pillow takes all whole numbers of 32 bits for signed ones
 DESCRIPTION = 270  # tag of TIFF, in which ImageJ and OME say what pages are
@@ -66,15 +63,13 @@ def read(path: Path, note: Note = unsaid) -> np.ndarray:
     seen = each_page(path, lambda page: _image(path, page))
     pages, opaque = stacked(path, [array for array, _ in seen]), float(np.mean([share for _, share in seen]))
     if opaque < 1:
-        share = f"{max(1 - opaque, 0.01):.0%} of its pixels are transparent, in part or altogether"
-        note(
-            Assumption(path, f"{share}; they are read in the colours beneath, as if nothing were transparent")
-        )
+        clear = f"{max(1 - opaque, 0.01):.0%} of its pixels are transparent, in part or altogether; they are read "
+        note(Assumption(path, clear + "in the colours beneath, as if nothing were transparent"))
     if pages.ndim == 3:
         if pages.dtype.kind == "f" and not np.isfinite(pages).all():
             raise DataError(f"{path}: wanted finite pixels, got NaN or infinite ones")
         return pages[None]
-    tiff, start = _is_tiff(path), _start(path, PNG_KIND + 1)
+    tiff, head = _is_tiff(path), start(path)
     if tiff or len(pages) == 1:  # Pillow makes 8 bit of 16-bit colours
         how = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
         _, deep = cv2.imdecodemulti(np.fromfile(path, np.uint8), how)
@@ -83,9 +78,8 @@ def read(path: Path, note: Note = unsaid) -> np.ndarray:
             if not tiff:
                 check_upright(path)
             pages = np.stack(deep)[..., 2::-1]
-    colours = (
-        1 if start[:4] == PNG and start[PNG_KIND] == GREY_AND_ALPHA else 3
-    )  # of 16 bits, Pillow makes colours
+    # of grey and transparency in 16 bits, Pillow makes colours
+    colours = 1 if head[:4] == PNG and head[PNG_KIND] == GREY_AND_ALPHA else 3
     return np.ascontiguousarray(np.moveaxis(pages[..., :colours], -1, 0))
 
 
@@ -106,15 +100,14 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
     Raises:
         DataError: the file is damaged or is no picture.
     """
-    check(path)
     try:
+        start(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.filterwarnings("error", DAMAGE, UserWarning)
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             # from memory: of a file Pillow reads as many bytes as a damaged length says
             data = path.read_bytes()
-            check_start(path, data[:64])
             with Image.open(io.BytesIO(data)) as picture:
                 _check_size(picture, len(data))
                 if picture.format == "BMP" and picture.mode == "1" and data[BITS] != 1:  # read as all black
@@ -127,9 +120,8 @@ def each_page(path: Path, of: Callable[[Image.Image], T]) -> list[T]:
                     return [of(picture)]
                 return [of(page) for page in ImageSequence.Iterator(picture)]
     except UnidentifiedImageError:
-        why = "it is of none of the formats that its ending promises"
-        if _is_tiff(path):
-            why = "a TIFF of this kind is not read; save it with 8, 16 or 32 bits a pixel"
+        tiff = "a TIFF of this kind is not read; save it with 8, 16 or 32 bits a pixel"
+        why = tiff if _is_tiff(path) else "it is of none of the formats that its ending promises"
         raise DataError(f"{path}: cannot be read as a picture: {why}") from None
     except FAULTS as error:
         raise DataError(f"{path}: cannot be read as a picture ({STREAM.sub('', str(error))})") from None
@@ -199,7 +191,6 @@ def transparent(page: Image.Image) -> bool:
 
 def check_upright(path: Path) -> None:
     """Raises DataError where EXIF turns a picture that has a mask, or is one: programs differ in whether they heed it."""
-    check(path)
     told = _is_tiff(path) or MENTION.search(path.read_bytes())  # a PNG is decoded to its end for its tags
     if told and any(each_page(path, _turned)):
         raise DataError(
@@ -214,9 +205,4 @@ def _turned(page: Image.Image) -> bool:
 
 
 def _is_tiff(path: Path) -> bool:
-    return _start(path, 2) in (b"II", b"MM")
-
-
-def _start(path: Path, count: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(count)
+    return start(path)[:2] in (b"II", b"MM")

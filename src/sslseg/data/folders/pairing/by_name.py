@@ -15,18 +15,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from sslseg.config.texts import some
+from sslseg.data.folders.pairing import words
 from sslseg.data.folders.pairing.matching import Case, Faults, named
 from sslseg.data.folders.pairing.patterns import bare
-from sslseg.data.folders.pairing.words import (
-    Name,
-    ends_in_role,
-    is_mask,
-    name,
-    of_roles,
-    shows,
-    stem_of,
-    subject,
-)
+from sslseg.data.folders.pairing.words import Name, name
 from sslseg.data.readers import formats
 
 Told = Callable[[str, str], None]  # a file, and what is wrong with it
@@ -61,7 +53,7 @@ def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], F
         faults.append((file, fault))
 
     once = {" ".join((*own.folders, *own.stem)) for file in files if not (own := name(file, suffix)).mask}
-    files = tuple(file for file in files if not ((again := shows(file)) and again in once))
+    files = tuple(file for file in files if not ((again := words.shows(file)) and again in once))
     known = {file: name(file, suffix) for file in files}
     images: dict[str, str] = {}  # path without ending -> file
     for file in (f for f in files if not known[f].mask):
@@ -154,7 +146,7 @@ def _several(image: str, masks: Sequence[str], told: Told) -> None:
 
 def _wanted(mask: str, suffix: str) -> str:
     """The name of the image that a mask lacks, as far as its own says it."""
-    parts = [part for part in bare(mask).split("/") if suffix or not of_roles(part)]
+    parts = [part for part in bare(mask).split("/") if suffix or not words.of_roles(part)]
     return "/".join(parts).removesuffix(suffix) or "one in its folder"
 
 
@@ -173,7 +165,7 @@ class Finder:
                     self._side[own.sides, stem].append(file)
                     self._stem[stem].append(file)
             self._folder[own.folders].append(file)
-            if who := subject(file):
+            if who := words.subject(file):
                 self._subjects[who].append(file)
 
     def same(self, own: Name) -> list[str]:
@@ -182,8 +174,10 @@ class Finder:
 
     def images(self, file: str, own: Name, suffix: str = "") -> list[str]:
         """The images that a mask may belong to: one, or none, or several that its name leaves open."""
-        if (who := subject(file)) and self._subjects:
-            found = [i for i in self._subjects.get(who, ()) if _same_scan(stem_of(i), stem_of(file))]
+        if (who := words.subject(file)) and self._subjects:
+            found = [
+                i for i in self._subjects.get(who, ()) if _same_scan(words.stem_of(i), words.stem_of(file))
+            ]
             beside = [i for i in found if i.rpartition("/")[0] == file.rpartition("/")[0]]
             return beside if len(beside) == 1 else found
         found = next((self._here[form] for form in _forms(own) if form in self._here), [])
@@ -193,7 +187,7 @@ class Finder:
             found = beside if len(beside) == 1 else found
         if not found and own.folders and (not own.stem or own.folders[-len(own.stem) :] == own.stem):
             found = self._folder.get(own.folders, [])
-        if not found and (match := _NUMBERED.fullmatch(bare(file))) and ends_in_role(match[1]):
+        if not found and (match := _NUMBERED.fullmatch(bare(file))) and words.ends_in_role(match[1]):
             again = name(match[1], suffix)
             return self.images(match[1], again, suffix) if again.stem else []
         return found
@@ -216,7 +210,7 @@ def _mirrors(image: str, mask: str) -> bool:
     """Whether two files lie at one place of two trees: one folder differs, as in frames/p1 and masks/p1, and says mask."""
     ours, theirs = image.split("/")[:-1], mask.split("/")[:-1]
     apart = [folder for other, folder in zip(ours, theirs, strict=False) if other != folder]
-    return len(ours) == len(theirs) and len(apart) == 1 and is_mask(f"{apart[0]}/0")
+    return len(ours) == len(theirs) and len(apart) == 1 and words.is_mask(f"{apart[0]}/0")
 
 
 def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -249,7 +243,7 @@ def _called(found: Sequence[Case]) -> list[Case]:
     made = []
     for case in found:
         *folders, stem = bare(case.images[0]).split("/")
-        kept = [part for part in folders if not of_roles(part)]
+        kept = [part for part in folders if not words.of_roles(part)]
         own = _TRIM.sub("", stem)
         made.append(replace(case, held={"path": "/".join([*kept, *([own] if own else [])])}))
     return named(made)
