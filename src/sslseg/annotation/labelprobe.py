@@ -46,10 +46,7 @@ def see(net: nn.Module, images: Tensor) -> np.ndarray:
         raise EncoderError(f"{type(net).__name__}: timm does not show its stages; simulate_with=finetune")
     stages = maps_of(images, intermediates_only=True)
     deep = [stage for stage in stages if stage.shape[-1] <= images.shape[-1] // 4] or stages[-1:]
-    maps = [
-        functional.interpolate(s.float(), (GRID, GRID), mode="bilinear", align_corners=False, antialias=True)
-        for s in deep
-    ]
+    maps = [functional.interpolate(s.float(), (GRID, GRID), mode="bilinear", antialias=True) for s in deep]
     return torch.cat(maps, 1).flatten(2).transpose(1, 2).half().cpu().numpy()
 
 

@@ -118,17 +118,13 @@ def apart(
         if max(factor, 1 / factor) > PIXEL_FACTOR:
             mm = " x ".join(f"{v:.3g}" for v in pixel), " x ".join(f"{v:.3g}" for v in their_pixel)
             found.append(f"pixels of {mm[0]} mm, not {mm[1]} mm")
-    typical = {
-        key: spread["median"]
-        for key, spread in ours.get("intensity", {}).items()
-        if key == "mean" or key.startswith(("p1_", "p99_"))
-    }
+    levels = ours.get("intensity", {}).items()
+    typical = {key: one["median"] for key, one in levels if key == "mean" or key.startswith(("p1_", "p99_"))}
     for entry in compare({"intensity": typical}, theirs):
         name, _, channel = entry["name"].partition("_")
         where = f" of channel {channel}" if channel not in ("", "0") else ""
-        found.append(
-            f"typical intensity ({name}{where}) {entry['value']:.4g}, not {entry['lowest']:.4g} to {entry['highest']:.4g}"
-        )
+        value, low, high = (format(entry[key], ".4g") for key in ("value", "lowest", "highest"))
+        found.append(f"typical intensity ({name}{where}) {value}, not {low} to {high}")
     return found
 
 
@@ -138,8 +134,6 @@ def unsuited(method: str, wanted: Wanted, store: Slices, rows: Rows) -> str:
     if wanted.channels not in (0, store.channels):
         return f"{method} learns from images of {wanted.channels} channels, these have {store.channels}: {wanted.why}"
     if groups < wanted.groups:
-        return (
-            f"{method} learns from slices of at least {wanted.groups} groups, there are {groups} among those to train "
-            f"on: {wanted.why}"
-        )
+        there = f"there are {groups} among those to train on"
+        return f"{method} learns from slices of at least {wanted.groups} groups, {there}: {wanted.why}"
     return ""

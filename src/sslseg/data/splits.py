@@ -81,18 +81,15 @@ def _by_number(patient: str) -> str:
 
 def _fold(patients: pd.DataFrame, seed: int, k: int, folds: int) -> dict[str, str]:
     """Every n-th patient of the line tests, from the k-th on; of the others val is drawn as in stratified."""
+    kind = f"fold:{k}/{folds}"
     if not (folds >= 2 and 1 <= k <= folds):
-        raise ParamError(
-            f"split: wanted fold:k/n with n of at least 2 and k from 1 to n, got fold:{k}/{folds}"
-        )
-    if len(patients) < max(folds, FEWEST):
-        raise DataError(
-            f"split=fold:{k}/{folds}: wanted at least {max(folds, FEWEST)} patients, got {len(patients)}"
-        )
+        raise ParamError(f"split: wanted fold:k/n with n of at least 2 and k from 1 to n, got {kind}")
+    if len(patients) < (least := max(folds, FEWEST)):
+        raise DataError(f"split={kind}: wanted at least {least} patients, got {len(patients)}")
     test = set(_line(patients, seed)[k - 1 :: folds])
     rest = patients[~patients["patient"].isin(test)]
     if len(rest) < 2:
-        raise DataError(f"split=fold:{k}/{folds}: wanted two patients besides the test ones, got {len(rest)}")
+        raise DataError(f"split={kind}: wanted two patients besides the test ones, got {len(rest)}")
     return _drawn(rest, seed, ("val",)) | dict.fromkeys(test, "test")
 
 
@@ -125,9 +122,8 @@ def _told(sides: dict[str, str | None]) -> dict[str, str]:
     if len(missing) == len(sides):
         raise ParamError("split=file: these data bring no file of splits, use split=stratified")
     if missing:
-        raise DataError(
-            f"split=file: wanted a side for every annotated patient, got none for {some(missing, 8)}"
-        )
+        without = some(missing, 8)
+        raise DataError(f"split=file: wanted a side for every annotated patient, got none for {without}")
     return _filled({p: side for p, side in sides.items() if side}, "file")
 
 

@@ -105,10 +105,8 @@ def _take_turns(queues: Iterable[Sequence[T]]) -> list[T]:
 def _foreground_first(order: list[T], foreground: set[Hashable]) -> list[T]:
     first = next((i for i, item in enumerate(order) if item in foreground), None)
     if first is None:
-        raise DataError(
-            "subset=nested: wanted at least one labelled train slice with foreground, got none: all of their masks "
-            "are background"
-        )
+        wanted = "wanted at least one labelled train slice with foreground"
+        raise DataError(f"subset=nested: {wanted}, got none: all of their masks are background")
     return [order[first], *order[:first], *order[first + 1 :]]
 
 
@@ -119,7 +117,6 @@ def _rows(index: pd.DataFrame, units: list, unit: str) -> list[int]:
 
 
 def _sha256(rows: pd.DataFrame, kind: str, unit: str) -> str:
-    slices = sorted(
-        (str(r.patient), int(r.frame), str(r.phase), int(r.z)) for r in rows[IDENTITY].itertuples(index=False)
-    )
+    each = rows[IDENTITY].itertuples(index=False)
+    slices = sorted((str(r.patient), int(r.frame), str(r.phase), int(r.z)) for r in each)
     return sha256_of([kind, unit, slices])

@@ -103,16 +103,8 @@ def view_ranges(p: params.Views) -> ViewRanges:
 
     own = dataclasses.fields(Augmentation) if isinstance(p, params.Augment) else ()
     asked = Augmentation(**{f.name: getattr(p, f.name) for f in own})
-    return ViewRanges(
-        size=p.image_size,
-        crop_scale=(p.crop_scale[0], p.crop_scale[1]),
-        flip=p.flip,
-        brightness=p.brightness,
-        contrast=p.contrast,
-        jitter=p.jitter,
-        jitter_mode=p.jitter_mode,
-        augmentation=Augmentation() if asked.off else asked,
-    )
+    scale, grey = (p.crop_scale[0], p.crop_scale[1]), (p.brightness, p.contrast, p.jitter, p.jitter_mode)
+    return ViewRanges(p.image_size, scale, p.flip, *grey, augmentation=Augmentation() if asked.off else asked)
 
 
 def share(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:

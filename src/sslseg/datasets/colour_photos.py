@@ -12,13 +12,8 @@ from sslseg.data.source import Source, Volume
 from sslseg.datasets import photos
 from sslseg.datasets.photos import CLASSES, DOMAIN, LICENCE, PHYSICAL, SPLIT, VERSION, find, pairing, scan  # noqa: F401
 
-BUNDLED = {
-    "skimage": (
-        photos.BUNDLED["skimage"][0],
-        "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg",
-    ),
-    "sklearn": photos.BUNDLED["sklearn"],
-}
+IN_COLOUR = "astronaut.png chelsea.png coffee.png motorcycle_left.png rocket.jpg"
+BUNDLED = photos.BUNDLED | {"skimage": (photos.BUNDLED["skimage"][0], IN_COLOUR)}
 
 
 def default_root(cache: Path) -> Path:

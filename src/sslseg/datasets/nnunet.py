@@ -143,10 +143,8 @@ def _complete(
     if sorted(held) != list(range(len(names))) and not colour:
         numbers = " and ".join(f"_{n:04d}" for n in sorted(held))
         ends = f"_0000 to _{len(names) - 1:04d}" if len(names) > 1 else "_0000"
-        raise DataError(
-            f"{paths[0]}: wanted {len(names)} channels {ends}, as dataset.json names them "
-            f"({', '.join(names)}), got {numbers}"
-        )
+        wanted_all = f"wanted {len(names)} channels {ends}, as dataset.json names them ({', '.join(names)})"
+        raise DataError(f"{paths[0]}: {wanted_all}, got {numbers}")
     if twice:
         raise DataError(f"{paths[0]}: a case of this name is in imagesTr too")
     label = formats.only(drawn)

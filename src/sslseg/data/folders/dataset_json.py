@@ -11,7 +11,7 @@ from typing import Any
 
 from sslseg.config.names import DataError, quoted
 from sslseg.config.texts import some
-from sslseg.data.files import same
+from sslseg.data.files import check, same
 from sslseg.data.folders import mask_values, settings
 from sslseg.data.readers import formats
 from sslseg.data.source import IGNORE, Assumption, Fault, Source, Volume, class_name
@@ -46,10 +46,9 @@ class Dataset:
             DataError: labels are not 0, 1, 2 …, background is not 0, or ignore is not the highest.
         """
         labels, where = self.labels, f"{self.path}: labels"
+        listed = {str(name): k if isinstance(k, list) else [k] for name, k in labels.items()}
         try:
-            told = {
-                str(n): [_label(v) for v in (k if isinstance(k, list) else [k])] for n, k in labels.items()
-            }
+            told = {name: [_label(v) for v in region] for name, region in listed.items()}
         except (TypeError, ValueError):
             raise DataError(f"{where}: wanted name: number or name: [numbers], got {labels}") from None
         unknown = told.pop(UNKNOWN, None)
@@ -82,13 +81,11 @@ class Dataset:
             names, unknown, _ = self.classes()
             numbers = {k: k for k in range(len(names))} | ({} if unknown is None else {unknown: IGNORE})
             grid = formats.grid(source.image) if s.placed else None
-            values = formats.read_labels(
-                source.label, image.shape[1:], known=numbers, like=grid, image=source.image
-            )
+            how: dict[str, Any] = {"known": numbers, "like": grid, "image": source.image}
+            values = formats.read_labels(source.label, image.shape[1:], **how)
             label = mask_values.numbered(source.label, values, numbers)
-        spacing = (
-            spacing or settings.sidecar(source.image, case_of(source.image)) or s.spacing or (1.0, 1.0, 1.0)
-        )
+        beside = None if spacing else settings.sidecar(source.image, case_of(source.image))
+        spacing = spacing or beside or s.spacing or (1.0, 1.0, 1.0)
         return Volume(image, label, spacing, tuple(notes)).along(s.axis)
 
     def fewer(self, held: int) -> list[str]:
@@ -102,16 +99,29 @@ class Dataset:
     def complete(self, fault: Fault) -> dict[str, Case]:
         """`listed`, without the cases that lack a file or a channel; one picture may hold all channels."""
         found: dict[str, Case] = {}
-        channels = len(self.channels)
+        wanted = 1 if self.listed else len(self.channels)
         for case, (images, label) in listed(self.path, self.told).items():
-            colour = len(images) == 1 and formats.pictured(images[0])
-            missing = [str(file) for file in (*images, label) if file and not file.is_file()]
-            if not missing and (colour or len(images) == channels):
+            try:
+                images, label = [_there(file) for file in images], label and _there(label)
+                missing = [str(file) for file in (*images, label) if file and not os.path.isfile(file)]
+                what = (
+                    f"{', '.join(missing)}, not there" if missing else f"{wanted} images, got {len(images)}"
+                )
+                colour = len(images) == 1 and formats.pictured(images[0])
+                if missing or not (colour or len(images) == wanted):
+                    raise DataError(f"{self.path}: dataset: {case}: wanted {what}")
                 found[case] = images, label
-                continue
-            what = f"{', '.join(missing)}, not there" if missing else f"{channels} images, got {len(images)}"
-            fault(self.path, DataError(f"{self.path}: dataset: {case}: wanted {what}"))
+            except DataError as error:
+                fault(images[0], error)
         return found
+
+
+def _there(file: Path) -> Path:
+    """A file, or the one in its place whose name has other forms of the same letters: of an accent, or capitals at its end."""
+    if os.path.lexists(file):
+        check(file)
+        return file
+    return formats.only(formats.stems(file.parent).get(same(formats.split(file.name)[0]), ())) or file
 
 
 def _label(told: object) -> int:
@@ -153,7 +163,24 @@ def decathlon(path: Path) -> Dataset:
                 f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got {quoted(told.get(key))}; "
                 f"its keys are {', '.join(map(str, told)) or 'none'}"
             )
-    return _checked(path, _renewed(path, told), listed=True)
+    return _checked(path, _renewed(path, told) | {"dataset": _entries(path, told)}, listed=True)
+
+
+def _entries(path: Path, told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The Decathlon's `training` and `test` as nnU-Net's `dataset`."""
+    found: dict[str, dict[str, Any]] = {}
+    for entry in [*told["training"], *(told.get("test") or ())]:
+        given = entry if isinstance(entry, dict) else {"image": entry}
+        image, label = given.get("image"), given.get("label")
+        for name in (image, "" if label is None else label):
+            if not isinstance(name, str) or Path(name).is_absolute() or ".." in Path(name).parts:
+                wanted = "wanted entries {image, label} or a path, of files in the folder"
+                raise DataError(f"{path}: {wanted}, got {entry!r}")
+        case = formats.split(Path(str(image)).name, formats.NIFTI)[0]
+        if case in found:
+            raise DataError(f"{path}: case {case} is listed twice")
+        found[case] = {"images": [image], "label": label}
+    return found
 
 
 def nnunet(path: Path) -> Dataset:
@@ -181,7 +208,7 @@ def _checked(path: Path, told: dict[str, Any], listed: bool) -> Dataset:
 
 
 def listed(path: Path, told: Mapping[str, Any]) -> dict[str, Case]:
-    """Cases of the key `dataset`: {case: {images: […], label: …}}; {} where it is not there.
+    """Cases of the key `dataset`: {case: {images: […], label: …}}, null of none; {} where it is not there.
 
     Paths are relative to the dataset's folder or absolute, with $VARIABLES, as nnU-Net expands them.
 
@@ -202,7 +229,8 @@ def listed(path: Path, told: Mapping[str, Any]) -> dict[str, Case]:
     for case, files in cases.items() if isinstance(cases, dict) else ():
         if not (isinstance(files, dict) and isinstance(files.get("images"), list) and files["images"]):
             raise DataError(f"{path}: dataset: wanted {wanted}, got {case!r}: {files!r}")
-        found[case] = [place(file) for file in files["images"]], place(files.get("label"))
+        label = None if files.get("label", "") is None else place(files.get("label"))
+        found[case] = [place(file) for file in files["images"]], label
     if not found:
         raise DataError(f"{path}: dataset: wanted {wanted}, got {cases!r}")
     check_shared(path, found)

@@ -139,10 +139,8 @@ def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], 
     beside = [p for path in (image, label, *more) if path for p in itk.beside(path)]
     phase = case.held.get("phase", "").upper()
     visit = (case.held.get("visit") or case.held.get("view", "")).upper()
-    parts = len(case.images) - 1
-    return Source(
-        patient, group, frame, phase, image, label, index, (*more, *beside), known.root, visit, parts
-    )
+    of, parts = (patient, group, frame, phase, image, label, index), len(case.images) - 1
+    return Source(*of, (*more, *beside), known.root, visit, parts)
 
 
 def people(known: Pairing) -> dict[str, tuple[str, str, int]]:
@@ -243,9 +241,7 @@ def _drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[n
     plain = replace(s, classes=(), values=(), also=())
     each = sorted((classes.index(name), k) for k, (_, name) in enumerate(case.masks))
     parts = [mask_values.one(paths[k], arrays[k], plain) for _, k in each]
-    numbered = [
-        np.where(part == IGNORE, part, part * number) for (number, _), part in zip(each, parts, strict=True)
-    ]
+    parts = [np.where(one == IGNORE, one, one * number) for (number, _), one in zip(each, parts, strict=True)]
     ordered = s.classes or all(mask.name for text in s.pairs for mask in patterns.rule(text).masks)
     order = json.dumps({"classes": classes})
     clashes = [
@@ -253,4 +249,4 @@ def _drawn(known: Pairing, case: Case, paths: Sequence[Path], arrays: Sequence[n
         f"which lies on top, the last one does: {order}"
         for number, _ in each
     ]
-    return mask_values.laid(numbered, [paths[k] for _, k in each], () if ordered else clashes)
+    return mask_values.laid(parts, [paths[k] for _, k in each], () if ordered else clashes)

@@ -204,9 +204,7 @@ def read_json(path: Path) -> dict[str, Any]:
         near = [*sorted(path.parent.glob(f"*/{path.name}")), *path.parent.parent.glob(path.name)]
         if near:
             folders = some(one.parent for one in near)
-            raise DataError(
-                f"{path}: wanted a JSON file, it is not there but in {folders}: give one of these"
-            )
+            raise DataError(f"{path}: wanted a JSON file, it is not there but in {folders}: give one of them")
     try:
         told = json.loads(text(path, "a JSON file"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:

@@ -84,9 +84,8 @@ def check_numbers(path: Path, column: str, cells: Iterable[str]) -> None:
             raise DataError(f"{path}: {column}: {rounded}; wanted whole ids, columns as text")
         match = NUMBER.fullmatch(fold(cell))
         if match and fold(other := known.setdefault(int(match[1]), cell)) != fold(cell):
-            raise DataError(
-                f"{path}: {column}: are {other} and {cell} the same? A spreadsheet writes numbers so; write them alike"
-            )
+            same = f"are {other} and {cell} the same? A spreadsheet writes numbers so"
+            raise DataError(f"{path}: {column}: {same}; write them alike")
 
 
 def frame(path: Path, name: str, row: Mapping[str, str], column: str, first: int, count: int) -> int:

@@ -91,9 +91,7 @@ def within(path: Path) -> Iterator[io.BytesIO | mmap.mmap]:
     if not (head := start(path, START)):
         yield io.BytesIO()
     elif DEFLATED in head and head[128:132] == MAGIC:
-        raise DataError(
-            f"{path}: it is deflated as a whole, which is not read; dcmconv +te (DCMTK) unpacks it"
-        )
+        raise DataError(f"{path}: it is deflated as a whole, which is not read; dcmconv +te unpacks it")
     else:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
             yield source

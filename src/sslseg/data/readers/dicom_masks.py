@@ -91,11 +91,8 @@ def _segmented(path: Path, data: Dataset) -> Segmented:
         wanted = "wanted a SEG of type BINARY or LABELMAP"
         raise DataError(f"{path}: {wanted}, got {kind}: which share is inside?")
     try:
-        instances = {
-            str(image.ReferencedSOPInstanceUID)
-            for series in data.ReferencedSeriesSequence
-            for image in series.ReferencedInstanceSequence
-        }
+        images = (one for s in data.ReferencedSeriesSequence for one in s.ReferencedInstanceSequence)
+        instances = {str(image.ReferencedSOPInstanceUID) for image in images}
         names = {int(s.SegmentNumber): class_name(str(s.SegmentLabel)) for s in data.SegmentSequence}
     except dicom_file.STRANGE as error:
         raise DataError(f"{path}: wanted a SEG that names its segments and its images ({error})") from None
@@ -144,9 +141,8 @@ def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: 
     of = found.names if found else {}
     try:
         with dicom_file.within(path) as file:
-            held = package.seg.segread(file).get_pixels_by_source_instance(
-                instances, combine_segments=True, assert_missing_frames_are_empty=True
-            )
+            how = {"combine_segments": True, "assert_missing_frames_are_empty": True}
+            held = package.seg.segread(file).get_pixels_by_source_instance(instances, **how)
     except (RuntimeError, *dicom_file.STRANGE) as error:
         reason = dicom_file.line(error)
         raise DataError(f"{path}: cannot be read as the masks of its images ({reason})") from None

@@ -58,10 +58,8 @@ def _step(files: tuple[Path, ...], places: tuple[float, ...], thickness: float) 
     middle = float(np.median(steps))
     if (np.abs(steps - middle) > GAP * middle).any():
         worst = int(np.abs(steps - middle).argmax())
-        raise DataError(
-            f"{files[worst + 1]}: wanted slices {middle:.3g} mm apart, got {steps[worst]:.3g} mm; "
-            "is a slice missing?"
-        )
+        got = f"got {steps[worst]:.3g} mm; is a slice missing?"
+        raise DataError(f"{files[worst + 1]}: wanted slices {middle:.3g} mm apart, {got}")
     return (places[-1] - places[0]) / (len(places) - 1)  # as `affine` has it
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -41,7 +42,7 @@ def pictured(path: Path) -> bool:
 def stems(folder: Path, suffixes: tuple[str, ...] = SUFFIXES) -> dict[str, list[Path]]:
     """Stem -> files of one folder that end in one of `suffixes`; {} where there is no such folder."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+    for path in sorted(folder.iterdir()) if os.path.isdir(folder) else ():
         if (name := stem(path.name, suffixes)) is not None:
             found.setdefault(files.same(name), []).append(path)
     return found

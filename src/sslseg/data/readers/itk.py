@@ -106,9 +106,8 @@ def _check_place(path: Path, head: bytes) -> None:
     named = [m[1].decode("utf-8", "replace") for m in POINTER.finditer(head)][:1]
     own = [path.with_suffix(suffix).name for suffix in DETACHED]
     if named and named[0] not in ("LOCAL", *own):
-        raise DataError(
-            f"{path}: wanted its voxels inside or beside it ({' or '.join(own)}), the header names {named[0][:80]!r}"
-        )
+        wanted = f"wanted its voxels inside or beside it ({' or '.join(own)})"
+        raise DataError(f"{path}: {wanted}, the header names {named[0][:80]!r}")
 
 
 def beside(path: Path) -> tuple[Path, ...]:

@@ -22,14 +22,9 @@ def grid(images: Sequence[Path], otherwise: Spacing | None = None) -> Grid | Non
 
 
 def read_labels(
-    files: Sequence[Path],
-    images: Sequence[Path],
-    shape: tuple[int, ...],
-    soft: bool,
-    known: Collection[int],
-    like: Grid | None,
-    index: int | None,
-) -> np.ndarray:
+    files: Sequence[Path], images: Sequence[Path], shape: tuple[int, ...],
+    soft: bool, known: Collection[int], like: Grid | None, index: int | None,
+) -> np.ndarray:  # fmt: skip
     """Whole numbers [Z, Y, X] of a mask.
 
     Args:
@@ -64,9 +59,8 @@ def in_order(files: Sequence[Path], images: Sequence[Path]) -> list[Path]:
     """
     place = files[0].parent
     if len(files) != len(images):
-        raise DataError(
-            f"{place}: wanted a mask for each of the {len(images)} slices in {images[0].parent}, got {len(files)}"
-        )
+        wanted = f"wanted a mask for each of the {len(images)} slices in {images[0].parent}"
+        raise DataError(f"{place}: {wanted}, got {len(files)}")
     of = {formats.split(path.name)[0].casefold(): path for path in files}
     stems = [dicom_series.stem(path).casefold() for path in images]
     if set(of) == set(stems) and len(of) == len(files):

@@ -52,17 +52,12 @@ def account(
     faults = {path: why for path, why in faults.items() if path != str(root)}
     left = {os.path.normpath(root / path): why for path, why in aside.items()}
     found = [_entry(root, path, held, faults, left) for path in tree.files]
-    found += [
-        Entry(_name(root, path), SKIPPED, why, _many(path))
-        for path, why in tree.passed.items()
-        if _many(path)
-    ]
+    passed = [(path, why, _many(path)) for path, why in tree.passed.items()]
+    found += [Entry(_name(root, path), SKIPPED, why, many) for path, why, many in passed if many]
     return sorted(found, key=lambda entry: entry.file)
 
 
-def _entry(
-    root: Path, path: Path, held: set[str], faults: Mapping[str, str], left: Mapping[str, str]
-) -> Entry:
+def _entry(root: Path, path: Path, held: set[str], faults: dict[str, str], left: dict[str, str]) -> Entry:
     name, place = _name(root, path), str(path)
     ending = path.suffix.lower()
     image = formats.stem(path.name) is not None or ending in (*dicom_series.SUFFIXES, *OTHERS)

@@ -161,9 +161,7 @@ class _Writer:
             wanted = f"wanted {self.channels} channels as {others} have, got {channels}"
             raise DataError(f"{source.image}: {wanted}; {hint}")
         if group != source.group:
-            raise DataError(
-                f"{source.image}: patient {source.patient} is in groups {group!r} and {source.group!r}"
-            )
+            raise DataError(f"{source.image}: {source.patient} is in groups {group!r} and {source.group!r}")
         self.channels, self.groups[source.patient] = channels, group
         self.first = self.first or source.image
         self.notes += [{"file": self.relative(note.file), "note": str(note)} for note in volume.notes]
@@ -193,9 +191,7 @@ class _Writer:
             **{f"spacing_{axis}": mm for axis, mm in zip("zyx", e.spacing, strict=True)},
         }
         arrays = {key: getattr(e, key) for key in PER_CHANNEL}
-        self.volumes.append(
-            row | {f"{k}_{c}": float(v[c]) for k, v in arrays.items() for c in range(channels)}
-        )
+        self.volumes.append(row | {f"{k}_{c}": float(v) for k, a in arrays.items() for c, v in enumerate(a)})
 
     def digests(self) -> dict[str, str]:
         """Of the two shards, as they were written."""

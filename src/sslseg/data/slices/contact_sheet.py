@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,8 @@ def contact_sheet(slices: Slices, path: Path, rows: Rows | None = None) -> None:
     most = max(1, COLUMNS * ROWS // slices.channels)
     shown = list(_chosen(slices.index, most) if rows is None else rows)
     table = slices.index.iloc[shown].to_dict("records")
-    tiles = [
-        _tile(slices, i, row, c, rows is None)
-        for i, row in zip(shown, table, strict=True)
-        for c in range(slices.channels)
-    ]
+    each = itertools.product(zip(shown, table, strict=True), range(slices.channels))
+    tiles = [_tile(slices, i, row, channel, rows is None) for (i, row), channel in each]
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % COLUMNS)
     sheet = np.vstack([np.hstack(tiles[i : i + COLUMNS]) for i in range(0, len(tiles), COLUMNS)])
     palette = np.linspace(0, 255, WHITE + 1).round().astype(int).repeat(3).tolist()
@@ -58,9 +56,8 @@ def _chosen(index: pd.DataFrame, most: int) -> list[int]:
 
 def _tile(slices: Slices, i: int, row: dict[Hashable, Any], channel: int, outlined: bool) -> np.ndarray:
     """uint8 [TILE, TILE] of places in the palette: one channel of slice i, its aspect kept, named at the bottom."""
-    low, high, zero, step = (
-        slices.volumes[k][row["volume"], channel] for k in ("p1", "p99", "intercept", "scale")
-    )
+    levels, place = slices.volumes, (row["volume"], channel)
+    low, high, zero, step = (levels[k][place] for k in ("p1", "p99", "intercept", "scale"))
     codes = slices.codes(i)[channel]
     factor = TILE / max(codes.shape)
     size = tuple(max(1, round(n * factor)) for n in codes.shape[::-1])
@@ -75,9 +72,8 @@ def _tile(slices: Slices, i: int, row: dict[Hashable, Any], channel: int, outlin
     if outlined and row["labelled"]:
         label = cv2.resize(slices.label(i), size, interpolation=cv2.INTER_NEAREST)
         for k in range(1, len(slices.classes)):
-            outlines, _ = cv2.findContours(
-                (label == k).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
-            )
+            inside = (label == k).astype(np.uint8)
+            outlines, _ = cv2.findContours(inside, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(tile, outlines, -1, WHITE + k, 1)
     return tile
 

@@ -16,7 +16,7 @@ import xxhash
 
 from sslseg.config.names import DataError
 from sslseg.config.texts import some
-from sslseg.data.slices.resampling import interpolation, new_size, resample_image
+from sslseg.data.slices.resampling import new_size, resample_image, resized
 from sslseg.data.source import IGNORE, Volume
 
 FORMAT = 1  # raise it when the same files must give other codes, labels or columns
@@ -70,9 +70,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError("wanted finite voxels, got NaN or infinite ones")
     if image.dtype.kind == "f" and image.itemsize > 4 and max(abs(image.min()), abs(image.max())) > FLOAT_MAX:
-        raise DataError(
-            f"wanted voxels that 32 bits can hold, got some beyond {FLOAT_MAX:.3g}: a fill value?"
-        )
+        raise DataError(f"wanted voxels that 32 bits hold, got some beyond {FLOAT_MAX:.3g}: a fill value?")
     if label is not None:
         if label.shape != image.shape[1:]:
             raise DataError(f"wanted a mask of the image's shape {image.shape[1:]}, got {label.shape}")
@@ -113,10 +111,7 @@ def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     out = np.empty((len(label), *size), np.uint8)
     for z, plane in enumerate(label):
         found = sorted(present(plane), key=lambda k: (k != IGNORE, k))
-        shares = [
-            cv2.resize((plane == k).astype(np.float32), size[::-1], interpolation=interpolation(shape, size))
-            for k in found
-        ]
+        shares = [resized((plane == k).astype(np.float32), size) for k in found]
         out[z] = np.array(found, np.uint8)[np.argmax(shares, axis=0)]
     return out
 
@@ -136,9 +131,8 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             intercept[c] = low - CODE_MIN
         else:
             step = (high - low) / (CODE_MAX - CODE_MIN)
-            scale[c], intercept[c] = (
-                (step, low - CODE_MIN * step) if step else (1.0, low)
-            )  # a constant is code 0
+            # a constant is code 0
+            scale[c], intercept[c] = (step, low - CODE_MIN * step) if step else (1.0, low)
         values = np.rint((channel.astype(np.float64) - intercept[c]) / scale[c])
         codes[c] = np.clip(values, CODE_MIN, CODE_MAX)
     return codes, scale, intercept
@@ -153,10 +147,8 @@ def percentiles(
     """1st and 99th percentile of each channel of [C, ...]; where they are equal, its extremes."""
     counts = counts or [_counts(channel) for channel in image]
     flat = image.reshape(len(image), -1)
-    both = [
-        _from_counts(*known) if known else np.percentile(v, CLIP)
-        for v, known in zip(flat, counts, strict=True)
-    ]
+    pairs = zip(flat, counts, strict=True)
+    both = [_from_counts(*known) if known else np.percentile(values, CLIP) for values, known in pairs]
     low, high = np.array(both).T
     for c in np.flatnonzero(high <= low):
         low[c], high[c] = flat[c].min(), flat[c].max()

@@ -43,9 +43,7 @@ class Intensity:
         if self.kind not in ("dataset", "encoder", "paper-code"):
             raise DataError(f"normalisation: wanted dataset, encoder or paper-code, got {self.kind!r}")
         if not all(np.isfinite(self.mean)) or not all(s > 0 and np.isfinite(s) for s in self.std):
-            raise DataError(
-                f"normalisation: wanted finite means and positive sds, got {self.mean}, {self.std}"
-            )
+            raise DataError(f"normalisation: wanted finite means, positive sds, got {self.mean}, {self.std}")
 
     def affine(self, slices: Slices, rows: Rows) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """low, high, scale, offset, float32 [B, C] each, in units of the codes.
@@ -77,9 +75,7 @@ class Intensity:
     @staticmethod
     def _channels(values: tuple[float, ...], channels: int) -> np.ndarray:
         if len(values) not in (1, channels):
-            raise DataError(
-                f"normalisation: wanted 1 or {channels} values for {channels} channels, got {values}"
-            )
+            raise DataError(f"normalisation: wanted 1 or {channels} values, one a channel, got {values}")
         return np.broadcast_to(np.array(values, np.float64), channels)
 
     def to_json(self) -> dict[str, Any]:
@@ -96,15 +92,13 @@ class Intensity:
         try:
             return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
         except (KeyError, TypeError, ValueError):
-            raise DataError(
-                f"normalisation: wanted kind, mean and std as a stored network has them, got {str(value)[:200]}"
-            ) from None
+            wanted = "wanted kind, mean and std as a stored network has them"
+            raise DataError(f"normalisation: {wanted}, got {str(value)[:200]}") from None
 
 
 UNIT = Intensity("dataset", (0.0,), (1.0,))  # clipped, and mapped to 0 to 1: as colours are
-GREY = Intensity(
-    "dataset", (0.5,), (0.25,)
-)  # of lightness from 0 to 1; [H] its range is two s.d. to both sides
+# of lightness from 0 to 1; [H] its range is two s.d. to both sides
+GREY = Intensity("dataset", (0.5,), (0.25,))
 
 
 def fit(slices: Slices, train_rows: Rows) -> Intensity:

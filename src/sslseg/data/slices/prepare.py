@@ -68,10 +68,8 @@ def prepare(
     else:
         slices = open_store(store)
     if slices.skipped and on_bad_file == "stop":
-        bad = slices.skipped[0]
-        raise DataError(
-            f"{bad['reason']} ({len(slices.skipped)} such files; on_bad_file=skip leaves them out)"
-        )
+        many = f"{len(slices.skipped)} such files; on_bad_file=skip leaves them out"
+        raise DataError(f"{slices.skipped[0]['reason']} ({many})")
     return replace(slices, root=root)
 
 

@@ -31,9 +31,10 @@ def new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float
     return size
 
 
-def interpolation(shape: tuple[int, int], size: tuple[int, int]) -> int:
-    """OpenCV's, for planes of `shape` that become planes of `size`: the mean over the area where nothing grows."""
-    return cv2.INTER_AREA if size[0] <= shape[0] and size[1] <= shape[1] else cv2.INTER_LINEAR
+def resized(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A plane [Y, X] as one of `size`: the mean over the area where nothing grows, else bilinear."""
+    smaller = size[0] <= plane.shape[0] and size[1] <= plane.shape[1]
+    return cv2.resize(plane, size[::-1], interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -46,8 +47,5 @@ def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         return image
     out = np.empty((*image.shape[:2], *size))
     for c, z in np.ndindex(image.shape[:2]):
-        # float64 so that a small range far from 0 survives
-        out[c, z] = cv2.resize(
-            image[c, z].astype(np.float64), size[::-1], interpolation=interpolation(shape, size)
-        )
+        out[c, z] = resized(image[c, z].astype(np.float64), size)  # so that a small range far from 0 survives
     return out

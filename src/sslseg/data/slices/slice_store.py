@@ -99,9 +99,8 @@ class Slices:
         _, offset, height, width = self._place[i]
         if offset < 0:
             row = self.index.iloc[i]
-            raise DataError(
-                f"{self.dataset}: slice {i} ({row.patient}, frame {row.frame}, z {row.z}) has no label"
-            )
+            which = f"slice {i} ({row.patient}, frame {row.frame}, z {row.z})"
+            raise DataError(f"{self.dataset}: {which} has no label")
         return self.labels_flat[offset : offset + height * width].reshape(height, width)
 
     def check_read(self) -> None:
@@ -168,9 +167,8 @@ def check(path: Path) -> dict[str, Any]:
     wrong = [name for name in wanted if found.get(name) != wanted[name]]
     wrong += [META] if meta["seal"] != seal(meta) else []
     if wrong:
-        raise DataError(
-            f"{path}: the prepared data were changed after they were written ({', '.join(wrong)}); {AGAIN}"
-        )
+        parts = ", ".join(wrong)
+        raise DataError(f"{path}: the prepared data were changed after they were written ({parts}); {AGAIN}")
     return meta
 
 

@@ -70,15 +70,11 @@ def describe(module: ModuleType, root: Path) -> Description:
     Raises:
         DataError: the folder's own description is missing or wrong.
     """
-    about = (
-        module.describe(root)
-        if hasattr(module, "describe")
-        else Description(
-            classes=module.CLASSES,
-            colours=tuple(getattr(module, "COLOURS", ())),
-            physical=getattr(module, "PHYSICAL", True),
-        )
-    )
+    if hasattr(module, "describe"):
+        about = module.describe(root)
+    else:
+        colours, physical = tuple(getattr(module, "COLOURS", ())), getattr(module, "PHYSICAL", True)
+        about = Description(module.CLASSES, colours, physical=physical)
     if len(about.classes) > MOST_CLASSES:
         raise DataError(f"{root}: wanted at most {MOST_CLASSES} classes, got {len(about.classes)}")
     if len(set(about.classes)) < len(about.classes) or about.classes[:1] != ("background",):
@@ -122,9 +118,8 @@ def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
     """
     paths = inputs.files()
     with ThreadPoolExecutor(workers()) as pool:
-        each = tqdm(
-            pool.map(sha256, paths), "hashing", len(paths), disable=None if progress else True, unit="file"
-        )
+        silent = None if progress else True
+        each = tqdm(pool.map(sha256, paths), "hashing", len(paths), disable=silent, unit="file")
         return {inputs.relative(path): found for path, found in zip(paths, each, strict=True)}
 
 

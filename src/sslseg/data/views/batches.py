@@ -186,10 +186,9 @@ def finetune_batch(
     """One view of each slice of step `step`, with its labels in the same geometry; `slices` as above."""
     chosen = order(rows, seed=seed, step=step, batch_size=batch_size)
     (p,) = draw_views(slices, chosen, ranges, seed=seed, step=step, wanted=ONE)
-    made = _back_end(slices)
-    return FinetuneBatch(
-        made.render(slices, chosen, p, intensity), made.render_labels(slices, chosen, p), chosen
-    )
+    make = _back_end(slices)
+    images = make.render(slices, chosen, p, intensity)
+    return FinetuneBatch(images, make.render_labels(slices, chosen, p), chosen)
 
 
 def unlabelled_views(

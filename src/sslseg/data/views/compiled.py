@@ -55,12 +55,8 @@ def _told(folder: Path) -> Iterator[None]:
 
 def place() -> Path | None:
     """This user's folder: under NUMBA_CACHE_DIR, in the home's cache, or in the system's folder for temporary files."""
-    bases = [
-        getattr(numba.config, "CACHE_DIR", ""),
-        os.environ.get("XDG_CACHE_HOME"),
-        "~/.cache",
-        tempfile.gettempdir(),
-    ]
+    told = getattr(numba.config, "CACHE_DIR", "")
+    bases = [told, os.environ.get("XDG_CACHE_HOME"), "~/.cache", tempfile.gettempdir()]
     owner = os.getuid() if hasattr(os, "getuid") else "user"
     for base in filter(None, bases):
         with contextlib.suppress(OSError, RuntimeError):  # cannot be written; there is no home
@@ -96,9 +92,8 @@ def keep(function: Any) -> None:
     _kept[name] = made
     folder = Path(function.stats.cache_path)
     with contextlib.suppress(OSError), files.aside(folder / SUMS) as part:
-        part.write_text(
-            json.dumps({file.name: files.sha256(file) for file in _files(folder)}), encoding="utf-8"
-        )
+        sums = {file.name: files.sha256(file) for file in _files(folder)}
+        part.write_text(json.dumps(sums), encoding="utf-8")
 
 
 def _files(folder: Path) -> list[Path]:

@@ -67,14 +67,13 @@ def _raw(slices: Slices, rows: np.ndarray, intensity: Intensity) -> dict[str, fl
 def _crops(batch: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     """Mean, s.d. and "has foreground" (0 without labels) of every crop: [B, 3]."""
     found = np.zeros(len(batch)) if labels is None else ((labels > 0) & (labels != IGNORE)).any((1, 2))
-    return np.array(
-        [(v.mean(dtype=np.float64), v.std(dtype=np.float64), f) for v, f in zip(batch, found, strict=True)]
-    )
+    each = ((view.mean(dtype=np.float64), view.std(dtype=np.float64)) for view in batch)
+    return np.array([(*values, seen) for values, seen in zip(each, found, strict=True)])
 
 
 def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, float]:
     mean, std, found = crops.T
-    constant = 1e-9 * (1 + np.abs(mean))
+    constant, away = 1e-9 * (1 + np.abs(mean)), np.abs(mean - np.median(mean))
     alive = std > constant
     typical = float(np.median(std[alive])) if alive.any() else 0.0
     metrics = {
@@ -82,9 +81,7 @@ def _metrics(crops: np.ndarray, foreground: np.ndarray | None) -> dict[str, floa
         "probe/std": float(np.sqrt(np.square(std).mean() + mean.var())),
         "probe/crop_std": typical,
         "probe/dead_share": float((~(std > np.maximum(DEAD_STD * typical, constant))).mean()),
-        "probe/offset_share": float(
-            (np.abs(mean - np.median(mean)) > OFFSET_STDS * typical + constant).mean()
-        ),
+        "probe/offset_share": float((away > OFFSET_STDS * typical + constant).mean()),
     }
     if foreground is not None and foreground.any():
         metrics["probe/masks_lost_share"] = float((found[foreground] == 0).mean())
@@ -133,9 +130,8 @@ def verdict(metrics: dict[str, float]) -> list[str]:
             "intensities are scaled twice or not at all, look at norm"
         )
     if not abs(m["probe/mean"]) <= MEAN_LIMIT:
-        faults.append(
-            f"flaw F1: the input's mean is {m['probe/mean']:.4g}, wanted within ±{MEAN_LIMIT:g}; look at norm"
-        )
+        mean = f"{m['probe/mean']:.4g}, wanted within ±{MEAN_LIMIT:g}"
+        faults.append(f"flaw F1: the input's mean is {mean}; look at norm")
     for name, (limit, sentence) in SHARES.items():
         if m.get(name, 0.0) > limit:
             faults.append(sentence.format(m[name], limit))

@@ -65,14 +65,8 @@ def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity
     nothing = np.zeros_like(scale)
     if params.jitter_mode == "uint16":
         share = scale / unit
-        late = (
-            unit * c,
-            zero * c + b * UINT16_MAX,
-            low * unit + zero,
-            high * unit + zero,
-            share,
-            offset - zero * share,
-        )
+        ends = low * unit + zero, high * unit + zero
+        late = unit * c, zero * c + b * UINT16_MAX, *ends, share, offset - zero * share
         tone = np.stack((nothing + 1, nothing - np.inf, nothing + np.inf), 2)
         return Coefficients(tone, np.stack((nothing,) * 3, 2), np.zeros(len(rows)), np.stack(late))
     # Without limits [0, 1] is [0, 255] in physical units, as ToTensor maps it.
@@ -174,9 +168,8 @@ def render_labels(slices: Slices, rows: np.ndarray, params: ViewParams) -> np.nd
     from sslseg.data.views import warp
 
     out, moved = np.zeros((len(rows), params.size, params.size), np.uint8), np.flatnonzero(params.moved)
-    where = (
-        dict(zip(moved, zip(*warp.centres(params.at(moved)), strict=True), strict=True)) if len(moved) else {}
-    )
+    centres = zip(*warp.centres(params.at(moved)), strict=True) if len(moved) else ()
+    where = dict(zip(moved, centres, strict=True))
     for b, row in enumerate(np.asarray(rows).tolist()):
         label = np.asarray(slices.label(row))
         if b in where:  # the label of the pixel that each centre lies in; 0 outside the slice
@@ -201,9 +194,8 @@ def whole(
     """
     codes = np.asarray(slices.codes(row))
     C, H, W = codes.shape
-    low, high, scale, offset = (
-        np.asarray(a)[0][:, None, None] for a in intensity.affine(slices, np.array([row]))
-    )
+    levels = intensity.affine(slices, np.array([row]))
+    low, high, scale, offset = (np.asarray(a)[0][:, None, None] for a in levels)
     out = np.zeros((C, *(size or (-H % MULTIPLE + H, -W % MULTIPLE + W))), np.float32)
     out[:, :H, :W] = np.clip(codes.astype(np.float32), low, high) * scale + offset
     return out, (H, W)

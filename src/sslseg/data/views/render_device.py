@@ -101,9 +101,8 @@ def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
     """Shard offset of each crop's first pixel, and height, width of the slices: int64 [B, 1, 1] each."""
     table = d.slices.index
     H, W, start = (table[name].to_numpy()[rows] for name in ("height", "width", column))
-    return tuple(
-        _send(v, d.codes, "int64")[:, None, None] for v in (start + params.top * W + params.left, H, W)
-    )
+    first = start + params.top * W + params.left
+    return tuple(_send(v, d.codes, "int64")[:, None, None] for v in (first, H, W))
 
 
 def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:

@@ -75,12 +75,8 @@ def official(patient: str) -> str | None:
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
-    folders = [
-        p
-        for pattern in ("patient*", "*ing/patient*", "database/*ing/patient*")
-        for p in sorted(root.glob(pattern))
-        if p.is_dir()
-    ]
+    patterns = "patient*", "*ing/patient*", "database/*ing/patient*"
+    folders = [p for pattern in patterns for p in sorted(root.glob(pattern)) if p.is_dir()]
     if not folders:
         wanted = "wanted folders patientNNN here or in training/ and testing/"
         flat = "dataset=images reads patientNNN_frameFF without folders and Info.cfg, and without phases"

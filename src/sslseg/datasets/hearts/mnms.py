@@ -80,11 +80,8 @@ def _case(root: Path, path: Path, code: str, image: Path, row: dict[str, str]) -
     phases = {} if hidden else {tables.frame(path, code, row, key, 0, frames): key for key in ("ED", "ES")}
     if len(phases) == 1:
         raise DataError(f"{path}: {code}: wanted different frames for ED and ES, got {list(phases)[0]} twice")
-    group = row["Vendor"]
-    return [
-        Source(code, group, t, phases.get(t, ""), image, label if t in phases else None, t, (), root)
-        for t in range(frames)
-    ]
+    each = [(t, phases.get(t, ""), image, label if t in phases else None, t) for t in range(frames)]
+    return [Source(code, row["Vendor"], *one, (), root) for one in each]
 
 
 def _images(root: Path, fault: Fault) -> dict[str, Path]:

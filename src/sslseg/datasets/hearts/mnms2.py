@@ -44,12 +44,8 @@ def official(patient: str) -> str | None:
 def _walk(root: Path, fault: Fault) -> list[Source]:
     paths = [path for path in walk(root).files if path.name.casefold() == TABLE]
     table = tables.read(paths[0], (CODE, VENDOR), CODE) if paths else {}
-    # "27" is of folder 027
-    vendors = {int(code): row[VENDOR] for code, row in table.items() if code.isdecimal()}
-    return [
-        replace(s, group=vendors.get(int(s.patient), "") if s.patient.isdecimal() else "")
-        for s in FORMAT.walk(root, fault)
-    ]
+    vendors = {code.lstrip("0"): row[VENDOR] for code, row in table.items()}  # "27" is of folder 027
+    return [replace(s, group=vendors.get(s.patient.lstrip("0"), "")) for s in FORMAT.walk(root, fault)]
 
 
 find, scan = searches(_walk)

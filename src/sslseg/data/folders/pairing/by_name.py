@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from sslseg.config.texts import some
 from sslseg.data.folders.pairing import words
-from sslseg.data.folders.pairing.matching import Case, Faults, named
+from sslseg.data.folders.pairing.matching import Case, Cases, named
 from sslseg.data.folders.pairing.patterns import bare
 from sslseg.data.folders.pairing.words import Name, name
 from sslseg.data.readers import formats
@@ -37,7 +37,7 @@ _NUMBERED = re.compile(r"(.+?)[-_. ]*\(?\d+\)?")
 
 
 @lru_cache(maxsize=4)  # a folder is looked at several times while it is prepared
-def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], Faults]:
+def cases(files: tuple[str, ...], suffix: str = "") -> Cases:
     """Every file whose name does not say that it is a mask, with its mask if there is one.
 
     Args:
@@ -81,9 +81,10 @@ def cases(files: tuple[str, ...], suffix: str = "") -> tuple[tuple[Case, ...], F
             hint = "mask_suffix in sslseg.json says how masks end, pairs which is whose"
             told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there ({hint})")
         elif len(found) > 1:
+            several = some(found, joint=" or ")
             told(
                 file,
-                f"wanted one image of this mask, it may be that of {some(found, joint=' or ')}; pairs in sslseg.json says which",
+                f"wanted one image of this mask, it may be that of {several}; pairs in sslseg.json says which",
             )
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
     joined = _joined({image: owned.get(image, ()) for image in clear}, told)
@@ -102,10 +103,8 @@ def _joined(masks: Mapping[str, Sequence[str]], told: Told) -> list[tuple[str, .
     for file in masks:
         match = formats.CHANNEL.fullmatch(bare(file))
         groups.setdefault(match[1] if match else file, {})[int(match[2]) if match else -1] = file
-    several = {n for n, held in groups.items() if 1 < len(held) <= MOST_CHANNELS and 0 in held}
-    several -= {
-        name for name in several if any(_numbered(file, masks[file]) for file in groups[name].values())
-    }
+    single = {name for name, held in groups.items() if any(_numbered(f, masks[f]) for f in held.values())}
+    several = {n for n, held in groups.items() if 1 < len(held) <= MOST_CHANNELS and 0 in held} - single
     of_masks = {name for name in several if masks[groups[name][0]]}
     wanted = list(range(max((len(groups[name]) for name in of_masks), default=0)))
     found: list[tuple[str, ...]] = []
@@ -114,13 +113,9 @@ def _joined(masks: Mapping[str, Sequence[str]], told: Told) -> list[tuple[str, .
         if stem in several and not of_masks:
             told(files[0], f"and {', '.join(f.rsplit('/', 1)[-1] for f in files[1:])}: channels of one image, or images "
                            f"of their own? {_EITHER}")  # fmt: skip
-        elif (
-            wanted and 0 in held and sorted(held) != wanted and not any(_numbered(f, masks[f]) for f in files)
-        ):
-            told(
-                files[0],
-                f"wanted {len(wanted)} channels _0000 …, as of other images here, got {len(held)}; {_EITHER}",
-            )
+        elif wanted and 0 in held and sorted(held) != wanted and stem not in single:
+            as_others = f"wanted {len(wanted)} channels _0000 …, as of other images here"
+            told(files[0], f"{as_others}, got {len(held)}; {_EITHER}")
         elif stem in several:
             found.append(files)
         else:
@@ -226,9 +221,8 @@ def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[
 def _same_scan(image: str, mask: str) -> bool:
     """Whether two names of BIDS mean the same scan: every entity but DESCRIPTORS, and the kind if both say it."""
     (ours, kind), (theirs, kinds) = _entities(image), _entities(mask)
-    return all(ours.get(key) == text for key, text in theirs.items() if key not in DESCRIPTORS) and (
-        not kinds[:-1] or kinds[0] == kind[-1]
-    )
+    same = all(ours.get(key) == text for key, text in theirs.items() if key not in DESCRIPTORS)
+    return same and (not kinds[:-1] or kinds[0] == kind[-1])
 
 
 def _entities(stem: str) -> tuple[dict[str, str], list[str]]:

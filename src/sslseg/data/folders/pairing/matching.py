@@ -33,10 +33,11 @@ class Case:
     held: Held = field(default_factory=dict)
 
 
+Cases = tuple[tuple[Case, ...], Faults]
+
+
 @lru_cache(maxsize=16)  # a folder is looked at several times while it is prepared
-def cases(
-    rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool = False
-) -> tuple[tuple[Case, ...], Faults]:
+def cases(rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool = False) -> Cases:
     """Images and masks that the rules join; a file that fits no rule is in none.
 
     An image is of the first rule that gives it a mask, or else of the first that it fits. What fits a pattern
@@ -49,7 +50,7 @@ def cases(
     Returns:
         the cases; masks without an image, missing channels, and what cannot be told apart.
     """
-    told: list[tuple[str, str]] = []
+    told = list[tuple[str, str]]()
     held_by = [_masks(rule, files) for rule in rules]
     taken = _all(held_by)
     images = [file for file in files if file not in taken]
@@ -64,15 +65,15 @@ def cases(
             if first not in chosen or (found.masks and not chosen[first].masks):
                 chosen[first] = found
     used = {file for case in chosen.values() for file in case.images}
-    for file in sorted(set(lacking) - used):
-        told.append((file, lacking[file]))
+    told += [(file, lacking[file]) for file in sorted(set(lacking) - used)]
     owners: dict[str, list[str]] = {}
     for case in chosen.values():
         for file, _ in case.masks:
             owners.setdefault(file, []).append(case.images[0])
     torn = disputed if shared else disputed | {file for file, own in owners.items() if len(own) > 1}
-    for file in sorted(taken - joined):
-        told.append((file, "wanted the image of this mask, none fits its pattern"))
+    told += [
+        (file, "wanted the image of this mask, none fits its pattern") for file in sorted(taken - joined)
+    ]
     for file in sorted(torn):
         own = " and ".join(owners.get(file, []))
         told.append((file, f"wanted one mask and one image that belong together, it fits {own}"))
@@ -148,8 +149,6 @@ def named(found: Sequence[Case]) -> list[Case]:
     """The cases with their names, in the order of these; a name that two would have is the path of each."""
     names = ["/".join(text for name, text in c.held.items() if name not in HIDDEN) for c in found]
     times = Counter(names)
-    made = [
-        replace(c, name=name if name and times[name] == 1 else bare(c.images[0]))
-        for c, name in zip(found, names, strict=True)
-    ]
+    called = [n if n and times[n] == 1 else bare(c.images[0]) for c, n in zip(found, names, strict=True)]
+    made = [replace(c, name=name) for c, name in zip(found, called, strict=True)]
     return sorted(made, key=lambda case: case.name)
