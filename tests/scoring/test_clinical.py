@@ -48,17 +48,32 @@ def test_quantities_of_one_patient():
         assert tuple(measured.loc[name, ["truth", "prediction"]]) == pytest.approx(pair), name
         assert measured.loc[name, "error"] == pytest.approx(pair[1] - pair[0])
     assert not measured["worst_case"].any()
+    none = clinical.measure(cohort({"p1": ((0, 0), (800, 900))})).set_index("quantity")
+    assert none.loc["LV EF", ["truth", "error"]].isna().all()  # no cavity at ED in either mask
+    assert "LV EF" not in clinical.agreement(none.reset_index(), ends)["quantity"].tolist()
 
 
-@pytest.mark.parametrize(("ed", "es"), [((2000, 0), (800, 800)), ((2000, 2000), (800, 0))])
-def test_a_missed_cavity_is_the_worst_ejection_fraction_and_is_counted(ed, es):
+@pytest.mark.parametrize(
+    ("ed", "es", "missed"), [((2000, 0), (800, 800), "EDV"), ((2000, 2000), (800, 0), "ESV")]
+)
+def test_a_missed_cavity_is_the_worst_ejection_fraction_and_is_counted(ed, es, missed):
     measured = clinical.measure(cohort({"p1": (ed, es), "p2": ((2000, 1900), (1600, 1600))}))
     fraction = quantity(measured, "LV EF")
     assert fraction.loc["p1", "prediction"] == 0  # the truth is 60 %
     assert fraction["worst_case"].tolist() == [True, False]
+    told = measured.loc[measured["worst_case"], "quantity"].tolist()
+    assert told == [f"LV {missed}", "LV SV", "LV EF"]
     found = clinical.agreement(measured, ends).set_index("quantity")
     assert found.loc["LV EF", "worst_cases"] == 1
     assert found.loc["LV EF", "patients"] == 2
+    assert found["r"].isna().all()  # two patients are always on a line
+
+
+def test_a_muscle_that_is_missed_at_es_leaves_its_mass():
+    table = cohort({"p1": ((2000, 1800), (800, 900))})
+    table.loc[(table["class"] == "MYO") & (table["phase"] == "ES"), "status"] = "missed"
+    measured = clinical.measure(table)
+    assert measured.loc[measured["worst_case"], "quantity"].tolist() == ["MYO ESV"]
 
 
 def test_a_missed_cavity_of_a_weak_heart_is_as_far_off_as_can_be():
@@ -74,11 +89,13 @@ def test_an_impossible_fraction_is_drawn_to_the_bound():
 def test_agreement_is_bland_and_altmans_and_numpys():
     rng = np.random.default_rng(0)
     pairs = {
-        f"p{n}": ((int(a), int(a + rng.integers(-90, 60))), (900, 900))
+        f"p{n}": ((int(a), int(a + rng.integers(-90, 60))), (900 + n, 900))
         for n, a in enumerate(rng.integers(1500, 3000, 12))
     }
     measured = clinical.measure(cohort(pairs))
-    row = clinical.agreement(measured, ends).set_index("quantity").loc["LV EDV"]
+    found = clinical.agreement(measured, ends).set_index("quantity")
+    assert np.isnan(found.loc["LV ESV", "r"])  # of which all predictions are equal
+    row = found.loc["LV EDV"]
     part = quantity(measured, "LV EDV")
     error = (part["prediction"] - part["truth"]).to_numpy()
     assert row["bias"] == pytest.approx(error.mean())
@@ -100,6 +117,7 @@ def test_one_patient_has_no_interval_and_a_patient_without_es_no_quantities():
 def test_whether_there_is_a_heart_is_read_from_the_data():
     assert clinical.applies(CLASSES, {"ED", "ES", ""})
     assert not clinical.applies(CLASSES, {""})
+    assert not clinical.applies(CLASSES, {"ED"})
     assert not clinical.applies(("background", "liver"), {"ED", "ES"})
 
 
@@ -144,5 +162,7 @@ def test_two_volumes_of_a_phase_count_by_their_mean_and_have_a_line_each():
     assert found.loc["LV EDV", ["truth", "prediction"]].tolist() == [110.0, 45.0]
     assert found.loc["LV EF", ["truth", "prediction"]].tolist() == [pytest.approx(100 * 70 / 110), 0.0]
     assert found["worst_case"].to_dict() == {"LV EDV": True, "LV ESV": False, "LV SV": True, "LV EF": True}
+    visits = pd.concat([table.assign(visit="1", status="found"), table.assign(visit="2")])
+    assert clinical.measure(visits).set_index("quantity")["worst_case"].equals(found["worst_case"])
     lines = clinical.acdc_csv(table).splitlines()[1:]
     assert [line.split(",")[0] for line in lines] == ["p_ED", "p_ED_frame02", "p_ES"]

@@ -31,7 +31,7 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
 
     EDV, ESV and stroke volume in ml, ejection fraction in %, muscle mass at ED in g, muscle volume at ES
     in ml. A cavity missed at ED or ES gives the worst ejection fraction there could be, 0 or 100 %,
-    whichever is farther from the truth; a predicted one below 0 or above 100 % is drawn to the bound.
+    whichever is farther from the truth; a predicted one below 0 is drawn to it.
 
     Of a patient with several examinations, each with both phases (`visit`), the mean of them; of an examination with
     several volumes of a phase, that of these.
@@ -89,7 +89,7 @@ def _visit(by: pd.DataFrame) -> list[dict]:
         if worst or not edv_hat:
             fraction = 0.0 if truth > 50 else 100.0
         else:
-            fraction = float(np.clip(100 * (edv_hat - esv_hat) / edv_hat, 0, 100))
+            fraction = max(100 * (edv_hat - esv_hat) / edv_hat, 0.0)
         add(f"{name} EDV", "ml", edv, edv_hat, ed_worst)
         add(f"{name} ESV", "ml", esv, esv_hat, es_worst)
         add(f"{name} SV", "ml", edv - esv, edv_hat - esv_hat, worst)
@@ -158,7 +158,7 @@ def beside(found: pd.DataFrame, published: Sequence[Published]) -> pd.DataFrame:
              "mae": folded(p.bias, p.sd), "mae_low": np.nan, "mae_high": np.nan, "source": p.source}
             for p in theirs
         ]  # fmt: skip
-    return pd.DataFrame(rows, columns=BESIDE if rows else None)
+    return pd.DataFrame(rows, columns=BESIDE)
 
 
 def folded(mean: float, sd: float) -> float:
@@ -191,5 +191,5 @@ def acdc_csv(table: pd.DataFrame) -> str:
     return "\n".join([",".join(head), *rows]) + "\n"
 
 
-def _natural(text: str) -> list[tuple[int, int, str]]:
-    return [(0, int(t), "") if t.isdigit() else (1, 0, t) for t in re.split(r"(\d+)", text) if t]
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(t), "") if t.isdigit() else (0, t) for t in re.split(r"(\d+)", text) if t]

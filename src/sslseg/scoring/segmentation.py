@@ -79,7 +79,7 @@ def _batches(
     for size in reversed(sizes):
         sides[(own <= size).all(1)] = size
     height, width = sides.T
-    place = np.lexsort((np.arange(len(rows)), width, height))
+    place = np.lexsort((width, height))
     edges = np.flatnonzero(np.diff(height[place]) | np.diff(width[place])) + 1
     for group in np.split(place, edges):
         for start in range(0, len(group), batch_size):

@@ -191,6 +191,7 @@ def test_a_pipeline_that_has_collapsed_leads_by_what_its_collapses_leave_open() 
         "1 of 20 runs of a collapsed: up to 22% may collapse, and from 16% on it would not be the better one"
     )
     assert told in found.note
+    assert "lies far below" not in found.note  # which is said at 100
     values[1] -= 0.4
     assert call(rows(values, (30, 100)), budget=30, worst=0.0).call == "better"
     values[1] += 0.6
@@ -260,7 +261,13 @@ def test_of_several_pretrainings_each_is_one_chance_to_see_a_collapse() -> None:
     assert (alike.call, call(drawn(0.0), margin=60.0).call) == ("undecided", "equivalent")
     assert "29 pretrainings of each without a collapse are wanted, and there are 3" in alike.note
     sunk = [replace(s, value=-55.0) if (s.pipeline, s.seed % 3) == ("a", 1) else s for s in drawn(30.0)]
-    assert call(sunk, budget=1, worst=-60.0, units=by_thirds).call == "undecided"
+    told = call(sunk, budget=1, worst=-60.0, units=by_thirds)
+    assert told.call == "undecided"
+    assert [f"a with seed {s} at 1 slice (-55) lies far below" in told.note for s in range(10)] == [
+        False,
+        True,
+        False,
+    ] * 3 + [False]
 
 
 def test_runs_of_a_pipeline_without_pretrainings_count_beside_one_that_has_them() -> None:

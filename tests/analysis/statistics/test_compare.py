@@ -1,5 +1,8 @@
 """Verdicts: one interval against scipy, the calls that follow from it, looks, order of runs."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -104,6 +107,7 @@ def test_the_calls_follow_from_the_interval() -> None:
         wanted = "equivalent" if options.get("margin", 0.05) > max(-low, high) else "undecided"
         wanted = "better" if low > 0 else "worse" if high < 0 else wanted
         assert found.call == wanted
+        assert "a real difference" not in found.note
     small = call(drawn(3.0), margin=9.0)
     assert (small.call, "a real difference" in small.note) == ("equivalent", True)
 
@@ -119,6 +123,7 @@ def test_the_permutation_p_is_scipys_exact_one_and_warns() -> None:
     found = call(drawn(9.0, seeds=3, budgets=1), budget=1)
     assert (found.call, found.p, found.least_p) == ("better", 0.25, 0.25)
     assert "the permutation test alone would not call it" in found.note
+    assert "permutation" not in call(drawn(9.0, seeds=10, budgets=1), budget=1).note
     scores = drawn(0.4, seeds=10, budgets=1)
     a, b = (np.array([s.value for s in ordered(scores) if s.pipeline == n]) for n in "ab")
     signs = 1 - 2 * ((np.arange(1024)[:, None] >> np.arange(10)) & 1)
@@ -133,6 +138,8 @@ def test_seeds_between_looks_wait() -> None:
     assert found.seeds == 5
     assert "the first 5 of 7 seeds count, the others only when there are 10" in found.note
     assert found.effect == call([s for s in scores if s.seed < 5], budget=1).effect
+    low = [replace(s, value=-60.0) if (s.pipeline, s.seed) in {("a", 1), ("a", 6)} else s for s in scores]
+    assert re.findall(r"(a with seed \d) at 1 slice", call(low, budget=1).note) == ["a with seed 1"]
     lead = drawn(7.0, seeds=9, budgets=1)  # 9 runs without a collapse would make it sure, 5 do not
     five, nine = (call([s for s in lead if s.seed < n], budget=1) for n in (5, 9))
     assert (five.call, nine.call) == ("undecided", "undecided")
