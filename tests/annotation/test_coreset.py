@@ -18,7 +18,7 @@ def pool(features: np.ndarray, annotated: list[int] = (), **more) -> Pool:
     n = len(features)
     had = np.isin(np.arange(n), list(annotated))
     given = {"patients": np.arange(n).astype(str), "groups": np.full(n, ""), "thirds": np.zeros(n, int)}
-    return Pool(np.asarray(features, np.float32), had, ~had, **{**given, **more})
+    return Pool(np.asarray(features, np.float32), had, **{**given, **more})
 
 
 def places(found: Pool, k: int, **more) -> list[int]:
@@ -106,12 +106,18 @@ def test_no_patient_gives_more_than_the_cap_and_what_is_left_is_fewer() -> None:
     assert sorted(patients[chosen]) == ["a", "a", "b", "c"]
 
 
-def test_neither_annotated_nor_barred_slices_are_chosen() -> None:
-    features = np.arange(6.0)[:, None]
-    barred = np.array([False, False, True, True, True, False])
-    found = Pool(features, ~barred & (features[:, 0] == 0), barred, np.arange(6).astype(str),
-                 np.full(6, ""), np.zeros(6, int))  # fmt: skip
-    assert sorted(places(found, 9)) == [2, 3, 4]
+@pytest.mark.parametrize("rule", ["k-median", "k-centre"])
+def test_annotated_slices_are_not_chosen_and_those_that_are_bring_all_nearer(rule: str) -> None:
+    found = pool(np.arange(6.0)[:, None], annotated=[0, 1, 5])
+    assert sorted(places(found, 9, rule=rule)) == [2, 3, 4]
+    assert coreset.reach(found, []) == (4 / 6, 2.0)
+    picks = coreset.choose(found, 1, per_patient=1, rule=rule)
+    assert picks[0].reach == coreset.reach(found, [picks[0].place])[0] == 2 / 6
+
+
+def test_a_slice_is_at_no_distance_from_itself() -> None:
+    features = (1e3 * stream(0, "test").normal(size=(50, 30))).astype(np.float32)
+    assert not coreset.distances(features, features).max() > 0.1  # rounding of squares of 1e7 and more
 
 
 def test_groups_and_thirds_take_turns_counting_what_is_annotated() -> None:

@@ -35,6 +35,7 @@ def test_alignment_and_uniformity_are_wang_and_isolas():
     assert features.uniformity(np.ones((5, 3))) == pytest.approx(0)
     poles = np.array([[1.0, 0], [-1, 0]])
     assert features.uniformity(poles) == pytest.approx(-8)
+    assert features.unit(np.array([[0.0, 0], [3, 4]])).tolist() == [[0, 0], [0.6, 0.8]]
 
 
 def test_cka_knows_rotations_scales_and_shifts_and_nothing_else():

@@ -51,6 +51,7 @@ def test_points_are_in_the_order_of_numbers_that_all_patients_share(tested: segm
     assert number == {"p10": 0, "p2": 1, "p9": 2}
     steps = list(patients.points(patients.of_slices(tested, CLASSES), number, "test_patients"))
     assert [step for step, _ in steps] == [0, 1]
+    assert steps == list(patients.points(patients.of_slices(tested, CLASSES)[::-1], number, "test_patients"))
     assert "test_patients/iou/b" not in steps[0][1]  # NaN is no number
     assert steps[1][1]["test_patients/iou/b"] == pytest.approx(tested.per_slice["iou/b"][:3].mean())
 

@@ -46,6 +46,27 @@ def test_no_ventricle_no_volume():
     assert simpson.millilitres([simpson.plane(np.eye(1, dtype=bool), SPACING)]) > 0
 
 
+def test_the_longer_of_two_views_is_the_height():
+    views = [
+        simpson.Plane(length, np.full(simpson.DISCS, width)) for length, width in ((80.0, 30.0), (60.0, 20.0))
+    ]
+    for planes in (views, views[::-1]):
+        assert simpson.millilitres(planes) == pytest.approx(np.pi / 4 * 30 * 20 * 80e-3)
+
+
+@pytest.mark.parametrize(("pixel", "gap"), [(3.0, 0), (0.4, 4)])
+def test_the_valve_is_within_two_millimetres_or_a_pixel_of_the_atrium(pixel: float, gap: int):
+    ventricle, atrium = np.zeros((2, 12, 9), bool)
+    ventricle[:3], atrium[3 + gap :] = True, True
+    found = simpson._valve(np.argwhere(ventricle) * pixel, (pixel, pixel), atrium)
+    assert found == pytest.approx((2 * pixel, 4 * pixel))
+    assert simpson._valve(np.argwhere(ventricle) * pixel, (pixel, pixel), atrium[:, :0]) is None
+
+
+def test_a_pixel_is_as_long_as_it_is_along_the_axis():
+    assert simpson.plane(np.ones((1, 4), bool), (2.0, 1.0)).length == pytest.approx(4.0)
+
+
 def test_the_ejection_fraction_is_of_both_views():
     rows, cohort = [], simpson.Ventricles(CLASSES)
     for phase, long, widths in (("ED", 40.0, (22.0, 18.0)), ("ES", 32.0, (16.0, 12.0))):

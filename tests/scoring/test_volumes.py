@@ -43,7 +43,7 @@ def table(pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]]) -> pd.DataFrame
 
 def test_overlap_is_scikit_learns_and_volumes_are_in_ml():
     truth, prediction = heart(), moved(heart(), 2)
-    truth[0, :5] = 255
+    truth[0, :25] = 255
     rows = cases.score(truth, prediction, SPACING, CLASSES)
     kept = truth != 255
     for k, row in enumerate(rows, 1):
@@ -129,13 +129,17 @@ def test_distances_of_thin_volumes_are_between_contours(slices):
 
 
 def test_slices_are_scored_beside():
-    truth = heart()
-    truth[0] = 0
-    prediction = truth.copy()
-    prediction[1] = 0
-    rows = pd.DataFrame(cases.slice_scores(truth, prediction, CLASSES)).set_index(["class", "z"])["dice"]
-    assert rows["LV"].isna().tolist() == [True, False, False, False]
-    assert rows["LV"].tolist()[1:] == [0, 1, 1]
+    """A slice is scored as a volume of it alone: seen, missed, with unknown pixels, and absent."""
+    truth, prediction = heart(), moved(heart(), 2)
+    truth[0], prediction[0], prediction[1], truth[2, :25] = 0, 0, 0, 255
+    rows = pd.DataFrame(cases.slice_scores(truth, prediction, CLASSES)).set_index(["class", "z"])
+    for z in range(len(truth)):
+        for row in cases.score(truth[z : z + 1], prediction[z : z + 1], SPACING, CLASSES):
+            assert rows.loc[(row["class"], z)].tolist() == pytest.approx(
+                [row["dice"], row["iou"]], nan_ok=True
+            )
+    with pytest.raises(ValueError, match="wanted a prediction of the truth's shape"):
+        cases.score(truth, prediction[:, 1:], SPACING, CLASSES)
 
 
 def test_a_region_is_scored_as_the_union_of_its_classes():

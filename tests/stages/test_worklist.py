@@ -27,7 +27,7 @@ def test_a_slice_of_a_series_is_named_by_its_own_file(tmp_path) -> None:
         dicom_slice(tmp_path / "data" / "p1" / f"IM{9 - z}.dcm", plane + z, 5.0 * z, InstanceNumber=z + 1)
     store = prepare.prepare("dicom", tmp_path / "data", tmp_path / "cache", spacing=0, progress=False)
     none = np.zeros(3, bool)
-    pool = coreset.Pool(np.zeros((3, 1)), none, ~none, np.full(3, "anna"), np.full(3, ""), np.arange(3))
+    pool = coreset.Pool(np.zeros((3, 1)), none, np.full(3, "anna"), np.full(3, ""), np.arange(3))
     picks = [coreset.Pick(z, 1.0, 1.0, 0, 0) for z in (2, 0)]
     found = worklist.table("k-center", store, np.arange(3), pool, picks)
     assert found[["z", "file"]].values.tolist() == [[2, "p1/IM7.dcm"], [0, "p1/IM9.dcm"]]
@@ -42,7 +42,7 @@ def test_a_picture_alone_has_no_thirds(tmp_path) -> None:
     count = len(store.index)
     none = np.zeros(count, bool)
     pool = coreset.Pool(
-        np.zeros((count, 1)), none, ~none, np.full(count, "anna"), np.full(count, ""), none.astype(int)
+        np.zeros((count, 1)), none, np.full(count, "anna"), np.full(count, ""), none.astype(int)
     )
     found = worklist.table("k-median", store, np.arange(count), pool, [coreset.Pick(0, 1.0, 0.5, 2, 2)])
     assert found["third"].tolist() == [""]

@@ -28,13 +28,12 @@ Units = Callable[[str, str], Mapping[int, int] | None]
 
 
 def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
-    """Cells of units, each the mean over its seeds; seeds of no unit are left out."""
+    """Cells of units, each the mean over its seeds."""
     if units is None:
         return cells
     found: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for (budget, seed), ends in cells.items():
-        if seed in units:
-            found.setdefault((budget, units[seed]), []).append(ends)
+        found.setdefault((budget, units[seed]), []).append(ends)
     return {key: mean_ends(ends) for key, ends in found.items()}
 
 
@@ -117,9 +116,12 @@ def compare(
         values = beside(a, b, cells, unit, budgets, read)
         spread, freedom = scatter(values)
         alone = [
-            scatter(beside(a, b, cells, None, [n], seeds))[0]
+            scatter(
+                beside(
+                    a, b, cells, None, [n], [s for m, s in cells if m == n and (unit or {s: s})[s] in read]
+                )
+            )[0]
             for n in budgets
-            if (seeds := [s for m, s in cells if m == n and (unit or {s: s}).get(s) in read])
         ]
         run = float(np.sqrt(np.mean(np.square(alone))))
         gone = {c: sorted((missing or {}).get(c, ())) for c in (a, b)}

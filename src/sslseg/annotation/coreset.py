@@ -32,14 +32,13 @@ class Pool:
 
     Attributes:
         features: float32 [N, F], compared by Euclidean distance.
-        annotated, candidates: bool [N]; a slice is one of the two or neither.
+        annotated: bool [N]; the others are candidates.
         patients, groups: [N] texts.
         thirds: int [N], the part of its volume that a slice lies in: 0, 1 or 2.
     """
 
     features: np.ndarray
     annotated: np.ndarray
-    candidates: np.ndarray
     patients: np.ndarray
     groups: np.ndarray
     thirds: np.ndarray
@@ -58,7 +57,7 @@ class Pick:
 
 def third(z: np.ndarray, slices: np.ndarray) -> np.ndarray:
     """0, 1 or 2 for slice `z` of `slices`, counted from 0."""
-    return np.minimum(3 * np.asarray(z) // np.maximum(np.asarray(slices), 1), 2)
+    return 3 * z // slices
 
 
 def distances(features: np.ndarray, centres: np.ndarray) -> np.ndarray:
@@ -93,8 +92,7 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
     """
     worth = _median(pool) if rule == "k-median" else _centre(pool)
     near = distances(pool.features, pool.features[pool.annotated])
-    free, had = pool.candidates.copy(), pool.annotated.copy()
-    inside = free | had
+    free, had = ~pool.annotated, pool.annotated.copy()
     found: list[Pick] = []
     while len(found) < k and free.any():
         turn = np.flatnonzero(_turn(pool, free, had) if cover else free)
@@ -103,7 +101,7 @@ def choose(pool: Pool, k: int, *, per_patient: int, cover: bool = True, rule: st
         distance = float(near[place]) if np.isfinite(near[place]) else float("nan")
         beside = same & (pool.thirds == pool.thirds[place])
         near = np.minimum(near, np.linalg.norm(pool.features - pool.features[place], axis=1))
-        found.append(Pick(place, distance, float(near[inside].mean()), int(same.sum()), int(beside.sum())))
+        found.append(Pick(place, distance, float(near.mean()), int(same.sum()), int(beside.sum())))
         had[place], free[place] = True, False
         own = pool.patients == pool.patients[place]
         if sum(own[pick.place] for pick in found) >= per_patient:
@@ -117,17 +115,17 @@ Worth = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def _centre(pool: Pool) -> Worth:
     """Worth of a candidate: its distance."""
-    middle = pool.features[pool.candidates].mean(axis=0) if pool.candidates.any() else 0.0
+    middle = pool.features[~pool.annotated].mean(axis=0)
     first = -np.linalg.norm(pool.features - middle, axis=1)
     return lambda places, near: (near if np.isfinite(near[places]).any() else first)[places]
 
 
 def _median(pool: Pool) -> Worth:
     """Worth of a candidate: by how much it shortens the distances of all, in sum."""
-    inside = np.flatnonzero(pool.candidates | pool.annotated)
+    inside = np.arange(len(pool.features))
     if len(inside) > SAMPLE:
         inside = np.sort(stream(0, "k-median").permutation(inside)[:SAMPLE])
-    candidates = np.flatnonzero(pool.candidates)
+    candidates = np.flatnonzero(~pool.annotated)
     row = np.full(len(pool.features), -1)
     row[candidates] = np.arange(len(candidates))
     table = np.empty((len(candidates), len(inside)), np.float32)
@@ -165,5 +163,5 @@ def _fewest(parts: np.ndarray, free: np.ndarray, had: np.ndarray) -> list:
 def reach(pool: Pool, chosen: list[int]) -> tuple[float, float]:
     """Mean and largest distance of the slices of the pool from what is annotated or chosen."""
     centres = np.concatenate([np.flatnonzero(pool.annotated), np.asarray(chosen, int)])
-    near = distances(pool.features, pool.features[centres])[pool.candidates | pool.annotated]
+    near = distances(pool.features, pool.features[centres])
     return float(near.mean()), float(near.max())

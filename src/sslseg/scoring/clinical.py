@@ -89,7 +89,7 @@ def _visit(by: pd.DataFrame) -> list[dict]:
         if worst or not edv_hat:
             fraction = 0.0 if truth > 50 else 100.0
         else:
-            fraction = max(100 * (edv_hat - esv_hat) / edv_hat, 0.0)
+            fraction = float(np.clip(100 * (edv_hat - esv_hat) / edv_hat, 0, None))
         add(f"{name} EDV", "ml", edv, edv_hat, ed_worst)
         add(f"{name} ESV", "ml", esv, esv_hat, es_worst)
         add(f"{name} SV", "ml", edv - esv, edv_hat - esv_hat, worst)

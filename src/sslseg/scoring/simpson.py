@@ -43,8 +43,7 @@ def plane(mask: np.ndarray, spacing: tuple[float, float], atrium: np.ndarray | N
     base = _valve(points, spacing, atrium)
     if base is None:
         centre = points.mean(axis=0)
-        several = len(points) > 1
-        axis = np.linalg.svd(points - centre, full_matrices=False)[2][0] if several else np.array([1.0, 0.0])
+        axis = np.linalg.svd(points - centre, full_matrices=False)[2][0]
         base = centre + axis * ((points - centre) @ axis).min()
     else:
         apex = points[np.linalg.norm(points - base, axis=1).argmax()]
@@ -52,7 +51,7 @@ def plane(mask: np.ndarray, spacing: tuple[float, float], atrium: np.ndarray | N
         axis = (apex - base) / reach if reach else np.array([1.0, 0.0])  # a single pixel has no direction
     along = (points - base) @ axis
     pixel = float(np.abs(axis) @ spacing)  # height of a pixel along the axis
-    low, high = min(along.min(), 0.0) - pixel / 2, along.max() + pixel / 2
+    low, high = along.min() - pixel / 2, along.max() + pixel / 2
     areas = np.histogram(along, DISCS, (low, high))[0] * float(np.prod(spacing))
     length = float(high - low)
     return Plane(length, areas / (length / DISCS))
@@ -106,12 +105,10 @@ class Ventricles:
 
     def fill(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of `volumes.score` with the volumes of ventricles; pixels of other structures are no volume."""
-        table = table.copy()
         columns = [*VOLUMES, "error_ml", "absolute_error_ml"]
-        table[columns] = np.nan
+        table = table.assign(**dict.fromkeys(columns, np.nan))
         for (patient, phase), views in self.seen.items():
-            held = list(views.values())[:2]
             own = (table["patient"] == patient) & (table["phase"] == phase) & (table["class"] == VENTRICLE)
-            truth, found = (millilitres([pair[k] for pair in held]) for k in (0, 1))
+            truth, found = (millilitres([pair[k] for pair in views.values()]) for k in (0, 1))
             table.loc[own, columns] = [truth, found, found - truth, abs(found - truth)]
         return table

@@ -11,6 +11,7 @@ from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.collapse import (
     CLEAR,
     DEEP,
+    Sinking,
     collapsed,
     far_below,
     open_rate,
@@ -50,6 +51,9 @@ def test_falls_that_leave_more_than_half_of_a_score_count_by_what_they_cost() ->
     found = call(rows(values, (30, 100)), budget=30, worst=0.0)
     assert (found.call, found.effect.low > 0.015) == ("undecided", True)
     assert "1 of 20 runs of a far below its others: up to 22% may fall as far, and from" in found.note
+    left = [s for s in rows(values, (30, 100)) if (s.pipeline, s.budget, s.seed) != ("a", 100, 7)]
+    found = call(left, budget=30, worst=0.0, missing={"a": {(100, 7)}})
+    assert "2 of 20 runs of a far below its others or missing: up to 28% may collapse, and from" in found.note
 
 
 @pytest.mark.parametrize("place", [-1, 0])
@@ -74,6 +78,10 @@ def test_where_most_runs_have_collapsed_they_are_named_beside_the_best() -> None
     assert [(s.pipeline, s.seed) for s in collapsed(scores, 0.0)] == fell
     assert [(s.pipeline, s.seed) for s in far_below(scores, higher_is_better=True, worst=0.0)] == fell
     assert far_below(scores, higher_is_better=True) == ()  # the score of a collapsed run is not known
+    assert (
+        far_below(rows(np.array([[[0.1], [0.2], [0.25], [0.29], [0.6]]])), higher_is_better=True, worst=0.0)
+        == ()
+    )
     over[1, 2, 0] = 0.05  # none of the three has arrived: none of them fell
     assert collapsed(rows(over, (30, 100)), 0.0) == ()
 
@@ -153,6 +161,16 @@ def test_collapsed_runs_are_named_and_stay_in_the_mean() -> None:
     assert far_below(drawn(0.0), higher_is_better=True) == ()
 
 
+@pytest.mark.parametrize(
+    ("own", "fell"), [((0.5, 0.51, 0.34), []), ((0.5, 0.51, 0.3), [2]), ((0.5, 0.6, 0.3), [])]
+)
+def test_far_is_five_s_d_of_the_runs_of_all_pipelines_and_of_its_own(own: tuple, fell: list[int]) -> None:
+    """Deviations from the medians 0.02 and 0.03 of two others: 5 x 1.4826 x their median, or that of its own, of 0.1."""
+    quiet = (0.5, 0.52, 0.53 - 0.06)
+    found = far_below(rows(np.array([own, quiet, quiet])[..., None]), higher_is_better=True)
+    assert [s.seed for s in found] == fell
+
+
 @pytest.mark.parametrize(("worst", "sign"), [(0.0, 1.0), (1.0, -1.0)])
 def test_collapsed_is_who_lost_more_than_half(worst: float, sign: float) -> None:
     """Of runs around 0.3 over the worst score, one at 0.1 has collapsed, one at 0.2 only lies far below."""
@@ -176,6 +194,11 @@ def test_a_call_says_what_unseen_collapses_it_stands() -> None:
         in found.note
     )
     assert "stands" not in call(rows(jitter + np.array([0.6, 0.1])[:, None, None]), budget=30, worst=0.0).note
+    other = call(rows(jitter[::-1] + np.array([0.5, 0.6])[:, None, None]), budget=30, worst=0.0)
+    assert other.note == found.note.replace("if a collapses", "if b collapses")
+    assert (
+        call(rows(np.tile([[[0.6]], [[0.5]]], (1, 10, 1))), budget=30, worst=0.0).call == "better"
+    )  # no scatter
 
 
 def test_a_pipeline_that_has_collapsed_leads_by_what_its_collapses_leave_open() -> None:
@@ -268,6 +291,17 @@ def test_of_several_pretrainings_each_is_one_chance_to_see_a_collapse() -> None:
         True,
         False,
     ] * 3 + [False]
+
+
+@pytest.mark.parametrize(
+    ("fallen", "pretrainings", "left"),
+    [(1, None, (20, 1)), (1, (0, 3), (20, 1)), (4, (1, 3), (3, 1)), (11, (1, 10), (20, 11))],
+)
+def test_what_collapses_leave_open_is_the_most_of_runs_and_of_pretrainings(
+    fallen: int, pretrainings: tuple[int, int] | None, left: tuple[int, int]
+) -> None:
+    found = Sinking(0.6, 0.6, "collapsed", fallen, 20, pretrainings)
+    assert found.open == open_rate(*left)
 
 
 def test_runs_of_a_pipeline_without_pretrainings_count_beside_one_that_has_them() -> None:

@@ -11,7 +11,8 @@ from analysis.statistics.records import Refusal, Score, cells, generator, ordere
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.compare import compare
 from analysis.statistics.verdicts.interval import LEAST, Rest, mean_interval, rest_of
-from analysis.statistics.verdicts.records import Verdict
+from analysis.statistics.verdicts.judge import judge
+from analysis.statistics.verdicts.records import Pair, Verdict
 from benchmarks.statistics import simulate
 from benchmarks.statistics import verdicts as measured
 from benchmarks.statistics.stores import DEPTH, NOISES, family, read
@@ -132,6 +133,14 @@ def test_the_permutation_p_is_scipys_exact_one_and_warns() -> None:
     )
 
 
+@pytest.mark.parametrize(("first", "p"), [((1.0, np.inf), 0.25), ((-np.inf, -1.0), 0.75), ((0.5, 1.5), 0.25)])
+def test_of_a_censored_difference_its_known_end_is_permuted(first: tuple[float, float], p: float) -> None:
+    """Of eight sign patterns of 1, 2 and 1 a mean of 4/3 or more has two, one of 2/3 or more six."""
+    low, high = np.array([first, (2.0, 2.0), (1.0, 1.0)]).T
+    (found,) = judge([Pair("a", "b", (0, 1, 2), low, high, 3)], margin=0.1)
+    assert found.p == p
+
+
 def test_seeds_between_looks_wait() -> None:
     scores = drawn(1.0, seeds=7, budgets=1)
     found = call(scores, budget=1)
@@ -193,6 +202,8 @@ def test_pairs_need_equal_seed_and_subset() -> None:
     (found,) = compare(same, margin=0.01, higher_is_better=True, budget=30)
     assert isinstance(found, Verdict)
     assert (found.seeds, found.call) == (5, "better")
+    more = [replace(s, subset="y", value=s.value + (0.2 if s.pipeline == "a" else 0)) for s in same]
+    assert call([*same, *more], budget=30).effect.value == pytest.approx(found.effect.value + 0.1)
     with pytest.raises(ValueError, match="margin"):
         compare(same, margin=0.0, higher_is_better=True)
 

@@ -105,7 +105,7 @@ def _log(
         sheet = Path(scratch) / "worklist.png"
         contact_sheet.contact_sheet(store, sheet, [int(rows[place]) for place in places])
         run.artifact(sheet)
-    free = np.flatnonzero(pool.candidates)
+    free = np.flatnonzero(~pool.annotated)
     drawn = [streams.stream(p.seed, "worklist", i).permutation(free)[: len(picks)] for i in range(DRAWS)]
     mean, radius = coreset.reach(pool, places)
     at_random = np.mean([coreset.reach(pool, list(d)) for d in drawn], axis=0)

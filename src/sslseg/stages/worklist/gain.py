@@ -91,7 +91,7 @@ def repetition(p: Worklist, data: Inputs, features: np.ndarray, seed: int, most:
     pool = pools.of(data.store, rows, features[np.searchsorted(data.rows["train"], rows)], had)
     knob = f"{'simulate_slices' if p.simulate_slices else 'slices'}, in half of the train patients"
     lists = [(LISTED, [one.place for one in pools.pick(p, pool, most, knob)])]
-    free = np.flatnonzero(pool.candidates)
+    free = np.flatnonzero(~had)
     for draw in range(p.simulate_random):
         random = streams.stream(seed, "worklist-random", draw).permutation(free)[:most]
         lists.append((RANDOM, random.tolist()))

@@ -39,7 +39,7 @@ def of(store: Slices, rows: np.ndarray, seen: np.ndarray, had: np.ndarray) -> Po
     sizes = store.volume_table["slices"].to_numpy()[index["volume"]]
     text = {name: index[name].astype(str).to_numpy() for name in ("patient", "group")}
     thirds = coreset.third(index["z"].to_numpy(), sizes)
-    return Pool(seen, had, ~had, text["patient"], text["group"], thirds)
+    return Pool(seen, had, text["patient"], text["group"], thirds)
 
 
 def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pick]:
@@ -51,16 +51,16 @@ def pick(p: Worklist, pool: Pool, slices: int, knob: str = "slices") -> list[Pic
     Raises:
         ParamError: there are not as many slices to list.
     """
-    if not pool.candidates.any():
+    if pool.annotated.all():
         raise ParamError(
             "annotated: every train slice is annotated, so there is none to list; annotated=<n> takes only "
             "n of them as annotated, to try the list out"
         )
     picks = coreset.choose(pool, slices, per_patient=p.per_patient, cover=p.cover, rule=p.choice)
     if len(picks) < slices:
-        patients = len(set(pool.patients[pool.candidates]))
+        patients = len(set(pool.patients[~pool.annotated]))
         raise ParamError(
-            f"{knob}: wanted at most {len(picks)}, got {slices}: there are {int(pool.candidates.sum())} slices "
+            f"{knob}: wanted at most {len(picks)}, got {slices}: there are {int((~pool.annotated).sum())} slices "
             f"of {patients} train patients that are not annotated, and per_patient={p.per_patient}; raise it for a longer list"
         )
     return picks
