@@ -23,6 +23,9 @@ PLACE = 0.05  # voxels between the first of both
 REMEDY = "bring it onto the image's grid, or write it again with the image's header"
 
 
+Shape = tuple[int, int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The grid of one file; axes in the order x, y, z of the file.
@@ -35,7 +38,7 @@ class Grid:
     """
 
     file: Path
-    shape: tuple[int, int, int]
+    shape: Shape
     spacing: tuple[float, float, float]
     forms: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
@@ -77,10 +80,9 @@ def _turn(theirs: Grid, ours: Grid) -> Turn:
     if isinstance(turn, str):
         raise DataError(f"{theirs.file}: lies elsewhere than {ours.file}: {turn}; {REMEDY}")
     if any(isinstance(found[name], Turn) and not np.array_equal(found[name], turn) for name in others):
-        raise DataError(
-            f"{theirs.file}: {first} and {' and '.join(others)} of its header contradict each other: one says that its "
-            f"voxels are mirrored or turned against {ours.file.name}, the other that they are not; {REMEDY}"
-        )
+        both = f"{first} and {' and '.join(others)} of its header contradict each other"
+        one = f"one says that its voxels are mirrored or turned against {ours.file.name}, the other that they are not"
+        raise DataError(f"{theirs.file}: {both}: {one}; {REMEDY}")
     return turn
 
 
@@ -95,9 +97,7 @@ def _match(name: str, theirs: Grid, ours: Grid) -> Turn | str:
     return said
 
 
-def _exact(
-    a: np.ndarray, b: np.ndarray, theirs: tuple[int, int, int], ours: tuple[int, int, int]
-) -> Turn | str:
+def _exact(a: np.ndarray, b: np.ndarray, theirs: Shape, ours: Shape) -> Turn | str:
     """The turn that carries the voxels of matrix `a` onto those of `b`; or, in words, why there is none."""
     if theirs == ours and np.array_equal(a, b):  # as most masks lie
         return np.eye(3)
@@ -117,7 +117,7 @@ def _exact(
     return turn
 
 
-def _other_size(got: np.ndarray, wanted: np.ndarray, shape: tuple[int, int, int]) -> str:
+def _other_size(got: np.ndarray, wanted: np.ndarray, shape: Shape) -> str:
     """How two voxel sizes differ along the axes that have more than one voxel; "" where they are nearly equal."""
     if (np.abs(got / wanted - 1) <= SPACING)[np.array(shape) > 1].all():
         return ""

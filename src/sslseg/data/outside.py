@@ -39,7 +39,10 @@ def misfit(theirs: int, channels: int, called: Sequence[str] = ()) -> str:
     return f"its encoder reads {theirs} channels, the data has {channels}: {cure}"
 
 
-def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> dict[str, dict[str, float]]:
+Numbers = Mapping[str, Mapping[str, float]]  # part of a fingerprint -> name -> number
+
+
+def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> Numbers:
     """What of a volume [C, Z, Y, X] can be compared with a fingerprint (mm, voxels, native units)."""
     p1, p99 = percentiles(image)
     bounds = {f"{name}_{c}": float(v) for name, a in (("p1", p1), ("p99", p99)) for c, v in enumerate(a)}
@@ -50,9 +53,7 @@ def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> dict[str,
     }
 
 
-def compare(
-    measured: Mapping[str, Mapping[str, float]], fingerprint: Mapping[str, Any]
-) -> list[dict[str, Any]]:
+def compare(measured: Numbers, fingerprint: Mapping[str, Any]) -> list[dict[str, Any]]:
     """One entry for each number outside the training range: part, name, value, lowest, highest of training.
 
     Numbers that the fingerprint lacks are not compared.
@@ -109,8 +110,8 @@ def apart(
         ours, theirs: of `portrait`; {} where unknown.
     """
     found = []
-    known = domain and their_domain and domain != their_domain
-    if known and ("natural" in (domain, their_domain) or VAGUE not in (domain, their_domain)):
+    both = {domain, their_domain}
+    if len(both) == 2 and "" not in both and ("natural" in both or VAGUE not in both):
         found.append(f"{domain}, not {their_domain}")
     pixel, their_pixel = ours.get("pixel_mm"), theirs.get("pixel_mm")
     if pixel and their_pixel:

@@ -107,9 +107,9 @@ def _drawn(patients: pd.DataFrame, seed: int, held: tuple[str, ...]) -> dict[str
     """
     line = _line(patients, seed)
     if len(line) <= len(held):
+        hint = "patient_regex or csv in sslseg.json says who is in which file"
         raise DataError(
-            f"split: wanted at least {FEWEST} patients for train, val and test, got {len(line)}; patient_regex or csv in "
-            "sslseg.json says who is in which file"
+            f"split: wanted at least {FEWEST} patients for train, val and test, got {len(line)}; {hint}"
         )
     every = min(SHARE, len(line))
     places = {round(i * every / len(held)): name for i, name in enumerate(held)}

@@ -63,12 +63,14 @@ def draw(index: pd.DataFrame, budget: int | None, unit: str, kind: str, seed: in
     if not 1 <= wanted <= available:
         raise ParamError(f"budget: wanted 1 to {available} ({unit}s of train with labels), got {wanted}")
     if kind == "nested":
-        rng = stream(seed, "subset")
-        order = _nested_slices(index, rng) if unit == "slice" else _nested_patients(index, rng)
+        order = _nested(index, unit, stream(seed, "subset"))
     else:
         units = index.index.to_numpy() if unit == "slice" else index["patient"].unique()
         order = stream(seed, "subset", wanted).permutation(units).tolist()
-    rows = tuple(int(r) for r in _rows(index, order[:wanted], unit))
+    units = order[:wanted]
+    if unit == "patient":
+        units = [row for patient in units for row in index.index[index["patient"] == patient]]
+    rows = tuple(map(int, units))
     return Manifest(rows, kind, unit, seed, _sha256(index.loc[list(rows)], kind, unit))
 
 
@@ -78,23 +80,17 @@ def to_csv(manifest: Manifest, index: pd.DataFrame) -> str:
     return table.rename_axis("row").to_csv()
 
 
-def _nested_slices(index: pd.DataFrame, rng: np.random.Generator) -> list[int]:
-    queues = []
-    for patients in _patients_by_group(index, rng):
-        rows = [rng.permutation(index.index[index["patient"] == p]).tolist() for p in patients]
-        queues.append(_take_turns(rows))
-    return _foreground_first(_take_turns(queues), set(index.index[index["foreground"] > 0]))
-
-
-def _nested_patients(index: pd.DataFrame, rng: np.random.Generator) -> list[str]:
-    seen = set(index.loc[index["foreground"] > 0, "patient"])
-    return _foreground_first(_take_turns(_patients_by_group(index, rng)), seen)
-
-
-def _patients_by_group(index: pd.DataFrame, rng: np.random.Generator) -> list[list[str]]:
-    """The patients of each group, groups and patients in seeded order."""
+def _nested(index: pd.DataFrame, unit: str, rng: np.random.Generator) -> list:
+    """Patients or slices: groups and their patients in seeded order, and the slices of each patient."""
     groups = [g["patient"].unique() for _, g in index.groupby("group", sort=True)]
-    return [rng.permutation(groups[g]).tolist() for g in rng.permutation(len(groups))]
+    queues = [rng.permutation(groups[g]).tolist() for g in rng.permutation(len(groups))]
+    shown = index[index["foreground"] > 0]
+    if unit == "patient":
+        return _foreground_first(_take_turns(queues), set(shown["patient"]))
+    for k, patients in enumerate(queues):
+        rows = [rng.permutation(index.index[index["patient"] == p]).tolist() for p in patients]
+        queues[k] = _take_turns(rows)
+    return _foreground_first(_take_turns(queues), set(shown.index))
 
 
 def _take_turns(queues: Iterable[Sequence[T]]) -> list[T]:
@@ -108,12 +104,6 @@ def _foreground_first(order: list[T], foreground: set[Hashable]) -> list[T]:
         wanted = "wanted at least one labelled train slice with foreground"
         raise DataError(f"subset=nested: {wanted}, got none: all of their masks are background")
     return [order[first], *order[:first], *order[first + 1 :]]
-
-
-def _rows(index: pd.DataFrame, units: list, unit: str) -> list[int]:
-    if unit == "slice":
-        return units
-    return [row for patient in units for row in index.index[index["patient"] == patient]]
 
 
 def _sha256(rows: pd.DataFrame, kind: str, unit: str) -> str:

@@ -131,8 +131,7 @@ def beside(inputs: Inputs, rows: Iterable[int]) -> np.ndarray:
     """
     found = np.setdiff1d(inputs.rows["train"], np.asarray(list(rows), np.int64))
     if not len(found):
-        raise names.DataError(
-            "semi: wanted train slices beside the annotated ones to learn from without masks, got none: all "
-            f"{len(inputs.rows['train'])} train slices are in the budget. Give a smaller budget, or semi=none"
-        )
+        wanted = "wanted train slices beside the annotated ones to learn from without masks"
+        every = f"all {len(inputs.rows['train'])} train slices are in the budget"
+        raise names.DataError(f"semi: {wanted}, got none: {every}. Give a smaller budget, or semi=none")
     return found

@@ -43,9 +43,7 @@ def notes(root: Path) -> list[str]:
 def _walk(root: Path, fault: Fault) -> list[Source]:
     found = dataset_json.decathlon(root / DESCRIPTION).complete(fault)
     who = patients.people(root, dict.fromkeys(found, ""), settings.settings(root))
-    return [
-        Source(*who[c], "", image, label, None, (), root) for c, ([image], label) in sorted(found.items())
-    ]
+    return [Source(*who[c], "", image, mask, None, (), root) for c, ([image], mask) in sorted(found.items())]
 
 
 find, scan = searches(_walk)

@@ -42,7 +42,7 @@ def read(source: Source) -> Volume:
 
     Raises:
         DataError: a damaged or compressed file, a missing slice, an image that looks like a mask, or see
-            `dicom_masks.read` and `pairs.labelled`.
+            `dicom_masks.read` and `pairs.labels`.
     """
     root, label, notes = source.home, None, list[Assumption]()
     image, spacing = dicom_volume.read(source.images, settings.settings(root).spacing)
@@ -54,7 +54,7 @@ def read(source: Source) -> Volume:
             known = _beside(root, dicom_series.frames(root, ignore), ignore)
         if known is None or source.image not in known.cases:
             raise DataError(f"{source.label}: wanted the series of this mask, it is not there any more")
-        label = pairs.labelled(known, source.image, image.shape, None, notes.append)
+        label = pairs.labels(known, source.image, image.shape, None, notes.append)
     else:
         masks = [source.label, *source.more[source.parts :]]
         label = dicom_masks.read(masks, source.images, image.shape, describe(root).classes)

@@ -191,9 +191,7 @@ def _fold(path: Path, patients: dict[str, str], needs_test: bool) -> dict[str, s
     try:
         told = json.loads(text(path, "a list of folds"), object_pairs_hook=settings.once)
         if not isinstance(told, list) or len(told) < 1 + needs_test:
-            raise TypeError(
-                f"a list of {len(told)}" if isinstance(told, list) else f"a {type(told).__name__}"
-            )
+            raise TypeError(f"a list of {len(told)}" if type(told) is list else f"a {type(told).__name__}")
         folds = [{side: [same(str(c)) for c in f[side]] for side in ("train", "val")} for f in told]
         held = folds[1]["val"] if needs_test else []
         sides = [("train", c) for c in folds[0]["train"] if c not in set(held)]

@@ -104,9 +104,8 @@ class Dataset:
             try:
                 images, label = [_there(file) for file in images], label and _there(label)
                 missing = [str(file) for file in (*images, label) if file and not os.path.isfile(file)]
-                what = (
-                    f"{', '.join(missing)}, not there" if missing else f"{wanted} images, got {len(images)}"
-                )
+                many = f"{wanted} images, got {len(images)}"
+                what = f"{', '.join(missing)}, not there" if missing else many
                 colour = len(images) == 1 and formats.pictured(images[0])
                 if missing or not (colour or len(images) == wanted):
                     raise DataError(f"{self.path}: dataset: {case}: wanted {what}")
@@ -159,10 +158,8 @@ def decathlon(path: Path) -> Dataset:
         raise DataError(f"{path}: test: wanted a list of paths, got {told['test']!r}")
     for key, kind in (("modality", dict), ("labels", dict), ("training", list)):
         if not isinstance(told.get(key), kind) or not told[key]:
-            raise DataError(
-                f"{path}: wanted the key {key} (Medical Segmentation Decathlon), got {quoted(told.get(key))}; "
-                f"its keys are {', '.join(map(str, told)) or 'none'}"
-            )
+            got = f"got {quoted(told.get(key))}; its keys are {', '.join(map(str, told)) or 'none'}"
+            raise DataError(f"{path}: wanted the key {key} (Medical Segmentation Decathlon), {got}")
     return _checked(path, _renewed(path, told) | {"dataset": _entries(path, told)}, listed=True)
 
 

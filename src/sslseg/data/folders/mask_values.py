@@ -98,10 +98,8 @@ def _check_unknown(path: Path, array: np.ndarray, name: str) -> None:
     planes = array.reshape(len(array), -1)
     mixed = (planes == IGNORE).any(axis=1) & (planes == 0).any(axis=1)
     if mixed.any() and not (planes == 1).any():
-        raise DataError(
-            f'{path}: wanted 0 and 1, got 0 and 255: write {{"classes": {{"{name}": 255}}}} into {FILE}, '
-            f'or {{"ignore": 255}} if 255 means that nobody knows'
-        )
+        write = f'{{"classes": {{"{name}": 255}}}} into {FILE}, or {{"ignore": 255}} if 255 means that nobody knows'
+        raise DataError(f"{path}: wanted 0 and 1, got 0 and 255: write {write}")
 
 
 def laid(parts: Sequence[np.ndarray], paths: Sequence[Path], clashes: Sequence[str]) -> np.ndarray:

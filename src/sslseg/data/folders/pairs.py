@@ -20,7 +20,7 @@ from sslseg.data.folders.pairing.matching import Case
 from sslseg.data.folders.roles import Pairing
 from sslseg.data.folders.settings import FILE, Settings
 from sslseg.data.readers import formats, itk, nifti, pictures, stacks
-from sslseg.data.source import IGNORE, Assumption, Description, Fault, Note, Source, Spacing, Volume, ignore
+from sslseg.data.source import IGNORE, Assumption, Description, Fault, Note, Source, Volume, ignore
 
 TIME = "time"  # of the key `frames`
 MOST_CHANNELS = 8  # that are believed unasked
@@ -175,7 +175,7 @@ def read(source: Source) -> Volume:
     label, notes = None, list[Assumption]()
     image, spacing = _image(source, s, notes.append)
     if source.label is not None:
-        label = labelled(known, source.image, image.shape[1:], source.index, notes.append)
+        label = labels(known, source.image, image.shape[1:], source.index, notes.append)
     elif not (known.told and _alone(known, case)):
         mask_values.check_image(source.image, image, source.home)
     spacing = spacing or s.spacing or (1.0, 1.0, 1.0)
@@ -188,22 +188,19 @@ def _alone(known: Pairing, case: Case) -> bool:
     return any(not rule.masks and patterns.match(rule.images[0], file) is not None for rule in rules)
 
 
-def _image(source: Source, s: Settings, note: Note) -> tuple[np.ndarray, Spacing | None]:
+def _image(source: Source, s: Settings, note: Note) -> formats.Decoded:
     if source.index is not None:
         array, step = nifti.read_volume(source.image, source.index)
         return array[None], step
     image, spacing = formats.read_channels(source.images, s.placed, note)
     if len(image) > MOST_CHANNELS and not source.parts and not s.frames:
-        raise DataError(
-            f"{source.image}: are the {len(image)} volumes along its fourth axis moments or channels? Write "
-            f'{{"frames": "time"}} into {FILE}, or {{"frames": "channels"}}'
-        )
+        write = f'Write {{"frames": "time"}} into {FILE}, or {{"frames": "channels"}}'
+        many = f"the {len(image)} volumes along its fourth axis"
+        raise DataError(f"{source.image}: are {many} moments or channels? {write}")
     return pictures.as_grey(image) if s.colour == "grey" else image, spacing
 
 
-def labelled(
-    known: Pairing, image: Path, shape: tuple[int, ...], index: int | None, note: Note
-) -> np.ndarray:
+def labels(known: Pairing, image: Path, shape: tuple[int, ...], index: int | None, note: Note) -> np.ndarray:
     """The masks of an image as class numbers, uint8 [Z, Y, X].
 
     Args:

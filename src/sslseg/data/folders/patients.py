@@ -114,8 +114,7 @@ def _patient(root: Path, case: str, s: Settings, pattern: str) -> str:
         raise DataError(f"{root / FILE}: patient_regex {s.patient_regex!r} does not match the case {case!r}")
     who = match and (match[1] if regex.groups else match[0])
     if s.patient_regex and who == "":
-        raise DataError(
-            f"{root / FILE}: patient_regex {s.patient_regex!r} finds an empty name in the case {case!r}, so each case "
-            "would be a patient; wanted one that takes a letter or digit at least, as + does where * may take none"
-        )
+        wanted = "wanted one that takes a letter or digit at least, as + does where * may take none"
+        empty = f"finds an empty name in the case {case!r}, so each case would be a patient"
+        raise DataError(f"{root / FILE}: patient_regex {s.patient_regex!r} {empty}; {wanted}")
     return who or case  # an optional group that takes no part leaves the case a patient of its own

@@ -201,10 +201,8 @@ def spacing(path: Path, data: Dataset, otherwise: Spacing | None = None) -> tupl
     if told is not None:
         otherwise = 1.0, float(told[0]), float(told[1])
     if otherwise is None:
-        raise DataError(
-            f"{path}: wanted PixelSpacing, two numbers in mm, got None; of files without it, spacing in sslseg.json of the "
-            'data folder says it, as {"spacing": [0.5, 0.5]}'
-        )
+        hint = 'of files without it, spacing in sslseg.json of the data folder says it, as {"spacing": [0.5, 0.5]}'
+        raise DataError(f"{path}: wanted PixelSpacing, two numbers in mm, got None; {hint}")
     thickness = numbers(path, data, "SliceThickness", 1)
     z, y, x = otherwise
     z = float(thickness[0]) if thickness is not None and thickness[0] else z

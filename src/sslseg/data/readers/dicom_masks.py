@@ -18,6 +18,7 @@ from sslseg.config import plugins
 from sslseg.config.files import sha256
 from sslseg.config.names import DataError
 from sslseg.data.files import stamp
+from sslseg.data.geometry import Shape
 from sslseg.data.readers import dicom_file
 from sslseg.data.source import BACKGROUND, Fault, class_name
 
@@ -116,9 +117,7 @@ def classes(found: Sequence[Segmented]) -> tuple[str, ...]:
     return (BACKGROUND, *(name for _, name in sorted(first.values())))
 
 
-def read(
-    files: Sequence[Path], images: Sequence[Path], shape: tuple[int, int, int], names: Sequence[str]
-) -> np.ndarray:
+def read(files: Sequence[Path], images: Sequence[Path], shape: Shape, names: Sequence[str]) -> np.ndarray:
     """uint8 [Z, Y, X], the classes `names` of the slices `images`, from one SEG or more.
 
     Raises:
@@ -135,7 +134,7 @@ def read(
     return mask
 
 
-def _read(path: Path, instances: list[str], shape: tuple[int, int, int], names: list[str]) -> np.ndarray:
+def _read(path: Path, instances: list[str], shape: Shape, names: list[str]) -> np.ndarray:
     install = "wanted highdicom to read DICOM masks: pip install -e '.[dicom]'"
     package, found = plugins.package("highdicom", f"{path}: {install}"), described(path)
     of = found.names if found else {}

@@ -118,10 +118,9 @@ def _owner(path: Path, header: Dataset) -> tuple[str, str]:
     if not uid:
         raise DataError(f"{path}: wanted a SeriesInstanceUID, which says what it is a slice of, got none")
     if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel", 1) != 1:
-        raise DataError(
-            f"{path}: wanted one grey slice a file, got {header.get('NumberOfFrames', 1)} frames of "
-            f"{header.get('SamplesPerPixel', 1)} samples; convert multi-frame and colour objects to NIfTI"
-        )
+        got = f"{header.get('NumberOfFrames', 1)} frames of {header.get('SamplesPerPixel', 1)} samples"
+        wanted = f"wanted one grey slice a file, got {got}"
+        raise DataError(f"{path}: {wanted}; convert multi-frame and colour objects to NIfTI")
     return patient.strip(), uid
 
 

@@ -66,7 +66,10 @@ def count_frames(path: Path) -> int:
     return nifti_header.count_frames(path) if stem(path.name, NIFTI) else 1
 
 
-def read(path: Path, note: Note = unsaid) -> tuple[np.ndarray, Spacing | None]:
+Decoded = tuple[np.ndarray, Spacing | None]
+
+
+def read(path: Path, note: Note = unsaid) -> Decoded:
     """[C, Z, Y, X] and spacing (z, y, x) in mm, None of a picture, which has no millimetres.
 
     Args:
@@ -87,9 +90,7 @@ def grid(path: Path) -> Grid | None:
     return None if kind is pictures else nifti_header.grid(path) if kind is nifti else kind.grid(path)
 
 
-def read_channels(
-    paths: Sequence[Path], placed: bool = True, note: Note = unsaid
-) -> tuple[np.ndarray, Spacing | None]:
+def read_channels(paths: Sequence[Path], placed: bool = True, note: Note = unsaid) -> Decoded:
     """[C, Z, Y, X] of an image whose channels lie in files of their own, and its spacing as `read` has it.
 
     Args:
@@ -150,10 +151,10 @@ def read_labels(
         array = picture_masks.read_soft(path) if soft else picture_masks.read(path, known)
     elif kind is nifti:
         if index is None and (many := nifti_header.count_frames(path)) > 1:
+            wanted = f"wanted a mask of one volume of class numbers, got {many} volumes along its fourth axis"
+            hint = 'where each is a moment of a cine, {"frames": "time"} in sslseg.json says so'
             raise DataError(
-                f"{path}: wanted a mask of one volume of class numbers, got {many} volumes along its fourth axis: where "
-                'each is a class, write their numbers into one volume; where each is a moment of a cine, {"frames": '
-                '"time"} in sslseg.json says so'
+                f"{path}: {wanted}: where each is a class, write their numbers into one volume; {hint}"
             )
         array, _ = nifti.read_volume(path, index)
     else:

@@ -127,8 +127,7 @@ def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> Spacing:
     if not all(SMALLEST < v < LARGEST_MM for v in found):  # NaN fails too
         raise DataError(f"{path}: wanted a voxel size in mm in pixdim, got (z, y, x) {found}")
     if unit in ODD and max(found[1:]) > PLAUSIBLE:
-        raise DataError(
-            f"{path}: its header counts in {unit}s (xyzt_units), so that a pixel of {y:g} x {x:g} would have "
-            f"{found[1]:g} x {found[2]:g} mm; wanted a pixel of at most {PLAUSIBLE:g} mm: is the unit mm?"
-        )
+        pixel = f"a pixel of {y:g} x {x:g} would have {found[1]:g} x {found[2]:g} mm"
+        said = f"its header counts in {unit}s (xyzt_units), so that {pixel}"
+        raise DataError(f"{path}: {said}; wanted a pixel of at most {PLAUSIBLE:g} mm: is the unit mm?")
     return found

@@ -21,9 +21,7 @@ from sslseg.data.files import may_write
 from sslseg.data.readers import nifti_header
 from sslseg.data.source import Spacing
 
-FAULTS = (
-    ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error,
-)  # fmt: skip
+FAULTS = ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, OverflowError, zlib.error
 SHEAR = 1e-4  # cosine between two axes above which they are not perpendicular
 MARK = "sslseg mask"  # begins the `descrip` of every mask written here: those may be written again
 

@@ -36,10 +36,8 @@ def read(path: Path, known: Collection[int] = ()) -> np.ndarray:
         DataError: the file is damaged, lossy, not made of whole numbers, or contradicts itself.
     """
     if path.suffix.lower() in LOSSY:
-        raise DataError(
-            f"{path}: wanted a mask in a lossless format (PNG, TIFF), JPEG changes the labels; "
-            'of two classes "threshold": 127 in sslseg.json makes them again'
-        )
+        hint = 'JPEG changes the labels; of two classes "threshold": 127 in sslseg.json makes them again'
+        raise DataError(f"{path}: wanted a mask in a lossless format (PNG, TIFF), {hint}")
     pages = pictures.each_page(path, lambda page: _values(path, page))
     values = pictures.stacked(path, [values for values, _ in pages])
     entries = [entries for _, entries in pages if entries is not None]
@@ -88,10 +86,8 @@ def _visible(path: Path, colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
         return alpha.astype(colours.dtype)
     hidden = alpha == 0
     if not np.isin(alpha, (0, OPAQUE)).all() or len(np.unique(colours[hidden])) > 1:
-        raise DataError(
-            f"{path}: wanted a mask in colours or in its transparency, got colours in pixels that are transparent "
-            "altogether or in part; save it without transparency"
-        )
+        got = "colours in pixels that are transparent altogether or in part; save it without transparency"
+        raise DataError(f"{path}: wanted a mask in colours or in its transparency, got {got}")
     return np.where(hidden, BLACK, colours)
 
 
@@ -107,10 +103,8 @@ def _decided(path: Path, colours: np.ndarray, entries: np.ndarray, known: set[in
     black = [entry for entry, colour in of.items() if colour == BLACK]
     if not distinct or black not in ([], [0]):
         why = f"entry {black[-1]} is black" if distinct else "several entries have one colour"
-        raise DataError(
-            f"{path}: colours and numbers of its palette contradict each other ({why}); save the mask without a "
-            "palette, or name the colours of the classes in sslseg.json"
-        )
+        save = "save the mask without a palette, or name the colours of the classes in sslseg.json"
+        raise DataError(f"{path}: colours and numbers of its palette contradict each other ({why}); {save}")
     return entries
 
 

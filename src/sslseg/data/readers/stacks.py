@@ -70,10 +70,8 @@ def in_order(files: Sequence[Path], images: Sequence[Path]) -> list[Path]:
     along = [order for order in counts if order in (upwards, upwards[::-1])]
     if not along or along.count(along[0]) < len(along):
         why = "run against each other" if along else "do not follow the slices"
-        raise DataError(
-            f"{place}: which mask is of which slice? Neither has the other's name, and the names and InstanceNumbers "
-            f"of {images[0].parent} {why}; name every mask as its slice"
-        )
+        why = f"the names and InstanceNumbers of {images[0].parent} {why}; name every mask as its slice"
+        raise DataError(f"{place}: which mask is of which slice? Neither has the other's name, and {why}")
     drawn = sorted(files, key=lambda path: _natural(path.name))
     return drawn if along[0] == upwards else drawn[::-1]
 

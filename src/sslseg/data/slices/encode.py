@@ -82,10 +82,9 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     p1, p99 = percentiles(image, counts)
     codes, scale, intercept = quantise(resample_image(image, size))
     for c in np.flatnonzero((scale != 1) & (p99 > p1) & (p99 - p1 < FEWEST_CODES * scale)):
-        raise DataError(
-            f"98 % of its voxels lie between {p1[c]:g} and {p99[c]:g}, the extremes are {image[c].min():g} and "
-            f"{image[c].max():g}: too far away for 65,536 steps to tell the others apart; is one of them a fill value?"
-        )
+        ends = f"between {p1[c]:g} and {p99[c]:g}, the extremes are {image[c].min():g} and {image[c].max():g}"
+        far = "too far away for 65,536 steps to tell the others apart; is one of them a fill value?"
+        raise DataError(f"98 % of its voxels lie {ends}: {far}")
     native_y, native_x = volume.spacing[1:]
     return Encoded(
         codes=np.ascontiguousarray(codes.transpose(1, 0, 2, 3)),
@@ -139,11 +138,10 @@ def quantise(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 Counts = tuple[int, np.ndarray]  # the lowest value, and how often it and each after it occur
+Counted = Sequence[Counts | None]  # of each channel, where they can be counted
 
 
-def percentiles(
-    image: np.ndarray, counts: Sequence[Counts | None] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def percentiles(image: np.ndarray, counts: Counted | None = None) -> tuple[np.ndarray, np.ndarray]:
     """1st and 99th percentile of each channel of [C, ...]; where they are equal, its extremes."""
     counts = counts or [_counts(channel) for channel in image]
     flat = image.reshape(len(image), -1)
@@ -189,7 +187,7 @@ def _from_counts(low: int, counts: np.ndarray) -> list[float]:
     return found
 
 
-def _stats(image: np.ndarray, counts: Sequence[Counts | None]) -> dict[str, float]:
+def _stats(image: np.ndarray, counts: Counted) -> dict[str, float]:
     """Extremes, mean and standard deviation of all channels together."""
     if len(counts) == 1 and counts[0]:
         low, often = float(counts[0][0]), counts[0][1]

@@ -24,10 +24,8 @@ def new_size(shape: tuple[int, int], native: tuple[float, float], spacing: float
     size = height, width
     times = np.array(size) / shape
     if (times > MOST_TIMES).any() or ((times < 1 / MOST_TIMES) & (np.array(size) < FEWEST_LEFT)).any():
-        now, then = (f"{y} x {x}" for y, x in (size, shape))
-        raise DataError(
-            f"{then} pixels of {native[0]:g} x {native[1]:g} mm are {now} at spacing={spacing:g}: is the unit mm?"
-        )
+        now, then, pixel = (f"{y:g} x {x:g}" for y, x in (size, shape, native))
+        raise DataError(f"{then} pixels of {pixel} mm are {now} at spacing={spacing:g}: is the unit mm?")
     return size
 
 

@@ -41,9 +41,7 @@ class Augmentation:
     @property
     def off(self) -> bool:
         """Whether no view is ever changed."""
-        return all(
-            getattr(self, n) == nothing or not getattr(self, f"{n}_p") for n, nothing in NOTHING.items()
-        )
+        return all(getattr(self, n) == none or not getattr(self, f"{n}_p") for n, none in NOTHING.items())
 
 
 NOTHING = {f.name: f.default for f in fields(Augmentation) if not f.name.endswith("_p")}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from sslseg.config.names import DataError
 from sslseg.data.views import texture, warp
@@ -39,8 +40,8 @@ class DeviceSlices:
     """
 
     slices: Slices
-    codes: torch.Tensor
-    labels: torch.Tensor | None
+    codes: Tensor
+    labels: Tensor | None
 
     @property
     def index(self) -> pd.DataFrame:
@@ -63,18 +64,18 @@ def place(slices: Slices, device: torch.device, *, labels: bool = False) -> Slic
 def upload(slices: Slices, device: torch.device | str, *, labels: bool = False) -> DeviceSlices:
     """Copy the shard (and, if asked, the labels) to `device`: two bytes a voxel (and one)."""
 
-    def copy(flat: np.ndarray) -> torch.Tensor:
+    def copy(flat: np.ndarray) -> Tensor:
         return torch.from_numpy(np.array(flat)).to(device)
 
     return DeviceSlices(slices, copy(slices.codes_flat), copy(slices.labels_flat) if labels else None)
 
 
-def _send(array: np.ndarray, like: torch.Tensor, kind: str) -> torch.Tensor:
+def _send(array: np.ndarray, like: Tensor, kind: str) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, kind))
     return tensor.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else tensor
 
 
-def _sources(length: torch.Tensor, size: int, mirrored: torch.Tensor | None) -> torch.Tensor:
+def _sources(length: Tensor, size: int, mirrored: Tensor | None) -> Tensor:
     """Centres [B, S] of the output pixels, in pixels of a crop of `length` [B]."""
     i = torch.arange(size, device=length.device).expand(len(length), size)
     if mirrored is not None:
@@ -82,9 +83,7 @@ def _sources(length: torch.Tensor, size: int, mirrored: torch.Tensor | None) -> 
     return (i + 0.5) * (length[:, None] / size)
 
 
-def _weights(
-    length: torch.Tensor, longest: int, size: int, mirrored: torch.Tensor | None = None
-) -> torch.Tensor:
+def _weights(length: Tensor, longest: int, size: int, mirrored: Tensor | None = None) -> Tensor:
     """Weights [B, S, L] of an antialiased bilinear resize of `length` [B] pixels to `size`.
 
     A triangle as wide as the shrinkage, at least one pixel, cut at the crop and normalised: torch
@@ -97,7 +96,7 @@ def _weights(
     return weight / weight.sum(2, keepdim=True)
 
 
-def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[torch.Tensor, ...]:
+def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[Tensor, ...]:
     """Shard offset of each crop's first pixel, and height, width of the slices: int64 [B, 1, 1] each."""
     table = d.slices.index
     H, W, start = (table[name].to_numpy()[rows] for name in ("height", "width", column))
@@ -105,7 +104,7 @@ def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
     return tuple(_send(v, d.codes, "int64")[:, None, None] for v in (first, H, W))
 
 
-def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
+def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Tensor:
     """Views of `rows` as a float32 tensor [B, C, S, S] on the device; arguments as in `render.render`."""
     views = _joined(d, rows, params, _upright, _moved, intensity)
     return views if params.changes is None else texture.apply(views, params.changes)
@@ -113,7 +112,7 @@ def render(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Int
 
 def _joined(
     d: DeviceSlices, rows: np.ndarray, params: ViewParams, upright: Callable, moved: Callable, *more: Any
-) -> torch.Tensor:
+) -> Tensor:
     """What `upright` and `moved` make of the views that are theirs, in the order of the views."""
     rows = np.asarray(rows)
     made = [(which, make(d, rows[which], part, *more)) for which, part, make in params.parts(upright, moved)]
@@ -126,7 +125,7 @@ def _joined(
     return out
 
 
-def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
+def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Tensor:
     """Views that are crops: see `render`."""
     k = coefficients(d.slices, rows, params, intensity)
     gain, low, high = _numbers(d, k.tone)
@@ -145,7 +144,7 @@ def _upright(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: I
     return finish(view.add_(base + turned), k)
 
 
-def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> torch.Tensor:
+def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Tensor:
     """Views that are turned, scaled or bent: see `render`."""
     k = coefficients(d.slices, rows, params, intensity)
     start, sides, where, seen = _moved_places(d, rows, params, "offset")
@@ -158,21 +157,19 @@ def _moved(d: DeviceSlices, rows: np.ndarray, params: ViewParams, intensity: Int
     return finish(view + base + turned, k) * seen
 
 
-def _numbers(d: DeviceSlices, array: np.ndarray) -> tuple[torch.Tensor, ...]:
+def _numbers(d: DeviceSlices, array: np.ndarray) -> tuple[Tensor, ...]:
     """The numbers [B, C, N] of `Coefficients`: N of float32 [B, C, 1, 1]."""
     return _send(array, d.codes, "float32")[..., None, None].unbind(2)
 
 
-def _turned(d: DeviceSlices, k: Coefficients, mean: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _turned(d: DeviceSlices, k: Coefficients, mean: Tensor) -> tuple[Tensor, Tensor]:
     """base, and pull * M, of views whose channels have these means [B, C, 1, 1]."""
     base, pull, share = _numbers(d, k.turn)
     drift = _send(k.drift, d.codes, "float32")[:, None, None, None]
     return base, pull * ((share * mean).sum(1, keepdim=True) - drift)
 
 
-def _moved_places(
-    d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str
-) -> tuple[torch.Tensor, ...]:
+def _moved_places(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[Tensor, ...]:
     """Offset [B] and sides [B, 2] of the slices, `warp.centres` [B, 2, S, S] and `warp.inside` [B, S, S]."""
     H, W, start = (d.slices.index[name].to_numpy()[rows] for name in ("height", "width", column))
     y, x = warp.centres(params)
@@ -184,7 +181,7 @@ def _moved_places(
     )
 
 
-def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torch.Tensor:
+def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> Tensor:
     """Labels of `rows`, uint8 [B, S, S] on the device: equal to `render.render_labels`.
 
     Raises:
@@ -195,17 +192,13 @@ def render_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams) -> torc
     return _joined(d, rows, params, _upright_labels, _moved_labels, d.labels)
 
 
-def _moved_labels(
-    d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: torch.Tensor
-) -> torch.Tensor:
+def _moved_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: Tensor) -> Tensor:
     start, sides, where, seen = _moved_places(d, rows, params, "label_offset")
     y, x = (where[:, axis].long() * seen for axis in (0, 1))
     return labels[start[:, None, None] + y * sides[:, 1, None, None] + x] * seen
 
 
-def _upright_labels(
-    d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: torch.Tensor
-) -> torch.Tensor:
+def _upright_labels(d: DeviceSlices, rows: np.ndarray, params: ViewParams, labels: Tensor) -> Tensor:
     start, _, W = _geometry(d, rows, params, "label_offset")
     h, w = (_send(v, d.codes, "float64") for v in (params.height, params.width))
     y = _sources(h, params.size, None).long()[:, :, None]

@@ -21,19 +21,17 @@ def _span(slope: float, offset: float, reach: float) -> tuple[float, float]:
 
 
 @compiled
-def _pixel(
-    flat: np.ndarray, start: int, sides: tuple, at: tuple, filtered: tuple, levels: tuple
-) -> np.floating:
+def _pixel(flat: np.ndarray, start: int, sides: tuple, at: tuple, frame: tuple, levels: tuple) -> np.floating:
     """The slice at a place, under the turned triangle.
 
     Args:
         start: where the slice's channel begins in the shard.
         sides: rows and columns of the slice.
         at: row and column of the place.
-        filtered: cosine and sine over half the triangle's height, the same over its width, and the rows it reaches.
+        frame: cosine and sine over half the triangle's height, the same over its width, and the rows it reaches.
         levels: gain, low, high.
     """
-    (H, W), (y, x), (cos_y, sin_y, cos_x, sin_x, reach), (gain, low, high) = sides, at, filtered, levels
+    (H, W), (y, x), (cos_y, sin_y, cos_x, sin_x, reach), (gain, low, high) = sides, at, frame, levels
     total, weights = np.float32(0), np.float32(0)
     one = np.float32(1)
     for row in range(max(int(y - reach), 0), min(int(y + reach) + 1, H)):

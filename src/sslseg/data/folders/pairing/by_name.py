@@ -22,9 +22,7 @@ from sslseg.data.folders.pairing.words import Name, name
 from sslseg.data.readers import formats
 
 Told = Callable[[str, str], None]  # a file, and what is wrong with it
-DESCRIPTORS = frozenset(
-    ["label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"]
-)
+DESCRIPTORS = {"label", "desc", "seg", "space", "res", "den", "hemi", "from", "to", "mode", "rater"}
 CHANNEL = "0000"  # nnU-Net's number of a first channel, which its masks do not have
 MOST_CHANNELS = 8  # of what may be one image; more numbers count slices or frames
 _TRIM = re.compile(r"(?i)^(?:image|img|scan|volume)[-_ .]*$|[-_ .]+(?:image|img)$|^(?:image|img)[-_ .]+")
@@ -81,11 +79,8 @@ def cases(files: tuple[str, ...], suffix: str = "") -> Cases:
             hint = "mask_suffix in sslseg.json says how masks end, pairs which is whose"
             told(file, f"wanted the image of this mask, {_wanted(file, suffix)} is not there ({hint})")
         elif len(found) > 1:
-            several = some(found, joint=" or ")
-            told(
-                file,
-                f"wanted one image of this mask, it may be that of {several}; pairs in sslseg.json says which",
-            )
+            which = f"it may be that of {some(found, joint=' or ')}; pairs in sslseg.json says which"
+            told(file, f"wanted one image of this mask, {which}")
     clear = [image for image in images.values() if len(owned.get(image, ())) < 2]
     joined = _joined({image: owned.get(image, ()) for image in clear}, told)
     made = _called([Case("", i, ((owned[i[0]][0], ""),) if i[0] in owned else ()) for i in joined])
@@ -170,9 +165,7 @@ class Finder:
     def images(self, file: str, own: Name, suffix: str = "") -> list[str]:
         """The images that a mask may belong to: one, or none, or several that its name leaves open."""
         if (who := words.subject(file)) and self._subjects:
-            found = [
-                i for i in self._subjects.get(who, ()) if _same_scan(words.stem_of(i), words.stem_of(file))
-            ]
+            found = [i for i in self._subjects.get(who, ()) if _same_scan(i, file)]
             beside = [i for i in found if i.rpartition("/")[0] == file.rpartition("/")[0]]
             return beside if len(beside) == 1 else found
         found = next((self._here[form] for form in _forms(own) if form in self._here), [])
@@ -219,15 +212,15 @@ def _forms(own: Name, image: bool = False) -> list[tuple[tuple[str, ...], tuple[
 
 
 def _same_scan(image: str, mask: str) -> bool:
-    """Whether two names of BIDS mean the same scan: every entity but DESCRIPTORS, and the kind if both say it."""
+    """Whether two files that BIDS names mean the same scan: every entity but DESCRIPTORS, and the kind if both say it."""
     (ours, kind), (theirs, kinds) = _entities(image), _entities(mask)
     same = all(ours.get(key) == text for key, text in theirs.items() if key not in DESCRIPTORS)
     return same and (not kinds[:-1] or kinds[0] == kind[-1])
 
 
-def _entities(stem: str) -> tuple[dict[str, str], list[str]]:
+def _entities(path: str) -> tuple[dict[str, str], list[str]]:
     """Of a BIDS name: "sub-01_ses-2_T1w_label-SC_seg" -> {sub: 01, ses: 2, label: SC} and [T1w, seg]."""
-    parts = stem.split("_")
+    parts = words.stem_of(path).split("_")
     pairs = [part.split("-", 1) for part in parts if "-" in part]
     return dict(pairs), [part for part in parts if "-" not in part]
 

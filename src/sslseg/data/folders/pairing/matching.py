@@ -71,9 +71,8 @@ def cases(rules: tuple[Rule, ...], files: tuple[str, ...], shared: bool = False)
         for file, _ in case.masks:
             owners.setdefault(file, []).append(case.images[0])
     torn = disputed if shared else disputed | {file for file, own in owners.items() if len(own) > 1}
-    told += [
-        (file, "wanted the image of this mask, none fits its pattern") for file in sorted(taken - joined)
-    ]
+    lone = "wanted the image of this mask, none fits its pattern"
+    told += [(file, lone) for file in sorted(taken - joined)]
     for file in sorted(torn):
         own = " and ".join(owners.get(file, []))
         told.append((file, f"wanted one mask and one image that belong together, it fits {own}"))
