@@ -85,24 +85,22 @@ class Settings:
             got = len(self.colours)
             raise DataError(f"{FILE}: colours: wanted one for each of {list(classes)}, got {got}")
         told = asdict(self)
-        recipe = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour")} | {
-            key: told[key] for key in LATER if told[key] not in ((), "", None)
-        }
+        used = [key for key in LATER if told[key] not in ((), "", None)]
+        recipe = {key: told[key] for key in ("values", "ignore", "spacing", "axis", "colour", *used)}
         more["settings"] = recipe | more.get("settings", {})
         for key in ("split", "domain", "licence"):
             more[key] = getattr(self, key) or more.get(key, "")
         return Description(classes=classes, colours=self.colours, **more)
 
 
-def settings(root: Path | None) -> Settings:
+def settings(root: Path) -> Settings:
     """What `sslseg.json` in `root` says; the defaults where there is none.
 
     Raises:
         DataError: an unknown key, or a value of another kind than the key takes.
     """
-    path = Path(root or ".") / FILE
-    if root is None or not path.exists():
-        if other := next((p for name in OTHERS if root and (p := Path(root) / name).exists()), None):
+    if not (path := root / FILE).exists():
+        if other := next((p for name in OTHERS if (p := root / name).exists()), None):
             raise DataError(f"{other}: wanted {FILE} as the name of this file, in small letters, JSON")
         return Settings()
     return parsed(read_json(path), path)
@@ -203,8 +201,8 @@ def read_json(path: Path) -> dict[str, Any]:
     if not path.exists():
         near = [*sorted(path.parent.glob(f"*/{path.name}")), *path.parent.parent.glob(path.name)]
         if near:
-            folders = some(one.parent for one in near)
-            raise DataError(f"{path}: wanted a JSON file, it is not there but in {folders}: give one of them")
+            there = some(one.parent for one in near)
+            raise DataError(f"{path}: wanted a JSON file, it is not there but in {there}: give one of these")
     try:
         told = json.loads(text(path, "a JSON file"), object_pairs_hook=once)
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sslseg.config import plugins
-from sslseg.config.files import sha256
+from sslseg.config.files import known_sha256
 from sslseg.config.names import DataError
 from sslseg.data.files import stamp
 from sslseg.data.geometry import Shape
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MODALITY = "SEG"
 INSTANCE = "SOPInstanceUID"
-TAGS = ["Modality", INSTANCE, "PatientID", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
+TAGS = ["Modality", "SegmentationType", "SegmentSequence", "ReferencedSeriesSequence"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,6 @@ class Segmented:
     """One SEG: the images it was drawn on (SOPInstanceUIDs), and segment number -> class name."""
 
     file: Path
-    uid: str
-    patient: str
     instances: frozenset[str]
     names: dict[int, str]
 
@@ -55,15 +53,11 @@ def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
 
 def _once(found: Sequence[Segmented]) -> list[Segmented]:
     """Without files that are copies of others, byte by byte."""
-    kept: dict[str, list[Segmented]] = {}
+    first: dict[str, Segmented] = {}
     for one in found:
-        twins = kept.setdefault(one.uid, []) if one.uid else []
-        twin = next((t for t in twins if sha256(t.file) == sha256(one.file)), None)
-        if twin:
+        if (twin := first.setdefault(known_sha256(one.file), one)) is not one:
             dicom_file.ASIDE[one.file] = f"a copy of {twin.file.name}, byte by byte"
-        else:
-            kept.setdefault(one.uid, []).append(one)
-    return sorted((one for held in kept.values() for one in held), key=lambda one: one.file)
+    return list(first.values())
 
 
 def described(path: Path) -> Segmented | None:
@@ -100,8 +94,7 @@ def _segmented(path: Path, data: Dataset) -> Segmented:
     names.pop(0, None)  # a LABELMAP may describe its background
     if not instances or not names:
         raise DataError(f"{path}: wanted a SEG with segments, drawn on images, got {len(names)}")
-    uid, patient = (str(dicom_file.value(path, data, tag) or "") for tag in ("SOPInstanceUID", "PatientID"))
-    return Segmented(path, uid, patient, frozenset(instances), names)
+    return Segmented(path, frozenset(instances), names)
 
 
 def classes(found: Sequence[Segmented]) -> tuple[str, ...]:

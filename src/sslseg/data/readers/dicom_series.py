@@ -105,8 +105,7 @@ def _header(path: Path) -> Dataset | None:
         return None
     for tag in ("Rows", "Columns", "InstanceNumber"):
         dicom_file.numbers(path, header, tag, 1)
-    for tag in ("PatientID", "SeriesInstanceUID", "StudyInstanceUID", "SOPInstanceUID", "NumberOfFrames",
-                "SamplesPerPixel"):  # fmt: skip
+    for tag in TAGS:
         dicom_file.value(path, header, tag)
     dicom_file.placing(path, header)
     return header
