@@ -63,11 +63,12 @@ def walk(root: Path) -> Tree:
                 passed[folder] = why
                 folders.clear()
                 continue
-            passed |= {folder / name: left for name in (*folders, *names) if (left := _left_behind(name))}
-            found += [path for name in names if (path := folder / name) not in passed]
-            inner = [path for name in folders if (path := folder / name) not in passed]
-            starts += sorted(path for path in inner if path.is_symlink())
-            folders[:] = [path.name for path in inner if not path.is_symlink()]
+            left = {name: why for name in (*folders, *names) if (why := _left_behind(name))}
+            passed |= {folder / name: why for name, why in left.items()}
+            found += [folder / name for name in names if name not in left]
+            links = {name for name in folders if os.path.islink(os.path.join(place, name))}
+            starts += [folder / name for name in sorted(links - set(left))]
+            folders[:] = [name for name in folders if name not in links and name not in left]
     return Tree(tuple(sorted(found)), passed)
 
 
