@@ -42,6 +42,20 @@ def test_nothing_has_to_be_written_down(tmp_path, value):
     assert "p3_6" in set(store.index["patient"].iloc[divide(store, "images", "auto")["train"]])
 
 
+def test_the_end_of_masks_names_can_be_told(tmp_path):
+    for name in (
+        "a",
+        "a-rois",
+        "mask b",
+        "mask b-rois",
+        "c_seg",
+    ):  # other words of a file's name say nothing then
+        png(tmp_path / f"{name}.png", np.zeros((20, 24), np.uint8))
+    told(tmp_path, mask_suffix="-rois")
+    found = {source.image.stem: source.label and source.label.stem for source in images.find(tmp_path)}
+    assert found == {"a": "a-rois", "mask b": "mask b-rois", "c_seg": None}
+
+
 def test_patients_by_regex_or_table(tmp_path):
     root = foreign_trees.images(tmp_path)
     told(root, patient_regex=r"^(p\d+)_", spacing=[0.5, 0.7])

@@ -38,17 +38,15 @@ class Masks:
         self._images = list(dict.fromkeys(s.image for s in sorted(sources, key=lambda s: s.frame)))
         self._series = _series_names(self._images)
         self._files: dict[Key, list[Path]] = defaultdict(list)
-        self._at: dict[Key, list[Path]] = defaultdict(list)  # images whose own place it is
-        self._owners: dict[Key, list[Path]] = defaultdict(list)  # images that could mean it
+        # images that could mean it, and whether it is their own place
+        self._owners: dict[Key, list[tuple[Path, bool]]] = defaultdict(list)
         for path in files.below(masks, stop):
             stem = formats.stem(path.name)
             if stem is not None and not path.name.lower().endswith(pictures.LOSSY):
                 self._files[(_parts(path.parent, masks), same(stem))].append(path)
         for image in self._images:
             for key, own in self._keys(image):
-                self._owners[key].append(image)
-                if own:
-                    self._at[key].append(image)
+                self._owners[key].append((image, own))
 
     def of(self, image: Path) -> Path:
         """The mask of an image.
@@ -59,7 +57,7 @@ class Masks:
         """
         for key, own in self._keys(image):
             if found := self._files.get(key):
-                if len(owners := (self._at if own else self._owners)[key]) > 1:
+                if len(owners := [one for one, at in self._owners[key] if at or not own]) > 1:
                     raise self._shared(found[0], owners)
                 return _one(found, image)
         wanted = self.folder / image.name

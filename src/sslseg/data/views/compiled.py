@@ -77,7 +77,10 @@ def owned(folder: Path) -> bool:
 
 def drop_damaged(folder: Path) -> None:
     """Remove every file of numba's that is not as `keep` saw it."""
-    known = _sums(folder)
+    told: object = None
+    with contextlib.suppress(OSError, ValueError):  # there is none, or it is damaged itself
+        told = files.read_json(folder / SUMS)
+    known = told if isinstance(told, dict) else {}
     for file in _files(folder):
         with contextlib.suppress(OSError):  # another process was faster
             if files.sha256(file) != known.get(file.name):
@@ -98,11 +101,3 @@ def keep(function: Any) -> None:
 
 def _files(folder: Path) -> list[Path]:
     return [file for file in folder.glob("*") if file.suffix in ENDINGS]
-
-
-def _sums(folder: Path) -> dict[str, str]:
-    try:
-        known = files.read_json(folder / SUMS)
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
