@@ -22,8 +22,10 @@ from sslseg.data.readers import dicom_series, dicom_volume, formats, nifti, nift
 from sslseg.data.readers.dicom_series import Frame
 from sslseg.data.source import Fault, Note, Spacing, keeping, stop, unsaid
 
-WRITTEN = {".nhdr": ".nrrd", ".mhd": ".mha", ".bmp": ".png", ".jpg": ".png", ".jpeg": ".png",
-           ".gif": ".png"}  # fmt: skip
+# ending of an image, "" of a DICOM series -> of its mask, where that is another
+WRITTEN = {"": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"} | dict.fromkeys(
+    (".bmp", ".jpg", ".jpeg", ".gif"), ".png"
+)
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def find(
     frames = dicom_series.volumes(slices, keeping(faults, fault)) if slices else []
     masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
     if masks and len(masks) == len(named) + len(slices):
-        raise ParamError(
-            f"input: all images of {source} that match {pattern!r} are masks by their names, like {masks[0].name}; "
-            f"a file that is given itself is segmented in any case"
+        every = (
+            f"all images of {source} that match {pattern!r} are masks by their names, like {masks[0].name}"
         )
+        raise ParamError(f"input: {every}; a file that is given itself is segmented in any case")
     if masks:
         aside(masks)
     taken = {file for paths, _ in joined for file in paths} | set(masks)
@@ -97,13 +99,13 @@ def find(
     if not found and not faults and not named:
         read = f"{', '.join(formats.SUFFIXES)} or DICOM"
         raise ParamError(f"input: {source} holds no image that matches {pattern!r} ({read})")
-    inputs, writers = {f.resolve() for f in files}, dict[Path, Path]()
+    inputs, writers = {f.resolve() for f in files}, dict[Path, Scan]()
     for scan in found:
         if scan.target.resolve() in inputs:
             raise ParamError(f"output: {scan.target} is itself an input and would be overwritten")
-        if other := writers.get(scan.target):
-            raise ParamError(f"input: {other} and {scan.files[0]} would both write the mask {scan.target}")
-        writers[scan.target] = scan.files[0]
+        if (other := writers.setdefault(scan.target, scan)) is not scan:
+            both = f"{other.files[0]} and {scan.files[0]}"
+            raise ParamError(f"input: {both} would both write the mask {scan.target}")
     return found
 
 
@@ -163,12 +165,8 @@ def _scan(files: tuple[Path, ...], case: str, home: Path, output: Path) -> Scan:
 def _series(frames: Sequence[Frame], home: Path, output: Path) -> list[Scan]:
     """A DICOM series is named by its SeriesInstanceUID, which names no person."""
     several = {f.series for f in frames if f.number > 1}
-    found = []
-    for f in frames:
-        name = dicom_series.mask_name(f.series, f.number if f.series in several else None)
-        place = output / f.files[0].parent.relative_to(home)
-        found.append(Scan(f.files, place / f"{name}.nii.gz", home))
-    return found
+    named = [(f.files, f.series, f.number if f.series in several else None) for f in frames]
+    return [_scan(files, dicom_series.mask_name(uid, number), home, output) for files, uid, number in named]
 
 
 # ---------------------------------------------------------------- in and out
