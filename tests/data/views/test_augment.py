@@ -57,6 +57,15 @@ def _squares(top, left, height, width, side=SIDE):
     return TinySlices([image[None]], [(image // 50).astype(np.uint8)])
 
 
+def test_columns_that_are_read_only_are_sent():
+    """Those of pandas 3 are; torch warns of such an array, which it would share."""
+    column = np.array([3.0, 5.0])
+    column.flags.writeable = False
+    sent = render_device._send(column, torch.zeros(1), "float32")
+    sent += 1
+    assert (column.tolist(), sent.tolist(), sent.dtype) == ([3, 5], [4, 6], torch.float32)
+
+
 def test_a_quarter_turn_turns_image_and_mask_alike_and_exactly():
     slices = _squares(8, 16, 10, 24)
     image, label = _both(slices, _whole(slices, SIDE))

@@ -71,7 +71,8 @@ def upload(slices: Slices, device: torch.device | str, *, labels: bool = False) 
 
 
 def _send(array: np.ndarray, like: Tensor, kind: str) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array)).to(getattr(torch, kind))
+    # a copy: columns of pandas 3 are read-only
+    tensor = torch.tensor(np.ascontiguousarray(array), dtype=getattr(torch, kind))
     return tensor.pin_memory().to(like.device, non_blocking=True) if like.is_cuda else tensor
 
 

@@ -59,7 +59,7 @@ def _read(files: list[Path]) -> pd.DataFrame:
     table = SCHEMA.empty_table()
     with contextlib.suppress(OSError, pa.ArrowException):
         table = pq.ParquetDataset(files, schema=SCHEMA).read() if files else table
-    return table.to_pandas().astype({"run_id": object, "key": object})
+    return table.to_pandas().astype({"run_id": str, "key": str})  # of pandas 2 objects, of pandas 3 its own
 
 
 def _write(file: Path, points: pd.DataFrame) -> None:
