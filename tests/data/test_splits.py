@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -127,3 +128,29 @@ def test_a_patient_that_acdc_has_twice_lies_on_one_side(split: str):
     sides = {names[row]: side for side, rows in found.items() for row in rows}
     assert len(sides) == 100
     assert sides["patient074"] == sides["patient076"]
+    for alone in (index.drop(index=73), index.assign(labelled=index["patient"] != "patient074")):
+        found = splits.divide(splits.Listed(alone.reset_index(drop=True), "", {}), "acdc", split)
+        assert sum(map(len, found.values())) == len(alone)  # the other one is not lost with the first
+
+
+def test_sides_that_the_data_bring_are_kept_by_file_and_by_official():
+    """Slices of eight annotated patients, the first of each without a label, and of two bare ones."""
+    names = np.repeat([f"patient{i:03d}" for i in (72, 73, 74, 75, 76, 77, 78, 79, 80, 81)], 2)
+    index = pd.DataFrame({"patient": names, "group": "g", "labelled": np.arange(20) % 2 == 1})
+    index.loc[index["patient"] > "patient079", "labelled"] = False
+    told = {"patient074": "train", "patient076": "test", "patient077": "val", "patient080": "val"}
+
+    def sides(split: str, **more: str) -> dict[str, str]:
+        found = splits.divide(splits.Listed(index, split, told | more), "acdc", "auto")
+        assert sorted(np.concatenate([*found.values()])) == list(range(20))
+        return {names[row]: side for side, rows in found.items() for row in rows}
+
+    official = sides("official")
+    assert official == dict.fromkeys(names, "train") | told
+    with pytest.raises(DataError, match="got none for patient072, patient073"):
+        sides("file")
+    rest = {name: "train" for name in names if name not in told}
+    assert sides("file", **rest) == rest | told
+    drawn = sides("stratified")
+    assert drawn["patient080"] == drawn["patient081"] == "train"  # patients without a label train
+    assert drawn["patient074"] == drawn["patient076"]

@@ -89,6 +89,10 @@ def test_faults():
         subsets.draw(TRAIN, 9999, "slice", "nested", 0)
     with pytest.raises(ParamError, match="wanted 1 to 20 .*got 21"):
         subsets.draw(TRAIN, 21, "patient", "random", 0)
+    with pytest.raises(ParamError, match="wanted 1 to 20 .*got 0"):
+        subsets.draw(TRAIN, 0, "patient", "nested", 0)
+    with pytest.raises(ParamError, match="got 'nested' in 'volume'"):
+        subsets.draw(TRAIN, 1, "volume", "nested", 0)
     with pytest.raises(DataError, match="foreground"):
         subsets.draw(TRAIN.assign(foreground=0), 3, "slice", "nested", 0)
     with pytest.raises(DataError, match="got none"):

@@ -37,6 +37,9 @@ def test_no_gradient_flows_into_the_keys():
     agreement.info_nce(query, key, unit(random(K, D)), 0.2).backward()
     assert query.grad.abs().sum() > 0
     assert key.grad is None
+    student, teacher = ([random(B, D, seed=s).requires_grad_() for s in seeds] for seeds in ((2, 3), (4, 5)))
+    agreement.distilled(student, teacher, torch.zeros(D), (0.1, 0.04)).backward()
+    assert [view.grad is None for view in (*student, *teacher)] == [False, False, True, True]
 
 
 def by_the_definition(scores: torch.Tensor, epsilon: float, iterations: int) -> torch.Tensor:
@@ -55,6 +58,8 @@ def test_sinkhorn_is_the_listing_of_swav():
     found = agreement.sinkhorn(scores, 0.05, 3)
     torch.testing.assert_close(found.double(), by_the_definition(scores, 0.05, 3), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found.sum(1), torch.ones(B))
+    shifted = agreement.sinkhorn(scores + 50, 0.05, 3)  # a power of 1,000 is no number
+    torch.testing.assert_close(shifted, found, rtol=1e-3, atol=1e-4)
     many = agreement.sinkhorn(scores, 0.5, 200)
     torch.testing.assert_close(many.sum(0), torch.full((K,), B / K), rtol=1e-3, atol=1e-4)  # equally often
 

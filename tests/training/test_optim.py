@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import timm.optim
@@ -10,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from sslseg.config.names import ParamError
+from sslseg.config.params import Pretrain
 from sslseg.training import optim
 
 SETTINGS = {"lr": 0.3, "momentum": 0.9, "weight_decay": 1e-2, "trust": 0.02}
@@ -197,3 +200,22 @@ def test_gradient_norm_clips_and_reports_the_norm_before():
     p.grad = torch.tensor([3.0, 4.0])
     assert optim.gradient_norm([p], 1.0) == 5.0
     assert p.grad.norm() == pytest.approx(1.0, rel=1e-5)
+    p.grad = torch.tensor([3.0, 4.0])
+    assert optim.gradient_norm([p], 0.0) == 5.0
+    assert p.grad.tolist() == [3.0, 4.0]  # 0 leaves them
+
+
+def test_kept_are_the_steps_the_ends_of_epochs_and_the_last_one():
+    """80 slices in batches of 8: ten steps an epoch."""
+    p = Pretrain(dataset="phantom", batch_size=8, steps=25, save_steps=(7, 25), save_epochs=(0, 2))
+    assert optim.kept_steps(p, 80) == {0: 0, 7: None, 20: 2, 25: None}
+    assert optim.kept_steps(replace(p, save_steps=(), save_epochs=()), 80) == {25: None}
+    with pytest.raises(ParamError, match=r"26, 3 lie beyond the end of the run \(25 steps, 2.50 epochs\)"):
+        optim.kept_steps(replace(p, save_steps=(26,), save_epochs=(3,)), 80)
+
+
+def test_momentum_is_that_of_every_optimiser():
+    named = list(network().named_parameters())
+    p = Pretrain(dataset="phantom", momentum=0.8, lr=0.1)
+    found = [optim.of(replace(p, optimizer=name), named).defaults for name in ("lars", "sgd", "adamw")]
+    assert [one.get("momentum", one.get("betas")) for one in found] == [0.8, 0.8, (0.8, 0.999)]

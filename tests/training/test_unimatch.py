@@ -84,6 +84,9 @@ def test_boxes_are_rectangles_of_the_published_sizes_in_half_of_the_views():
         found = unimatch.boxes(400, 64)
     some = [box for box in found if box.any()]
     assert 0.42 < len(some) / 400 < 0.58
+    assert (
+        np.mean([box.any(1).sum() > box.any(0).sum() for box in some]) > 0.6
+    )  # sides are as 0.3 to 3.3, evenly
     for box in some:
         height, width = int(box.any(1).sum()), int(box.any(0).sum())
         assert height * width == int(box.sum())
@@ -112,3 +115,13 @@ def test_strong_views_show_the_place_of_the_plain_one():
         one, other, third = views(plain, strong, strong)
         assert not np.array_equal(one, other)
         assert not np.array_equal(other, third)
+        grey = {
+            "noise": 0.1,
+            "noise_p": 1.0,
+            "gamma": (0.5, 2.0),
+            "gamma_p": 1.0,
+            "blur": (1.0, 2.0),
+            "blur_p": 1.0,
+        }
+        loud = dataclasses.replace(law, augmentation=dataclasses.replace(law.augmentation, **grey))
+        assert np.array_equal(views(unimatch.shades(loud)[0])[0], views(plain)[0])  # whose grey levels stay

@@ -21,6 +21,11 @@ def test_evenly_spread_features(noise):
     assert float(vitals.effective_rank(noise)) == pytest.approx(16, rel=0.01)
 
 
+def test_of_a_batch_the_rank_is_that_of_its_first_32_and_of_no_numbers_there_is_none(noise):
+    assert float(vitals.of_batch(noise)["effective_rank"]()) == float(vitals.effective_rank(noise[:32]))
+    assert math.isnan(float(vitals.effective_rank(noise.index_fill(0, torch.tensor([5]), torch.inf))))
+
+
 def test_scale_of_a_feature_says_nothing(noise):
     torch.testing.assert_close(vitals.representation_std(5 * noise), vitals.representation_std(noise))
     torch.testing.assert_close(
@@ -32,6 +37,8 @@ def test_rank_against_the_definition(noise):
     few = noise[:20] * torch.linspace(0.1, 3, 16)
     values = np.linalg.svd(few.double().numpy(), compute_uv=False)
     share = values / values.sum()
+    length = few / few.norm(dim=1, keepdim=True)
+    assert float(vitals.representation_std(few)) == pytest.approx(float(length.numpy().std(axis=0).mean()))
     assert float(vitals.effective_rank(few)) == pytest.approx(
         math.exp(-(share * np.log(share)).sum()), rel=1e-5
     )
@@ -71,6 +78,10 @@ class Features(nn.Module):
         (torch.eye(64)[torch.arange(64) % 4], False),
         (1 + 1e-4 * torch.randn(64, 32, generator=torch.Generator().manual_seed(1)), True),
         (torch.ones(64, 1) * torch.linspace(1, 2, 32), True),
+        (
+            torch.tensor([[1.0], [-1.0]]).repeat(4, 1) * torch.linspace(1, 2, 8),
+            True,
+        ),  # one direction, 8 images
         (torch.zeros(64, 32), True),
         (torch.full((64, 32), torch.nan), True),
     ],
@@ -79,6 +90,7 @@ def test_verdict(features, dead):
     signs = vitals.of_encoder(Features(features), torch.zeros(64, 1, 2, 2))
     assert vitals.collapsed(signs) is dead
     assert signs["spread"] <= 1 or math.isnan(signs["spread"])
+    assert signs["rank_share"] == pytest.approx(signs["effective_rank"] / min(features.shape), nan_ok=True)
 
 
 def test_modes_are_put_back_also_after_an_error():

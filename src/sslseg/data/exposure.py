@@ -50,7 +50,7 @@ class Seen:
     @property
     def declared(self) -> bool:
         """A word is all there is: who was in the data is not on record."""
-        return not self.patients and not self.images
+        return not self.patients
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,8 @@ def _fold(patients: pd.DataFrame, seed: int, k: int, folds: int) -> dict[str, st
     kind = f"fold:{k}/{folds}"
     if not (folds >= 2 and 1 <= k <= folds):
         raise ParamError(f"split: wanted fold:k/n with n of at least 2 and k from 1 to n, got {kind}")
-    if len(patients) < (least := max(folds, FEWEST)):
-        raise DataError(f"split={kind}: wanted at least {least} patients, got {len(patients)}")
+    if len(patients) < folds:
+        raise DataError(f"split={kind}: wanted at least {folds} patients, got {len(patients)}")
     test = set(_line(patients, seed)[k - 1 :: folds])
     rest = patients[~patients["patient"].isin(test)]
     if len(rest) < 2:
@@ -146,9 +146,10 @@ def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.nd
     own = source.sides.get if source.sides or kind == "file" else getattr(module, "official", None)
     if own is not None:
         patients = patients.assign(official=[own(p) for p in patients["patient"]])
-    twins = {} if kind in ("official", "file") else _twins(module, set(patients["patient"]))
-    side = assign(patients[patients["labelled"] & ~patients["patient"].isin(twins)], kind)
-    side |= {twin: side[first] for twin, first in twins.items() if first in side}
+    known = patients[patients["labelled"]]
+    twins = {} if kind in ("official", "file") else _twins(module, set(known["patient"]))
+    side = assign(known[~known["patient"].isin(twins)], kind)
+    side |= {twin: side[first] for twin, first in twins.items()}
     bare = patients[~patients["labelled"]]
     told = own if kind in ("official", "file") else None
     side |= {p: (told(p) if told else None) or "train" for p in bare["patient"]}

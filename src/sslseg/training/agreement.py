@@ -43,7 +43,7 @@ def swapped(
     """
     parts = []
     for i in range(targets):
-        q = sinkhorn(scores[i].detach(), epsilon, iterations)
+        q = sinkhorn(scores[i], epsilon, iterations)
         others = [s for j, s in enumerate(scores) if j != i]
         told = [-(q * (s.float() / temperature).log_softmax(1)).sum(1).mean() for s in others]
         parts.append(sum(told[1:], told[0]) / len(others))

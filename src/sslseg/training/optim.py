@@ -129,8 +129,7 @@ def ema(target: nn.Module, online: nn.Module, tau: float) -> None:
     averaged: list[tuple[Tensor, Tensor]] = [*zip(target.parameters(), online.parameters(), strict=True)]
     averaged += [pair for pair in buffers if pair[0].is_floating_point()]
     copied = [pair for pair in buffers if not pair[0].is_floating_point()]
-    if averaged:
-        average(*map(list, zip(*averaged, strict=True)), None)
+    average(*map(list, zip(*averaged, strict=True)), None)
     if copied:
         torch._foreach_copy_([pair[0] for pair in copied], [pair[1] for pair in copied])
 

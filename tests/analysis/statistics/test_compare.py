@@ -225,5 +225,6 @@ def test_records_are_canonical() -> None:
     with pytest.raises(ValueError, match="no finite score"):
         cells([a], "b")
     assert cells([a, Score("a", 1, 0, "y", 0.7)], "a").values.tolist() == [[0.6]]
-    assert plain({"x": np.float64(-0.0), "y": [np.inf, np.nan]}) == {"x": 0.0, "y": ["inf", None]}
+    assert repr(plain({"x": np.float64(-0.0), "y": [np.inf, np.nan]})) == "{'x': 0.0, 'y': ['inf', None]}"
+    assert plain(1 / 3) == 0.3333333333
     assert not Refusal("why")

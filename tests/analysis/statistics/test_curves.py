@@ -17,6 +17,7 @@ def test_area_of_lines_and_of_a_gap() -> None:
     assert area(whole) == pytest.approx(0.5)
     assert early_area(whole) == pytest.approx(0.1)  # the mean of 0 to 0.2
     assert area(curve([0, 5, 10], [0.0, np.nan, 1.0])) == pytest.approx(0.5)
+    assert area(curve([0, np.nan, 10], [0.0, 9.0, 1.0])) == pytest.approx(0.5)
     assert area(curve([10, 0, 5], [1.0, 0.0, 0.5])) == area(whole)
     assert area(curve([0, 10, 10], [0.3, 0.2, 0.4])) == pytest.approx(0.3)
 
@@ -27,6 +28,10 @@ def test_common_grid_is_the_overlap_and_nothing_is_extrapolated() -> None:
     assert area(a, common_grid([a, b])) == area(a, common_grid([b, a]))
     with pytest.raises(ValueError, match="common_grid"):
         on_grid(a, np.array([0.0, 11.0]))
+    with pytest.raises(ValueError, match="common_grid"):
+        on_grid(b, np.array([0.0, 11.0]))
+    with pytest.raises(ValueError, match="share no steps"):
+        common_grid([a, curve([10, 30], [0, 1])])
     with pytest.raises(ValueError, match="share no steps"):
         common_grid([a, curve([20, 30], [0, 1])])
     with pytest.raises(ValueError, match="two finite points"):
@@ -74,6 +79,8 @@ def test_censored_runs_bound_the_ratio_from_one_side() -> None:
     assert found.high == found.value == np.inf
     assert found.low == pytest.approx(1050 / 200, rel=0.03)  # all six ratios are at least this
     assert "6 of 6 pairs censored" in found.note
+    back = ratio_of_steps(fast, [arrival(2e9, 1050.0, 0.0)] * 6)
+    assert (back.low, back.value, back.high) == pytest.approx((0.0, 0.0, 1 / found.low), rel=1e-3)
     some = [Steps(700.0 + 50 * k, k < 4, 700.0 + 50 * k) for k in range(6)]
     plain = ratio_of_steps([Steps(t.steps, True, t.steps) for t in some], fast)
     assert ratio_of_steps(some, fast).value > plain.value
@@ -85,7 +92,10 @@ def test_where_nobody_arrives_there_is_no_ratio() -> None:
     assert isinstance(ratio_of_steps(silent, [arrival(500.0, 200.0, 25.0)] * 5), Refusal)
     few = [*at(np.full(2, 100.0)), *silent[:3]]
     assert "when the level was reached can be told in 2 of 5 pairs" in ratio_of_steps(silent, few).reason
-    assert isinstance(telling([(-np.inf, np.inf)] * 7 + [(0.0, np.inf)] * 3), Refusal)
+    assert isinstance(
+        telling([(-np.inf, np.inf)] * 3 + [(0.0, np.inf)] * 3), Refusal
+    )  # more than half are wanted
+    assert len(telling([(-np.inf, np.inf)] * 3 + [(0.0, np.inf)] * 4)) == 4
 
 
 def test_a_grid_of_evaluations_widens_the_interval_until_it_holds_the_truth() -> None:
@@ -136,6 +146,7 @@ def test_ratio_of_spread_by_a_jackknife_of_hand() -> None:
     )
     order = rng.permutation(12)
     assert ratio_of_spread(a[order], b[order]) == found
+    assert ratio_of_spread([*a, np.nan, 1.0], [*b, 1.0, np.nan]) == found
 
 
 def test_ratio_of_spread_covers_under_heavy_tails() -> None:

@@ -42,6 +42,10 @@ def test_scores_of_which_most_are_equal_have_a_finite_interval():
     found = patients.mean(values, np.random.default_rng(0), bounds=(0.0, np.inf))
     assert found.low == 0
     assert 3 < found.high < np.inf
+    for sign in (-1, 1):  # nine equal ones are drawn alone so often that one end is open, and is Student's
+        found = patients.mean(sign * values, np.random.default_rng(0))
+        expected = stats.t.interval(0.95, 9, sign * values.mean(), stats.sem(values))
+        assert (found.low, found.high)[sign > 0] == pytest.approx(expected[sign > 0])
     same = patients.mean(np.full(10, 0.5), np.random.default_rng(0))
     assert (same.low, same.high) == (0.5, 0.5)
 
@@ -60,9 +64,12 @@ def test_half_failures_lie_between_whole_ones():
     assert found[1].value == pytest.approx(0.05)
 
 
-def test_crossed_mean_squares_are_those_of_the_analysis_of_variance():
+@pytest.mark.parametrize("mixed", [0.0, 1.0, 1.5, 5.0])
+def test_crossed_mean_squares_are_those_of_the_analysis_of_variance(mixed: float):
+    """Seeds and patients, and what is of neither: where that is all there is, degrees of freedom keep their bounds."""
     rng = np.random.default_rng(5)
-    table = known_patients.planted(rng, 4, 9, 2.0)
+    table = known_patients.planted(rng, 4, 9, 2.0) * (0.1 if mixed else 1)
+    table += mixed * np.outer([1, -1, 1, -1], np.arange(9) - 4)
     y, seed, patient = table.ravel(), *np.indices(table.shape).reshape(2, -1)
 
     def residual(*factors) -> tuple[float, float]:
@@ -111,6 +118,8 @@ def test_crossed_does_with_one_seed_and_says_nothing_of_one_number():
     gap = np.array([[0.2, np.nan, 0.4], [0.3, 0.1, 0.5]])
     assert patients.crossed(gap).patients == 2
     assert patients.crossed(gap[:, 1:2]).patients == 0
+    same = patients.crossed(np.full((3, 4), 0.5)).estimate
+    assert (same.value, same.low, same.high) == (0.5, 0.5, 0.5)
 
 
 def test_the_order_of_seeds_and_patients_changes_nothing():

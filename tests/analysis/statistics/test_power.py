@@ -15,6 +15,7 @@ def test_power_by_simulation() -> None:
         hits = np.mean(stats.ttest_1samp(d, 0, axis=1).pvalue <= error_rate)
         assert power(effect, seeds, error_rate) == pytest.approx(hits, abs=0.03)
     assert power(50.0, 40, 1e-4) == pytest.approx(1.0)
+    assert power(0.0, 5, 0.02) == pytest.approx(0.02)  # of no effect, on either side
 
 
 def test_a_plan_is_a_range_whose_ends_are_those_of_the_difference() -> None:
@@ -30,3 +31,4 @@ def test_a_plan_is_a_range_whose_ends_are_those_of_the_difference() -> None:
     assert more_seeds(np.ones(3), 1) is None
     hair = np.array([1.0, 1.0 + 1e-15, 1.0 - 1e-15])  # they vary by rounding alone
     assert more_seeds(hair, 1).least == 2
+    assert more_seeds(hair, 1).text == "2 more seeds would decide"

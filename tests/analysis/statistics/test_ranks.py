@@ -24,8 +24,9 @@ def test_it_is_scipys_and_its_interval_the_published_one():
 
 def test_a_perfect_order_has_an_interval_too_and_few_pairs_have_none():
     found = ranks.spearman(np.arange(6.0), np.arange(6.0) ** 3)
-    assert (found.value, found.high) == (pytest.approx(1), pytest.approx(1, abs=2e-3))
-    assert 0 < found.low < 0.95
+    assert found.value == found.high == pytest.approx(1)
+    near = 1 - 1 / 35  # half of the way to the next correlation that six pairs can have
+    assert found.low == pytest.approx(np.tanh(np.arctanh(near) - 1.959964 * np.sqrt((1 + near**2 / 2) / 3)))
     assert isinstance(ranks.spearman(np.arange(4.0), np.arange(4.0)), Refusal)
     assert isinstance(ranks.spearman(np.arange(9.0), np.ones(9)), Refusal)
 

@@ -1,7 +1,10 @@
 """Worth in slices and budget advice: exact curves, open ends, pairing, refusals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from analysis.statistics.laws.advice import Gain, advise, near_full, next_slices
 from analysis.statistics.laws.interpolate import Joined, joined
@@ -9,7 +12,7 @@ from analysis.statistics.laws.inversion import crossing
 from analysis.statistics.laws.knee import LOCATED, Knee, knee, places
 from analysis.statistics.laws.knee import named as knee_named
 from analysis.statistics.laws.worth import Worth, in_words, worth
-from analysis.statistics.records import Cells, Estimate, Refusal, generator
+from analysis.statistics.records import WIDE, Cells, Estimate, Refusal, generator
 from benchmarks.statistics import simulate
 from benchmarks.statistics.laws import covers, plateaus, reached
 from benchmarks.statistics.simulate import PAPER_SIZES, Plant
@@ -41,6 +44,7 @@ def test_noise_free_worth_is_the_formula(budget: int) -> None:
     truth = size_of(POOR, float(GOOD.error(np.array([budget]))[0]))
     assert found.match.value == pytest.approx(truth, rel=0.02)
     assert found.match.low <= truth <= found.match.high
+    assert found.note == WIDE
     assert found.match.high / found.match.low < 1.35  # one step between sizes
     back = worth(exact(POOR, "b"), exact(GOOD, "a"), budget)
     assert back.more.value < 0
@@ -108,6 +112,33 @@ def test_worth_and_near_cover_where_no_law_holds(sizes: tuple[int, ...], seeds: 
     assert (hits / 60 >= 0.85).all()  # 2.5 s.d. below 93 %
 
 
+def test_seeds_of_one_pretraining_count_as_one_whichever_of_the_two_has_several() -> None:
+    """Of ten seeds that start from one encoder nothing is known but what it reached; of three, three numbers."""
+    a, b = curves()
+    thirds, one = {s: s % 3 for s in range(10)}, dict.fromkeys(range(10), 0)
+    found = [
+        worth(replace(a, units=of_a), replace(b, units=of_b), 30)
+        for of_a, of_b in ((thirds, None), (None, thirds))
+    ]
+    assert found[0].match == found[1].match != worth(a, b, 30).match
+    near = near_full(replace(a, units=one), 5.0).slices
+    assert (near.low, near.high) == (-np.inf, np.inf)
+    gain = next_slices(replace(a, units=thirds), 30, 45).gain
+    apart = a.values[:, a.sizes.index(30)] - a.values[:, a.sizes.index(75)]
+    assert (gain.low, gain.high) == pytest.approx(
+        stats.ttest_1samp([apart[k::3].mean() for k in range(3)], 0).confidence_interval()
+    )
+
+
+def test_a_size_with_few_seeds_makes_all_of_a_curve_indicative() -> None:
+    whole, _ = curves()
+    values = whole.values.copy()
+    values[3:, 2] = np.nan
+    few = joined(Cells("a", SIZES, whole.seeds, values), "a")
+    assert (whole.note, few.note, list(few.by_seed(few.sizes[2]))) == ("", WIDE, [0, 1, 2])
+    assert worth(whole, few, 30).note == worth(few, whole, 30).note == WIDE
+
+
 def test_pairing_by_seed_narrows_the_interval() -> None:
     noisy = (Plant(0.75, 0.5, 0.1, 0.3), Plant(0.85, 0.45, 0.11, 0.3))
 
@@ -143,6 +174,8 @@ def test_between_two_sizes_a_gain_is_at_least_nothing_and_at_most_that_of_the_st
     gain = next_slices(joined(few, "a"), 30, 25).gain  # 30 and 75 were run, 55 was not
     assert (gain.low, gain.high) == pytest.approx((0.0, 0.2))
     assert 0 < gain.value < 0.2
+    assert gain.note == WIDE
+    assert isinstance(next_slices(joined(few, "a"), 5, 10), Refusal)
 
 
 def test_advice_refuses_what_it_does_not_know() -> None:
@@ -169,6 +202,19 @@ def test_a_planted_break_is_found_within_a_step() -> None:
     assert found.slope_after == pytest.approx(-0.1, abs=0.05)
     few = Cells("a", SIZES[:4], tuple(range(10)), values[:, :4])
     assert isinstance(knee(few, "a"), Refusal)
+    values[0, -1] = 0.0
+    assert "a run makes no error" in knee(Cells("a", SIZES, tuple(range(10)), values), "a").reason
+
+
+def test_of_exact_errors_the_break_is_where_it_was_put_and_a_curve_that_falls_faster_has_none() -> None:
+    bent, steeper = (
+        Plant(0.8, before, 0.0, break_at=75, after=after) for before, after in ((0.5, 0.1), (0.1, 0.5))
+    )
+    found = knee(Cells("a", SIZES, (0, 1, 2), np.repeat(bent.error(SIZES)[None], 3, axis=0)), "a")
+    assert (found.located, found.p) == (True, 0.0)
+    assert found.size.value == pytest.approx(75, rel=0.05)
+    refused = knee(Cells("a", SIZES, (0, 1, 2), np.repeat(steeper.error(SIZES)[None], 3, axis=0)), "a")
+    assert refused.reason == "no knee: the curve nowhere becomes flatter"
 
 
 def test_a_curve_that_bends_everywhere_has_no_knee_to_name() -> None:

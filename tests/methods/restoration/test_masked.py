@@ -90,6 +90,7 @@ def test_the_loss_is_that_of_each_hidden_patch_standardised():
         target, got = (t[b, :, y : y + 4, x : x + 4].double() for t in (image, found))
         total += float(((got - (target - target.mean()) / (target.var() + 1e-6).sqrt()) ** 2).mean())
     assert losses.hidden_patches(found, image, mask, 4).item() == pytest.approx(total / 3, rel=1e-5)
+    assert losses.hidden_patches(found, torch.ones_like(image), mask, 4).isfinite()  # without a spread
     other = torch.where(mask.bool(), found + 5, found)
     assert torch.equal(
         losses.hidden_patches(other, image, mask, 4), losses.hidden_patches(found, image, mask, 4)

@@ -166,7 +166,9 @@ def test_names_and_digests_are_not_in_the_file(data: Inputs, tmp_path: Path):
     assert not one & two  # salted: the lists of two encoders cannot be joined
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"format": 2}', '{"format": 1, "seen": [{"run_id": "x"}]}'])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"format": 2, "seen": []}', '{"format": 1, "seen": [{"run_id": "x"}]}']
+)
 def test_a_list_that_is_not_one_is_refused(tmp_path: Path, text: str):
     (tmp_path / names.EXPOSURE_FILE).write_text(text)
     with pytest.raises(names.EncoderError, match="wanted the list of what"):
@@ -242,7 +244,14 @@ def test_declared_data_cover_every_patient_and_another_s_none(data: Inputs, tmp_
         else:
             leaks.gate(run, resolved, data, allow=False)
             leaks.check(resolved, data)
-        wanted = f"declared: {words}" if words else "unknown"
+        met = exposure.overlap([entry, entry], exposure.volumes(data.store, data.rows["test"]))
+        assert (bool(met.patients), met.images, len(met.by)) == (
+            stops,
+            0,
+            2 * stops,
+        )  # no image is known again
+        wanted = exposure.standing([entry, entry])
+        assert wanted == (f"declared: {words}" if words else "unknown")
         assert run.noted == {names.TAG_EXPOSURE: wanted}
 
 
