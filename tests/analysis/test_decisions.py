@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from analysis.comparison import cells, decisions, families, measures
 from analysis.comparison.decisions import Decisions
 from analysis.comparison.measures import Measures
 from analysis.page import report
-from analysis.statistics.records import Refusal, to_json
+from analysis.statistics.laws.worth import NOT_SETTLED, Worth
+from analysis.statistics.records import Estimate, Refusal, to_json
+from analysis.statistics.verdicts.records import Verdict
 from benchmarks.statistics.simulate import Plant
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import SPEEDS, STEPS, curves_of, encoders, finetune, make, runs_of
@@ -108,6 +111,50 @@ def test_a_ratio_of_steps_does_not_depend_on_who_else_is_there() -> None:
     few, many = (measured(make(names, (30,), 5, rng_seed=1))[1] for names in (three[:2], three))
     of = [measures.steps_pair(m, "supervised", "scratch", 30) for m in (few, many)]
     assert [p.low.tolist() for p in of][0] == [p.low.tolist() for p in of][1]
+
+
+def test_a_pair_of_curves_knows_its_runs_its_units_and_what_is_missing() -> None:
+    _, whole = measured(make(("scratch", "supervised"), (30,), 9))
+    few = replace(
+        whole,
+        learned=tuple(t for t in whole.learned if (t.pipeline, t.seed) != ("supervised", 8)),
+        holes={"supervised": frozenset({(30, 8)})},
+    )
+    pair = measures.steps_pair(few, "supervised", "scratch", 30)
+    assert (pair.runs, pair.unit, pair.missing) == (8, "seed", (("supervised", 30, 8),))
+    thirds = measures.steps_pair(few, "supervised", "scratch", 30, {s: s % 3 for s in range(9)})
+    assert (thirds.runs, thirds.unit, thirds.seeds) == (3, "pretraining", [0, 1, 2])
+
+
+def test_the_nearest_budget_is_so_by_ratio_and_missing_runs_are_named_at_every_verdict() -> None:
+    """19 slices are 1.6 times nearer to 30 than 10 is to 19."""
+    study, scores = measured(make(("scratch", "supervised"), (10, 30), 3))
+    tables = families.verdicts(study, replace(scores, holes={"scratch": frozenset({(30, 7)})}), 19)
+    assert (tables[0].primary, tables[0].budget) == (True, 30)
+    notes = [row.note for table in tables if table.budget == 30 for row in table.rows]
+    assert all("missing: scratch with seed 7 at 30 slices" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "call", "left"),
+    [
+        (10.0, 60.0, "better", (10.0, 60.0)), (10.0, 60.0, "undecided", (-math.inf, 60.0)),
+        (0.0, 60.0, "undecided", (-math.inf, 60.0)), (-60.0, -10.0, "worse", (-60.0, -10.0)),
+        (-60.0, -10.0, "undecided", (-60.0, math.inf)), (-5.0, 5.0, "undecided", (-5.0, 5.0)),
+    ],
+)  # fmt: skip
+def test_worth_is_as_open_as_its_verdict(
+    low: float, high: float, call: str, left: tuple[float, float]
+) -> None:
+    more, match = Estimate(1.0, low, high), Estimate(76.0, low + 75, high + 75)
+    found = Worth("a", "b", 75, 3, 1498, 5, match, more, "said", "", "in short")
+    verdict = Verdict("a", "b", 75, call, Estimate(0.1, 0.05, 0.2), 0.95, 0.1, 0.1, 5, 0.01, None, "")
+    opened = families.opened(found, verdict)
+    assert (opened.more.low, opened.more.high) == left
+    assert (opened.match.low, opened.match.high) == (left[0] + 75, left[1] + 75)
+    assert ((opened.text, opened.short) == NOT_SETTLED) == (left != (low, high))
+    other = families.turned(verdict)
+    assert (other.a, other.b, other.effect) == ("b", "a", Estimate(-0.1, -0.2, -0.05))
 
 
 def test_families_are_each_pipeline_against_the_two_references() -> None:

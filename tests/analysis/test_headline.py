@@ -185,6 +185,10 @@ def test_what_is_saved(more: tuple[float, float, float], said: str) -> None:
     )
 
 
+def test_scores_have_two_digits_that_say_something() -> None:
+    assert [headline.score(v) for v in (0.844, 0.1, 0.0021, 0.0)] == ["0.84", "0.10", "0.0021", "0.00"]
+
+
 def test_numbers_of_slices_in_words() -> None:
     assert span(12, 5, 31, 3, 1498) == "12, from 5 to 31"
     assert span(INF, INF, INF, 3, 1498) == "more than 1,498"
