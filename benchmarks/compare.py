@@ -197,7 +197,7 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
 def machine() -> str:
     """The processor, as the system calls it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
         name = platform.processor() or platform.machine()
@@ -206,12 +206,14 @@ def machine() -> str:
 
 def read(path: Path = RESULTS) -> list[dict[str, Any]]:
     """All rows; none where nothing was measured yet."""
-    return json.loads(path.read_text()) if path.exists() else []
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def keep(new: dict[str, Any], path: Path = RESULTS) -> None:
     """Write a row; it takes the place of the one of the same id and peer."""
     rows = [r for r in read(path) if (r["id"], r["peer"]) != (new["id"], new["peer"])] + [new]
     aside = path.with_suffix(".new")
-    aside.write_text(json.dumps(sorted(rows, key=lambda r: (r["id"], r["peer"])), indent=1) + "\n")
+    aside.write_text(
+        json.dumps(sorted(rows, key=lambda r: (r["id"], r["peer"])), indent=1) + "\n", encoding="utf-8"
+    )
     os.replace(aside, path)

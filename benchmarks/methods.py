@@ -63,4 +63,4 @@ def write(page: str, costs: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(write(PAGE.read_text(), measured()))
+    PAGE.write_text(write(PAGE.read_text(encoding="utf-8"), measured()), encoding="utf-8")

@@ -188,7 +188,7 @@ def finetune(place: Path, settings: dict, budget: int, seed: int, pretrained: bo
 
 if __name__ == "__main__":
     stage, folder, budget, seed = sys.argv[1:]
-    told = json.loads((Path(folder) / "settings.json").read_text())
+    told = json.loads((Path(folder) / "settings.json").read_text(encoding="utf-8"))
     if stage == "pretrain":
         pretrain(Path(folder), told, int(seed))
     else:

@@ -51,7 +51,7 @@ def peer(place: Path, cache: Path) -> None:
         "common": common(cache) | {"preset": "cpu", "encoder": "scratch"}, "pretrain": PRETRAIN,
         "finetune": FINETUNE | {"architecture": ARCHITECTURE},
     }  # fmt: skip
-    (place / "settings.json").write_text(json.dumps(told))
+    (place / "settings.json").write_text(json.dumps(told), encoding="utf-8")
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{place}/mlflow.db",
         "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]),

@@ -59,4 +59,6 @@ def write_card(questions: Sequence[Question], page: Path = CARD_PAGE, results: P
 
 def _replace(page: Path, content: str) -> None:
     marks = re.compile(f"{BEGIN}.*{END}", re.DOTALL)
-    page.write_text(marks.sub(lambda _: f"{BEGIN}\n{content}\n{END}", page.read_text()))
+    page.write_text(
+        marks.sub(lambda _: f"{BEGIN}\n{content}\n{END}", page.read_text(encoding="utf-8")), encoding="utf-8"
+    )

@@ -61,5 +61,5 @@ def differences(one: Path, other: Path) -> list[str]:
 def _rows(path: Path) -> list[dict[str, str]] | None:
     if not path.exists():
         return None
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return [{k: v for k, v in row.items() if k not in OF_THE_RUN} for row in csv.DictReader(file)]

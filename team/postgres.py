@@ -81,7 +81,7 @@ def started(*databases: str) -> Iterator[Database]:
 @contextmanager
 def _running(folder: Path, password: str) -> Iterator[int]:
     secret, data, log = folder / "password", folder / "data", folder / "log"
-    secret.write_text(password)
+    secret.write_text(password, encoding="utf-8")
     if _as_root():
         for path in (folder, secret):
             shutil.chown(path, ACCOUNT, ACCOUNT)

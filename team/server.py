@@ -139,7 +139,7 @@ def _write_settings(path: Path, accounts: str) -> None:
         "auth_cache_ttl_seconds": "60",  # else every call pays for a slow hash of the password
     }
     path.touch(mode=0o600)
-    with path.open("w") as file:
+    with path.open("w", encoding="utf-8") as file:
         config.write(file)
 
 
@@ -156,7 +156,9 @@ def _wait(made: Server, process: subprocess.Popen, log: Path) -> None:
         except requests.Timeout:
             pass
         time.sleep(0.2)
-    raise RuntimeError(f"mlflow server did not start:\n{log.read_text(errors='replace')[-4000:]}")
+    raise RuntimeError(
+        f"mlflow server did not start:\n{log.read_text(encoding='utf-8', errors='replace')[-4000:]}"
+    )
 
 
 def _stop(process: subprocess.Popen) -> None:

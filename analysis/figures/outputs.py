@@ -127,10 +127,10 @@ def write(content: Content, figure: Figure, study: Study, folder: Path) -> list[
         figure.savefig(paths[0], metadata={"CreationDate": None, "Producer": None, "Creator": None})
         figure.savefig(paths[1], dpi=DPI, metadata={"Software": None})
     content.table.to_csv(paths[2], index=False, float_format="%.10g")
-    paths[3].write_text(to_json(sidecar(content, study)))
+    paths[3].write_text(to_json(sidecar(content, study)), encoding="utf-8")
     if style.in_paper():
         paths.append(folder / f"{content.name}.tex")
-        paths[-1].write_text(latex(content))
+        paths[-1].write_text(latex(content), encoding="utf-8")
     return paths
 
 

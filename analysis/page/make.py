@@ -173,10 +173,12 @@ def _page(
         shown["patients"] = scored
     if "worth" in wanted:
         shown[CARDS] = {e.model_id: decisions.worth_of(study, found, e.arm) for e in stored if e.model_id}
-    record.write_text(to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown))
+    record.write_text(
+        to_json({"headline": found.headline, "runs": sorted(study.runs["run_id"])} | shown), encoding="utf-8"
+    )
     images = {name: (d, folder / f"{name}.png") for name, d in contents.items() if name not in absent}
     drawn_page = Page(study, found, judged, stored, images, wanted, command(p), _ui(uri), absent, scored)
-    page.write_text(report.render(drawn_page))
+    page.write_text(report.render(drawn_page), encoding="utf-8")
     tables = [scores.write(study, folder)] if SCORES in wanted else []
     if tables and scored.levels:
         tables.append(patients.write(study, scored.levels, folder))

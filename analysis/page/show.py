@@ -34,11 +34,11 @@ def opened(packed: Path, folder: Path) -> str:
     """
     uri = sqlite.address(folder.resolve() / "mlflow.db")
     mark, digest = folder / "from.sha256", sha256(packed)
-    if not mark.is_file() or mark.read_text() != digest:
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != digest:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         unpack.unpack(packed, store.ensure_store(uri))
-        mark.write_text(digest)
+        mark.write_text(digest, encoding="utf-8")
     return uri
 
 
@@ -51,7 +51,7 @@ def _same(one: Path, other: Path) -> bool:
     """Equal but for the last digits of numbers, which another processor rounds otherwise."""
     if not one.is_file():
         return False
-    texts = (path.read_text() for path in (one, other))
+    texts = (path.read_text(encoding="utf-8") for path in (one, other))
     words, numbers = zip(*(_split(text) for text in texts), strict=True)
     return words[0] == words[1] and all(
         math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in zip(*numbers, strict=True)

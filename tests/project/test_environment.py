@@ -147,6 +147,20 @@ def test_whatever_is_imported_is_declared(folder: str):
     assert not missing
 
 
+@pytest.mark.parametrize("folder", ["src", "analysis", "entrypoints", "team", "benchmarks"])
+def test_the_encoding_of_a_text_is_said(folder: str):
+    """Else it is that of the user's language settings: a page with a dash could not be written, or is not what was meant."""
+    silent = [
+        f"{path.relative_to(ROOT)}:{node.lineno}"
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and getattr(node.func, "attr", "") in ("read_text", "write_text")
+        and "encoding" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert silent == []
+
+
 def test_runs_of_tests_stay_out_of_the_checkout_s_own_store():
     """`make test` beside a demo must not put its encoders into what `sslseg encoders` lists."""
     runs, names = (

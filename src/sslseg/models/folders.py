@@ -36,7 +36,7 @@ def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -
     folder = Path(folder)
     text = json.dumps(config, indent=1, sort_keys=True, allow_nan=False)
     with aside(folder / CONFIG_FILE) as second:
-        second.write_text(text + "\n")
+        second.write_text(text + "\n", encoding="utf-8")
         write_weights(folder / WEIGHTS_FILE, state)
     return sha256(folder)
 

@@ -39,7 +39,7 @@ def draw(p: Analyse, run: session.Run) -> Study:
             run.artifact(path, None if path.name == make.PAGE else FOLDER)
             run.beat()
             if path.name == make.RECORD:
-                _tell(json.loads(path.read_text()), run)
+                _tell(json.loads(path.read_text(encoding="utf-8")), run)
     return study
 
 

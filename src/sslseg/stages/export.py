@@ -41,8 +41,10 @@ def run(p: Export, run: session.Run) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / FOLDER
         written = formats.write(given, folder, p.formats)
-        (folder / EXPORT_FILE).write_text(json.dumps(_for_programs(given, model, written), indent=1) + "\n")
-        (folder / "README.md").write_text(_for_people(given, model, written))
+        (folder / EXPORT_FILE).write_text(
+            json.dumps(_for_programs(given, model, written), indent=1) + "\n", encoding="utf-8"
+        )
+        (folder / "README.md").write_text(_for_people(given, model, written), encoding="utf-8")
         run.artifact(folder, FOLDER)
         if out:
             shutil.copytree(folder, out, dirs_exist_ok=True)

@@ -120,7 +120,7 @@ def heartbeat(run: MlflowRun) -> float:
 def _table() -> tuple[str, str]:
     """What two processes have in common that see one process table: the machine's boot and the PID namespace."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return boot, os.readlink("/proc/self/ns/pid").strip("pid:[]")
     except OSError:  # not Linux: no containers
         return f"{socket.gethostname()}-{psutil.boot_time():.0f}", "-"
@@ -129,7 +129,7 @@ def _table() -> tuple[str, str]:
 def _start(pid: int) -> str:
     """When the process began, in ticks since the boot: a step of the clock does not change it. '' = no such process."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
     except OSError:
         pass
     try:

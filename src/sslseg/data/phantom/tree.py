@@ -62,7 +62,7 @@ def manifest(root: Path) -> dict[str, dict]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise DataError(f"{path}: wanted the manifest of a phantom cohort, there is no such file")
-    return json.loads(path.read_text())["patients"]
+    return json.loads(path.read_text(encoding="utf-8"))["patients"]
 
 
 def folder(cache: Path, name: str, **population: object) -> Path:
@@ -133,7 +133,7 @@ def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
     asked = heart.clinical
     info = {"ED": ED_FRAME, "ES": es, "Group": group, "Height": asked["height_cm"], "NbFrame": frames,
             "Weight": asked["weight_kg"]}  # fmt: skip
-    (home / "Info.cfg").write_text("".join(f"{k}: {v}\n" for k, v in info.items()))
+    (home / "Info.cfg").write_text("".join(f"{k}: {v}\n" for k, v in info.items()), encoding="utf-8")
     return {"group": group, "ed_frame": ED_FRAME, "es_frame": es, "frames": frames, "spacing_mm": zooms[::-1],
             "shape": (len(heart.level), *scanner.shape), **asked}  # fmt: skip
 
@@ -161,7 +161,7 @@ def write(root: Path, **population: Any) -> Path:
                 number, name = settings.first + n, f"patient{settings.first + n:03d}"
                 entries[name] = _patient(part / name, number, settings, n < settings.cine)
             (part / MANIFEST).write_text(
-                json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
+                json.dumps({"settings": asdict(settings), "patients": entries}, indent=1), encoding="utf-8"
             )
     except OSError:
         if not _holds(root, settings):  # else another process was faster
@@ -171,4 +171,4 @@ def write(root: Path, **population: Any) -> Path:
 
 def _holds(root: Path, settings: Settings) -> bool:
     path = root / MANIFEST
-    return path.is_file() and json.loads(path.read_text())["settings"] == asdict(settings)
+    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["settings"] == asdict(settings)

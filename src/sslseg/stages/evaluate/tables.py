@@ -58,14 +58,16 @@ def log(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         if phased:
-            (folder / "acdc.csv").write_text(clinical.acdc_csv(table))
+            (folder / "acdc.csv").write_text(clinical.acdc_csv(table), encoding="utf-8")
         if measured is not None:
             agreement.save(measured, shown["agreement"], folder / FIGURE)
             metrics |= _clinical_metrics(shown["agreement"])
         counts = {"patient": table["patient"].nunique(), "volume": len(table) // table["class"].nunique()}
         cohort = ", ".join(plural(count, word) for word, count in counts.items())
         title, optional = f"Evaluation on {p.dataset}", [shown.get(k) for k in ("agreement", "published")]
-        (folder / PAGE).write_text(evaluate_page.text(title, [*facts, cohort], summary, *optional))
+        (folder / PAGE).write_text(
+            evaluate_page.text(title, [*facts, cohort], summary, *optional), encoding="utf-8"
+        )
         for name, frame in (tables | shown).items():
             frame.to_csv(folder / f"{name}.csv", index=False)
         run.artifact(folder, "evaluate")

@@ -89,7 +89,7 @@ def _prepared(run_id: str, cache: str) -> dict | None:
         with tempfile.TemporaryDirectory() as scratch:
             kept = frames.artifact(prepared, names.FINGERPRINT, Path(scratch))
             if kept:  # else it was deleted since
-                return json.loads(kept.read_text())
+                return json.loads(kept.read_text(encoding="utf-8"))
     name = f"{tags.get(names.TAG_DATASET)}-{tags.get(names.TAG_DATA_DIGEST, '')[:16]}"
     try:
         return slice_store.open_store(caches.cache_folder(cache) / "slices" / name).fingerprint

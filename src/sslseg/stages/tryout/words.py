@@ -57,7 +57,7 @@ def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str
         record: decisions.json of the page.
         again: the command, without its minutes.
     """
-    found = json.loads(record.read_text())
+    found = json.loads(record.read_text(encoding="utf-8"))
     table = next((t for t in found.get("verdict", ()) if t["primary"]), None)
     wanted, minutes = 0, 0
     for row in table["rows"] if table else ():

@@ -96,7 +96,9 @@ def run(p: Tune, run: session.Run) -> None:
     found = {plan.label: plan for plan in plans(p)}
     marker = caches.checkpoint_folder(caches.cache_folder(p.cache), run.id)
     marker.mkdir(parents=True, exist_ok=True)
-    (marker / "searches.json").write_text(json.dumps([plan.name for plan in found.values()]))
+    (marker / "searches.json").write_text(
+        json.dumps([plan.name for plan in found.values()]), encoding="utf-8"
+    )
     run.tag(names.TAG_SEARCH, ",".join(plan.name for plan in found.values()))
     for plan in found.values():
         _start(p, plan, run.uri)

@@ -118,7 +118,7 @@ def cells(file: Path, made: Path) -> Path:
     kept = ("cell", "pipeline", "run_id", "asked")
     table = [
         {k: v for k, v in row.items() if k in kept and is_public(str(v))} | {"error": "failed" if row.get("error") else ""}
-        for row in json.loads(file.read_text())
+        for row in json.loads(file.read_text(encoding="utf-8"))
     ]  # fmt: skip
-    made.write_text(json.dumps(table, indent=1))
+    made.write_text(json.dumps(table, indent=1), encoding="utf-8")
     return made

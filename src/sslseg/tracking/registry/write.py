@@ -159,7 +159,7 @@ def _log(run: Run, folder: Path, kind: str, facts: dict, by: dict, card: str, na
             entry = Model(model_uuid=model.model_id, run_id=run.id, model_id=model.model_id, metadata=facts)
             flavor.save_model(place, entry, folder=folder, kind=kind)
             if card:
-                (place / CARD_FILE).write_text(card)
+                (place / CARD_FILE).write_text(card, encoding="utf-8")
             api.log_model_artifacts(model.model_id, str(place))
             _check_arrived(api, model.model_id, place)
     except BaseException:
