@@ -194,3 +194,11 @@ def test_a_proc_that_hides_what_is_others_stops_nothing(monkeypatch: pytest.Monk
     monkeypatch.setattr(psutil.Process, "children", refused)
     assert processes.launcher() is None
     processes.end_children()
+
+
+def test_a_terminal_that_lacks_a_letter_gets_its_number():
+    """Of Latin-1, or of a Windows console; in the place of a UnicodeEncodeError."""
+    code = "from sslseg.tracking import processes; processes.outlive_reader(); print('3 \u00d7 2 \u2026')"
+    env = os.environ | {"PYTHONPATH": str(ROOT / "src"), "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
+    assert done.stdout.decode("latin-1").strip() == "3 \u00d7 2 \\u2026"

@@ -6,6 +6,7 @@ launcher is the grandparent, and its death sends the kernel's signal to nobody.
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import re
@@ -171,10 +172,12 @@ class _Output:
 
 
 def outlive_reader() -> None:
-    """A closed stdout or stderr fails nothing from now on."""
+    """A closed stdout or stderr, or one whose encoding has no dash, fails nothing from now on."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is not None and stream is getattr(sys, f"__{name}__"):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
             setattr(sys, name, _Output(stream))
 
 
