@@ -28,12 +28,13 @@ Units = Callable[[str, str], Mapping[int, int] | None]
 
 
 def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
-    """Cells of units, each the mean over its seeds."""
+    """Cells of units, each the mean over its seeds; seeds of no unit are left out."""
     if units is None:
         return cells
     found: dict[tuple[int, int], list[tuple[float, float]]] = {}
     for (budget, seed), ends in cells.items():
-        found.setdefault((budget, units[seed]), []).append(ends)
+        if seed in units:
+            found.setdefault((budget, units[seed]), []).append(ends)
     return {key: mean_ends(ends) for key, ends in found.items()}
 
 
@@ -118,7 +119,12 @@ def compare(
         alone = [
             scatter(
                 beside(
-                    a, b, cells, None, [n], [s for m, s in cells if m == n and (unit or {s: s})[s] in read]
+                    a,
+                    b,
+                    cells,
+                    None,
+                    [n],
+                    [s for m, s in cells if m == n and (unit or {s: s}).get(s) in read],
                 )
             )[0]
             for n in budgets

@@ -173,6 +173,9 @@ def test_seeds_of_one_pretraining_count_as_one() -> None:
     theirs = stats.ttest_1samp(units, 0).confidence_interval(1 - 0.05 * looks.SHARES[3])
     assert found.seeds == 3
     assert (found.effect.low, found.effect.high) == pytest.approx((theirs.low, theirs.high))
+    more = [replace(s, seed=9, subset="9", value=50.0 * (s.pipeline == "a")) for s in scores if s.seed == 0]
+    unknown = call([*scores, *more], units=lambda a, b: {s: s % 3 for s in range(9)})
+    assert unknown.effect == found.effect  # of seed 9 it is not known what it starts from
 
 
 def test_other_pipelines_shorten_the_interval_of_few_seeds_and_never_move_it() -> None:
