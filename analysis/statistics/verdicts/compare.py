@@ -116,19 +116,8 @@ def compare(
         read = list(bounds)[: looks.look(len(bounds))]
         values = beside(a, b, cells, unit, budgets, read)
         spread, freedom = scatter(values)
-        alone = [
-            scatter(
-                beside(
-                    a,
-                    b,
-                    cells,
-                    None,
-                    [n],
-                    [s for m, s in cells if m == n and (unit or {s: s}).get(s) in read],
-                )
-            )[0]
-            for n in budgets
-        ]
+        seeds = {n: [s for m, s in cells if m == n and (unit or {s: s}).get(s) in read] for n in budgets}
+        alone = [scatter(beside(a, b, cells, None, [n], those))[0] for n, those in seeds.items()]
         run = float(np.sqrt(np.mean(np.square(alone))))
         gone = {c: sorted((missing or {}).get(c, ())) for c in (a, b)}
         sinking = [
