@@ -130,13 +130,5 @@ def _missing(p: Pair, budget: int | None, counts: str) -> list[str]:
 
 def _permuted(differences: np.ndarray) -> float:
     """Two-sided p of the mean under exchange of the two runs of any pair; valid for censored steps, too."""
-    return float(
-        stats.permutation_test(
-            (np.sort(differences),),
-            np.mean,
-            permutation_type="samples",
-            n_resamples=EXACT,
-            vectorized=True,
-            rng=0,
-        ).pvalue
-    )
+    how = {"permutation_type": "samples", "n_resamples": EXACT, "vectorized": True, "rng": 0}
+    return float(stats.permutation_test((np.sort(differences),), np.mean, **how).pvalue)

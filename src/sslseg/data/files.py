@@ -131,8 +131,9 @@ def text(path: Path, wanted: str) -> str:
         DataError: it cannot be read, is in another encoding, or is a pointer of version control.
     """
     try:
-        start(path)
-        found = path.read_bytes().decode("utf-8-sig")
+        check(path)
+        check_start(path, data := path.read_bytes())
+        found = data.decode("utf-8-sig")
     except OSError as error:
         raise DataError(f"{path}: wanted {wanted} ({error.strerror})") from None
     except UnicodeDecodeError as error:
@@ -151,10 +152,15 @@ def start(path: Path, count: int = 64) -> bytes:
     check(path)
     with path.open("rb") as file:
         found = file.read(count)
+    check_start(path, found)
+    return found
+
+
+def check_start(path: Path, found: bytes) -> None:
+    """Raises DataError where what a file begins with is a pointer of version control's, in the place of its content."""
     for begin, tool in POINTERS.items():
         if found.startswith(begin):
             raise DataError(f"{path}: wanted the file, got a pointer of {tool}: run {FETCH[tool]} first")
-    return found
 
 
 def may_write(path: Path, ours: Callable[[Path], bool]) -> None:

@@ -16,14 +16,12 @@ from nibabel.orientations import apply_orientation
 
 from sslseg.config.names import DataError
 
+Shape = tuple[int, int, int]
 # what headers of one grid are seen to differ by: 32-bit numbers, and lengths rounded to four digits
 SPACING = 1e-3  # share of a voxel's size
 DIRECTION = 1e-3  # of a direction cosine
 PLACE = 0.05  # voxels between the first of both
 REMEDY = "bring it onto the image's grid, or write it again with the image's header"
-
-
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)

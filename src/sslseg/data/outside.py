@@ -16,6 +16,7 @@ from sslseg.data.slices.slice_store import Rows, Slices
 # volumes are all alike
 SHARE_OF_RANGE, SHARE_OF_VALUE = 0.1, 0.05
 PIXEL_FACTOR = 1.5  # [H] pixels, as the network sees them, that differ by more are far apart
+Numbers = Mapping[str, Mapping[str, float]]  # part of a fingerprint -> name -> number
 SHAPE = ("slices", "native_height", "native_width")
 RGB = 3  # channels of a colour picture
 COLOURS = ({"r", "g", "b"}, {"red", "green", "blue"})  # names that nnU-Net's folders give them
@@ -37,9 +38,6 @@ def misfit(theirs: int, channels: int, called: Sequence[str] = ()) -> str:
         return ""
     cure = GREY_ON_COLOUR if (theirs, channels) == (1, RGB) else NO_COLOURS
     return f"its encoder reads {theirs} channels, the data has {channels}: {cure}"
-
-
-Numbers = Mapping[str, Mapping[str, float]]  # part of a fingerprint -> name -> number
 
 
 def measure(image: np.ndarray, spacing: tuple[float, float, float]) -> Numbers:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from analysis.comparison.cells import Study
 from analysis.page import make
+from sslseg.config.files import read_json
 from sslseg.config.params import Analyse
 from sslseg.stages.outcome import endings
 from sslseg.tracking import session
@@ -39,7 +39,7 @@ def draw(p: Analyse, run: session.Run) -> Study:
             run.artifact(path, None if path.name == make.PAGE else FOLDER)
             run.beat()
             if path.name == make.RECORD:
-                _tell(json.loads(path.read_text(encoding="utf-8")), run)
+                _tell(read_json(path), run)
     return study
 
 

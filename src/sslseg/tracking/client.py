@@ -14,11 +14,9 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 from urllib.parse import urlparse
 
-import sqlalchemy
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils import name_utils
-from sqlalchemy.exc import SQLAlchemyError
 
 from sslseg.config.names import SslsegError
 
@@ -117,9 +115,11 @@ def check_driver(uri: str, shown: str) -> None:
     Raises:
         SslsegError: it is not, or SQLAlchemy knows none for such a URI.
     """
+    import sqlalchemy  # here: who works with a server does without it
+
     try:
         sqlalchemy.make_url(uri).get_dialect().import_dbapi()
-    except (ImportError, SQLAlchemyError) as error:
+    except (ImportError, sqlalchemy.exc.SQLAlchemyError) as error:
         raise SslsegError(
             f"{shown}: there is no driver for this database ({error}); install it with pip"
         ) from None

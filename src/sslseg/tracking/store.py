@@ -165,14 +165,20 @@ def _check_kind(uri: str) -> None:
     """Refuse a store that cannot be used, before anything is done for it.
 
     Raises:
-        SslsegError: a store of files, in memory or of a kind that neither MLflow nor a plug-in of it knows, a database
-            of another MLflow, or one whose driver is not installed.
+        SslsegError: a database of another MLflow; or see `_check_address`.
     """
     path = sqlite_path(uri)
-    scheme = urlparse(uri).scheme
     if path is not None:
         sqlite.check_schema(path)
-    elif (kind := scheme.partition("+")[0]) in DATABASES:
+    else:
+        _check_address(uri)
+
+
+@functools.cache  # a client is made for every look at a store
+def _check_address(uri: str) -> None:
+    """Raises SslsegError: files, memory, a kind that neither MLflow nor a plug-in of it knows, or a driver that is missing."""
+    scheme = urlparse(uri).scheme
+    if (kind := scheme.partition("+")[0]) in DATABASES:
         check_driver(uri, shown(uri))
     elif scheme in ("", "file"):
         raise SslsegError(

@@ -16,7 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from sslseg.config.files import aside
+from sslseg.config.files import aside, read_json
 from sslseg.config.names import DataError
 from sslseg.data import streams
 from sslseg.data.phantom import body
@@ -62,7 +62,7 @@ def manifest(root: Path) -> dict[str, dict]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise DataError(f"{path}: wanted the manifest of a phantom cohort, there is no such file")
-    return json.loads(path.read_text(encoding="utf-8"))["patients"]
+    return read_json(path)["patients"]
 
 
 def folder(cache: Path, name: str, **population: object) -> Path:
@@ -171,4 +171,4 @@ def write(root: Path, **population: Any) -> Path:
 
 def _holds(root: Path, settings: Settings) -> bool:
     path = root / MANIFEST
-    return path.is_file() and json.loads(path.read_text(encoding="utf-8"))["settings"] == asdict(settings)
+    return path.is_file() and read_json(path)["settings"] == asdict(settings)

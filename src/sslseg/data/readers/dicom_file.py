@@ -20,7 +20,7 @@ import numpy as np
 
 from sslseg.config import plugins
 from sslseg.config.names import DataError
-from sslseg.data.files import start
+from sslseg.data.files import check, check_start
 from sslseg.data.source import Spacing
 
 if TYPE_CHECKING:
@@ -88,13 +88,16 @@ def within(path: Path) -> Iterator[io.BytesIO | mmap.mmap]:
     Raises:
         DataError: it is a link or a pointer of version control, or deflated.
     """
-    if not (head := start(path, START)):
-        yield io.BytesIO()
-    elif DEFLATED in head and head[128:132] == MAGIC:
-        raise DataError(f"{path}: it is deflated as a whole, which is not read; dcmconv +te unpacks it")
-    else:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
-            yield source
+    check(path)
+    with path.open("rb") as file:  # once: a series is thousands of files, often behind a network
+        check_start(path, head := file.read(START))
+        if not head:
+            yield io.BytesIO()
+        elif DEFLATED in head and head[128:132] == MAGIC:
+            raise DataError(f"{path}: it is deflated as a whole, which is not read; dcmconv +te unpacks it")
+        else:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as source:
+                yield source
 
 
 def line(error: Exception) -> str:

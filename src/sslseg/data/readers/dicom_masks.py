@@ -7,6 +7,7 @@ frames that show nothing, so that a slice it does not mention is background.
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,9 +54,12 @@ def find(files: Iterable[Path], fault: Fault) -> list[Segmented]:
 
 def _once(found: Sequence[Segmented]) -> list[Segmented]:
     """Without files that are copies of others, byte by byte."""
-    first: dict[str, Segmented] = {}
+    sizes = Counter(one.file.stat().st_size for one in found)
+    first: dict[str | Path, Segmented] = {}
     for one in found:
-        if (twin := first.setdefault(known_sha256(one.file), one)) is not one:
+        alone = sizes[one.file.stat().st_size] == 1  # no other can be its copy: it need not be read
+        content = one.file if alone else known_sha256(one.file)
+        if (twin := first.setdefault(content, one)) is not one:
             dicom_file.ASIDE[one.file] = f"a copy of {twin.file.name}, byte by byte"
     return list(first.values())
 

@@ -16,6 +16,7 @@ from sslseg.data.geometry import Grid, onto
 from sslseg.data.readers import itk, nifti, nifti_header, nifti_masks, picture_masks, pictures
 from sslseg.data.source import Note, Spacing, unsaid
 
+Decoded = tuple[np.ndarray, Spacing | None]
 NIFTI = (".nii.gz", ".nii")
 CHANNEL = re.compile(r"(.+)_(\d{4})")  # nnU-Net: <case>_0000, <case>_0001 … are the channels of <case>
 ROUNDED = 1e-4  # by which a label may miss its whole number: a slope makes 0.9999999 of 1
@@ -64,9 +65,6 @@ def only(found: Sequence[Path]) -> Path | None:
 def count_frames(path: Path) -> int:
     """Volumes along the fourth axis of a NIfTI file; 1 of others. Raises DataError when its header is damaged."""
     return nifti_header.count_frames(path) if stem(path.name, NIFTI) else 1
-
-
-Decoded = tuple[np.ndarray, Spacing | None]
 
 
 def read(path: Path, note: Note = unsaid) -> Decoded:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sslseg.config import caches, names
+from sslseg.config.files import read_json
 from sslseg.config.params import Evaluate, Predict
 from sslseg.data import outside
 from sslseg.data.slices import slice_store
@@ -89,7 +89,7 @@ def _prepared(run_id: str, cache: str) -> dict | None:
         with tempfile.TemporaryDirectory() as scratch:
             kept = frames.artifact(prepared, names.FINGERPRINT, Path(scratch))
             if kept:  # else it was deleted since
-                return json.loads(kept.read_text(encoding="utf-8"))
+                return read_json(kept)
     name = f"{tags.get(names.TAG_DATASET)}-{tags.get(names.TAG_DATA_DIGEST, '')[:16]}"
     try:
         return slice_store.open_store(caches.cache_folder(cache) / "slices" / name).fingerprint

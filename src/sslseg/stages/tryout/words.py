@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -14,6 +13,7 @@ from analysis.statistics.design import Costs, Design, Foresight
 from analysis.statistics.verdicts.records import WORDS
 from analysis.statistics.words import plural
 from sslseg.config import names
+from sslseg.config.files import read_json
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def behind(record: Path, plan: Design, costs: Costs, again: str) -> Iterator[str
         record: decisions.json of the page.
         again: the command, without its minutes.
     """
-    found = json.loads(record.read_text(encoding="utf-8"))
+    found = read_json(record)
     table = next((t for t in found.get("verdict", ()) if t["primary"]), None)
     wanted, minutes = 0, 0
     for row in table["rows"] if table else ():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sslseg.config import flags, mlproject, names, plugins
+from sslseg.config.files import read_json
 from sslseg.plans import pipelines, studies, titles
 from sslseg.tracking.capsule import rows
 from sslseg.tracking.registry.register import VERSIONS
@@ -118,7 +119,7 @@ def cells(file: Path, made: Path) -> Path:
     kept = ("cell", "pipeline", "run_id", "asked")
     table = [
         {k: v for k, v in row.items() if k in kept and is_public(str(v))} | {"error": "failed" if row.get("error") else ""}
-        for row in json.loads(file.read_text(encoding="utf-8"))
+        for row in read_json(file)
     ]  # fmt: skip
     made.write_text(json.dumps(table, indent=1), encoding="utf-8")
     return made
