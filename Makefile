@@ -14,6 +14,7 @@ setup: $(VENV)/.installed ## environment with the exact pins of conda.yaml
 
 $(VENV)/.installed: conda.yaml pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is wanted, this is " + sys.version) if sys.version_info < (3, 11) else None'
+	@case "$$PWD" in *%*) echo 'the path of this folder holds a %, from where MLflow cannot make its tables: give the folder another name'; exit 2;; esac
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	sed -n 's/^ *- \([A-Za-z0-9._-]*==[^ ]*\).*$$/\1/p' conda.yaml > $(VENV)/pins.txt
 	@echo 'installing the packages of conda.yaml, torch with its CUDA libraries among them: two to three minutes, without a word'

@@ -13,6 +13,7 @@ from unittest.mock import Mock
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 import sslseg
 from sslseg.config import names
@@ -86,6 +87,21 @@ def test_what_a_killed_command_left_goes_and_marks_in_a_path_are_no_code(tmp_pat
     assert MlflowClient(run.uri).get_experiment("0").artifact_location.endswith("/a%2541b %231/mlruns/0")
     with rows.connect(run.uri) as (_, tables, _):
         assert "runs" in tables
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [
+        ("/a #1/b?c/mlruns/0", "/a #1/b?c/mlruns/0"),
+        ("/a %231/mlruns/0", "/a #1/mlruns/0"),
+        ("file:///a%20b%231/c", "/a b#1/c"),
+        ("mlflow-artifacts:/0", None),
+    ],
+)
+def test_an_address_means_the_folder_that_mlflow_means(address: str, path: str | None):
+    assert store.local_path(address) == (path and Path(path))
+    if path:
+        assert local_file_uri_to_path(address) == path
 
 
 def test_relative_sqlite_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

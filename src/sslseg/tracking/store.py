@@ -54,7 +54,9 @@ def sqlite_path(uri: str) -> Path | None:
 def local_path(uri: str) -> Path | None:
     """The file or folder that an artifact address means on this machine; None where it lies elsewhere."""
     parsed = urlparse(uri)
-    return Path(unquote(parsed.path)) if parsed.scheme in ("", "file") else None
+    # without a scheme `#` and `?` are letters: so `mlflow run` writes the folder of a store that it makes itself
+    path = parsed.path if parsed.scheme else uri
+    return Path(unquote(path)) if parsed.scheme in ("", "file") else None
 
 
 def shown(uri: str) -> str:
