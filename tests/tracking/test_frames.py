@@ -128,6 +128,20 @@ def test_cells_of_a_sweep_come_from_its_table_then_from_tags(filled: str) -> Non
         frames.runs(sweep="0" * 32, uri=filled)
 
 
+def test_an_upstream_that_is_gone_hides_no_other(store: str) -> None:
+    api = MlflowClient(store)
+    there = {"root": ["", "0"], "child": ["root", "0"]}
+    place = api.create_experiment("downstream")
+    there |= {"of child": ["child", place], "of gone": ["gone", place]}
+    for name, (upstream, experiment) in there.items():
+        tags = {names.TAG_UPSTREAM_RUN: run_id_of(upstream) if upstream else names.SCRATCH}
+        plant(store, [Planted(name, tags)], int(experiment))
+    found = frames.runs("downstream", uri=store, upstream=True)
+    assert set(found["name"]) == set(there)
+    for run_id in found["run_id"]:
+        api.delete_run(run_id)
+
+
 def test_experiments_by_name_or_id(filled: str) -> None:
     assert len(frames.runs("Default", uri=filled)) == len(frames.runs("0", uri=filled))
     with pytest.raises(names.SslsegError, match="Default"):

@@ -108,6 +108,14 @@ def test_a_run_without_a_manifest_is_named():
         pass
     with pytest.raises(names.SslsegError, match=f"run {run.id}: no manifest.json can be read"):
         manifest.read(run.id)
+    for text, fault in {
+        "[]": "its manifest.json is none",
+        "{}": "manifest.json has format None, wanted 1",
+        '{"format": 1, "run_id": "", "stage": "", "method": ""}': "is damaged in params, code, machine",
+    }.items():
+        MlflowClient().log_text(run.id, text, manifest.FILE)
+        with pytest.raises(names.SslsegError, match=f"run {run.id}: .*{fault}"):
+            manifest.read(run.id)
     with pytest.raises(names.SslsegError, match="no manifest.json can be read"):
         manifest.read("0" * 32)
 

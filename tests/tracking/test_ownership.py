@@ -84,27 +84,38 @@ def test_a_suspended_process_lives():
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
         assert state(owner, 0.0) == State.ALIVE
         process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert state(owner, time.time()) == State.DEAD  # nobody has read its end yet
     assert state(owner, time.time()) == State.DEAD
 
 
 @pytest.mark.parametrize(
-    ("namespace", "since_boot", "expected"),
-    [(HERE, -1, State.DEAD), (HERE, 1, State.SILENT), ("1", -1, State.SILENT)],
+    ("host", "theirs", "own", "since_boot", "expected"),
+    [
+        (HOST, HERE, HERE, -1, State.DEAD),
+        (HOST, HERE, HERE, 1, State.SILENT),
+        (HOST, "1", "1", -1, State.SILENT),
+        (HOST, HERE, "1", -1, State.SILENT),
+        ("elsewhere", HERE, HERE, -1, State.SILENT),
+    ],
+    ids=range(5),
 )
 def test_a_machine_that_was_started_again_has_no_process_of_before(
-    monkeypatch, namespace, since_boot, expected
+    monkeypatch, host, theirs, own, since_boot, expected
 ):
     """A container's name says nothing: a heartbeat of before this boot may be another machine's."""
-    monkeypatch.setattr(ownership, "_table", lambda: ("this boot", namespace))
+    monkeypatch.setattr(ownership, "_table", lambda: ("this boot", own))
     monkeypatch.setattr(psutil, "boot_time", lambda: NOW - 600)
-    before = owner_of(boot="the boot before", namespace=namespace)
+    before = owner_of(host, boot="the boot before", namespace=theirs)
     assert state(before, NOW - 600 + since_boot, NOW) == expected
 
 
 def test_the_half_hour_is_a_knob(monkeypatch: pytest.MonkeyPatch):
     far = owner_of(host="elsewhere", boot="x")
-    monkeypatch.setenv(ownership.DEAD_AFTER, "10")
-    assert [state(far, NOW - age, NOW) for age in (599, 600)] == [State.SILENT, State.DEAD]
+    for minutes in (10, 5):
+        monkeypatch.setenv(ownership.DEAD_AFTER, str(minutes))
+        ages = (60 * minutes - 1, 60 * minutes)
+        assert [state(far, NOW - age, NOW) for age in ages] == [State.SILENT, State.DEAD]
     for wrong in ("4.9", "soon", "nan", "inf", "-30"):
         monkeypatch.setenv(ownership.DEAD_AFTER, wrong)
         with pytest.raises(names.SslsegError, match=r"SSLSEG_DEAD_AFTER: wanted minutes, at least 5, got"):

@@ -209,11 +209,12 @@ def _changed(whole: Path, path: Path, change: Callable[[dict], object]) -> Path:
 @pytest.mark.parametrize(
     ("table", "column", "value", "sentence"),
     [
-        ("model_versions", "version", "x", "'x' is not the number of a version"),
+        ("model_versions", "version", "1", "'1' is not the number of a version"),
         ("model_versions", "status", "good", "wanted one of READY"),
         ("logged_models", "status", 99, "wanted one of"),
         ("runs", "start_time", "yesterday", "start_time: wanted a whole number"),
         ("runs", "end_time", 1 << 70, "end_time: wanted a whole number"),
+        ("runs", "run_uuid", None, "run_uuid: wanted a text, got None"),
         ("runs", "status", "RUNNING", "status: wanted one of FINISHED, FAILED, KILLED"),
         ("metrics", "value", "0.9", "value: wanted a number"),
         ("latest_metrics", "step", [1], "step: wanted a whole number"),

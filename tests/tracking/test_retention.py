@@ -24,11 +24,14 @@ def test_prune_keeps_the_last_the_aliased_the_used_and_the_named(store: str, tmp
         first, second, third, fourth, last = (log(run, float(v), epoch=v, step=v) for v in range(5))
         alone = log(run, 9.0, epoch=0, step=0, role="online", register=False)
     api = MlflowClient(store)
+    facts = {names.MODEL_KIND: "encoder", names.MODEL_ROLE: "target", names.MODEL_STEP: "5"}
+    half = api.create_logged_model("0", source_run_id=run.id, tags=facts).model_id
+    api.finalize_logged_model(half, "FAILED")  # its process was killed
     version = next(row for row in resolve.versions() if row["model_id"] == second)["version"]
     api.set_registered_model_alias("encoder-resnet18", "champion", version)
     with session.open_run("finetune") as tuned:
         tuned.tag(names.TAG_UPSTREAM_MODEL, third)
-    assert {d.model_id for d in retention.plan()} >= {first, fourth}
+    assert {d.model_id for d in retention.plan()} >= {first, fourth, half}
     assert not {d.model_id for d in retention.plan()} & {second, third, last, alone}
     assert {d.model_id for d in retention.plan([f"models:/{first}"])} & {first, fourth} == {fourth}
     assert not {d.model_id for d in retention.plan([run.id])} & {first, fourth}

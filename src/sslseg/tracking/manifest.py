@@ -139,13 +139,13 @@ def read(run_id: str, uri: str | None = None) -> dict[str, Any]:
         raise SslsegError(f"run {run_id}: no {FILE} can be read ({error})") from None
     if not isinstance(content, dict):
         raise SslsegError(f"run {run_id}: its {FILE} is none")
-    wrong = [key for key, kind in SHAPE.items() if not isinstance(content.get(key, kind()), kind)]
-    if wrong or not all(isinstance(text, str) for text in content.get("params", {}).values()):
-        raise SslsegError(f"run {run_id}: its {FILE} is damaged in {', '.join(wrong) or 'params'}")
     if content.get("format") != FORMAT:
         raise SslsegError(f"run {run_id}: {FILE} has format {content.get('format')}, wanted {FORMAT}")
+    wrong = [key for key, kind in SHAPE.items() if not isinstance(content.get(key), kind)]
+    if wrong or not all(isinstance(text, str) for text in content["params"].values()):
+        raise SslsegError(f"run {run_id}: its {FILE} is damaged in {', '.join(wrong) or 'params'}")
     tags = store.client(uri).get_run(run_id).data.tags
-    if "stage" in content and tags.get(names.TAG_STAGE, content["stage"]) != content["stage"]:
+    if tags.get(names.TAG_STAGE, content["stage"]) != content["stage"]:
         raise SslsegError(
             f"run {run_id}: its tag says stage {tags[names.TAG_STAGE]}, its {FILE} says {content['stage']}"
         )

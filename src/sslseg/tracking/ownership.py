@@ -85,20 +85,17 @@ def named(tags: Mapping[str, str]) -> str:
     return f"process {rest.partition(':')[0]} on {host}" if host else ""
 
 
-def tags(token: str = "") -> dict[str, str]:
+def tags() -> dict[str, str]:
     """Of a run that this process takes: who it is, a token, and a fresh heartbeat."""
-    return {
-        names.TAG_PROCESS: owner(),
-        names.TAG_OWNER: token or uuid.uuid4().hex,
-        names.TAG_HEARTBEAT: f"{time.time():.3f}",
-    }
+    beat = f"{time.time():.3f}"
+    return {names.TAG_PROCESS: owner(), names.TAG_OWNER: uuid.uuid4().hex, names.TAG_HEARTBEAT: beat}
 
 
 def state(owner_text: str, heartbeat: float, now: float | None = None) -> State:
     """Of the process that wrote `owner_text` and `heartbeat` (s since the epoch)."""
     host, pid, start, boot, namespace = (owner_text.split(":") + [""] * 5)[:5]
-    if (boot, namespace) == _table() and pid.isdigit() and not _hidden(int(pid)):
-        return State.ALIVE if _runs(int(pid), start) else State.DEAD
+    if (boot, namespace) == _table() and pid.isdigit() and (runs := _runs(int(pid), start)) is not None:
+        return State.ALIVE if runs else State.DEAD
     first = host == socket.gethostname() and namespace == _table()[1] == FIRST_NAMESPACE
     if first and heartbeat < psutil.boot_time():
         return State.DEAD  # this machine was started again since
@@ -138,25 +135,18 @@ def _start(pid: int) -> str:
         return ""
 
 
-def _hidden(pid: int) -> bool:
-    """Whether it is a process of another user's of which the table tells nothing: /proc is mounted with hidepid."""
-    if os.name != "posix" or _start(pid):
-        return False
+def _runs(pid: int, start: str) -> bool | None:
+    """Whether the process that began at `start` is there; None = another user's, which /proc hides (hidepid)."""
     try:
-        os.kill(pid, 0)
+        if there := _start(pid):
+            return there == start and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        if os.name == "posix":  # elsewhere it would end the process
+            os.kill(pid, 0)
     except PermissionError:
-        return True
-    except (ProcessLookupError, OverflowError):
+        return None
+    except (psutil.NoSuchProcess, ProcessLookupError, OverflowError):
         pass
     return False
-
-
-def _runs(pid: int, start: str) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return start in ("", _start(pid)) and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def close(run_id: str, status: str, reason: str = "", uri: str | None = None) -> None:

@@ -220,4 +220,5 @@ def end_children() -> None:
     """End every descendant: SIGTERM, ten seconds of grace to close their runs, SIGKILL."""
     _, alive = psutil.wait_procs(_signal_children(), timeout=GRACE_SECONDS)
     for child in alive:
-        child.kill()
+        with suppress(psutil.NoSuchProcess):
+            child.kill()

@@ -80,7 +80,7 @@ def be_alone(run: Run, facts: dict[str, str]) -> None:
         run.tag(names.TAG_COMMAND, mark)
         others = session.search({names.TAG_COMMAND: mark}, run.experiment_id, run.uri, "RUNNING")
     for other in others:
-        if other.info.run_id != run.id and _works_elsewhere(other):
+        if _works_elsewhere(other):
             process = ownership.named(other.data.tags)
             raise names.SslsegError(
                 f"run {other.info.run_id} of {process} does the same {run.stage} at this moment, and this "

@@ -31,7 +31,7 @@ SAME = {
 TEXTS = {"params": "value", "tags": "value", "logged_model_tags": "tag_value",
          "logged_model_params": "param_value", "model_version_tags": "value",
          "model_versions": "description"}  # fmt: skip
-REFERENCE = re.compile(r"models:/(?P<name>[^/@\s\"']+)/(?P<version>\d+)(?!\d)")
+REFERENCE = re.compile(r"models:/(?P<name>[^/@\s\"']+)/(?P<version>\d+)")
 
 
 @dataclass(frozen=True)
@@ -72,9 +72,9 @@ def _shared(connection: Connection, tables: Mapping[str, Table], found: Rows) ->
     here = _there(connection, tables["runs"].c.run_uuid) & {r["run_uuid"] for r in found["runs"]}
     own = rows.read(connection, tables, sorted(here))
     for name, columns in SAME.items():
-        theirs = _by_run(found[name], columns)
-        for run_id, facts in _by_run(own[name], columns).items():
-            if facts != theirs.get(run_id, set()):
+        ours, theirs = (_by_run(some[name], columns) for some in (own, found))
+        for run_id in sorted(here):
+            if ours.get(run_id) != theirs.get(run_id):
                 raise SslsegError(
                     f"run {run_id} is in this store and in the archive, and they differ in its {name}: one of them "
                     "went on. Nothing was added; a store of its own takes the archive"

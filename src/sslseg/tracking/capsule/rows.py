@@ -195,7 +195,9 @@ def _check_row(name: str, row: Mapping[str, Any], table: Table) -> None:
     """SQLite takes a text for a number, and MLflow then fails at whatever reads it."""
     for column, value in row.items():
         kind = table.c[column].type.python_type
-        fits = value is None or isinstance(value, TAKEN.get(kind, kind))
+        fits = isinstance(value, TAKEN.get(kind, kind)) or (
+            value is None and table.c[column].nullable is True
+        )
         fits &= not isinstance(value, int) or abs(value) < MOST
         allowed = ALLOWED.get((name, column))
         if not fits or (allowed and value not in allowed):

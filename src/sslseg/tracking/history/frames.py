@@ -58,10 +58,9 @@ def runs(
     if absent := sorted(linked - {r.run_id for r in found}):
         found += _records(uri, None, absent)
     while upstream and (more := _upstream_of(found)):
-        added = _records(uri, None, more)
-        found += added
-        if len(added) < len(more):  # the others are gone from the store
+        if not (added := _records(uri, None, more)):  # those are gone from the store, or have not FINISHED
             break
+        found += added
     return frame([record for record in found if names.TAG_DAMAGED not in record.tags])
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlflow.entities import ViewType
+from mlflow.entities import LoggedModelStatus, ViewType
 
 from sslseg.config import caches, names
 from sslseg.config.names import SslsegError
@@ -69,11 +69,13 @@ def _named(keep: Iterable[str], uri: str) -> tuple[set[str], set[str]]:
     return runs, models
 
 
-def _last(encoders: list) -> set[str]:
+def _last(encoders: list[LoggedModel]) -> set[str]:
+    """Of the whole ones: what a killed run left half written is no encoder to go on with."""
+    whole = [model for model in encoders if model.status == LoggedModelStatus.READY]
     last: dict[tuple[str | None, str], int] = {}
-    for model in encoders:
+    for model in whole:
         last[_line(model)] = max(last.get(_line(model), 0), logged.step_of(model))
-    return {m.model_id for m in encoders if logged.step_of(m) == last[_line(m)]}
+    return {m.model_id for m in whole if logged.step_of(m) == last[_line(m)]}
 
 
 def _line(model: LoggedModel) -> tuple[str | None, str]:
