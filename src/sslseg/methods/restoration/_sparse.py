@@ -1,7 +1,8 @@
 """A convolutional encoder that sees some patches alone, as with sparse convolutions (SparK, Tian et al. 2023, 3.2).
 
-What lies outside of the visible patches is zero behind every convolution, norm and pooling, so the pattern of what is
-hidden does not fade from layer to layer; batch norms count visible places alone.
+What lies outside of the visible patches is zero behind every convolution, norm and pooling of maps, and behind the linear
+layers that ConvNeXt has in place of convolutions, so the pattern of what is hidden does not fade from layer to layer;
+batch norms count visible places alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import functools
 from collections.abc import Iterator
 
 import torch
+from timm.layers import LayerNorm2d, LayerNorm2dFp32
 from torch import Tensor, nn
 from torch.nn import functional
+
+# timm's other layer norms lie in front of linear layers
+KINDS = (nn.Conv2d, nn.Linear, nn.GroupNorm, LayerNorm2d, LayerNorm2dFp32, nn.MaxPool2d, nn.AvgPool2d)
 
 
 def at(mask: Tensor, like: Tensor) -> Tensor:
@@ -28,12 +33,8 @@ def visible_only(net: nn.Module, mask: Tensor) -> Iterator[None]:
         mask: float [B,1,S,S], 1 where visible.
     """
     norms = [part for part in net.modules() if isinstance(part, nn.BatchNorm2d)]
-    others = (nn.Conv2d, nn.GroupNorm, nn.LayerNorm, nn.MaxPool2d, nn.AvgPool2d)
-    hooks = [
-        part.register_forward_hook(lambda module, given, out: out * at(mask, out))
-        for part in net.modules()
-        if isinstance(part, others)
-    ]
+    zeroed = functools.partial(_zeroed, mask)
+    hooks = [part.register_forward_hook(zeroed) for part in net.modules() if isinstance(part, KINDS)]
     try:
         for part in norms:
             part.forward = functools.partial(_normed, part, mask)  # type: ignore[method-assign] # for now
@@ -43,6 +44,13 @@ def visible_only(net: nn.Module, mask: Tensor) -> Iterator[None]:
             hook.remove()
         for part in norms:
             del part.forward  # the class's own again
+
+
+def _zeroed(mask: Tensor, layer: nn.Module, given: tuple, out: Tensor) -> Tensor:
+    """A layer's output at visible places alone; that of a linear one is [B,h,w,F], or without places."""
+    if not isinstance(layer, nn.Linear):
+        return out * at(mask, out)
+    return out * at(mask, out.movedim(3, 1)).movedim(1, 3) if out.ndim == 4 else out
 
 
 def _normed(norm: nn.BatchNorm2d, mask: Tensor, x: Tensor) -> Tensor:
