@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from sslseg.config.names import DataError
 from sslseg.testing import methods
 
 
@@ -15,12 +14,3 @@ def test_the_loss_is_the_mean_of_minus_log_of_the_folder_s_share():
     share = told.exp()[range(8), folders] / told.exp().sum(1)
     assert value.item() == pytest.approx(-share.log().mean().item(), rel=1e-5)
     assert metrics["accuracy"].item() == (told.argmax(1) == folders).double().mean().item()
-
-
-def test_more_folders_than_outputs_are_refused():
-    method, given = methods.create("classification", classes=2), methods.batch("classification")
-    given.places.group[0] = 2
-    with pytest.raises(
-        DataError, match="classes: wanted at least one output for each folder, there is a folder number 3"
-    ):
-        method.loss(given)

@@ -113,6 +113,12 @@ def test_a_frozen_encoder_keeps_every_bit_and_the_decoder_learns(semi: str):
     assert not any(name.startswith("encoder.") for name, _ in training.named)
 
 
+def test_the_decay_is_that_of_the_step_whose_share_is_rounded():
+    pair = MeanTeacher(torch.nn.Linear(1, 1), params(ema=1.0, steps=100))
+    found = [pair.after_step(n / 100)["ema"] for n in range(100)]  # 29 / 100 * 100 is below 29
+    assert found == [decay_at(n, 1.0) for n in range(100)]
+
+
 def test_unlabelled_views_are_other_draws_than_the_annotated_ones():
     from sslseg.data.views import batches
 

@@ -117,6 +117,7 @@ def test_warmup_cosine():
     assert lr(40) == 0.25
     assert lr(70) == pytest.approx(0.125)
     assert lr(100) == pytest.approx(0, abs=1e-15)
+    assert optim.lr_at("warmup-cosine", 29, 100, 0.25, warmup=0.29) == 0.25  # 0.29 * 100 is below 29
     rise = [lr(s) for s in range(41)]
     assert max(map(abs, (b - a - (rise[1] - rise[0]) for a, b in zip(rise, rise[1:], strict=False)))) < 1e-12
 

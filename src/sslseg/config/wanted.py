@@ -38,6 +38,7 @@ class Wanted:
         places: also patient, group and volume of each slice, and how high it lies in its volume.
         channels: that the images must have; 0 = any number.
         groups: at least so many groups (folders) of slices; 0 = any number.
+        most_groups: at most so many in the whole data; 0 = any number.
         grey: views are colours of 0 to 1, red first, of which the encoder reads the lightness alone.
         why: the reason, where a number of channels or of groups is asked for.
     """
@@ -47,6 +48,7 @@ class Wanted:
     places: bool = False
     channels: int = 0
     groups: int = 0
+    most_groups: int = 0
     grey: bool = False
     why: str = ""
 

@@ -63,7 +63,7 @@ def barlow(one: Tensor, other: Tensor, trade: float) -> Tensor:
 
 
 def vicreg(one: Tensor, other: Tensor, similar: float, vary: float, decorrelate: float) -> Tensor:
-    """Invariance, variance and covariance terms, weighed (VICReg eq. 1-6).
+    """Invariance, variance and covariance terms, weighed (VICReg eq. 1-6; means over dimensions and views as in its listing).
 
     Args:
         one, other: [B, D], of two views.

@@ -9,8 +9,8 @@ from sslseg.testing import methods
 
 
 def test_the_loss_is_the_papers_place_by_place():
-    densecl, given = methods.create("densecl", dense=0.7), methods.batch("densecl")
-    n, t = {k: copy.deepcopy(v) for k, v in densecl.modules.items()}, 0.2
+    densecl, given = methods.create("densecl", dense=0.7, temperature=0.3), methods.batch("densecl")
+    n, t = {k: copy.deepcopy(v) for k, v in densecl.modules.items()}, 0.3
     value, _ = densecl.loss(given)
 
     def unit(z):
@@ -28,6 +28,9 @@ def test_the_loss_is_the_papers_place_by_place():
         queries, keys = (unit(n[p](n[e].forward_head(m))) for p, e, m in
                          (("projector", "online", here), ("target_projector", "target", there)))  # fmt: skip
         whole = sum(cost(q, k, n["queue"].keys) for q, k in zip(queries, keys, strict=True)) / 8
+        places = unit(n["target_dense"](there.flatten(2).mT.flatten(0, 1))).unflatten(0, (8, -1))
+        entered = unit(torch.stack([of_slice.mean(0) for of_slice in places]))
+        torch.testing.assert_close(densecl.modules["dense_queue"].keys[:8], entered)
         dense, count = 0.0, 0
         for b in range(8):
             mine, theirs = here[b].flatten(1).T, there[b].flatten(1).T

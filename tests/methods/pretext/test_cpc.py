@@ -28,6 +28,10 @@ def test_patches_are_pieces_of_the_view_row_by_row():
         assert torch.equal(found[:, place], view[:, :, y : y + 16, x : x + 16])
     mirrored = methods.create("cpc", patch_flip=1.0).patches(view)
     assert torch.equal(mirrored, found.flip(4))
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        some = (methods.create("cpc").patches(view) == found).flatten(2).all(2)
+    assert 0 < some[0].sum() < 9  # patch by patch
 
 
 def test_a_guess_has_seen_nothing_below_its_own_row():
@@ -38,6 +42,29 @@ def test_a_guess_has_seen_nothing_below_its_own_row():
         for one, two in zip(net(grid)[0], net(other)[0], strict=True):
             assert torch.equal(one[:, :3], two[:, :3])
             assert not torch.equal(one[:, 3], two[:, 3])
+
+
+def test_contexts_guesses_and_targets_are_the_listing_of_the_paper():
+    """Algorithm 1, place by place: five blocks of 1 x 1, 1 x 3, 2 x 1 and 1 x 1, each added to what it saw."""
+    net, g = rows(), torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_(0, 0.5, generator=g)
+    x = grid = torch.randn(2, 4, 3, 5, generator=g)
+    for block in net.context[:-1]:
+        w = {name: (layer.weight, layer.bias) for name, layer in block.named_children()}
+        y = (x @ w["narrow"][0][:, :, 0, 0].T + w["narrow"][1]).relu()
+        y = torch.nn.functional.pad(y, (0, 0, 1, 1))
+        y = sum(y[:, :, k : k + 3] @ w["across"][0][:, :, 0, k].T for k in range(3)) + w["across"][1]
+        above = torch.cat([torch.zeros_like(y[:, :1]), y[:, :-1]], 1)
+        y = above @ w["down"][0][:, :, 0, 0].T + y @ w["down"][0][:, :, 1, 0].T + w["down"][1]
+        x = x + y.relu() @ w["wide"][0][:, :, 0, 0].T + w["wide"][1]
+    assert len(net.context[:-1]) == 5
+    guesses, targets = net(grid)
+    for guess, layer in zip(guesses, net.guesses, strict=True):
+        wanted = 0.1 * (x.relu() @ layer.weight[:, :, 0, 0].T + layer.bias)
+        torch.testing.assert_close(guess, wanted, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(targets, grid @ net.target.weight[:, :, 0, 0].T + net.target.bias)
 
 
 def test_the_loss_is_the_listing_of_the_paper():
@@ -60,16 +87,19 @@ def test_the_loss_is_the_listing_of_the_paper():
 
 
 def test_directions_are_the_grid_turned():
-    """The method's loss by hand: from above, then from below."""
-    cpc, given = methods.create("cpc", directions=2), methods.batch("cpc")
+    """The method's loss by hand: from above, from below, from the right and from the left."""
+    cpc, given = methods.create("cpc", directions=4), methods.batch("cpc")
     with torch.random.fork_rng():
         torch.manual_seed(1)
         value, _ = cpc.loss(given)
         torch.manual_seed(1)
         patches = cpc.patches(given.views[0])
     grid = cpc.modules["online"](patches.flatten(0, 1)).view(8, 3, 3, -1)
-    turned = {"direction_0": grid, "direction_1": grid.flip(1, 2)}
-    wanted = sum(agreement.rows_below(*cpc.modules[name](g), (1, 2)) for name, g in turned.items())
+    across = grid.transpose(1, 2)
+    turned = (grid, grid.flip(1, 2), across.flip(1), across.flip(2))
+    wanted = sum(
+        agreement.rows_below(*cpc.modules[f"direction_{k}"](g), (1, 2)) for k, g in enumerate(turned)
+    )
     assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from sslseg.config import flags, plugins
 from sslseg.config.names import ParamError
 from sslseg.methods.pretext import _tiles
 from sslseg.testing import methods
+from sslseg.training import vitals
 
 
 def numbered(side: int) -> torch.Tensor:
@@ -19,18 +22,22 @@ def numbered(side: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("low", "high"), [(0, 0), (2, 2), (0, 4)])
 def test_tiles_are_pieces_of_their_cells_standardised(low: int, high: int):
-    view = numbered(36)  # cells of 12, tiles of 8
-    tiles = _tiles.cut(view, 8, low, high)
-    assert tiles.shape == (3, 9, 1, 8, 8)
+    view = torch.cat([numbered(36), -0.5 * numbered(36).flip(3)], 1)  # cells of 12, tiles of 8
+    tiles, square = _tiles.cut(view, 8, low, high), 0
+    assert tiles.shape == (3, 9, 2, 8, 8)
     for b in range(3):
         for place in range(9):
             row, column = divmod(place, 3)
-            pieces = [
-                view[b, :, 12 * row + y : 12 * row + y + 8, 12 * column + x : 12 * column + x + 8]
+            pieces = {
+                (y, x): view[b, :, 12 * row + y : 12 * row + y + 8, 12 * column + x : 12 * column + x + 8]
                 for y in range(low, high + 1) for x in range(low, high + 1)
-            ]  # fmt: skip
-            wanted = [(p - p.mean()) / p.std(correction=0) for p in pieces]
-            assert any(torch.allclose(tiles[b, place], w, atol=1e-3) for w in wanted)
+            }  # fmt: skip
+            wanted = {at: (p - p.mean()) / p.std(correction=0) for at, p in pieces.items()}
+            gaps = {at: float((tiles[b, place] - w).abs().max()) for at, w in wanted.items()}
+            y, x = min(gaps, key=gaps.__getitem__)
+            assert gaps[y, x] < 1e-3
+            square += y == x
+    assert (square < 27) == (low < high)  # down and across are drawn each by itself
 
 
 def test_a_constant_tile_stays_finite():
@@ -76,10 +83,12 @@ def test_the_loss_is_the_mean_of_minus_log_of_the_right_answer_s_share(name: str
     method, given = methods.create(name), methods.batch(name)
     with torch.random.fork_rng():
         torch.manual_seed(2)
-        value, _ = method.loss(given)
+        value, metrics = method.loss(given)
         torch.manual_seed(2)
         tiles, which = getattr(method, made)(given.views[0])
-    told = method.modules["head"](method.modules["online"](tiles.flatten(0, 1)).view(len(tiles), -1)).double()
+    features = method.modules["online"](tiles.flatten(0, 1))
+    told = method.modules["head"](features.view(len(tiles), -1)).double()
+    assert float(metrics["representation_std"]) == pytest.approx(float(vitals.representation_std(features)))
     share = told.exp()[range(len(which)), which] / told.exp().sum(1)
     assert value.item() == pytest.approx(-share.log().mean().item(), rel=1e-5)
 
@@ -103,4 +112,7 @@ def test_preset_paper_has_the_constants_of_the_authors_code():
         64, 1000, "sgd", 0.01, 0.9, 0.0005,
     )  # fmt: skip
     (view,) = jigsaw.Method.wanted(q).views
-    assert (view.size, view.scale) == (225, pytest.approx((225**2 / 256**2,) * 2))
+    assert (view.size, view.scale, view.flip) == (225, pytest.approx((225**2 / 256**2,) * 2), False)
+    assert jigsaw.Method.wanted(dataclasses.replace(q, tile=16)).views[0].size == 3 * 19  # of 18.75
+    (view,) = position.Method.wanted(p).views
+    assert (view.scale, view.flip) == ((0.41, 1.0), False)

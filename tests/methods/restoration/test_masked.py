@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from sslseg.config import plugins
 from sslseg.config.names import ParamError
 from sslseg.methods.restoration import _sparse
 from sslseg.models import encoder
@@ -82,6 +83,7 @@ def test_batch_norm_counts_visible_places_alone():
     assert not found[..., 4:].any()
     torch.testing.assert_close(norm.running_mean, expected.running_mean)
     torch.testing.assert_close(norm.running_var, expected.running_var)
+    assert norm.num_batches_tracked == expected.num_batches_tracked
     assert norm(x).abs().sum() > 0
     assert "forward" not in vars(norm)  # as it was
 
@@ -110,6 +112,33 @@ def test_the_loss_is_that_of_each_hidden_patch_standardised():
     assert torch.equal(
         losses.hidden_patches(other, image, mask, 4), losses.hidden_patches(found, image, mask, 4)
     )
+
+
+def test_tokens_stand_where_nothing_is_seen_and_only_there():
+    """SparK 3.3: a learned vector of each map's width, s.d. 0.02 at first, in every hidden place."""
+    method, given = methods.create("masked"), methods.batch("masked")
+    tokens = list(method.modules["tokens"])
+    assert torch.cat([t.flatten() for t in tokens]).std().item() == pytest.approx(0.02, rel=0.5)
+    with torch.random.fork_rng(), torch.no_grad():
+        for token in tokens:
+            token.add_(1.0)
+        torch.manual_seed(1)
+        value, _ = method.loss(given)
+        torch.manual_seed(1)
+        mask = method.mask(given.views[0])
+        maps = method.maps(given.views[0], mask)
+        for m, token in zip(maps[1:], tokens, strict=True):
+            shown = torch.nn.functional.interpolate(mask, m.shape[-2:], mode="area") > 0
+            m.copy_(torch.where(shown, m, token))
+        found = method.unet.net.segmentation_head(method.unet.net.decoder(maps))
+    wanted = losses.hidden_patches(found, given.views[0], mask, method.patch)
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["masked", "colourisation"])
+def test_what_is_restored_is_shown_as_it_is(name: str):
+    module = plugins.load("methods", name)
+    assert not any(kind.jitter for kind in module.Method.wanted(methods.settings(name)).views)
 
 
 def test_as_many_patches_are_hidden_in_each_view_and_not_the_same():

@@ -40,6 +40,19 @@ def test_classification_wants_folders():
     )
 
 
+def test_classification_wants_an_output_for_each_folder_of_the_data():
+    store = methods.TinySlices([methods.slices(1).codes(row) for row in range(4)])
+    store.index["group"] = ["a", "b", "b", "c"]  # one of which has no slice to train on
+    few, enough = (
+        plugins.load("methods", "classification").Method.wanted(methods.settings("classification", classes=n))
+        for n in (2, 3)
+    )
+    assert not outside.unsuited("classification", enough, store, range(3))
+    assert outside.unsuited("classification", few, store, range(3)).startswith(
+        "classification tells 2 groups apart, the data have 3: classes are the folders that the images lie in"
+    )
+
+
 def test_the_others_learn_from_any():
     others = set(plugins.own("methods")) - {"colourisation", "classification"}
     assert not [name for name in others if fault(name, 1, range(4))]

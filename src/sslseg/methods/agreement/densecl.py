@@ -3,7 +3,8 @@
     place of view a -> dense projector -> finds, among the places of view b, the one whose features are most alike,
                                           against a queue of dense keys
 
-Key weights are a moving average of the query's.
+Key weights are a moving average of the query's. A slice's entry in the dense queue is the mean of its places' unit
+vectors, where the authors' code takes the mean first.
 """
 
 from __future__ import annotations

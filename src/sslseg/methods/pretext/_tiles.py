@@ -61,8 +61,8 @@ def told(modules: Mapping[str, nn.Module], tiles: Tensor, which: Tensor) -> tupl
 def permutations(count: int) -> np.ndarray:
     """int64 [count, 9]: orders that differ in as many places as can be, always the same ones.
 
-    Greedy, among random candidates: the next is the one whose least distance to those before is largest
-    (Noroozi and Favaro 2016, algorithm 1).
+    Greedy, as Noroozi and Favaro 2016, algorithm 1, but among random candidates, and by the least distance to those before
+    instead of the sum.
     """
     import numpy as np
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sslseg.training.contract import Batch, Encoder, Metrics, Tensor
 
 SHOWN = (0.41, 1.0)  # area of the view over that of the image: Doersch 3.1, 432² of 150,000 to 450,000 pixels
-MIDDLE, AROUND = 4, (0, 1, 2, 3, 5, 6, 7, 8)  # places of a grid of three by three
+MIDDLE, AROUND = 4, 8  # the middle of a grid of three by three, and how many places lie around it
 SMALL = {"tile": 16, "gap": 8, "offset": 2}
 
 
@@ -64,7 +64,7 @@ class Method:
                 f"offset: must be at most half of gap ({p.gap // 2}), or tiles overlap; not {p.offset}"
             )
         self.tile, self.low, self.high = p.tile, p.gap // 2 - p.offset, p.gap // 2 + p.offset
-        behind = (p.hidden_size, p.hidden_size, len(AROUND))  # fc7, fc8, fc9
+        behind = (p.hidden_size, p.hidden_size, AROUND)  # fc7, fc8, fc9
         self.modules = heads.beside(encoder, seed, head=lambda size, draw: heads.stack((2 * size, *behind), draw))  # fmt: skip
 
     def pairs(self, view: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,9 +72,8 @@ class Method:
         import torch
 
         tiles = _tiles.cut(view, self.tile, self.low, self.high)
-        which = torch.randint(len(AROUND), (len(view),), device=view.device)
-        there = torch.tensor(AROUND, device=view.device)[which]
-        other = tiles[torch.arange(len(view), device=view.device), there]
+        which = torch.randint(AROUND, (len(view),), device=view.device)
+        other = tiles[torch.arange(len(view), device=view.device), which + (which >= MIDDLE)]
         return torch.stack([tiles[:, MIDDLE], other], 1), which
 
     def loss(self, batch: Batch) -> tuple[Tensor, Metrics]:
