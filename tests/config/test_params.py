@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
+from unittest.mock import Mock
 
+import psutil
 import pytest
 
 from sslseg.config import flags, mlproject, params, plugins
@@ -115,6 +118,16 @@ def test_a_card_that_is_hidden_is_none(monkeypatch):
     assert not flags.has_gpu()
 
 
+def group(monkeypatch, root: Path, own: str, files: dict[str, str | None]) -> None:
+    """Control groups of Linux: this process in `own`, with these files in the tree of them."""
+    monkeypatch.setattr(machine, "GROUPS", root)
+    monkeypatch.setattr(machine, "OWN_GROUPS", root / "own")
+    (root / "own").write_text(f"9:name=systemd:/\n{own}\n")
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{text}\n") if text else None
+
+
 @pytest.mark.parametrize(
     ("quota", "expected"),
     [("150000 100000", 2), ("1000 100000", 1), ("9900000 100000", 6), ("max 100000", 6), (None, 6)],
@@ -123,9 +136,12 @@ def test_cores_are_those_that_this_process_may_use(monkeypatch, tmp_path, quota:
     """Not all that the machine has: of 64, six by taskset or Slurm, or fewer by a container's quota."""
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(6)), raising=False)
-    monkeypatch.setattr(machine, "QUOTA", tmp_path / "cpu.max")
-    if quota:
-        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    group(
+        monkeypatch,
+        tmp_path,
+        "0::/slurm/job_1/step_0",
+        {"slurm/job_1/cpu.max": quota, "cpu.max": "max 100000"},
+    )
     assert machine.cores() == local.places(params.Workers(device="cpu"))[0] == expected
     assert devices.threads(params.Machine()) == expected
 
@@ -134,5 +150,25 @@ def test_a_system_without_affinity_has_all_its_cores(monkeypatch, tmp_path):
     """MacOS and Windows."""
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(machine, "QUOTA", tmp_path / "none")
+    monkeypatch.setattr(machine, "OWN_GROUPS", tmp_path / "none")
     assert machine.cores() == 8
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "workers"),
+    [
+        ("0::/", {}, 8),
+        ("0::/a/b", {"a/b/memory.max": "max", "a/memory.max": "4294967296"}, 2),
+        ("0::/a", {"a/memory.max": "1000000000"}, 1),
+        ("4:memory:/two", {"memory/two/memory.limit_in_bytes": "5000000000"}, 3),
+        ("4:memory:/of/the/host", {"memory/memory.limit_in_bytes": "5000000000"}, 3),  # as in a container
+        ("4:memory:/", {"memory/memory.limit_in_bytes": "9223372036854771712"}, 8),  # no limit
+    ],
+)
+def test_no_more_workers_begin_than_memory_holds(monkeypatch, tmp_path, own: str, files: dict, workers: int):
+    """Of eight cores with 12.5 GB free: else the kernel ends them, one after the other."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: Mock(available=8 * local.WORKER + 10))
+    group(monkeypatch, tmp_path, own, files)
+    assert local.places(params.Workers(device="cpu")) == (workers, 8 // workers)
+    assert local.places(params.Workers(device="cpu", workers=8)) == (8, 1)

@@ -8,16 +8,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.process import BaseProcess
 
-from sslseg.config.params import Workers, cores
+import psutil
+
+from sslseg.config.params import Workers, cores, limits
 from sslseg.executors import _crew, _mps
 from sslseg.executors._tasks import Task
 from sslseg.plans.jobs import Graph, Job, Outcome
 
+WORKER = 3 * 2**29  # bytes; a worker of the demo held up to 1.3e9, measured on a CPU
+
 
 def places(p: Workers) -> tuple[int, int]:
-    """One worker per device, else per core, unless the user said how many; the cores are shared out."""
-    workers = p.workers or devices(p) or cores()
+    """One worker per device, else per core, as memory allows, unless the user said how many; the cores are shared out."""
+    workers = p.workers or devices(p) or min(cores(), room())
     return workers, p.threads or max(1, cores() // workers)
+
+
+def room() -> int:
+    """Workers on CPUs that fit into the memory that is free, or into that of this container or job of Slurm."""
+    most = (number for name in ("memory.max", "memory.limit_in_bytes") for (number,) in limits(name))
+    return max(1, min([psutil.virtual_memory().available, *most]) // WORKER)
 
 
 def devices(p: Workers) -> int:

@@ -27,6 +27,7 @@ except ImportError:
         "executor: ray is not installed here; `pip install -e .[ray]`, or use executor=local"
     ) from None
 from sslseg.executors import _cluster  # noqa: E402 imports ray
+from sslseg.executors.local import room  # noqa: E402
 
 
 def places(p: Workers) -> tuple[int, int]:
@@ -35,7 +36,7 @@ def places(p: Workers) -> tuple[int, int]:
     if p.workers:
         return p.workers, threads
     if not p.ray_address:
-        return max(1, int(cores() / p.ray_cpus)), threads
+        return max(1, min(int(cores() / p.ray_cpus), room())), threads
     with _cluster.connected(p):
         return _cluster.fitting(_cluster.demand(p)), threads
 

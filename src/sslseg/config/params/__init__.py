@@ -16,7 +16,7 @@ from sslseg.config.params.encoders import NETWORKS, Export, ImportEncoder, Probe
 from sslseg.config.params.finetune import Finetune
 from sslseg.config.params.inference import Evaluate, Inference, Predict
 from sslseg.config.params.inputs import FOLD, SPLITS, Data, Prepare, Upstream
-from sslseg.config.params.machine import COMPILE_FROM, Compiled, Machine, Workers, cores
+from sslseg.config.params.machine import COMPILE_FROM, Compiled, Machine, Workers, cores, limits
 from sslseg.config.params.pretrain import OPTIMIZERS, AnyMethod, Pretrain, again, per_preset
 from sslseg.config.params.studies import Analyse, Demo, Sweep, Tryout, Tune
 from sslseg.config.params.views import Augment, Views
@@ -25,7 +25,7 @@ __all__ = [
     "COMPILE_FROM", "FOLD", "NETWORKS", "OPTIMIZERS", "SPLITS", "STAGES", "Analyse", "AnyMethod", "Augment", "Compiled",
     "Data", "Demo", "Evaluate", "Export", "Finetune", "ImportEncoder", "Inference", "Machine", "Overview", "Predict",
     "Prepare", "Pretrain", "Probe", "Reader", "Sweep", "Tryout", "Tune", "Upstream", "Views", "Workers", "Worklist", "again",
-    "cores", "per_preset",
+    "cores", "limits", "per_preset",
 ]  # fmt: skip
 
 Reader = Prepare | Pretrain | Finetune | Probe | Worklist  # stages that read a slice store

@@ -4,23 +4,37 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from sslseg.config import plugins
 from sslseg.config.flags import knob
 
-QUOTA = Path("/sys/fs/cgroup/cpu.max")  # what `docker run --cpus` sets: microseconds, or "max", of a period's
+# of Linux, where Docker's and Slurm's limits stand
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
+
+
+def limits(name: str) -> Iterator[list[int]]:
+    """The numbers in a control file of this process's group and of those around it; one without a limit says `max`."""
+    with suppress(OSError):
+        for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
+            _, kind, group = line.split(
+                ":", 2
+            )  # version 2 of the groups has no kinds, version 1 a tree for each
+            own = Path(group.lstrip("/"))
+            for place in (own, *own.parents):
+                with suppress(OSError, ValueError):
+                    text = (GROUPS / kind / place / name).read_text(encoding="ascii")
+                    yield [int(word) for word in text.split()]
 
 
 def cores() -> int:
     """Cores that this process may use: of the machine's, those of its affinity, and no more than its container's quota."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = map(int, QUOTA.read_text(encoding="ascii").split())
-    except (OSError, ValueError):  # no container of Linux's, or no quota
-        return allowed
-    return max(1, min(allowed, math.ceil(quota / period)))
+    quotas = (math.ceil(quota / period) for quota, period in limits("cpu.max"))
+    return max(1, min([allowed, *quotas]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +67,8 @@ class Workers(Machine):
 
     workers: int = knob(
         0,
-        "warm worker processes; 0 = one per core, as many per CUDA device as a measured step leaves room for, what fits "
-        "the Ray cluster, or 8 tasks of Slurm",
+        "warm worker processes; 0 = one per core that has 1.5 GiB of memory, as many per CUDA device as a measured step "
+        "leaves room for, what fits the Ray cluster, or 8 tasks of Slurm",
         low=0,
         runtime=True,
     )

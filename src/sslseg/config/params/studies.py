@@ -128,5 +128,5 @@ class Analyse:
 class Demo(Machine):
     """The whole job on the built-in phantom: pretrain, fine-tune by run ID, draw the figures."""
 
-    workers: int = knob(0, "worker processes; 0 = one per core", low=0, runtime=True)
+    workers: int = knob(0, "worker processes; 0 = one per core with 1.5 GiB of memory", low=0, runtime=True)
     out: str = knob("out", "folder for the figures", runtime=True)
