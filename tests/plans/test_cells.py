@@ -93,14 +93,16 @@ def test_supervised_segmentation_of_the_phantom_is_a_pretraining():
 
 
 def test_a_decoder_is_taken_over_from_the_same_upstream_stage():
-    found = grid(pipelines=("phantom", "phantom+decoder", "denoising@target+decoder"), budgets=(3,), seeds=(0,),
+    twice = "denoising@acdc+decoder+phantom"
+    found = grid(pipelines=("phantom", "phantom+decoder", "denoising@target+decoder", twice), budgets=(3,), seeds=(0,),
                  dataset="acdc", data_root="/a")  # fmt: skip
     assert list(found) == ["phantom", "phantom/n=3/seed=0", "phantom+decoder/n=3/seed=0", "denoising@acdc",
-                           "denoising@acdc+decoder/n=3/seed=0"]  # fmt: skip
-    ways = {name: cell.params("0" * 32).decoder_from for name, cell in found.items() if cell.pipeline}
-    assert ways == {"phantom/n=3/seed=0": "fresh", "phantom+decoder/n=3/seed=0": "upstream",
-                    "denoising@acdc+decoder/n=3/seed=0": "upstream"}  # fmt: skip
-    assert {cell.upstream for cell in found.values() if cell.pipeline} == {"phantom", "denoising@acdc"}
+                           "denoising@acdc+decoder/n=3/seed=0", twice, f"{twice}/n=3/seed=0"]  # fmt: skip
+    ways = {name: c.params("0" * 32).decoder_from for name, c in found.items() if c.stage == "finetune"}
+    assert ways == {"phantom": "fresh", "phantom/n=3/seed=0": "fresh", "phantom+decoder/n=3/seed=0": "upstream",
+                    "denoising@acdc+decoder/n=3/seed=0": "upstream", twice: "upstream",
+                    f"{twice}/n=3/seed=0": "fresh"}  # fmt: skip
+    assert {cell.upstream for cell in found.values() if cell.pipeline} == {"phantom", "denoising@acdc", twice}
 
 
 def test_a_byol_imagenet_encoder_stands_in_for_byol_on_natural_images():
@@ -163,8 +165,8 @@ def test_a_cell_knows_the_pipeline_that_was_asked_for():
 
 def test_a_division_of_the_patients_holds_for_every_stage_on_the_target_data():
     folds = ("fold:1/2", "fold:2/2")
-    found = grid(pipelines=("byol@photos+byol@acdc", "scratch", "phantom"), budgets=(3,), seeds=(0,),
-                 split=folds, natural="photos", dataset="acdc")  # fmt: skip
+    found = grid(pipelines=("byol@photos+byol@acdc", "scratch", "phantom", "byol@acdc+byol@photos"), budgets=(3,), seeds=(0,),
+                 split=folds, natural="photos", natural_root="/photos", dataset="acdc")  # fmt: skip
     for fold in folds:
         tuned = found[f"byol@photos+byol@acdc/n=3/seed=0/split={fold}"]
         specialist = found[tuned.upstream]
@@ -173,8 +175,11 @@ def test_a_division_of_the_patients_holds_for_every_stage_on_the_target_data():
         assert [c.params("0" * 32).split for c in (tuned, specialist)] == [fold] * 2
         assert found[f"scratch/n=3/seed=0/split={fold}"].params().split == fold
         assert found[f"phantom/n=3/seed=0/split={fold}"].upstream == "phantom"
+        last = found[f"byol@acdc+byol@photos/split={fold}"]  # it knows them by its encoder
+        assert (last.upstream, last.texts["data_root"]) == (f"byol@acdc/split={fold}", "/photos")
     assert found["byol@photos"].params().split == found["phantom"].params().split == "auto"
-    assert len(found) == 1 + 1 + 2 + 3 * 2
+    assert [found[name].texts["data_root"] for name in ("byol@photos", "phantom")] == ["/photos", ""]
+    assert len(found) == 1 + 1 + 2 + 3 * 2 + 2 * 3
     with pytest.raises(ParamError, match="split: must be one of auto, .*; not 'fold:3'"):
         grid(split=("fold:3",))
     with pytest.raises(ParamError, match="not 'fold:01/2'"):  # the cells of fold:1/2 under another name

@@ -69,15 +69,23 @@ def test_what_waits_for_a_failure_is_not_run():
 
 
 def test_the_longest_chain_that_waits_is_started_first():
-    """Eight fine-tunings that nothing waits for, listed before a chain of three: the chain goes first."""
+    """Eight fine-tunings that nothing waits for, listed before a chain of three: the chain goes first.
+
+    Also where its first stage is the whole pretraining of a fine-tuning that is listed later.
+    """
     graph = chain(
-        *((f"scratch{i}", "") for i in range(8)), ("import", ""), ("pre", "import"), ("fine", "pre")
+        *((f"scratch{i}", "") for i in range(8)),
+        ("import", ""),
+        ("pre", "import"),
+        ("fine", "pre"),
+        ("short", "import"),
     )
     order = sorted(graph.ready(), key=graph.urgency)
     assert [job.name for job in order] == ["import", *(f"scratch{i}" for i in range(8))]
     graph.close(Outcome(order[0], "run"))
     waiting = sorted([*order[1:], *graph.ready()], key=graph.urgency)
     assert waiting[0].name == "pre"
+    assert graph.urgency(order[0]) == -3
 
 
 def test_a_job_whose_worker_died_waits_again_and_is_given_up_in_the_end():

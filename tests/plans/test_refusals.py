@@ -21,6 +21,7 @@ MISTAKES = [
     ("sweep", {"study": "papper"}, "study: must be one of paper, paper-cpu, methods, demo; not 'papper'"),
     ("sweep", {"pipelines": "scratch,byool@target"}, "'byool' is no way to learn; the nearest is byol@target"),
     ("sweep", {"pipelines": "byol@traget"}, "'traget' is no data; the nearest is byol@target"),
+    ("sweep", {"pipelines": "byol@imagenet"}, "byol@imagenet: ImageNet weights of byol are not known; byol_imagenet="),
     ("sweep", {"preset": "cpuu"}, "finetune of scratch/n=30/seed=0: preset: must be one of paper-text, .*; not 'cpuu'"),
     ("sweep", {"finetune": "stepz=3"}, "finetune of .*: unknown parameter 'stepz'; did you mean 'steps'"),
     ("sweep", {"finetune": "steps=ten"}, "steps: wanted a whole number, got 'ten'"),

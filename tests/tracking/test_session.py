@@ -210,6 +210,7 @@ def test_the_run_of_mlflow_run_is_adopted_once(api: MlflowClient, monkeypatch: p
     with session.open_run("sweep", name="mine") as run:
         assert run.id == given
         assert "MLFLOW_RUN_ID" not in os.environ
+        monkeypatch.setenv("MLFLOW_RUN_ID", given)  # of a worker that was started by hand
         with session.open_run("finetune", parent_run_id=run.id) as child:
             assert child.id != given
     assert api.get_run(given).info.run_name == "mine"

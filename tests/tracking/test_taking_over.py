@@ -84,9 +84,10 @@ def test_a_run_that_has_ended_is_never_adopted(
     api: MlflowClient, monkeypatch: pytest.MonkeyPatch, status: str
 ):
     run_id = api.create_run("0").info.run_id
-    api.set_terminated(run_id, "FINISHED" if status == "deleted" else status)
-    if status == "deleted":
+    if status == "deleted":  # while it ran
         api.delete_run(run_id)
+    else:
+        api.set_terminated(run_id, status)
     before = api.get_run(run_id)
     monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
     with (
@@ -101,12 +102,14 @@ def test_a_run_that_has_ended_is_never_adopted(
 
 
 def test_a_run_that_another_process_works_on_is_not_adopted(api: MlflowClient, neighbour: str):
-    run_id = planted(api, neighbour, 0)
-    with (
-        pytest.raises(names.SslsegError, match="belongs to process "),
-        session.open_run("x", adopt_run_id=run_id),
-    ):
-        pytest.fail("the stage began")
+    run_id = planted(api, neighbour, 600)
+    for process in (neighbour, owner_of(host="elsewhere", boot="x")):  # of the latter nothing is known
+        api.set_tag(run_id, names.TAG_PROCESS, process)
+        with (
+            pytest.raises(names.SslsegError, match="belongs to process "),
+            session.open_run("x", adopt_run_id=run_id),
+        ):
+            pytest.fail("the stage began")
     assert api.get_run(run_id).info.status == "RUNNING"
     api.set_tag(run_id, names.TAG_PROCESS, owner_of(pid=str(2**22 + 1)))  # it is dead now
     with session.open_run("x", adopt_run_id=run_id):

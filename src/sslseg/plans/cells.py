@@ -99,8 +99,8 @@ def further(p: params.Sweep | params.Tune | params.Tryout, stage: str) -> dict[s
 def before_trial(p: params.Tryout, dataset: str) -> params.Sweep:
     """The grid of which a trial runs all that comes before the fine-tunings of its further pipelines."""
     return params.Sweep(
-        dataset=dataset, data_root=p.data_root, pipelines=p.pipelines, budgets=(0,), seeds=(0,), pretrain_seeds=(0,),
-        preset=p.preset, pretrain_preset=p.pretrain_preset, imagenet=p.imagenet, finetune=p.finetune, pretrain=p.pretrain,
+        dataset=dataset, data_root=p.data_root, pipelines=p.pipelines, budgets=(0,), seeds=(0,), preset=p.preset,
+        pretrain_preset=p.pretrain_preset, imagenet=p.imagenet, finetune=p.finetune, pretrain=p.pretrain,
     )  # fmt: skip
 
 
