@@ -70,6 +70,23 @@ def test_the_names_of_before_and_shorter_words_mean_the_same(written: str, meant
     assert set(ALIASES) == {"byol-natural", "byol-target", "phantom-supervised"}
 
 
+def test_what_has_run_fits_the_sentences_that_say_it():
+    """The data of the task are the target, also where they are natural images."""
+    run = ("byol", "photos", pipelines.NATURAL, False)
+    assert str(pipelines.of([run], "photos")) == "byol@target"
+    assert str(pipelines.of([run], "acdc")) == "byol@natural"
+    fitting = {"photos": ("byol@target", "byol@photos"), "acdc": ("byol@natural", "byol@photos")}
+    for target, said in fitting.items():
+        for text in (
+            "byol@target",
+            "byol@natural",
+            "byol@photos",
+            "simclr@photos",
+            "byol@photos+byol@photos",
+        ):
+            assert pipelines.fits(pipelines.parse(text), [run], target) == (text in said)
+
+
 def test_what_has_run_is_written_by_the_names_of_its_data():
     assert str(parse("byol@natural+byol@target").named("acdc", "photos")) == "byol@photos+byol@acdc"
     assert str(parse("byol@natural").named("acdc", "photos", imported=["byol"])) == "byol@imagenet"

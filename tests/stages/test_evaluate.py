@@ -180,7 +180,7 @@ def test_patients_are_divided_as_for_training(phantom, tmp_path, part):
     trained_on = splits.divide(store, "acdc", "stratified")[part]
     p = Evaluate(dataset="acdc", split="stratified", part=part)
     module = plugins.load("datasets", "acdc")
-    chosen = evaluate.choose(module, describe(module, phantom), phantom, p)
+    chosen = evaluate.choose(module.find(phantom), describe(module, phantom), phantom, p)
     assert {s.patient for s in chosen} == set(store.index["patient"].iloc[trained_on])
     assert all(s.label for s in chosen)
 

@@ -16,6 +16,7 @@ from sslseg.tracking import ownership, session
 from sslseg.tracking import store as stores
 from sslseg.tracking.history import sql
 from sslseg.tracking.registry import resolve
+from sslseg.tracking.runs import PARENT
 from sslseg.tracking.upkeep import claims, doctor
 from tests.fixtures.doctoring import faults_of, run_doctor
 
@@ -57,6 +58,8 @@ def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, 
         ).model_id
         assert half not in str(faults_of(store, tmp_cache))  # its run is at work
     api = MlflowClient(store)
+    bare = api.create_logged_model("0", source_run_id=run.id, tags={names.MODEL_KIND: "encoder"}).model_id
+    api.finalize_logged_model(bare, "READY")
     weights = {
         i: stores.local_path(api.get_logged_model(i).artifact_location) / names.WEIGHTS_FILE
         for i in (flipped, lost)
@@ -66,7 +69,9 @@ def test_a_flipped_byte_a_lost_file_and_a_half_made_model_are_found(store: str, 
     weights[flipped].write_bytes(content)
     weights[lost].unlink()
     found = {key.split()[0].removeprefix("models:/"): f for key, f in faults_of(store, tmp_cache).items()}
-    assert found.keys() == {flipped, lost, half}
+    assert found.keys() == {flipped, lost, half, bare}
+    assert "expected sha256 (no tag), actual (run " in found[bare].fault
+    api.delete_logged_model(bare)
     wanted = api.get_logged_model(flipped).tags[names.MODEL_SHA]
     assert f"expected sha256 {wanted}, actual " in found[flipped].fault
     assert "No such file" in found[lost].fault
@@ -191,6 +196,25 @@ def test_closing_twice_does_no_harm(store: str):
     dead = _dead(store)
     for _ in range(2):
         ownership.close(dead, "KILLED", "gone", store)
+
+
+def test_a_dead_cell_and_a_dead_trial_go_on_with_the_run_that_led_them(store: str, tmp_cache: Path):
+    sweep, tuning, alone = _dead(store, names.SWEEP), _dead(store, names.TUNE), _dead(store)
+    led = {_dead(store): sweep, _dead(store, names.TRIAL): tuning}
+    for run_id, parent in led.items():
+        MlflowClient(store).set_tag(run_id, PARENT, parent)
+    for run_id in (tuning, *led):
+        caches.checkpoint_folder(tmp_cache, run_id).joinpath("x").mkdir(parents=True)
+    half = MlflowClient(store).create_logged_model(
+        "0", source_run_id=alone, tags={names.MODEL_KIND: "encoder"}
+    )
+    (unfinished,) = doctor.unfinished_models(store, [half])
+    unfinished.mend()
+    found = {f.subject.split()[1]: f for f in doctor.abandoned(store, tmp_cache)}
+    assert {run_id for run_id in found if found[run_id].run_id} == {sweep, tuning}
+    assert {run_id for run_id in found if "--resume" in found[run_id].action} == {sweep, tuning, *led}
+    for run_id in (sweep, tuning, alone, *led):
+        found[run_id].mend()
 
 
 def test_dead_runs_are_gone_on_with(store: str, tmp_cache: Path, monkeypatch, capsys):

@@ -21,18 +21,24 @@ from tests.fixtures.doctoring import faults_of, run_doctor
 
 def test_prune_keeps_the_last_the_aliased_the_used_and_the_named(store: str, tmp_cache: Path, log, capsys):
     with session.open_run("pretrain") as run:
-        first, second, third, fourth, last = (log(run, float(v), epoch=v, step=v) for v in range(5))
+        first, second, third, fourth, fifth, last = (log(run, float(v), epoch=v, step=v) for v in range(6))
         alone = log(run, 9.0, epoch=0, step=0, role="online", register=False)
     api = MlflowClient(store)
-    facts = {names.MODEL_KIND: "encoder", names.MODEL_ROLE: "target", names.MODEL_STEP: "5"}
+    facts = {names.MODEL_KIND: "encoder", names.MODEL_ROLE: "target", names.MODEL_STEP: "6"}
     half = api.create_logged_model("0", source_run_id=run.id, tags=facts).model_id
     api.finalize_logged_model(half, "FAILED")  # its process was killed
     version = next(row for row in resolve.versions() if row["model_id"] == second)["version"]
     api.set_registered_model_alias("encoder-resnet18", "champion", version)
     with session.open_run("finetune") as tuned:
         tuned.tag(names.TAG_UPSTREAM_MODEL, third)
+    place = api.create_experiment("gone")
+    with session.open_run("finetune", experiment_id=place) as lost:
+        lost.tag(names.TAG_UPSTREAM_MODEL, fifth)
+        log(lost, 7.0, epoch=1, step=1)
+    api.delete_experiment(place)  # and can be restored
+    assert "was deleted" not in str(faults_of(store, tmp_cache))
     assert {d.model_id for d in retention.plan()} >= {first, fourth, half}
-    assert not {d.model_id for d in retention.plan()} & {second, third, last, alone}
+    assert not {d.model_id for d in retention.plan()} & {second, third, fifth, last, alone}
     assert {d.model_id for d in retention.plan([f"models:/{first}"])} & {first, fourth} == {fourth}
     assert not {d.model_id for d in retention.plan([run.id])} & {first, fourth}
     folder = stores.local_path(api.get_logged_model(first).artifact_location)
@@ -67,6 +73,8 @@ def test_after_a_run_was_deleted_for_good_all_readers_agree(store: str, tmp_cach
         hop, before = resolve.resolve(run.id), hop
     whole = lineage.text(lineage.of_model(hop.run_id))
     assert whole == "byol@photos:1 > byol@acdc:1 > byol@acdc:1"
+    api.delete_run(before.run_id)  # and can be restored
+    assert f"run {before.run_id}" not in faults_of(store, tmp_cache)
     with sqlite3.connect(store.removeprefix("sqlite:///")) as connection:  # as `mlflow gc` does
         for table in ("tags", "params", "metrics", "latest_metrics", "runs"):
             connection.execute(f"delete from {table} where run_uuid = ?", (before.run_id,))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -55,11 +54,11 @@ def run(p: Evaluate, run: session.Run) -> None:
     root = prepare.locate(p.dataset, p.data_root, caches.cache_folder(p.cache))
     about = describe(module, root)
     every, _ = listed(module, root, lenient=p.on_bad_file == "skip")
-    sources, classes = choose(module, about, root, p, every), about.classes
+    sources, classes = choose(every, about, root, p), about.classes
     run.tag(TAG_DATASET, p.dataset)
     model = None if p.predictions else segmenters.fetch(p, run)
     notes: list[Assumption] = []
-    predict = _from_model(model, about) if model else _from_folder(p, module, root, about)
+    predict = _from_model(model, about) if model else _from_folder(p, every, root, about)
     regions = about.settings.get("regions", {})
     sliced, scored, strange = int(about.settings.get("axis", 0)), Scored(p.dataset), 0
     planes = simpson.Ventricles(classes) if getattr(module, "PLANES", False) else None
@@ -122,19 +121,12 @@ def _facts(p: Evaluate, model: Trained | None, contours: set[str]) -> list[str]:
     ]
 
 
-def choose(
-    module: ModuleType, about: Description, root: Path, p: Evaluate, every: Sequence[Source] | None = None
-) -> list[Source]:
+def choose(sources: Sequence[Source], about: Description, root: Path, p: Evaluate) -> list[Source]:
     """Annotated volumes of the patients of `p.part`, divided as for training.
 
-    Args:
-        every: what the folder holds, where it has been listed.
-
     Raises:
-        ParamError: there are none.
-        DataError, ParamError: see the dataset and `splits.divide_sources`.
+        ParamError: there are none; or see `splits.divide_sources`.
     """
-    sources = list(every or listed(module, root, lenient=p.on_bad_file == "skip")[0])
     if p.part != "all":
         parts = splits.divide_sources(sources, about, p.dataset, p.split)
         sources = [sources[i] for i in parts[p.part]]
@@ -164,9 +156,9 @@ def translation(theirs: Sequence[str], ours: Sequence[str]) -> np.ndarray:
     return np.array([list(ours).index(name) for name in theirs], np.uint8)
 
 
-def _from_folder(p: Evaluate, module: ModuleType, root: Path, about: Description) -> Predictor:
+def _from_folder(p: Evaluate, every: Sequence[Source], root: Path, about: Description) -> Predictor:
     folder = Path(p.predictions).expanduser()
-    masks = Masks(folder, listed(module, root, lenient=p.on_bad_file == "skip")[0], root)
+    masks = Masks(folder, every, root)
     for found, why in (
         (masks.unused(), "are of no image of these data"),
         (

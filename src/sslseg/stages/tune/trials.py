@@ -145,7 +145,7 @@ def _alive(trial: FrozenTrial) -> bool:
             run = store.client().get_run(run_id)
         except MlflowException:
             return False
-        beat = float(run.data.tags.get(names.TAG_HEARTBEAT) or beat)
+        beat = ownership.heartbeat(run)
         if run.info.status in session.ENDED_EARLY:
             return False
     return ownership.state(trial.user_attrs.get(OWNER, ""), beat) != ownership.State.DEAD

@@ -112,7 +112,7 @@ def contradicted(runs: pd.DataFrame) -> list[str]:
     All are written from the same run IDs, so that one of the tags was changed by hand.
 
     Args:
-        runs: `frames.runs` with the upstream ones.
+        runs: of `frames.runs`, the upstream ones too.
     """
     texts = runs.set_index("run_id")["lineage"].to_dict() | {names.SCRATCH: ""}
     started = runs[runs["stage"].isin((names.PRETRAIN, names.FINETUNE)) & runs["upstream_run_id"].isin(texts)]

@@ -11,7 +11,7 @@ from sslseg.tracking.history import frames
 MAKERS = (names.IMPORT, names.PRETRAIN, names.FINETUNE)  # stages that leave an encoder
 
 
-def newest(sentence: str, dataset: str, uri: str | None = None) -> str:
+def newest(sentence: str, dataset: str) -> str:
     """Run ID of the newest FINISHED run whose encoder has the lineage that a sentence says.
 
     Args:
@@ -30,12 +30,12 @@ def newest(sentence: str, dataset: str, uri: str | None = None) -> str:
         )
     if not wanted.hops:
         return names.SCRATCH
-    runs = frames.runs(uri=uri)
+    runs = frames.runs()
     last = runs[
         runs["stage"].isin(MAKERS) & runs["lineage"].map(lambda text: _hows(text) == _hows_of(wanted))
     ]
     for run_id in last["run_id"][::-1]:
-        hops = [lineage.facts(hop) for hop in lineage.of_model(run_id, uri)]
+        hops = [lineage.facts(hop) for hop in lineage.of_model(run_id)]
         if pipelines.fits(wanted, hops, dataset):
             return run_id
     raise EncoderError(

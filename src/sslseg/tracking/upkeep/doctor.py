@@ -111,7 +111,7 @@ def abandoned(uri: str, cache: Path) -> Iterator[Finding]:
             continue
         # a trial's command is its tuning's
         goes_on = stage != names.TRIAL and caches.goes_on(stage, cache, run_id)
-        led = {tags.get(names.TAG_SWEEP), tags.get(runs.PARENT)} & ids  # goes on with the run that led it
+        led = tags.get(runs.PARENT) in ids  # goes on with the run that led it
         more = "; the same command again goes on with it (--resume gives it)" if goes_on or led else ""
         mend = partial(session.close_abandoned, run_id, "its process was gone (sslseg doctor)", uri)
         own = run_id if goes_on and not led else ""
@@ -209,7 +209,7 @@ def gone_runs(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
 
 def contradictions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Lineage tags of runs and models that were changed by hand; a run that starts from such an encoder is refused."""
-    runs = frames.runs(uri=uri, upstream=True)
+    runs = frames.runs(uri=uri)
     for sentence in records.contradicted(runs):
         yield Finding(names.TAG_LINEAGE, sentence, "put the tag back")
     told = runs.set_index("run_id")["lineage"].to_dict()

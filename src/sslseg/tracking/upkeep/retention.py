@@ -91,7 +91,7 @@ def _started_from(uri: str) -> set[str]:
 
 def _doomed(model: LoggedModel, registered: tuple[tuple[str, str], ...]) -> Doomed:
     folder = store.local_path(model.artifact_location)
-    size = caches.size_of(folder) if folder and folder.is_dir() else 0
+    size = caches.size_of(folder) if folder else 0
     return Doomed(model.model_id, model.name, model.source_run_id or "", registered, folder, size)
 
 
