@@ -146,6 +146,8 @@ def test_incomplete_or_damaged_weights_are_not_saved(tmp_path):
         (lambda f: (f / CONFIG_FILE).write_text('{"architecture": "resnet18"}'), "wanted all 120 tensors"),
         (lambda f: (f / CONFIG_FILE).write_text('{"architecture": "hf-hub:a/b"}'), "has no network"),
         (lambda f: edit(f, model_args={"in_chans": 10**9}), "in_chans"),
+        (lambda f: edit(f, model_args={"in_chans": "1"}), "in_chans"),
+        (lambda f: edit(f, model_args={"in_chans": 1.0}), "in_chans"),
         (lambda f: edit(f, model_args={"in_chans": 3}), "mismatched +1 +conv1.0.weight wanted"),
     ],
 )

@@ -40,6 +40,8 @@ def test_no_gradient_flows_into_the_keys():
     student, teacher = ([random(B, D, seed=s).requires_grad_() for s in seeds] for seeds in ((2, 3), (4, 5)))
     agreement.distilled(student, teacher, torch.zeros(D), (0.1, 0.04)).backward()
     assert [view.grad is None for view in (*student, *teacher)] == [False, False, True, True]
+    scores = random(B, K, seed=6).requires_grad_()
+    assert not agreement.sinkhorn(scores, 0.05, 3).requires_grad  # SwAV's clusters are targets
 
 
 def by_the_definition(scores: torch.Tensor, epsilon: float, iterations: int) -> torch.Tensor:

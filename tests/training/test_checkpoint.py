@@ -97,6 +97,12 @@ def test_every_bit_counts(tmp_path):
         file.write_bytes(whole)
 
 
+def test_a_digest_is_also_of_names_types_and_shapes():
+    zeros = torch.zeros(2, 4)
+    others = [{"a": zeros}, {"b": zeros}, {"a": zeros.reshape(4, 2)}, {"a": zeros.int()}]
+    assert len({checkpoint._digest("", tensors) for tensors in others}) == 4
+
+
 def test_nothing_whole_is_none(tmp_path):
     save(tmp_path, 10)
     os.truncate(tmp_path / "step-0000000010.safetensors", 5)

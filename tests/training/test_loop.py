@@ -165,11 +165,11 @@ def test_a_method_may_ask_for_another_optimiser_and_a_constant_rate(tmp_path, op
     """Torch's own step by hand: weight decay on what has two dimensions or more, the gradient cut at `clip`."""
     knobs = {"optimizer": optimizer, "schedule": "constant", "lr": 1e-2, "clip": 0.1, "weight_decay": 0.3}
     training, by_hand = pretraining(**knobs), pretraining(**knobs)
-    metrics = training.step(0, pretrain_batch(0))
+    metrics = training.step(3, pretrain_batch(0))
     assert metrics["train/lr"] == 1e-2
     assert metrics["train/gradient_norm"] > 0.1
     named = dict(by_hand.named)
-    with loop.seeded(loop.streams.torch_seed(0, "step", 0), torch.device("cpu")):
+    with loop.seeded(loop.streams.torch_seed(0, "step", 3), torch.device("cpu")):
         by_hand._loss(loop.on(pretrain_batch(0), torch.device("cpu")))[0].backward()
     torch.nn.utils.clip_grad_norm_(named.values(), 0.1)
     for name, p in named.items():
@@ -276,8 +276,15 @@ def test_batches_of_tensors_are_batches_of_arrays(kind):
         s.metrics for s in make().run(batch_at, log_every=1)
     ]
     batch = tensors(0)
-    sent = loop.on(batch, torch.device("cpu"))
+    sent = loop.on(batch._replace(progress=0.5), torch.device("cpu"))
+    assert type(sent.progress) is float
     assert sent[0] is batch[0] or sent[0][0] is batch[0][0]
+
+
+def test_networks_that_came_in_evaluation_mode_are_trained():
+    net = unet().eval()
+    loop.finetuning(net, resolve(Finetune(preset="demo", steps=1)))
+    assert all(part.training for part in net.modules())
 
 
 def test_encoders_run_channels_last():

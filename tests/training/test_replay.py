@@ -113,12 +113,27 @@ def test_what_depends_on_more_than_tensors_is_refused(semi, why):
     [
         (lambda x: x * float(x.sum()), "_local_scalar_dense"),
         (lambda x: x[x > 0], "aten.index"),
+        (lambda x: x.index_put((x > 0,), torch.ones(2)), "aten.index_put"),
+        (lambda x: x.clone().index_put_((x > 0,), torch.ones(2)), "aten.index_put_"),
+        (lambda x: x.nonzero(), "nonzero"),
+        (lambda x: x.masked_select(x > 0), "masked_select"),
         (lambda x: x[torch.arange(2)], ""),
         (lambda x: x * torch.tensor([1.0, 2.0]), "lift_fresh"),
         (lambda x: (x.to("meta"), x)[1], "_to_copy"),
         (lambda x: torch.stack([x, x]), ""),
     ],
-    ids=["number", "how many", "which", "numbers brought", "copied away", "nothing"],
+    ids=[
+        "number",
+        "how many",
+        "put",
+        "put in place",
+        "where",
+        "selected",
+        "which",
+        "numbers brought",
+        "copied away",
+        "nothing",
+    ],
 )
 def test_what_a_pass_asks_of_the_device_is_seen(does, why):
     with replay.Witness() as witness:

@@ -92,6 +92,29 @@ def test_boxes_are_rectangles_of_the_published_sizes_in_half_of_the_views():
         assert height * width == int(box.sum())
         assert 0.015 < height * width / 64**2 <= 0.4
         assert 0.25 < height / width < 4
+    areas, ratios = zip(*((int(b.sum()) / 64**2, b.any(1).sum() / b.any(0).sum()) for b in some), strict=True)
+    assert min(areas) < 0.03 < 0.37 < max(areas)
+    assert min(ratios) < 0.4 < 3 < max(ratios)
+
+
+def test_strong_views_are_drawn_with_the_authors_amounts():
+    """acdc.py: ColorJitter(0.5, 0.5) with probability 0.8, blur of 0.1 to 2.0 with 0.5, whatever the knobs say."""
+    law = ViewRanges(32, (0.3, 1.0), 0.5, 0.1, 0.1, 0.2, "uint16")
+    for strong in unimatch.shades(law)[1:]:
+        wanted = Augmentation(blur=(0.1, 2.0), blur_p=0.5)
+        assert strong == ViewRanges(32, (0.3, 1.0), 0.5, 0.5, 0.5, 0.8, "factor", augmentation=wanted)
+
+
+def test_unlabelled_slices_and_their_views_have_streams_of_their_own(monkeypatch: pytest.MonkeyPatch):
+    store, law = TinySlices(hearts(3, 4, 48)), ViewRanges(32, (0.3, 1.0), 0.5, 0.2, 0.2, 0.8)
+    asked, plain = [], batches.stream
+    monkeypatch.setattr(batches, "stream", lambda *key: (asked.append(key), plain(*key))[1])
+    given = {"seed": 0, "step": 0, "batch_size": 12}
+    batches.draw_views(store, batches.order(range(12), **given), law, seed=0, step=0)
+    own, asked[:] = set(asked), []
+    batches.unlabelled_views(store, range(12), (law, law), Intensity("dataset", (0.4,), (0.25,)), **given)
+    assert len(own) == len(set(asked)) == 2
+    assert not own & set(asked)
 
 
 def test_strong_views_show_the_place_of_the_plain_one():

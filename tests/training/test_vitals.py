@@ -76,6 +76,7 @@ class Features(nn.Module):
         (torch.relu(torch.randn(64, 32, generator=torch.Generator().manual_seed(1)) + 2), False),
         (torch.eye(64)[torch.arange(64) % 2], True),  # two directions of equal strength
         (torch.eye(64)[torch.arange(64) % 4], False),
+        (torch.diag(torch.tensor([9.0, 1, 0, 0, 0, 0, 0, 0])), False),  # of 8 images a rank of 1.4
         (1 + 1e-4 * torch.randn(64, 32, generator=torch.Generator().manual_seed(1)), True),
         (torch.ones(64, 1) * torch.linspace(1, 2, 32), True),
         (

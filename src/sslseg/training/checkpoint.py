@@ -106,7 +106,6 @@ def optimizer_tensors(
         f"{OPTIMIZER}{name}.{slot}": value
         for name, parameter in named
         for slot, value in optimizer.state.get(parameter, {}).items()
-        if value is not None
     }
 
 

@@ -107,6 +107,13 @@ def test_half_the_scale_shows_a_square_twice_as_large_and_twice_the_scale_a_bord
     assert near[0, 0].mean() == pytest.approx(near_label.mean() / 2, abs=0.02)
 
 
+def test_a_view_that_has_left_its_slice_is_empty():
+    p = replace(_whole(_squares(24, 24, 16, 16), SIDE, _changes(nodes=2.0)), contrast=np.full(1, 0.8))
+    image, label = _both(_squares(24, 24, 16, 16), p)
+    assert not image.any()
+    assert not label.any()
+
+
 def test_equal_nodes_shift_a_view_by_their_displacement():
     slices = _squares(24, 20, 16, 16)
     nodes = np.zeros((1, 2, 3, 3))
@@ -117,7 +124,7 @@ def test_equal_nodes_shift_a_view_by_their_displacement():
     assert np.allclose(image[0, 0, :-8, 4:], plain[0, 0, 8:, :-4], atol=1e-6)
 
 
-@pytest.mark.parametrize("size", [31, 64])
+@pytest.mark.parametrize("size", [31, 64, 200])
 def test_a_turn_of_nothing_is_the_antialiased_crop(size):
     """Upright and turned views are one filter: at an angle of nearly 0 they are equal, where no border cuts it."""
     rng = stream(0, "scenes")
@@ -126,6 +133,7 @@ def test_a_turn_of_nothing_is_the_antialiased_crop(size):
     plain, _ = _both(slices, _whole(slices, size))
     turned, _ = _both(slices, _whole(slices, size, _changes(angle=1e-9)))
     assert np.abs(turned - plain).max() < 1e-5
+    _both(slices, _whole(slices, size, _changes(angle=np.pi / 4)))
 
 
 def test_back_ends_agree_on_everything_at_once_and_views_that_are_not_chosen_keep_their_bits():
@@ -192,6 +200,9 @@ def test_shares_and_ranges_of_what_is_drawn():
         assert stats.kstest(found[found > 1], "uniform", (1, high - 1)).pvalue > 1e-3
     bent = changes.nodes[changes.nodes.any((1, 2, 3))]
     assert stats.kstest(bent.ravel() / 0.05, "norm").pvalue > 1e-3
+    for ends in ((0.6, 1.0), (1.0, 1.4)):  # there is no other half
+        one_sided = augment.draw(Augmentation(gamma=ends, gamma_p=1.0), n, stream(0, "augmentation")).gamma
+        assert stats.kstest(one_sided, "uniform", (ends[0], 0.4)).pvalue > 1e-3
     fewer = augment.draw(replace(STRONG, noise_p=0.0), n, stream(0, "augmentation"))
     assert np.array_equal(fewer.gamma, changes.gamma)
 
@@ -204,6 +215,10 @@ def test_displacements_go_through_their_nodes():
     grid = np.ix_([0, 256, 512], [0, 256, 512])  # within half a pixel of the nodes
     assert np.allclose((y - still_y)[0][grid] / SIDE, nodes[0, 0], atol=0.02)
     assert np.allclose((x - still_x)[0][grid] / SIDE, nodes[0, 1], atol=0.02)
+    # a natural cubic spline through three values, half way to the second: the mean less 3/32 of the second difference
+    one, two, three = nodes[0, 0, 0]
+    wanted = (one + two) / 2 - 3 / 32 * (one - 2 * two + three)
+    assert (y - still_y)[0, 0, 128] / SIDE == pytest.approx(wanted, abs=0.02)
 
 
 def test_blur_is_scipys_and_gamma_nnunets():
@@ -218,6 +233,9 @@ def test_blur_is_scipys_and_gamma_nnunets():
         assert np.allclose(found, wanted, atol=1e-5)
     constant = torch.full((1, 8, 8), 3.0)
     assert torch.equal(texture.curved(constant, 1.4), constant)
+    assert torch.allclose(
+        texture.blurred(constant[:, :4, :4], 3.0), constant[:, :4, :4]
+    )  # a kernel wider than it
 
 
 def test_noise_has_its_own_spread_in_every_view():
@@ -241,6 +259,8 @@ def test_the_knobs_are_off_and_strong_is_nnunets():
     assert law(augment="strong") == want
     assert law(augment="strong", rotation="15") == replace(want, rotation=15)
     assert law(elastic="0.02").elastic == 0.02
+    assert Augmentation(rotation=15.0).off
+    assert not Augmentation(rotation=15.0, rotation_p=0.1).off
     with pytest.raises(ParamError, match="scale: must be two numbers"):
         law(scale="1.4,0.7")
     assert {f.name for f in fields(Augmentation)} == set(vars(want))

@@ -37,12 +37,16 @@ def test_crops_follow_torchvisions_law(height, width):
         assert stats.ks_2samp(a, b).pvalue > 1e-3, name
 
 
-@pytest.mark.parametrize(("height", "width"), [(20, 400), (400, 20), (200, 200)])
-def test_a_crop_that_never_fits_is_torchvisions_centre(height, width):
-    law = ViewRanges(96, (1.0, 1.0), 0, 0, 0, 0, ratio=(1.2, 1.3))
+@pytest.mark.parametrize(
+    ("height", "width", "area"),
+    [(20, 400, 1.0), (400, 20, 1.0), (200, 200, 1.0), (2, 3, 0.01), (2, 3, 0.25 / 6)],
+)
+def test_a_crop_that_never_fits_is_torchvisions_centre(height, width, area):
+    """Too wide, too high, or less than a pixel."""
+    law = ViewRanges(96, (area, area), 0, 0, 0, 0, ratio=(1.2, 1.3))
     p = _drawn(law, height, width, 1)
     image = torch.empty(1, height, width)
-    want = transforms.RandomResizedCrop.get_params(image, [1.0, 1.0], [1.2, 1.3])
+    want = transforms.RandomResizedCrop.get_params(image, [area, area], [1.2, 1.3])
     assert (p.top[0], p.left[0], p.height[0], p.width[0]) == want
 
 

@@ -169,7 +169,7 @@ def test_labels_are_nearest_and_lie_on_the_image(slices, size):
 def test_uint16_law_is_albumentations_brightness_by_max(slices):
     """Flaw F2: v * alpha + beta * 65,535, clipped to uint16, then the (paper-code) normalisation, flaw F1."""
     rows, law = np.arange(len(slices.index)), Intensity("paper-code")
-    p = _params(slices, 64, jitter=1.0, jitter_mode="uint16")
+    p = _params(slices, 64, jitter=1.0, jitter_mode="uint16", brightness=1.5)
     plain = ViewParams(**(vars(p) | {"brightness": p.brightness * 0, "contrast": p.contrast * 0 + 1}))
     physical = render.render(slices, rows, plain, law).astype(np.float64) * PAPER_SD * 255 + PAPER_MEAN * 255
     b, c = p.brightness[:, None, None, None], p.contrast[:, None, None, None]
@@ -178,7 +178,27 @@ def test_uint16_law_is_albumentations_brightness_by_max(slices):
     cpu = render.render(slices, rows, p, law)
     assert np.allclose(cpu, (want - PAPER_MEAN * 255) / (PAPER_SD * 255), atol=2e-6)
     assert (want.max((1, 2, 3)) == 0).any()
+    assert (want.max((1, 2, 3)) == 65535).any()
     assert np.abs(device - cpu).mean() < 1e-3
+
+
+def test_without_limits_brightness_and_contrast_are_those_of_0_to_255(slices):
+    """The paper's code with the jitter as a factor: ToTensor maps 255 to 1, and 0 to 0 whatever the codes' own zero is."""
+    rows, law, p = np.arange(len(slices.index)), Intensity("paper-code"), _params(slices, 64, jitter=1.0)
+    plain = replace(p, brightness=np.ones(len(rows)), contrast=np.ones(len(rows)))
+    m = render.render(slices, rows, plain, law).astype(np.float64) * PAPER_SD + PAPER_MEAN
+    b, c = p.brightness[:, None, None, None], p.contrast[:, None, None, None]
+    found = render.render(slices, rows, p, law).astype(np.float64) * PAPER_SD + PAPER_MEAN
+    assert np.allclose(found, c * b * m + (1 - c) * b * m.mean((1, 2, 3), keepdims=True), atol=1e-4)
+
+
+def test_two_channels_turn_around_the_mean_of_both():
+    rng = stream(0, "two")
+    slices = TinySlices([np.concatenate([scene(rng, 60, 60)[0], 2 * scene(rng, 60, 60)[0]])])
+    law, zero, side = Intensity("encoder", (0.0,) * 2, (1.0,) * 2), np.zeros(1, np.int64), np.full(1, 60)
+    full = ViewParams(zero, zero, side, side, zero > 0, np.ones(1), np.full(1, 0.7), 60)
+    m = render.render(slices, [0], replace(full, contrast=np.ones(1)), law)
+    assert np.allclose(render.render(slices, [0], full, law), 0.7 * m + 0.3 * m.mean(), atol=1e-5)
 
 
 def test_whole_slices_are_padded_with_the_normalised_zero(slices):

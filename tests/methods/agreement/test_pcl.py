@@ -22,10 +22,13 @@ def test_who_attracts_whom():
         ]
     ).bool()
     assert torch.equal(mates, one.repeat(2, 2))
+    apart = batch._replace(places=places._replace(height=torch.tensor([0.0, 1.0, 0.25, 0.5])))
+    assert torch.equal(methods.create("pcl", reach=0.25).mates(apart), torch.eye(4).bool().repeat(2, 2))
 
 
 def test_places_come_with_the_batch():
     given = methods.batch("pcl")
+    assert methods.batch("simclr").places is None  # which does not ask for them
     store = methods.slices(1)
     assert torch.equal(given.places.volume, torch.from_numpy(store.index["volume"].to_numpy()[given.rows]))
     assert set(given.places.height.tolist()) <= {0.0, 1 / 3, 2 / 3, 1.0} or given.places.height.max() <= 1

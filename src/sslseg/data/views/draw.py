@@ -148,9 +148,8 @@ def draw(ranges: ViewRanges, heights: np.ndarray, widths: np.ndarray, rng: np.ra
     flip = rng.random(B) < ranges.flip
     jittered = rng.random(B) < ranges.jitter
     brightness = rng.uniform(-ranges.brightness, ranges.brightness, B) * jittered
-    # A factor of 0 would make the view constant; ColorJitter(1.0) draws it with probability 0.
-    contrast = np.maximum(1 + rng.uniform(-ranges.contrast, ranges.contrast, B) * jittered, 1e-6)
+    contrast = 1 + rng.uniform(-ranges.contrast, ranges.contrast, B) * jittered
     if ranges.jitter_mode == "factor":
-        brightness = np.maximum(1 + brightness, 1e-6)
+        brightness = 1 + brightness
     changes = None if ranges.augmentation.off else augment.draw(ranges.augmentation, B, rng)
     return ViewParams(top, left, h, w, flip, brightness, contrast, ranges.size, ranges.jitter_mode, changes)

@@ -53,7 +53,7 @@ def curved(view: torch.Tensor, gamma: float) -> torch.Tensor:
     """
     low, high = view.amin((1, 2), keepdim=True), view.amax((1, 2), keepdim=True)
     span = (high - low).clamp(min=LEAST)
-    new = ((view - low) / span).clamp(0, 1) ** gamma
+    new = ((view - low) / span) ** gamma
     mean, sd = (view.mean((1, 2), keepdim=True), view.std((1, 2), keepdim=True, correction=0))
     new_mean, new_sd = new.mean((1, 2), keepdim=True), new.std((1, 2), keepdim=True, correction=0)
     return (new - new_mean) / new_sd.clamp(min=LEAST) * sd + mean

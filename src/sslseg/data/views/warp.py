@@ -75,7 +75,7 @@ def pixels(
         levels: gain, low, high: float32 [B, C, 1, 1] each.
     """
     cos, sin, tall, broad = (torch.from_numpy(v).to(where)[:, None, None] for v in frame.T)
-    reach = math.ceil(np.hypot(frame[:, 2], frame[:, 3]).max()) + 1
+    reach = math.ceil(np.hypot(frame[:, 2], frame[:, 3]).max() - 0.5)  # from the middle of a pixel
     y, x = where[:, 0], where[:, 1]
     H, W = sides[:, 0, None, None], sides[:, 1, None, None]
     gain, low, high = levels
