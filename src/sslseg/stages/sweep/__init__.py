@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -115,7 +116,8 @@ def execute(
     _list(run, cells, outcomes)  # should this process be killed, the grid is known
     try:
         with Board(run, cells, places) as board:
-            for outcome in backend.run(graph, do or work, p):
+            # as many as were planned for: memory that is free may change meanwhile
+            for outcome in backend.run(graph, do or work, dataclasses.replace(p, workers=places)):
                 outcomes.append(outcome)
                 with board.aside():
                     _tell(outcome, likeness_of)
