@@ -10,7 +10,9 @@ from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.phantom import population as phantom_law
 from sslseg.data.phantom import tree
+from sslseg.data.slices.account import UNKNOWN, account
 from sslseg.data.streams import stream
+from tests.fixtures.phantoms import manifest
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def measured(root, name, entry):
 @pytest.mark.parametrize(("fixture", "volume", "points"), [("cohort", 0.002, 0.1), ("tiny", 0.02, 1.0)])
 def test_volumes_and_ejection_fractions_are_those_asked_for(request, fixture, volume, points):
     root = request.getfixturevalue(fixture)
-    for name, asked in tree.manifest(root).items():
+    for name, asked in manifest(root).items():
         ml = measured(root, name, asked)
         for label, key in ((3, "lv"), (1, "rv")):
             ed, es = ml[label, "ed"], ml[label, "es"]
@@ -72,7 +74,7 @@ def test_groups_meet_the_challenge_criteria():
 def test_hypertrophy_is_regional_and_walls_of_others_are_not_thick(cohort):
     from scipy.ndimage import distance_transform_edt
 
-    for name, asked in tree.manifest(cohort).items():
+    for name, asked in manifest(cohort).items():
         mask, zooms, _ = load(cohort / name / f"{name}_frame01_gt.nii.gz")
         labelled = np.flatnonzero((mask == 3).any((0, 1)))
         middle = mask[:, :, labelled[len(labelled) // 2]]
@@ -111,7 +113,7 @@ def test_headers_have_the_traps_of_the_real_files(tiny):
 
 
 def test_cine_holds_the_labelled_frames(tiny):
-    asked = tree.manifest(tiny)["patient001"]
+    asked = manifest(tiny)["patient001"]
     movie, zooms, _ = load(tiny / "patient001" / "patient001_4d.nii.gz")
     assert movie.shape == (64, 64, 3, asked["frames"])
     assert zooms[3] == 1.0
@@ -153,6 +155,8 @@ def test_built_in_cohorts_share_no_patient_and_no_voxel(tmp_path):
 def test_a_cohort_is_written_once_and_never_over_something_else(tiny, tmp_path):
     before = {p: p.stat().st_mtime_ns for p in tiny.rglob("*")}
     tree.write(tiny, patients=6, seed=0, size=64, slices=3, cine=1)
+    states = {entry.file: entry.state for entry in account(tiny, [], [], {})}
+    assert states["phantom.json"] != UNKNOWN == states["patient001/patient001_4d.nii.gz"]
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*")} == before
     with pytest.raises(DataError, match="something else"):
         tree.write(tiny, patients=5, seed=0, size=64, slices=3)
@@ -160,5 +164,3 @@ def test_a_cohort_is_written_once_and_never_over_something_else(tiny, tmp_path):
     with pytest.raises(DataError, match="something else"):
         tree.write(tmp_path, patients=1, seed=0, size=64, slices=3)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
-    with pytest.raises(DataError, match=r"phantom\.json"):
-        tree.manifest(tmp_path)

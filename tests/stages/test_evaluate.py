@@ -26,6 +26,7 @@ from sslseg.stages import evaluate
 from sslseg.stages.evaluate.heldout import Scored
 from sslseg.tracking import session
 from tests.fixtures import foreign_trees, trained_models, trees
+from tests.fixtures.phantoms import manifest
 
 CLASSES = ("background", "RV", "MYO", "LV")
 SPACING = (10.0, 1.5, 1.5)
@@ -85,7 +86,7 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
     assert (agreement[["bias", "mae", "mae_low", "mae_high"]] == 0).all(axis=None)
     assert len(acdc) == 10
     by = measured.set_index(["patient", "quantity"])["prediction"]
-    for patient, asked in tree.manifest(phantom).items():
+    for patient, asked in manifest(phantom).items():
         for quantity, key, room in ASKED:
             assert by[patient, quantity] == pytest.approx(asked[key], rel=room), (patient, quantity)
         assert by[patient, "LV EF"] == pytest.approx(asked["lv_ef_percent"], abs=1.0)
@@ -102,7 +103,7 @@ def test_perfect_masks_give_the_phantoms_asked_for_numbers(phantom, tmp_path, tm
     assert got["evaluate/missed/LV"] == 1
     assert got["evaluate/dice"] == np.mean([got[f"evaluate/dice/{name}"] for name in CLASSES[1:]])
     spoiled = image.parent.name  # whose numbers stand alone in the store, in the order of patients
-    number = sorted(tree.manifest(phantom)).index(spoiled)
+    number = sorted(manifest(phantom)).index(spoiled)
     history = MlflowClient(store).get_metric_history(worse, names.stored("evaluate_patients/failure_rate/LV"))
     assert [(m.step, m.value) for m in history] == [(i, 0.5 * (i == number)) for i in range(5)]
     errors = MlflowClient(store).get_metric_history(worse, names.stored("evaluate_patients/mae/LV_EF"))
@@ -152,7 +153,7 @@ def test_a_model_that_has_seen_the_patients_is_found_by_name_and_by_voxels(tmp_p
 def test_scoring_test_patients_that_a_model_has_seen_stops(phantom, tmp_path, tmp_cache, store):
     torch.set_num_threads(1)
     seen = Scored("acdc")
-    for patient in tree.manifest(phantom):
+    for patient in manifest(phantom):
         seen.note(patient, np.zeros((1, 1, 1, 1)))
     entry = exposure.of(as_store(seen), range(len(seen.rows)), run_id="r", stage="finetune")
     made = tmp_path / "model"

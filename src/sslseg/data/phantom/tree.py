@@ -18,7 +18,7 @@ import numpy as np
 
 from sslseg.config.files import aside, read_json
 from sslseg.config.names import DataError
-from sslseg.data import streams
+from sslseg.data import files, streams
 from sslseg.data.phantom import body
 from sslseg.data.phantom import heart as phantom_heart
 from sslseg.data.phantom import population as phantom_population
@@ -51,18 +51,6 @@ class Settings:
     slices: int | None = None
     cine: int = 0
     format: int = FORMAT
-
-
-def manifest(root: Path) -> dict[str, dict]:
-    """patient -> asked-for numbers: group, lv_edv_ml, lv_esv_ml, lv_ef_percent, rv_…, lv_mass_g, ….
-
-    Raises:
-        DataError: `root` holds no phantom.
-    """
-    path = Path(root) / MANIFEST
-    if not path.is_file():
-        raise DataError(f"{path}: wanted the manifest of a phantom cohort, there is no such file")
-    return read_json(path)["patients"]
 
 
 def folder(cache: Path, name: str, **population: object) -> Path:
@@ -171,4 +159,5 @@ def write(root: Path, **population: Any) -> Path:
 
 def _holds(root: Path, settings: Settings) -> bool:
     path = root / MANIFEST
+    files.TEXTS.add(path)  # known, where the files of the folder are accounted for
     return path.is_file() and read_json(path)["settings"] == asdict(settings)
