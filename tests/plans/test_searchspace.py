@@ -37,6 +37,7 @@ def test_a_text_replaces_adds_and_takes_out():
     found = searchspace.ranges(FINETUNE, params.Finetune, text)
     assert found["lr"] == Range("float", 0.001, 0.002, log=True)
     assert found["batch_size"] == Range("int", 2, 8)
+    assert [found["batch_size"].holds(value) for value in (1, 2, 8, 9)] == [False, True, True, False]
     assert found["crop_scale"].choices == ("0.1,1.0", "0.5,1.0")
     assert "jitter" not in found
     assert found["clip"] == searchspace.SPACES[FINETUNE]["clip"]
@@ -52,6 +53,7 @@ def test_a_method_s_own_knob_can_be_searched():
         ("lr", "wanted name=float"),
         ("lr=float:1", "wanted name=float"),
         ("lr=float:2:1", "wanted name=float"),
+        ("lr=float:1:1", "wanted name=float"),
         ("lr=float:0:1:log", "above 0"),
         ("lr=float:0.1:1:lag", "wanted name=float"),
         ("lr=float:-1:1", "lr: must be at least 0"),

@@ -38,7 +38,8 @@ def test_no_worker_has_two_cells_at_once_and_none_idles_while_one_is_free():
 
 def test_what_is_left_frees_cells_of_an_upstream_that_has_ended():
     rest = timeline.remaining(CHAIN, {"import", "scratch0"})
-    assert {cell.name: cell.upstream for cell in rest}["pre"] == ""
+    above = {cell.name: cell.upstream for cell in rest}
+    assert (above["pre"], above["fine"]) == ("", "pre")
     assert timeline.seconds_left(CHAIN, {"import", "scratch0"}, lambda cell: 1.0, 2) == 3.0
     assert timeline.seconds_left(CHAIN, {cell.name for cell in CHAIN}, lambda cell: None, 2) == 0.0
     assert timeline.seconds_left(CHAIN, set(), lambda cell: None if cell.name == "pre" else 1.0, 2) is None

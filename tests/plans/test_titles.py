@@ -37,6 +37,7 @@ def test_twenty_characters_tell_every_cell_of_the_paper_s_study_from_the_others(
         ("byol@natural+byol@target", 30, "byol@nat+tgt n30 s2 acdc"),
         ("byol@natural+moco@target", 30, "byol@n+moco@t n30 s2 acdc"),
         ("phantom+decoder", 30, "phantom+dec n30 s2 acdc"),
+        ("masked@natural+decoder+masked@target", 30, "ma@n+dec+ma@t n30 s2 acdc"),
         ("supervised+byol@target", 1498, "sup+byo@tgt n1498 s2 acdc"),
     ],
 )
@@ -50,3 +51,6 @@ def test_what_a_budget_counts_and_what_else_differs_is_told() -> None:
         dataset="acdc", encoder="x", encoder_epoch=5, budget=4, budget_unit="patient", split="fold:1/5"
     )
     assert titles.finetuning(p, "byol@target") == "byol@target p4 s0 acdc epoch=5 split=fold:1/5"
+    first = Finetune(dataset="acdc", encoder="x", encoder_epoch=0, budget=4)
+    assert titles.finetuning(first, "byol@target") == "byol@target n4 s0 acdc epoch=0"
+    assert titles.title("supervised+byol@target", "s0") == "sup+byol@tgt s0"  # as with a budget

@@ -52,8 +52,9 @@ def pretrain(uri: str, folder: Path, alias: str = ALIAS) -> str:
         session.open_run("pretrain", experiment_id=place, uri=uri) as run,
     ):
         patch.setenv("MLFLOW_TRACKING_URI", uri)
+        run.input_dataset("photos", "ab", "photos", "pretrain")
         resolve.log_encoder(run, folder, name=NAME, role="target", method="byol", dataset="photos",
-                            lineage="byol@photos", epoch=1, step=3, alias=alias)  # fmt: skip
+                            lineage="byol@photos", epoch=1, step=3, alias=alias, card=f"as models:/{NAME}/1")  # fmt: skip
     return run.id
 
 
@@ -100,6 +101,8 @@ def test_versions_get_free_numbers_and_what_names_them_follows(
         found = resolve.resolve(f"models:/{NAME}/{number}", uri=both)  # its digest is checked on the way
         assert found.run_id == run_id
         assert logged.model_id_of(versions[number]) == found.model_id
+        assert versions[number].description == f"as models:/{NAME}/{1 if number < 3 else 3}"
+        assert api.get_run(run_id).inputs.dataset_inputs[0].dataset.name == "photos"
     (model,) = [m for m in api.search_logged_models(["1"]) if m.source_run_id == second[1]]
     assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": NAME, "version": "4"}]
 

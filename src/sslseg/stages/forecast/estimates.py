@@ -201,4 +201,4 @@ def size_of(run_id: str, uri: str | None = None) -> int | None:
     known = [folder for folder in folders if folder is not None]
     if len(known) < len(folders):
         return None
-    return sum(caches.size_of(folder) for folder in known if folder.is_dir())
+    return sum(map(caches.size_of, known))
