@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from sslseg.config import names
 from sslseg.plans import timeline
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Outcome
 from sslseg.tracking.history import sweeps
-from sslseg.tracking.history.sweeps import Progress, Running
+from sslseg.tracking.history.sweeps import Running
 from sslseg.tracking.runs import Run
 
 TABLE_SECONDS, LINE_SECONDS = 2.0, 30.0  # between two pictures in a terminal, and two lines elsewhere
@@ -94,7 +95,7 @@ class Board:
         found = sweeps.read(self.run.id, self.run.uri)
         left = self.left(found.running)
         self.run.client.log_metric(self.run.id, names.SWEEP_LEFT, math.nan if left is None else left)
-        found = Progress(**{**vars(found), "left": left})
+        found = replace(found, left=left)
         with self._lock:
             if self._over.is_set() or self._quiet:
                 return

@@ -28,8 +28,7 @@ SAME = {
     "metrics": ("key", "step", "timestamp", "value", "is_nan"),
 }
 # texts that may name a model by version
-TEXTS = {"params": "value", "tags": "value", "logged_model_tags": "tag_value",
-         "logged_model_params": "param_value", "model_version_tags": "value",
+TEXTS = {"params": "value", "tags": "value", "logged_model_tags": "tag_value", "model_version_tags": "value",
          "model_versions": "description"}  # fmt: skip
 REFERENCE = re.compile(r"models:/(?P<name>[^/@\s\"']+)/(?P<version>\d+)")
 

@@ -122,7 +122,7 @@ def _running(child: MlflowRun, uri: str | None, now: float) -> Running:
 
 def rate(points: Sequence[tuple[int, float]]) -> float | None:
     """Steps a second over (step, seconds) of the last points; None before there are two at different times."""
-    if len(points) < 2 or points[-1][1] <= points[0][1] or points[-1][0] <= points[0][0]:
+    if len(points) < 2 or points[-1][1] <= points[0][1]:
         return None
     return (points[-1][0] - points[0][0]) / (points[-1][1] - points[0][1])
 
@@ -144,7 +144,7 @@ def lines(found: Progress, width: int = 120) -> list[str]:
     rows = ["  " + row for part in (running, faults, again) for row in some(part, SHOWN, "\n").splitlines()]
     if found.lost:
         rows.append(f"  lost with their process: {some(found.lost)}")
-    if found.status == "RUNNING" and found.driver == ownership.State.DEAD.value:
+    if found.driver == ownership.State.DEAD.value:
         rows.append("  its driver is gone: the same command goes on with it")
     return [line if len(line) <= width else line[: width - 1] + "…" for line in [head, *rows]]
 
