@@ -47,6 +47,10 @@ def test_prefixes_are_hinted_at_in_both_directions(state):
     with pytest.raises(EncoderError, match="differ by the prefix 'module.backbone.'; add it"):
         compare(longer, state).raise_for_problems("a file")
     assert compare(state, {}).hint == ""
+    (first, *others) = state
+    two = {f"a.{first}": state[first]} | {f"b.{name}": state[name] for name in others}
+    assert "89 of 90 missing tensors differ by the prefix 'b.'" in compare(state, two).hint
+    assert not compare(state, state | {"odd": torch.zeros(1)}).complete
 
 
 def test_check_equal_sees_one_changed_bit_and_another_type(state):

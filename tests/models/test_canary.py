@@ -41,7 +41,9 @@ def test_the_answer_is_that_of_the_features(encoder_folder: Path):
     noise = streams.stream(0, "canary").standard_normal((4, 1, 96, 96))
     with torch.no_grad():
         features = net.eval().forward_features(torch.from_numpy(noise).float()).mean((2, 3))
-    assert answer(encoder_folder)[:4] == pytest.approx(features.norm(dim=1).tolist(), rel=1e-5)
+    mixed = features.double() @ torch.arange(features.shape[1]).double().cos()
+    wanted = [*features.norm(dim=1).tolist(), *mixed.tolist()]
+    assert answer(encoder_folder) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 
 def test_another_program_is_found(
@@ -55,6 +57,18 @@ def test_another_program_is_found(
         encoder.load(encoder_folder)
     with pytest.raises(EncoderError, match="segmenter folder .*computes other features"):
         segmenter.load(segmenter_folder)
+
+
+@pytest.mark.parametrize(("factor", "passes"), [(1.0005, True), (1.002, False)])
+def test_a_thousandth_of_their_scale_is_allowed(encoder_folder: Path, factor: float, passes: bool):
+    state, config = encoder.read_state(encoder_folder)
+    kept = config["sslseg"][canary.KEY]
+    kept[5] += (factor - 1) * max(kept[:4])
+    if passes:
+        encoder.from_state(state, config)
+        return
+    with pytest.raises(EncoderError, match="of their size apart, allowed 0.001"):
+        encoder.from_state(state, config)
 
 
 def test_the_decoder_answers_too(segmenter_folder: Path, monkeypatch: pytest.MonkeyPatch):

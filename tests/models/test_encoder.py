@@ -84,12 +84,13 @@ def test_summed_stem_sees_a_grey_image_as_the_original_saw_its_replica(tmp_path,
 
 
 def test_adapted_config_tells_what_happened(tmp_path):
-    law = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    law = {"kind": "encoder", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     saved(tmp_path, channels=3, normalisation=law, extra={"origin": "a test"})
     _, config = encoder.adapt(*encoder.read_state(tmp_path), 1)
     assert config["model_args"] == {"in_chans": 1}
     assert config["sslseg"]["adapted_from_channels"] == 3
     assert config["sslseg"]["origin"] == "a test"
+    assert config["sslseg"]["law"] == law  # three channels' own, which is what it was trained under
     # one channel gets the mean of the three channels' constants
     assert config["pretrained_cfg"]["mean"] == pytest.approx([0.449], abs=1e-3)
 

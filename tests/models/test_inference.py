@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from sslseg.config.names import EncoderError
 from sslseg.data.readers.nifti import read_volume
@@ -65,6 +66,47 @@ def test_largest_component_of_each_class_in_3d():
     kept = inference.largest_components(mask, 3)
     assert (kept == 1).sum() == 3 * 36
     assert kept[0, 12, 12] == 2
+    corners = np.zeros((2, 9, 9), np.uint8)
+    corners[0, 2, 2] = corners[1, 3, 3] = corners[0, 8, 8] = (
+        1  # two that touch at a corner, one that lies alone
+    )
+    assert np.argwhere(inference.largest_components(corners, 2)).tolist() == [[0, 2, 2], [1, 3, 3]]
+
+
+class Sided(ByBrightness):
+    """Its second class is what lies on the left of an image; notes how large its images are."""
+
+    largest = 0
+
+    def forward(self, x):
+        self.largest = max(self.largest, *x.shape[2:])
+        left = torch.linspace(1, -0.5, x.shape[3]).expand(x.shape[0], 1, *x.shape[2:])
+        return torch.cat([torch.zeros_like(left), left], 1)
+
+
+def test_mirrored_left_to_right_is_averaged_over_both_and_tiles_are_as_large_as_asked_for():
+    net, image = Sided(), disc(shape=(64, 96, 2), centre=(30, 40)).T[None]  # [2, 96, 64]
+    model = Model(net, ("background", "LV"), 1, Intensity("dataset", (0.5,), (0.25,)), 0.0, {})
+    alone, both = (inference.segment([model], image, (8.0, 1.5, 1.5), mirror=m) for m in (False, True))
+    assert alone[..., :40].all()
+    assert not alone[..., 44:].any()
+    assert both.all()  # 1 and -0.5 on either side
+    assert net.largest == 96
+    net.largest = 0
+    inference.segment([model], image, (8.0, 1.5, 1.5), tile=64)
+    assert net.largest == 64
+
+
+@pytest.mark.parametrize("grid", [(16, 64), (64, 16), (16, 16)])
+def test_logits_that_shrink_are_averaged_not_picked(grid):
+    """Every fourth line of a network's answer is 1, on a grid four times coarser: a quarter everywhere."""
+    stripes, shrunk = torch.zeros(1, 2, 64, 64), [side < 64 for side in grid]
+    stripes[:, :, ::4] += shrunk[0]
+    stripes[..., ::4] += shrunk[1]
+    found = inference._logits(lambda x: stripes, torch.zeros(1, 1, 64, 64), grid, mirror=False, tile=0)
+    assert found.shape[2:] == grid
+    inner = found[..., 2:-2, 2:-2]
+    torch.testing.assert_close(inner, torch.full_like(inner, sum(shrunk) / 4))
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -54,6 +54,18 @@ def test_a_farther_reach_differs_near_seams_alone():
     assert torch.isfinite(tiled).all()
 
 
+def test_tiles_have_whole_cells_of_32_pixels_and_are_blended_linearly():
+    net = Known(0)
+    with torch.no_grad():
+        tiling.apply(net, torch.randn(1, 2, 160, 160), 100)
+    assert net.largest == 128
+    left, right = tiling._ramp(0, TILE, 192, TILE)[64:], tiling._ramp(64, TILE, 192, TILE)[:64]
+    torch.testing.assert_close(left + right, torch.ones(64))
+    assert not right[:16].any()
+    steps = right[17:47].diff()
+    torch.testing.assert_close(steps, torch.full_like(steps, 1 / 32))
+
+
 def test_small_slices_and_no_limit_go_through_in_one_piece():
     for tile in (0, 64):
         net, x = Known(1), torch.randn(1, 2, 64, 64)

@@ -89,8 +89,7 @@ def beside(encoder: Encoder, seed: int, **fresh: Make) -> dict[str, nn.Module]:
 def targets(modules: Mapping[str, nn.Module], *parts: str) -> dict[str, nn.Module]:
     """Copies of the online encoder and of `parts`, buffers included, which only follow: `target`, `target_<part>`."""
     return {
-        target_of(part): copy.deepcopy(modules[part]).train().requires_grad_(False)
-        for part in ("online", *parts)
+        target_of(part): copy.deepcopy(modules[part]).requires_grad_(False) for part in ("online", *parts)
     }
 
 
@@ -107,5 +106,3 @@ def kaiming_uniform(module: nn.Module, generator: torch.Generator) -> None:
             nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
-        elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
-            layer.reset_parameters()

@@ -135,6 +135,7 @@ def test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform(name: str) -> 
                 sure = max(0.02, 5 * math.sqrt(0.2 / n))  # five standard errors of a uniform sample's s.d.
                 assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=sure)
                 assert not torch.equal(layer.weight, other.modules[part].get_submodule(key).weight)
+                assert layer.bias is None or not layer.bias.any()
             if isinstance(layer, torch.nn.BatchNorm1d):
                 assert layer.running_mean is None or not layer.running_mean.any()
                 assert layer.weight is None or torch.equal(layer.weight, torch.ones_like(layer.weight))

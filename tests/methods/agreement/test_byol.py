@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from sslseg.config.flags import resolve
+from sslseg.data import streams
 from sslseg.methods.agreement import byol
-from sslseg.models import encoder
+from sslseg.models import encoder, heads
 from sslseg.training import contract
 from tests.fixtures.view_batches import pair
 
@@ -90,6 +91,14 @@ def test_tau_ends_at_one_and_the_target_stands_still():
     assert byols.after_step(1.0) == {"tau": pytest.approx(1.0)}
     assert torch.equal(before, byols.modules["target"].conv1[0].weight)
     assert byols.after_step(0.5)["tau"] == pytest.approx(0.995)
+
+
+def test_each_head_is_drawn_from_a_stream_of_its_own():
+    nets = method(seed=3).modules
+    for step, (name, size) in enumerate((("projector", nets["online"].num_features), ("predictor", 16)), 1):
+        draw = streams.torch_generator(3, "initialisation", step)
+        first = heads.linear(size, nets[name][0].out_features, draw)
+        assert torch.equal(nets[name][0].weight, first.weight)
 
 
 def test_paper_preset_has_the_originals_heads():

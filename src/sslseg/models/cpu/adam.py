@@ -23,7 +23,7 @@ class ChannelsLastAdam(torch.optim.Adam):
     ) -> Any:
         found = super()._init_group(group, weights, gradients, *moments)
         for i, weight in enumerate(weights):
-            last = weight.ndim == 4 and weight.is_contiguous(memory_format=torch.channels_last)
+            last = weight.is_contiguous(memory_format=torch.channels_last)
             layout = torch.channels_last if last else torch.contiguous_format
             gradients[i] = gradients[i].contiguous(memory_format=layout)
             for held in (weights, gradients, *moments) if last else ():
