@@ -101,6 +101,13 @@ def products(monkeypatch: pytest.MonkeyPatch) -> list[torch.Size]:
     return seen
 
 
+def test_an_image_smaller_than_its_kernel_is_refused_in_torch_s_words() -> None:
+    layer = nn.Sequential(nn.Conv2d(64, 128, 3))
+    convolution.lighten(layer)
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
+        layer(torch.zeros(1, 64, 2, 2))
+
+
 def test_an_encoder_and_a_unet_answer_as_before(products: list) -> None:
     """In double precision: against the same networks whose layers are torch's again."""
     images = torch.randn(2, 1, 64, 64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import segmentation_models_pytorch as smp
 import timm
@@ -49,6 +51,18 @@ def test_the_manifest_says_which_and_a_slip_is_refused(monkeypatch: pytest.Monke
     monkeypatch.setenv(cpu.SWITCH, "no")
     with pytest.raises(ParamError, match="SSLSEG_CPU_KERNELS: wanted on or off, got 'no'"):
         encoder.build("test_resnet", 1, 0)
+
+
+@pytest.mark.parametrize("before", [None, "on", "off"])
+def test_what_was_switched_off_is_afterwards_as_it_was(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(cpu.SWITCH, raising=False)
+    if before:
+        monkeypatch.setenv(cpu.SWITCH, before)
+    with cpu.switched_off():
+        assert not cpu.active()
+    assert os.environ.get(cpu.SWITCH) == before
 
 
 def test_never_on_another_device(monkeypatch: pytest.MonkeyPatch) -> None:

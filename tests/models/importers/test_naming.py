@@ -36,6 +36,11 @@ def test_resnets_and_convnexts_are_told_by_their_blocks(name):
     assert any(name in names for names in naming.guesses(shapes))
 
 
+def test_blocks_that_no_network_has_are_no_guess():
+    layers = (f"features.denseblock{b}.denselayer{n}.conv1.weight" for b in range(1, 5) for n in range(3))
+    assert not naming.guesses(dict.fromkeys(layers, (128, 64, 1, 1)))
+
+
 def official(name: str) -> str:
     """facebookresearch/ConvNeXt's names of timm's, written out from models/convnext.py there."""
     name = name.replace("head.norm.", "norm.")

@@ -7,7 +7,7 @@ import timm
 import torch
 
 from sslseg.config.names import EncoderError
-from sslseg.models.importers import checkpoint
+from sslseg.models.importers import checkpoint, roles
 from tests.fixtures.checkpoints import HEAD, SMALL, drawn, online, under
 
 TABLES = {"projection_head.0.weight": torch.ones(4, 4)}
@@ -108,3 +108,16 @@ def test_what_cannot_be_an_encoder_is_said_in_a_sentence(change, said, t, tmp_pa
     torch.save(change(t), tmp_path / "a.pth")
     with pytest.raises(EncoderError, match=said):
         checkpoint.read(tmp_path / "a.pth", architecture=SMALL)
+
+
+@pytest.mark.parametrize("width", [64, 512])
+def test_a_layer_as_it_was_drawn_is_told_from_a_trained_one_of_the_same_spread(width):
+    """torch draws evenly between bounds of 1 / sqrt(width); a bell of that s.d. is wider than they are."""
+    generator, bound = torch.Generator().manual_seed(0), width**-0.5
+    even = (2 * torch.rand(1000, width, generator=generator) - 1) * bound
+    bell = torch.randn(1000, width, generator=generator) * bound / 3**0.5
+    bias = torch.full((1000,), 0.1)
+    assert roles._untouched(even, bias)
+    assert not roles._untouched(bell.clamp(-1.8 * bound, 1.8 * bound), bias)
+    assert not roles._untouched(0.8 * even, bias)
+    assert roles._untouched(bell, torch.zeros(1000))
