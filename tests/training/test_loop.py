@@ -171,6 +171,8 @@ def test_a_method_may_ask_for_another_optimiser_and_a_constant_rate(tmp_path, op
     named = dict(by_hand.named)
     with loop.seeded(loop.streams.torch_seed(0, "step", 3), torch.device("cpu")):
         by_hand._loss(loop.on(pretrain_batch(0), torch.device("cpu")))[0].backward()
+    before = math.sqrt(sum(float(p.grad.double().square().sum()) for p in named.values()))
+    assert metrics["train/gradient_norm"] == pytest.approx(before, rel=1e-5)
     torch.nn.utils.clip_grad_norm_(named.values(), 0.1)
     for name, p in named.items():
         decay = 0.3 if p.ndim > 1 else 0.0

@@ -13,9 +13,8 @@ from torch.nn.utils import skip_init
 from sslseg.data import streams
 from sslseg.models.encoder import Encoder, feature_size
 
-Make = Callable[
-    [int, torch.Generator], nn.Module
-]  # width of the encoder's features, what weights are drawn from
+# width of the encoder's features, what weights are drawn from
+Make = Callable[[int, torch.Generator], nn.Module]
 
 
 def stack(

@@ -149,9 +149,7 @@ def _logits(net: nn.Module, x: Tensor, grid: tuple[int, int], mirror: bool, tile
     padded = functional.pad(x, (0, -width % MULTIPLE, 0, -height % MULTIPLE))
     found = tiling.apply(net, padded, tile)
     if mirror:
-        found = found + tiling.apply(net, padded.flip(-1), tile).flip(
-            -1
-        )  # which is largest, twice the mean says too
+        found = found + tiling.apply(net, padded.flip(-1), tile).flip(-1)  # twice the mean
     found = found[:, :, :height, :width]
     if (height, width) == tuple(grid):
         return found

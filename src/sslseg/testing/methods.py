@@ -128,9 +128,8 @@ def test_modules_beside_the_encoder_are_fresh_and_kaiming_uniform(name: str) -> 
         for key, layer in net.named_modules():
             if isinstance(layer, torch.nn.Linear | torch.nn.Conv2d) and not _prints([layer.weight]) <= handed:
                 bound = math.sqrt(6 / layer.weight[0].numel())
-                n = (
-                    layer.weight.numel()
-                )  # of few weights the largest may be small, and the spread be told less well
+                # of few weights the largest may be small, and the spread be told less well
+                n = layer.weight.numel()
                 assert min(0.98, 1e-6 ** (1 / n)) * bound < layer.weight.abs().max() <= bound
                 sure = max(0.02, 5 * math.sqrt(0.2 / n))  # five standard errors of a uniform sample's s.d.
                 assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=sure)

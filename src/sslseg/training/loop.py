@@ -103,8 +103,8 @@ class Training:
         with seeded(streams.torch_seed(self.seed, "step", step), self.device):  # dropout, drop path
             loss, metrics = self._gradients(on(batch, self.device))
         if self._p.clip:
-            norm = optim.gradient_norm((parameter for _, parameter in self.named), self._p.clip)
-            metrics = {**metrics, "gradient_norm": norm}
+            weights = [weight for _, weight in self.named]
+            metrics = {**metrics, "gradient_norm": nn.utils.clip_grad_norm_(weights, self._p.clip)}
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         metrics = {"loss": loss, "lr": lr, **metrics, **self._after(step / self.steps)}

@@ -90,9 +90,6 @@ def lr_at(
             "cosine-restarts", a cosine to 0 every `period` steps (paper section 4).
         warmup, warmup_lr: read by "warmup-cosine" only.
         period: steps, read by "cosine-restarts" only.
-
-    Raises:
-        ValueError: unknown schedule.
     """
     rise = round(warmup * steps)
     if schedule == "warmup-cosine" and step < rise:
@@ -103,8 +100,6 @@ def lr_at(
         "cosine-restarts": step % period / period,
         "warmup-cosine": (step - rise) / max(steps - rise, 1),
     }
-    if schedule not in fallen:
-        raise ValueError(f"unknown schedule {schedule!r}")
     return peak * _half_cosine(fallen[schedule])
 
 
@@ -156,11 +151,6 @@ def steps_of_epochs(epochs: int, slices: int, batch_size: int) -> int:
 def epochs_of_steps(steps: int, slices: int, batch_size: int) -> float:
     """Epochs (fractional) that are over after `steps` optimiser steps."""
     return steps * batch_size / slices
-
-
-def gradient_norm(parameters: Iterable[Tensor], clip: float) -> Tensor:
-    """Clip the gradients' joint L2 norm to `clip` (0 = leave them); the norm before, on the device."""
-    return nn.utils.clip_grad_norm_(list(parameters), clip or math.inf)
 
 
 def kept_steps(p: Pretrain, slices: int) -> dict[int, int | None]:

@@ -25,9 +25,8 @@ class Convolution(nn.Conv2d):
     def forward(self, images: Tensor) -> Tensor:
         """[B, C, H, W] -> [B, D, H', W']."""
         edge = int(self.padding[0])
-        recorded = (
-            torch.jit.is_tracing() or torch.compiler.is_compiling()
-        )  # for a program that has no `Product`
+        # for a program that has no `Product`
+        recorded = torch.jit.is_tracing() or torch.compiler.is_compiling()
         if not recorded and pays(images, self.weight, self.stride[0], edge):
             return Product.apply(images, self.weight, self.bias, self.stride[0], edge)
         return functional.conv2d(images, self.weight, self.bias, self.stride, self.padding)

@@ -95,9 +95,8 @@ def _from_file(path: Path, origin: str, architecture: str, role: str, strip: Col
         "network": read.network, "other_networks": list(read.others), "left": dict(parts.most_common()),
         "dropped": some(read.dropped, 20, "\n").splitlines(), "filled": list(read.filled), "drawn": list(read.drawn),
     }  # fmt: skip
-    assumed = encoder.skeleton(
-        read.architecture, read.channels
-    ).pretrained_cfg  # a checkpoint seldom says how it was
+    # a checkpoint seldom says how it was
+    assumed = encoder.skeleton(read.architecture, read.channels).pretrained_cfg
     return Fetched(
         state=read.state, architecture=read.architecture, channels=read.channels, network=read.network,
         normalisation=read.normalisation or _normalisation(assumed, f"assumed: timm's {read.architecture}"),

@@ -28,9 +28,8 @@ WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_fpw_module", "_chec
 COUNTER = ".num_batches_tracked"  # files older than torch 0.4.1 and frozen batch norms lack it; with momentum it is not read
 HEADS = ("fc", "classifier", "head", "heads")  # trained through, and no part of an encoder
 DEPTH = 16  # tables in tables; modules of TorchScript are such
-CHUNK = re.compile(
-    r"\bblocks\.\d+\.(\d+)\.(?=norm1|norm2|attn|mlp|ls1|ls2)"
-)  # DINOv2 shares blocks out to FSDP in chunks
+# DINOv2 shares blocks out to FSDP in chunks
+CHUNK = re.compile(r"\bblocks\.\d+\.(\d+)\.(?=norm1|norm2|attn|mlp|ls1|ls2)")
 # timm computes them; CLIP's projection, which timm's encoder has not; and what masked autoencoders have beside their encoder
 NO_PART = re.compile(
     r"(^|\.)(relative_position_index|relative_coords_table|attn_mask|attnpool\.c_proj\.\w+)$|^(\w*mask\w*|decoder_\w+)$"

@@ -78,9 +78,8 @@ def _read_zip(file: BinaryIO) -> Any:
         if len(programs) > 1:
             raise RefusedError(f"{len(programs)} programs data.pkl instead of one")
         root = programs[0].removesuffix("data.pkl")
-        read = [
-            e for name, e in entries.items() if not name.startswith(f"{root}code/")
-        ]  # TorchScript packs its code
+        # TorchScript packs its code
+        read = [e for name, e in entries.items() if not name.startswith(f"{root}code/")]
         if any(e.compress_type != zipfile.ZIP_STORED for e in read) or sum(e.file_size for e in read) > size:
             raise RefusedError("compressed or overlapping entries")
         if f"{root}byteorder" in entries and archive.read(f"{root}byteorder") != b"little":
