@@ -15,7 +15,7 @@ import torchvision
 
 from sslseg.config.names import KIND_ENCODER, KIND_SEGMENTER, EncoderError, ParamError
 from sslseg.models import encoder
-from sslseg.models.exporters import formats, graphs, twins
+from sslseg.models.exporters import formats, graphs, proof, twins
 from tests.fixtures import trained_models
 
 HAS_ONNX = all(importlib.util.find_spec(name) for name in graphs.ONNX_PACKAGES)
@@ -144,6 +144,23 @@ def test_a_file_that_computes_something_else_is_not_kept(resnet, tmp_path, monke
     (written,) = formats.write(given, tmp_path / "b")
     assert "computes something else" in written.skipped
     assert list((tmp_path / "b").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda found, images: found * np.nan,
+        lambda found, images: found * (1 + 3e-4),
+        lambda found, images: found if images.shape[2] == images.shape[3] else 2 * found,
+    ],
+    ids=["no number", "a little", "where height and width differ"],
+)
+def test_an_answer_that_is_wrong_anywhere_is_found(wrong, tmp_path):
+    given = formats.source(saved(tmp_path, "test_resnet"), KIND_ENCODER)
+    own = proof.answering(given.net)
+    proof.compared(given, "x", tmp_path, "", own)
+    with pytest.raises(EncoderError, match="x: the file computes something else than its source"):
+        proof.compared(given, "x", tmp_path, "", lambda images: wrong(own(images), images))
 
 
 def test_what_there_is_not_is_said(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import torch
 
 from sslseg.config import params
 from sslseg.config.names import EncoderError
-from sslseg.models.importers import checkpoint, imports, torchfile, unpickle
+from sslseg.models.importers import checkpoint, imports, storages, torchfile, unpickle
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones(2, dtype=torch.float16)}
 REBUILD = b"ctorch._utils\n_rebuild_tensor_v2\n"
@@ -183,6 +183,24 @@ def test_sizes_are_checked_before_they_are_believed(program, entries, tmp_path):
     assert torch.equal(good["w"], torch.zeros(4))
     with pytest.raises(EncoderError, match=r"bad\.pth"):
         torchfile.read(with_program(tmp_path / "bad.pth", program, **entries))
+
+
+def test_a_view_stays_inside_its_storage_and_all_of_them_within_four_times_the_file():
+    made = storages.Storages(lambda key, dtype, numel: torch.zeros(numel, dtype=dtype), size=1 << 20)
+    flat = made.find(("storage", storages.Foreign("torch.FloatStorage"), "0", "cpu", 1 << 18))
+    for offset, size, stride in (
+        (1, (1 << 18,), (1,)),
+        (0, (-1,), (1,)),
+        (-1, (1,), (1,)),
+        (0, (2,), (1 << 18,)),
+    ):
+        with pytest.raises(storages.RefusedError):
+            made.rebuild(flat, offset, size, stride)
+    made = storages.Storages(lambda *_: flat, size=1 << 20)
+    for _ in range(5):  # four times the file, and a megabyte
+        made.rebuild(flat, 0, (1 << 18,), (1,))
+    with pytest.raises(storages.RefusedError):
+        made.rebuild(flat, 0, (1 << 18,), (1,))
 
 
 def test_keys_are_hashed_in_constant_time(tmp_path):
