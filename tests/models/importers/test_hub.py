@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from sslseg.config import files
 from sslseg.config.names import EncoderError
 from sslseg.models import encoder, segmenter, unet
-from sslseg.models.importers import checkpoint, imports
+from sslseg.models.importers import checkpoint, hub, imports
 from tests.fixtures.checkpoints import drawn, under
 
 ARCHITECTURE = "test_resnet"
@@ -293,3 +293,9 @@ def test_a_strange_config_is_no_traceback(text, state, tmp_path):
     else:
         with pytest.raises(EncoderError, match=r"config\.json: (not JSON|wanted a JSON object)"):
             checkpoint.read(tmp_path)
+
+
+@pytest.mark.parametrize("std", [[0.0], [-0.2], ["0.2"], [], [float("nan")], 0.2])
+def test_a_spread_that_nothing_can_be_divided_by_is_none(std):
+    assert hub._normalisation({"mean": [0.5], "std": [0.2]}, "mean", "std") is not None
+    assert hub._normalisation({"mean": [0.5], "std": std}, "mean", "std") is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import copy
 import io
 import pickle
 import struct
@@ -167,6 +168,7 @@ def rebuild(size: str, numel: int = 4, offset: int = 0, stride: str = "K\x01\x85
     ("program", "entries"),
     {
         "more elements declared than stored": (rebuild("K\x04\x85", numel=1 << 30), {"_0": bytes(16)}),
+        "fewer elements declared than stored": (rebuild("K\x02\x85", numel=2), {"_0": bytes(16)}),
         "view beyond the end": (rebuild("K\x05\x85"), {"_0": bytes(16)}),
         "offset beyond the end": (rebuild("K\x02\x85", offset=3), {"_0": bytes(16)}),
         "negative offset": (rebuild("K\x01\x85", offset=-1), {"_0": bytes(16)}),
@@ -201,6 +203,40 @@ def test_a_view_stays_inside_its_storage_and_all_of_them_within_four_times_the_f
         made.rebuild(flat, 0, (1 << 18,), (1,))
     with pytest.raises(storages.RefusedError):
         made.rebuild(flat, 0, (1 << 18,), (1,))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda old: old[:-4], "with 4 elements instead of 4, or cut short"),
+        (lambda old: old[:-24] + (5).to_bytes(8, "little") + old[-16:], "with 5 elements instead of 4"),
+        (lambda old: old.replace(b"K\x04N", b"J\xff\xff\xff\x0fN"), "with 268435455 elements in a file of"),
+    ],
+    ids=["cut short", "another number", "larger than its file"],
+)
+def test_old_files_that_lie_about_a_storage_are_refused(change, said, tmp_path):
+    path = tmp_path / "old.pth"  # ends with eight bytes of count and sixteen of numbers
+    torch.save({"a": torch.arange(4.0)}, path, _use_new_zipfile_serialization=False)
+    assert torchfile.read(path)["a"].tolist() == [0, 1, 2, 3]
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(EncoderError, match=said):
+        torchfile.read(path)
+
+
+def test_entries_that_lie_over_each_other_are_refused(tmp_path):
+    """Together they would take more memory than the file has bytes."""
+    path = tmp_path / "over.pth"
+    torch.save({"a": torch.arange(4000.0)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        (entry,) = (e for e in archive.infolist() if e.filename.endswith("/data/0"))
+        for k in range(1, 4):
+            again = copy.copy(entry)
+            again.filename = f"{entry.filename[:-1]}{k}"
+            archive.filelist.append(again)
+            archive.NameToInfo[again.filename] = again
+        archive._didModify = True
+    with pytest.raises(EncoderError, match="overlapping entries"):
+        torchfile.read(path)
 
 
 def test_keys_are_hashed_in_constant_time(tmp_path):
