@@ -50,6 +50,9 @@ LAW = {"kind": "dataset", "mean": [0.0], "std": [1.0]}
         ({"sslseg": {"reading": {"axis": "z"}}}, EncoderError, "axis 0, 1 or 2"),
         ({"sslseg": {"reading": [1]}}, EncoderError, "axis 0, 1 or 2"),
         ({"classes": ["background", "a", "a"]}, EncoderError, "names, all different"),
+        ({"classes": ["background", "", "b"]}, EncoderError, "names, all different"),
+        ({"decoder_channels": ["8"] * 5}, EncoderError, "numbers from 1 to 4,096"),
+        ({"spacing": 1000}, EncoderError, "wanted 'spacing' in mm"),
     ],
 )
 def test_a_segmenter_of_a_strange_config_is_refused(stored, change, error, said):

@@ -116,3 +116,39 @@ def test_on_acdc_the_default_passes_and_the_papers_code_fails_as_measured(tmp_pa
     assert 0.08 < paper["probe/dead_share"] < 0.115  # the original, measured: 9.4 %
     assert 0.07 < paper["probe/offset_share"] < 0.115  # 8.9 %
     assert 0.002 < paper["probe/crop_std"] < 0.008
+
+
+LIMITS = {"dead_share": 0.02, "offset_share": 0.02, "clipped_share": 0.05, "wrapped_share": 0.005,
+          "masks_lost_share": 0.9, "mean": 5.0, "std": 10.0}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*LIMITS, "crop_std"])
+def test_every_limit_is_passed_at_it_and_refused_beyond(name):
+    sound = {f"probe/{key}": 0.0 for key in LIMITS} | {"probe/crop_std": 1.0}
+    at = LIMITS.get(name, 0.1)
+    assert probe.verdict(sound | {f"probe/{name}": at}) == []
+    beyond = sound | {f"probe/{name}": at * (0.999 if name == "crop_std" else 1.001)}
+    assert len(probe.verdict(beyond)) == 1
+
+
+def test_crops_are_dead_or_away_by_their_typical_spread():
+    crops = np.array(
+        [[0, 1, 1], [0, 2, 1], [0, 3, 0], [0, 0.0021, 1], [0, 0.0019, 1], [39, 2, 1], [41, 2, 0]]
+    )
+    found = probe._metrics(crops, np.ones(7, bool))  # the typical one has a s.d. of 2
+    assert found["probe/crop_std"] == 2
+    assert found["probe/dead_share"] == pytest.approx(1 / 7)
+    assert found["probe/offset_share"] == pytest.approx(1 / 7)
+    assert found["probe/masks_lost_share"] == pytest.approx(2 / 7)
+
+
+def test_ignored_pixels_are_no_foreground():
+    labels = np.array([[[255, 0]], [[255, 1]]], np.uint8)
+    assert probe._crops(np.zeros((2, 1, 1, 2)), labels)[:, 2].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("scale", "share"), [(1.0, 1.0), (1.5, 0.0)])
+def test_a_jump_of_half_of_16_bits_is_a_wrap_unless_the_file_holds_more(scale, share):
+    image = np.tile(np.array([-20_000, 20_000], np.int16), (1, 8, 4))
+    found = probe._raw(TinySlices([image], scale=scale), np.array([0]), Intensity("dataset", (0.4,), (0.2,)))
+    assert found["probe/wrapped_share"] == pytest.approx(share * 7 / 8)
