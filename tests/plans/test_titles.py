@@ -53,4 +53,4 @@ def test_what_a_budget_counts_and_what_else_differs_is_told() -> None:
     assert titles.finetuning(p, "byol@target") == "byol@target p4 s0 acdc epoch=5 split=fold:1/5"
     first = Finetune(dataset="acdc", encoder="x", encoder_epoch=0, budget=4)
     assert titles.finetuning(first, "byol@target") == "byol@target n4 s0 acdc epoch=0"
-    assert titles.title("supervised+byol@target", "s0") == "sup+byol@tgt s0"  # as with a budget
+    assert titles.title("scratch+unimatch", "s0") == "scratch+um s0"  # as with a budget

@@ -238,5 +238,8 @@ def test_the_pipeline_of_a_fine_tuning_is_its_parameter_which_nobody_can_change(
         replace(edited, run_id="c", tags={names.TAG_STAGE: "pretrain"}),
     )
     assert list(records.frame([edited, older, above])["pipeline"]) == ["byol@target", "scratch", ""]
+    counted = {"cfg.budget_unit": "patient", "cfg.slices": "30", "cfg.patients": "5", "cfg.own": "a word"}
+    (row,) = records.frame([replace(edited, params=counted)]).to_dict("records")
+    assert [row[key] for key in ("budget", "unit", "slices", "cfg.own")] == [5, "patient", 30, "a word"]
     leaking = replace(edited, metrics={"leak/patients": 2.0})  # whose tag was deleted
     assert list(records.frame([edited, replace(leaking, run_id="b")])["transductive"]) == [False, True]

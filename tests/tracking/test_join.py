@@ -101,6 +101,7 @@ def test_versions_get_free_numbers_and_what_names_them_follows(
         found = resolve.resolve(f"models:/{NAME}/{number}", uri=both)  # its digest is checked on the way
         assert found.run_id == run_id
         assert logged.model_id_of(versions[number]) == found.model_id
+        assert stores.local_path(api.get_model_version_download_uri(NAME, str(number))) == found.path
         assert versions[number].description == f"as models:/{NAME}/{1 if number < 3 else 3}"
         assert api.get_run(run_id).inputs.dataset_inputs[0].dataset.name == "photos"
     (model,) = [m for m in api.search_logged_models(["1"]) if m.source_run_id == second[1]]
@@ -213,6 +214,11 @@ def test_an_unpacking_that_was_killed_is_given_again(
     with pytest.raises(SslsegError, match="is there already, and belongs to no run of this store"):
         unpack(file, both, say=silent)
     weights.write_bytes(sound)
+    note = weights.with_name("note.txt")
+    note.write_text("mine")
+    with pytest.raises(SslsegError, match="is there already, and belongs to no run of this store"):
+        unpack(file, both, say=silent)
+    note.unlink()
     scratch = [tmp_path / "both" / f".unpack-{name}.db-x" for name in ("mlflow", "other")]
     for folder in scratch:
         folder.mkdir()

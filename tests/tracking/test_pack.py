@@ -53,6 +53,8 @@ def study(store: str, model_folder: Callable[..., Path]) -> tuple[str, str]:
         sweep.text(
             json.dumps([{"cell": "x", "pipeline": "p", "run_id": tuned.id, "error": ""}]), "cells.json"
         )
+    place = stores.local_path(MlflowClient(store).get_run(tuned.id).info.artifact_uri)
+    place.joinpath("link").symlink_to(place / "test" / "slices.csv")  # may lead anywhere: is not packed
     return sweep.id, tuned.id
 
 
@@ -112,6 +114,11 @@ def test_unpacked_elsewhere_the_frames_are_equal(
         pd.testing.assert_frame_equal(frames.runs(sweep=sweep, upstream=True, uri=elsewhere), before)
     finally:
         shutil.move(home / "gone", home / "mlruns")
+
+
+def test_links_are_not_packed(whole: Path):
+    with tarfile.open(whole) as tar:
+        assert not [name for name in tar.getnames() if name.endswith("link")]
 
 
 def test_an_experiment_is_packed_by_name_and_keeps_its_name(
@@ -249,6 +256,9 @@ def test_strange_tags_of_an_archive_stop_no_reader(whole: Path, elsewhere: str, 
     twice = _changed(whole, tmp_path / "twice.tar.gz", lambda rows: rows["params"].append(rows["params"][0]))
     with pytest.raises(SslsegError, match="its rows do not fit into a store"):
         unpacking.unpack(twice, elsewhere)
+    assert not [*stores.sqlite_path(elsewhere).parent.rglob("artifacts")]
+    with pytest.raises(SslsegError, match="--artifacts goes with a PostgreSQL"):
+        unpacking.unpack(whole, elsewhere, tmp_path)
     unpacking.unpack(_changed(whole, tmp_path / "bad.tar.gz", change), elsewhere)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", elsewhere)
     grave = [found.fault for found in doctor.examine(elsewhere, tmp_path) if found.grave]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
 import pytest
 
@@ -10,7 +11,7 @@ from sslseg.commands import status
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Job, Outcome
+from sslseg.plans.jobs import LATE, Job, Outcome
 from sslseg.tracking import board, ownership, session
 from sslseg.tracking.history import sweeps
 from tests.fixtures.planted import Planted, plant
@@ -136,6 +137,14 @@ def test_a_cell_that_waits_for_another_try_has_not_failed_and_its_rate_is_that_o
     assert (found.running, found.again) == ((), ((CELLS[2].name, "SIGTERM"),))
     assert [cell for cell, _ in found.faults] == [CELLS[1].name]
     assert sweeps.lines(found)[-1] == f"  to be tried again: {CELLS[2].name}: SIGTERM"
+    begun = sweep.client.get_run(sweep.id).info.start_time
+    sweep.client.set_terminated(sweep.id, "KILLED", begun + 5000)
+    over = sweeps.read(sweep.id)
+    assert (over.again, over.seconds, len(over.faults)) == ((), 5.0, 1)
+    sweep.client.update_run(sweep.id, status="RUNNING")
+    with session.open_run(names.FINETUNE, tags=tag(sweep, CELLS[1])):
+        pass
+    assert sweeps.read(sweep.id).faults == ()  # its last try is what counts
     sweep.client.update_run(busy, status="RUNNING")
     sweep.client.set_tag(busy, names.TAG_RESUMED_AT, "30")
     assert sweeps.read(sweep.id).running[0].rate is None
@@ -154,6 +163,13 @@ def test_a_cell_after_its_last_step_is_not_over(running):
     for step, left in ((50, 30.0 + 60.0), (100, 40.0 + 60.0)):
         busy = sweeps.Running(CELLS[2].name, step, 100, 2.0, "here", 0.0, since=20.0)
         assert shown.left((busy,)) == pytest.approx(left)
+    for silent, said in ((120.0, "here"), (200.0, "here (no sign of life for 3 min)")):
+        found = replace(sweeps.read(sweep.id), running=(replace(busy, silent=silent),))
+        assert sweeps.lines(found)[1].endswith(f"  {said}")
+    sweep.client.log_metric(sweep.id, names.SWEEP_LEFT, 100.0, timestamp=1_000_000)
+    assert [sweeps.read(sweep.id, now=now).left for now in (1030.0, 1200.0)] == [70.0, 0.0]
+    shown.note(Outcome(Job(CELLS[3]), error=f"{LATE}it would not have ended in time"), None)
+    assert shown.failed == 0
 
 
 def test_status_of_what_is_not_there(store: str, capsys: pytest.CaptureFixture):

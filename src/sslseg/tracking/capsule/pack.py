@@ -32,8 +32,7 @@ def chosen(target: str, uri: str) -> tuple[list[str], list[str]]:
     """
     if rows.RUN_ID.fullmatch(target):
         found = {row["run_id"] for row in frames.cells(target, uri) if row["run_id"]} | {target}
-        for tag in (names.TAG_SWEEP, PARENT):
-            found |= {run.info.run_id for run in session.search({tag: target}, uri=uri)}
+        found |= {run.info.run_id for run in session.search({PARENT: target}, uri=uri)}
         links, place = f"tags.`{PARENT}` = '{target}' and tags.`{names.TAG_BORROWED}` LIKE '%'", None
     else:
         place = frames.experiment(target, uri)
