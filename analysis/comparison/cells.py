@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +17,7 @@ from analysis.comparison.missing import Missing, missing
 from analysis.comparison.sameness import HIDDEN, KEY, whole
 from sslseg.config import names, plugins
 from sslseg.config.names import CFG, SslsegError
-from sslseg.config.texts import to_text
+from sslseg.config.texts import some, to_text
 from sslseg.plans import pipelines
 
 DONORS = {pipelines.PHANTOM}  # data that no fine-tuning is compared on while there are others
@@ -116,6 +117,7 @@ def study(
     runs: pd.DataFrame,
     dataset: str = "",
     *,
+    data_root: str = "",
     allow_mixed: bool = False,
     failed: Sequence[Mapping[str, object]] = (),
     query: Mapping[str, object] | None = None,
@@ -128,12 +130,13 @@ def study(
         runs: `history.runs`, with the runs that encoders come from.
         scored: where evaluations of these runs are looked for; None = in `runs`.
         dataset: downstream dataset; '' = the only one there is.
+        data_root: the folder that its data were read from; '' = any.
         failed: rows of a sweep's table without a run.
 
     Raises:
         SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
     """
-    every = _downstream(runs, dataset)
+    every = _downstream(runs, dataset, data_root)
     every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=sameness.folds_of(every))
     every = every.astype({"budget": int, "seed": int})
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
@@ -199,7 +202,7 @@ def probes(tuned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return found.drop_duplicates("upstream_sha256", keep="last").reset_index(drop=True)
 
 
-def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def _downstream(runs: pd.DataFrame, dataset: str, data_root: str) -> pd.DataFrame:
     """Fine-tunings on the downstream dataset that no other run took its encoder from."""
     takers = runs.loc[runs["stage"].isin(TAKERS), "upstream_run_id"]
     tuned = runs[(runs["stage"] == names.FINETUNE) & ~runs["run_id"].isin(set(takers))]
@@ -214,7 +217,19 @@ def _downstream(runs: pd.DataFrame, dataset: str) -> pd.DataFrame:
         raise SslsegError(f"there is nothing to compare: no FINISHED fine-tuning in what was read; {MADE}")
     if len(there) > 1 and not dataset:
         raise SslsegError(f"dataset: there are fine-tunings on {', '.join(there)}; say which one")
-    return tuned[tuned["dataset"] == (dataset or there[0])]
+    tuned = tuned[tuned["dataset"] == (dataset or there[0])]
+    roots = tuned.get(f"{CFG}data_root", pd.Series("", tuned.index)).fillna("")
+    found = tuned[[lies_in(root, data_root) for root in roots]]
+    if found.empty:
+        raise SslsegError(
+            f"data_root: no FINISHED fine-tuning on {data_root!r}; there is {some(sorted(set(roots)))}"
+        )
+    return found
+
+
+def lies_in(root: str, data_root: str) -> bool:
+    """Whether data that were read from `root` are those of a folder; '' = of any."""
+    return not data_root or os.path.abspath(root) == os.path.abspath(data_root)
 
 
 def _last_encoder(tuned: pd.DataFrame) -> pd.Series:

@@ -47,8 +47,9 @@ def refuse(mixed: Sequence[str], allow_mixed: bool, runs: pd.DataFrame, every: p
         counts = Counter(parent for parent in runs["parent"] if parent in grids)
         known = f": {some([f'{sweep} has {n} of them' for sweep, n in counts.items()])}" if counts else ""
         raise SslsegError(
-            f"these runs cannot be compared: {'; '.join(mixed)}. Choose by `sweep=<run ID>`{known}, or by "
-            "`experiment=<name>`, or draw them together with allow_mixed=true, which the figures then say"
+            f"these runs cannot be compared: {'; '.join(mixed)}. Choose by `sweep=<run ID>`{known}, by "
+            "`experiment=<name>` or by `data_root=<folder>`, or draw them together with "
+            "allow_mixed=true, which the figures then say"
         )
 
 

@@ -58,11 +58,19 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[St
         row | {"error": row.get("error") or GONE.format(**row)}
         for row in table
         if row["run_id"] not in set(runs["run_id"])
+        and cells.lies_in(row.get("data_root", p.data_root), p.data_root)
     ]
     query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
     scored = frames.runs(uri=uri) if experiment or p.sweep else runs  # they may be in any experiment
     study = cells.study(
-        runs, p.dataset, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri, scored=scored
+        runs,
+        p.dataset,
+        data_root=p.data_root,
+        allow_mixed=p.allow_mixed,
+        failed=failed,
+        query=query,
+        uri=uri,
+        scored=scored,
     )
     ids = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
     ids |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
@@ -117,7 +125,14 @@ def write(
         if study.dataset not in SYNTHETIC:
             del modules[name]
             wanted.remove(name)
-            own = commands.command(names.ANALYSE, dataset=study.dataset, sweep=p.sweep, only=name, out=p.out)
+            own = commands.command(
+                names.ANALYSE,
+                dataset=study.dataset,
+                data_root=p.data_root,
+                sweep=p.sweep,
+                only=name,
+                out=p.out,
+            )
             say(f"{name} is left out: it shows images of {study.called}, which not everybody may see ({own})")
     contents = {name: module.data(study, curves) for name, module in modules.items()}
     if lost := style.lost("".join([study.called, *(arm.label for arm in study.arms)])):

@@ -104,6 +104,27 @@ def test_runs_of_another_law_are_refused_unless_told(planted, change, words) -> 
     assert len(cells.study(runs_of([*planted, odd]), allow_mixed=True).mixed) == 1
 
 
+def test_of_runs_on_several_folders_those_on_one_are_compared(planted) -> None:
+    others = [
+        replace(
+            r,
+            name=f"{r.name}, b",
+            tags=r.tags | {names.TAG_DATA_DIGEST: "b"},
+            cfg=r.cfg | {"data_root": "/b"},
+        )
+        for r in planted
+        if r.name.startswith("scratch/")
+    ]
+    runs = runs_of([*planted, *others])
+    with pytest.raises(SslsegError, match="differ in data: .*data_root=<folder>"):
+        cells.study(runs)
+    study = cells.study(runs, data_root="/b/")
+    assert sorted(study.runs["run_id"]) == sorted(r.run_id for r in others)
+    assert study.mixed == ()
+    with pytest.raises(SslsegError, match="data_root: no FINISHED fine-tuning on '/c'; there is .*/b"):
+        cells.study(runs, data_root="/c")
+
+
 def test_a_decoder_that_is_handed_over_is_an_arm_beside_those_without(planted) -> None:
     def handed(seed: int, decoder: str) -> Planted:
         run = finetune("scratch", 3, seed, 0.6)

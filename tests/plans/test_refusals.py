@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from sslseg import execute
-from sslseg.config import flags, params
+from sslseg.config import flags, names, params
 from sslseg.config.names import SslsegError
 from sslseg.plans import cells, refusals, studies
 
@@ -111,3 +111,8 @@ def test_a_repeated_number_makes_no_second_cell():
     )
     twice = params.Sweep(pipelines=("scratch", "byol@target", "byol"), budgets=(3, 0, 3), seeds=(0, 1, 1))
     assert [cell.name for cell in cells.cells(studies.fill(twice))] == [cell.name for cell in once]
+
+
+@pytest.mark.parametrize("root", ["", "/nowhere"])
+def test_analyse_wants_no_folder_of_data(root: str) -> None:
+    refusals.check(names.ANALYSE, params.Analyse(dataset="images", data_root=root))

@@ -190,10 +190,16 @@ def test_failed_fine_tunings_of_sweeps_are_read_by_their_status(store: str):
     }
     cell = {names.TAG_CELL: "scratch/n=3/seed=1"}
     plant(store, [
-        Planted("failed", tags | cell, status="FAILED"), Planted("finished", tags | cell),
+        Planted("failed", tags | cell, cfg={"data_root": "/a"}, status="FAILED"), Planted("finished", tags | cell),
         Planted("by hand", tags, status="FAILED"),
         Planted("before", tags | cell | {names.TAG_STAGE: names.PRETRAIN}, status="FAILED"),
     ])  # fmt: skip
-    wanted = {"cell": "scratch/n=3/seed=1", "dataset": "acdc", "error": "the loss is no number", "run_id": ""}
+    wanted = {
+        "cell": "scratch/n=3/seed=1",
+        "dataset": "acdc",
+        "data_root": "/a",
+        "error": "the loss is no number",
+        "run_id": "",
+    }
     for where in (None, "0"):
         assert [row for row in sweeps.failed(where, store) if row["dataset"]] == [wanted]

@@ -26,6 +26,8 @@ def check(stage: str, p: Any) -> None:
     CHECKS.get(stage, lambda p: None)(p)
     if (executor := getattr(p, "executor", "local")) != "local":
         plugins.load("executors", executor)  # it says what it lacks here
+    if stage == names.ANALYSE:
+        return  # it reads the store alone: the data may lie on another machine
     for knob, dataset in (("data_root", "dataset"), ("natural_root", "natural")):
         if folder := getattr(p, knob, ""):
             files.folder(folder, f"the folder of dataset {getattr(p, dataset)}".removesuffix(" of dataset "))

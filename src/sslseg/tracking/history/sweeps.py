@@ -179,7 +179,7 @@ def clock(seconds: float) -> str:
 
 
 def failed(experiment_id: str | None, uri: str | None = None) -> list[dict[str, str]]:
-    """Cells of sweeps whose fine-tuning FAILED: cell, dataset, error; there may be a later run that has not.
+    """Cells of sweeps whose fine-tuning FAILED: cell, dataset, data_root, error; there may be a later run that has not.
 
     Args:
         experiment_id: None = of every experiment.
@@ -187,6 +187,9 @@ def failed(experiment_id: str | None, uri: str | None = None) -> list[dict[str, 
     uri = store.existing(uri)
     wanted = f"tags.`{names.TAG_STAGE}` = '{names.FINETUNE}' and attributes.status = 'FAILED'"
     keys = {"cell": names.TAG_CELL, "dataset": names.TAG_DATASET, "error": names.TAG_REASON}
-    found = [run.data.tags for run in session.matching(wanted, experiment_id, uri)]
-    rows = ({key: tags.get(tag, "") for key, tag in keys.items()} for tags in found)
-    return [row | {"run_id": ""} for row in rows if row["cell"]]
+    rows = [
+        {key: run.data.tags.get(tag, "") for key, tag in keys.items()}
+        | {"data_root": run.data.params.get(f"{names.CFG}data_root", ""), "run_id": ""}
+        for run in session.matching(wanted, experiment_id, uri)
+    ]
+    return [row for row in rows if row["cell"]]
