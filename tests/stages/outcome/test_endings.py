@@ -16,6 +16,8 @@ from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Job, Outcome
 from sslseg.stages.outcome import endings
 from sslseg.stages.sweep import overview
+from sslseg.tracking import store
+from sslseg.tracking.registry import logged
 
 
 def test_a_fine_tuning_ends_with_its_score_its_names_and_the_next_command(capsys: pytest.CaptureFixture):
@@ -60,7 +62,15 @@ def test_the_next_command_keeps_what_was_said_of_the_data(
     assert commands.kept(p, stage) == {"dataset": "images", "data_root": "d"} | following
 
 
-def test_an_analysis_ends_with_the_network_that_is_best_on_validation(capsys):
+@pytest.mark.parametrize("there", [True, False])
+def test_an_analysis_ends_with_the_network_that_is_best_on_validation(
+    tmp_path, monkeypatch, capsys, there: bool
+):
+    """Out of an archive without weights it cannot be used, and nothing is said of it."""
+    place = tmp_path / ("" if there else "gone")
+    models = {"byol": [types.SimpleNamespace(artifact_location=str(place))]}
+    monkeypatch.setattr(store, "run", lambda run_id, uri: run_id)
+    monkeypatch.setattr(logged, "of_run", lambda run_id, uri: models[run_id])
     rows = [
         ("scratch", 0.3, 0.9),
         ("byol", 0.6, 0.5),
@@ -72,8 +82,9 @@ def test_an_analysis_ends_with_the_network_that_is_best_on_validation(capsys):
     endings.drawn(Analyse(dataset="acdc"), run, study)
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "page: report.html of run r"
-    assert said[-1].startswith("next, with the network that is best on validation: mlflow run . -e predict")
-    assert "-P model=byol -P input=FOLDER" in said[-1]
+    wanted = "next, with the network that is best on validation: mlflow run . -e predict"
+    assert said[-1].startswith(wanted) == there
+    assert ("-P model=byol -P input=FOLDER" in said[-1]) == there
 
 
 def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):

@@ -12,6 +12,7 @@ from sslseg.config import names
 from sslseg.config.commands import kept, typed
 from sslseg.config.params import Analyse, Finetune, Reader, Worklist
 from sslseg.tracking import session, store
+from sslseg.tracking.registry import logged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,11 @@ def drawn(p: Analyse, run: session.Run, study: Study) -> None:
     known = [r[names.BEST_VAL_IOU].dropna() for r in runs if names.BEST_VAL_IOU in r]
     if scores := {run_id: score for found in known for run_id, score in found.items()}:
         best = max(scores, key=scores.__getitem__)
-        segmenting(best, "next, with the network that is best on validation")
+        folders = [
+            store.local_path(m.artifact_location) for m in logged.of_run(store.run(best, run.uri), run.uri)
+        ]
+        if all(folder is None or folder.exists() for folder in folders):  # not so out of a public archive
+            segmenting(best, "next, with the network that is best on validation")
 
 
 def compare(experiment_id: str, uri: str) -> None:

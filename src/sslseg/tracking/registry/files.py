@@ -28,7 +28,10 @@ def folder(model: LoggedModel, cache: str | Path = "", uri: str | None = None) -
     context = f"run {model.source_run_id}"
     if path := store.local_path(model.artifact_location):
         if not path.is_dir():
-            raise EncoderError(f"{context}: missing artifact, there is no folder {path} for {model.model_id}")
+            raise EncoderError(
+                f"{context}: missing artifact, there is no folder {path} for {model.model_id}; out of an archive of "
+                "`sslseg pack --public` come numbers alone"
+            )
         return path
     kept = caches.cache_folder(str(cache)) / "models"
     kept.mkdir(parents=True, exist_ok=True)
