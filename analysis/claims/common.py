@@ -48,8 +48,11 @@ def outcome(found: Verdict | Refusal, wanted: Sequence[Call], run_ids: tuple[str
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=run_ids)
     text = f"{found.a} {WORDS[found.call]} {found.b}: difference {interval(found.effect)}, n = {found.seeds}"
-    call = REPRODUCED if found.call in wanted else INCONCLUSIVE if found.call == "undecided" else CONTRADICTED
-    return Outcome(call, text, found.effect, run_ids)
+    # within the margin, with too few runs to prove it
+    unproven = found.unproven if "equivalent" in wanted else None
+    against = INCONCLUSIVE if unproven or found.call == "undecided" else CONTRADICTED
+    call = REPRODUCED if found.call in wanted else against
+    return Outcome(call, f"{text}; {unproven.why}" if unproven else text, found.effect, run_ids)
 
 
 def against_each(
