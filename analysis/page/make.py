@@ -63,15 +63,9 @@ def read(p: params.Analyse, experiment: str | None, uri: str | None) -> tuple[St
     query = {"experiment": experiment or "", "sweep": p.sweep, "dataset": p.dataset, "status": "FINISHED"}
     scored = frames.runs(uri=uri) if experiment or p.sweep else runs  # they may be in any experiment
     study = cells.study(
-        runs,
-        p.dataset,
-        data_root=p.data_root,
-        allow_mixed=p.allow_mixed,
-        failed=failed,
-        query=query,
-        uri=uri,
+        runs, p.dataset, data_root=p.data_root, allow_mixed=p.allow_mixed, failed=failed, query=query, uri=uri,
         scored=scored,
-    )
+    )  # fmt: skip
     ids = set(study.runs["run_id"]) | set(study.by_epoch["run_id"])
     ids |= set() if study.tuned is None else set(study.tuned.runs["run_id"])
     kept = caches.cache_folder() / "history"
@@ -126,13 +120,8 @@ def write(
             del modules[name]
             wanted.remove(name)
             own = commands.command(
-                names.ANALYSE,
-                dataset=study.dataset,
-                data_root=p.data_root,
-                sweep=p.sweep,
-                only=name,
-                out=p.out,
-            )
+                names.ANALYSE, dataset=study.dataset, data_root=p.data_root, sweep=p.sweep, only=name, out=p.out
+            )  # fmt: skip
             say(f"{name} is left out: it shows images of {study.called}, which not everybody may see ({own})")
     contents = {name: module.data(study, curves) for name, module in modules.items()}
     if lost := style.lost("".join([study.called, *(arm.label for arm in study.arms)])):

@@ -99,6 +99,7 @@ def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
     assert scratch.split() == ["scratch", "3:", "0.200", "(2)", "30:", "0.500", "(1)"]
     assert supervised.split() == ["supervised", "3:", "0.700", "(1)"]
     assert "-e analyse" in following
+    assert following.endswith("-P out=out/hearts")
     endings.swept("", runs, "demo", "hearts")
     assert capsys.readouterr().out.splitlines() == [title, scratch, supervised]  # the stage around it goes on
     endings.swept("s", runs[:0], "demo", "hearts")

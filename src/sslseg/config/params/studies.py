@@ -109,7 +109,7 @@ class Analyse:
     experiment: str = knob("", "experiment name; '' = the one of this run")
     dataset: str = knob("", "downstream dataset; '' = the only one there is")
     data_root: str = knob(
-        "", "folder of its data, where runs on several were made; '' = the only one there is"
+        "", "folder of its data, where there are runs on several; '' = the only one there is"
     )
     only: tuple[str, ...] = knob((), "figures or tables to make; none = all")
     sweep: str = knob("", "only the cells of this sweep run; '' = every FINISHED run")

@@ -51,7 +51,9 @@ def run(p: Evaluate, run: session.Run) -> None:
     if failed := table[table["evaluation"] == ""].shape[0]:
         raise SslsegError(f"{failed} of {len(table)} fine-tunings were not scored, see evaluate/sweep.csv")
     endings.tell(f"{plural(len(table), 'fine-tuning')} scored: evaluate/sweep.csv of run {run.id}")
-    endings.following("analyse", dataset=p.dataset, sweep=p.sweep, out=f"out/{p.dataset}")
+    endings.following(
+        "analyse", dataset=p.dataset, sweep=p.sweep, out=f"out/{plugins.called(p.dataset, p.data_root)}"
+    )
 
 
 def _score(p: Evaluate, run: session.Run, tuned: Any, data: str) -> str:

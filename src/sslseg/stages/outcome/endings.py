@@ -115,4 +115,4 @@ def swept(sweep: str, runs: pd.DataFrame, dataset: str, data: str) -> None:
         lines.append(f"  {label:28} {'   '.join(cells)}")
     tell(*lines)
     if sweep:
-        following("analyse", dataset=dataset, sweep=sweep, out=f"out/{dataset}")
+        following("analyse", dataset=dataset, sweep=sweep, out=f"out/{data}")
