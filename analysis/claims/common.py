@@ -11,6 +11,7 @@ from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
 from analysis.statistics.verdicts.records import WORDS, Call, Verdict
+from analysis.statistics.words import plural
 
 GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"
@@ -48,11 +49,12 @@ def outcome(found: Verdict | Refusal, wanted: Sequence[Call], run_ids: tuple[str
     if isinstance(found, Refusal):
         return Outcome(INCONCLUSIVE, found.reason, run_ids=run_ids)
     text = f"{found.a} {WORDS[found.call]} {found.b}: difference {interval(found.effect)}, n = {found.seeds}"
-    # within the margin, with too few runs to prove it
-    unproven = found.unproven if "equivalent" in wanted else None
-    against = INCONCLUSIVE if unproven or found.call == "undecided" else CONTRADICTED
-    call = REPRODUCED if found.call in wanted else against
-    return Outcome(call, f"{text}; {unproven.why}" if unproven else text, found.effect, run_ids)
+    if found.call in wanted:
+        return Outcome(REPRODUCED, text, found.effect, run_ids)
+    if "equivalent" in wanted and found.unproven:  # within the margin, with too little to prove it
+        return Outcome(INCONCLUSIVE, f"{text}; {found.unproven.why}", found.effect, run_ids)
+    call = INCONCLUSIVE if found.call == "undecided" else CONTRADICTED
+    return Outcome(call, text, found.effect, run_ids)
 
 
 def against_each(
@@ -67,10 +69,10 @@ def against_each(
     words = [one.text for one in found if one.effect]
     refused = [one.text for one in found if not one.effect]
     if refused:
-        words.append(refused[0] + (f" (and {len(refused) - 1} more pairs)" if len(refused) > 1 else ""))
-    effects = [one.effect for one in found if one.effect]
+        more = len(refused) - 1
+        words.append(refused[0] + (f" (and {plural(more, 'more pair')})" if more else ""))
     extreme = max if wanted == "worse" else min
-    weakest = extreme(effects, key=lambda e: e.value, default=None)
+    weakest = extreme((one.effect for one in found if one.effect), key=lambda e: e.value, default=None)
     return Outcome(together(one.call for one in found), "; ".join(words), weakest)
 
 

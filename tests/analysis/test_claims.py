@@ -14,19 +14,12 @@ from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTE
 from analysis.comparison import cells, decisions, measures
 from sslseg.config import names
 from tests.fixtures.planted import Planted
-from tests.fixtures.planted_study import LABELS, curves_of, encoders, finetune, make, runs_of
+from tests.fixtures.planted_claims import FIVE, G1, G2, B, M, S, paper
+from tests.fixtures.planted_study import curves_of, encoders, finetune, make, runs_of
 
-FIVE = ("supervised", "byol@natural", "byol@target", "supervised+byol@target", "byol@natural+byol@target")
-G1, G2, S, M, B = FIVE
 BUDGETS = (3, 7, 15, 30, 75, 150, 1498)
 SEEDS = 8
 EPOCHS = (0, 4, 10)
-
-
-def paper(patch: pytest.MonkeyPatch) -> None:
-    """The paper's natural images in every planted lineage."""
-    for row, hops in LABELS.items():
-        patch.setitem(LABELS, row, tuple(hop.replace("photos", "imagenet") for hop in hops))
 
 
 @dataclass
