@@ -129,12 +129,12 @@ def apart(
 
 def unsuited(method: str, wanted: Wanted, store: Slices, rows: Rows) -> str:
     """Why a method cannot learn from these slices of a store, with its own reason; "" if it can."""
-    groups, all_groups = store.index["group"].iloc[list(rows)].nunique(), store.index["group"].nunique()
+    groups = store.index["group"].iloc[list(rows)].nunique()
     if wanted.channels not in (0, store.channels):
         return f"{method} learns from images of {wanted.channels} channels, these have {store.channels}: {wanted.why}"
     if groups < wanted.groups:
         there = f"there are {groups} among those to train on"
         return f"{method} learns from slices of at least {wanted.groups} groups, {there}: {wanted.why}"
-    if wanted.most_groups and all_groups > wanted.most_groups:
+    if wanted.most_groups and (all_groups := store.index["group"].nunique()) > wanted.most_groups:
         return f"{method} tells {wanted.most_groups} groups apart, the data have {all_groups}: {wanted.why}"
     return ""

@@ -20,9 +20,8 @@ def limits(name: str) -> Iterator[list[int]]:
     """The numbers in a control file of this process's group and of those around it; one without a limit says `max`."""
     with suppress(OSError):
         for line in OWN_GROUPS.read_text(encoding="utf-8").splitlines():
-            _, kind, group = line.split(
-                ":", 2
-            )  # version 2 of the groups has no kinds, version 1 a tree for each
+            # version 2 of the groups has no kinds, version 1 a tree for each
+            _, kind, group = line.split(":", 2)
             own = Path(group.lstrip("/"))
             for place in (own, *own.parents):
                 with suppress(OSError, ValueError):

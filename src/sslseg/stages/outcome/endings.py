@@ -12,7 +12,7 @@ from sslseg.config import names
 from sslseg.config.commands import kept, typed
 from sslseg.config.params import Analyse, Finetune, Reader, Worklist
 from sslseg.tracking import session, store
-from sslseg.tracking.registry import logged
+from sslseg.tracking.registry import files, logged
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,10 +77,8 @@ def drawn(p: Analyse, run: session.Run, study: Study) -> None:
     known = [r[names.BEST_VAL_IOU].dropna() for r in runs if names.BEST_VAL_IOU in r]
     if scores := {run_id: score for found in known for run_id, score in found.items()}:
         best = max(scores, key=scores.__getitem__)
-        folders = [
-            store.local_path(m.artifact_location) for m in logged.of_run(store.run(best, run.uri), run.uri)
-        ]
-        if all(folder is None or folder.exists() for folder in folders):  # not so out of a public archive
+        models = logged.of_run(store.run(best, run.uri), run.uri)
+        if not any(files.lacks(model.artifact_location) for model in models):  # as a public archive's do
             segmenting(best, "next, with the network that is best on validation")
 
 

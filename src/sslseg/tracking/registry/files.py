@@ -42,6 +42,12 @@ def folder(model: LoggedModel, cache: str | Path = "", uri: str | None = None) -
     return path
 
 
+def lacks(artifacts: str, name: str = "") -> bool:
+    """Whether artifacts that should be on this machine, or a file of them, are not there."""
+    place = store.local_path(artifacts)
+    return place is not None and not (place / name).exists()
+
+
 def weights_sha(model: LoggedModel, cache: str | Path, uri: str | None = None) -> str:
     """sha256 of the weights that a stage on this machine reads; see `folder`.
 

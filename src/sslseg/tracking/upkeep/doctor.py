@@ -27,7 +27,7 @@ from sslseg.tracking import lineage, manifest, ownership, runs, session, store
 from sslseg.tracking.history import frames, records, sql
 from sslseg.tracking.ownership import State
 from sslseg.tracking.registry import logged
-from sslseg.tracking.registry.files import stored_sha
+from sslseg.tracking.registry.files import lacks, stored_sha
 from sslseg.tracking.registry.resolve import versions
 from sslseg.tracking.upkeep import claims, sqlite
 
@@ -144,9 +144,9 @@ def _subject(model: LoggedModel) -> str:
 def changed_files(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
     """Stored files that no longer have the digest that was logged with them; a server sends each of them."""
     unpacked = session.matching(f"tags.`{names.TAG_ARCHIVE}` LIKE '%'", uri=uri)
-    bare = {run.info.run_id for run in unpacked if _lacks(run.info.artifact_uri, manifest.FILE)}
+    bare = {run.info.run_id for run in unpacked if lacks(run.info.artifact_uri, manifest.FILE)}
     ready = [model for model in models if model.status == LoggedModelStatus.READY]
-    shown = [model for model in ready if model.source_run_id in bare and _lacks(model.artifact_location)]
+    shown = [model for model in ready if model.source_run_id in bare and lacks(model.artifact_location)]
     if shown:
         fault = "out of an archive without any of their files, as `sslseg pack --public` writes it"
         yield Finding(f"{len(shown)} models", fault, "nothing starts from them", grave=False)
@@ -175,11 +175,6 @@ def _experiment(model: LoggedModel) -> Path | None:
     """The folder on this machine with all files of a model's experiment, …/models/m-…/artifacts below it."""
     place = store.local_path(model.artifact_location)
     return place.parents[2] if place and len(place.parents) > 2 else None
-
-
-def _lacks(artifacts: str, name: str = "") -> bool:
-    place = store.local_path(artifacts)
-    return place is not None and not (place / name).exists()
 
 
 def lost_versions(uri: str, models: list[LoggedModel]) -> Iterator[Finding]:
