@@ -11,8 +11,6 @@ The salt differs from entry to entry, so that files of two encoders cannot be jo
 public: whoever holds a list of names can still try them.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

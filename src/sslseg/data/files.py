@@ -5,8 +5,6 @@ sslseg and MLflow write themselves, wherever it lies. Links are followed; a fold
 links lead to it.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import unicodedata

@@ -5,8 +5,6 @@ so, is brought onto the grid of its image. That is exact. Any other difference i
 be made up. Headers are rounded in many ways, so that nearly equal is equal.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Is a volume, or a dataset, unlike what a network was trained on? Read from fingerprints; and can it be read at all?"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which annotated slices a fine-tuning sees, the same for every pipeline of a seed."""
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

@@ -3,8 +3,6 @@
 As `photos`, which reads the same pictures as grey ones. The seven bundled pictures in colour give 202 slices.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sslseg.config.names import DataError

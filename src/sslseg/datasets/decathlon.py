@@ -4,8 +4,6 @@ Images are NIfTI, 3D or 4D with the modalities along the fourth axis. The test i
 they are sources for pretraining. One case is one patient; `sslseg.json` may say otherwise.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sslseg.data.folders import dataset_json, patients, settings

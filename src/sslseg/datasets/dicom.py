@@ -4,8 +4,6 @@ Compressed transfer syntaxes need the decoders that pydicom names. The patient's
 de-identify the series first. RTSTRUCT contours are not read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -3,8 +3,6 @@
 Nothing has to be written down; docs/reference/data.md says how masks are found and what `sslseg.json` may say.
 """
 
-from __future__ import annotations
-
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats, pictures
 from sslseg.data.source import searches

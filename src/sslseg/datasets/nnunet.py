@@ -4,8 +4,6 @@ All of the format; "What nnU-Net's forms mean here" in docs/reference/data.md. R
 files hold, since a network with one class a pixel cannot hold regions that overlap; the recipe keeps them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Masks, patients, classes and `sslseg.json` are as in `images`; spacing comes from the files.
 """
 
-from __future__ import annotations
-
 from sslseg.data.folders import pairs
 from sslseg.data.readers import itk
 from sslseg.data.source import searches

@@ -4,8 +4,6 @@ A picture is one patient and one volume: its z axis counts tiles, cut at full an
 resolutions, half overlapping. The 14 bundled pictures give 368 slices.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import shutil
 from collections.abc import Mapping

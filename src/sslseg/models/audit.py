@@ -4,8 +4,6 @@ timm and segmentation-models-pytorch load a folder that lacks trunk tensors with
 in this project rests on their judgement: every state dict is compared here before it is used.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping

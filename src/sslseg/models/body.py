@@ -1,7 +1,5 @@
 """One digest for the weights of an encoder, whatever file they are kept in and however many channels they read."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 

@@ -8,8 +8,6 @@ The folder is timm's own `local-dir` layout, so that
     config.json         architecture, num_features, model_args.in_chans, pretrained_cfg, and "sslseg"
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Nothing is unpickled. Sizes are checked before anything is parsed, so that a dam
 costs neither memory nor time.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The small networks that sit on an encoder while it is pretrained."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise

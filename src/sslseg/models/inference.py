@@ -6,8 +6,6 @@ the volume's own p1 and p99, padded to multiples of 32. The way back: padding cu
 only then one class for each pixel.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

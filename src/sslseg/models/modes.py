@@ -1,7 +1,5 @@
 """Networks that are compiled for training or made to be filled, and evaluation mode for a while, and back."""
 
-from __future__ import annotations
-
 import contextlib
 import weakref
 from collections.abc import Callable, Iterable, Iterator

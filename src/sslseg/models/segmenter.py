@@ -1,7 +1,5 @@
 """The folder a fine-tuned U-Net is kept in; all that prediction needs is in it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Whether a network can read images of a size: some read one size alone, others none that is small."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch

@@ -5,8 +5,6 @@ in the outer quarter of the overlap, where it misses its surroundings, and then 
 that reads no farther than that gives the same logits as on the whole slice.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

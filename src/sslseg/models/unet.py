@@ -4,8 +4,6 @@ smp builds it, on timm's `features_only` view of the network. That view renames 
 `stages_0`) and drops those behind the deepest map, so the transfer is named, compared and undone here.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What a cardiologist reads off the masks of ED and ES, and how far it is from the truth."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Sequence
 

@@ -1,7 +1,5 @@
 """What features say by themselves: where a slice lies, how views of it agree, how like another encoder's they are."""
 
-from __future__ import annotations
-
 import numpy as np
 
 NEIGHBOURS = 5  # [H]

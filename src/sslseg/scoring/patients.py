@@ -4,8 +4,6 @@ A run keeps them as numbers in the store, one point a patient at that patient's 
 packed and paired like every metric.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Pixel counts, and the scores that follow from them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

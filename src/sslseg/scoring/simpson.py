@@ -4,8 +4,6 @@ A long-axis view is cut into DISCS slices across its long axis, from the middle 
 view makes a round disc of each slice, two views an oval one (Lang et al., J Am Soc Echocardiogr 28:1-39, 2015, 2.1).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 

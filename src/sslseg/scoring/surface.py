@@ -6,8 +6,6 @@ distances there are between the contours in each plane: the voxels with an edge 
 in their own slice.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -7,8 +7,6 @@ Policy for a structure that is not everywhere:
             Never left out: else a network that finds less would get better distances.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """A dataset.json of nnU-Net v2, of v1 or of the Decathlon in one form: its labels, its cases and their voxels."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

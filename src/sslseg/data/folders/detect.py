@@ -4,8 +4,6 @@ A format that wants a description (Info.cfg, dataset.json, a table) is more spec
 folder with files of its endings (`TAKES_ANY`), which nearly always takes those of the others, too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

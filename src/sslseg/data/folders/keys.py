@@ -1,7 +1,5 @@
 """What the keys of sslseg.json may hold: classes with their values, a threshold, a spacing."""
 
-from __future__ import annotations
-
 import math
 import re
 from typing import Any, TypeGuard

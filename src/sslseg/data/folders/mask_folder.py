@@ -1,7 +1,5 @@
 """A folder of masks that some tool wrote for the images of a dataset."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections import defaultdict

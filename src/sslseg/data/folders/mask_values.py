@@ -1,7 +1,5 @@
 """Values in masks into class numbers: of one mask, of several that are united, of one a class."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Folders of images and masks as sources, with their classes, and their voxels."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections import Counter

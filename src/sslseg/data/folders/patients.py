@@ -1,7 +1,5 @@
 """Who is in which image: cases into patients, groups and frames."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Pairs come from `pairs` in sslseg.json; else from a layout that is known (pairin
 in names (pairing/by_name.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -4,8 +4,6 @@ A mask has its image's format and geometry, with two exceptions: a DICOM series 
 that loses pixels or keeps its voxels in a second file gets its lossless or single-file sister.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import glob
 from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,6 @@ A series stands for its folder, and so do the pictures of a folder that are mask
 images and masks in files holds for them, too: `pairs` of sslseg.json, layouts that are known, words in names.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

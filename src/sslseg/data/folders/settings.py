@@ -1,7 +1,5 @@
 """`sslseg.json`, what a data folder says of itself where its format cannot: docs/reference/data.md lists its keys."""
 
-from __future__ import annotations
-
 import functools
 import json
 import os

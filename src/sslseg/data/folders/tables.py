@@ -5,8 +5,6 @@ second patient: cells are stripped, and names are compared as `fold` has them. O
 writes 7.0 for 7; two ids of one table that differ in nothing else are refused.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

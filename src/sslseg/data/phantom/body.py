@@ -4,8 +4,6 @@ Painted back to front as closed contours at twice the resolution. A patient's bo
 arrangement that changes steadily from slice to slice and is shared by all frames.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

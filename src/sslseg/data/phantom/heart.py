@@ -5,8 +5,6 @@ structure in every slice follows from them, and a slice takes exactly that many 
 measured on the masks is what was asked for, up to half a voxel per structure.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

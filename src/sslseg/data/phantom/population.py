@@ -5,8 +5,6 @@ the challenge's inclusion criteria. HCM's criterion of mass (110 g/m2) is not as
 own masks do not meet it (mean 90 g/m2); its thick segment (15 mm) is.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 GROUPS = ("DCM", "HCM", "MINF", "NOR", "RV")

@@ -5,8 +5,6 @@ on ACDC (5-95 %: muscle .33-.68, RV blood .70-1.07, noise .007-.042 of LV blood)
 coil's flare and of the bands is judged by eye.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import cv2

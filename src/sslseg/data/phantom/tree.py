@@ -4,8 +4,6 @@ Same keys, names, types and header faults as the real one: the sform says diag(-
 pixdim holds the spacing. `phantom.json` beside the patients holds the asked-for numbers.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

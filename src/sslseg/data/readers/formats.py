@@ -1,7 +1,5 @@
 """One image or mask of any file format, by its extension."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Collection, Sequence

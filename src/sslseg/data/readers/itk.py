@@ -1,7 +1,5 @@
 """NRRD and MetaImage through SimpleITK, which is an extra."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """NIfTI volumes and masks, read with suspicion; what their headers say is read in `nifti_header.py`."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 from pathlib import Path
 

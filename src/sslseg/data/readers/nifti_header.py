@@ -3,8 +3,6 @@
 Spacing comes from pixdim, never from the affine, which is the identity in ACDC.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import zlib

@@ -5,8 +5,6 @@ time step, units and the order of the axes. The affine is never computed anew, s
 sform says 1 mm and pixdim tells the truth, and a reader of the mask must meet the same pair.
 """
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Of a mask with a palette, its colours are what people see and tools write: black
 has. Only where the colours are no values of classes (VOC's, a viewer's) the numbers of the entries are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A camera writes how it was held into the file (EXIF); viewers turn the picture b
 with a mask nobody knows whether the mask was drawn on the turned one: that is refused (`check_upright`).
 """
 
-from __future__ import annotations
-
 import io
 import re
 import warnings

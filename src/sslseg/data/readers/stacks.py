@@ -1,7 +1,5 @@
 """An image of one file or of a DICOM series, and its mask: a file, one picture a slice, or another series."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path

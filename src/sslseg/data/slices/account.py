@@ -1,7 +1,5 @@
 """Every file below a data folder, and what became of it: read, left out for a reason, or unknown."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Digests of the voxels of volumes, of the kind that is asked for: from the store, or else from its files again."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One scan under the names of several patients: known by its voxels, whatever its files are called."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 physical value = code * scale + intercept, per volume and channel.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

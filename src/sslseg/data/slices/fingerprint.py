@@ -1,7 +1,5 @@
 """What a dataset looks like, in numbers and on one sheet."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From a dataset's files to its slice store, or to the one that is there already."""
 
-from __future__ import annotations
-
 import json
 import shutil
 from collections.abc import Mapping

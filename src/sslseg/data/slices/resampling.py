@@ -1,7 +1,5 @@
 """Planes of another size: how large they are at a spacing, and the grey values of their pixels."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 

@@ -6,8 +6,6 @@ the others and of itself, and `contact-sheet.png` to look at.
 `prepare` finds one or makes it; what is in it is written by `build.py`.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import time

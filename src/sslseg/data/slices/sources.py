@@ -1,7 +1,5 @@
 """What a slice store is made from, and the digests that name it."""
 
-from __future__ import annotations
-
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor

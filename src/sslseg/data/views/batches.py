@@ -4,8 +4,6 @@ Slices pass in one permutation per epoch, across batch borders, so every slice i
 a set smaller than a batch is passed several times within it. Nothing is stored between steps.
 """
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """Colours: CIE Lab of sRGB under D65, and the lightness that stands for a grey image."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -5,8 +5,6 @@ can enter, each with its sha256 beside it; a file that is damaged, or of which n
 numba looks, and the function is compiled anew.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -4,8 +4,6 @@ The original's flaws F1-F3 (a nearly constant input, blank crops, wrapped voxels
 without a word; each has a number here, and a limit.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from sslseg.data.slices.intensity import Intensity

@@ -7,8 +7,6 @@ processor's cache, so a view is written once, its shift in it.
 Indices are unsigned where pixels are read: numba would count negative ones from the end, at a test a pixel.
 """
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Views of moved geometry from a flat shard, compiled (numba) and without the interpreter's lock; see `warp.py`."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

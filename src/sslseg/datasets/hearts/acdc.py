@@ -5,8 +5,6 @@ Tree: `<root>/patientNNN/` or `<root>/{training,testing}/patientNNN/`, each with
 Frames count from 1: frame04 is 4d[..., 3]. ED and ES are read from their own files only.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -8,8 +8,6 @@ Volumes of the left ventricle are Simpson's, of one or of both views: a view is 
 pixels are no millilitres.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from sslseg.config.names import DataError

@@ -5,8 +5,6 @@ volunteer, from a full breath-hold to deep breaths; each has an ejection fractio
 has no mask: it is for pretraining. The files say 1 LV, 2 MYO, 3 RV; read are ACDC's classes.
 """
 
-from __future__ import annotations
-
 from sslseg.data.folders import pairs
 from sslseg.data.readers import formats
 from sslseg.data.source import searches

@@ -4,8 +4,6 @@ Other patients, contrast, noise and field of view than `phantom`, so that an enc
 transferred between distributions, and no patient or voxel is in both.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

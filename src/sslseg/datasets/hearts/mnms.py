@@ -6,8 +6,6 @@ true at ED and ES only; those in a folder `Unlabeled` are empty and not read. Th
 read are ACDC's classes, so that an encoder, a figure and a score mean the same on both.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -5,8 +5,6 @@ or in it (columns SUBJECT_CODE, VENDOR) gives the groups where it is there. The 
 of which ED and ES are frames, are not read. The files say 1 LV, 2 MYO, 3 RV; read are ACDC's classes.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

@@ -4,8 +4,6 @@ A real ACDC tree (data/phantom/tree.py), hence read by ACDC's reader. Shares no 
 voxel with `demo`, which is another population on another scanner.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Adam for weights in channels-last layout, which torch's CPU kernel would copy there and back at each step."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

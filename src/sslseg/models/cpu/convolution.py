@@ -6,8 +6,6 @@ of the kernel, side by side in a matrix, times the kernel as a matrix, is the sa
 are such matrices already. Where it is used was measured layer by layer (`python -m benchmarks.products`).
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -8,8 +8,6 @@ takes 4 to 5 % less (`python -m benchmarks P4`: ResNet-18 at 96 px).
 On a card the blocks are smp's, but for how compiled networks double a map: a tenth of a U-Net's step (docs/results/gpu.md).
 """
 
-from __future__ import annotations
-
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor, nn

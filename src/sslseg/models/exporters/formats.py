@@ -1,7 +1,5 @@
 """A stored encoder or U-Net in other programs' files, each opened again and compared with its source before it counts."""
 
-from __future__ import annotations
-
 import functools
 import shutil
 from collections.abc import Callable, Iterable

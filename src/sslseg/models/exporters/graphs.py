@@ -4,8 +4,6 @@ Batch, height and width stay free. Sides are multiples of 32, so that every map 
 TensorFlow's "same" padding, which depends on the size elsewhere, is a constant.
 """
 
-from __future__ import annotations
-
 import contextlib
 import copy
 import importlib.util

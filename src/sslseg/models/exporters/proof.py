@@ -1,7 +1,5 @@
 """What is exported, and the proof that a file computes what its source does."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass

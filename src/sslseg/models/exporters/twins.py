@@ -5,8 +5,6 @@ epsilon (torchvision's MobileNetV3, EfficientNetV2 and EfficientNet-B5 to B7) or
 image (smp's and MONAI's EfficientNets but B0).
 """
 
-from __future__ import annotations
-
 import functools
 import importlib.util
 from collections.abc import Callable, Mapping

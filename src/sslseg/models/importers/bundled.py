@@ -9,8 +9,6 @@ timm's `tf_efficientnet_lite0` has TensorFlow's one-sided "same" padding and bat
 `efficientnet_lite0` has the same tensors and neither, and classifies worse with them.
 """
 
-from __future__ import annotations
-
 import contextlib
 from importlib import metadata
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An encoder out of somebody else's checkpoint, in timm's names and complete. Nothing in it is unpickled or called."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

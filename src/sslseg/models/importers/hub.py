@@ -3,8 +3,6 @@
 Read are timm's, transformers' (ResNet, ConvNeXt, and its wrappers of timm), smp's `save_pretrained`, and this project's.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

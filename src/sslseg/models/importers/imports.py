@@ -5,8 +5,6 @@ file:<path>                  a local checkpoint, or a folder with one; its origi
 bundled:efficientnet_lite0   ImageNet weights that are installed with this project
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace

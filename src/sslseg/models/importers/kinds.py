@@ -3,8 +3,6 @@
 Told by its first bytes, by its name only where a file has no sign of its own, and by the names of its tensors.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Nothing is believed: a reading counts only if every tensor of the network is the
 be a part of it is left over.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import os

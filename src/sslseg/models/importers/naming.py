@@ -1,7 +1,5 @@
 """How others name the tensors of a timm network. Which network, and under which prefix, is found by `matching.py`."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re

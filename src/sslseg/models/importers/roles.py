@@ -1,7 +1,5 @@
 """Which of a file's networks is which, and how they were trained: as far as their names say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Tensors that a checkpoint's program names, as views of flat storages that stay inside them and inside the file's size."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass

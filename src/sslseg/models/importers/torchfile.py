@@ -4,8 +4,6 @@ Of a TorchScript program the tensors are read, and no code. Sizes are held again
 is allocated.
 """
 
-from __future__ import annotations
-
 import io
 import mmap
 import struct

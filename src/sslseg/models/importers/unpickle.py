@@ -13,8 +13,6 @@ Why not `weights_only=True` alone: it refuses checkpoints with foreign objects, 
 package has put on torch's list of safe globals, and bounds neither compressed entries nor strides.
 """
 
-from __future__ import annotations
-
 import pickletools
 import re
 from collections.abc import Callable

@@ -6,8 +6,6 @@ out, a mask has the name of its image: `masks/scan12.png` and `images/scan12.png
 images, and an image with two masks, are told.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence

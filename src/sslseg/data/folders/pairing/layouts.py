@@ -5,8 +5,6 @@ Names of files are those of the data sets' own archives; numbers of classes thos
 Names of classes are ACDC's where they mean the same, so that a figure and a score do, too.
 """
 
-from __future__ import annotations
-
 import bisect
 from collections.abc import Sequence
 from functools import cache

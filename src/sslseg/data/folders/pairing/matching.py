@@ -1,7 +1,5 @@
 """Files joined into cases of image and masks by rules of `patterns`."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

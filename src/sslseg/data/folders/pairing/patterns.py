@@ -11,8 +11,6 @@ longer forms) mean what they say; {number}, {letter} and {eye} (L or R) are what
 letters. Capital letters and small ones are the same. A pattern without an ending takes every ending that is read.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

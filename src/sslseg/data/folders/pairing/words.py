@@ -1,7 +1,5 @@
 """What the words in names of files and folders say: which file is a mask, and what it is called without that."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
