@@ -62,16 +62,12 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Whose volumes they are, and how their voxels are known.
-
-    Attributes:
-        digests: kind -> `encode.voxel_digest` of each; `kind` is the one that is at hand.
-    """
+    """Whose volumes they are, and how their voxels are known."""
 
     dataset: str
     patients: list[str]
-    digests: Callable[[str], list[str]]
-    kind: str = XXH3
+    digests: Callable[[str], list[str]]  # kind -> `encode.voxel_digest` of each
+    kind: str = XXH3  # the one that is at hand
 
 
 def volumes(store: Slices, rows: Iterable[int]) -> Volumes:
@@ -148,11 +144,7 @@ def write(folder: Path, seen: Iterable[Seen], origin: str = "") -> None:
 
 
 def read(folder: Path) -> list[Seen]:
-    """The entries of a model folder, root first.
-
-    Raises:
-        EncoderError: no such file, or not one that `write` wrote.
-    """
+    """The entries of a model folder, root first. Raises EncoderError: no such file, or not one that `write` wrote."""
     path = Path(folder) / EXPOSURE_FILE
     try:
         content = read_json(path, SIZE_LIMIT)

@@ -24,18 +24,13 @@ REMEDY = "bring it onto the image's grid, or write it again with the image's hea
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """The grid of one file; axes in the order x, y, z of the file.
-
-    Attributes:
-        spacing: of a voxel, mm.
-        forms: each way in which the header says where the voxels lie: name -> 4 x 4 matrices, voxel to mm
-            (right, anterior, superior). Several matrices of a name are readings of one statement. {} where the
-            header says nothing of it.
-    """
+    """The grid of one file; axes in the order x, y, z of the file."""
 
     file: Path
     shape: Shape
-    spacing: tuple[float, float, float]
+    spacing: tuple[float, float, float]  # of a voxel, mm
+    # Each way in which the header says where the voxels lie: name -> 4 x 4 matrices, voxel to mm (right, anterior,
+    # superior). Several of a name are readings of one statement. {} where the header says nothing of it.
     forms: Mapping[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
 

@@ -19,33 +19,23 @@ IGNORE = 255  # label of a voxel that is neither trained on nor scored
 
 @dataclass(frozen=True)
 class Source:
-    """One volume that can be read: one time frame of one patient.
+    """One volume that can be read: one time frame of one patient."""
 
-    Attributes:
-        patient: unit of the splits; no patient is ever in two of them.
-        group: stratum (diagnosis, vendor, folder …); "" if there is none. One per patient.
-        frame: number of the time frame as its files count it (ACDC: from 1).
-        phase: "ED", "ES" or "" when the frame has no name.
-        image: file of the image.
-        label: file of the mask, or None when the frame is not annotated.
-        index: position within a 4D file, from 0; None when the file is one volume.
-        more: further files that decide what is read; the first `parts` of them are of the image: other channels, or
-            the other slices of a series.
-        root: the folder that was searched, where a format keeps what its reader has to know.
-        visit: which of several examinations or views of the patient, each with phases of its own; "" of one.
-    """
-
-    patient: str
-    group: str
-    frame: int
-    phase: str
+    patient: str  # unit of the splits; no patient is ever in two of them
+    group: str  # stratum (diagnosis, vendor, folder …), one per patient; "" if there is none
+    frame: int  # number of the time frame as its files count it (ACDC: from 1)
+    phase: str  # "ED", "ES" or "" when the frame has no name
     image: Path
-    label: Path | None
-    index: int | None
-    more: tuple[Path, ...] = ()
-    root: Path | None = None
-    visit: str = ""
-    parts: int = 0
+    label: Path | None  # of the mask; None when the frame is not annotated
+    index: int | None  # position within a 4D file, from 0; None when the file is one volume
+    more: tuple[Path, ...] = ()  # further files that decide what is read
+    root: Path | None = None  # the folder that was searched, where a format keeps what its reader has to know
+    visit: str = (
+        ""  # which of several examinations or views of the patient, each with phases of its own; "" of one
+    )
+    parts: int = (
+        0  # so many of `more`, the first, are of the image: other channels, or other slices of a series
+    )
 
     @property
     def images(self) -> tuple[Path, ...]:
@@ -62,28 +52,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Description:
-    """What a data folder says of itself, for formats that are not one dataset. All of it is in the recipe.
+    """What a data folder says of itself, for formats that are not one dataset. All of it is in the recipe."""
 
-    Attributes:
-        classes: names of the label numbers 0, 1 …; "background" first.
-        colours: hex per class, or ().
-        channels: names of the image's channels, or ().
-        domain, licence: "" = the module's constant.
-        split: how patients are divided by default; "" = the module's constant.
-        sides: patient -> "train", "val" or "test", for split=official and split=file.
-        physical: False when there are no millimetres: never resampled.
-        settings: JSON values that decide, beside the above, what is read.
-    """
-
-    classes: tuple[str, ...]
-    colours: tuple[str, ...] = ()
-    channels: tuple[str, ...] = ()
-    domain: str = ""
+    classes: tuple[str, ...]  # names of the label numbers 0, 1 …; "background" first
+    colours: tuple[str, ...] = ()  # hex per class, or ()
+    channels: tuple[str, ...] = ()  # names of the image's channels, or ()
+    domain: str = ""  # "" = the module's constant, as of licence and of split
     licence: str = ""
-    split: str = ""
-    sides: dict[str, str] = field(default_factory=dict)
-    physical: bool = True
-    settings: dict[str, Any] = field(default_factory=dict)
+    split: str = ""  # how patients are divided by default
+    sides: dict[str, str] = field(default_factory=dict)  # patient -> "train", "val" or "test"; official, file
+    physical: bool = True  # False when there are no millimetres: never resampled
+    settings: dict[str, Any] = field(default_factory=dict)  # JSON values that decide, too, what is read
 
 
 @dataclass(frozen=True)
@@ -99,19 +78,12 @@ class Assumption:
 
 @dataclass(frozen=True)
 class Volume:
-    """One decoded volume.
+    """One decoded volume."""
 
-    Attributes:
-        image: [C, Z, Y, X], any integer type or float32.
-        label: [Z, Y, X] uint8 of class numbers, `IGNORE` where unknown, or None.
-        spacing: (z, y, x) in mm.
-        notes: what had to be assumed of its files.
-    """
-
-    image: np.ndarray
-    label: np.ndarray | None
-    spacing: Spacing
-    notes: tuple[Assumption, ...] = ()
+    image: np.ndarray  # [C, Z, Y, X], any integer type or float32
+    label: np.ndarray | None  # [Z, Y, X] uint8 of class numbers, `IGNORE` where unknown
+    spacing: Spacing  # (z, y, x) in mm
+    notes: tuple[Assumption, ...] = ()  # what had to be assumed of its files
 
     def along(self, axis: int) -> Volume:
         """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
@@ -125,25 +97,16 @@ class Volume:
 
 @dataclass(frozen=True)
 class Published:
-    """One method's agreement with the ground truth, as it is in print.
+    """One method's agreement with the ground truth, as it is in print."""
 
-    Attributes:
-        quantity: as `scoring/clinical.py` names it: "LV EF", "LV EDV" …
-        method: who, in words.
-        data: which cases; others than ours make the comparison a rough one.
-        patients: 0 where the source does not say.
-        r, bias, sd: correlation, mean and standard deviation of the errors, in the quantity's unit.
-        source: citation.
-    """
-
-    quantity: str
-    method: str
-    data: str
-    patients: int
-    r: float
-    bias: float
-    sd: float
-    source: str
+    quantity: str  # as `scoring/clinical.py` names it: "LV EF", "LV EDV" …
+    method: str  # who, in words
+    data: str  # which cases; others than ours make the comparison a rough one
+    patients: int  # 0 where the source does not say
+    r: float  # correlation
+    bias: float  # mean of the errors, in the quantity's unit
+    sd: float  # standard deviation of the errors
+    source: str  # citation
 
 
 BACKGROUND = "background"

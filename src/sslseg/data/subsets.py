@@ -19,19 +19,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Manifest:
-    """A drawn subset.
+    """A drawn subset, and how it was drawn."""
 
-    Attributes:
-        rows: slice numbers in the store, in the order of drawing.
-        kind, unit, seed: how it was drawn.
-        sha256: of kind, unit and the sorted (patient, frame, phase, z), never of row numbers.
-    """
-
-    rows: tuple[int, ...]
+    rows: tuple[int, ...]  # slice numbers in the store, in the order of drawing
     kind: str
     unit: str
     seed: int
-    sha256: str
+    sha256: str  # of kind, unit and the sorted (patient, frame, phase, z), never of row numbers
 
 
 def draw(index: pd.DataFrame, budget: int | None, unit: str, kind: str, seed: int) -> Manifest:

@@ -17,11 +17,7 @@ VERSION = 2  # masks and channels are brought onto the grid of the image
 
 
 def describe(root: Path) -> Description:
-    """Classes, modalities and licence, from dataset.json.
-
-    Raises:
-        DataError: it is missing or not in the Decathlon's form.
-    """
+    """Classes, modalities and licence, from dataset.json. Raises DataError: it is missing or not in the Decathlon's form."""
     known = dataset_json.decathlon(root / DESCRIPTION)
     licence = str(known.told.get("licence", known.told.get("license", "")))
     return settings.settings(root).describe(known.classes()[0], channels=known.channels, licence=licence)

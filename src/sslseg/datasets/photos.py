@@ -56,11 +56,7 @@ def default_root(cache: Path) -> Path:
 
 
 def bundled(packages: Mapping[str, tuple[str, str]], root: Path) -> Path:
-    """`root` with a copy of every picture: package -> (folder in it, names).
-
-    Raises:
-        DataError: see `default_root`.
-    """
+    """`root` with a copy of every picture: package -> (folder in it, names). Raises DataError: see `default_root`."""
     root.mkdir(parents=True, exist_ok=True)
     for package, (folder, names) in packages.items():
         spec = importlib.util.find_spec(package)

@@ -43,11 +43,7 @@ class Audit:
         )
 
     def raise_for_problems(self, context: str) -> None:
-        """Refuse an incomplete transfer.
-
-        Raises:
-            EncoderError: a tensor is missing, left over or of another shape.
-        """
+        """Refuse an incomplete transfer. Raises EncoderError: a tensor is missing, left over or of another shape."""
         if self.complete:
             return
         total = len(self.matched) + len(self.missing) + len(self.mismatched)

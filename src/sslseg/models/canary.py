@@ -40,11 +40,7 @@ def of_encoder(encoder: nn.Module, channels: int) -> Answer:
 
 
 def of_segmenter(net: nn.Module, channels: int) -> Answer:
-    """The same of the logits, through the decoder.
-
-    Raises:
-        EncoderError: NaN or infinite.
-    """
+    """The same of the logits, through the decoder. Raises EncoderError: NaN or infinite."""
     return _summary(canary(net, channels, features=lambda model, batch: model(batch).flatten(1)))
 
 

@@ -165,11 +165,7 @@ def read_state(folder: Path | str) -> tuple[State, dict]:
 
 
 def load(folder: Path | str) -> Encoder:
-    """The encoder of a folder.
-
-    Raises:
-        EncoderError: see `read_state` and `from_state`.
-    """
+    """The encoder of a folder. Raises EncoderError: see `read_state` and `from_state`."""
     return from_state(*read_state(folder))
 
 

@@ -40,11 +40,7 @@ def write(folder: Path | str, state: Mapping[str, torch.Tensor], config: dict) -
 
 
 def write_weights(path: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Write one file of tensors, whole or not at all.
-
-    Raises:
-        EncoderError: a tensor holds NaN or infinity.
-    """
+    """Write one file of tensors, whole or not at all. Raises EncoderError: a tensor holds NaN or infinity."""
     bad = [name for name, t in state.items() if t.is_floating_point() and not torch.isfinite(t).all()]
     if bad:
         raise EncoderError(f"{len(bad)} tensors hold NaN or infinity and are not saved: {some(bad, 6)}")
@@ -63,21 +59,13 @@ def sha256(folder: Path | str) -> str:
 
 
 def read(folder: Path | str) -> tuple[dict[str, torch.Tensor], dict]:
-    """Tensors and config of a folder.
-
-    Raises:
-        EncoderError: a file is absent, damaged, or larger than it can honestly be.
-    """
+    """Tensors and config of a folder. Raises EncoderError: a file is absent, damaged, or larger than it can honestly be."""
     config = read_config(folder)
     return read_weights(Path(folder) / WEIGHTS_FILE), config
 
 
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Tensors of one file.
-
-    Raises:
-        EncoderError: it is absent, damaged, or larger than it can honestly be.
-    """
+    """Tensors of one file. Raises EncoderError: it is absent, damaged, or larger than it can honestly be."""
     _check_header(path)
     try:
         return load_file(path)
@@ -101,11 +89,7 @@ def read_config(folder: Path | str) -> dict:
 
 
 def read_json(path: Path) -> dict:
-    """The JSON object of a small file.
-
-    Raises:
-        EncoderError: it is larger, or no JSON object.
-    """
+    """The JSON object of a small file. Raises EncoderError: it is larger, or no JSON object."""
     if (size := path.stat().st_size) > CONFIG_LIMIT:
         raise EncoderError(f"{path}: {size:,} bytes; a config has at most {CONFIG_LIMIT:,}")
     try:

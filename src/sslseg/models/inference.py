@@ -49,11 +49,7 @@ class Model:
 
 
 def open_model(folder: Path | str, device: torch.device | str = "cpu") -> Model:
-    """The model of a segmenter folder, in evaluation mode on `device`.
-
-    Raises:
-        EncoderError: see `segmenter.load`.
-    """
+    """The model of a segmenter folder, in evaluation mode on `device`. Raises EncoderError: see `segmenter.load`."""
     net, config = segmenter.load(folder)
     return Model(
         net=net.to(device),

@@ -116,11 +116,7 @@ def _shape(config: dict) -> tuple[str, int, int, tuple[int, ...]]:
 
 # ---------------------------------------------------------------- the decoder alone, handed on with an encoder
 def write_decoder(folder: Path | str, decoder: nn.Module) -> None:
-    """Write DECODER_FILE into an encoder's folder.
-
-    Raises:
-        EncoderError: a tensor holds NaN or infinity.
-    """
+    """Write DECODER_FILE into an encoder's folder. Raises EncoderError: a tensor holds NaN or infinity."""
     folders.write_weights(Path(folder) / DECODER_FILE, decoder.state_dict())
 
 

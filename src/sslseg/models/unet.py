@@ -58,11 +58,7 @@ def build(
 def scratch(
     architecture: str, channels: int, classes: int, decoder_channels: Sequence[int], seed: int
 ) -> tuple[smp.Unet, State]:
-    """`build` around `encoder.build`: all random, on purpose.
-
-    Raises:
-        EncoderError: see `build`.
-    """
+    """`build` around `encoder.build`: all random, on purpose. Raises EncoderError: see `build`."""
     state = encoder.build(architecture, channels, seed).state_dict()
     config = {"architecture": architecture, "model_args": {"in_chans": channels}}
     return build(state, config, classes=classes, decoder_channels=decoder_channels, seed=seed)

@@ -20,22 +20,14 @@ Case = tuple[list[Path], Path | None]  # files of its channels, and its label
 
 @dataclass(frozen=True)
 class Dataset:
-    """A dataset.json in the words of nnU-Net v2, its keys checked.
-
-    Attributes:
-        channels: their names.
-        labels: name -> label, or list of labels for a region; see `classes`.
-        ending: of its files.
-        told: all of it.
-        listed: it is the Decathlon's, which lists its files; their channels lie along a fourth axis.
-    """
+    """A dataset.json in the words of nnU-Net v2, its keys checked."""
 
     path: Path
-    channels: tuple[str, ...]
-    labels: Mapping[str, Any]
-    ending: str
-    told: Mapping[str, Any]
-    listed: bool
+    channels: tuple[str, ...]  # their names
+    labels: Mapping[str, Any]  # name -> label, or list of labels for a region; see `classes`
+    ending: str  # of its files
+    told: Mapping[str, Any]  # all of it
+    listed: bool  # it is the Decathlon's, which lists its files; their channels lie along a fourth axis
 
     def classes(self) -> tuple[tuple[str, ...], int | None, dict[str, list[int]]]:
         """Names of the labels 0, 1 …, the ignore label, and the regions ({} when every label is one class).
@@ -79,12 +71,11 @@ class Dataset:
             names, unknown, _ = self.classes()
             numbers = {k: k for k in range(len(names))} | ({} if unknown is None else {unknown: IGNORE})
             grid = formats.grid(source.image) if s.placed else None
-            how: dict[str, Any] = {"known": numbers, "like": grid, "image": source.image}
-            values = formats.read_labels(source.label, image.shape[1:], **how)
+            shape, own = image.shape[1:], source.image
+            values = formats.read_labels(source.label, shape, known=numbers, like=grid, image=own)
             label = mask_values.numbered(source.label, values, numbers)
-        beside = None if spacing else settings.sidecar(source.image, case_of(source.image))
-        spacing = spacing or beside or s.spacing or (1.0, 1.0, 1.0)
-        return Volume(image, label, spacing, tuple(notes)).along(s.axis)
+        spacing = spacing or settings.sidecar(source.image, case_of(source.image)) or s.spacing
+        return Volume(image, label, spacing or (1.0, 1.0, 1.0), tuple(notes)).along(s.axis)
 
     def fewer(self, held: int) -> list[str]:
         """The sentence that cases are missing, as after a download that broke off, where `numTraining` is not met."""
@@ -142,11 +133,7 @@ def case_of(image: Path) -> str:
 
 
 def decathlon(path: Path) -> Dataset:
-    """A dataset.json of the Medical Segmentation Decathlon.
-
-    Raises:
-        DataError: it is in another form, or lacks a key.
-    """
+    """A dataset.json of the Medical Segmentation Decathlon. Raises DataError: it is in another form, or lacks a key."""
     told = settings.read_json(path)
     if "channel_names" in told:
         raise DataError(f"{path}: this is nnU-Net v2's form, use dataset=nnunet")
@@ -179,11 +166,7 @@ def _entries(path: Path, told: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def nnunet(path: Path) -> Dataset:
-    """A dataset.json of nnU-Net v2, or of v1.
-
-    Raises:
-        DataError: it is in another form, or lacks a key.
-    """
+    """A dataset.json of nnU-Net v2, or of v1. Raises DataError: it is in another form, or lacks a key."""
     told = settings.read_json(path)
     if "modality" in told and "channel_names" not in told:
         if not first_version(path.parent, told):

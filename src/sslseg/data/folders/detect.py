@@ -45,11 +45,7 @@ def formats() -> tuple[str, ...]:
 
 
 def ask(root: Path) -> list[Answer]:
-    """Every format's answer, by name.
-
-    Raises:
-        DataError: there is no such folder.
-    """
+    """Every format's answer, by name. Raises DataError: there is no such folder."""
     if not root.is_dir():
         raise DataError(f"{root}: wanted a folder of images, there is none")
     return [_answer(name, plugins.load("datasets", name), root) for name in formats()]

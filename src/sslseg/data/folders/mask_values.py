@@ -24,11 +24,7 @@ ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made o
 
 
 def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
-    """Values of a mask into class numbers, uint8.
-
-    Raises:
-        DataError: a value that `numbers` does not know.
-    """
+    """Values of a mask into class numbers, uint8. Raises DataError: a value that `numbers` does not know."""
     counted = array.dtype == np.uint8  # sorting takes as long as unpacking
     found = (np.flatnonzero(np.bincount(array.ravel())) if counted else np.unique(array)).tolist()
     if strange := [v for v in found if v not in numbers]:

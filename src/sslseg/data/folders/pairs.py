@@ -28,15 +28,10 @@ SIDES = {"train", "val", "test"}
 
 @dataclass(frozen=True)
 class Format:
-    """What a dataset module offers of folders of images and masks.
+    """What a dataset module offers of folders of images and masks."""
 
-    Attributes:
-        suffixes: of its files, whether image or mask.
-        layout: the one that a folder has to have; "" takes any.
-    """
-
-    suffixes: tuple[str, ...]
-    layout: str = ""
+    suffixes: tuple[str, ...]  # of its files, whether image or mask
+    layout: str = ""  # the one that a folder has to have; "" takes any
 
     def pairing(self, root: Path, fault: Fault = ignore) -> Pairing:
         """The role of every file. Raises DataError: see `roles.pairing`."""

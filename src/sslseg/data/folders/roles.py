@@ -25,23 +25,15 @@ LEAST = 0.2  # share of the images that a layout has to explain
 
 @dataclass(frozen=True)
 class Pairing:
-    """What is known of a folder.
-
-    Attributes:
-        settings: of sslseg.json, with what the layout adds.
-        layout: its name; "" if no layout is known.
-        told: `pairs` is of the user's own.
-        cases: first file of an image -> its case.
-        aside: path from the root -> why it is not read.
-        files: of each path from the root in `cases`: one, or those of the series or the stack that it stands for.
-    """
+    """What is known of a folder."""
 
     root: Path
-    settings: Settings
-    layout: str
-    told: bool
-    cases: dict[Path, Case]
-    aside: dict[str, str]
+    settings: Settings  # of sslseg.json, with what the layout adds
+    layout: str  # its name; "" if no layout is known
+    told: bool  # `pairs` is of the user's own
+    cases: dict[Path, Case]  # first file of an image -> its case
+    aside: dict[str, str]  # path from the root -> why it is not read
+    # of each path from the root in `cases`: one, or those of the series or the stack that it stands for
     files: Files = field(default_factory=dict)
 
     @property

@@ -28,17 +28,11 @@ WRITTEN = {"": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"} | dict.fromkeys(
 
 @dataclass(frozen=True)
 class Scan:
-    """One image, or all time frames of a 4D file.
+    """One image, or all time frames of a 4D file."""
 
-    Attributes:
-        files: its channels, or the slices of a series.
-        target: where the mask goes.
-        root: the folder that was searched, where `sslseg.json` may lie.
-    """
-
-    files: tuple[Path, ...]
-    target: Path
-    root: Path
+    files: tuple[Path, ...]  # its channels, or the slices of a series
+    target: Path  # where the mask goes
+    root: Path  # the folder that was searched, where `sslseg.json` may lie
 
     @property
     def frames(self) -> int | None:

@@ -30,24 +30,17 @@ ED_FRAME = 1  # 149 of ACDC's 150 patients
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines every voxel of a cohort.
+    """What determines every voxel of a cohort."""
 
-    Attributes:
-        patients: how many; groups alternate DCM, HCM, MINF, NOR, RV.
-        scanner: "1.5T" or "3T".
-        first: number of the first patient, in patientNNN.
-        size: side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256).
-        slices: slices of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12.
-        cine: so many patients, the first ones, also get a 4D file.
-    """
-
-    patients: int
+    patients: int  # how many; groups alternate DCM, HCM, MINF, NOR, RV
     seed: int
-    scanner: str = "1.5T"
-    first: int = 1
-    size: int | None = None
-    slices: int | None = None
-    cine: int = 0
+    scanner: str = "1.5T"  # or "3T"
+    first: int = 1  # number of the first patient, in patientNNN
+    size: int | None = (
+        None  # side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256)
+    )
+    slices: int | None = None  # of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12
+    cine: int = 0  # so many patients, the first ones, also get a 4D file
     format: int = FORMAT
 
 

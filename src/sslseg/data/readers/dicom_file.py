@@ -122,11 +122,7 @@ def tag(path: Path, name: str) -> str:
 
 
 def numbers(path: Path, data: Dataset, tag: str, count: int) -> np.ndarray | None:
-    """`count` finite numbers of a tag; None where it is absent or empty.
-
-    Raises:
-        DataError: it holds something else.
-    """
+    """`count` finite numbers of a tag; None where it is absent or empty. Raises DataError: it holds something else."""
     found = value(path, data, tag)
     if found is None:
         return None

@@ -70,11 +70,7 @@ def grid(path: Path) -> Grid:
 
 
 def count_frames(path: Path) -> int:
-    """Frames of a file, from its header alone; a 3D file has one.
-
-    Raises:
-        DataError: the header cannot be read.
-    """
+    """Frames of a file, from its header alone; a 3D file has one. Raises DataError: the header cannot be read."""
     shape = header_of(path).get_data_shape()
     return shape[3] if len(shape) > 3 else 1
 
@@ -113,11 +109,7 @@ def exactly(file: io.BufferedIOBase, wanted: int, begun: bytes | bytearray = b""
 
 
 def voxel_size(path: Path, header: nib.Nifti1Header, axes: int) -> Spacing:
-    """z, y, x in mm.
-
-    Raises:
-        DataError: there is none, or it can only be a mistake about the unit.
-    """
+    """z, y, x in mm. Raises DataError: there is none, or it can only be a mistake about the unit."""
     x, y, z = (abs(float(v)) for v in header["pixdim"][1:4])
     unit = header.get_xyzt_units()[0]
     mm = MM_PER_UNIT.get(unit, 1.0)

@@ -17,21 +17,13 @@ OTHERS = (".mgz", ".mgh", ".img", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".webp
 
 @dataclass(frozen=True)
 class Entry:
-    """A file, or a folder that was not entered.
+    """A file, or a folder that was not entered."""
 
-    Attributes:
-        file: path from the root.
-        state: READ, SKIPPED or UNKNOWN.
-        reason: why it is not read; "" where nothing is known of it.
-        count: files in it; 1 of a file.
-        image: it may be one by its ending.
-    """
-
-    file: str
-    state: str
-    reason: str = ""
-    count: int = 1
-    image: bool = False
+    file: str  # path from the root
+    state: str  # READ, SKIPPED or UNKNOWN
+    reason: str = ""  # why it is not read; "" where nothing is known of it
+    count: int = 1  # files in it; 1 of a file
+    image: bool = False  # it may be one by its ending
 
 
 def account(

@@ -12,17 +12,11 @@ from sslseg.data.slices.slice_store import Slices
 
 @dataclass(frozen=True)
 class Copies:
-    """One scan.
+    """One scan."""
 
-    Attributes:
-        patients: under whose names it is there, sorted; two or more.
-        sides: "train", "val", "test" of these patients; several, and a test patient was trained on.
-        images: one of each patient.
-    """
-
-    patients: tuple[str, ...]
-    sides: tuple[str, ...]
-    images: tuple[str, ...]
+    patients: tuple[str, ...]  # under whose names it is there, sorted; two or more
+    sides: tuple[str, ...]  # "train", "val", "test" of them; several, and a test patient was trained on
+    images: tuple[str, ...]  # one of each patient
 
 
 def find(store: Slices, rows: Mapping[str, np.ndarray]) -> list[Copies]:

@@ -28,27 +28,17 @@ CLIP = (1.0, 99.0)  # percentiles of a whole volume, the bounds of the normalisa
 
 @dataclass(frozen=True)
 class Encoded:
-    """A volume as stored.
+    """A volume as stored."""
 
-    Attributes:
-        codes: int16 [Z, C, H, W].
-        label: uint8 [Z, H, W] or None.
-        scale, intercept: float64 [C].
-        p1, p99: float64 [C], physical units, of the native voxels.
-        spacing: (z, y, x) in mm after resampling, exact.
-        digest: `voxel_digest` of the native voxels.
-        stats: minimum, maximum, mean, sd of the native voxels.
-    """
-
-    codes: np.ndarray
-    label: np.ndarray | None
-    scale: np.ndarray
-    intercept: np.ndarray
-    p1: np.ndarray
-    p99: np.ndarray
-    spacing: tuple[float, float, float]
-    digest: str
-    stats: dict[str, float]
+    codes: np.ndarray  # int16 [Z, C, H, W]
+    label: np.ndarray | None  # uint8 [Z, H, W]
+    scale: np.ndarray  # float64 [C]
+    intercept: np.ndarray  # float64 [C]
+    p1: np.ndarray  # float64 [C], physical units, of the native voxels
+    p99: np.ndarray  # the same
+    spacing: tuple[float, float, float]  # (z, y, x) in mm after resampling, exact
+    digest: str  # `voxel_digest` of the native voxels
+    stats: dict[str, float]  # minimum, maximum, mean, sd of the native voxels
 
 
 def encode(volume: Volume, spacing: float, classes: int) -> Encoded:

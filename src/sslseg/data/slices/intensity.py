@@ -24,15 +24,10 @@ PAPER_MEAN, PAPER_SD, PAPER_SCALE = 67.27297657740893, 84.6606962344396, 255.0
 
 @dataclass(frozen=True)
 class Intensity:
-    """How intensities become numbers for a network.
+    """How intensities become numbers for a network."""
 
-    Attributes:
-        kind: "dataset", "encoder" or "paper-code".
-        mean, std: one value per channel (or one for all), of the [0, 1]-mapped values;
-            "paper-code" does not read them.
-    """
-
-    kind: str
+    kind: str  # "dataset", "encoder" or "paper-code"
+    # one a channel (or one for all), of the [0, 1]-mapped values; "paper-code" does not read them
     mean: tuple[float, ...] = (0.0,)
     std: tuple[float, ...] = (1.0,)
 
@@ -84,11 +79,7 @@ class Intensity:
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> Intensity:
-        """The normalisation that `to_json` wrote.
-
-        Raises:
-            DataError: it did not write this.
-        """
+        """The normalisation that `to_json` wrote. Raises DataError: it did not write this."""
         try:
             return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
         except (KeyError, TypeError, ValueError):

@@ -89,11 +89,7 @@ class Slices:
         return self.codes_flat[offset : offset + size].reshape(self.channels, height, width)
 
     def label(self, i: int) -> np.ndarray:
-        """uint8 [H, W] of slice `i`, a view of the shard.
-
-        Raises:
-            DataError: the slice is not annotated.
-        """
+        """uint8 [H, W] of slice `i`, a view of the shard. Raises DataError: the slice is not annotated."""
         _, offset, height, width = self._place[i]
         if offset < 0:
             row = self.index.iloc[i]
@@ -114,11 +110,7 @@ class Slices:
 
 
 def open_store(path: Path) -> Slices:
-    """Open the store in folder `path`.
-
-    Raises:
-        DataError: there is none, or it was damaged after it was written.
-    """
+    """Open the store in folder `path`. Raises DataError: there is none, or it was damaged after it was written."""
     path = Path(path)
     try:
         begun, seen = time.perf_counter(), stamps(path)

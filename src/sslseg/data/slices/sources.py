@@ -109,11 +109,7 @@ def recipe(module: ModuleType, about: Description, spacing: float) -> dict[str, 
 
 
 def file_digests(inputs: Inputs, progress: bool = True) -> dict[str, str]:
-    """Relative path -> sha256 of every file.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
+    """Relative path -> sha256 of every file. Raises DataError: a file cannot be read."""
     paths = inputs.files()
     with ThreadPoolExecutor(workers()) as pool:
         silent = None if progress else True

@@ -49,24 +49,15 @@ NOTHING = {f.name: f.default for f in fields(Augmentation) if not f.name.endswit
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """The choices for B views.
+    """The choices for B views."""
 
-    Attributes:
-        angle: radians [B], 0 = not turned.
-        zoom: side of what is shown, in sides of the crop [B], 1 = the crop.
-        nodes: displacement down and to the right of NODES x NODES nodes, in sides of the view: [B, 2, N, N].
-        noise: s.d. [B], 0 = none; `noise_seed`: int64 [B], what its field is made from.
-        blur: s.d. in pixels [B], 0 = none.
-        gamma: exponent [B], 1 = unchanged.
-    """
-
-    angle: np.ndarray
-    zoom: np.ndarray
-    nodes: np.ndarray
-    noise: np.ndarray
-    noise_seed: np.ndarray
-    blur: np.ndarray
-    gamma: np.ndarray
+    angle: np.ndarray  # radians [B], 0 = not turned
+    zoom: np.ndarray  # side of what is shown, in sides of the crop [B], 1 = the crop
+    nodes: np.ndarray  # displacement down and right of N x N nodes, in sides of the view: [B, 2, N, N]
+    noise: np.ndarray  # s.d. [B], 0 = none
+    noise_seed: np.ndarray  # int64 [B], what its field is made from
+    blur: np.ndarray  # s.d. in pixels [B], 0 = none
+    gamma: np.ndarray  # exponent [B], 1 = unchanged
 
     @property
     def moved(self) -> np.ndarray:

@@ -23,23 +23,20 @@ TRIES = 10  # torchvision RandomResizedCrop.get_params: attempts before the cent
 
 @dataclass(frozen=True)
 class ViewRanges:
-    """How views are drawn: the knobs of `params.Views`, which says their units.
+    """How views are drawn: the knobs of `params.Views`, which says their units."""
 
-    Attributes:
-        size: side of a view, pixels.
-        ratio: smallest and largest width/height of a crop; torchvision's default.
-        augmentation: what else is changed.
-    """
-
-    size: int
+    size: int  # side of a view, pixels
     crop_scale: tuple[float, float]
     flip: float
     brightness: float
     contrast: float
     jitter: float
     jitter_mode: str = "factor"
-    ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    augmentation: Augmentation = Augmentation()
+    ratio: tuple[float, float] = (
+        3 / 4,
+        4 / 3,
+    )  # least and most width/height of a crop; torchvision's default
+    augmentation: Augmentation = Augmentation()  # what else is changed
 
     def __post_init__(self) -> None:
         if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
@@ -60,28 +57,20 @@ class ViewRanges:
 
 @dataclass(frozen=True, eq=False)
 class ViewParams:
-    """The choices for B views; arrays are [B].
+    """The choices for B views; arrays are [B]."""
 
-    Attributes:
-        top, left, height, width: crop in pixels of the slice, int64.
-        flip: mirror left-right after the crop, bool.
-        brightness: "factor": b, 1 = unchanged; "uint16": share of 65,535 that is added, 0 = unchanged.
-        contrast: c, 1 = unchanged.
-        size: side of the rendered view, pixels.
-        jitter_mode: as in ViewRanges.
-        changes: what else is changed; None = nothing.
-    """
-
-    top: np.ndarray
+    top: np.ndarray  # of the crop in pixels of the slice, int64, as the next three
     left: np.ndarray
     height: np.ndarray
     width: np.ndarray
-    flip: np.ndarray
-    brightness: np.ndarray
-    contrast: np.ndarray
-    size: int
-    jitter_mode: str = "factor"
-    changes: Changes | None = None
+    flip: np.ndarray  # mirror left-right after the crop, bool
+    brightness: (
+        np.ndarray
+    )  # "factor": b, 1 = unchanged; "uint16": share of 65,535 that is added, 0 = unchanged
+    contrast: np.ndarray  # c, 1 = unchanged
+    size: int  # side of the rendered view, pixels
+    jitter_mode: str = "factor"  # as in ViewRanges
+    changes: Changes | None = None  # what else is changed
 
     def __len__(self) -> int:
         return len(self.top)

@@ -34,18 +34,12 @@ class Coefficients:
     y = clip(code * gain, low, high), resampled; x = y + base + pull * M, where M = sum over channels of
     share * mean(y), minus drift, is the view's mean on the [0, 1] scale. "uint16" leaves the codes as they are
     until they are resampled; then it is x = clip(clip(y * gain + pull, 0, 65535), low, high) * share + base.
-
-    Attributes:
-        tone: gain, low, high: [B, C, 3].
-        turn: base, pull, share: [B, C, 3].
-        drift: [B].
-        late: gain, pull, low, high, share, base of "uint16": [6, B, C].
     """
 
-    tone: np.ndarray
-    turn: np.ndarray
-    drift: np.ndarray
-    late: np.ndarray | None = None
+    tone: np.ndarray  # gain, low, high: [B, C, 3]
+    turn: np.ndarray  # base, pull, share: [B, C, 3]
+    drift: np.ndarray  # [B]
+    late: np.ndarray | None = None  # gain, pull, low, high, share, base of "uint16": [6, B, C]
 
 
 def coefficients(slices: Slices, rows: np.ndarray, params: ViewParams, intensity: Intensity) -> Coefficients:

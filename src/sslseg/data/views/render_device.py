@@ -31,17 +31,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class DeviceSlices:
-    """The voxels of a slice store on a device, beside the store itself.
+    """The voxels of a slice store on a device, beside the store itself."""
 
-    Attributes:
-        slices: the store: index and volumes stay on the CPU.
-        codes: int16, flat, as in the shard.
-        labels: uint8, flat, or None.
-    """
-
-    slices: Slices
-    codes: Tensor
-    labels: Tensor | None
+    slices: Slices  # index and volumes stay on the CPU
+    codes: Tensor  # int16, flat, as in the shard
+    labels: Tensor | None  # uint8, flat
 
     @property
     def index(self) -> pd.DataFrame:

@@ -26,11 +26,7 @@ DECODER = (16, 16, 16, 16, 16)  # of a U-Net that is built for its encoder's nam
 
 
 def source(folder: Path, kind: str) -> Source:
-    """The network of a stored folder.
-
-    Raises:
-        EncoderError: see `encoder.load` and `segmenter.load`.
-    """
+    """The network of a stored folder. Raises EncoderError: see `encoder.load` and `segmenter.load`."""
     with cpu.switched_off():
         if kind == KIND_ENCODER:
             state, config = encoder.read_state(folder)

@@ -76,11 +76,7 @@ def write_program(given: Source, path: Path) -> Answer:
 
 
 def write_onnx(given: Source, path: Path) -> Answer:
-    """Save one ONNX file of input "image"; returns onnxruntime's answer.
-
-    Raises:
-        Unavailable: the extra is not installed.
-    """
+    """Save one ONNX file of input "image"; returns onnxruntime's answer. Raises Unavailable: the extra is not installed."""
     absent = [name for name in ONNX_PACKAGES if not importlib.util.find_spec(name)]
     if absent:
         raise Unavailable(f"onnx needs {', '.join(absent)}: pip install 'sslseg[export]'")

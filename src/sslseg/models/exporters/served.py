@@ -50,11 +50,7 @@ def _encoder(folder: Path, device: str) -> Model:
 
 
 def _volume(model: Model, images: ArrayLike) -> np.ndarray:
-    """Images [B, C, H, W] as one volume [C, B, H, W].
-
-    Raises:
-        DataError: another number of axes or channels.
-    """
+    """Images [B, C, H, W] as one volume [C, B, H, W]. Raises DataError: another number of axes or channels."""
     try:
         images = np.asarray(images)
     except ValueError as error:  # lists of unequal length

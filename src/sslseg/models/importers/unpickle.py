@@ -54,11 +54,7 @@ def is_hostile(name: str) -> bool:
 
 
 def named(name: str) -> Foreign:
-    """A global that is none of the known means of running something.
-
-    Raises:
-        HostileError: it is one.
-    """
+    """A global that is none of the known means of running something. Raises HostileError: it is one."""
     if is_hostile(name):
         raise HostileError(name)
     return Foreign(name)

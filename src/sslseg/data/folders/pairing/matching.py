@@ -16,19 +16,13 @@ Masks = dict[tuple[str, ...], list[tuple[str, str]]]  # what image and mask shar
 
 @dataclass(frozen=True)
 class Case:
-    """An image, and the masks that belong to it.
+    """An image, and the masks that belong to it."""
 
-    Attributes:
-        name: what the {names} of its pattern say; else its path from the root without the ending.
-        images: paths from the root, one a channel.
-        masks: path from the root, class ("" of masks that are united or hold all classes).
-        held: {name} -> text, of its pattern.
-    """
-
-    name: str
-    images: tuple[str, ...]
+    name: str  # what the {names} of its pattern say; else its path from the root without the ending
+    images: tuple[str, ...]  # paths from the root, one a channel
+    # path from the root, and class ("" of masks that are united or hold all classes)
     masks: tuple[tuple[str, str], ...] = ()
-    held: Held = field(default_factory=dict)
+    held: Held = field(default_factory=dict)  # of its pattern
 
 
 Cases = tuple[tuple[Case, ...], Faults]

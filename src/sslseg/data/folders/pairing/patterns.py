@@ -48,11 +48,7 @@ class Rule:
 
 
 def rule(text: str) -> Rule:
-    """A rule from its text.
-
-    Raises:
-        ValueError: it is no rule.
-    """
+    """A rule from its text. Raises ValueError: it is no rule."""
     left, arrow, right = text.partition("->")
     images = tuple(p.strip() for p in left.split(" + "))
     masks = tuple(_mask(p) for p in right.split(" + ")) if arrow else ()
