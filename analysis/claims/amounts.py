@@ -81,7 +81,9 @@ def generalist_in_low_data(c: Context) -> Outcome:
     groups = {"generalist": GENERALIST, "hierarchical": (MIXED, BEST)}
     scores = c.scores(key, rows, sizes)
     both = [s for name, own in groups.items() for s in _blend(scores, name, [c.labels[row] for row in own])]
-    apart = outcome(judged(c, key, both, [("generalist", "hierarchical")], rows, sizes)[0], ("better",))
+    apart = outcome(
+        judged(c, key, both, [("generalist", "hierarchical")], rows, overall=True)[0], ("better",)
+    )
     others = tuple(row for row in FIVE if row != "supervised")
     each = against_each(c, key, "supervised", others, "better", sizes)
     return Outcome(together([apart.call, each.call]), f"{apart.text}; {each.text}", apart.effect)
@@ -120,12 +122,12 @@ def transition(c: Context) -> Outcome | Refusal:
 
 
 def few_slices_suffice(c: Context) -> Outcome | Refusal:
-    """C9: slices with which supervised ImageNet comes within 5 % of its full-data score."""
+    """C9: the fewest slices with which supervised ImageNet comes within 5 % of its full-data score."""
     fitted = c.curves.fitted[c.labels["supervised"]]
     if isinstance(fitted, Refusal):
         return fitted
     found = near_full(fitted, CLOSE).slices
-    text = f"within {CLOSE:g} % of the score at {fitted.sizes[-1]} slices: {interval(found)} slices"
+    text = f"the fewest slices within {CLOSE:g} % of the score at {fitted.sizes[-1]}: {interval(found)}"
     call = REPRODUCED if found.high < FEW else CONTRADICTED if found.low >= FEW else INCONCLUSIVE
     return Outcome(call, text, found)
 

@@ -11,7 +11,6 @@ from analysis.comparison.measures import METRICS
 from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
 from analysis.statistics.verdicts.records import WORDS, Call, Verdict
-from analysis.statistics.words import plural
 
 GENERALIST = ("supervised", "byol@natural")
 SPECIALIST = "byol@target"
@@ -22,18 +21,20 @@ METRIC = {metric.key: metric for metric in METRICS}
 
 def judged(
     c: Context, key: str, scores: Sequence[Score], pairs: Sequence[tuple[str, str]], rows: Sequence[str] = (),
-    budgets: Sequence[int] = (),
+    overall: bool = False,
 ) -> tuple[Verdict | Refusal, ...]:  # fmt: skip
-    """Verdicts of one family by a metric's own margin, at the largest budget, or over several.
+    """Verdicts of one family by a metric's own margin, at the largest budget or over all of them, as in the page's tables.
 
     Args:
+        scores: of all budgets that a collapse may have been seen at.
         rows: whose pretrainings are counted; none = those of each pair.
     """
     metric = METRIC[key]
     units = (lambda *_: c.pretrainings(rows)) if rows else partial(scope.pretrainings, c.study)
     return compare.compare(
         scores, margin=metric.margin, higher_is_better=metric.higher_is_better,
-        budget=None if budgets else c.full, pairs=pairs, units=units, worst=metric.worst, counts=c.study.unit,
+        budget=None if overall else c.full, pairs=pairs, units=units, worst=metric.worst, counts=c.study.unit,
+        missing=c.measures.holes,
     )  # fmt: skip
 
 
@@ -51,29 +52,24 @@ def outcome(found: Verdict | Refusal, wanted: Sequence[Call], run_ids: tuple[str
     text = f"{found.a} {WORDS[found.call]} {found.b}: difference {interval(found.effect)}, n = {found.seeds}"
     if found.call in wanted:
         return Outcome(REPRODUCED, text, found.effect, run_ids)
-    if "equivalent" in wanted and found.unproven:  # within the margin, with too little to prove it
-        return Outcome(INCONCLUSIVE, f"{text}; {found.unproven.why}", found.effect, run_ids)
-    call = INCONCLUSIVE if found.call == "undecided" else CONTRADICTED
-    return Outcome(call, text, found.effect, run_ids)
+    if found.call == "undecided" or ("equivalent" in wanted and found.unproven):
+        return Outcome(INCONCLUSIVE, "; ".join(filter(None, (text, found.note))), found.effect, run_ids)
+    return Outcome(CONTRADICTED, text, found.effect, run_ids)
 
 
 def against_each(
     c: Context, key: str, row: str, others: Sequence[str], wanted: Call, budgets: Sequence[int] = ()
 ) -> Outcome:
-    """One pipeline against each other one, corrected as a family, with the effect that speaks least for the claim."""
+    """One pipeline against each other one, corrected as a family, with the effect that speaks least for the claim.
+
+    At the largest budget, or over some `budgets`.
+    """
     pairs = [(c.labels[row], c.labels[o]) for o in others]
-    found = [
-        outcome(v, (wanted,))
-        for v in judged(c, key, c.scores(key, (row, *others), budgets), pairs, (), budgets)
-    ]
-    words = [one.text for one in found if one.effect]
-    refused = [one.text for one in found if not one.effect]
-    if refused:
-        more = len(refused) - 1
-        words.append(refused[0] + (f" (and {plural(more, 'more pair')})" if more else ""))
+    scores = c.scores(key, (row, *others), budgets or c.study.budgets)
+    found = [outcome(v, (wanted,)) for v in judged(c, key, scores, pairs, overall=bool(budgets))]
     extreme = max if wanted == "worse" else min
     weakest = extreme((one.effect for one in found if one.effect), key=lambda e: e.value, default=None)
-    return Outcome(together(one.call for one in found), "; ".join(words), weakest)
+    return Outcome(together(one.call for one in found), "; ".join(one.text for one in found), weakest)
 
 
 def together(calls: Iterable[str]) -> str:

@@ -103,15 +103,6 @@ def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
     return stability.ratio_of_spread(theirs, mine, level=level)
 
 
-def equal_areas(c: Context) -> Outcome:
-    """C6: equivalence of the areas of BYOL target and supervised + BYOL target."""
-    rows = (SPECIALIST, MIXED)
-    (found,) = judged(
-        c, "area", c.scores("area", rows, c.study.budgets), [(c.labels[SPECIALIST], c.labels[MIXED])]
-    )
-    return outcome(found, ("equivalent",))
-
-
 def few_epochs_suffice(c: Context) -> Outcome:
     """C10: area after 3 or 4 epochs of self-supervision on the target data against the last kept one."""
     rows = [e for e in c.measures.by_epoch if e.pipeline == c.labels[BEST]]
@@ -123,5 +114,5 @@ def few_epochs_suffice(c: Context) -> Outcome:
     names = {few: f"{few} epochs", last: f"{last} epochs"}
     used = [e for e in rows if e.epoch in names]
     scores = [replace(e.score("area"), pipeline=names[e.epoch]) for e in used]
-    (found,) = judged(c, "area", scores, [(names[few], names[last])], (BEST,), c.study.budgets)
+    (found,) = judged(c, "area", scores, [(names[few], names[last])], (BEST,), overall=True)
     return outcome(found, ("better", "equivalent"), tuple(sorted(e.run_id for e in used)))

@@ -89,7 +89,7 @@ def test_few_slices_are_those_within_five_percent_of_the_score(context, monkeypa
     monkeypatch.setattr(amounts, "near_full", near)
     said = found(context, "C9")
     assert said.call == call
-    assert said.text == f"within 5 % of the score at 1498 slices: 50 [{low:.3g}, {high:.3g}] slices"
+    assert said.text == f"the fewest slices within 5 % of the score at 1498: 50 [{low:.3g}, {high:.3g}]"
 
 
 @pytest.mark.parametrize(

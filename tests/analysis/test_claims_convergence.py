@@ -57,13 +57,38 @@ def test_one_pipeline_against_the_others_has_the_effect_that_speaks_least_for_th
     assert (said.call, said.effect.value) == (call, pytest.approx(least, abs=1e-3))
 
 
-def test_pairs_without_runs_leave_a_claim_open_and_are_counted(context) -> None:
+def test_pairs_without_runs_leave_a_claim_open_and_are_named(context) -> None:
     patients = replace(context, study=replace(context.study, unit="patient"))
     said = found(patients, "C4", area=levels(context, {S: 0.6, M: 0.6, B: 0.8}))
     assert said.call == INCONCLUSIVE
-    assert "; insufficient evidence: byol@imagenet+byol@acdc and supervised have 0 pairs" in said.text
-    assert said.text.endswith(" at 1,498 patients, at least 3 are wanted (and 1 more pair)")
+    lack = "insufficient evidence: byol@imagenet+byol@acdc and {} have 0 pairs of equal seed and subset at 1,498 patients"
+    for other in ("supervised", "byol@imagenet"):
+        assert lack.format(other) in said.text
     assert found(context, "C4", area=levels(context, {S: 0.9, M: 0.6, B: 0.8})).call == CONTRADICTED
+
+
+@pytest.mark.parametrize(
+    ("claim", "key", "values", "seeds"),
+    [
+        ("C4", "area", {G1: 0.6, G2: 0.6, S: 0.7, M: 0.65, B: 0.8}, 5),
+        ("C5", "final_iou", {G1: 0.6, G2: 0.6, S: 0.65, M: 0.5, B: 0.7}, 5),
+        ("C6", "area", {S: 0.8, M: 0.8}, 30),
+    ],
+)
+def test_a_collapse_at_any_size_leaves_a_claim_open_and_so_does_a_missing_run(
+    context, claim, key, values, seeds
+) -> None:
+    """As in the page's tables: a run with 30 slices has an IoU of a hundredth, or is not there."""
+    own = max(values, key=values.__getitem__)
+    scores = [s for n in (30, FULL) for s in levels(context, values, n, seeds)]
+    odd = (context.labels[own], 30, 4)
+    sunk = [replace(s, value=0.01) if (s.pipeline, s.budget, s.seed) == odd else s for s in scores]
+    holes = replace(context, measures=replace(context.measures, holes={odd[0]: frozenset({odd[1:]})}))
+    calls = [
+        found(c, claim, **{key: some}).call
+        for c, some in ((context, scores), (context, sunk), (holes, scores))
+    ]
+    assert calls == [REPRODUCED, INCONCLUSIVE, INCONCLUSIVE]
 
 
 @pytest.mark.parametrize(("seeds", "call"), [(29, REPRODUCED), (28, INCONCLUSIVE)])
