@@ -17,8 +17,9 @@ from typing import Any
 import psutil
 
 from sslseg.config import flags, mlproject, names, plugins
-from sslseg.config.names import ParamError, SslsegError, quoted
+from sslseg.config.names import ParamError, quoted
 from sslseg.config.params import AnyMethod
+from sslseg.config.texts import sentence
 from sslseg.execute import EXIT_INTERRUPTED, execute
 from sslseg.plans.cells import parameters_of
 from sslseg.tracking import processes
@@ -91,8 +92,6 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
         also = ("method",) if entry == names.PRETRAIN else ()
         params: Any = flags.resolve(flags.parse(cls, argv, f"sslseg {entry}", also))
         execute(stage, params, method=method, adopt_run_id=adopted)
-    except SslsegError as error:
-        return _end(stage, adopted, "FAILED", str(error), error.exit_code)
     except Terminated as error:
         return _end(stage, adopted, "KILLED", str(error), 128 + error.number)
     except KeyboardInterrupt:
@@ -100,8 +99,8 @@ def _guarded(stage: str, argv: list[str], method: str | None, adopted: str | Non
     except SystemExit as exit:
         return exit.code if isinstance(exit.code, int) else int(exit.code is not None)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        return _end(stage, adopted, "FAILED", reason, names.EXIT_FAILED)
+        code = getattr(error, "exit_code", names.EXIT_FAILED)  # of an SslsegError
+        return _end(stage, adopted, "FAILED", sentence(error), code)
     return 0
 
 

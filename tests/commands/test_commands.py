@@ -110,6 +110,12 @@ def test_an_archive_that_is_not_there_is_told(tmp_path: Path, store: str, capsys
     assert capsys.readouterr().err == said
 
 
+def test_and_no_store_is_made_for_it(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    assert __main__.main(["unpack", f"{tmp_path}/study.tar.gz"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [("docto", "doctor"), ("finetune --budget_", "--budget_unit"), ("finetune --budget_unit pa", "patient")],

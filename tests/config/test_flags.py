@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import tempfile
+import types
 from dataclasses import dataclass
 
 import pytest
@@ -11,8 +14,8 @@ from hypothesis import strategies as st
 
 from sslseg.config import flags, params
 from sslseg.config.flags import knob
-from sslseg.config.names import ParamError
-from sslseg.config.texts import some
+from sslseg.config.names import ParamError, SslsegError
+from sslseg.config.texts import sentence, some
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,3 +184,34 @@ def test_a_default_is_told_once_for_all_presets_that_share_it():
     assert (told["budget"], told["encoder"], told["seed"]) == ("none", "''", "0")
     f, meta, _ = flags.knobs(params.AnyMethod)["steps"]
     assert flags.default(f, meta) == "the method's"
+
+
+def test_what_python_cannot_read_of_a_command_line_is_refused():
+    """As `LC_ALL=C` with `PYTHONUTF8=0` leaves an umlaut."""
+    word = "/data/M\udcc3\udca4use"
+    with pytest.raises(ParamError, match=r"word: '/data/M\\udcc3\\udca4use' has letters .* PYTHONUTF8=1"):
+        flags.from_mapping(Toy, {"word": word})
+    assert flags.from_mapping(Toy, {"word": "/data/M\xe4use"}).word == "/data/M\xe4use"
+
+
+@pytest.mark.parametrize(
+    "said", ["No space left on device", "(os error 28) no space left", "Disk quota exceeded"]
+)
+def test_an_error_of_a_full_disk_says_which_folders_may_be_meant(said: str, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "t"))
+    (tmp_path / "t").mkdir()
+    monkeypatch.chdir(tmp_path)
+    free = shutil.disk_usage(tmp_path).free
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=free))
+    here = f"{free:,} bytes free in {tmp_path}"
+    where = f"temporary files (TMPDIR): {here}/t; the working folder: {here}"
+    assert sentence(RuntimeError(said)) == f"RuntimeError: {said}; {where}"
+    assert sentence(OSError(28, said, "/full/file")) == f"OSError: [Errno 28] {said}: '/full/file'"
+
+
+def test_an_error_of_ours_is_a_sentence_and_another_one_has_its_kind():
+    assert [sentence(e) for e in (SslsegError("a b"), KeyError("c"), ValueError())] == [
+        "a b",
+        "KeyError: 'c'",
+        "ValueError",
+    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 
 import pytest
 
@@ -11,12 +12,16 @@ from sslseg.commands import encoders
 from sslseg.config import names
 from sslseg.config.names import FINETUNE, PRETRAIN, SWEEP
 from sslseg.data.views import batches
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job, Outcome
+from sslseg.stages import sweep
 from sslseg.tracking import session
 from sslseg.tracking.capsule import pack as packing
 from sslseg.tracking.history import frames
 from sslseg.tracking.runs import PARENT
 from sslseg.training import loop
 from tests.fixtures import tiny_runs
+from tests.fixtures.planted import Planted, plant, run_id_of
 from tests.fixtures.tiny_runs import ARCHITECTURE, Tiny, client, get, numbers
 from tests.fixtures.tiny_sweeps import swept, table
 
@@ -202,3 +207,18 @@ def test_a_cell_that_fails_is_named_and_the_others_run(tiny: Tiny, store: str, h
     assert failed.info.status == "FAILED"
     cells = table(failed.info.run_id)
     assert get(cells["scratch/n=3/seed=5"]).info.status == "FINISHED"
+
+
+def test_a_cell_that_was_interrupted_or_run_by_another_sweep_tells_nothing_of_how_long_one_takes(store: str):
+    """From its first start to its end lies the night that nobody worked on it."""
+    plant(store, [
+        Planted("whole", {names.TAG_SWEEP: "s"}), Planted("another's", {names.TAG_SWEEP: "t"}),
+        Planted("resumed", {names.TAG_SWEEP: "s", names.TAG_RESUMED_AT: "100"}),
+    ])  # fmt: skip
+    sweep_run = types.SimpleNamespace(id="s", uri=store)
+    job = Job(Cell("", names.FINETUNE, {}))
+    took = [
+        sweep._took(Outcome(job, run_id_of(name)), sweep_run) for name in ("whole", "another's", "resumed")
+    ]
+    assert took == [60.0, None, None]
+    assert sweep._took(Outcome(job, error="it failed"), sweep_run) is None

@@ -11,7 +11,7 @@ import torch
 from analysis.statistics import design
 from analysis.statistics.design import Costs
 from sslseg import execute
-from sslseg.config import flags, names, params
+from sslseg.config import commands, flags, names, params
 from sslseg.config.names import FINETUNE, LeakError, ParamError, SslsegError
 from sslseg.models import encoder
 from sslseg.plans.cells import Cell
@@ -206,6 +206,12 @@ def test_what_was_left_out_is_ended_by_the_command_that_is_printed(tmp_path: Pat
     reason, again = tryout_words.behind(record, plan, COSTS, "sslseg tryout")
     assert reason == "2 pairs, at least 3 are wanted"
     assert again.endswith(f"used again): sslseg tryout --minutes {2 * design.minutes_for(COSTS, 1, 3)}")
+
+
+def test_a_command_to_copy_has_whole_numbers_as_a_person_types_them():
+    p = params.Tryout(data_root="/data", minutes=12.0)
+    assert commands.typed_again("tryout", p).endswith("-P data_root=/data -P minutes=12")
+    assert commands.typed_again("tryout", p, minutes=0.5).endswith("-P minutes=0.5")
 
 
 def test_the_command_that_goes_on_keeps_what_was_given():

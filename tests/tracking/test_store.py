@@ -8,19 +8,26 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INTERNAL_ERROR, TEMPORARILY_UNAVAILABLE
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 import sslseg
 from sslseg.config import names
 from sslseg.config.names import SslsegError
-from sslseg.tracking import client, session, store
+from sslseg.stages.tune import trials
+from sslseg.tracking import client, lineage, session, store
 from sslseg.tracking.capsule import rows
 from sslseg.tracking.client import retry
+from sslseg.tracking.registry import references, worth
 
 WORKER = """
 import sys
@@ -292,3 +299,31 @@ def test_a_store_that_cannot_be_opened_is_not_called_absent(kind: str, tmp_path:
     for opened in (store.existing, store.ensure_store):
         with pytest.raises(SslsegError, match=f"^{file}: cannot be opened .*Even to read it"):
             opened(f"sqlite:///{file}")
+
+
+@pytest.mark.parametrize("code", [TEMPORARILY_UNAVAILABLE, INTERNAL_ERROR])
+@pytest.mark.usefixtures("store")
+def test_a_store_that_is_away_does_not_say_that_nothing_is_there(code: int, monkeypatch):
+    """Else a trial that runs would be taken over, and a lineage lose its roles."""
+
+    def away(*_: object) -> None:
+        raise MlflowException("database or disk is full", code)
+
+    model = "m-" + "0" * 32
+    trial = SimpleNamespace(
+        datetime_start=datetime.now(), user_attrs={trials.OWNER: "x", trials.RUN: "0" * 32}
+    )
+    looks = {
+        "get_run": (lambda: store.run("0" * 32), lambda: trials._alive(trial)),
+        "get_logged_model": (lambda: lineage._model_tags(model, None), lambda: worth.put(model, ""),
+                             lambda: references._model(model, model, None)),
+    }  # fmt: skip
+    for call, ways in looks.items():
+        for look in ways:
+            with suppress(SslsegError):
+                look()  # nothing is there
+            with monkeypatch.context() as patch:
+                patch.setattr(MlflowClient, call, away)
+                with pytest.raises(MlflowException, match="disk is full"):
+                    look()
+    assert not trials._alive(trial)

@@ -18,11 +18,12 @@ def run(options: argparse.Namespace) -> None:
     """Add all of it or nothing; what an earlier unpacking has added is no error.
 
     Raises:
-        SslsegError: see `unpack.unpack`.
+        SslsegError: there is no such file; or see `unpack.unpack`.
     """
     from sslseg.tracking import store
-    from sslseg.tracking.capsule import unpack
+    from sslseg.tracking.capsule import archive, unpack
 
+    archive.check_there(options.file)  # before a store is made for nothing
     uri = store.ensure_store()
     found = unpack.unpack(options.file, uri, options.artifacts)
     added = f"runs added to {store.shown(uri)}: {len(found)}"

@@ -40,9 +40,11 @@ def typed(stage: str, /, **given: object) -> str:
 
 def typed_again(stage: str, params: DataclassInstance, **other: object) -> str:
     """The command of these parameters with some others; what a stage has anyway is left out."""
-    declared = {f.name: flags.mlproject_default(f) for f, *_ in flags.knobs(type(params)).values()}
-    given = flags.texts(dataclasses.replace(params, **other))
-    return typed(stage, **{name: text for name, text in given.items() if text != declared[name]})
+    fields, given = dataclasses.fields(params), dataclasses.replace(params, **other)
+    told = {f.name: getattr(given, f.name) for f in fields}
+    return typed(
+        stage, **{f.name: told[f.name] for f in fields if to_text(told[f.name]) != flags.mlproject_default(f)}
+    )
 
 
 def kept(p: Reader, stage: type) -> dict[str, str]:
@@ -56,7 +58,7 @@ def kept(p: Reader, stage: type) -> dict[str, str]:
     """
     known = flags.knobs(stage)
     names = ("dataset", "data_root", *flags.knobs(Data), "cache", "preset")
-    told = {n: to_text(getattr(p, n)) for n in names if n in names[:2] or getattr(p, n) != flags.usual(p, n)}
+    told = {n: _text(getattr(p, n)) for n in names if n in names[:2] or getattr(p, n) != flags.usual(p, n)}
     if (presets := known["preset"][1].choices) and p.preset not in presets:
         told.pop("preset", "")
     others = ",".join(f"{name}={text}" for name, text in told.items() if name not in known)
@@ -66,4 +68,9 @@ def kept(p: Reader, stage: type) -> dict[str, str]:
 
 
 def _told(given: dict[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in given.items() if value not in ("", None)}
+    return {name: text for name, value in given.items() if (text := _text(value))}
+
+
+def _text(value: object) -> str:
+    """As a person types it: 12 for 12.0."""
+    return to_text(int(value) if isinstance(value, float) and value.is_integer() else value)

@@ -11,6 +11,7 @@ import dataclasses
 import inspect
 import os
 import re
+import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
@@ -61,6 +62,7 @@ def is_span(hint: object) -> bool:
 
 
 PASSWORD = re.compile(r"\w://[^/@:\s]*:[^/@\s]+@")  # scheme://user:password@host
+UNREAD = re.compile("[\ud800-\udfff]")  # bytes of a command line that are no letters in Python's encoding
 
 
 def check(params: DataclassInstance) -> None:
@@ -80,6 +82,9 @@ def check(params: DataclassInstance) -> None:
             if isinstance(item, str) and PASSWORD.search(item):
                 faults.append(f"{name}: holds a password, and parameters are logged; leave it out of the address and give "
                               "it where the database's own client looks for it (PGPASSWORD, ~/.pgpass)")  # fmt: skip
+            if isinstance(item, str) and UNREAD.search(item):
+                faults.append(f"{name}: {quoted(item)} has letters that Python does not read here, where its encoding is "
+                              f"{sys.getfilesystemencoding()}; PYTHONUTF8=1 lets it read UTF-8")  # fmt: skip
             other = meta.pattern and re.fullmatch(meta.pattern, str(item))
             if meta.choices and item not in meta.choices and not other:
                 faults.append(f"{name}: must be one of {', '.join(meta.choices)}; not {quoted(item)}")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
+import re
+import shutil
+import tempfile
 import types
 import typing
 from collections.abc import Iterable
 from typing import Any
 
-from sslseg.config.names import ParamError, quoted
+from sslseg.config.names import ParamError, SslsegError, quoted
+
+_FULL = re.compile("no space left|disk is full|quota exceeded", re.IGNORECASE)
 
 
 def some(items: Iterable[object], most: int = 4, joint: str = ", ") -> str:
@@ -17,6 +23,17 @@ def some(items: Iterable[object], most: int = 4, joint: str = ", ") -> str:
     if len(every) <= most:
         return joint.join(every)
     return joint.join(every[:most]) + joint.replace(",", "") + f"and {len(every) - most} more"
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says: ours are whole sentences, others begin with their kind; of a full disk, which it may be."""
+    kind = "" if isinstance(error, SslsegError) else type(error).__name__
+    said = ": ".join(filter(None, [kind, str(error)]))
+    if not _FULL.search(said) or getattr(error, "filename", None):
+        return said
+    places = {"temporary files (TMPDIR)": tempfile.gettempdir(), "the working folder": os.getcwd()}
+    free = (f"{what}: {shutil.disk_usage(at).free:,} bytes free in {at}" for what, at in places.items())
+    return f"{said}; {'; '.join(free)}"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

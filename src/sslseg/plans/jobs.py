@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from graphlib import TopologicalSorter
 from typing import Any
 
-from sslseg.config.names import LeakError, SslsegError
+from sslseg.config.names import LeakError
+from sslseg.config.texts import sentence
 from sslseg.plans.cells import Cell
 
 Context = dict[str, Any]  # what a worker has to know beside its cell
@@ -60,10 +61,8 @@ def failures(outcomes: Iterable[Outcome]) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """What an Outcome says of an error; the project's own are whole sentences."""
-    kind = "" if isinstance(error, SslsegError) else type(error).__name__
-    kind = LEAK if isinstance(error, LeakError) else kind
-    return ": ".join(filter(None, [kind, str(error)]))
+    """What an Outcome says of an error."""
+    return f"{LEAK}: {error}" if isinstance(error, LeakError) else sentence(error)
 
 
 def attempt(work: Callable[[Job], object], job: Job) -> tuple[object, str]:

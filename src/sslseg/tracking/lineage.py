@@ -182,7 +182,8 @@ def _known_domain(dataset: str) -> str:
 def _model_tags(model_id: str, uri: str | None) -> dict[str, str]:
     try:
         return dict(store.client(uri).get_logged_model(model_id).tags) if model_id else {}
-    except MlflowException:  # deleted since: what the runs say still makes a lineage
+    except MlflowException as error:  # deleted since: what the runs say still makes a lineage
+        store.only_gone(error)
         return {}
 
 

@@ -13,6 +13,7 @@ from mlflow.entities import Run as MlflowRun
 from mlflow.exceptions import MlflowException
 
 from sslseg.config import names
+from sslseg.config.texts import sentence
 from sslseg.tracking import client, ownership, processes, store
 from sslseg.tracking.ownership import Heart, LostError, Shared, State, claim, close
 from sslseg.tracking.processes import Terminated
@@ -39,8 +40,8 @@ def create(stage: str, name: str | None, experiment_id: str | None, tags: dict, 
 def _found(run_id: str, stage: str, uri: str, statuses: tuple[str, ...]) -> Run:
     """The run that somebody else has opened; nothing is written to it yet."""
     try:
-        run = store.client(uri).get_run(run_id)
-    except MlflowException:
+        run = store.run(run_id, uri)
+    except store.UnknownRunError:
         raise names.SslsegError(
             f"run {run_id}: MLFLOW_RUN_ID names it, but {store.shown(uri)} does not have it"
         ) from None
@@ -140,7 +141,7 @@ def _broken(run: Run, error: BaseException) -> None:
 
 
 def _fail(run: Run, error: BaseException) -> None:
-    reason = str(error) if isinstance(error, names.SslsegError) else f"{type(error).__name__}: {error}"
+    reason = sentence(error)
     try:
         run.check()
         run.text("".join(traceback.format_exception(error)), "error.txt")

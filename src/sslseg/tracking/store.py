@@ -29,6 +29,10 @@ SQLITE = "sqlite:///"
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
 PLUGINS = "mlflow.tracking_store"  # entry points by which other packages teach MLflow a scheme
+UNKNOWN = (
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_PARAMETER_VALUE",
+)  # MLflow's words for what is not there
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
 _ready: set[str] = set()  # stores that this process has seen complete
 
@@ -77,8 +81,15 @@ def run(run_id: str, uri: str | None = None) -> Run:
     try:
         return client(uri).get_run(run_id)
     except MlflowException as error:
+        only_gone(error)
         there = shown(tracking_uri(uri))
         raise UnknownRunError(f"run {run_id}: unknown, {there} has no such run{denied(error)}") from None
+
+
+def only_gone(error: MlflowException) -> None:
+    """Raise what a lookup has raised, unless it says that nothing is there: where the store is away, nobody knows."""
+    if error.error_code not in UNKNOWN and not denied(error):
+        raise error
 
 
 def denied(error: MlflowException) -> str:

@@ -46,8 +46,8 @@ def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_p
     ("stage", "kept", "following"),
     [
         (Finetune, {}, {}),
-        (Finetune, {"spacing": 2.0, "split": "fold:1/5"}, {"spacing": "2.0", "split": "fold:1/5"}),
-        (Sweep, {"spacing": 2.0, "on_bad_file": "skip"}, {"finetune": "spacing=2.0,on_bad_file=skip"}),
+        (Finetune, {"spacing": 2.0, "split": "fold:1/5"}, {"spacing": "2", "split": "fold:1/5"}),
+        (Sweep, {"spacing": 2.0, "on_bad_file": "skip"}, {"finetune": "spacing=2,on_bad_file=skip"}),
         (Sweep, {"preset": "demo", "cache": "/c"}, {"preset": "demo", "cache": "/c"}),
         (Pretrain, {"preset": "demo"}, {"preset": "demo"}),
         (Pretrain, {"preset": "paper-text"}, {}),  # no preset of a pretraining

@@ -58,7 +58,8 @@ def log(
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch) / file
         place.parent.mkdir(exist_ok=True)
-        cv2.imwrite(str(place), sheet(shown, classes, own))
+        if not cv2.imwrite(str(place), sheet(shown, classes, own)):
+            raise OSError(f"{place}: the picture could not be written, is the disk full?")
         run.artifact(scratch)
 
 

@@ -161,11 +161,12 @@ def _tell(outcome: Outcome, likeness_of: likeness.Once) -> None:
 
 
 def _took(outcome: Outcome, run: session.Run) -> float | None:
-    """Seconds of a cell; None where it failed, or has been run by another sweep."""
+    """Seconds of a cell; None where it failed, has been run by another sweep, or was interrupted on its way."""
     if outcome.error:
         return None
     found = store.client(run.uri).get_run(outcome.value)
-    if found.data.tags.get(names.TAG_SWEEP) != run.id or not found.info.end_time:
+    tags = found.data.tags
+    if tags.get(names.TAG_SWEEP) != run.id or names.TAG_RESUMED_AT in tags or not found.info.end_time:
         return None
     return (found.info.end_time - found.info.start_time) / 1000
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from mlflow.exceptions import MlflowException
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy import NullPool
 
@@ -142,8 +141,8 @@ def _alive(trial: FrozenTrial) -> bool:
         return False  # killed between asking and signing
     if run_id := trial.user_attrs.get(RUN):
         try:
-            run = store.client().get_run(run_id)
-        except MlflowException:
+            run = store.run(run_id)
+        except store.UnknownRunError:
             return False
         beat = ownership.heartbeat(run)
         if run.info.status in session.ENDED_EARLY:

@@ -57,6 +57,12 @@ def _add(tar: tarfile.TarFile, name: str, size: int, stream: IO[bytes]) -> None:
     tar.addfile(member, stream)
 
 
+def check_there(path: Path) -> None:
+    """Raises SslsegError: there is no such file."""
+    if not path.exists():
+        raise SslsegError(f"{path.absolute()}: wanted an archive of `sslseg pack`, there is none")
+
+
 def read(path: Path, folder: Path) -> dict[str, Any]:
     """Unpack the files of an archive below `folder`; returns the content of its `store.json`.
 
@@ -64,8 +70,7 @@ def read(path: Path, folder: Path) -> dict[str, Any]:
         SslsegError: not such an archive, cut short, or a member is a link, a device, absolute, leads out of
             the folder, is there twice, is not listed, or has another digest.
     """
-    if not path.exists():
-        raise SslsegError(f"{path.absolute()}: wanted an archive of `sslseg pack`, there is none")
+    check_there(path)
     try:
         with _opened(path) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             members = iter(tar)

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from mlflow.exceptions import MlflowException
-
 from sslseg.config import names
 from sslseg.config.names import SslsegError
 from sslseg.tracking import session, store
@@ -51,12 +49,12 @@ def chosen(target: str, uri: str) -> tuple[list[str], list[str]]:
 
 def _with_upstream(run_ids: Iterable[str], uri: str) -> dict[str, tuple[str, set[str]]]:
     """Run ID -> status, and the runs that it names; of these and of all that is upstream."""
-    api, found, waiting = store.client(uri), dict[str, tuple[str, set[str]]](), set(run_ids)
+    found, waiting = dict[str, tuple[str, set[str]]](), set(run_ids)
     while waiting:
         run_id = waiting.pop()
         try:
-            run = api.get_run(run_id)
-        except MlflowException:
+            run = store.run(run_id, uri)
+        except store.UnknownRunError:
             raise SslsegError(f"run {run_id} is needed, and not in {store.shown(uri)}") from None
         named = {run.data.tags.get(tag, "") for tag in FOLLOWED}
         found[run_id] = run.info.status, {i for i in named if rows.RUN_ID.fullmatch(i)}

@@ -71,7 +71,8 @@ def model_id_of(version: ModelVersion, uri: str | None = None) -> str:
         return version.model_id or source
     try:
         return model_id_of(store.client(uri).get_model_version(*copied.groups()), uri)
-    except MlflowException:  # deleted since
+    except MlflowException as error:  # deleted since
+        store.only_gone(error)
         return source
 
 

@@ -161,6 +161,7 @@ def _model(reference: str, model_id: str, uri: str | None) -> LoggedModel:
     try:
         return store.client(uri).get_logged_model(model_id)
     except MlflowException as error:
+        store.only_gone(error)
         raise EncoderError(
             f"{reference}: there is no model {model_id}; it was deleted, or never logged here{store.denied(error)}"
         ) from None
@@ -176,8 +177,8 @@ def _version(reference: str, parts: dict[str, str], uri: str | None) -> ModelVer
             if there:
                 return max(there, key=lambda found: int(found.version))
         return api.get_model_version(name, parts["version"])
-    except MlflowException:
-        pass
+    except MlflowException as error:
+        store.only_gone(error)
     raise EncoderError(f"{reference}: {_why_no_version(name, parts, uri)}")
 
 

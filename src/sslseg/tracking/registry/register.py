@@ -74,7 +74,8 @@ def _of_other_data(run: Run, name: str, version: str) -> str:
     try:
         before = run.client.get_model_version(name, version).run_id or ""
         digests = [run.client.get_run(one).data.tags.get(names.TAG_DATA_DIGEST) for one in (before, run.id)]
-    except MlflowException:  # deleted since
+    except MlflowException as error:  # deleted since
+        store.only_gone(error)
         return ""
     return before if all(digests) and len(set(digests)) > 1 else ""
 

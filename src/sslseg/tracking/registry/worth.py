@@ -30,7 +30,8 @@ def put(model_id: str, sentence: str, uri: str | None = None) -> int:
     api = store.client(uri)
     try:
         model = api.get_logged_model(model_id)
-    except MlflowException:
+    except MlflowException as error:
+        store.only_gone(error)
         return 0
     found = api.search_model_versions(f"run_id = '{model.source_run_id}'")
     mine = [v for v in found if logged.model_id_of(v, uri) == model_id]

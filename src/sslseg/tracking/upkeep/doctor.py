@@ -244,7 +244,8 @@ def _is_known(api: MlflowClient, name: str) -> bool:
     """Whether there is a run or model of that ID, in whichever experiment."""
     try:
         api.get_logged_model(name) if MODEL_ID.fullmatch(name) else api.get_run(name)
-    except MlflowException:
+    except MlflowException as error:
+        store.only_gone(error)
         return False
     return True
 
