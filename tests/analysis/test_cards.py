@@ -57,6 +57,8 @@ def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
         ((30,), {"budget": ""}, (3, 9, 16, 0)),  # all of train already
         ((3, 30), {}, (3, 9, 16, 30)),
         ((3, 4), {}, ()),
+        ((2,), {"budget": ""}, ()),  # no smaller size leaves a curve, and there are no more slices
+        ((3, 30, 100), {}, (3, 9, 30, 100)),  # the gap is as wide as one size is times the other
     ],
 )
 def test_the_command_for_a_curve_runs_sizes_that_are_not_there(
