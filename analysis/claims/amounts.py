@@ -29,7 +29,7 @@ from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import near_full
-from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, students_t
+from analysis.statistics.records import MIN_SEEDS, Estimate, Refusal, Score, grouped, students_t
 from analysis.statistics.words import plural
 
 LOW_DATA = 30  # slices; "below 2 % of the data", paper 5.2
@@ -91,15 +91,10 @@ def generalist_in_low_data(c: Context) -> Outcome:
 
 def _blend(scores: Sequence[Score], name: str, labels: Sequence[str]) -> list[Score]:
     """Mean over several pipelines, cell by cell; cells that one of them lacks are left out."""
-    cells: dict[tuple[int, int, str], dict[str, float]] = {}
-    for s in scores:
-        if s.pipeline in labels:
-            cells.setdefault((s.budget, s.seed, s.subset), {})[s.pipeline] = s.value
-    whole = {key: values for key, values in sorted(cells.items()) if set(values) == set(labels)}
-    return [
-        Score(name, *key, float(np.mean([values[k] for k in sorted(values)])))
-        for key, values in whole.items()
-    ]
+    own = sorted((s for s in scores if s.pipeline in labels), key=lambda s: s.pipeline)
+    cells = grouped(((s.budget, s.seed, s.subset), s.value) for s in own)
+    whole = sorted(key for key, values in cells.items() if len(values) == len(labels))
+    return [Score(name, *key, float(np.mean(cells[key]))) for key in whole]
 
 
 def transition(c: Context) -> Outcome | Refusal:

@@ -26,7 +26,7 @@ from analysis.claims.common import (
 )
 from analysis.claims.records import INCONCLUSIVE, UNTESTED, Context, Outcome
 from analysis.statistics.curves import Steps
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import Estimate, Refusal, grouped
 from analysis.statistics.verdicts import arrival, stability
 
 TIMES = (4.0, 5.0)  # "4-5 times", paper abstract and 5.1
@@ -55,16 +55,13 @@ def _times(
     validations). Pairs are seeds, or pretrainings where there are several.
     """
     units = c.units((*slow, *fast))
-    own: dict[tuple[int, str], dict[str, Steps]] = {}
-    for t in c.measures.learned:
-        if t.budget == c.full:
-            own.setdefault((t.seed, t.subset), {})[t.pipeline] = t.own
+    own = grouped(((t.seed, t.subset), (t.pipeline, t.own)) for t in c.measures.learned if t.budget == c.full)
     sides = [[c.labels[row] for row in rows] for rows in (slow, fast)]
-    pairs: dict[int, list[list[Steps]]] = {}
-    for (seed, _), there in sorted(own.items()):
-        if {*sides[0], *sides[1]} <= set(there):
-            both = [_middle([there[label] for label in side]) for side in sides]
-            pairs.setdefault(units[seed], []).append(both)
+    pairs = grouped(
+        (units[seed], [_middle([there[label] for label in side]) for side in sides])
+        for (seed, _), there in sorted((key, dict(runs)) for key, runs in own.items())
+        if {*sides[0], *sides[1]} <= set(there)
+    )
     left, right = ([_middle([pair[k] for pair in some]) for some in pairs.values()] for k in (0, 1))
     found = arrival.ratio_of_steps(left, right)
     if isinstance(found, Refusal):
@@ -95,9 +92,8 @@ def _spread_ratio(c: Context, row: str) -> Estimate | Refusal:
     """Over pretrainings where there are several, each the mean of the fine-tunings from it."""
     units = c.units((row, BEST))
     sides = [{(s.seed, s.subset): s.value for s in c.scores("area", (side,))} for side in (row, BEST)]
-    pairs: dict[int, list[tuple[float, float]]] = {}
-    for key in sorted(set(sides[0]) & set(sides[1])):
-        pairs.setdefault(units[key[0]], []).append((sides[0][key], sides[1][key]))
+    both = sorted(set(sides[0]) & set(sides[1]))
+    pairs = grouped((units[key[0]], (sides[0][key], sides[1][key])) for key in both)
     theirs, mine = np.array([np.mean(some, axis=0) for some in pairs.values()]).reshape(-1, 2).T
     level = 1 - 0.05 / len(FIVE[:-1])  # Bonferroni over the four
     return stability.ratio_of_spread(theirs, mine, level=level)

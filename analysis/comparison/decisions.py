@@ -12,13 +12,13 @@ import numpy as np
 from analysis.comparison import families, headline, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.families import Table
-from analysis.comparison.measures import PRIMARY, Measures, errors, grouped
+from analysis.comparison.measures import PRIMARY, Measures, errors
 from analysis.statistics.laws import knee
 from analysis.statistics.laws.advice import Advice, advise
 from analysis.statistics.laws.interpolate import Joined, joined
 from analysis.statistics.laws.knee import Knee
 from analysis.statistics.laws.worth import Worth, worth
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, grouped
 from analysis.statistics.verdicts.collapse import collapsed
 from analysis.statistics.verdicts.records import Verdict
 from analysis.statistics.words import plural
@@ -91,7 +91,7 @@ def curves(study: Study) -> Curves:
 
 def by_pipeline(study: Study, fit: Fit[T]) -> dict[str, T | Refusal]:
     """A fit to the errors of every pipeline, or why there is none."""
-    scores, found = grouped(errors(study)), dict[str, T | Refusal]()
+    scores, found = grouped((s.pipeline, s) for s in errors(study)), dict[str, T | Refusal]()
     for label in (arm.label for arm in study.arms):
         mine, none = scores.get(label), Refusal.insufficient("has no run with a test score", label)
         found[label] = fit(mine, label, scope.pretrainings(study, label)) if mine else none
@@ -177,15 +177,9 @@ def choose(
 
 def _means(study: Study, budget: int) -> dict[str, float]:
     """Mean error of every pipeline with enough seeds at a budget; a seed's runs on several subsets are one."""
-    by_seed: dict[str, dict[int, list[float]]] = {}
-    for s in errors(study):
-        if s.budget == budget:
-            by_seed.setdefault(s.pipeline, {}).setdefault(s.seed, []).append(s.value)
-    return {
-        label: fmean(fmean(values) for values in seeds.values())
-        for label, seeds in by_seed.items()
-        if len(seeds) >= MIN_SEEDS
-    }
+    by_seed = grouped(((s.pipeline, s.seed), s.value) for s in errors(study) if s.budget == budget)
+    means = grouped((label, fmean(values)) for (label, _), values in by_seed.items())
+    return {label: fmean(values) for label, values in means.items() if len(values) >= MIN_SEEDS}
 
 
 def decide(

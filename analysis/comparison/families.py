@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
-from itertools import combinations
+from itertools import combinations, product
 from math import inf, log
 from statistics import fmean
 
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
-from analysis.comparison.measures import METRICS, PRIMARY, STEPS, Measures, Metric, steps_pair
+from analysis.comparison.measures import METRICS, STEPS, Measures, Metric, steps_pair
 from analysis.statistics.laws.worth import NOT_SETTLED, Worth
-from analysis.statistics.records import Estimate, Refusal
+from analysis.statistics.records import Estimate, Refusal, grouped
 from analysis.statistics.verdicts.compare import Units, compare
 from analysis.statistics.verdicts.judge import judge
 from analysis.statistics.verdicts.records import Call, Verdict
@@ -84,16 +84,12 @@ def verdicts(
         return ()
     units, about = scopes(study)
     nearest = min(study.budgets, key=lambda n: abs(log(n / budget)))
-    others = [n for n in study.budgets if n != nearest]
-    return tuple(
-        _timed(
-            measures,
-            Table(m, n, verdicts_on(measures, m, n, pairs, units, about), (m, n) == (PRIMARY, nearest)),
-            at_a_time,
-        )
-        for n in (nearest, *([None] if others else []), *others)
-        for m in METRICS
-    )
+    others, tables = [n for n in study.budgets if n != nearest], list[Table]()
+    for n, m in product((nearest, *([None] if others else []), *others), METRICS):
+        rows = verdicts_on(measures, m, n, pairs, units, about)
+        minutes = tuple(_minutes(measures, n, row, at_a_time) for row in rows)
+        tables.append(Table(m, n, rows, not tables, minutes))
+    return tuple(tables)
 
 
 def scopes(study: Study) -> tuple[Units, Callable[[str, str], str]]:
@@ -137,24 +133,15 @@ def opened(found: Worth, verdict: Verdict | None) -> Worth:
     return replace(found, match=match, more=replace(found.more, low=low, high=high), text=text, short=short)
 
 
-def _timed(measures: Measures, table: Table, at_a_time: int) -> Table:
-    minutes = (_minutes(measures, table, row) for row in table.rows)
-    return replace(table, minutes=tuple(None if m is None else m / at_a_time for m in minutes))
-
-
-def _minutes(measures: Measures, table: Table, verdict: Verdict | Refusal) -> float | None:
-    """Minutes of the least further seeds of a pair, one run after the other: mean minutes at every budget.
+def _minutes(
+    measures: Measures, budget: int | None, verdict: Verdict | Refusal, at_a_time: int
+) -> float | None:
+    """Minutes of the least further seeds of a pair, so many runs at a time: mean minutes at every budget.
 
     None of further pretrainings, of which the fine-tunings are the smaller part.
     """
-    if (
-        not isinstance(verdict, Verdict)
-        or not verdict.more
-        or not verdict.more.least
-        or verdict.unit != "seed"
-    ):
+    if isinstance(verdict, Refusal) or not (verdict.more and verdict.more.least) or verdict.unit != "seed":
         return None
-    spent: dict[tuple[str, int], list[float]] = {}
-    for s in measures.of("minutes", (verdict.a, verdict.b), table.budget):
-        spent.setdefault((s.pipeline, s.budget), []).append(s.value)
-    return verdict.more.least * sum(fmean(values) for values in spent.values())
+    runs = measures.of("minutes", (verdict.a, verdict.b), budget)
+    spent = grouped(((s.pipeline, s.budget), s.value) for s in runs)
+    return verdict.more.least * sum(fmean(values) for values in spent.values()) / at_a_time

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from analysis.comparison.cells import Study
 from analysis.comparison.missing import holes
 from analysis.statistics import curves as learning
 from analysis.statistics.curves import Curve, Steps
-from analysis.statistics.records import Refusal, Score
+from analysis.statistics.records import Refusal, Score, grouped
 from analysis.statistics.verdicts import arrival
 from analysis.statistics.verdicts.collapse import far_below
 from analysis.statistics.verdicts.compare import by_seed, common_budgets, in_units, mean_ends
@@ -27,7 +26,6 @@ KEYS = (names.VAL_IOU,)
 OF_CURVES = {"final_iou": "final", "area": "area", "early_area": "early_area"}
 COLUMNS = {"test_loss": names.TEST_LOSS, "test_iou": names.TEST_IOU, "minutes": names.SECONDS}
 STEPS = "steps_95"
-Of = TypeVar("Of", "Score", "Learned")
 
 
 @dataclass(frozen=True)
@@ -105,20 +103,12 @@ class Measures:
     @cached_property
     def _of(self) -> dict[str, dict[str, list[Score]]]:
         """Metric -> pipeline -> its scores."""
-        return {key: grouped(scores) for key, scores in self.scores.items()}
+        return {key: grouped((s.pipeline, s) for s in scores) for key, scores in self.scores.items()}
 
     @cached_property
     def learned_by(self) -> dict[str, list[Learned]]:
         """Pipeline -> what its curves say."""
-        return grouped(self.learned)
-
-
-def grouped(records: Iterable[Of]) -> dict[str, list[Of]]:
-    """Pipeline -> its scores or curves."""
-    found: dict[str, list[Of]] = {}
-    for one in records:
-        found.setdefault(one.pipeline, []).append(one)
-    return found
+        return grouped((one.pipeline, one) for one in self.learned)
 
 
 def steps_pair(
@@ -127,20 +117,18 @@ def steps_pair(
     """How many times as fast `a` learns as `b`, by seed or unit: see `arrival.speed_up`."""
     mine, other = (measures.learned_by.get(name, []) for name in (a, b))
     right = {(t.budget, t.seed, t.subset): t for t in other}
-    cells: dict[tuple[int, int], list[arrival.Bounds]] = {}
-    for t in mine:
-        if against := right.get((t.budget, t.seed, t.subset)):
-            found = arrival.speed_up(t.trained, against.trained, t.final, against.final)
-            cells.setdefault((t.budget, t.seed), []).append(found)
+    both = [(t, r) for t in mine if (r := right.get((t.budget, t.seed, t.subset)))]
+    cells = grouped(
+        ((t.budget, t.seed), arrival.speed_up(t.trained, r.trained, t.final, r.final)) for t, r in both
+    )
     paired = in_units({key: mean_ends(rows) for key, rows in cells.items()}, units)
     seeds = by_seed(paired, common_budgets(paired, budget))
     bounds = arrival.telling(list(seeds.values()))
     if isinstance(bounds, Refusal):
         return bounds
     told = [s for s, ends in seeds.items() if np.isfinite(ends).any()]
-    fallen = far_below(
-        measures.of("final_iou", (a, b)), higher_is_better=True, worst=0.0
-    )  # as of the metric itself
+    # as of the metric itself
+    fallen = far_below(measures.of("final_iou", (a, b)), higher_is_better=True, worst=0.0)
     low, high = bounds.T
     runs = min(len(mine), len(other)) if units is None else len(set(units.values()))
     missing = tuple((name, *cell) for name in (a, b) for cell in sorted(measures.holes.get(name, ())))

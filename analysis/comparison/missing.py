@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.comparison import sameness
 from analysis.comparison.sameness import KEY
+from analysis.statistics.records import grouped
 
 WHY = 200  # characters of a failed cell's reason; the whole of it is a tag of its run
 CELL = r"(.+)/n=(\d+)/seed=(\d+)"  # name of a fine-tuning's cell
@@ -36,9 +37,7 @@ class Missing:
 
 def holes(cells: Iterable[Missing]) -> dict[str, frozenset[tuple[int, int]]]:
     """Arm -> (budget, seed) of its cells that were tried and have no run: they may be those that went badly."""
-    found: dict[str, set[tuple[int, int]]] = {}
-    for arm, budget, seed in (one.tried for one in cells if one.tried):
-        found.setdefault(arm, set()).add((budget, seed))
+    found = grouped((one.tried[0], one.tried[1:]) for one in cells if one.tried)
     return {arm: frozenset(places) for arm, places in found.items()}
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from analysis.comparison import scope
 from analysis.comparison.cells import Study
 from analysis.statistics.patients import Crossed, crossed
+from analysis.statistics.records import grouped
 from sslseg.config.names import EVALUATED, EVALUATED_PATIENTS, TEST_PATIENTS
 
 FILE = "patients.csv"
@@ -112,10 +113,8 @@ def evaluated(study: Study, points: Points, label: str, budget: int) -> Table:
 
 def _by_unit(runs: pd.DataFrame, units: Mapping[int, int], points: Points) -> Table:
     """The mean over all points of the runs of a unit."""
-    rows: dict[int, list[int]] = {}
-    for run_id, seed in zip(runs["run_id"], runs["seed"], strict=True):
-        if run_id in points.rows:
-            rows.setdefault(units[seed], []).append(points.rows[run_id])
+    there = zip(runs["run_id"], runs["seed"], strict=True)
+    rows = grouped((units[seed], points.rows[run]) for run, seed in there if run in points.rows)
     found = {
         unit: (points.totals[own].sum(axis=0), points.counts[own].sum(axis=0))
         for unit, own in sorted(rows.items())

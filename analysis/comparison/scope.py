@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from statistics import fmean
 
 from analysis.comparison.cells import Study
-from analysis.statistics.records import Score
+from analysis.statistics.records import Score, grouped
 
 
 def count(study: Study, label: str) -> int:
@@ -40,9 +40,7 @@ def averaged(scores: Iterable[Score], counted: Mapping[int, int] | None) -> list
     """One score a unit, pipeline and budget, the mean over its seeds; None: as they are."""
     if counted is None:
         return list(scores)
-    found: dict[tuple[str, int, int], list[float]] = {}
-    for s in scores:
-        found.setdefault((s.pipeline, s.budget, counted[s.seed]), []).append(s.value)
+    found = grouped(((s.pipeline, s.budget, counted[s.seed]), s.value) for s in scores)
     return [Score(name, n, unit, str(unit), fmean(values)) for (name, n, unit), values in found.items()]
 
 

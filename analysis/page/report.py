@@ -25,7 +25,7 @@ from analysis.figures import outputs
 from analysis.figures.outputs import Content
 from analysis.page import cards, matrices, scores
 from analysis.page.matrices import SYMBOL
-from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal
+from analysis.statistics.records import FIRM_SEEDS, Estimate, Refusal, grouped
 from analysis.statistics.verdicts.records import Verdict
 from analysis.statistics.words import plural
 from sslseg.config import names
@@ -117,12 +117,9 @@ def render(page: Page) -> str:
 
 def refused(rows: Iterable[object]) -> list[str]:
     """Each reason once; where several pipelines lack the same the first, and how many more there are."""
-    kinds: dict[str, dict[str, None]] = {}
-    for row in rows:
-        if isinstance(row, Refusal):
-            kinds.setdefault(row.lacks or row.reason, {})[row.short] = None
+    told = dict.fromkeys((row.lacks or row.reason, row.short) for row in rows if isinstance(row, Refusal))
     more = " (the same holds for {} more)".format
-    return [first + (more(len(rest)) if rest else "") for first, *rest in kinds.values()]
+    return [first + (more(len(rest)) if rest else "") for first, *rest in grouped(told).values()]
 
 
 def tuned_of(found: Decisions) -> dict[tuple, Verdict]:

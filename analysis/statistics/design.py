@@ -18,9 +18,7 @@ from analysis.statistics.verdicts.collapse import CLEAR
 from analysis.statistics.verdicts.power import POWER, least_lead, power
 from analysis.statistics.words import plural
 
-MOST_SEEDS = (
-    looks.MOST
-)  # of a design with all its sizes; with fewer sizes further ones say more than FIRM_SEEDS
+MOST_SEEDS = looks.MOST  # of a design with all its sizes; with fewer, further ones say more than FIRM_SEEDS
 RESERVE = 0.15  # of every planned time: the same step takes longer when the machine does something else [H]
 SMALLEST, FACTOR = 3, 4.0  # the smallest budget of a ladder, and at most so much from one to the next [H]
 ORDER = (1, 3, 0, 2)  # in which rungs of a ladder are taken: few slices first, then all of them

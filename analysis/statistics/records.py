@@ -7,13 +7,16 @@ import math
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from itertools import pairwise
 from operator import attrgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+K = TypeVar("K")
+V = TypeVar("V")
 WIDE = "wide, indicative"
 MIN_SIZES = 4
 MIN_SEEDS = 3
@@ -117,7 +120,7 @@ def ordered(scores: Iterable[Score]) -> tuple[Score, ...]:
     """
     kept = sorted({s for s in scores if math.isfinite(s.value)}, key=_FIELDS)
     keys = [_KEY(s) for s in kept]
-    for key, following in zip(keys, keys[1:], strict=False):
+    for key, following in pairwise(keys):
         if key == following:
             raise ValueError(
                 f"one score per pipeline, budget, seed and subset is wanted, two differ for {key}: "
@@ -135,15 +138,18 @@ def cells(scores: Iterable[Score], pipeline: str) -> Cells:
     rows = [s for s in ordered(scores) if s.pipeline == pipeline]
     if not rows:
         raise ValueError(f"no finite score of pipeline {pipeline!r}: it must be among the scores given")
-    sizes = sorted({s.budget for s in rows})
-    seeds = sorted({s.seed for s in rows})
-    total = np.zeros((len(seeds), len(sizes)))
-    count = np.zeros_like(total)
-    for s in rows:
-        total[seeds.index(s.seed), sizes.index(s.budget)] += s.value
-        count[seeds.index(s.seed), sizes.index(s.budget)] += 1
-    values = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    sizes, seeds = sorted({s.budget for s in rows}), sorted({s.seed for s in rows})
+    found = grouped(((s.seed, s.budget), s.value) for s in rows)
+    values = np.array([[np.mean(found.get((seed, size), np.nan)) for size in sizes] for seed in seeds])
     return Cells(pipeline, np.asarray(sizes, float), tuple(seeds), values)
+
+
+def grouped(pairs: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
+    """Key -> all its values, in their order."""
+    found: dict[K, list[V]] = {}
+    for key, value in pairs:
+        found.setdefault(key, []).append(value)
+    return found
 
 
 def generator(seed: int, name: str) -> np.random.Generator:

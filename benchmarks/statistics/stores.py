@@ -94,15 +94,13 @@ class Read:
         return np.asarray(sign.any(axis=1))
 
 
-def read(
-    values: np.ndarray, margin: float = 1.0, alpha: float = looks.ALPHA, worst: float | None = None
-) -> Read:
+def read(values: np.ndarray, margin: float = 1.0, worst: float | None = None) -> Read:
     """Calls on runs [N, P, S, B] at the first budget, by the rule of `compare`, of which a test holds that it is the same."""
     seeds = looks.look(values.shape[2])
     a, b = family(values.shape[1])
     first = values[..., 0]
     d = first[:, a, :seeds] - first[:, b, :seeds]
-    error_rate = looks.error_rate(seeds, len(a), alpha)
+    error_rate = looks.error_rate(seeds, len(a))
     reach = half(d, rest_variance(first[:, :, :seeds], a, b) if len(a) > 1 else None, error_rate)
     low, high = d.mean(axis=2) - reach, d.mean(axis=2) + reach
     same = (low > -margin) & (high < margin)

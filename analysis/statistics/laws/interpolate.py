@@ -22,6 +22,7 @@ from analysis.statistics.records import (
     Refusal,
     Score,
     cells,
+    grouped,
     internal,
     students_t,
 )
@@ -79,9 +80,8 @@ def mean_difference(
 
     Seeds that are one in each of the `units` of the two pipelines count as one: their differences are averaged.
     """
-    groups: dict[tuple[int, ...], list[float]] = {}
-    for s in sorted(set(a) & set(b)):
-        groups.setdefault(tuple(u[s] for u in units if u) or (s,), []).append(factor * a[s] - b[s])
+    both = sorted(set(a) & set(b))
+    groups = grouped((tuple(u[s] for u in units if u) or (s,), factor * a[s] - b[s]) for s in both)
     d = np.array([fmean(group) for group in groups.values()])
     if len(d) < MIN_SEEDS:
         return Estimate(float(d.mean()) if len(d) else 0.0, -np.inf, np.inf)

@@ -43,9 +43,7 @@ def telling(pairs: Sequence[Bounds]) -> np.ndarray | Refusal:
     return found
 
 
-def ratio_of_steps(
-    slow: Sequence[Steps], fast: Sequence[Steps], *, level: float = 0.95
-) -> Estimate | Refusal:
+def ratio_of_steps(slow: Sequence[Steps], fast: Sequence[Steps]) -> Estimate | Refusal:
     """Geometric mean of slow/fast over pairs (same seed and subset at the same place of both sequences).
 
     Returns:
@@ -61,7 +59,7 @@ def ratio_of_steps(
     found = telling([bounds(a, b) for a, b in zip(slow, fast, strict=True)])
     if isinstance(found, Refusal):
         return found
-    log = mean_interval(found[:, 0], found[:, 1], level)
+    log = mean_interval(found[:, 0], found[:, 1], 0.95)
     censored = int(np.isinf(found).any(axis=1).sum())
     note = f"{censored} of {len(found)} pairs censored" if censored else ""
     return replace(log, note=note).mapped(np.exp)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from analysis.statistics.records import MIN_SEEDS, Score, ordered
+from analysis.statistics.records import MIN_SEEDS, Score, grouped, ordered
 from analysis.statistics.words import plural
 
 FAR = 5.0  # robust s.d. below the median of the runs of the same pipeline and budget
@@ -83,9 +83,7 @@ def _fallen(scores: Iterable[Score], higher_is_better: bool, worst: float | None
     seeds a cell alone does not know it.
     """
     sign = 1.0 if higher_is_better else -1.0
-    groups: dict[tuple[str, int], list[Score]] = {}
-    for s in ordered(scores):
-        groups.setdefault((s.pipeline, s.budget), []).append(s)
+    groups = grouped(((s.pipeline, s.budget), s) for s in ordered(scores))
     cells = [group for group in groups.values() if len(group) >= MIN_SEEDS]
     middles = [median(s.value for s in cell) for cell in cells]
     moved = [abs(s.value - m) for cell, m in zip(cells, middles, strict=True) for s in cell if s.value != m]

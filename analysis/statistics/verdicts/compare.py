@@ -13,7 +13,7 @@ from statistics import fmean
 
 import numpy as np
 
-from analysis.statistics.records import MIN_SEEDS, Refusal, Score, ordered
+from analysis.statistics.records import MIN_SEEDS, Refusal, Score, grouped, ordered
 from analysis.statistics.verdicts import looks
 from analysis.statistics.verdicts.beside import board
 from analysis.statistics.verdicts.collapse import Sinking, far_below, losses, scatter
@@ -31,10 +31,7 @@ def in_units(cells: Cells, units: Mapping[int, int] | None) -> Cells:
     """Cells of units, each the mean over its seeds; seeds of no unit are left out."""
     if units is None:
         return cells
-    found: dict[tuple[int, int], list[tuple[float, float]]] = {}
-    for (budget, seed), ends in cells.items():
-        if seed in units:
-            found.setdefault((budget, units[seed]), []).append(ends)
+    found = grouped(((budget, units[seed]), ends) for (budget, seed), ends in cells.items() if seed in units)
     return {key: mean_ends(ends) for key, ends in found.items()}
 
 
@@ -62,7 +59,6 @@ def compare(
     higher_is_better: bool,
     budget: int | None = None,
     pairs: Sequence[tuple[str, str]] | None = None,
-    alpha: float = looks.ALPHA,
     worst: float | None = None,
     units: Units | None = None,
     missing: Mapping[str, Collection[tuple[int, int]]] | None = None,
@@ -74,7 +70,6 @@ def compare(
         scores: one metric of all runs.
         margin: differences up to this size do not matter, in units of the score.
         budget: of each run; None averages each seed over the budgets that both pipelines have.
-        alpha: error rate of the family, over all its pairs and all looks.
         worst: the score of a collapsed run, where the metric has one.
         units: which seeds count as one (those that start from one pretraining, where there are several); None: none.
         missing: pipeline -> its (budget, seed) without a score: each counts as a run that collapsed.
@@ -88,9 +83,7 @@ def compare(
         ValueError: when the margin is not positive.
     """
     rows = ordered(scores)
-    runs: dict[str, list[Score]] = {}
-    for s in rows:
-        runs.setdefault(s.pipeline, []).append(s)
+    runs = grouped((s.pipeline, s) for s in rows)
     wanted = list(combinations(runs, 2) if pairs is None else pairs)
     compared = {name for pair in wanted for name in pair}
     beside = board({name: own for name, own in runs.items() if name in compared}).beside
@@ -131,7 +124,7 @@ def compare(
             "pretraining" if unit else "seed", tuple((c, *cell) for c in (a, b) for cell in gone[c]),
         )  # fmt: skip
 
-    return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, alpha=alpha, counts=counts)
+    return judge([pair(a, b) for a, b in wanted], margin=margin, budget=budget, counts=counts)
 
 
 def _sinking(
@@ -150,25 +143,15 @@ def _sinking(
     cost = min(max([*costs, *(np.inf for _ in gone)], default=np.inf), depth)
     kinds = {"collapsed" if np.isinf(lost) else "far below its others" for lost in costs}
     how = " or ".join(sorted(kinds)) or "collapsed"
-    fallen = sum(down for _, down in fell)
-    if unit is None:
-        return Sinking(depth, cost, how, fallen, len(fell))
-    each: dict[int, list[bool]] = {}
-    for seed, down in fell:
-        each.setdefault(unit.get(seed, seed), []).append(down)
-    return Sinking(
-        depth, cost, how, fallen, len(fell), (sum(fmean(one) > 0.5 for one in each.values()), len(each))
-    )
+    each = grouped((unit.get(seed, seed), down) for seed, down in fell) if unit else {}
+    sunken = (sum(fmean(one) > 0.5 for one in each.values()), len(each)) if each else None
+    return Sinking(depth, cost, how, sum(down for _, down in fell), len(fell), sunken)
 
 
 def _differences(mine: Sequence[Score], other: Sequence[Score], higher_is_better: bool) -> Cells:
     """Mean difference of each (budget, seed) over the subsets that both have, as bounds of no width."""
     sign = 1.0 if higher_is_better else -1.0
     right = {(s.budget, s.seed, s.subset): s.value for s in other}
-    found: dict[tuple[int, int], list[float]] = {}
-    for s in mine:
-        if (s.budget, s.seed, s.subset) in right:
-            found.setdefault((s.budget, s.seed), []).append(
-                sign * (s.value - right[s.budget, s.seed, s.subset])
-            )
+    there = [s for s in mine if (s.budget, s.seed, s.subset) in right]
+    found = grouped(((s.budget, s.seed), sign * (s.value - right[s.budget, s.seed, s.subset])) for s in there)
     return {key: (fmean(values),) * 2 for key, values in found.items()}

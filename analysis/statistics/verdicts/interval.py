@@ -46,17 +46,14 @@ def mean_interval(low: np.ndarray, high: np.ndarray, level: float, rest: Rest | 
     t = float(special.stdtrit(count - 1, 0.5 + level / 2))
     if (high - low < _NARROW).all():
         mean, own = float(low.mean()), float(low.var(ddof=1))
-        reach = float(
-            reach_of(own, count, rest.variance, rest.freedom, level) if rest else t * (own / count) ** 0.5
-        )
-        return Estimate(mean, mean - reach, mean + reach)
+        reach = reach_of(own, count, rest.variance, rest.freedom, level) if rest else t * (own / count) ** 0.5
+        return Estimate.around(mean, float(reach))
     likelihood, finite = _profile(low, high), np.concatenate([low, high])
     finite = finite[np.isfinite(finite)]
     span = max(float(np.ptp(finite)), 0.5)
     means = np.linspace(finite.min() - 4 * span, finite.max() + 4 * span, 181)
-    best = _STRIDE * int(
-        np.argmax(likelihood(means[::_STRIDE]))
-    )  # it has one maximum (Burridge 1981): then only near it
+    # it has one maximum (Burridge 1981): then only near it
+    best = _STRIDE * int(np.argmax(likelihood(means[::_STRIDE])))
     first = max(best - _STRIDE, 0)
     best = first + int(np.argmax(likelihood(means[first : best + _STRIDE + 1])))
     around = (means[max(best - 1, 0)], means[min(best + 1, len(means) - 1)])
@@ -92,9 +89,8 @@ def rest_variance(values: np.ndarray, a: Iterable[int], b: Iterable[int]) -> np.
     """
     found = []
     for pair in zip(a, b, strict=True):
-        others = np.delete(values, pair, axis=-2) - np.take(values, pair, axis=-2).mean(
-            axis=-2, keepdims=True
-        )
+        middle = np.take(values, pair, axis=-2).mean(axis=-2, keepdims=True)
+        others = np.delete(values, pair, axis=-2) - middle
         found.append(4 / 3 * np.median(others.var(axis=-1, ddof=1), axis=-1))
     return np.stack(found, axis=-1)
 

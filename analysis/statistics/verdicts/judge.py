@@ -27,7 +27,6 @@ def judge(
     *,
     margin: float,
     budget: int | None = None,
-    alpha: float = looks.ALPHA,
     counts: str = "slice",
 ) -> tuple[Verdict | Refusal, ...]:
     """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients.
@@ -40,23 +39,17 @@ def judge(
     family = [p for p in pairs if isinstance(p, Pair)]
     of_each = Counter(name for p in family for name in (p.a, p.b))
     return tuple(
-        p if isinstance(p, Refusal) else _verdict(p, margin, budget, len(family), of_each, alpha, counts)
+        p if isinstance(p, Refusal) else _verdict(p, margin, budget, len(family), of_each, counts)
         for p in pairs
     )
 
 
 def _verdict(
-    p: Pair,
-    margin: float,
-    budget: int | None,
-    family: int,
-    of_each: Mapping[str, int],
-    alpha: float,
-    counts: str,
+    p: Pair, margin: float, budget: int | None, family: int, of_each: Mapping[str, int], counts: str
 ) -> Verdict:
     seeds = looks.look(len(p.low))
     low, high = p.low[:seeds], p.high[:seeds]
-    error_rate = looks.error_rate(seeds, family, alpha)
+    error_rate = looks.error_rate(seeds, family)
     effect = mean_interval(low, high, 1 - error_rate, p.rest)
     alike = -margin < effect.low and effect.high < margin
     differ = effect.low > 0 or effect.high < 0
@@ -67,11 +60,9 @@ def _verdict(
     elif differ:
         call = "better" if effect.low > 0 else "worse"
     call, standing = stands(p, effect, call, of_each)
-    middles = np.where(
-        np.isfinite(low) & np.isfinite(high), (low + high) / 2, np.where(np.isfinite(low), low, high)
-    )
+    middles = np.where(np.isinf(low), high, np.where(np.isinf(high), low, (low + high) / 2))
     permuted, least = _permuted(middles), 2.0 ** (1 - seeds)
-    more = more_seeds(middles, family, alpha, hurdle(p, effect, of_each)) if call == "undecided" else None
+    more = more_seeds(middles, family, hurdle(p, effect, of_each)) if call == "undecided" else None
     more = replace(more, what=p.unit) if more else None
     notes = [
         *_waiting(len(p.low), seeds, p.unit),
@@ -81,7 +72,7 @@ def _verdict(
         *(["a real difference, smaller than the margin"] if call == "equivalent" and differ else []),
         *standing,
         *(["the permutation test alone would not call it: the call takes the differences for normally distributed"]
-          if call in SURE and permuted > alpha else []),
+          if call in SURE and permuted > looks.ALPHA else []),
         *([more.text] if more else []),
     ]  # fmt: skip
     return Verdict(

@@ -8,13 +8,8 @@ between two looks wait for the next one; if they were read at once, each would b
 from __future__ import annotations
 
 ALPHA = 0.05  # of a family, over all its pairs and all looks
-SHARES = {
-    3: 0.4,
-    5: 0.24,
-    10: 0.2,
-    20: 0.1,
-    40: 0.06,
-}  # seeds -> share of the error rate, chosen by simulation
+# seeds -> share of the error rate, chosen by simulation
+SHARES = {3: 0.4, 5: 0.24, 10: 0.2, 20: 0.1, 40: 0.06}
 # seeds -> chance that a pipeline of equal mean whose collapses were not seen is called the better of one of its two pairs,
 # with scratch and with supervised, by how often it collapses (`collapse.RATES`, `collapse.unseen`); chosen by simulation
 UNSEEN = {3: (0.011, 0.011), 5: (0.021, 0.019), 10: (0.015, 0.006), 20: (0.005, 0.001), 40: (0.002, 0.001)}
@@ -36,6 +31,6 @@ def granted(seeds: int, pairs: int = 2) -> tuple[float, ...]:
     return tuple(chance * 2 / max(pairs, 2) for chance in UNSEEN[seeds])
 
 
-def error_rate(seeds: int, pairs: int, alpha: float = ALPHA) -> float:
+def error_rate(seeds: int, pairs: int) -> float:
     """Error rate of one interval at a look, in a family of so many `pairs`."""
-    return alpha * SHARES[seeds] / pairs
+    return ALPHA * SHARES[seeds] / pairs

@@ -69,10 +69,7 @@ def least_lead(seeds: int, runs: int, freedom: int, deep: float = DEEP, pairs: i
 
 
 def more_seeds(
-    differences: np.ndarray,
-    pairs: int,
-    alpha: float = looks.ALPHA,
-    hurdle: Callable[[int], float] = lambda seeds: 0.0,
+    differences: np.ndarray, pairs: int, hurdle: Callable[[int], float] = lambda seeds: 0.0
 ) -> MoreSeeds | None:
     """The range of further seeds for paired `differences` [S]; None where they do not vary.
 
@@ -86,7 +83,7 @@ def more_seeds(
     ends = [_shift(t, seeds - 1, p) / np.sqrt(seeds) for p in (0.5 - BELIEF / 2, 0.5 + BELIEF / 2)]
     found = [
         next((n - seeds for n in looks.following(seeds)
-              if power(effect, n, looks.error_rate(n, pairs, alpha), hurdle(n) / deviation) >= POWER), None)
+              if power(effect, n, looks.error_rate(n, pairs), hurdle(n) / deviation) >= POWER), None)
         for effect in ends
     ]  # fmt: skip
     return MoreSeeds(found[0], found[1])

@@ -54,9 +54,8 @@ class Verdict:
     note: str
     about: str = ""  # what varied between the runs, in words
     unit: str = "seed"  # of which `seeds` are counted: seed, or pretraining where there are several
-    unproven: Unproven | None = internal(
-        default=None
-    )  # where the difference is within the margin; in words in `note`
+    # where the difference is within the margin; in words in `note`
+    unproven: Unproven | None = internal(default=None)
 
 
 @dataclass(frozen=True)
@@ -86,5 +85,5 @@ class Pair:
 
     def counted(self, sinking: Sinking | None = None) -> str:
         """What collapses are counted in, of one pipeline or of both."""
-        several = [s.pretrainings for s in ((sinking,) if sinking else self.sinking or ())]
-        return "pretrainings" if any(several) else "runs"
+        asked = (sinking,) if sinking else self.sinking or ()
+        return "pretrainings" if any(s.pretrainings for s in asked) else "runs"

@@ -29,16 +29,13 @@ def stands(p: Pair, effect: Estimate, call: Call, of_each: Mapping[str, int]) ->
     left = sinking.open or open_rate(sinking.chances)
     if sinking.fallen and stands < left:
         gone = sum(cell[0] == name for cell in p.missing)
-        what = (
-            "missing, counted as collapsed"
-            if gone == sinking.fallen
-            else sinking.how + " or missing" * bool(gone)
-        )
+        what = sinking.how + " or missing" * bool(gone)
+        what = "missing, counted as collapsed" if gone == sinking.fallen else what
         may = "collapse" if sinking.cost >= sinking.depth else "fall as far"
-        told = (
-            f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}: up to {left:.0%} may {may}"
-        )
-        return "undecided", [f"{told}, and from {stands:.0%} on it would not be the better one"]
+        told = f"{sinking.fallen} of {plural(sinking.runs, 'run')} of {name} {what}"
+        return "undecided", [
+            f"{told}: up to {left:.0%} may {may}, and from {stands:.0%} on it would not be the better one"
+        ]
     seeds = looks.look(len(p.low))
     chances, told = sinking.read(seeds / len(p.low))  # those of seeds that wait for the next look wait, too
     seen = unseen(effect.value, seeds, chances, *p.scatter, sinking.depth, p.averaged)
