@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from sslseg.config.names import EncoderError
 from sslseg.data import streams
+from sslseg.data.slices.intensity import Intensity
 from sslseg.models import canary, encoder, segmenter, unet
 from sslseg.models.cpu import decoder
 
@@ -27,7 +28,7 @@ def segmenter_folder(tmp_path: Path) -> Path:
     net, _ = unet.scratch("test_resnet", 1, 3, (8, 8, 8, 8, 8), 0)
     segmenter.save(net, tmp_path / "s", architecture="test_resnet", channels=1, classes=("background", "a", "b"),
                    decoder_channels=(8, 8, 8, 8, 8),
-                   normalisation={"kind": "dataset", "mean": [0.0], "std": [1.0]}, spacing=0)  # fmt: skip
+                   normalisation=Intensity("dataset"), spacing=0)  # fmt: skip
     return tmp_path / "s"
 
 

@@ -12,6 +12,7 @@ from sslseg.data.slices.intensity import Intensity
 from sslseg.models import encoder, folders, segmenter, unet
 
 SMALL = (16, 12, 8, 8, 4)
+LAW = Intensity("dataset")
 # plain names; head tensors dropped; flattened names, no stage at half size; flattened; a full-size stage
 ARCHITECTURES = ("test_resnet", "tf_efficientnet_lite0", "test_convnext", "test_byobnet", "darknet17")
 
@@ -136,7 +137,7 @@ def test_an_encoder_folder_is_no_segmenter_and_a_wrong_description_no_save(tmp_p
         segmenter.load(tmp_path)
     with pytest.raises(EncoderError, match="segmentation_head"):
         segmenter.save(around("test_resnet")[1], tmp_path / "s", architecture="test_resnet", channels=1,
-                       classes=("background",), decoder_channels=SMALL, normalisation={}, spacing=0.0)  # fmt: skip
+                       classes=("background",), decoder_channels=SMALL, normalisation=LAW, spacing=0.0)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_an_encoder_folder_is_no_segmenter_and_a_wrong_description_no_save(tmp_p
 )
 def test_a_segmenter_s_description_is_held_against_its_weights(tmp_path, changed: dict, message: str):
     segmenter.save(around("test_resnet")[1], tmp_path, architecture="test_resnet", channels=1, classes=tuple("abcd"),
-                   decoder_channels=SMALL, normalisation={}, spacing=0.0)  # fmt: skip
+                   decoder_channels=SMALL, normalisation=LAW, spacing=0.0)  # fmt: skip
     config = json.loads((tmp_path / "config.json").read_text()) | changed
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(EncoderError, match=message):

@@ -28,7 +28,7 @@ def tested() -> segmentation.Evaluation:
     predicted = torch.from_numpy(rng.integers(0, 3, (6, 8, 8)))
     truth[3:][truth[3:] == 2], predicted[3:][predicted[3:] == 2] = 0, 1
     counts = segmentation.confusion(truth, predicted, 3).numpy()
-    return segmentation._evaluation(TABLE, counts, rng.random(6), {}, CLASSES, "exclude")
+    return segmentation._evaluation(TABLE, counts, rng.random(6), CLASSES, "exclude")
 
 
 def test_a_patient_has_the_mean_of_its_slices_and_of_its_volumes(tested: segmentation.Evaluation):

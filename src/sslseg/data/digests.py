@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FAST = "xxh3:"
 
 
-def new(like: str = FAST) -> Callable[[], Hash]:
+def new(like: str = FAST) -> Callable[..., Hash]:
     """The hash that `like`, a digest, was made by."""
     return xxhash.xxh3_128 if like.startswith(FAST) else hashlib.sha256
 
@@ -34,9 +34,7 @@ def text(digest: Hash) -> str:
 
 def of(data: Any, like: str = FAST) -> str:
     """Of bytes in memory."""
-    digest = new(like)()
-    digest.update(data)
-    return text(digest)
+    return text(new(like)(data))
 
 
 def of_file(path: Path | str, like: str = FAST) -> str:

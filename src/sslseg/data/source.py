@@ -30,12 +30,8 @@ class Source:
     index: int | None  # position within a 4D file, from 0; None when the file is one volume
     more: tuple[Path, ...] = ()  # further files that decide what is read
     root: Path | None = None  # the folder that was searched, where a format keeps what its reader has to know
-    visit: str = (
-        ""  # which of several examinations or views of the patient, each with phases of its own; "" of one
-    )
-    parts: int = (
-        0  # so many of `more`, the first, are of the image: other channels, or other slices of a series
-    )
+    visit: str = ""  # which of the patient's examinations or views, each with phases of its own; "" of one
+    parts: int = 0  # the first so many of `more` are of the image: other channels, or slices of a series
 
     @property
     def images(self) -> tuple[Path, ...]:

@@ -38,9 +38,8 @@ class Audit:
         shapes = [f"{name} wanted {list(a)}, got {list(b)}" for name, a, b in self.mismatched]
         kinds = {"matched": self.matched, "missing": self.missing, "unexpected": self.unexpected,
                  "mismatched": shapes, "carried": self.carried}  # fmt: skip
-        return "\n".join(
-            f"  {kind:<10} {len(found):>5}  {some(found, LISTED)}".rstrip() for kind, found in kinds.items()
-        )
+        rows = (f"  {kind:<10} {len(found):>5}  {some(found, LISTED)}" for kind, found in kinds.items())
+        return "\n".join(map(str.rstrip, rows))
 
     def raise_for_problems(self, context: str) -> None:
         """Refuse an incomplete transfer. Raises EncoderError: a tensor is missing, left over or of another shape."""
@@ -56,9 +55,7 @@ class Audit:
 def audit(target_state: Mapping[str, torch.Tensor], source_state: Mapping[str, torch.Tensor]) -> Audit:
     """Compare two state dicts; nothing is loaded."""
     target, source = set(target_state), set(source_state)
-    shapes = {
-        name: (tuple(target_state[name].shape), tuple(source_state[name].shape)) for name in target & source
-    }
+    shapes = {n: (tuple(target_state[n].shape), tuple(source_state[n].shape)) for n in target & source}
     missing, unexpected = tuple(sorted(target - source)), tuple(sorted(source - target))
     return Audit(
         matched=tuple(sorted(name for name, (a, b) in shapes.items() if a == b)),

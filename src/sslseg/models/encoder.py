@@ -104,10 +104,8 @@ def config_of(
     model = skeleton(architecture, channels)
     described = {key: model.pretrained_cfg[key] for key in CFG_KEYS if key in model.pretrained_cfg}
     size = tuple(model.pretrained_cfg["input_size"])[1:]
-    norm = {
-        key: _per_channel((normalisation or {}).get(key, model.pretrained_cfg[key]), channels)
-        for key in ("mean", "std")
-    }
+    given = {**model.pretrained_cfg, **(normalisation or {})}
+    norm = {key: _per_channel(given[key], channels) for key in ("mean", "std")}
     return {
         "architecture": architecture,
         "num_classes": CLASSIFIER,

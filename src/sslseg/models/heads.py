@@ -85,9 +85,7 @@ def beside(encoder: Encoder, seed: int, **fresh: Make) -> dict[str, nn.Module]:
 
 def targets(modules: Mapping[str, nn.Module], *parts: str) -> dict[str, nn.Module]:
     """Copies of the online encoder and of `parts`, buffers included, which only follow: `target`, `target_<part>`."""
-    return {
-        target_of(part): copy.deepcopy(modules[part]).requires_grad_(False) for part in ("online", *parts)
-    }
+    return {target_of(p): copy.deepcopy(modules[p]).requires_grad_(False) for p in ("online", *parts)}
 
 
 def target_of(part: str) -> str:

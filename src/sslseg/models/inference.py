@@ -96,10 +96,8 @@ def segment(
     with evaluating(*(model.net for model in models)):
         for start in range(0, depth, batch_size):
             part = slice(start, start + batch_size)
-            first, *rest = (
-                _logits(model.net, torch.from_numpy(given[part]).to(device), grid, mirror, tile)
-                for model, given in zip(models, inputs, strict=True)
-            )
+            given = (torch.from_numpy(one[part]).to(device) for one in inputs)
+            first, *rest = (_logits(m.net, x, grid, mirror, tile) for m, x in zip(models, given, strict=True))
             total = sum(rest, first)
             mask[part] = total.argmax(1).to(torch.uint8).cpu().numpy()
     return mask.transpose(np.argsort(order))
@@ -130,10 +128,8 @@ def _check(models: Sequence[Model], channels: int) -> None:
 def network_input(model: Model, image: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     """float32 [Z, C, H, W] at the network's spacing, normalised, not yet padded."""
     coded = encode(Volume(image, None, spacing), model.spacing, len(model.classes))
-    normalisation = model.normalisation.affine_of(
-        *(a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99))
-    )
-    low, high, scale, offset = (a[0][:, None, None] for a in normalisation)
+    levels = (a[None] for a in (coded.scale, coded.intercept, coded.p1, coded.p99))
+    low, high, scale, offset = (a[0][:, None, None] for a in model.normalisation.affine_of(*levels))
     return np.clip(coded.codes.astype(np.float32), low, high) * scale + offset
 
 

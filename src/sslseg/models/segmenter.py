@@ -1,6 +1,5 @@
 """The folder a fine-tuned U-Net is kept in; all that prediction needs is in it."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ def save(
     channels: int,
     classes: Sequence[str],
     decoder_channels: Sequence[int],
-    normalisation: Mapping[str, Any] | Intensity,
+    normalisation: Intensity,
     spacing: float,
     extra: Mapping[str, Any] | None = None,
 ) -> str:
@@ -37,7 +36,7 @@ def save(
 
     Args:
         classes: names, background first; their number is the network's output channels.
-        normalisation: of the input, a mapping or a dataclass.
+        normalisation: of the input.
         spacing: in-plane spacing the network was trained at, mm; 0 = each slice's own.
         extra: JSON values, kept under "sslseg" (image domain, run ID …).
 
@@ -52,17 +51,14 @@ def save(
         "model_args": {"in_chans": channels},
         "classes": list(classes),
         "decoder_channels": list(decoder_channels),
-        "law": dict(normalisation)
-        if isinstance(normalisation, Mapping)
-        else dataclasses.asdict(normalisation),
+        "law": normalisation.to_json(),
         "spacing": float(spacing),
         "sslseg": {"format": 1, **(extra or {})},
     }
-    audit(unet.skeleton(*_shape(config)).state_dict(), net.state_dict()).raise_for_problems(
-        f"saving a U-Net around {architecture}"
-    )
+    wanted, state = unet.skeleton(*_shape(config)).state_dict(), net.state_dict()
+    audit(wanted, state).raise_for_problems(f"saving a U-Net around {architecture}")
     config["sslseg"] |= canary.kept(canary.of_segmenter, net, channels)
-    return folders.write(folder, net.state_dict(), config)
+    return folders.write(folder, state, config)
 
 
 def load(folder: Path | str) -> tuple[smp.Unet, dict]:
@@ -97,10 +93,9 @@ def _faults(config: dict) -> list[str]:
     numbers = isinstance(decoder, list) and all(type(n) is int and 1 <= n <= WIDEST for n in decoder)
     reading = config.get("sslseg", {}).get("reading", {})
     axis = reading.get("axis", 0) if isinstance(reading, dict) else None
-    different = named and len(set(classes)) == len(classes)
+    told = named and len(set(classes)) == len(classes) and 1 <= len(classes) <= MOST_CLASSES
     sound = {
-        f"wanted 'classes', 1 to {MOST_CLASSES} names, all different": different
-        and 1 <= len(classes) <= MOST_CLASSES,
+        f"wanted 'classes', 1 to {MOST_CLASSES} names, all different": told,
         "wanted 'reading' under 'sslseg' with an axis 0, 1 or 2": str(axis) in ("0", "1", "2"),
         f"wanted 'decoder_channels', numbers from 1 to {WIDEST:,}": numbers,
         "wanted 'spacing' in mm, 0 = each slice's own": type(spacing) in (int, float) and 0 <= spacing < 1e3,

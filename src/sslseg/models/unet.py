@@ -41,13 +41,9 @@ def build(
     architecture, channels = config["architecture"], encoder.channels_of(config)
     with Unfilled():
         net = empty(architecture, channels, classes, decoder_channels)
-    audit(encoder.skeleton(architecture, channels).state_dict(), encoder_state).raise_for_problems(
-        architecture
-    )
-    names = trunk_names(net)
-    net.encoder.model.load_state_dict(
-        {inner: encoder_state[outer] for inner, outer in names.items()}, strict=True
-    )
+    whole, names = encoder.skeleton(architecture, channels).state_dict(), trunk_names(net)
+    audit(whole, encoder_state).raise_for_problems(architecture)
+    net.encoder.model.load_state_dict({ours: encoder_state[theirs] for ours, theirs in names.items()})
     generator = streams.torch_generator(seed, "decoder")
     kaiming_uniform(net.decoder, generator)
     kaiming_uniform(net.segmentation_head, generator)
@@ -113,10 +109,8 @@ def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> Ma
         flat.setdefault(outer.replace(".", "_"), []).append(outer)
     wrapper = trunk[0].partition(".")[0] + "."
     bare = trunk[0].replace(".", "_") in flat or not all(inner.startswith(wrapper) for inner in trunk)
-    found = {
-        inner: flat.get((inner if bare else inner.removeprefix(wrapper)).replace(".", "_"), [])
-        for inner in trunk
-    }
+    same = {inner: (inner if bare else inner.removeprefix(wrapper)).replace(".", "_") for inner in trunk}
+    found = {inner: flat.get(name, []) for inner, name in same.items()}
     astray = [inner for inner, outers in found.items() if len(outers) != 1]
     if astray:
         raise EncoderError(

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -44,9 +45,8 @@ def measure(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     known = table["phase"].isin(["ED", "ES"]) & table["truth_ml"].notna()
     for (patient, _), part in table[known].groupby(["patient", "visit"], sort=False):
-        by = part.groupby(["class", "phase"], sort=False).agg(
-            {"truth_ml": "mean", "prediction_ml": "mean", "status": _worst}
-        )
+        merged: dict[str, Any] = {"truth_ml": "mean", "prediction_ml": "mean", "status": _worst}
+        by = part.groupby(["class", "phase"], sort=False).agg(merged)
         rows += [{"patient": patient, **row} for row in _visit(by)]
     found = pd.DataFrame(rows)
     if rows and found.duplicated(["patient", "quantity"]).any():

@@ -8,7 +8,7 @@ dataset are padded to two sizes at most. Everything comes from one confusion mat
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -86,9 +86,8 @@ def _batches(
             chosen = group[start : start + batch_size]
             size = tuple(sides[chosen[0]].tolist())
             pairs = [_padded(slices, int(row), intensity, size) for row in rows[chosen]]
-            images, labels = (
-                torch.from_numpy(np.stack(part)).to(device) for part in zip(*pairs, strict=True)
-            )
+            stacks = (torch.from_numpy(np.stack(part)) for part in zip(*pairs, strict=True))
+            images, labels = (stack.to(device) for stack in stacks)
             yield WholeBatch(images, labels, chosen)
 
 
@@ -185,16 +184,11 @@ def evaluate(
     back = np.argsort(np.concatenate(place))
     total = torch.cat(counts).cpu().numpy()[back]
     lost = torch.cat(loss).double().cpu().numpy()[back]
-    return _evaluation(held.table, total, lost, masks, classes, absent)
+    return replace(_evaluation(held.table, total, lost, classes, absent), masks=masks)
 
 
 def _evaluation(
-    table: dict[str, np.ndarray],
-    counts: np.ndarray,
-    loss: np.ndarray,
-    masks: dict,
-    classes: Sequence[str],
-    absent: str,
+    table: dict[str, np.ndarray], counts: np.ndarray, loss: np.ndarray, classes: Sequence[str], absent: str
 ) -> Evaluation:
     scores = {"iou": iou(counts, absent), "dice": dice(counts, absent)}
     columns = {f"{s}/{name}": v[:, k] for s, v in scores.items() for k, name in enumerate(classes)}
@@ -205,7 +199,7 @@ def _evaluation(
     summary |= {f"patient_{key}": mean(volumes[key]) for key in foreground}
     summary = {key: value for key, value in summary.items() if not np.isnan(value)}
     summary["iou"] = mean(np.array([summary.get(f"iou/{name}", np.nan) for name in classes[1:]]))
-    return Evaluation(per_slice, volumes, summary | {"jaccard_loss": float(loss.mean())}, counts, masks)
+    return Evaluation(per_slice, volumes, summary | {"jaccard_loss": float(loss.mean())}, counts)
 
 
 def predict_whole(

@@ -56,9 +56,8 @@ def distances(
     """
     if not truth.any() or not prediction.any():
         raise ValueError("surface distances: wanted two masks with voxels, one is empty")
-    (box,) = ndimage.find_objects(
-        (truth | prediction).astype(np.uint8)
-    )  # both surfaces lie in it, so the distances are exact
+    # both surfaces lie in it, so the distances are exact
+    (box,) = ndimage.find_objects((truth | prediction).astype(np.uint8))
     first, second = (_surface(mask[box], in_plane) for mask in (truth, prediction))
     there, back = _directed(first, second, spacing), _directed(second, first, spacing)
     both = np.concatenate([there, back])

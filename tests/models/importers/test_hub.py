@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 from sslseg.config import files
 from sslseg.config.names import EncoderError
+from sslseg.data.slices.intensity import Intensity
 from sslseg.models import encoder, segmenter, unet
 from sslseg.models.importers import checkpoint, hub, imports
 from tests.fixtures.checkpoints import drawn, under
@@ -253,7 +254,7 @@ def test_folders_of_this_project(tmp_path):
     whole, _ = unet.scratch("tf_efficientnet_lite0", 1, 2, (8,) * 5, 0)
     segmenter.save(whole, tmp_path / "s", architecture="tf_efficientnet_lite0", channels=1, classes=("a", "b"),
                    decoder_channels=(8,) * 5,
-                   normalisation={"kind": "dataset", "mean": [0.7], "std": [0.9]}, spacing=0)  # fmt: skip
+                   normalisation=Intensity("dataset", (0.7,), (0.9,)), spacing=0)  # fmt: skip
     got = imports.fetch(f"file:{tmp_path / 's'}", origin="another store")
     assert (got.architecture, got.normalisation["mean"]) == ("tf_efficientnet_lite0", [0.7])
     assert got.provenance["drawn"] == [

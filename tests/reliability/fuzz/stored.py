@@ -16,6 +16,7 @@ import torch
 from sslseg.config import names
 from sslseg.config.files import sha256
 from sslseg.data.readers import formats
+from sslseg.data.slices.intensity import Intensity
 from sslseg.models import encoder, segmenter, unet
 from sslseg.tracking.capsule import archive
 from sslseg.training import checkpoint
@@ -67,7 +68,7 @@ def _segmenter() -> dict[str, bytes]:
 
     with tempfile.TemporaryDirectory() as scratch:
         net = unet.empty(ARCHITECTURE, 1, 2, (8, 8, 8, 8, 8))
-        law = {"kind": "dataset", "mean": [0.5], "std": [0.5]}
+        law = Intensity("dataset", (0.5,), (0.5,))
         segmenter.save(net, Path(scratch), architecture=ARCHITECTURE, channels=1, classes=("background", "LV"),
                        decoder_channels=(8,) * 5, normalisation=law, spacing=1.0)  # fmt: skip
         return {f.name: f.read_bytes() for f in Path(scratch).iterdir()}

@@ -233,11 +233,8 @@ def _renewed(path: Path, told: dict[str, Any]) -> dict[str, Any]:
     if not numbers or numbers != [str(k) for k in range(len(numbers))] or len(set(names)) < len(names):
         wanted = "wanted keys 0, 1, 2 … and a name of its own for each, {'0': 'background', '1': …}"
         raise DataError(f"{path}: labels: {wanted}, got {quoted(labels)}")
-    return told | {
-        "channel_names": told.get("modality"),
-        "labels": {name: number for number, name in enumerate(names)},
-        "file_ending": ".nii.gz",
-    }
+    ours = {name: number for number, name in enumerate(names)}
+    return told | {"channel_names": told.get("modality"), "labels": ours, "file_ending": ".nii.gz"}
 
 
 def nothing(place: Path, ending: str) -> DataError:

@@ -78,10 +78,10 @@ def find(
     frames = dicom_series.volumes(slices, keeping(faults, fault)) if slices else []
     masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
     if masks and len(masks) == len(named) + len(slices):
-        every = (
-            f"all images of {source} that match {pattern!r} are masks by their names, like {masks[0].name}"
+        every = f"that match {pattern!r} are masks by their names, like {masks[0].name}"
+        raise ParamError(
+            f"input: all images of {source} {every}; a file given itself is segmented in any case"
         )
-        raise ParamError(f"input: {every}; a file that is given itself is segmented in any case")
     if masks:
         aside(masks)
     taken = {file for paths, _ in joined for file in paths} | set(masks)

@@ -38,11 +38,8 @@ class _Canvas:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Signal and share of fat, [Y, X] each."""
-        image, fat = (
-            cv2.resize(a, None, fx=1 / _FINE, fy=1 / _FINE, interpolation=cv2.INTER_AREA)
-            for a in (self.image, self.fat)
-        )
-        return image, fat
+        how = {"fx": 1 / _FINE, "fy": 1 / _FINE, "interpolation": cv2.INTER_AREA}
+        return cv2.resize(self.image, None, **how), cv2.resize(self.fat, None, **how)
 
 
 def _blob(
@@ -155,9 +152,8 @@ def _cavity(body: Body, heart: Heart, scanner: Scanner, z: int) -> _Canvas:
     for x, y, a, b, direction, value, near in body.vessels:
         if abs(near - level) < 0.3:
             c, s = np.cos(direction), np.sin(direction)
-            canvas.paint(
-                _blob(0, 0, b, a) @ np.array([[c, s], [-s, c]]) + (x + 12 * (level - near), y), value
-            )
+            vessel = _blob(0, 0, b, a) @ np.array([[c, s], [-s, c]])
+            canvas.paint(vessel + (x + 12 * (level - near), y), value)
     _abdomen(canvas, body, level, fat)
     x, y = heart.centre[z] @ canvas.turn.T  # in the axes of the contours
     canvas.paint(_blob(x + 60, y + 40, 11.5, 11), 0.3)
@@ -203,11 +199,8 @@ def backdrop(rng: np.random.Generator, heart: Heart, scanner: Scanner) -> np.nda
         wall, cavity = _wall(body, scanner, float(level))
         mask = _Canvas(scanner, body.angle, 0.0)
         mask.paint(cavity, 1.0)
-        (rim, rim_fat), (inner, inner_fat), share = (
-            wall.read(),
-            _cavity(body, heart, scanner, z).read(),
-            mask.read()[0],
-        )
+        (rim, rim_fat), (inner, inner_fat) = wall.read(), _cavity(body, heart, scanner, z).read()
+        share, _ = mask.read()
         image, fat = rim + share * (inner - rim), rim_fat + share * (inner_fat - rim_fat)
         fat = cv2.GaussianBlur(fat, (0, 0), 0.7)
         grain = smooth(rng, scanner.shape, 70) * 0.10 + smooth(rng, scanner.shape, 14) * 0.08

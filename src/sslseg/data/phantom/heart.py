@@ -149,9 +149,8 @@ def _distance(field: np.ndarray, level: float, pixel: float) -> np.ndarray:
 def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], pixel: float) -> Layer:
     """Slice `z` at `contraction` (0 = ED, 1 = ES) on a grid of `shape` (Y, X) and `pixel` mm."""
     s = contraction
-    n_lv, n_myo, n_rv = (
-        int(counts((1 - s) * a[0] + s * a[1], pixel)[z]) for a in (heart.lv, heart.myo, heart.rv)
-    )
+    areas = ((1 - s) * a[0] + s * a[1] for a in (heart.lv, heart.myo, heart.rv))
+    n_lv, n_myo, n_rv = (int(counts(area, pixel)[z]) for area in areas)
     label = np.zeros(shape, np.uint8)
     cx, cy = heart.centre[z] + 0.5 * pixel * np.array([shape[1] - 1, shape[0] - 1])
     reach = 115.0
@@ -166,9 +165,8 @@ def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], 
     at = np.minimum((theta + np.pi) * (_BINS / (2 * np.pi)), _BINS - 1).astype(np.int16)
     twist = 0.14 * s
     bell = np.exp(-0.5 * (_turned(heart.bump[0]) / heart.bump[1]) ** 2)
-    radial = 1.0 + sum(
-        a * np.cos(k * (_ANGLES - p - twist)) for k, (a, p) in zip((2, 3), heart.ovals, strict=True)
-    )
+    waves = zip((2, 3), heart.ovals, strict=True)
+    radial = 1.0 + sum(a * np.cos(k * (_ANGLES - p - twist)) for k, (a, p) in waves)
     change = (1 - s) * heart.bump[2] + s * heart.bump[3]
     wall = 1.0 + change * bell
     radial = radial * (1.0 - 0.18 * min(change, 0.0) * bell)  # a thinned scar bulges
@@ -194,6 +192,5 @@ def rasterise(heart: Heart, z: int, contraction: float, shape: tuple[int, int], 
         for angle, far, size in heart.papillary:
             x, y = far * radius * np.cos(angle + twist), far * radius * np.sin(angle + twist)
             blobs = np.minimum(blobs, np.hypot(dx - x, dy - y) - size * min(1.0, radius / 20.0))
-    return Layer(
-        label, box, _distance(inner, radius, pixel), _distance(outer, thickness, pixel), rv_distance, blobs
-    )
+    lv_distance, epi_distance = _distance(inner, radius, pixel), _distance(outer, thickness, pixel)
+    return Layer(label, box, lv_distance, epi_distance, rv_distance, blobs)

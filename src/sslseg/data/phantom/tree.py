@@ -36,9 +36,7 @@ class Settings:
     seed: int
     scanner: str = "1.5T"  # or "3T"
     first: int = 1  # number of the first patient, in patientNNN
-    size: int | None = (
-        None  # side of square slices, pixels, of an unchanged field of view; None = as drawn (160-256)
-    )
+    size: int | None = None  # pixels a side, square, of an unchanged field of view; None = as drawn (160-256)
     slices: int | None = None  # of every volume, thick enough to cover the heart; None = 10 mm ones, 6-12
     cine: int = 0  # so many patients, the first ones, also get a 4D file
     format: int = FORMAT
@@ -85,20 +83,15 @@ def _patient(home: Path, number: int, settings: Settings, cine: bool) -> dict:
     frames = int(rng.integers(12, 31))
     es = max(3, round(frames * rng.uniform(0.33, 0.47)))
     zooms = (scanner.pixel, scanner.pixel, heart.step)
-    gain = None
+    levels, gain, movie = range(len(heart.level)), 0.0, []
     home.mkdir()
-    movie = []
     for frame in range(1, frames + 1):
         if not cine and frame not in (ED_FRAME, es):
             continue
         s = contraction(frame, es, frames)
-        layers = [
-            phantom_heart.rasterise(heart, z, s, scanner.shape, scanner.pixel)
-            for z in range(len(heart.level))
-        ]
-        signal = phantom_scanner.acquire(
-            layers, backdrop, shade, scanner, stream(seed, f"noise-{number}", frame)
-        )
+        layers = [phantom_heart.rasterise(heart, z, s, scanner.shape, scanner.pixel) for z in levels]
+        noise = stream(seed, f"noise-{number}", frame)
+        signal = phantom_scanner.acquire(layers, backdrop, shade, scanner, noise)
         gain = gain or scanner.white / float(np.percentile(signal, 99.9))
         codes: np.ndarray = np.clip(np.rint(signal * gain), 0, scanner.white).astype(scanner.dtype)
         if frame in (ED_FRAME, es):
@@ -139,9 +132,8 @@ def write(root: Path, **population: Any) -> Path:
             for n in range(settings.patients):
                 number, name = settings.first + n, f"patient{settings.first + n:03d}"
                 entries[name] = _patient(part / name, number, settings, n < settings.cine)
-            (part / MANIFEST).write_text(
-                json.dumps({"settings": asdict(settings), "patients": entries}, indent=1), encoding="utf-8"
-            )
+            told = json.dumps({"settings": asdict(settings), "patients": entries}, indent=1)
+            (part / MANIFEST).write_text(told, encoding="utf-8")
     except OSError:
         if not _holds(root, settings):  # else another process was faster
             raise

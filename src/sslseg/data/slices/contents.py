@@ -40,10 +40,8 @@ def _read_again(store: Slices, rows: list[int], own: str, wanted: str) -> None:
     if store.root is None:
         raise DataError(f"{store.path}: wanted the folder that it was made from, which nobody has said")
     module = plugins.load("datasets", store.dataset)
-    sources = {
-        (os.path.abspath(source.image), -1 if source.index is None else source.index): source
-        for source in listed(module, store.root, lenient=True)[0]
-    }
+    found, _ = listed(module, store.root, lenient=True)
+    sources = {(os.path.abspath(s.image), -1 if s.index is None else s.index): s for s in found}
     for row in rows:
         volume = store.volume_table.iloc[row]
         file = Path(os.path.abspath(store.root / volume["image"]))

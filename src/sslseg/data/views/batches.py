@@ -127,10 +127,7 @@ def memory(batch_size: int, channels: int, sizes: Sequence[int]) -> list[list[np
 def places(slices: Store) -> Places[np.ndarray]:
     """Of every slice of a store."""
     index = slices.index
-    patient, group, code = (
-        np.unique(index[name].to_numpy(), return_inverse=True)[1].astype(np.int64)
-        for name in ("patient", "group", "volume")
-    )
+    patient, group, code = (index[name].factorize(sort=True)[0] for name in ("patient", "group", "volume"))
     z, volume = index["z"].to_numpy(np.float32), index["volume"]
     low, high = (index.groupby(volume)["z"].transform(end).to_numpy(np.float32) for end in ("min", "max"))
     height = np.divide(z - low, high - low, out=np.full_like(z, 0.5), where=high > low)

@@ -32,10 +32,7 @@ class ViewRanges:
     contrast: float
     jitter: float
     jitter_mode: str = "factor"
-    ratio: tuple[float, float] = (
-        3 / 4,
-        4 / 3,
-    )  # least and most width/height of a crop; torchvision's default
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)  # of a crop's width to its height; torchvision's default
     augmentation: Augmentation = Augmentation()  # what else is changed
 
     def __post_init__(self) -> None:
@@ -64,9 +61,7 @@ class ViewParams:
     height: np.ndarray
     width: np.ndarray
     flip: np.ndarray  # mirror left-right after the crop, bool
-    brightness: (
-        np.ndarray
-    )  # "factor": b, 1 = unchanged; "uint16": share of 65,535 that is added, 0 = unchanged
+    brightness: np.ndarray  # "factor": b, 1 = unchanged; "uint16": share of 65,535 added, 0 = unchanged
     contrast: np.ndarray  # c, 1 = unchanged
     size: int  # side of the rendered view, pixels
     jitter_mode: str = "factor"  # as in ViewRanges

@@ -29,18 +29,13 @@ class Block(nn.Module):
     ) -> Tensor:
         """[B, C, H, W] and skip [B, C', height, width] -> [B, D, height, width]."""
         conv, *rest = self.get_submodule("conv1").children()
-        doubled = (height, width) == (2 * feature_map.shape[2], 2 * feature_map.shape[3])
-        measured = min(height, width) >= LEAST and feature_map.device.type == "cpu"
-        if doubled and measured:
+        size = height, width
+        doubled = size == (2 * feature_map.shape[2], 2 * feature_map.shape[3])
+        if doubled and min(size) >= LEAST and feature_map.device.type == "cpu":
             first = doubled_and_convolved(feature_map, skip_connection, conv.get_parameter("weight"))
         else:
             compiled = doubled and feature_map.is_cuda and torch.compiler.is_compiling()
-            size = (height, width)
-            wide = (
-                repeated(feature_map)
-                if compiled
-                else functional.interpolate(feature_map, size, mode="nearest")
-            )
+            wide = repeated(feature_map) if compiled else functional.interpolate(feature_map, size)  # nearest
             wide = wide if skip_connection is None else torch.cat([wide, skip_connection], 1)
             first = conv(wide)
         for layer in rest:

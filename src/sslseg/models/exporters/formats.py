@@ -119,31 +119,29 @@ def _smp_unet(given: Source, name: str, place: Path) -> Written:
     return compared(given, name, place, 'smp.from_pretrained("smp")', answering(theirs.eval()))
 
 
-def _program(given: Source, name: str, place: Path) -> Written:
-    file = place / f"{given.kind}.pt2"
-    opens = f'torch.export.load("{name}/{file.name}").module()'
-    return compared(given, name, file, opens, _graph(graphs.write_program, given, file))
+# format -> what writes it, the ending of its file, and the line of Python that opens that
+GRAPHS: dict[str, tuple[Callable[[Source, Path], Answer], str, str]] = {
+    "program": (graphs.write_program, "pt2", 'torch.export.load("{}").module()'),
+    "onnx": (graphs.write_onnx, "onnx", 'onnxruntime.InferenceSession("{}").run(None, {{"image": images}})'),
+}
 
 
-def _onnx(given: Source, name: str, place: Path) -> Written:
-    file = place / f"{given.kind}.onnx"
-    opens = f'onnxruntime.InferenceSession("{name}/{file.name}").run(None, {{"image": images}})'
-    return compared(given, name, file, opens, _graph(graphs.write_onnx, given, file))
-
-
-def _graph(write_it: Callable[[Source, Path], Answer], given: Source, file: Path) -> Answer:
+def _graph(given: Source, name: str, place: Path) -> Written:
+    write_it, ending, opens = GRAPHS[name]
+    file = place / f"{given.kind}.{ending}"
     try:
-        return write_it(given, file)
+        answer = write_it(given, file)
     except Unavailable:
         raise
     except Exception as error:  # torch's exporters raise their own and everybody else's
         why = str(error).strip().partition("\n")[0][:200]
         raise Unavailable(f"torch cannot write this network down ({type(error).__name__}: {why})") from error
+    return compared(given, name, file, opens.format(f"{name}/{file.name}"), answer)
 
 
 FORMATS: dict[str, dict[str, Callable[[Source, str, Path], Written]]] = {
     KIND_ENCODER: {
-        "timm": _timm, "torchvision": _twin, "smp": _smp_encoder, "monai": _twin, "program": _program, "onnx": _onnx,
+        "timm": _timm, "torchvision": _twin, "smp": _smp_encoder, "monai": _twin, "program": _graph, "onnx": _graph,
     },
-    KIND_SEGMENTER: {"smp": _smp_unet, "program": _program, "onnx": _onnx},
+    KIND_SEGMENTER: {"smp": _smp_unet, "program": _graph, "onnx": _graph},
 }  # fmt: skip

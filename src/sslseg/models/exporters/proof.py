@@ -79,9 +79,8 @@ def compared(
     own = own or answering(given.net)
     gaps = []
     for size in [(given.own, given.own)] if given.own else SIZES:
-        images = (
-            streams.stream(0, "export").standard_normal((IMAGES, given.channels, *size)).astype(np.float32)
-        )
+        noise = streams.stream(0, "export").standard_normal((IMAGES, given.channels, *size))
+        images = noise.astype(np.float32)
         wanted, got = own(images), answer(images)
         if wanted.shape != got.shape:
             raise EncoderError(

@@ -108,9 +108,8 @@ class Features:
         Raises:
             DataError: another shape, or values that are not finite.
         """
-        inputs = torch.from_numpy(
-            inference.network_input(self.model, _volume(self.model, images), (1.0, 1.0, 1.0))
-        )
+        volume = _volume(self.model, images)
+        inputs = torch.from_numpy(inference.network_input(self.model, volume, (1.0, 1.0, 1.0)))
         with evaluating(self.model.net):
             found = [self.model.net(part.to(self.device)).float().cpu() for part in inputs.split(BATCH)]
         return torch.cat(found).numpy()

@@ -62,14 +62,6 @@ def of(architecture: str) -> tuple[Twin, ...]:
     )
 
 
-def _torchvision(name: str, channels: int) -> nn.Module:
-    return _headless(getattr(torchvision.models, name)(weights=None), channels)
-
-
-def _smp(name: str, channels: int) -> nn.Module:
-    return smp.encoders.get_encoder(name, in_channels=channels, weights=None)
-
-
 def _monai(name: str, channels: int) -> nn.Module:
     from monai.networks import nets
 
@@ -84,23 +76,26 @@ def _monai(name: str, channels: int) -> nn.Module:
     return _headless(net, channels)
 
 
-LIBRARIES: dict[str, tuple[dict[str, str], Callable[[str, int], nn.Module]]] = {
-    "torchvision": (TORCHVISION, _torchvision), "smp": (SMP, _smp), "monai": (MONAI, _monai),
-}  # fmt: skip
-
-
 def _headless(net: nn.Module, channels: int) -> nn.Module:
     """Without its classifier, reading `channels` channels."""
-    heads = [
-        n for n, part in net.named_modules() if isinstance(part, nn.Linear) and part.out_features == CLASSES
-    ]
-    for name in heads:
-        net.set_submodule(name, nn.Identity())
+    for name, part in list(net.named_modules()):
+        if isinstance(part, nn.Linear) and part.out_features == CLASSES:
+            net.set_submodule(name, nn.Identity())
     old = next(part for part in net.modules() if isinstance(part, nn.Conv2d))
     if old.in_channels != channels:
         old.in_channels = channels
         old.weight = nn.Parameter(old.weight.detach()[:, :1].repeat(1, channels, 1, 1))
     return net
+
+
+LIBRARIES: dict[str, tuple[dict[str, str], Callable[[str, int], nn.Module]]] = {
+    "torchvision": (
+        TORCHVISION,
+        lambda name, n: _headless(getattr(torchvision.models, name)(weights=None), n),
+    ),
+    "smp": (SMP, lambda name, n: smp.encoders.get_encoder(name, in_channels=n, weights=None)),
+    "monai": (MONAI, _monai),
+}
 
 
 @functools.lru_cache(maxsize=8)

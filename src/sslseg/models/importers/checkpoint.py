@@ -135,9 +135,8 @@ def _without_tensors(content: object) -> str:
         )
     table = content if isinstance(content, Mapping) else {}
     inner = next((value for value in table.values() if isinstance(value, Mapping)), {})
-    if any(
-        isinstance(v, Foreign) and v.name.startswith("numpy.") for v in (*table.values(), *inner.values())
-    ):
+    held = (*table.values(), *inner.values())
+    if any(isinstance(v, Foreign) and v.name.startswith("numpy.") for v in held):
         return "its weights are arrays of NumPy; save them as tensors (torch.from_numpy) by the same names"
     objects = [f"{key} ({value.name})" for key, value in table.items() if isinstance(value, Foreign)]
     return _whole("; ".join(objects[:4])) if objects else "wanted a state dict, found no tensors in it"

@@ -122,10 +122,8 @@ def describe(texts: list[Path]) -> Described:
 
 def _normalisation(table: Mapping, mean: str, std: str) -> dict[str, Any] | None:
     values: list[Any] = [table.get(mean), table.get(std)]
-    if (
-        not all(isinstance(v, list) and 1 <= len(v) <= 64 and finite(v) for v in values)
-        or min(values[1]) <= 0
-    ):
+    sound = all(isinstance(v, list) and 1 <= len(v) <= 64 and finite(v) for v in values)
+    if not sound or min(values[1]) <= 0:
         return None
     means, stds = ([float(x) for x in v] for v in values)
     return {"mean": means, "std": stds, "known_from": "its config"}

@@ -137,12 +137,9 @@ def method(network: Network, content: object, names: Collection[str], tag: str =
     for found, signs in SIGNS.items():
         if any(set(sign) <= parts for sign in signs) and (found != "moco" or beside <= MOCO):
             return found
-    labels = (
-        _classifies(network)
-        and not _probed(network, content)
-        and not any(word in tag for word in NOT_SUPERVISED)
-    )
-    return SUPERVISED if labels else UNKNOWN
+    if any(word in tag for word in NOT_SUPERVISED) or _probed(network, content):
+        return UNKNOWN
+    return SUPERVISED if _classifies(network) else UNKNOWN
 
 
 def _probed(network: Network, content: object) -> bool:
@@ -165,13 +162,9 @@ def _classifies(network: Network) -> bool:
     heads = {name.rpartition(".")[0] for name in reading.audit.carried if name != AVERAGED}
     head = next(iter(heads), "")
     weight, bias = (reading.left.get(f"{head}.{name}") for name in ("weight", "bias"))
-    if (
-        len(heads) != 1
-        or head.partition(".")[0] not in HEADS
-        or weight is None
-        or weight.ndim != 2
-        or any(word in reading.architecture for word in NOT_SUPERVISED)
-    ):
+    if len(heads) != 1 or head.partition(".")[0] not in HEADS or weight is None or weight.ndim != 2:
+        return False
+    if any(word in reading.architecture for word in NOT_SUPERVISED):
         return False
     words = {part for word in PLAIN for part in word.split("_")}
     return prefix <= words and weight.shape[0] in PUBLISHED and not _untouched(weight, bias)
