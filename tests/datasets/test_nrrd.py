@@ -81,9 +81,11 @@ def test_a_header_of_absurd_size(tmp_path):
     sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
     path = tmp_path / "a.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.ones((2, 3, 4), np.uint8)), str(path))
-    path.write_bytes(path.read_bytes().replace(b"DimSize = 4 3 2", b"DimSize = 9000 9000 9000"))
-    with pytest.raises(DataError, match="got a header of 9000 x 9000 x 9000 voxels"):
-        itk.read(path)
+    whole = path.read_bytes()
+    for size in ("9000 9000 9000", "9000 3 2", "8000 8000 8000"):  # one side too many, and all together
+        path.write_bytes(whole.replace(b"DimSize = 4 3 2", f"DimSize = {size}".encode()))
+        with pytest.raises(DataError, match=f"got a header of {size.replace(' ', ' x ')} voxels"):
+            itk.read(path)
     sitk.WriteImage(sitk.GetImageFromArray(np.full((2, 3, 4), 1e300)), str(path))
     with pytest.raises(DataError, match="wanted finite voxels"):  # in float32, which the networks read
         itk.read(path)

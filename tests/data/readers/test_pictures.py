@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageOps, PngImagePlugin
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from sslseg.config.names import DataError
 from sslseg.data.folders import scans
@@ -132,6 +133,13 @@ def test_gif_images_and_masks(tmp_path):
     pages = [Image.fromarray(np.full((5, 7), v, np.uint8)) for v in (0, 100, 255)]
     pages[0].save(tmp_path / "b.gif", save_all=True, append_images=pages[1:])
     np.testing.assert_array_equal(pictures.read(tmp_path / "b.gif")[0, :, 0, 0], [0, 100, 255])
+    for palette in ([[9, 9, 9], [200, 200, 200]], [[9, 9, 9], [200, 0, 0]]):  # greys, and a colour
+        indexed = Image.fromarray(TRUTH.astype(np.uint8), "P")
+        indexed.putpalette(np.array(palette, np.uint8).tobytes())
+        indexed.save(tmp_path / "c.gif")
+        shown = np.moveaxis(np.array(palette)[TRUTH.astype(int)], -1, 0)[:, None]
+        channels = 1 if palette[1][1] else 3
+        np.testing.assert_array_equal(pictures.read(tmp_path / "c.gif"), shown[:channels])
     (scan,) = scans.find(tmp_path / "a.gif", tmp_path / "out")
     scans.write(scan, [TRUTH[None]], (1.0, 1.0, 1.0), "")
     assert scan.target.name == "a.png"
@@ -188,6 +196,12 @@ def test_pages_that_are_channels_or_moments_are_no_slices(tmp_path, told, says):
     if not says:
         assert pictures.read(path).shape == (1, 4, 5, 7)
         return
+    with pytest.raises(DataError, match=f"a.tif: .*pages are no slices alone, it says {says}"):
+        pictures.read(path)
+    with AppendingTiffWriter(str(path), True) as file:  # as ImageJ writes it: the first page alone says so
+        for k, page in enumerate(pages):
+            page.save(file, format="TIFF", tiffinfo={} if k else {270: told})
+            file.newFrame()
     with pytest.raises(DataError, match=f"a.tif: .*pages are no slices alone, it says {says}"):
         pictures.read(path)
     Image.fromarray(np.dstack([IMAGE] * 3)).save(path, tiffinfo={270: told})  # one page of colours

@@ -197,14 +197,13 @@ def spacing(path: Path, data: Dataset, otherwise: Spacing | None = None) -> tupl
     """
     told = numbers(path, data, "PixelSpacing", 2)
     told = numbers(path, data, "ImagerPixelSpacing", 2) if told is None else told
-    if told is not None:
-        otherwise = 1.0, float(told[0]), float(told[1])
-    if otherwise is None:
+    if told is None and otherwise is None:
         hint = 'of files without it, spacing in sslseg.json of the data folder says it, as {"spacing": [0.5, 0.5]}'
         raise DataError(f"{path}: wanted PixelSpacing, two numbers in mm, got None; {hint}")
     thickness = numbers(path, data, "SliceThickness", 1)
-    z, y, x = otherwise
+    z, *plane = otherwise or (1.0, 1.0, 1.0)
     z = float(thickness[0]) if thickness is not None and thickness[0] else z
+    y, x = map(float, plane if told is None else told)
     if not all(SANE[0] < v < SANE[1] for v in (y, x, z)):
         raise DataError(f"{path}: wanted PixelSpacing and SliceThickness in mm, got {(y, x, z)}")
     return y, x, z
