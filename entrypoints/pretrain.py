@@ -2,11 +2,7 @@
 
 import sys
 
-from sslseg.config import early
-
-early.keep()  # what is imported takes tenths of a second
-
-from sslseg.launch import main  # noqa: E402
+from sslseg.start import main
 
 if __name__ == "__main__":
     first, *rest = sys.argv[1:] or ["--help"]

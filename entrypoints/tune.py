@@ -1,10 +1,6 @@
 """mlflow run . -e tune --env-manager local -P …"""
 
-from sslseg.config import early
-
-early.keep()  # what is imported takes tenths of a second
-
-from sslseg.launch import main  # noqa: E402
+from sslseg.start import main
 
 if __name__ == "__main__":
     main("tune")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from sslseg import launch
+from sslseg import launch, start
 from sslseg.config import names
 from sslseg.tracking import ownership
 
@@ -95,16 +96,20 @@ def test_signals_kill_the_run_and_its_children(api: MlflowClient, number: int, c
 def test_a_signal_of_the_first_moment_is_kept_until_the_run_can_be_ended(
     api: MlflowClient, number, code, reason
 ):
-    """Before anything but the first line of an entry script was imported."""
+    """Before anything but `start`, the first import of an entry script, was imported."""
     given = api.create_run("0").info.run_id
-    first = f"import os; from sslseg.config import early; early.keep(); os.kill(os.getpid(), {int(number)}); "
+    first = f"import os; from sslseg import start; start.early.keep(); os.kill(os.getpid(), {int(number)}); "
     done = _start(first + WAITING, MLFLOW_RUN_ID=given)
     _, said = done.communicate(timeout=60)
     assert (done.returncode, said) == (code, f"sslseg predict: {reason}\n")
     run = api.get_run(given)
     assert (run.info.status, run.data.tags[names.TAG_REASON]) == ("KILLED", reason)
-    scripts = [path.read_text() for path in Path("entrypoints").glob("*.py")]
-    assert all(text.index("early.keep()") < text.index("sslseg.launch") for text in scripts)
+    light = (
+        "import sys; from sslseg import start; print({'psutil', 'mlflow', 'sslseg.launch'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", light], capture_output=True, text=True).stdout == "set()\n"
+    script = inspect.getsource(start.main)
+    assert script.index("early.keep()") < script.index("import launch")
 
 
 def test_two_signals_at_once_are_one():

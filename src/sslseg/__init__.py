@@ -8,8 +8,6 @@ For notebooks; nothing of torch or mlflow is loaded before a function is called:
     sslseg.lineage_of(reference)       the stages that an encoder went through, root first
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 __all__ = ["encoders", "lineage_of", "load_encoder", "read_curves", "read_runs"]

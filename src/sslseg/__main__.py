@@ -1,7 +1,5 @@
 """`sslseg <stage>` runs a stage, as its entry point in MLproject does; other subcommands look things up."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from importlib.metadata import version

@@ -5,8 +5,6 @@ stages/<name>.py. It may also have `fill(p) -> p` (complete the parameters befor
 `identify(p) -> sha256`, which makes it resumable.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

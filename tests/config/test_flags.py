@@ -192,6 +192,9 @@ def test_what_python_cannot_read_of_a_command_line_is_refused():
     with pytest.raises(ParamError, match=r"word: '/data/M\\udcc3\\udca4use' has letters .* PYTHONUTF8=1"):
         flags.from_mapping(Toy, {"word": word})
     assert flags.from_mapping(Toy, {"word": "/data/M\xe4use"}).word == "/data/M\xe4use"
+    with pytest.raises(UnicodeEncodeError) as inside:  # of a file in the folder, or of the working folder
+        word.encode()
+    assert sentence(inside.value).endswith("PYTHONUTF8=1 lets it read UTF-8")
 
 
 @pytest.mark.parametrize(
@@ -215,3 +218,26 @@ def test_an_error_of_ours_is_a_sentence_and_another_one_has_its_kind():
         "KeyError: 'c'",
         "ValueError",
     ]
+
+
+@pytest.mark.parametrize("asked", ["-h", "--help"])
+def test_help_shows_what_a_value_looks_like_and_whose_knobs_they_are(asked: str, capsys):
+    with pytest.raises(SystemExit):
+        flags.parse(Toy, [asked])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "usage: " in shown
+    assert " One knob of every type " in f" {shown.replace(chr(10), ' ')} "
+    for word in (
+        "--count N",
+        "--share X",
+        "--on true|false",
+        "--word TEXT",
+        "--numbers N,…",
+        "--span X,X",
+        "--epoch N",
+    ):
+        assert word in shown
+    with pytest.raises(ParamError, match="unknown parameter 'hlep'"):
+        flags.parse(Toy, ["--hlep"])
+    with pytest.raises(ParamError, match="unknown parameter 'height'"):
+        flags.parse(Toy, ["-height=3"])

@@ -18,7 +18,7 @@ ROOT = PACKAGE.parents[1]
 STANDARD = {"config", "plans"}
 TRACKS = {"tracking"}
 LEARNS = {"data", "datasets", "models", "training", "methods", "scoring", "annotation", "testing"}
-MEET = {"launch", "execute", "api", "__init__", "__main__", "stages", "executors", "commands"}
+MEET = {"launch", "start", "execute", "api", "__init__", "__main__", "stages", "executors", "commands"}
 LEARNING = {"torch", "torchvision", "timm", "segmentation_models_pytorch", "safetensors"}
 TRACKING = {"mlflow", "sqlalchemy"}
 STATISTICS = {"numpy", "scipy", "tqdm"}
@@ -86,10 +86,10 @@ def test_machine_learning_does_not_know_that_it_is_tracked(path: Path):
 
 
 def test_who_may_import_stages():
-    """Only who runs stages does, so that mlflow and torch meet nowhere else; entry points reach them by launch."""
+    """Only who runs stages does, so that mlflow and torch meet nowhere else; entry points reach them by start and launch."""
     for path in ROOT.glob("entrypoints/*.py"):
         own = {n for n in imports(path) if n.startswith("sslseg")}
-        assert own == {"sslseg.launch", "sslseg.launch.main", "sslseg.config", "sslseg.config.early"}
+        assert own == {"sslseg.start", "sslseg.start.main"}
     for path in FILES:
         assert "entrypoints" not in tops(imports(path)), path
 
@@ -111,7 +111,7 @@ def test_statistics_are_pure():
 # Each may import those before it. `sslseg` is the package's own __init__, which hands names on to notebooks.
 ORDER = (
     "config", "plans", "tracking", "data", "datasets", "models", "training", "methods", "scoring", "annotation", "testing",
-    "analysis", "execute", "stages", "executors", "commands", "launch", "api", "sslseg", "__main__",
+    "analysis", "execute", "stages", "executors", "commands", "launch", "start", "api", "sslseg", "__main__",
 )  # fmt: skip
 MODULES = {
     ".".join(f.relative_to(base).with_suffix("").parts).removesuffix(".__init__"): f

@@ -1,7 +1,5 @@
 """Print what makes a shell complete the words of `sslseg`: `source <(sslseg completion bash)`."""
 
-from __future__ import annotations
-
 import argparse
 
 

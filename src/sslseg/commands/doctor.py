@@ -3,8 +3,6 @@
 A run whose process is not to be seen from here is dead after SSLSEG_DEAD_AFTER minutes without a heartbeat (30).
 """
 
-from __future__ import annotations
-
 import argparse
 
 from sslseg.config import names

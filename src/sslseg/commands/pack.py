@@ -1,7 +1,5 @@
 """Put a sweep or an experiment into one file: runs, metrics, artifacts, registry entries."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Start the stage of a run again from its manifest, and compare every metric."""
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass
 

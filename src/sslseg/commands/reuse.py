@@ -1,7 +1,5 @@
 """Take finished runs of earlier code for results of this code: their identity is written anew."""
 
-from __future__ import annotations
-
 import argparse
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Write nnU-Net's splits_final.json for a dataset as it is divided here: no patient in two splits."""
 
-from __future__ import annotations
-
 import argparse
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Show how far the running sweeps are: cells, rates, failures and the time left, from the tracking store alone."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import time

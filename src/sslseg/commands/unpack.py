@@ -1,7 +1,5 @@
 """Add the runs of an archive of `sslseg pack` to the tracking store, beside those that it has."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Where prepared data and checkpoints of this machine lie."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from pathlib import Path

@@ -1,9 +1,7 @@
 """Signals of a process's first moment, before anything else can be imported: kept until somebody can end the run for them.
 
-Entry scripts call it in front of their other imports. A process that dies in these leaves a run that nobody ends.
+A process that dies in these leaves a run that nobody ends.
 """
-
-from __future__ import annotations
 
 import signal
 

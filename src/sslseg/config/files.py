@@ -1,7 +1,5 @@
 """Files of any kind: their digest, and writing one whole or not at all."""
 
-from __future__ import annotations
-
 import functools
 import glob
 import hashlib

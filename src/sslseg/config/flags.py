@@ -11,7 +11,6 @@ import dataclasses
 import inspect
 import os
 import re
-import sys
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from sslseg.config.names import ParamError, quoted
-from sslseg.config.texts import from_text, nearest, strip_optional, to_text
+from sslseg.config.texts import from_text, misread, nearest, strip_optional, to_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -83,8 +82,7 @@ def check(params: DataclassInstance) -> None:
                 faults.append(f"{name}: holds a password, and parameters are logged; leave it out of the address and give "
                               "it where the database's own client looks for it (PGPASSWORD, ~/.pgpass)")  # fmt: skip
             if isinstance(item, str) and UNREAD.search(item):
-                faults.append(f"{name}: {quoted(item)} has letters that Python does not read here, where its encoding is "
-                              f"{sys.getfilesystemencoding()}; PYTHONUTF8=1 lets it read UTF-8")  # fmt: skip
+                faults.append(f"{name}: {quoted(item)} has {misread()}")
             other = meta.pattern and re.fullmatch(meta.pattern, str(item))
             if meta.choices and item not in meta.choices and not other:
                 faults.append(f"{name}: must be one of {', '.join(meta.choices)}; not {quoted(item)}")

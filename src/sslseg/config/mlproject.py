@@ -4,8 +4,6 @@ Standard library only, so that it runs where torch and mlflow cannot be imported
 `pretrain -P method=` takes every method, and its own knobs by the same -P; '' leaves a knob to the method.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from sslseg.config import flags, params, plugins

@@ -5,8 +5,6 @@ What only its own file writes, it names itself; `tests/project/test_names.py` ho
 This file must not import anything but the standard library.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

@@ -5,8 +5,6 @@ packages come by the entry-point groups `sslseg.methods` and `sslseg.datasets`: 
 them imports nothing, so that a parameter can be checked where torch cannot be imported.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 import importlib.util

@@ -5,8 +5,6 @@ models:/<name>/latest, models:/m-<ID>. Files and web addresses are not: they wou
 Weights from elsewhere are timm:<name>, file:<path> or bundled:efficientnet_lite0.
 """
 
-from __future__ import annotations
-
 import re
 
 from sslseg.config.names import EncoderError, ParamError

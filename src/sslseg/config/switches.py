@@ -1,7 +1,5 @@
 """What is on unless the environment says off: parts that change how fast a result is there, not what it is."""
 
-from __future__ import annotations
-
 import os
 
 from sslseg.config.names import ParamError

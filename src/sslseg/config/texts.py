@@ -1,11 +1,10 @@
 """A parameter's value as text, and back; a list as a part of a sentence."""
 
-from __future__ import annotations
-
 import math
 import os
 import re
 import shutil
+import sys
 import tempfile
 import types
 import typing
@@ -29,11 +28,19 @@ def sentence(error: BaseException) -> str:
     """What an error says: ours are whole sentences, others begin with their kind; of a full disk, which it may be."""
     kind = "" if isinstance(error, SslsegError) else type(error).__name__
     said = ": ".join(filter(None, [kind, str(error)]))
+    if "surrogates not allowed" in said:
+        return f"{said}; a name has {misread()}"
     if not _FULL.search(said) or getattr(error, "filename", None):
         return said
     places = {"temporary files (TMPDIR)": tempfile.gettempdir(), "the working folder": os.getcwd()}
     free = (f"{what}: {shutil.disk_usage(at).free:,} bytes free in {at}" for what, at in places.items())
     return f"{said}; {'; '.join(free)}"
+
+
+def misread() -> str:
+    """What is wrong with a name that holds bytes of another encoding, and what helps."""
+    here = sys.getfilesystemencoding()
+    return f"letters that Python does not read here, where its encoding is {here}; PYTHONUTF8=1 lets it read UTF-8"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -45,7 +52,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def whole(text: str | None, otherwise: int | None = None) -> int | None:
     """The number that a tag or a parameter holds; `otherwise` where it holds none."""
-    return int(text) if text and text.isdecimal() and text.isascii() else otherwise
+    return int(text) if text and text.isdecimal() else otherwise
 
 
 def strip_optional(hint: Any) -> tuple[Any, bool]:

@@ -1,7 +1,5 @@
 """What a method asks of the data, said without torch: views of what size, where they lie, and whose slices they are."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

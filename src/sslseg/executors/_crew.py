@@ -1,7 +1,5 @@
 """The loop that all back-ends share: they start tasks, whose workers call in, and get jobs handed out one by one."""
 
-from __future__ import annotations
-
 import math
 import socket
 import sys

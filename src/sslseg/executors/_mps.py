@@ -4,8 +4,6 @@ A daemon of the sweep's own, which is asked for by environment variables alone. 
 where it is not installed, does not start or serves nobody, workers share the card by turns. SSLSEG_MPS=off leaves it out.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

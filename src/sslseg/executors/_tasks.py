@@ -4,8 +4,6 @@ A worker calls in when it has been started, on whatever machine, and is warm fro
 they know the sweep's key before anything else is read; where it lies in a folder of tasks, that is its owner's alone.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import signal

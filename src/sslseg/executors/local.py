@@ -1,7 +1,5 @@
 """Warm worker processes on this machine: one per set of cores or per CUDA device."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence

@@ -4,8 +4,6 @@ Ray places the workers, on however many machines, and tells which are lost; here
 several machines all of them must see the same paths (code, data, cache) and one tracking server, and reach this one.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence

@@ -6,8 +6,6 @@ gives its device back after a minute. When its time is over Slurm queues it agai
 checkpoint, in whichever worker is free. All machines must see the same paths (code, data, cache) and one tracking server.
 """
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """The grid of a sweep as a list of cells, upstream first. Pure: runs and opens nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any

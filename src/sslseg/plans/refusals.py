@@ -3,8 +3,6 @@
 Of the machine only is looked at whether folders are there.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

@@ -5,8 +5,6 @@ Ranges lie around the presets' values: [H] one order of magnitude each way for r
 of it for shares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """How many workers share one card: as many as keep it busy, and fit. Pure."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

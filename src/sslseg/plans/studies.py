@@ -3,8 +3,6 @@
 An explicit knob of the sweep wins over the study's value.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from sslseg.config.names import ParamError

@@ -1,7 +1,5 @@
 """When cells would begin and end: the sweep's own scheduler on a clock that is only counted. Pure."""
 
-from __future__ import annotations
-
 import heapq
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Lists and legends of the UI show some twenty characters of a name, so that pipel
 long. The whole of them is in the parameter `by.pipeline`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from sslseg.config.names import SCRATCH

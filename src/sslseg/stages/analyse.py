@@ -1,7 +1,5 @@
 """Figures, decisions and the page, from the tracking store alone, into a run."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The whole job on the built-in phantom, and a check that it learned something."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from analysis.comparison.cells import Study

@@ -1,7 +1,5 @@
 """An encoder or a fine-tuned U-Net in the files of other programs, each proven to compute the same."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Bring weights from elsewhere into the registry, their origin declared."""
 
-from __future__ import annotations
-
 import json
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """A registered model on images of any format; masks in the geometry of the input."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence

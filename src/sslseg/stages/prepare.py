@@ -1,7 +1,5 @@
 """Read a dataset into a slice store; show what is in it before anything is trained."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Self-supervised pretraining: any method on any dataset, one encoder per kept epoch."""
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -3,8 +3,6 @@
 Both are of scope "module"; see `sslseg.testing`.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

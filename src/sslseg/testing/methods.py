@@ -1,7 +1,5 @@
 """What every method promises. The fixture `name` says which one is asked; see `sslseg.testing`."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import hashlib

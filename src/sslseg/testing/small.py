@@ -1,7 +1,5 @@
 """Small things to ask a method with: its settings, an encoder of a tiny network, batches of a few slices."""
 
-from __future__ import annotations
-
 import functools
 from typing import Any
 

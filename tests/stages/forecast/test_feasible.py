@@ -113,3 +113,16 @@ def test_a_sweep_that_is_refused_has_run_nothing(tiny: Tiny, store: str):
     (failed,) = session.search({}, status="FAILED")
     assert failed.data.tags[names.TAG_STAGE] == names.SWEEP
     assert len(session.search({names.TAG_STAGE: names.FINETUNE})) == 0
+
+
+@pytest.mark.parametrize(
+    ("source", "architecture", "brought"),
+    [
+        ("timm:resnet50.a1_in1k", "", "resnet50"),
+        ("bundled:efficientnet_lite0", "", "tf_efficientnet_lite0"),
+        ("file:/w.pth", "", ""),  # the file tells
+        ("file:/w.pth", "resnet18", "resnet18"),
+    ],
+)
+def test_the_network_of_an_import_is_known_as_far_as_its_source_tells(source, architecture, brought):
+    assert feasible.imported(params.ImportEncoder(source=source, architecture=architecture)) == brought

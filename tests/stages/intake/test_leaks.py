@@ -44,7 +44,7 @@ class FakeRun(SimpleNamespace):
     """Holds what a stage writes on its run."""
 
     def __init__(self, number: int = 1, stage: str = names.PRETRAIN):
-        super().__init__(id=f"{number:032x}", stage=stage, noted={}, metrics={})
+        super().__init__(id=f"{number:032x}", stage=stage, parent="", noted={}, metrics={})
 
     def tags(self, tags: dict) -> None:
         self.noted |= tags
@@ -307,3 +307,35 @@ def test_blank_volumes_and_frames_of_one_patient_are_no_copies(data: Inputs, tmp
     first.with_name("patient005_frame03.nii.gz").write_bytes(first.read_bytes())
     leaks.copies(run, _inputs(root, tmp_path / "cache"))
     assert run.noted == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "trained", "said"),
+    [
+        ("imagenet", (), ["imagenet"]),
+        ("", (), [""]),  # nobody knows
+        ("", ("acdc", "acdc"), ["acdc"]),  # as a whole, for its lineage is lost
+        ("imagenet", ("acdc", "mnms"), ["imagenet", "acdc", "mnms"]),
+    ],
+)
+def test_imported_weights_have_seen_what_is_declared_and_what_they_were_trained_on_here(
+    words: str, trained: tuple[str, ...], said: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    before = [exposure.Seen("a", names.PRETRAIN, dataset, "salt", ("p1",), ()) for dataset in trained]
+    before += [exposure.declared("b", names.IMPORT, "photos")] if trained else []
+    monkeypatch.setattr(leaks, "ancestry", lambda own: before)
+    found = leaks.imported(FakeRun(stage=names.IMPORT), words, None)
+    assert found[: len(before)] == before
+    assert [entry.dataset for entry in found[len(before) :]] == said
+    assert all(entry.declared for entry in found[len(before) :])
+    monkeypatch.setattr(leaks, "ancestry", lambda own: None)  # the model of this store has no list
+    assert [entry.dataset for entry in leaks.imported(FakeRun(), words, None)] == [words]
+
+
+def test_weights_of_which_nobody_knows_what_they_have_seen_are_warned_of_once_a_sweep(capsys):
+    for seen, parent, warned in ((None, "", True), (None, "sweep", False), ([], "", False)):
+        run = FakeRun()
+        run.parent = parent
+        leaks.note(run, seen)
+        assert run.noted.get(names.TAG_EXPOSURE) == ("unknown" if seen is None else None)
+        assert ("nobody knows what the imported weights have seen" in capsys.readouterr().out) == warned

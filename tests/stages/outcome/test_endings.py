@@ -36,7 +36,7 @@ def test_outside_of_a_checkout_the_next_command_is_the_installed_program_s(tmp_p
     p = flags.resolve(Pretrain(dataset="images", data_root="/my data", encoder="scratch", preset="cpu"))
     endings.pretrained(p, "abc", "encoder-x", 3)
     said = "next: sslseg finetune --encoder abc --dataset images --data_root '/my data'\n"
-    assert capsys.readouterr().out.endswith(said)
+    assert capsys.readouterr().out == f"registered as encoder-x, run abc\n{said}"
     endings.pretrained(p, "abc", "encoder-x", 0)
     said = "which slices to annotate first: sslseg worklist --encoder abc --dataset images --data_root '/my data'\n"
     assert capsys.readouterr().out.endswith(said)
@@ -99,7 +99,7 @@ def test_a_sweep_ends_with_a_line_per_pipeline(capsys: pytest.CaptureFixture):
     assert scratch.split() == ["scratch", "3:", "0.200", "(2)", "30:", "0.500", "(1)"]
     assert supervised.split() == ["supervised", "3:", "0.700", "(1)"]
     assert "-e analyse" in following
-    assert following.endswith("-P out=out/hearts")
+    assert following.endswith("-P dataset=demo -P sweep=s -P out=out/hearts")
     endings.swept("", runs, "demo", "hearts")
     assert capsys.readouterr().out.splitlines() == [title, scratch, supervised]  # the stage around it goes on
     endings.swept("s", runs[:0], "demo", "hearts")
@@ -163,6 +163,12 @@ def test_a_sweep_without_a_result_is_described_too():
 def test_the_command_that_opens_the_ui_runs_as_it_is_printed(capsys) -> None:
     endings.compare("0", uri := "sqlite:////a store/mlflow.db")
     assert shlex.split(capsys.readouterr().out.splitlines()[1])[-2:] == ["--backend-store-uri", uri]
+
+
+def test_runs_on_a_server_are_compared_in_its_own_pages(capsys) -> None:
+    endings.compare("7", "http://me:secret@server:5000")
+    place = "http://me:***@server:5000/#/experiments/7/runs?workflowType=machine_learning"
+    assert capsys.readouterr().out == f"to compare the runs: {place}\n"
 
 
 def test_who_does_a_cell_leaves_the_last_word_to_its_sweep(

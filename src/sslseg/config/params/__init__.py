@@ -8,8 +8,6 @@ logged as `cfg.<name>` and is the only one that anything reads. The groups of kn
 Sources: [P] the paper, [C] kaland313/SSL-MedSeg at 44c7320, [H] this project's own choice.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config.params.encoders import NETWORKS, Export, ImportEncoder, Probe, Worklist

@@ -1,7 +1,5 @@
 """What is done with an encoder that is there: brought in, looked through, exported."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config.flags import AUTO, knob

@@ -1,7 +1,5 @@
 """Fine-tuning."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config.flags import AUTO, knob

@@ -1,7 +1,5 @@
 """What is done with a trained model: masks and scores."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config import plugins

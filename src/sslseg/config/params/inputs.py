@@ -1,7 +1,5 @@
 """What a stage reads: images, how patients are divided, and the network it starts from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config import plugins

@@ -1,7 +1,5 @@
 """Where and how fast anything runs."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Whole sets of settings, by name, and what several stages say alike."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sslseg.config.flags import knob

@@ -1,7 +1,5 @@
 """Pretraining."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, make_dataclass, replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Many runs at once, and what is read from them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config import plugins

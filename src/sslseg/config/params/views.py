@@ -1,7 +1,5 @@
 """Random views, and augmentation beyond them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sslseg.config.flags import knob

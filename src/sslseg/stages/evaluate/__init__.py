@@ -4,8 +4,6 @@ Truth is read from the dataset's own files at their own resolution, not from the
 missed structure counts is written in `scoring/volumes.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Has a model seen the patients it is scored on? Known by name, and by the voxels of every image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What an evaluation found, as one page of Markdown for the run and for a report."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

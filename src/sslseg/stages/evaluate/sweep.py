@@ -1,7 +1,5 @@
 """Every fine-tuning of a sweep, scored one after the other, each in a run of its own."""
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

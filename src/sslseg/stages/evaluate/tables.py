@@ -1,7 +1,5 @@
 """What an evaluation leaves: metrics, tables, the clinical figure, and a page."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path

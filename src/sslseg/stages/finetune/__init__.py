@@ -1,7 +1,5 @@
 """A U-Net around an encoder, fine-tuned on n annotated slices (paper, section 4)."""
 
-from __future__ import annotations
-
 import functools
 import tempfile
 import time

@@ -1,7 +1,5 @@
 """The decoder that an upstream run hands on with its encoder, for `decoder_from=upstream`."""
 
-from __future__ import annotations
-
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a fine-tuning shows of its test: tables, fixed cases and the overlay figure."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What the missing cells of a sweep will cost, by what finished runs of the same kind did."""
 
-from __future__ import annotations
-
 import datetime
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -116,7 +114,7 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     """Rows of a kind, oldest first, with `slices` trained on and seconds for each, `per_slice`."""
 
     def column(name: str) -> pd.Series:
-        return runs[name] if name in runs else pd.Series(None, runs.index, dtype=object)
+        return runs[name] if name in runs else pd.Series(None, runs.index)
 
     same = (runs["stage"] == kind.stage) & runs["device"].isin([device, ""])
     if kind.stage == names.IMPORT:

@@ -3,8 +3,6 @@
 Torch is imported only for a network or a size that no preset has.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """The first line of a stage: what runs, on which data, from which weights, how long it will take."""
 
-from __future__ import annotations
-
 import pandas as pd
 
 from sslseg.config import names

@@ -1,7 +1,5 @@
 """What of a prepared folder is perhaps not as it was meant: in sentences, each with what mends it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 

@@ -3,8 +3,6 @@
 Kept per process, so that a warm worker opens a store once however many stages it runs.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from sslseg.config import names, params

@@ -1,7 +1,5 @@
 """The gate between what an encoder has seen and what it is to be tested on."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -90,7 +88,7 @@ def copies(run: Run, data: Inputs, *, allow: bool = False, across: bool = False)
         raise names.LeakError(f"{data.store.dataset}: {fault}. {ONE_PATIENT}{'' if across else f'; {GO_ON}'}")
     if apart:
         mark(run, fault)
-    if not getattr(run, "parent", ""):
+    if not run.parent:
         print(f"warning: {fault}")
 
 
@@ -110,7 +108,7 @@ def note(run: Run, seen: Sequence[Seen] | None) -> None:
     standing = "unknown" if seen is None else exposure.standing(seen)
     if standing:
         run.tags({names.TAG_EXPOSURE: standing})
-    if standing == "unknown" and not getattr(run, "parent", ""):
+    if standing == "unknown" and not run.parent:
         print("warning: nobody knows what the imported weights have seen; these patients may be among it")
 
 
@@ -124,12 +122,10 @@ def imported(run: Run, words: str, own: Resolved | None) -> list[Seen]:
         words: data that they are declared to come from.
         own: the model of this store that has the same weights.
     """
-    before = ancestry(own) if own else []
-    trained = sorted({entry.dataset for entry in before or () if not entry.declared})
+    before = ancestry(own) or []
+    trained = sorted({entry.dataset for entry in before if not entry.declared})
     said = [words] if words or not trained else []
-    if before is None:
-        said = [words or ""]
-    return [*(before or []), *(exposure.declared(run.id, run.stage, word) for word in [*said, *trained])]
+    return [*before, *(exposure.declared(run.id, run.stage, word) for word in [*said, *trained])]
 
 
 def mark(run: Run, fault: str) -> None:

@@ -1,7 +1,5 @@
 """Trained segmenters by reference: fetched, opened, put on volumes, and on record."""
 
-from __future__ import annotations
-
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path

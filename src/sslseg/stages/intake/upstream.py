@@ -1,7 +1,5 @@
 """What a stage with an upstream begins with: its encoder, proven to have arrived or drawn afresh on purpose, and its data."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,6 +53,39 @@ class Upstream:
     def normalisation(self) -> dict | None:
         """How the inputs of the upstream were normalised; None for scratch."""
         return self.config["pretrained_cfg"] if self.config else None
+
+
+@dataclass(frozen=True)
+class Start(Generic[S]):
+    """All that a stage with an upstream begins with."""
+
+    p: S
+    run: Run
+    source: Upstream
+    data: Inputs
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the run's checkpoints."""
+        return caches.checkpoint_folder(self.p.cache, self.run.id)
+
+    def network(self, channels: int | None = None) -> nn.Module:
+        """The encoder, for images of so many channels; None = of the data's."""
+        return self.source.network(channels or self.data.store.channels, self.p.seed)
+
+    def enter(self) -> None:
+        """Write on the run which encoder and data it starts from, and whether these are like the encoder's own.
+
+        The encoder is a model input of MLflow's, too.
+        """
+        if model := self.source.resolved:
+            summed = {names.TAG_SUMMED: str(outside.RGB)} if self.source.summed else {}
+            self.run.tags(model.upstream_tags | summed)
+            self.run.input_model(model.model_id)
+        else:
+            self.run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
+        likeness.check(self.run, self.source, self.data.store)
+        inputs.record(self.p, self.data, self.run)
 
 
 def resolve(p: Starting) -> Resolved | None:
@@ -162,39 +193,6 @@ def ancestry(resolved: Resolved, cache: str) -> list[lineage.Hop]:
             f"warning: run {gone.run_id}: its weights are no longer in the store, or cannot be reached: not checked"
         )
     return hops
-
-
-@dataclass(frozen=True)
-class Start(Generic[S]):
-    """All that a stage with an upstream begins with."""
-
-    p: S
-    run: Run
-    source: Upstream
-    data: Inputs
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of the run's checkpoints."""
-        return caches.checkpoint_folder(self.p.cache, self.run.id)
-
-    def network(self, channels: int | None = None) -> nn.Module:
-        """The encoder, for images of so many channels; None = of the data's."""
-        return self.source.network(channels or self.data.store.channels, self.p.seed)
-
-    def enter(self) -> None:
-        """Write on the run which encoder and data it starts from, and whether these are like the encoder's own.
-
-        The encoder is a model input of MLflow's, too.
-        """
-        if model := self.source.resolved:
-            summed = {names.TAG_SUMMED: str(outside.RGB)} if self.source.summed else {}
-            self.run.tags(model.upstream_tags | summed)
-            self.run.input_model(model.model_id)
-        else:
-            self.run.tags({names.TAG_UPSTREAM_RUN: names.SCRATCH, names.TAG_UPSTREAM_SHA: names.SCRATCH})
-        likeness.check(self.run, self.source, self.data.store)
-        inputs.record(self.p, self.data, self.run)
 
 
 def examine(

@@ -1,7 +1,5 @@
 """The encoder that a training hands on: its folder, its card, what it has seen, and its place in the registry."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path

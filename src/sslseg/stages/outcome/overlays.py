@@ -3,8 +3,6 @@
 Drawn by OpenCV: matplotlib's figure took 1.7 CPU seconds of every run.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What an encoder is worth, in a minute and without a fine-tuning. Test is never read."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import nn

@@ -1,7 +1,5 @@
 """An encoder's worth without fine-tuning: what its frozen features say of slices of train and val, never of test."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Run every missing cell of a grid, upstream first, in warm workers."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import hashlib

@@ -1,7 +1,5 @@
 """The number of workers of a sweep on CUDA, from some steps of its most frequent fine-tuning, measured alone on a card."""
 
-from __future__ import annotations
-
 import dataclasses
 import sys
 from collections import Counter

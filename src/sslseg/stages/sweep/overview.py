@@ -1,7 +1,5 @@
 """The description of a sweep's run: every cell, with its score, a click away."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from urllib.parse import quote

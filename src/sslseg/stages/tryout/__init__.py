@@ -4,8 +4,6 @@ Scratch, supervised ImageNet and the user's encoder, on equal subsets with equal
 decide is said before it starts, by the functions that decide.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import sys

@@ -1,7 +1,5 @@
 """Seconds of a fine-tuning on this machine, measured in warm workers that are all busy."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import time

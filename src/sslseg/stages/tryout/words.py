@@ -1,7 +1,5 @@
 """What a trial says: before it starts, what can be decided; at its end, what was."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil

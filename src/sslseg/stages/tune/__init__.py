@@ -3,8 +3,6 @@
 The test split is never read. What is found is worth only what a fine-tuning with it, tested once, shows.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

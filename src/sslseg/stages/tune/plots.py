@@ -1,7 +1,5 @@
 """What a search shows: its history, the knobs that matter, and every trial as a line."""
 
-from __future__ import annotations
-
 import functools
 import tempfile
 import warnings

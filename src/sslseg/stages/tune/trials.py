@@ -1,7 +1,5 @@
 """One trial of a tuning, in this (warm) process: ask, train, report, tell. It never tests."""
 
-from __future__ import annotations
-
 import functools
 import math
 import os

@@ -1,7 +1,5 @@
 """Which slices to annotate next, by what an encoder sees in them. Val and test are never listed."""
 
-from __future__ import annotations
-
 import os
 import tempfile
 from collections.abc import Sequence

@@ -6,8 +6,6 @@ patients would be nearly one list, and its luck would pass for the choice's. The
 repetitions: of this choice on these data with this validation set.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

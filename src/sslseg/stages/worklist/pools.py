@@ -1,7 +1,5 @@
 """What a worklist is chosen from: slices of train as an encoder sees them, annotated or not."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sslseg.annotation import coreset

@@ -1,7 +1,5 @@
 """What a set of annotated slices is worth on val: by a regression on the encoder, or by fine-tuning."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Sequence
 
