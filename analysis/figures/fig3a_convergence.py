@@ -41,27 +41,22 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     """Curves at the largest budget on the steps that all of them share."""
     budget = study.budgets[-1]
     runs = study.runs[study.runs["budget"] == budget]
-    found = clean(runs, curves)
-    grid = learning.common_grid(found.values()) if found else np.array([])
-    parts = [part for arm in study.arms for part in _rows(study, arm, budget, found, grid)]
-    table = pd.concat(parts) if parts else pd.DataFrame(columns=COLUMNS)
-    without = sorted(set(runs["run_id"]) - set(found))
-    notes = outputs.face(study, runs) + (
-        (f"runs without a learning curve: {', '.join(without)}",) if without else ()
-    )
+    if not (found := clean(runs, curves)):
+        return Content("fig3a", TITLE, pd.DataFrame(columns=COLUMNS), runs)
+    grid = learning.common_grid(found.values())
+    table = pd.concat([part for arm in study.arms for part in _rows(study, arm, budget, found, grid)])
+    notes = outputs.face(study, runs)
+    if without := sorted(set(runs["run_id"]) - set(found)):
+        notes += (f"runs without a learning curve: {', '.join(without)}",)
     if table["low"].notna().any():
         several = SEVERAL if any(scope.count(study, arm.label) > 1 for arm in study.arms) else ""
         notes += ("thin lines: runs; thick lines: their median", f"band: {BAND}{several}, cut at 0 and 1")
     notes += labels.others(study, "grey medians")
-    return Content(
-        "fig3a",
+    title, facts = (
         f"{TITLE} at {plural(budget, study.unit)}",
-        table[COLUMNS],
-        runs,
-        notes,
         {"budget": budget, "band": BAND, "metric": KEYS[0]},
-        labels.front(study),
     )
+    return Content("fig3a", title, table[COLUMNS], runs, notes, facts, labels.front(study))
 
 
 def _rows(
@@ -97,9 +92,8 @@ def draw(content: Content, figure: Figure) -> None:
     last = {arm: rows.iloc[-1] for arm, rows in medians.groupby("arm")}
     axis.margins(x=0)
     ends = [(arm, last[arm.label]) for arm in content.parts if arm.label in last]
-    labels.at_ends(
-        axis, [(arm, f"{arm.name} (n = {end['n']})", end["value"]) for arm, end in ends], height=2.4
-    )
+    named = [(arm, f"{arm.name} (n = {end['n']})", end["value"]) for arm, end in ends]
+    labels.at_ends(axis, named, height=2.4)
 
 
 def _lines(axis: Axes, arm: Arm, rows: pd.DataFrame) -> None:

@@ -34,15 +34,10 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     table = table.sort_values(["median", "arm", "seed"], ascending=[False, True, True])
     medians = dict(groups.median())
     order = sorted(study.arms, key=lambda arm: (-medians.get(arm.label, -np.inf), arm.label))
-    return Content(
-        "fig3b",
-        f"{TITLE} at {plural(budget, study.unit)}",
-        table[COLUMNS].reset_index(drop=True),
-        runs,
-        outputs.face(study, runs),
-        {"budget": budget, "metric": KEYS[0], "order": [arm.label for arm in order], "medians": medians},
-        order,
-    )
+    named = {"order": [arm.label for arm in order], "medians": medians}
+    facts = {"budget": budget, "metric": KEYS[0]} | named
+    title, table = f"{TITLE} at {plural(budget, study.unit)}", table[COLUMNS].reset_index(drop=True)
+    return Content("fig3b", title, table, runs, outputs.face(study, runs), facts, order)
 
 
 @outputs.inked
@@ -65,10 +60,9 @@ def draw(content: Content, figure: Figure) -> None:
 
 def _violin(axis: Axes, place: float, arm: arms.Arm, values: np.ndarray) -> None:
     if len(values) >= VIOLIN_SEEDS and np.ptp(values) > 0:
-        body = axis.violinplot([values], [place], orientation="horizontal", widths=0.8, showextrema=False)
-        cast("list[PolyCollection]", body["bodies"])[0].set(
-            facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour
-        )
+        drawn = axis.violinplot([values], [place], orientation="horizontal", widths=0.8, showextrema=False)
+        (body,) = cast("list[PolyCollection]", drawn["bodies"])
+        body.set(facecolor=arm.colour, alpha=0.25, edgecolor=arm.colour)
     axis.plot(values, np.full(len(values), place), arm.marker, color=arm.colour, ms=4, alpha=0.8, mew=0)
     if len(values):
         median = np.median(values)

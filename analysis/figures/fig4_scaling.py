@@ -49,35 +49,28 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     found = decisions.curves(study)
     laws = decisions.by_pipeline(study, decisions.over_units(scaling.fit))
     fits = tuple(Law(a, laws[a.label], found.fitted[a.label], found.knees[a.label]) for a in study.arms)
-    facts = {
-        "metric": METRIC,
-        "law": "1 - (alpha * n^-beta + gamma)",
-        "fits": laws,
-        "knees": found.knees,
-    }
+    law = "1 - (alpha * n^-beta + gamma)"
+    facts = {"metric": METRIC, "law": law, "fits": laws, "knees": found.knees}
     notes = outputs.face(study, runs) + _notes(fits) + labels.others(study, "grey lines through their means")
     front = labels.front(study)
     return Content("fig4", TITLE, table.reset_index(drop=True), runs, notes, facts,
-                 (tuple(law for law in fits if law.arm in front), study.unit,
+                 (tuple(one for one in fits if one.arm in front), study.unit,
                   {n: study.patients(n) for n in study.budgets}))  # fmt: skip
 
 
 def _notes(fits: tuple[Law, ...]) -> tuple[str, ...]:
     """What the lines are, and why a law is missing."""
     unfitted = {law.arm.label: law.fit.short for law in fits if isinstance(law.fit, Refusal)}
-    notes: tuple[str, ...] = ("boxes: quartiles and median over seeds",)
+    boxes = "boxes: quartiles and median over seeds; lines"
     if len(unfitted) == len(fits):
-        why = next(iter(unfitted.values()), "")
-        notes = (f"{notes[0]}; lines join the means", f"no law is fitted: {why}")
-    elif unfitted:
-        notes = (f"{notes[0]}; lines: fitted laws; for {', '.join(unfitted)} they join the means",)
+        notes = [f"{boxes} join the means", f"no law is fitted: {next(iter(unfitted.values()))}"]
     else:
-        notes = (f"{notes[0]}; lines: fitted laws",)
+        some = f"; for {', '.join(unfitted)} they join the means" if unfitted else ""
+        notes = [f"{boxes}: fitted laws{some}"]
     if any(isinstance(law.knee, Knee) and law.knee.evident for law in fits):
-        notes += (
-            "bar: where more data begin to help less (95 % interval); triangle: the place, if the interval is short",
-        )
-    return notes
+        bar = "where more data begin to help less (95 % interval); triangle: the place, if the interval is short"
+        notes.append(f"bar: {bar}")
+    return tuple(notes)
 
 
 @outputs.inked
@@ -87,9 +80,8 @@ def draw(content: Content, figure: Figure) -> None:
     arms = [law.arm for law in fits]
     figure.set_figheight(4.4)
     axis = figure.subplots()
-    axis.set(xscale="log", ylabel="test IoU, mean of the structures")
+    axis.set(xscale="log", xlabel=f"annotated {unit}s", ylabel="test IoU, mean of the structures")
     style.title(axis, content.title)
-    axis.set_xlabel(f"annotated {unit}s")
     _boxes(axis, content.table, arms)
     labels.behind(axis, content.table, arms, "budget", "value")
     for law in fits:

@@ -36,9 +36,8 @@ def wanted(study: Study) -> tuple[str, str]:
     """Why there may be nothing to draw, and the command that mends it."""
     sweeps = set(study.runs["parent"])
     sweep = sweeps.pop() if len(sweeps) == 1 else ""
-    return "no compared run has been evaluated in 3D", command(
-        "evaluate", sweep=sweep or "SWEEP", **study.place
-    )
+    more = command("evaluate", sweep=sweep or "SWEEP", **study.place)
+    return "no compared run has been evaluated in 3D", more
 
 
 @dataclass(frozen=True)
@@ -82,17 +81,15 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     """
     found = study.evaluations
     shown = measures(found) if len(found) else ()
+    if not shown:
+        return Content("fig4b", TITLE, pd.DataFrame(columns=COLUMNS), study.runs[:0])
     parts = [_with_means(_rows(found, measure), study, curves, measure) for measure in shown]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(parts, ignore_index=True)[COLUMNS]
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
     notes = outputs.face(study, runs) + _notes(study, found, table)
-    facts = {
-        "evaluations": sorted(set(table["evaluation"])),
-        "policy": "a missed or invented structure is the worst case",
-    }
-    return Content(
-        "fig4b", TITLE, table[COLUMNS], runs, notes, facts, (shown, labels.front(study), study.unit)
-    )
+    policy = "a missed or invented structure is the worst case"
+    facts = {"evaluations": sorted(set(table["evaluation"])), "policy": policy}
+    return Content("fig4b", TITLE, table, runs, notes, facts, (shown, labels.front(study), study.unit))
 
 
 def _rows(found: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -130,10 +127,6 @@ def _with_means(
 
 
 def _notes(study: Study, found: pd.DataFrame, table: pd.DataFrame) -> tuple[str, ...]:
-    if found.empty:
-        return (
-            "no compared run has been evaluated: mlflow run . -e evaluate -P sweep=<run ID> -P dataset=…",
-        )
     lines = ["points: runs; line: their mean", _bars(study, table),
              "a missed structure counts as the worst case and is never left out"]  # fmt: skip
     if left := len(study.runs) - len(found):

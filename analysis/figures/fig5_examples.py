@@ -116,9 +116,8 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     table = pd.DataFrame(rows, columns=COLUMNS)
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]
     without = [arm.label for arm in labels.front(study) if arm.label not in set(table["arm"])]
-    notes = outputs.face(study, runs) + (
-        (f"no test cases were kept of {', '.join(without)}",) if without else ()
-    )
+    notes = outputs.face(study, runs)
+    notes += (f"no test cases were kept of {', '.join(without)}",) if without else ()
     notes += labels.others(study, "left out")
     return Content("fig5", f"{TITLE}, {plural(budget, study.unit)}", table, runs, notes, {"budget": budget},
                  [(arm, cases, places) for arm, _, cases in there])  # fmt: skip
@@ -174,13 +173,10 @@ def _legend(figure: Figure, parts: Sequence[tuple[Arm, Cases, dict]]) -> None:
     """The classes in the colours that the masks have."""
     first = parts[0][1]
     masks = [mask for _, cases, _ in parts for mask in (cases.truth, cases.prediction)]
-    there = sorted({int(k) for mask in masks for k in np.unique(mask)})
-    known = [k for k in there if k not in (0, IGNORE)]
+    known = sorted({int(k) for mask in masks for k in np.unique(mask)} - {0, IGNORE})
     table = _rgba(np.arange(256), first.colours)
-    patches = [
-        Patch(color=table[k], label=first.classes[k] if k < len(first.classes) else f"class {k}")
-        for k in known
-    ]
+    names = [first.classes[k] if k < len(first.classes) else f"class {k}" for k in known]
+    patches = [Patch(color=table[k], label=name) for k, name in zip(known, names, strict=True)]
     if patches:
         figure.legend(handles=patches, loc="outside right upper", handlelength=1.2)
 

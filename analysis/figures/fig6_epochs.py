@@ -39,31 +39,31 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     """
     runs = study.by_epoch
     counts = runs["budget"].value_counts()
-    budget = int(max(counts.index, key=lambda n: (counts[n], n))) if len(runs) else None
+    budget = max(counts.index, key=lambda n: (counts[n], n), default=0)
     runs = runs[runs["budget"] == budget]
-    found = measures.clean(runs, curves)
-    grid = learning.common_grid(found.values()) if found else np.array([])
+    if not (found := measures.clean(runs, curves)):
+        return Content("fig6", TITLE, pd.DataFrame(columns=COLUMNS), runs)
+    grid = learning.common_grid(found.values())
     parts: list[pd.DataFrame] = []
     for (arm, pipeline, epoch), rows in runs.groupby(["arm", "pipeline", "encoder_epoch"]):
         rows = [r for r in rows.itertuples() if r.run_id in found]
         base = {"arm": arm, "pipeline": pipeline, "budget": budget, "epoch": int(epoch), "n": len(rows)}
-        who = [base | {"seed": r.seed, "run_id": r.run_id} for r in rows]
-        lines = [learning.on_grid(found[r.run_id], grid) for r in rows]
-        for one in who:
-            curve = found[one["run_id"]]
+        who = [(base | {"seed": r.seed, "run_id": r.run_id}, found[r.run_id]) for r in rows]
+        lines = [learning.on_grid(curve, grid) for _, curve in who]
+        for one, curve in who:
             scores = {"area": learning.area(curve, grid), "final": learning.final(curve)}
             parts.append(pd.DataFrame([one | {"kind": "run"} | scores]))
-        for one, line in zip(who, lines, strict=True):
+        for (one, _), line in zip(who, lines, strict=True):
             parts.append(pd.DataFrame(one | {"kind": "seed", "step": grid, "value": line}))
         if rows:
             parts.append(pd.DataFrame(base | {"kind": "mean", "step": grid, "value": np.mean(lines, axis=0)}))
-    table = pd.concat(parts)[COLUMNS] if parts else pd.DataFrame(columns=COLUMNS)
+    table = pd.concat(parts)[COLUMNS]
     arms = tuple(a for a in study.arms if a.label in set(table["arm"]))
     front = tuple(a for a in arms if a in labels.front(study)) or arms
     arms = arms if len(arms) <= labels.MOST else front[: labels.MOST]
-    title = f"{TITLE}, at {plural(budget, study.unit)}" if budget and len(table) else TITLE
+    title = f"{TITLE}, at {plural(budget, study.unit)}"
     facts = {"budget": budget, "metric": KEYS[0], "pretraining": _pretraining(study, runs)}
-    notes = outputs.face(study, runs) + (("thin lines: runs; thick lines: their mean",) if len(table) else ())
+    notes = (*outputs.face(study, runs), "thin lines: runs; thick lines: their mean")
     notes += labels.others(study, "left out") if len(arms) < table["arm"].nunique() else ()
     return Content("fig6", title, table, runs, notes, facts, arms)
 

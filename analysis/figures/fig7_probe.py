@@ -44,10 +44,9 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     of an encoder, and so are random weights, which differ from seed to seed.
     """
     plain = {arm.label for arm in study.arms if not pipelines.split(arm.pipeline).variants}
-    runs = study.runs[study.runs["arm"].isin(plain) & (study.runs["upstream_sha256"] != SCRATCH)]
     known = study.probes.set_index("upstream_sha256") if len(study.probes) else pd.DataFrame()
+    runs = study.scored[study.scored["arm"].isin(plain) & (study.scored["upstream_sha256"] != SCRATCH)]
     runs = runs[runs["upstream_sha256"].isin(known.index)]
-    runs = runs[runs[TEST_IOU].notna()] if TEST_IOU in runs else runs[:0]
     rows = [
         [arm, sha, budget, name, value, part[TEST_IOU].mean(), len(part), known.loc[sha, "run_id"]]
         for (arm, sha, budget), part in runs.groupby(["arm", "upstream_sha256", "budget"])

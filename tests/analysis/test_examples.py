@@ -18,12 +18,14 @@ from tests.fixtures.planted_study import make, runs_of
 
 TRUTH = np.zeros((5, 12, 12), np.uint8)
 TRUTH[1:, 2:10, 2:10] = 1
+IMAGE = TRUTH * 90
+IMAGE[:, :4] = 0
 
 
 def cases(shifts: list[int]) -> dict[str, np.ndarray]:
     """Five slices, the first without structure; prediction `i` is the truth moved by `shifts[i]`."""
     moved = np.stack([np.roll(t, s, axis=1) for t, s in zip(TRUTH, shifts, strict=True)])
-    return {"rows": np.arange(10, 15), "image": TRUTH * 90 + 30, "truth": TRUTH, "prediction": moved}
+    return {"rows": np.arange(10, 15), "image": IMAGE, "truth": TRUTH, "prediction": moved}
 
 
 def test_iou_against_arithmetic() -> None:
@@ -56,7 +58,24 @@ def test_drawn_from_the_runs_that_kept_their_cases(filled: cells.Study, tmp_path
     assert content.table["seed"].tolist() == [1] * 6  # seed 0 kept none
     assert content.table.set_index(["arm", "case"])["iou"].loc[("supervised", "best")] == 1.0
     assert set(content.table["row"]) == {11, 12, 14}
-    assert len(fig5_examples.draw(content).axes) == 3 * 4
+    figure = fig5_examples.draw(content)
+    panels = np.array(figure.axes).reshape(3, 4)
+    titles = [[axis.get_title() for axis in line] for line in panels]
+    assert titles == [["image", "truth", "scratch", "supervised"], [""] * 4, [""] * 4]
+    assert [axis.get_ylabel() for axis in panels[:, 0]] == ["worst", "median", "best"]
+    said = [
+        [f"IoU {iou:.2f}" for iou in rows["iou"]] for _, rows in content.table.groupby("case", sort=False)
+    ]
+    assert [[axis.get_xlabel() for axis in line] for line in panels] == [["", "", *line] for line in said]
+    for axes, (_, rows) in zip(panels, content.table.groupby("case", sort=False), strict=True):
+        place = rows["row"].iloc[0] - 10
+        image, truth, *predictions = [axis.images for axis in axes]
+        assert np.array_equal(image[0].get_array(), IMAGE[place][4:10, 2:10])  # what is not black
+        masks = [TRUTH[place], *(cases.prediction[place] for _, cases, _ in content.parts)]
+        for (below, above), mask in zip((truth, *predictions), masks, strict=True):
+            assert np.array_equal(below.get_array(), image[0].get_array())
+            assert np.array_equal(above.get_array()[..., 3] > 0, mask[4:10, 2:10] > 0)
+    assert [text.get_text() for text in figure.legends[0].texts] == ["class 1"]
 
 
 def test_pickles_and_bombs_are_refused(filled: cells.Study, tmp_path: Path, monkeypatch) -> None:
