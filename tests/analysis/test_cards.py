@@ -12,6 +12,8 @@ import pytest
 from analysis.comparison import decisions
 from analysis.page import cards, matrices, report
 from analysis.page import make as maker
+from analysis.statistics.laws.worth import Worth
+from analysis.statistics.records import Estimate
 from sslseg.config import flags, names, params
 from tests.fixtures.planted import Planted
 from tests.fixtures.planted_study import decided, finetune, make
@@ -27,6 +29,9 @@ def test_cards_say_which_how_many_how_sure_and_what_to_run_for_more() -> None:
     few, found = decided(make(("scratch", "supervised"), (3, 30), 1), 30)
     which, saves, sure = cards.cards(few, found)
     assert which.question == "Best so far with 30 annotated slices"
+    means = few.runs[few.runs["budget"] == 30].groupby("arm")[names.TEST_IOU].mean()
+    words = {"scratch": "Random weights", "supervised": "Supervised ImageNet weights"}
+    assert which.answer == words[means.idxmax()]
     worse, best = sorted(few.runs.loc[few.runs["budget"] == 30, names.TEST_IOU])
     assert saves.answer == f"IoU {best:.2f} instead of {worse:.2f} so far"
     assert sweep_of(sure.command).seeds == (0, 1, 2)
@@ -205,6 +210,7 @@ def test_a_score_near_nothing_and_a_difference_of_nothing_are_told_as_what_they_
 def test_between_the_sizes_that_were_run_and_beyond_them() -> None:
     runs = make(("scratch", "supervised"), (3, 15, 75, 300), 3)
     _, saves, sure = cards.cards(*decided(runs, 50))
+    assert sure.answer == "Not decided"
     assert saves.lines == ("that is counted at the sizes that were run, and 50 is none of them",)
     assert (sweep_of(sure.command).budgets, sweep_of(sure.command).seeds) == ((50,), (0, 1, 2))
     which, _, sure = cards.cards(*decided(runs, 5000))
@@ -212,3 +218,59 @@ def test_between_the_sizes_that_were_run_and_beyond_them() -> None:
     assert (
         sure.lines[0] == "No pipeline has test scores of 3 seeds at 5,000 slices, nor a curve that spans it"
     )
+
+
+INF = float("inf")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ((INF, INF, INF), "More than 1,423"), ((INF, 225, INF), "At least 225"), ((INF, 0, INF), "Some"),
+        ((300, 225, 675), "About 300, 225 to 675"), ((143, 0, 225), "About 143, at most 225"), ((7, 7, 7), "About 7"),
+        ((-10, -60, 0), "None"), ((10, -60, 75), "Not settled"), ((10, -INF, INF), "Not settled"),
+    ],
+)  # fmt: skip
+def test_what_is_saved_in_few_words(more: tuple[float, float, float], said: str) -> None:
+    found = Worth("a", "scratch", 75, 3, 1498, 5, Estimate(0, 0, 0), Estimate(*more), "", "")
+    assert cards._saved(found) == said
+    at_all = replace(found, budget=1498, more=Estimate(INF, INF, INF))
+    assert cards._saved(at_all) == "More than were run"
+
+
+@pytest.mark.parametrize(
+    ("best", "encoders", "proposed"),
+    [("byol@target", 1, (0, 1, 2)), ("byol@target", 4, ()), ("supervised", 1, ())],
+)
+def test_what_is_sure_of_one_encoder_wants_other_ones(best: str, encoders: int, proposed: tuple) -> None:
+    """Of weights that a sweep can pretrain again, and has not."""
+    losses = {"scratch": lambda n, s: 0.5 - n / 2000 + s / 500, best: lambda n, s: 0.3 - n / 2000 + s / 500}
+    runs = of(losses, (3, 15, 75, 300), 8)
+    sha = names.TAG_UPSTREAM_SHA
+    runs = [
+        replace(r, tags=r.tags | {sha: f"{r.tags[sha]}{int(r.cfg['seed']) % encoders}"})
+        if r.name.startswith(best)
+        else r
+        for r in runs
+    ]
+    sure = cards.cards(*decided(runs, 75))[2]
+    if encoders > 1:
+        assert (
+            sure.lines[0] == "95 % confidence, 8 seeds, about 4 encoders of byol@acdc, on the test patients"
+        )
+    assert sure.answer == ("Better than every other" if encoders == 1 else sure.answer)
+    assert (sweep_of(sure.command).pretrain_seeds if sure.command else ()) == proposed
+    assert ("Several pretrainings would say" in sure.lines[-1]) is bool(proposed)
+    if encoders == 1 and not proposed:
+        assert sure.lines[-1] == "Other patients would say whether it is so for them."
+
+
+def test_a_reference_with_too_few_seeds_at_enough_sizes_is_named() -> None:
+    losses = {"supervised": lambda n, s: 0.4 - n / 2000 + s / 500}
+    runs = [
+        *of(losses, (3, 15, 75, 300), 3),
+        *of({"scratch": lambda n, s: 0.5 + s / 500}, (3, 15, 75, 300), 2),
+    ]
+    saves = cards.cards(*decided(runs, 75))[1]
+    assert saves.answer == "Not known yet"
+    assert saves.lines == ("against random weights", "scratch has 2 seeds, at least 3 are wanted")
