@@ -161,6 +161,18 @@ def test_a_manifest_of_another_stage_than_the_tag_says_is_refused(stage: SimpleN
         manifest.read(run_id)
 
 
+@pytest.mark.parametrize("place", ["/srv/x", "x/y", "x\\y", "~", "C:x", "..", "http://host/x"])
+def test_a_place_that_an_archive_names_is_not_opened(place: str):
+    written = {"stage": "prepare", "method": "", "params": {"dataset": "demo", "data_root": place}, "archive": "ab"}
+    assert manifest.params(written).data_root == ""
+    assert manifest.params(written | {"archive": ""}).data_root == place
+
+
+def test_a_model_that_an_archive_names_is_no_place():
+    written = {"stage": "finetune", "method": "", "params": {"encoder": "models:/e/1"}, "archive": "ab"}
+    assert manifest.params(written).encoder == "models:/e/1"
+
+
 def test_an_alias_that_has_moved_since_means_what_it_meant():
     model = "m-" + "a" * 32
     written = {

@@ -75,6 +75,23 @@ def test_nothing_planted_goes_out_whatever_the_field(store: str, packed: Path) -
         assert "doe" not in text
 
 
+def test_aliases_of_persons_and_tags_of_other_programs_stay_behind() -> None:
+    found = dict.fromkeys(publish.rows.CHOSEN_BY, [])
+    found |= {
+        "registered_models": [{"name": "encoder-resnet18"}, {"name": "jane"}],
+        "registered_model_aliases": [
+            {"name": "encoder-resnet18", "alias": "byol-demo", "version": 1}, {"name": "jane", "alias": "doe", "version": 1},
+            {"name": "jane", "alias": "scratch", "version": 2},
+        ],
+        "params": [{"key": "sslseg.cfg.architecture", "value": "resnet18"}],
+        "tags": [{"key": key, "value": "1"} for key in ("sslseg.seed", "mlflow.runName", "clinic.patient", names.TAG_REASON)],
+    }  # fmt: skip
+    public = publish.public(found)
+    aliases = [(row["name"], row["alias"]) for row in public["registered_model_aliases"]]
+    assert aliases == [("encoder-resnet18", "byol-demo"), ("model-1", "scratch")]
+    assert [row["key"] for row in public["tags"]] == ["sslseg.seed", "mlflow.runName"]
+
+
 def test_a_password_in_a_parameter_is_refused_before_it_is_logged() -> None:
     argv = ["--encoder", "scratch", "--dataset", "demo", "--storage", "postgresql://ada:secret@db/optuna"]
     with pytest.raises(ParamError, match="storage: holds a password") as error:

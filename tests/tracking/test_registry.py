@@ -39,7 +39,7 @@ def donor(store: str, log: Callable[..., str]) -> tuple[str, dict[int, str]]:
     return run.id, ids
 
 
-def test_every_form_of_a_reference_finds_itsweight_of(donor, store: str):
+def test_every_form_of_a_reference_finds_its_weights(donor, store: str):
     run_id, ids = donor
     version = next(row for row in resolve.versions() if row["model_id"] == ids[5])["version"]
     forms = {
@@ -53,6 +53,14 @@ def test_every_form_of_a_reference_finds_itsweight_of(donor, store: str):
     online = resolve.resolve(run_id, role="online")
     assert (weight_of(online), online.role, online.epoch, online.version) == (77.0, "online", 25, "")
     assert resolve.normalisation(online) == {"mean": [0.5], "std": [0.5]}
+
+
+def test_latest_is_the_highest_number_and_not_the_last_word(store: str, log: Callable[..., str]):
+    with session.open_run("pretrain") as run:
+        made = [log(run, 100.0 + step, name="encoder-tenfold", epoch=step, step=step) for step in range(10)]
+    assert resolve.resolve("models:/encoder-tenfold/latest").model_id == made[-1]  # 10, after 9
+    MlflowClient(store).delete_model_version("encoder-tenfold", "10")
+    assert resolve.resolve("models:/encoder-tenfold/latest").model_id == made[-2]
 
 
 @pytest.fixture
