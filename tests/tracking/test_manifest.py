@@ -163,7 +163,12 @@ def test_a_manifest_of_another_stage_than_the_tag_says_is_refused(stage: SimpleN
 
 @pytest.mark.parametrize("place", ["/srv/x", "x/y", "x\\y", "~", "C:x", "..", "http://host/x"])
 def test_a_place_that_an_archive_names_is_not_opened(place: str):
-    written = {"stage": "prepare", "method": "", "params": {"dataset": "demo", "data_root": place}, "archive": "ab"}
+    written = {
+        "stage": "prepare",
+        "method": "",
+        "params": {"dataset": "demo", "data_root": place},
+        "archive": "ab",
+    }
     assert manifest.params(written).data_root == ""
     assert manifest.params(written | {"archive": ""}).data_root == place
 

@@ -85,6 +85,34 @@ def test_values_become_classes(tmp_path: Path):
         np.testing.assert_array_equal(label, boxes((40, 36, 3), (0, 1, 2, 3)).T)
 
 
+@pytest.mark.parametrize(
+    ("image", "mask", "white", "layout"),
+    [
+        ("images/t{n:02d}", "masks/t{n:02d}", 255, "REFUGE"),  # whose background is 255, and whose cup is 0
+        ("images/V{n:04d}", "masks/V{n:04d}", 1, "REFUGE"),
+        ("Original/{n}", "Ground Truth/{n}", 1, "CVC-ClinicDB"),  # a threshold at 127, frames of videos
+        ("img/img{n:04d}", "label/label{n:04d}", 255, "BTCV"),
+        ("p{n}/imaging", "p{n}/segmentation", 255, "KiTS"),  # 255 would be unknown
+    ],
+)
+def test_names_like_those_of_a_data_set_do_not_make_it_one(
+    image: str, mask: str, white: int, layout: str, tmp_path: Path
+):
+    for n in range(1, 7):
+        for name, values in ((image, (3, 90, 200)), (mask, (0, white))):
+            path = tmp_path / f"{name.format(n=n)}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(boxes((40, 36), values).astype(np.uint8)).save(path)
+    assert layouts.fitting([p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.png"))]) == [
+        layout
+    ]
+    found = images.find(tmp_path)
+    assert images.describe(tmp_path).classes == ("background", "foreground")
+    assert len({source.patient for source in found}) == 6
+    for source in found:
+        np.testing.assert_array_equal(images.read(source).label, boxes((40, 36), (0, 1))[None])
+
+
 def test_several_masks_of_an_image(tmp_path: Path):
     plane = (40, 36)
     for label in labels("DSB 2018", tmp_path / "dsb"):

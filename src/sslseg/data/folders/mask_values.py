@@ -1,5 +1,6 @@
 """Values in masks into class numbers: of one mask, of several that are united, of one a class."""
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ SMALL = 64  # … all of them below this one, or
 FEWEST = 4  # no more than so many of any size
 PIXELS = 16  # … and fewer pixels for each of them
 MOST_STRUCTURES = 1024  # of an atlas in a volume: FreeSurfer's has some 200
+LOOKED_AT = 5  # masks that tell whether a folder is the data set that its names are known from
 ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made of areas, noise is not
 
 
@@ -65,6 +67,34 @@ def one(path: Path, array: np.ndarray, s: Settings) -> np.ndarray:
     if s.ignore is None and s.values == (0, 1) and IGNORE not in dict(s.also):
         _check_unknown(path, array, s.classes[1])
     return numbered(path, array, s.numbers())
+
+
+def contradict(masks: Sequence[Path], s: Settings) -> bool:
+    """Whether no mask of a few holds what those of a data set do, so that only the names are alike.
+
+    Those that are blank or cannot be read say nothing.
+
+    Args:
+        s: with the classes of the data set.
+    """
+    chosen = masks[:: max(1, len(masks) // LOOKED_AT)] if s.classes else ()
+    seen = [_fits(path, path.stat().st_mtime_ns, s) for path in chosen]
+    return False in seen and True not in seen
+
+
+@functools.lru_cache(maxsize=256)
+def _fits(path: Path, changed: int, s: Settings) -> bool | None:
+    try:
+        array = formats.read_labels(path, None, s.threshold is not None, told(s))
+    except DataError:
+        return None
+    if not array.any():
+        return None
+    if s.threshold is not None:
+        return bool(array.max() > s.threshold)
+    found = set(np.unique(array).tolist())
+    # where 0 is a class and not the background, masks of 0 and another value may mean the opposite
+    return found <= told(s) and (s.values[0] == 0 or found >= set(s.values))
 
 
 def _foreground(path: Path, array: np.ndarray) -> np.ndarray:

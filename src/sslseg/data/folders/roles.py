@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sslseg.config.names import DataError
 from sslseg.data.files import below, instead, same
-from sslseg.data.folders import settings
+from sslseg.data.folders import mask_values, settings
 from sslseg.data.folders.mask_values import BINARY
 from sslseg.data.folders.pairing import by_name, layouts, matching, patterns, words
 from sslseg.data.folders.pairing.matching import Case
@@ -98,7 +98,13 @@ def paired(
         s = _with(s, name)
     if s.pairs:
         joined, faults = matching.cases(tuple(patterns.rule(same(t)) for t in s.pairs), files, shared or told)
-    else:
+        masks = [held[own[file]] for case in joined for file, _ in case.masks]
+        own_classes = settings.settings(root).classes
+        if not (told or layout or own_classes) and mask_values.contradict(
+            [m[0] for m in masks if len(m) == 1], s
+        ):
+            name, s = "", settings.settings(root)
+    if not s.pairs:
         joined, faults = by_name.cases(files, s.mask_suffix)
     aside = {own[file]: why for file, why in faults}
     for file, why in faults:

@@ -120,7 +120,7 @@ def write_mask(path: Path, mask: np.ndarray, like: Path, note: str) -> None:
 
 def read_labels(
     path: Path,
-    shape: tuple[int, ...],
+    shape: tuple[int, ...] | None,
     soft: bool = False,
     known: Collection[int] = (),
     like: Grid | None = None,
@@ -130,6 +130,7 @@ def read_labels(
     """Whole numbers [Z, Y, X] of the mask of an image of `shape` (Z, Y, X).
 
     Args:
+        shape: None takes any.
         soft: a threshold will make classes of them: fractions and lossy files will do, colours are grey.
         known: values that stand for a class, see `picture_masks.read`.
         like: grid of the image, onto which the mask is brought; None takes voxel by voxel.
@@ -159,7 +160,7 @@ def read_labels(
             raise DataError(f"{path}: wanted a mask of one channel, got {len(channels)}")
         array = channels[0]
     array = onto(array, like and grid(path), like)
-    if array.shape != shape:
+    if shape not in (None, array.shape):
         raise DataError(f"{path}: wanted a mask of the image's shape (Z, Y, X) {shape}, got {array.shape}")
     if soft or array.dtype.kind != "f":
         return array
