@@ -92,3 +92,24 @@ def test_a_header_of_absurd_size(tmp_path):
     path.write_bytes(path.read_bytes().replace(b"NDims = 3", b"NDims = 0"))
     with pytest.raises(DataError):
         itk.read(path)
+
+
+def test_a_mask_lies_where_its_image_does(tmp_path):
+    sitk = pytest.importorskip("SimpleITK", reason="SimpleITK, an extra, is not installed")
+    image = sitk.GetImageFromArray(np.zeros((2, 3, 4), np.int16))
+    image.SetOrigin((5, -6, 7))
+    image.SetSpacing((0.5, 0.6, 2))
+    image.SetDirection((0, 1, 0, -1, 0, 0, 0, 0, 1))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    itk.write(tmp_path / "mask.mha", np.ones((2, 3, 4), np.uint8), tmp_path / "a.mha")
+    ras = [[0, -0.6, 0, -5], [0.5, 0, 0, 6], [0, 0, 2, 7], [0, 0, 0, 1]]
+    for name in ("a.mha", "mask.mha"):
+        found = itk.grid(tmp_path / name)
+        assert (found.shape, found.spacing) == ((4, 3, 2), (0.5, 0.6, 2))
+        np.testing.assert_allclose(found.forms["header"][0], ras, atol=1e-12)
+    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4), np.uint8)), str(tmp_path / "flat.mha"))
+    assert itk.grid(tmp_path / "flat.mha").shape == (4, 3, 1)
+    silent = (tmp_path / "a.mha").read_bytes().replace(b"Offset = 5 -6 7\n", b"")
+    (tmp_path / "silent.mha").write_bytes(silent)
+    assert len(silent) < (tmp_path / "a.mha").stat().st_size
+    assert itk.grid(tmp_path / "silent.mha").forms == {}

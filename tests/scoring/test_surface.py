@@ -141,5 +141,6 @@ def test_distances_scale_with_the_spacing_and_stay_below_the_diagonal():
 
 
 def test_an_empty_mask_has_no_distance():
-    with pytest.raises(ValueError, match="one is empty"):
-        surface.distances(ball(), np.zeros_like(ball()), SPACING)
+    for masks in ((ball(), np.zeros_like(ball())), (np.zeros_like(ball()), ball())):
+        with pytest.raises(ValueError, match="one is empty"):
+            surface.distances(*masks, SPACING)

@@ -103,8 +103,7 @@ def covers(words: str, dataset: str) -> bool:
 
 def standing(seen: Iterable[Seen]) -> str:
     """What is known of all that was seen: "" = it is on record, "unknown", or "declared: imagenet"."""
-    words = [entry.dataset for entry in seen if entry.declared]
-    if not words:
+    if not (words := [entry.dataset for entry in seen if entry.declared]):
         return ""
     return "unknown" if "" in words else f"declared: {', '.join(sorted(set(words)))}"
 

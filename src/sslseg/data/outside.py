@@ -57,8 +57,7 @@ def compare(measured: Numbers, fingerprint: Mapping[str, Any]) -> list[dict[str,
     found = []
     for part, numbers in measured.items():
         for key, value in numbers.items():
-            known = fingerprint.get(part, {}).get(key)
-            if known is None:
+            if (known := fingerprint.get(part, {}).get(key)) is None:
                 continue
             value, low, high = float(value), float(known["min"]), float(known["max"])
             room = SHARE_OF_RANGE * (high - low) + SHARE_OF_VALUE * max(abs(low), abs(high))

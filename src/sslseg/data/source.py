@@ -110,8 +110,7 @@ BACKGROUND = "background"
 
 def class_name(text: str) -> str:
     """A name that can be part of a metric's: letters and digits of any writing, space, '_', '-' and '.'."""
-    name = re.sub(r"[^\w .-]+", "-", unicodedata.normalize("NFC", str(text))).strip(" -")
-    if not name:
+    if not (name := re.sub(r"[^\w .-]+", "-", unicodedata.normalize("NFC", str(text))).strip(" -")):
         raise ValueError(f"wanted the name of a class with letters or digits in it, got {text!r}")
     return name
 

@@ -73,8 +73,7 @@ def assign(patients: pd.DataFrame, kind: str, seed: int = 0) -> dict[str, str]:
 
 
 def _by_number(patient: str) -> str:
-    number = re.search(r"(\d+)$", patient)
-    if number is None:
+    if (number := re.search(r"(\d+)$", patient)) is None:
         raise ParamError(f"split=kalapos2022: wanted patients that end in a number, got {patient!r}")
     return {1: "test", 2: "val"}.get(int(number[1]) % 10, "train")
 

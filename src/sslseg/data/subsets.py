@@ -68,8 +68,7 @@ def draw(index: pd.DataFrame, budget: int | None, unit: str, kind: str, seed: in
 
 def to_csv(manifest: Manifest, index: pd.DataFrame) -> str:
     """The subset as text: row, group, patient, frame, phase, z, foreground, in the order of drawing."""
-    table = index.loc[list(manifest.rows), ["group", *IDENTITY, "foreground"]]
-    return table.rename_axis("row").to_csv()
+    return index.loc[list(manifest.rows), ["group", *IDENTITY, "foreground"]].rename_axis("row").to_csv()
 
 
 def _nested(index: pd.DataFrame, unit: str, rng: np.random.Generator) -> list:
@@ -91,8 +90,7 @@ def _take_turns(queues: Iterable[Sequence[T]]) -> list[T]:
 
 
 def _foreground_first(order: list[T], foreground: set[Hashable]) -> list[T]:
-    first = next((i for i, item in enumerate(order) if item in foreground), None)
-    if first is None:
+    if (first := next((i for i, item in enumerate(order) if item in foreground), None)) is None:
         wanted = "wanted at least one labelled train slice with foreground"
         raise DataError(f"subset=nested: {wanted}, got none: all of their masks are background")
     return [order[first], *order[:first], *order[first + 1 :]]

@@ -81,8 +81,7 @@ def _beside(root: Path, frames: Sequence[Frame], fault: Fault) -> Pairing | None
     roles.LAST.pop(root, None)
     if not frames:  # what is wrong with the series is told, not that masks have no image
         return None
-    found = series.beside(root, frames, below(root, ignore), fault)
-    if found:
+    if found := series.beside(root, frames, below(root, ignore), fault):
         roles.LAST[root] = found
     return found
 

@@ -145,8 +145,7 @@ def _complete(
         raise DataError(f"{paths[0]}: {wanted_all}, got {numbers}")
     if twice:
         raise DataError(f"{paths[0]}: a case of this name is in imagesTr too")
-    label = formats.only(drawn)
-    if label is None and wanted.parent.name == "labelsTr":
+    if (label := formats.only(drawn)) is None and wanted.parent.name == "labelsTr":
         raise DataError(f"{wanted}: wanted the label of {paths[0].name}, it is not there")
     return paths, label
 

@@ -74,8 +74,7 @@ def check_equal(wanted: Mapping[str, torch.Tensor], got: Mapping[str, torch.Tens
     """
     audit(wanted, got).raise_for_problems(context)
     pairs = {name: (tensor.detach().cpu(), got[name].detach().cpu()) for name, tensor in wanted.items()}
-    changed = [name for name, (a, b) in pairs.items() if a.dtype != b.dtype or not torch.equal(a, b)]
-    if changed:
+    if changed := [name for name, (a, b) in pairs.items() if a.dtype != b.dtype or not torch.equal(a, b)]:
         raise EncoderError(
             f"{context}: {len(changed)} of {len(wanted)} tensors changed on the way: {some(changed, LISTED)}"
         )
@@ -85,8 +84,7 @@ def _hint(missing: Collection[str], unexpected: Collection[str]) -> str:
     """Name the one prefix that would bring most of the missing tensors into place."""
     for wanted, got, advice in ((missing, unexpected, "strip it"), (unexpected, missing, "add it")):
         dots = ((name, dot.end()) for name in got for dot in re.finditer(r"\.", name))
-        prefixes = Counter(name[:end] for name, end in dots if name[end:] in wanted)
-        if prefixes:
+        if prefixes := Counter(name[:end] for name, end in dots if name[end:] in wanted):
             prefix, count = prefixes.most_common(1)[0]
             return (
                 f"hint: {count} of {len(missing)} missing tensors differ by the prefix {prefix!r}; {advice}"

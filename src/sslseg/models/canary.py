@@ -136,8 +136,7 @@ def _deepest(model: nn.Module, batch: torch.Tensor, width: int = 0) -> torch.Ten
     """Of the trunk's last map; of the last that is `width` channels wide where a network has some behind it."""
     if trunk := getattr(model, "encoder", None):
         return trunk(batch)[-1].mean(dim=(2, 3))
-    maps_of = getattr(model, "forward_intermediates", None)
-    if maps_of is None:
+    if (maps_of := getattr(model, "forward_intermediates", None)) is None:
         raise EncoderError(f"{type(model).__name__} offers no intermediate features; wanted a timm CNN")
     maps = maps_of(batch, intermediates_only=True)
     return [m for m in maps if width in (0, m.shape[1])][-1].mean(dim=(2, 3))

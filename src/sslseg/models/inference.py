@@ -98,8 +98,7 @@ def segment(
             part = slice(start, start + batch_size)
             given = (torch.from_numpy(one[part]).to(device) for one in inputs)
             first, *rest = (_logits(m.net, x, grid, mirror, tile) for m, x in zip(models, given, strict=True))
-            total = sum(rest, first)
-            mask[part] = total.argmax(1).to(torch.uint8).cpu().numpy()
+            mask[part] = sum(rest, first).argmax(1).to(torch.uint8).cpu().numpy()
     return mask.transpose(np.argsort(order))
 
 

@@ -69,8 +69,7 @@ def load(folder: Path | str) -> tuple[smp.Unet, dict]:
             `canary.check`.
     """
     state, config = folders.read(folder)
-    absent = [key for key in KEYS if key not in config]
-    if absent:
+    if absent := [key for key in KEYS if key not in config]:
         raise EncoderError(
             f"{folder}: not a segmenter, its config lacks {', '.join(absent)} (an encoder folder?)"
         )

@@ -111,8 +111,7 @@ def _trunk_names(architecture: str, channels: int, trunk: tuple[str, ...]) -> Ma
     bare = trunk[0].replace(".", "_") in flat or not all(inner.startswith(wrapper) for inner in trunk)
     same = {inner: (inner if bare else inner.removeprefix(wrapper)).replace(".", "_") for inner in trunk}
     found = {inner: flat.get(name, []) for inner, name in same.items()}
-    astray = [inner for inner, outers in found.items() if len(outers) != 1]
-    if astray:
+    if astray := [inner for inner, outers in found.items() if len(outers) != 1]:
         raise EncoderError(
             f"{architecture}: {len(astray)} of {len(trunk)} trunk tensors of the U-Net have no counterpart "
             f"in the encoder, or several: {some(astray, 6)}"

@@ -38,8 +38,7 @@ def plane(mask: np.ndarray, spacing: tuple[float, float], atrium: np.ndarray | N
     points = np.argwhere(mask) * spacing
     if not len(points):
         return None
-    base = _valve(points, spacing, atrium)
-    if base is None:
+    if (base := _valve(points, spacing, atrium)) is None:
         centre = points.mean(axis=0)
         axis = np.linalg.svd(points - centre, full_matrices=False)[2][0]
         base = centre + axis * ((points - centre) @ axis).min()

@@ -50,18 +50,17 @@ class Format:
         files = Counter(who[case.name][0] for case in known.cases.values())
         for image, case in known.cases.items():
             try:
-                indices = _indices(image, known)
-                timed = indices[0] is not None
-                phases = patients.phases(root, case.name, known.settings, len(indices)) if timed else {}
+                count = formats.count_frames(image) if known.settings.frames == TIME else 1
+                phases = patients.phases(root, case.name, known.settings, count) if count > 1 else {}
             except DataError as error:
                 fault(image, error)
                 continue
             patient, group, frame = who[case.name]
             visit = case.name if phases and files[patient] > 1 else ""
-            for k, index in enumerate(indices, 1):
+            for k in range(1, count + 1):
                 if known.settings.frames == TIME:
                     frame = numbers[patient] = numbers.get(patient, 0) + 1
-                one = _source(known, image, case, (patient, group, frame), index)
+                one = _source(known, image, case, (patient, group, frame), k - 1 if count > 1 else None)
                 found.append(replace(one, phase=phases.get(k, one.phase), visit=visit or one.visit))
         return found
 
@@ -117,12 +116,6 @@ def _volumes(image: Path) -> int:
 def _side(case: Case) -> str:
     """Train, val or test, where a pattern says it; "" of others."""
     return patterns.SIDES[case.held["side"].casefold()] if "side" in case.held else ""
-
-
-def _indices(image: Path, known: Pairing) -> Sequence[int | None]:
-    """Frames of a file, from 0; None alone where the fourth axis is not time."""
-    count = formats.count_frames(image) if known.settings.frames == TIME else 1
-    return range(count) if count > 1 else (None,)
 
 
 def _source(known: Pairing, image: Path, case: Case, who: tuple[str, str, int], index: int | None) -> Source:

@@ -79,9 +79,7 @@ def find(
     masks, joined = _roles(home, named, channels, frames) if source.is_dir() else ([], [])
     if masks and len(masks) == len(named) + len(slices):
         every = f"that match {pattern!r} are masks by their names, like {masks[0].name}"
-        raise ParamError(
-            f"input: all images of {source} {every}; a file given itself is segmented in any case"
-        )
+        raise ParamError(f"input: all images of {source} {every}; a file given itself is segmented anyway")
     if masks:
         aside(masks)
     taken = {file for paths, _ in joined for file in paths} | set(masks)

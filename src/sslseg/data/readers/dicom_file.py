@@ -123,8 +123,7 @@ def tag(path: Path, name: str) -> str:
 
 def numbers(path: Path, data: Dataset, tag: str, count: int) -> np.ndarray | None:
     """`count` finite numbers of a tag; None where it is absent or empty. Raises DataError: it holds something else."""
-    found = value(path, data, tag)
-    if found is None:
+    if (found := value(path, data, tag)) is None:
         return None
     try:
         got = np.atleast_1d(np.array(found, float))

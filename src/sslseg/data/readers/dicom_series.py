@@ -72,8 +72,7 @@ def volumes(files: Iterable[Path], fault: Fault) -> list[Frame]:
     series: dict[tuple[str, str], list[tuple[Path, Dataset]]] = {}
     for path in sorted(files):
         try:
-            header = _header(path)
-            if header is not None:
+            if (header := _header(path)) is not None:
                 series.setdefault(_owner(path, header), []).append((path, header))
         except DataError as error:
             fault(path, error)

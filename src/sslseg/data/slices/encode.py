@@ -58,9 +58,7 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError("wanted finite voxels, got NaN or infinite ones")
     if image.dtype.kind == "f" and image.itemsize > 4 and max(abs(image.min()), abs(image.max())) > FLOAT_MAX:
-        raise DataError(
-            f"wanted voxels that 32 bits can hold, got some beyond {FLOAT_MAX:.3g}: a fill value?"
-        )
+        raise DataError(f"wanted voxels that 32 bits hold, got some beyond {FLOAT_MAX:.3g}: a fill value?")
     if label is not None:
         if label.shape != image.shape[1:]:
             raise DataError(f"wanted a mask of the image's shape {image.shape[1:]}, got {label.shape}")
@@ -94,8 +92,7 @@ def resample_label(label: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     `IGNORE` is a class of its own and wins ties, so that it never turns into a known label.
     """
-    shape = label.shape[1:]
-    if shape == size:
+    if label.shape[1:] == size:
         return label
     out = np.empty((len(label), *size), np.uint8)
     for z, plane in enumerate(label):

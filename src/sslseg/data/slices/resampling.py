@@ -38,8 +38,7 @@ def resample_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
     Returned as it is when the size does not change.
     """
-    shape = image.shape[2:]
-    if shape == size:
+    if image.shape[2:] == size:
         return image
     out = np.empty((*image.shape[:2], *size))
     for c, z in np.ndindex(image.shape[:2]):

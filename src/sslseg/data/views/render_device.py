@@ -93,8 +93,7 @@ def _weights(length: Tensor, longest: int, size: int, mirrored: Tensor | None = 
 
 def _geometry(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[Tensor, ...]:
     """Shard offset of each crop's first pixel, and height, width of the slices: int64 [B, 1, 1] each."""
-    table = d.slices.index
-    H, W, start = (table[name].to_numpy()[rows] for name in ("height", "width", column))
+    H, W, start = (d.index[name].to_numpy()[rows] for name in ("height", "width", column))
     first = start + params.top * W + params.left
     return tuple(_send(v, d.codes, "int64")[:, None, None] for v in (first, H, W))
 
@@ -166,7 +165,7 @@ def _turned(d: DeviceSlices, k: Coefficients, mean: Tensor) -> tuple[Tensor, Ten
 
 def _moved_places(d: DeviceSlices, rows: np.ndarray, params: ViewParams, column: str) -> tuple[Tensor, ...]:
     """Offset [B] and sides [B, 2] of the slices, `warp.centres` [B, 2, S, S] and `warp.inside` [B, S, S]."""
-    H, W, start = (d.slices.index[name].to_numpy()[rows] for name in ("height", "width", column))
+    H, W, start = (d.index[name].to_numpy()[rows] for name in ("height", "width", column))
     y, x = warp.centres(params)
     return (
         _send(start, d.codes, "int64"),

@@ -66,16 +66,14 @@ def read(source: Source) -> Volume:
 
 def official(patient: str) -> str | None:
     """The side of the challenge's own division that a patient is on."""
-    number = re.search(r"(\d+)$", patient)
-    if number is None:
+    if (number := re.search(r"(\d+)$", patient)) is None:
         return None
     return "test" if int(number[1]) >= FIRST_OF_TESTING else "train"
 
 
 def _walk(root: Path, fault: Fault) -> list[Source]:
     patterns = "patient*", "*ing/patient*", "database/*ing/patient*"
-    folders = [p for pattern in patterns for p in sorted(root.glob(pattern)) if p.is_dir()]
-    if not folders:
+    if not (folders := [p for pattern in patterns for p in sorted(root.glob(pattern)) if p.is_dir()]):
         wanted = "wanted folders patientNNN here or in training/ and testing/"
         flat = "dataset=images reads patientNNN_frameFF without folders and Info.cfg, and without phases"
         raise DataError(f"{root}: {wanted}, got {instead(root)}; {flat}")
@@ -106,16 +104,14 @@ def _patient(folder: Path) -> list[Source]:
         stem = f"{name}_frame{frame:02d}"
         image, label = _file(folder, files, stem), _file(folder, files, f"{stem}_gt")
         found.append(Source(name, group, frame, phase, image, label, None))
-    cine = formats.only(files.get(f"{name}_4d", ()))
-    if cine is not None:
+    if (cine := formats.only(files.get(f"{name}_4d", ()))) is not None:
         frames = range(1, _frame(folder, info, "NbFrame") + 1)
         found += [Source(name, group, f, "", cine, None, f - 1) for f in frames if f not in phases]
     return found
 
 
 def _file(folder: Path, files: dict[str, list[Path]], stem: str) -> Path:
-    path = formats.only(files.get(stem, ()))
-    if path is None:
+    if (path := formats.only(files.get(stem, ()))) is None:
         wanted = f"{folder / stem}{SUFFIXES[0]}"
         raise DataError(f"{wanted}: wanted this file, as Info.cfg names its frame; it is not there")
     return path

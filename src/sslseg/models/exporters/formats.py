@@ -43,8 +43,7 @@ def write(given: Source, out: Path, formats: Iterable[str] = ()) -> list[Written
         EncoderError: one that was asked for computes something else than its source.
     """
     known, asked = FORMATS[given.kind], tuple(dict.fromkeys(formats))
-    strange = [name for name in asked if name not in known]
-    if strange:
+    if strange := [name for name in asked if name not in known]:
         raise ParamError(f"formats: {', '.join(strange)}: a {given.kind} is exported as {', '.join(known)}")
     found = []
     for name in asked or known:

@@ -63,8 +63,7 @@ def program(net: nn.Module, channels: int, own: int = 0) -> torch.export.Exporte
     sides = {i: MULTIPLE * torch.export.Dim(name, min=1, max=256) for i, name in ((2, "h"), (3, "w"))}
     example = torch.zeros(batch, channels, height, width)
     with torch.no_grad(), _quiet():
-        shapes = FREE if own else FREE | sides
-        return torch.export.export(plain(net), (example,), dynamic_shapes=(shapes,))
+        return torch.export.export(plain(net), (example,), dynamic_shapes=(FREE if own else FREE | sides,))
 
 
 def write_program(given: Source, path: Path) -> Answer:
@@ -77,8 +76,7 @@ def write_program(given: Source, path: Path) -> Answer:
 
 def write_onnx(given: Source, path: Path) -> Answer:
     """Save one ONNX file of input "image"; returns onnxruntime's answer. Raises Unavailable: the extra is not installed."""
-    absent = [name for name in ONNX_PACKAGES if not importlib.util.find_spec(name)]
-    if absent:
+    if absent := [name for name in ONNX_PACKAGES if not importlib.util.find_spec(name)]:
         raise Unavailable(f"onnx needs {', '.join(absent)}: pip install 'sslseg[export]'")
     import onnxruntime
 

@@ -61,8 +61,7 @@ class Written:
 
     def row(self) -> dict[str, Any]:
         """Plain values, for export.json."""
-        known = dataclasses.asdict(self)
-        return known | {"gap": None if self.skipped else self.gap}
+        return dataclasses.asdict(self) | {"gap": None if self.skipped else self.gap}
 
 
 def compared(

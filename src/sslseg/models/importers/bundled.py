@@ -57,8 +57,7 @@ def classifier_state() -> State:
     import timm  # two seconds, which a sweep's driver, who reads ARCHITECTURE, need not wait
 
     file = path()
-    digest = sha256(file)
-    if digest != SHA256:
+    if (digest := sha256(file)) != SHA256:
         raise EncoderError(
             f"{file}: wanted sha256 {SHA256[:12]}…, got {digest[:12]}…; install {PACKAGE} again"
         )

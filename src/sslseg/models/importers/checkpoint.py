@@ -64,12 +64,10 @@ def read(
     path = Path(path)
     content, told, seen = load(path)
     architecture = architecture.partition(".")[0] or told.architecture  # without timm's tag of weights
-    tensors = matching.flat(content)
-    if not tensors:
+    if not (tensors := matching.flat(content)):
         raise EncoderError(f"{path}: {_without_tensors(content)}")
     readings = _readings(tensors, _candidates(architecture, told.unknown, content, tensors), strip)
-    whole = [reading for reading in readings if reading.fits]
-    if not whole:
+    if not (whole := [reading for reading in readings if reading.fits]):
         raise EncoderError(f"{path}: {_refusal(readings, tensors, architecture, told.unknown)}")
     there = roles.networks(whole, tensors)
     taken = roles.choose(there, role, path)
@@ -118,8 +116,7 @@ def digest(path: Path) -> str:
         EncoderError: see `hub.files`.
     """
     weights, texts = hub.files(path)
-    read = sorted([*weights, *texts])
-    if read == [path]:
+    if (read := sorted([*weights, *texts])) == [path]:
         return files.sha256(path)
     lines = (f"{file.name} {files.sha256(file)}\n" for file in read)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -84,11 +84,9 @@ def choose(found: list[Network], role: str, path: object) -> Network:
         EncoderError: there is none of that role, or two.
     """
     listed = "\n".join(f"  {network}" for network in found)
-    asked = [n for n in found if role in ("", n.role, n.word)]
-    if not asked:
+    if not (asked := [n for n in found if role in ("", n.role, n.word)]):
         raise EncoderError(f"{path}: no network in it says that it is the {role} one:\n{listed}")
-    targets = [n for n in asked if n.role == ROLE_TARGET]
-    chosen = targets or asked
+    chosen = [n for n in asked if n.role == ROLE_TARGET] or asked
     if len(chosen) > 1:
         raise EncoderError(
             f"{path}: {len(chosen)} different networks are in it; role= or strip=<prefix> says which is meant:\n{listed}"

@@ -53,8 +53,7 @@ def cases(files: tuple[str, ...], suffix: str = "") -> Cases:
     known = {file: name(file, suffix) for file in files}
     images: dict[str, str] = {}  # path without ending -> file
     for file in (f for f in files if not known[f].mask):
-        first = images.setdefault(bare(file).casefold(), file)
-        if first != file:
+        if (first := images.setdefault(bare(file).casefold(), file)) != file:
             ends = [path.removeprefix(bare(path)) for path in (first, file)]
             both = f'"{{id}}{ends[0]} -> {{id}}{ends[1]}" in pairs of sslseg.json'
             there = f"wanted one file for {bare(file)}, there is also {first.rsplit('/', 1)[-1]}"
