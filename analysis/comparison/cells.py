@@ -33,9 +33,7 @@ class Study:
     dataset: str
     unit: str  # what a budget counts: slice | patient
     arms: tuple[Arm, ...]
-    by_epoch: pd.DataFrame = field(
-        default_factory=pd.DataFrame
-    )  # those from encoders kept by epoch, for Fig. 6
+    by_epoch: pd.DataFrame = field(default_factory=pd.DataFrame)  # from encoders kept by epoch, for Fig. 6
     # every other FINISHED run, indexed by run_id: where the encoders come from
     others: pd.DataFrame = field(default_factory=pd.DataFrame)
     missing: tuple[Missing, ...] = ()
@@ -136,7 +134,7 @@ def study(
     Raises:
         SslsegError: nothing to compare, several datasets, or runs that cannot be compared.
     """
-    every = _downstream(runs, dataset, data_root)
+    every, scored = _downstream(runs, dataset, data_root), runs if scored is None else scored
     every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=sameness.folds_of(every))
     every = every.astype({"budget": int, "seed": int})
     usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
@@ -158,8 +156,8 @@ def study(
         missing=missing(compared.runs, [arm.label for arm in compared.arms], failed, compared.dataset),
         query=dict(query or {}),
         uri=uri,
-        evaluations=evaluations(compared.runs, runs if scored is None else scored),
-        probes=probes(compared.runs, runs if scored is None else scored),
+        evaluations=evaluations(compared.runs, scored),
+        probes=probes(compared.runs, scored),
     )
 
 

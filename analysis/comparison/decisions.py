@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import TypeVar
 
@@ -106,14 +107,11 @@ def over_units(fit: Callable[[list[Score], str], T | Refusal]) -> Fit[T]:
 def worths(study: Study, found: Curves, tables: Sequence[Table] = ()) -> tuple[WorthRow, ...]:
     """Every pipeline at every budget, counted in slices of scratch and of ImageNet; as open as its verdict in `tables`."""
     called = {table.budget: table.either for table in tables if table.metric == PRIMARY}
+    labels, against = [arm.label for arm in study.arms], families.references(study)
     return tuple(
-        WorthRow(
-            arm.label, reference, budget, _worth(found, arm.label, reference, budget, called.get(budget))
-        )
-        for reference in families.references(study)
-        for arm in study.arms
-        if arm.label != reference
-        for budget in study.budgets
+        WorthRow(label, other, budget, _worth(found, label, other, budget, called.get(budget)))
+        for other, label, budget in product(against, labels, study.budgets)
+        if label != other
     )
 
 
@@ -131,31 +129,17 @@ def _worth(
     return families.opened(own, called.get((label, reference)))
 
 
-def recommend(
-    study: Study,
-    measures: Measures,
-    found: Curves,
-    budget: int,
-    minutes: float | None,
-    tables: Sequence[Table] = (),
-) -> Recommended:
-    """Advice for `budget`; the best pipeline's place is what `tables` say, where they have its pairs."""
-    advice = tuple(
-        advise(found.fitted[arm.label], found.knees[arm.label], budget=budget, minutes_per_slice=minutes)
-        for arm in study.arms
-    )
-    return Recommended(budget, choose(study, measures, found, budget, tables), advice)
-
-
 def choose(
     study: Study, measures: Measures, found: Curves, budget: int, tables: Sequence[Table] = ()
 ) -> Choice | Refusal:
-    """The pipeline for a budget: by the runs at it, with its place tested; read off the joined means elsewhere."""
+    """The pipeline for a budget: by the runs at it, read off the joined means elsewhere.
+
+    Its place is what `tables` say, where they have its pairs, else tested.
+    """
     at = _means(study, budget) if budget in study.budgets else {}
     if not at:
-        able = [
-            f for f in found.fitted.values() if isinstance(f, Joined) and f.sizes[0] <= budget <= f.sizes[-1]
-        ]
+        able = [f for f in found.fitted.values() if isinstance(f, Joined)]
+        able = [f for f in able if f.sizes[0] <= budget <= f.sizes[-1]]
         at = {f.pipeline: float(f.error(np.array([float(budget)]))[0]) for f in able}
     if not at:
         return Refusal.insufficient(
@@ -165,11 +149,10 @@ def choose(
     best, *others = sorted(at, key=lambda name: (at[name], first(name)))
     if not others:
         return Choice(budget, best, at[best], "", None, False)
-    leads = families.verdicts_on(
-        measures, PRIMARY, budget, [(best, other) for other in others], *families.scopes(study)
-    )
+    pairs = [(best, other) for other in others]
+    leads = families.verdicts_on(measures, PRIMARY, budget, pairs, *families.scopes(study))
     said = next((table.either for table in tables if table.primary and table.budget == budget), {})
-    leads = tuple(said.get((best, other), lead) for other, lead in zip(others, leads, strict=True))
+    leads = tuple(said.get(pair, lead) for pair, lead in zip(pairs, leads, strict=True))
     left = [i for i, v in enumerate(leads) if not (isinstance(v, Verdict) and v.call == "better")]
     place = left[0] if left else 0
     return Choice(budget, best, at[best], others[place], leads[place], not left)
@@ -207,17 +190,20 @@ def decide(
     budget = budget or study.budgets[len(study.budgets) // 2]
     tables = families.verdicts(study, measures, budget, every_pair, at_a_time)
     rows = worths(study, found, tables)
-    advice = recommend(study, measures, found, budget, minutes_per_slice, tables)
-    return Decisions(
-        sentence(study, rows, advice, tested),
-        budget,
-        rows,
-        tables,
-        advice,
-        collapsed(measures.of(PRIMARY.key), PRIMARY.worst or 0.0),
-        families.tuned_verdicts(study, tuned, budget, every_pair),
-        tested,
+    told = tuple(
+        advise(
+            found.fitted[arm.label],
+            found.knees[arm.label],
+            budget=budget,
+            minutes_per_slice=minutes_per_slice,
+        )
+        for arm in study.arms
     )
+    advice = Recommended(budget, choose(study, measures, found, budget, tables), told)
+    fallen = collapsed(measures.of(PRIMARY.key), PRIMARY.worst or 0.0)
+    beside = families.tuned_verdicts(study, tuned, budget, every_pair)
+    first = sentence(study, rows, advice, tested)
+    return Decisions(first, budget, rows, tables, advice, fallen, beside, tested)
 
 
 def sentence(study: Study, rows: Sequence[WorthRow], advice: Recommended, tested: int = 0) -> str:
@@ -227,16 +213,14 @@ def sentence(study: Study, rows: Sequence[WorthRow], advice: Recommended, tested
         return headline.so_far(study, n, tested)
     open_ = choice.runner_up and not choice.certain
     rival = headline.rivalry(choice.runner_up, choice.lead) if open_ else ""
-    return headline.decided(
-        study, n, choice.pipeline, 1 - choice.error, _of(rows, choice.pipeline, n), rival, tested
-    )
+    worths = _of(rows, choice.pipeline, n)
+    return headline.decided(study, n, choice.pipeline, 1 - choice.error, worths, rival, tested)
 
 
 def worth_of(study: Study, found: Decisions, label: str) -> str:
     """One sentence on one pipeline at the reader's budget: what an encoder's card says first; '' of references."""
-    return headline.worth_sentence(
-        study, label, found.budget, _of(found.worth, label, found.budget), found.tested
-    )
+    worths = _of(found.worth, label, found.budget)
+    return headline.worth_sentence(study, label, found.budget, worths, found.tested)
 
 
 def _of(rows: Sequence[WorthRow], label: str, budget: int) -> list[tuple[str, Worth | Refusal]]:

@@ -44,9 +44,8 @@ def encoders(study: Study, uri: str | None) -> tuple[Encoder, ...]:
     for arm in study.arms:
         runs = study.of(arm)
         pairs = sorted(set(zip(runs["upstream_run_id"], runs["upstream_model_id"], strict=True)))
-        found += [
-            _encoder(study, arm, run, model, uri) for run, model in pairs if run not in ("", names.SCRATCH)
-        ]
+        there = [pair for pair in pairs if pair[0] not in ("", names.SCRATCH)]
+        found += [_encoder(study, arm, run, model, uri) for run, model in there]
     return tuple(found)
 
 
@@ -91,8 +90,7 @@ def _configured(hops: list[pd.Series]) -> str:
 
 
 def _hours(hops: list[pd.Series]) -> float | None:
-    seconds = [hop.get(names.SECONDS) for hop in hops]
-    known = [float(s) for s in seconds if s is not None and pd.notna(s)]
+    known = [float(s) for hop in hops if pd.notna(s := hop.get(names.SECONDS))]
     return sum(known) / 3600 if known else None
 
 

@@ -190,11 +190,11 @@ def learned(runs: pd.DataFrame, curves: pd.DataFrame) -> list[Learned]:
 
 
 def clean(study_runs: pd.DataFrame, curves: pd.DataFrame) -> dict[str, learning.Curve]:
-    """run_id -> its curve; runs without two finite points are left out."""
+    """run_id -> its curve; runs without finite points at two steps are left out."""
     groups = dict(list(curves[curves["key"] == KEYS[0]].groupby("run_id")))
     found = {}
     for run_id in study_runs["run_id"]:
         points = groups.get(run_id)
-        if points is not None and np.isfinite(points["value"]).sum() > 1:
+        if points is not None and points.loc[np.isfinite(points["value"]), "step"].nunique() > 1:
             found[run_id] = learning.curve(points["step"], points["value"])
     return found

@@ -67,28 +67,23 @@ def keys(runs: pd.DataFrame) -> list[str]:
 
 def tested(study: Study, curves: pd.DataFrame) -> int:
     """Patients that the test scores are of, all folds together; 0 where the store does not say."""
-    points = curves[
-        curves["key"].str.startswith(f"{TEST_PATIENTS}/") & curves["run_id"].isin(study.runs["run_id"])
-    ]
+    own = curves[curves["run_id"].isin(study.runs["run_id"])]
+    points = own[own["key"].str.startswith(f"{TEST_PATIENTS}/")]
     counted = study.evaluations.get(f"{EVALUATED}patients", pd.Series(dtype=float)).dropna()
     return int(points["step"].nunique() or (counted.max() if len(counted) else 0))
 
 
 def metrics(curves: pd.DataFrame) -> list[str]:
     """Their quantities, those of the page first."""
-    there = {
-        key.removeprefix(f"{TEST_PATIENTS}/")
-        for key in curves["key"].unique()
-        if key.startswith(TEST_PATIENTS)
-    }
+    scores = [key for key in curves["key"].unique() if key.startswith(f"{TEST_PATIENTS}/")]
+    there = {key.removeprefix(f"{TEST_PATIENTS}/") for key in scores}
     return [m for m in SHOWN if m in there] + sorted(there - set(SHOWN))
 
 
 def by_run(curves: pd.DataFrame, keys: Iterable[str]) -> Points:
     """The points of some metrics that are numbers."""
-    points = curves[curves["key"].isin(list(keys)) & curves["value"].notna()].groupby(["run_id", "step"])[
-        "value"
-    ]
+    there = curves[curves["key"].isin(list(keys)) & curves["value"].notna()]
+    points = there.groupby(["run_id", "step"])["value"]
     totals, counts = points.sum().unstack(fill_value=0), points.count().unstack(fill_value=0)
     rows = {run_id: row for row, run_id in enumerate(totals.index)}
     return Points(rows, totals.to_numpy(float), counts.to_numpy(float))
@@ -129,16 +124,11 @@ def levels(study: Study, curves: pd.DataFrame, wanted: Iterable[str] = ()) -> tu
         wanted: metrics; none = all there are.
     """
     return tuple(
-        Level(
-            arm.label,
-            budget,
-            metric,
-            crossed(np.array([*scores.values()]), bounds=BOUNDS),
-            scope.about(study, arm.label),
-        )
+        Level(arm.label, budget, metric, crossed(np.array([*scores.values()]), bounds=BOUNDS), about)
         for metric in list(wanted) or metrics(curves)
         for points in [by_run(curves, [f"{TEST_PATIENTS}/{metric}"])]
         for arm in study.arms
+        for about in [scope.about(study, arm.label)]
         for budget in study.budgets
         if (scores := table(study, points, arm.label, budget))
     )

@@ -60,8 +60,8 @@ def whole(value: object) -> object:
 
 def marks(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """The searches behind the settings of each fine-tuning and of the stages its encoder comes from; '' = none."""
-    own = runs[MARK].map(_mark) if MARK in runs else [""] * len(runs)
-    rows = {i: (up, mark) for i, up, mark in zip(runs["run_id"], runs["upstream_run_id"], own, strict=True)}
+    ways = zip(runs["run_id"], runs["upstream_run_id"], _texts(runs, MARK), strict=True)
+    rows = {run_id: (upstream, mark) for run_id, upstream, mark in ways}
     found = []
     for run_id in tuned["run_id"]:
         texts: dict[str, None] = {}
@@ -72,9 +72,9 @@ def marks(tuned: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     return found
 
 
-def _mark(value: object) -> str:
-    """Runs older than the knob have none."""
-    return value if isinstance(value, str) else ""
+def _texts(runs: pd.DataFrame, column: str) -> list[str]:
+    """Of a knob; '' of runs that are older than it."""
+    return [value if isinstance(value, str) else "" for value in runs.get(column, [None] * len(runs))]
 
 
 def latest(found: pd.DataFrame) -> pd.DataFrame:
@@ -93,11 +93,8 @@ def differences(tuned: pd.DataFrame, runs: pd.DataFrame, free: Set[str] = FREE) 
         CFG + name: name for name, (_, knob, _) in _KNOBS.items() if not knob.runtime and name not in free
     }
     compared = _as_of_today(tuned)
-    compared = compared.assign(**{SPLIT: compared[SPLIT].map(division)}) if SPLIT in compared else compared
     all_variants = compared["pipeline"].map(lambda text: "+".join(pipelines.split(text).variants))
-    handed = compared["pipeline"].map(
-        lambda text: pipelines.DECODER if pipelines.DECODER in text.split("+") else ""
-    )
+    handed = compared["pipeline"].map(lambda text: pipelines.DECODER * (pipelines.DECODER in text.split("+")))
     groups = dict.fromkeys(OF_VARIANTS, all_variants) | {"decoder_from": handed}
     found = [_difference(tuned["data_digest"], "data", shown=_folders(tuned))]
     for column, name in columns.items():
@@ -135,11 +132,8 @@ def _difference(
 
 def _folders(runs: pd.DataFrame) -> dict[str, str]:
     """Digest of data -> its first digits, and the folder that they were read from."""
-    roots = runs[f"{CFG}data_root"] if f"{CFG}data_root" in runs else [""] * len(runs)
-    return {
-        digest: f"{digest[:12]} ({root})" if root else digest[:12]
-        for digest, root in zip(runs["data_digest"], roots, strict=True)
-    }
+    read = zip(runs["data_digest"], _texts(runs, f"{CFG}data_root"), strict=True)
+    return {digest: f"{digest[:12]} ({root})" if root else digest[:12] for digest, root in read}
 
 
 def chain(run_id: str, runs: pd.DataFrame) -> Iterator[pd.Series]:
@@ -164,16 +158,13 @@ def _repetitions(arm: str, own: pd.DataFrame, by_id: pd.DataFrame) -> list[str]:
         there = pd.DataFrame([hop for hop in hops if hop is not None]).drop_duplicates("run_id")
         imported = there[there["upstream_run_id"].map(by_id["stage"]) == names.IMPORT]
         sources = imported["upstream_run_id"].map(by_id.get(f"{CFG}source", pd.Series(dtype=str)))
-        shown = {
-            sha: f"{source} ({sha[:12]})"
-            for sha, source in zip(imported["upstream_sha256"], sources, strict=True)
-        }
-        found.append(
-            _differing(imported, "upstream_sha256", "the weights that were imported", f"runs of {arm}", shown)
+        files = zip(imported["upstream_sha256"], sources, strict=True)
+        shown, what = (
+            {sha: f"{source} ({sha[:12]})" for sha, source in files},
+            "the weights that were imported",
         )
+        found.append(_differing(imported, "upstream_sha256", what, f"runs of {arm}", shown))
         trained = _as_of_today(there[there["stage"] == names.PRETRAIN], flags.knobs(params.Pretrain))
-        if f"{CFG}split" in trained:
-            trained[f"{CFG}split"] = trained[f"{CFG}split"].map(division)
         whose = f"the pretrainings of {arm}"
         found.append(_differing(trained, "data_digest", "data", whose, _folders(trained)))
         found += [
@@ -194,13 +185,13 @@ def _differing(
 
 
 def _as_of_today(runs: pd.DataFrame, knobs: Mapping = _KNOBS) -> pd.DataFrame:
-    """Runs that are older than a knob, beside newer ones, are as its default says."""
+    """Runs that are older than a knob, beside newer ones, are as its default says; folds are as their division."""
     filled = {}
     for name, (field, knob, hint) in knobs.items():
         usual = (knob.presets or {}).get("none", field.default)
         if (column := CFG + name) in runs:
             values = (usual if v is None or v != v else v for v in runs[column])
-            filled[column] = [whole(v) if hint is int else v for v in values]
+            filled[column] = [whole(v) if hint is int else division(v) for v in values]
     return runs.assign(**filled)
 
 
@@ -233,8 +224,7 @@ def _specialists(tuned: pd.DataFrame, by_id: pd.DataFrame) -> list[str]:
 # ---------------------------------------------------------------- folds of a cross-validation
 def folds_of(runs: pd.DataFrame) -> list[str]:
     """The fold of each run, as it was asked for (fold:2/5); '' of every other division."""
-    splits = runs[SPLIT] if SPLIT in runs else [""] * len(runs)
-    return [text if isinstance(text, str) and re.fullmatch(FOLD, text) else "" for text in splits]
+    return [text if re.fullmatch(FOLD, text) else "" for text in _texts(runs, SPLIT)]
 
 
 def division(split: object) -> object:

@@ -66,12 +66,8 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
 
 def _means(study: Study, budget: int) -> pd.Series:
     """Mean test IoU by pipeline."""
-    runs = study.scored
-    return (
-        runs[runs["budget"] == budget].groupby("arm")[TEST_IOU].mean()
-        if len(runs)
-        else pd.Series(dtype=float)
-    )
+    runs = study.scored[study.scored["budget"] == budget]
+    return runs.groupby("arm")[TEST_IOU].mean() if len(runs) else pd.Series(dtype=float)
 
 
 def _ahead(study: Study, label: str, budget: int) -> tuple[str, list[str]]:
@@ -154,11 +150,9 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     seeds = sorted(set(runs["seed"]))
     answer, better, won = _called(found, choice)
     varied = [label for label in won if scope.count(study, label) > 1]
-    about = [
-        scope.about(study, choice.pipeline, *varied),
-        f"on {'these' if found.tested else 'the'} test patients",
-    ]
-    what = ", ".join(filter(None, [f"95 % confidence, {plural(len(seeds), 'seed')}", *about]))
+    about = scope.about(study, choice.pipeline, *varied)
+    on = f"on {'these' if found.tested else 'the'} test patients"
+    what = ", ".join(filter(None, ["95 % confidence", plural(len(seeds), "seed"), about, on]))
     if not choice.certain:
         told, command = further.decides(study, choice, found.budget)
         return Card(question, answer, (*better, what, told), command)

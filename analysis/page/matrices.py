@@ -105,10 +105,11 @@ def of_worth(study: Study, found: Decisions) -> list[Matrix]:
             for label in dict.fromkeys(row.pipeline for row in mine)
         )
         if any(cell.call != "none" for _, cells in rows for cell in cells):
-            sizes = tuple(f"{n:,}" for n in study.budgets)
-            made.append(
-                Matrix(f"{study.unit}s saved against {spoken(reference)}", f"{study.unit}s", sizes, rows)
+            title, sizes = (
+                f"{study.unit}s saved against {spoken(reference)}",
+                tuple(f"{n:,}" for n in study.budgets),
             )
+            made.append(Matrix(title, f"{study.unit}s", sizes, rows))
     return made
 
 

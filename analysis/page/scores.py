@@ -29,9 +29,8 @@ MORE = ("test/iou/", "test/dice/", "test/patient_dice/", names.AREA_VAL_IOU, nam
 def table(study: Study) -> pd.DataFrame:
     """A row for each pipeline, budget and metric: mean, s.d. over seeds (NaN of one seed), and how many."""
     metrics = [m for m in (*TITLES, *sorted(c for c in study.runs if c.startswith(MORE))) if m in study.runs]
-    by_seed = study.runs.groupby(["arm", "budget", "seed"])[
-        metrics
-    ].mean()  # of a cross-validation over its folds
+    # of a cross-validation over its folds
+    by_seed = study.runs.groupby(["arm", "budget", "seed"])[metrics].mean()
     found = by_seed.groupby(["arm", "budget"]).agg(["mean", "std", "count"])
     rows = [
         (*cell, metric, *values)
@@ -61,21 +60,17 @@ def shown(study: Study) -> BySize:
 
 def levels(study: Study, measured: Measured) -> BySize:
     """Mean and interval for other seeds and other patients."""
-    return _by_size(
-        study,
-        {(f"test/{one.metric}", one.arm, one.budget): _interval(one.crossed) for one in measured.levels},
-    )
+    texts = {(f"test/{e.metric}", e.arm, e.budget): _interval(e.crossed) for e in measured.levels}
+    return _by_size(study, texts)
 
 
 def _by_size(study: Study, texts: Mapping[tuple[str, str, int], str]) -> BySize:
     """Of each metric of TITLES that is there: (pipeline, a text per budget)."""
+    labels, there = [arm.label for arm in study.arms], {metric for metric, _, _ in texts}
     return [
-        (
-            title,
-            [(a.label, [texts.get((metric, a.label, n), "–") for n in study.budgets]) for a in study.arms],
-        )
+        (title, [(label, [texts.get((metric, label, n), "–") for n in study.budgets]) for label in labels])
         for metric, title in TITLES.items()
-        if metric in {key[0] for key in texts}
+        if metric in there
     ]
 
 

@@ -51,16 +51,13 @@ def _same(one: Path, other: Path) -> bool:
     """Equal but for the last digits of numbers, which another processor rounds otherwise."""
     if not one.is_file():
         return False
-    texts = (path.read_text(encoding="utf-8") for path in (one, other))
-    words, numbers = zip(*(_split(text) for text in texts), strict=True)
-    return words[0] == words[1] and all(
-        math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in zip(*numbers, strict=True)
+    mine, theirs = (path.read_text(encoding="utf-8") for path in (one, other))
+    numbers = zip(
+        NUMBER.findall(mine), NUMBER.findall(theirs), strict=False
+    )  # as many where the words are the same
+    return NUMBER.split(mine) == NUMBER.split(theirs) and all(
+        math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in numbers
     )
-
-
-def _split(text: str) -> tuple[list[str], list[float]]:
-    """What is between the numbers of a text, and the numbers."""
-    return NUMBER.split(text), [float(n) for n in NUMBER.findall(text)]
 
 
 def compared(committed: Path) -> list[str]:

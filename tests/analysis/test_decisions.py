@@ -227,3 +227,11 @@ def test_further_seeds_are_told_in_minutes() -> None:
     found = decisions.decide(study, scores, decisions.curves(study))
     page = report.render(report.Page(study, found, (), (), {}, ("verdict",), "python", ""))
     assert f"{primary.rows[0].more.text} (the fewest take about 70 minutes)" in page
+
+
+def test_a_curve_of_two_values_at_one_step_is_none() -> None:
+    one = finetune("scratch", 30, 0, 0.4)
+    twice = replace(one, metrics={**one.metrics, "val/iou": [(20, 0.3), (20, 0.4), (40, math.nan)]})
+    study, found = measured([twice, finetune("scratch", 30, 1, 0.6)])
+    assert [t.seed for t in found.learned] == [1]
+    assert len(study.runs) == len(found.of("test_loss")) == 2

@@ -29,13 +29,7 @@ def judge(
     budget: int | None = None,
     counts: str = "slice",
 ) -> tuple[Verdict | Refusal, ...]:
-    """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients.
-
-    Raises:
-        ValueError: when the margin is not positive.
-    """
-    if not margin > 0:
-        raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")
+    """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients."""
     family = [p for p in pairs if isinstance(p, Pair)]
     of_each = Counter(name for p in family for name in (p.a, p.b))
     return tuple(
