@@ -113,6 +113,17 @@ def test_names_like_those_of_a_data_set_do_not_make_it_one(
         np.testing.assert_array_equal(images.read(source).label, boxes((40, 36), (0, 1))[None])
 
 
+@pytest.mark.parametrize("names", [("lv", "rv"), ("p{n}_ann", "p{n}_bob")])
+def test_masks_named_for_classes_or_people_are_not_united(names: tuple[str, str], tmp_path: Path):
+    for n in range(1, 4):
+        for name, values in (("images/p{n}", (3, 90, 200)), *((f"masks/{mask}", (0, 255)) for mask in names)):
+            path = tmp_path / f"p{n}" / f"{name.format(n=n)}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(boxes((40, 36), values).astype(np.uint8)).save(path)
+    with pytest.raises(DataError, match="pairs which is whose"):
+        images.find(tmp_path)
+
+
 def test_several_masks_of_an_image(tmp_path: Path):
     plane = (40, 36)
     for label in labels("DSB 2018", tmp_path / "dsb"):

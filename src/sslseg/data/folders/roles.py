@@ -4,6 +4,7 @@ Pairs come from `pairs` in sslseg.json; else from a layout that is known (pairin
 in names (pairing/by_name.py).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -98,10 +99,8 @@ def paired(
         s = _with(s, name)
     if s.pairs:
         joined, faults = matching.cases(tuple(patterns.rule(same(t)) for t in s.pairs), files, shared or told)
-        masks = [held[own[file]] for case in joined for file, _ in case.masks]
-        own_classes = settings.settings(root).classes
-        if not (told or layout or own_classes) and mask_values.contradict(
-            [m[0] for m in masks if len(m) == 1], s
+        if not (told or layout) and _only_names(
+            joined, [held[own[file]] for c in joined for file, _ in c.masks], s, root
         ):
             name, s = "", settings.settings(root)
     if not s.pairs:
@@ -154,6 +153,24 @@ def _explains(name: str, files: tuple[str, ...], shared: bool) -> bool:
     found, _ = matching.cases(layouts.rules(name), files, shared)
     held = sum(len(case.images) for case in found)
     return held >= LEAST * sum(not words.is_mask(file) for file in files)
+
+
+def _only_names(joined: Sequence[Case], masks: Sequence[tuple[Path, ...]], s: Settings, root: Path) -> bool:
+    """Whether a folder has only names like those of a data set: its masks hold other values, or are named for classes.
+
+    Masks of any name are parts of one, as the nuclei of DSB 2018. Names that come again at other images tell classes, or
+    people.
+    """
+    any_name = any(text.endswith("/*") for text in s.pairs)
+    several = [case for case in joined if len(case.masks) > 1 and any_name]
+    parts = Counter(
+        Path(file).name.replace(Path(case.images[0]).stem, "") for case in several for file, _ in case.masks
+    )
+    if max(parts.values(), default=0) > 1:
+        return True
+    if settings.settings(root).classes:
+        return False
+    return mask_values.contradict([files[0] for files in masks if len(files) == 1], s)
 
 
 def _with(s: Settings, name: str) -> Settings:
