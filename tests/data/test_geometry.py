@@ -11,7 +11,7 @@ import pytest
 from sslseg.config import plugins
 from sslseg.config.names import DataError
 from sslseg.data.folders import scans
-from sslseg.data.geometry import Grid, onto
+from sslseg.data.geometry import Grid, onto, usable
 from sslseg.data.readers import formats, nifti, stacks
 from sslseg.datasets.hearts import acdc
 from tests.fixtures import foreign_trees, trees
@@ -222,3 +222,14 @@ def test_no_false_alarm_on_the_real_acdc_set():
 
 def test_source_of_a_picture_has_no_grid(tmp_path):
     assert stacks.grid([tmp_path / "a.png"]) is None
+
+
+def test_a_matrix_of_any_voxel_size_says_where_voxels_lie():
+    thin = np.eye(4)
+    thin[:3, :2] = [[1, 1], [0, 1e-4], [0, 0]]  # two axes that are nearly one
+    for size in (1e-3, 1.0, 1e3):
+        scale = np.diag([size, size, size, 1.0])
+        assert usable(scale)
+        assert not usable(scale @ thin)
+    assert not usable(np.diag([1.0, 0.0, 1.0, 1.0]))
+    assert not usable(np.diag([1.0, np.nan, 1.0, 1.0]))

@@ -136,23 +136,17 @@ def prepare(slices: Slices, rows: Rows, intensity: Intensity, **how: Any) -> Who
 # ---------------------------------------------------------------- evaluation
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network is worth.
+    """What a network is worth."""
 
-    Attributes:
-        per_slice: columns row, volume, patient, frame, phase, z, jaccard_loss and, for every
-            class with the background, iou/<class> and dice/<class>; in the order of the rows.
-        per_volume: see `pixels.per_volume`.
-        summary: iou, iou/<class>, dice/<class>, jaccard_loss, patient_iou/<class>,
-            patient_dice/<class>; foreground classes only. A class that is nowhere to be scored has no
-            entry; `iou`, the mean of iou/<class>, is NaN when none has.
-        counts: int64 [N, K, K], one confusion matrix per slice.
-        masks: row -> uint8 [H32, W32], what was predicted where masks were asked for, padding and all.
-    """
-
+    # row, volume, patient, frame, phase, z, jaccard_loss and, for every class with the background, iou/<class> and
+    # dice/<class>; in the order of the rows
     per_slice: dict[str, np.ndarray]
-    per_volume: dict[str, np.ndarray]
+    per_volume: dict[str, np.ndarray]  # see `pixels.per_volume`
+    # iou, iou/<class>, dice/<class>, jaccard_loss, patient_iou/<class>, patient_dice/<class>; foreground classes only.
+    # A class that is nowhere to be scored has no entry; `iou`, the mean of iou/<class>, is NaN when none has
     summary: dict[str, float]
-    counts: np.ndarray
+    counts: np.ndarray  # int64 [N, K, K], one confusion matrix per slice
+    # row -> uint8 [H32, W32], what was predicted where masks were asked for, padding and all
     masks: dict[int, np.ndarray] = field(default_factory=dict)
 
 

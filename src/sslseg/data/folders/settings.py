@@ -69,7 +69,7 @@ class Settings:
         found = {value: k for k, value in enumerate(self.values)} | dict(self.also)
         if self.ignore is not None:
             return {self.ignore: IGNORE} | found
-        return found if max(found, default=0) >= COLOUR else {IGNORE: IGNORE} | found
+        return found if max(found) >= COLOUR else {IGNORE: IGNORE} | found
 
     def describe(self, classes: tuple[str, ...], **more: Any) -> Description:
         """A description with the classes that the format, or else this file, names; `more` for the rest.

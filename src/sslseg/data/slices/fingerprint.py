@@ -1,15 +1,16 @@
 """What a dataset looks like, in numbers and on one sheet."""
 
-import re
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+INTENSITY = r"^(minimum|maximum|mean|sd|p(1|99)_\d+)$"  # columns of the table of volumes
 
-def _spread(values: pd.Series | np.ndarray) -> dict[str, float]:
-    values = np.asarray(values, np.float64)
-    return {"min": float(values.min()), "median": float(np.median(values)), "max": float(values.max())}
+
+def _spread(table: pd.DataFrame) -> dict[Any, dict]:
+    """Column -> its least, its median and its largest number."""
+    return table.astype(np.float64).agg(["min", "median", "max"]).to_dict()
 
 
 def compute(
@@ -28,7 +29,7 @@ def compute(
         digests: relative path -> sha256.
     """
     patients = volumes.drop_duplicates("patient")
-    shape, spacing = ("slices", "native_height", "native_width"), ("z", "y", "x")
+    native = volumes.rename(columns=lambda name: name.removeprefix("native_spacing_"))
     return {
         "patients": len(patients),
         "volumes": len(volumes),
@@ -37,14 +38,10 @@ def compute(
         "labelled_slices": int(index["labelled"].sum()),
         "foreground_slices": int((index["foreground"] > 0).sum()),
         "groups": patients["group"].value_counts().sort_index().to_dict(),
-        "shape": {key: _spread(volumes[key]) for key in shape},
-        "spacing": {key: _spread(volumes[f"native_spacing_{key}"]) for key in spacing},
-        "slices_per_patient": _spread(index.groupby("patient").size()),
-        "intensity": {
-            key: _spread(volumes[key])
-            for key in volumes
-            if key in ("minimum", "maximum", "mean", "sd") or re.fullmatch(r"p(1|99)_\d+", key)
-        },
+        "shape": _spread(volumes[["slices", "native_height", "native_width"]]),
+        "spacing": _spread(native[["z", "y", "x"]]),
+        "slices_per_patient": _spread(index.groupby("patient").size().to_frame("slices"))["slices"],
+        "intensity": _spread(volumes.filter(regex=INTENSITY)),
         "class_voxels": dict(zip(classes, voxels.tolist(), strict=True)),
         "files": digests,
     }

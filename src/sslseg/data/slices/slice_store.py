@@ -26,27 +26,7 @@ Rows = Sequence[int] | np.ndarray  # numbers of slices
 
 @dataclass(frozen=True, eq=False)
 class Slices:
-    """A store, opened read-only. Cheap to open; a child process opens it again by `path`.
-
-    Attributes:
-        index: one row per slice, its position is the slice's number: volume, patient, group,
-            frame, phase, z, labelled, height, width, offset, label_offset (-1 if none),
-            spacing_z, spacing_y, spacing_x (mm), foreground (voxels), classes (bit mask).
-        volumes: float64 [V, C] each: scale, intercept, p1, p99 (physical units).
-        volume_table: one row per volume: patient, group, frame, phase, labelled, slices,
-            native_height/_width/_spacing_z/_y/_x, image, label (relative to the root), position
-            (within a 4D file, -1 if none), xxh3 (`encode.voxel_digest`; sha256 in a store of an
-            earlier version), minimum, maximum, mean, sd.
-        skipped: what `on_bad_file=skip` left out, {file, reason} each.
-        notes: what had to be assumed of a file, {file, note} each.
-        fingerprint: see `fingerprint.compute`.
-        codes_flat, labels_flat: the shards, memory-mapped.
-        split, sides, channel_names, settings, physical: what the data say of themselves
-            (`source.Description`).
-        parts: file -> digest, as found when it was opened; `stamps` of these files then, and how many
-            `seconds` the check took.
-        root: the folder it was made from, where that is known.
-    """
+    """A store, opened read-only. Cheap to open; a child process opens it again by `path`."""
 
     path: Path
     dataset: str
@@ -57,23 +37,28 @@ class Slices:
     domain: str
     licence: str
     channels: int
-    fingerprint: dict[str, Any]
+    fingerprint: dict[str, Any]  # see `fingerprint.compute`
+    # a row a slice, its position is the slice's number: volume, patient, group, frame, phase, z, labelled, height,
+    # width, offset, label_offset (-1 if none), spacing_z/_y/_x (mm), foreground (voxels), classes (bit mask)
     index: pd.DataFrame
-    volumes: dict[str, np.ndarray]
+    volumes: dict[str, np.ndarray]  # float64 [V, C] each: scale, intercept, p1, p99 (physical units)
+    # a row a volume: patient, group, frame, phase, labelled, slices, native_height/_width/_spacing_z/_y/_x, image and
+    # label (relative to the root), position (within a 4D file, -1 if none), xxh3 (`encode.voxel_digest`; sha256 in a
+    # store of an earlier version), minimum, maximum, mean, sd
     volume_table: pd.DataFrame
-    skipped: list[dict[str, str]]
-    notes: list[dict[str, str]]
-    codes_flat: np.ndarray
+    skipped: list[dict[str, str]]  # what `on_bad_file=skip` left out, {file, reason} each
+    notes: list[dict[str, str]]  # what had to be assumed of a file, {file, note} each
+    codes_flat: np.ndarray  # the shards, memory-mapped
     labels_flat: np.ndarray
-    split: str = ""
+    split: str = ""  # what the data say of themselves (`source.Description`), as the next four
     sides: dict[str, str] = field(default_factory=dict)
     channel_names: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     physical: bool = True
-    parts: dict[str, str] = field(default_factory=dict)
-    stamps: tuple[tuple[int, ...], ...] = ()
-    seconds: float = 0.0
-    root: Path | None = None
+    parts: dict[str, str] = field(default_factory=dict)  # file -> digest, as found when it was opened
+    stamps: tuple[tuple[int, ...], ...] = ()  # of these files then
+    seconds: float = 0.0  # that the check took
+    root: Path | None = None  # the folder it was made from, where that is known
 
     @functools.cached_property
     def _place(self) -> list[list[int]]:
