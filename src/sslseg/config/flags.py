@@ -110,7 +110,7 @@ def has_gpu() -> bool:
     return shown and any(Path("/proc/driver/nvidia/gpus").glob("*"))
 
 
-def preset_here(names: Sequence[str], device: str = "auto") -> str:
+def preset_here(names: Sequence[str], device: str) -> str:
     """What `auto` means: the paper's settings where there is a GPU, those for a CPU elsewhere."""
     wanted = PAPERS if device != "cpu" and has_gpu() else ("cpu",)
     return next((name for name in wanted if name in names), AUTO)

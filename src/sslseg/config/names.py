@@ -171,10 +171,10 @@ def stored(metric: str) -> str:
     return DETAIL + metric if _DETAILS.fullmatch(metric) else metric
 
 
-def quoted(value: object, most: int = 80) -> str:
+def quoted(value: object) -> str:
     """`value` as Python writes it, cut: what a sentence quotes of somebody's input."""
     text = repr(value)
-    return text if len(text) <= most else f"{text[:most]}… ({len(text):,} characters)"
+    return text if len(text) <= 80 else f"{text[:80]}… ({len(text):,} characters)"
 
 
 class SslsegError(Exception):

@@ -134,7 +134,7 @@ def _made_here(p: ImportEncoder, run: session.Run, sha: str, content: str) -> Re
     return resolve.resolve(f"models:/{model.model_id}", cache=p.cache)
 
 
-def _card(found: Fetched, run: session.Run, standing: str = "") -> str:
+def _card(found: Fetched, run: session.Run, standing: str) -> str:
     """Markdown for the registry. What was declared by a person says so."""
     rows = {
         "origin": found.origin,

@@ -94,9 +94,8 @@ def _image(model: Trained, scan: Scan, run_id: str, found: Found) -> None:
     for index, image, told in scans.volumes(scan, first.channels, grey, found.notes.append):
         if len(image) != first.channels:
             colour = " (a colour picture among grey ones? save it in grey)" if len(image) == 3 else ""
-            kind = (
-                DataError if model.p.on_bad_file == "skip" else EncoderError
-            )  # which of both is the wrong one?
+            # which of both is the wrong one?
+            kind = DataError if model.p.on_bad_file == "skip" else EncoderError
             raise kind(
                 f"{scan.files[0]}: the model reads {first.channels} channel(s), the input has {len(image)}{colour}"
             )

@@ -97,10 +97,7 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         run.tag(names.TAG_LAYOUT, known.layout)
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
     _account(root, store, aside, run)
-    warnings = [
-        *(module.notes(root) if hasattr(module, "notes") else ()),
-        *doubts.of(data),
-    ]
+    warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *doubts.of(data)]
     if known:
         warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
     for warning in warnings:

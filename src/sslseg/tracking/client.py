@@ -1,7 +1,5 @@
 """MLflow's client, which waits for a busy store and reads every page of a search; and MLflow's rules for names."""
 
-from __future__ import annotations
-
 import functools
 import operator
 import random

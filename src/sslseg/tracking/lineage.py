@@ -1,7 +1,5 @@
 """Where an encoder comes from, read from run IDs, hop by hop, back to random weights."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -4,8 +4,6 @@ Why a watching thread and not PR_SET_PDEATHSIG: `mlflow run` starts `bash -c "py
 launcher is the grandparent, and its death sends the kernel's signal to nobody.
 """
 
-from __future__ import annotations
-
 import io
 import multiprocessing
 import os

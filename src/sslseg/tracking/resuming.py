@@ -5,8 +5,6 @@ opened for the command ends as a pointer (`resumed_as`), which readers skip. Whi
 command waits for it.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

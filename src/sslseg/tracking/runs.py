@@ -4,8 +4,6 @@ Everything goes through MlflowClient with an explicit run ID, never through MLfl
 run, so that one warm process can hold several runs.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping

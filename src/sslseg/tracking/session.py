@@ -1,7 +1,5 @@
 """Open and find runs. The run itself is `runs.Run`; `resuming` goes on with one."""
 
-from __future__ import annotations
-
 import os
 import sys
 import traceback

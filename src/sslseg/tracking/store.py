@@ -4,8 +4,6 @@ MLflow would create the tables at first touch, in whichever of several workers c
 put the artifacts under the working folder of that process. Both are settled here beforehand.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os

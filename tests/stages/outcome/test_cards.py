@@ -26,7 +26,7 @@ def test_a_card_keeps_its_shape(word: str) -> None:
 
     def card(text: str) -> str:
         found = Fetched({}, "test_resnet", 1, law | {"known_from": text}, text, text, "natural", text, {})
-        return import_encoder._card(found, run)
+        return import_encoder._card(found, run, "")
 
     spoiled, tame = card(word), card("tame")
     assert len(spoiled.splitlines()) == len(tame.splitlines())

@@ -8,12 +8,8 @@ from sslseg.config.texts import to_text
 from sslseg.stages.forecast.estimates import Cost, Kind, costs, variants
 from sslseg.tracking.history import frames
 
-TOLD = (
-    names.FINETUNE,
-    names.PRETRAIN,
-    names.SWEEP,
-    names.TUNE,
-)  # the others are short, or say themselves what they do
+# the others are short, or say themselves what they do
+TOLD = (names.FINETUNE, names.PRETRAIN, names.SWEEP, names.TUNE)
 
 
 def line(stage: str, method: str | None, p: Machine, device: str, uri: str | None) -> str:

@@ -29,9 +29,7 @@ class Trained:
     p: Predict | Evaluate
     resolved: tuple[Resolved, ...]
     models: tuple[Model, ...]
-    known: (
-        dict | None
-    )  # fingerprint of the data that the first one was trained on; None = nowhere to be found
+    known: dict | None  # fingerprint of the data of the first one's training; None = nowhere to be found
 
     @property
     def classes(self) -> tuple[str, ...]:

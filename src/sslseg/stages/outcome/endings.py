@@ -45,8 +45,7 @@ def finetuned(run_id: str, registered: str, dataset: str, summary: Mapping[str, 
     """
     classes = ", ".join(f"{k.partition('/')[2]} {v:.3f}" for k, v in summary.items() if k.startswith("iou/"))
     tell(
-        f"test IoU {summary['iou']:.3f} on {dataset} ({classes})",
-        f"registered as {registered}, run {run_id}",
+        f"test IoU {summary['iou']:.3f} on {dataset} ({classes})", f"registered as {registered}, run {run_id}"
     )
     segmenting(run_id)
 

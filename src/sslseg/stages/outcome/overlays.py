@@ -61,7 +61,7 @@ def log(
         run.artifact(scratch)
 
 
-def sheet(shown: Sequence[Picture], classes: Sequence[str], own: Sequence[str] = ()) -> np.ndarray:
+def sheet(shown: Sequence[Picture], classes: Sequence[str], own: Sequence[str]) -> np.ndarray:
     """uint8 BGR [H, W, 3]: a panel each, COLUMNS in a line, and the names of the classes below in their colours."""
     colours = np.array([bgr_of(tuple(own), k) for k in range(len(classes))], np.uint8)
     panels = [panel((stretched(p.image) * 255).astype(np.uint8), p.mask, p.title, colours) for p in shown]

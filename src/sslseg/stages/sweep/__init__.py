@@ -29,7 +29,6 @@ from sslseg.tracking.board import Board
 from sslseg.tracking.history import frames
 from sslseg.training import devices
 
-ROOTS = ("data_root",)  # texts of a cell that name a folder
 NOT_YET = "the sweep has not come to it"
 
 
@@ -45,7 +44,8 @@ def identify(p: Sweep) -> str:
 
 def _absolute(texts: dict[str, str]) -> dict[str, str]:
     """A folder by its full name: `data` is another one elsewhere."""
-    return {k: str(Path(v).expanduser().resolve()) if k in ROOTS and v else v for k, v in texts.items()}
+    root = texts.get("data_root")
+    return texts | ({"data_root": str(Path(root).expanduser().resolve())} if root else {})
 
 
 def _plugins(cells: Sequence[Cell]) -> list[Path]:

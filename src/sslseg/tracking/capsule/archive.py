@@ -5,8 +5,6 @@ the sha256 of every file. Anything else is refused before any of it reaches the 
 size of the archive, and what is taken into memory by the memory that there is.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gzip
 import io

@@ -4,8 +4,6 @@ Run and model IDs stay. A run that is in both is left as the store has it. Versi
 whose numbers are taken get new ones, and what names them by number follows. An alias stays where it points.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Mapping

@@ -3,8 +3,6 @@
 From a database with artifacts on this machine. Run IDs stay: lineage and references hold where it is unpacked.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path

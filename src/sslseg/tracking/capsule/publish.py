@@ -6,8 +6,6 @@ freely is: no folder, address, description, run name or error. Figures and decis
 out of the whole store; encoders are listed, with digests, and cannot be fetched.
 """
 
-from __future__ import annotations
-
 import functools
 import json
 import re

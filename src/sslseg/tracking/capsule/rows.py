@@ -4,8 +4,6 @@ Run and model IDs stay, because lineage is made of them. What depends on the mac
 artifact location is made anew from the place of the new store.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path

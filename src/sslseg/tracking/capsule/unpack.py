@@ -6,8 +6,6 @@ SQLite keeps artifacts in `mlruns` beside the file. Behind a PostgreSQL they are
 its `--artifacts-destination`, and the rows name them by the server's own `mlflow-artifacts:/` addresses.
 """
 
-from __future__ import annotations
-
 import filecmp
 import shutil
 import tempfile

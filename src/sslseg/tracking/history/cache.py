@@ -4,8 +4,6 @@ A file's name covers the run's end time and the latest value of every metric: a 
 another metric after its end, is read again.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

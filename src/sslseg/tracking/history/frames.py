@@ -4,8 +4,6 @@ Three back-ends give the same frames: SQL on the database itself, the bulk call 
 MLflow's public client, which is always right and slow.
 """
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor

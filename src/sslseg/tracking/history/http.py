@@ -3,8 +3,6 @@
 It is private, takes 100 runs and one metric a call, and cuts its answer at 25,000 rows without a word.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pandas as pd

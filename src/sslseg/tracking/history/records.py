@@ -1,7 +1,5 @@
 """What any back-end hands over about a run, and the one frame that is made of it."""
 
-from __future__ import annotations
-
 import functools
 import math
 import re

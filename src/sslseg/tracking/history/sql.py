@@ -4,8 +4,6 @@ The tables are private to MLflow: a schema that this file was not tested with is
 (`UnreadableError`), and `history` then asks the public client.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import operator

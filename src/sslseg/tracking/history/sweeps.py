@@ -1,7 +1,5 @@
 """How far a sweep is, from the tracking store alone: whoever can read it can ask, on whatever machine."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

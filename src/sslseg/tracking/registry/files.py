@@ -1,7 +1,5 @@
 """The files of a logged model: in place where they are on this machine, else downloaded."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from pathlib import Path

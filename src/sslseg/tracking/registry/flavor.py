@@ -6,8 +6,6 @@ As `python_function` it takes images and gives masks or features; MLflow imports
 installed.
 """
 
-from __future__ import annotations
-
 import platform
 import shutil
 from collections.abc import Mapping

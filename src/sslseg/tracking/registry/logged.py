@@ -1,7 +1,5 @@
 """Logged models, looked for by what is known of them; `references` is from what a user types."""
 
-from __future__ import annotations
-
 import re
 
 from mlflow.entities import LoggedModel, LoggedModelStatus

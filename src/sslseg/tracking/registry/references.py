@@ -1,7 +1,5 @@
 """From what a user types for a model (`config.references`) to the one logged model that it means."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 from mlflow.entities import LifecycleStage, LoggedModel, LoggedModelStatus

@@ -1,7 +1,5 @@
 """Versions of registered models: their names, their aliases, and making one."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Encoders and segmenters in the model registry: what stages ask of it, `write` and `references` included."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

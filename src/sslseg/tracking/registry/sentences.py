@@ -1,7 +1,5 @@
 """The encoder that a pipeline's sentence means: the newest one in the store that came that way."""
 
-from __future__ import annotations
-
 from sslseg.config import names
 from sslseg.config.names import EncoderError, ParamError
 from sslseg.plans import pipelines

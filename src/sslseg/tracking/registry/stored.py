@@ -1,7 +1,5 @@
 """Whether the weights of a lineage are still those that were used, read afresh from the store."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """What an analysis has found out about an encoder, as the first line of its registry description."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 

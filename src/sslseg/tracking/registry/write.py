@@ -1,7 +1,5 @@
 """Log the folder of an encoder or segmenter as a model of a run, and register it, in one step."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import tempfile

@@ -5,8 +5,6 @@ random number that the store keeps, and the store's address. A copy of a store a
 address, is another one. Folders without the file, or of somebody else, are never taken for leftovers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import hashlib

@@ -3,8 +3,6 @@
 Each check yields findings; a finding that can be mended carries the action, which its reader calls.
 """
 
-from __future__ import annotations
-
 import shutil
 import sqlite3
 import time

@@ -1,7 +1,5 @@
 """The SQLite file of a store: whether this MLflow works with it, and the making of it."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import sqlite3
