@@ -1,7 +1,5 @@
 """What methods minimise whose views shall agree. In float32, whatever the networks compute in."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -4,8 +4,6 @@ A checkpoint is one file, `step-<n>.safetensors`: tensors, and in its header wha
 It is written aside and renamed, so that it is there whole or not at all.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping

@@ -4,8 +4,6 @@
 trains or trains only a part says so with `DEFAULT_ROLE`, `exports`, `trainable`, `after_step` or `DECODER`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 

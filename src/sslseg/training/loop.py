@@ -4,8 +4,6 @@ All randomness of a step comes from streams keyed by its number, so weights, opt
 number of the step are the whole state of a training.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

@@ -1,7 +1,5 @@
 """What is minimised."""
 
-from __future__ import annotations
-
 import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor

@@ -5,8 +5,6 @@ uncertainty of the former. Not as there: labelled and unlabelled slices pass in 
 loss is what it is without unlabelled slices; and batch-norm statistics are averaged with the weights.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 

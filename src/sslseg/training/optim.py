@@ -1,7 +1,5 @@
 """Optimisers, schedules and the moving average of weights; where epochs become steps."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping
 

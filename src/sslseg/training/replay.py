@@ -5,8 +5,6 @@ starts them all at once: the same kernels in the same order, so that numbers are
 run's identity. `SSLSEG_REPLAY=off` leaves every step as it is written.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 

@@ -5,8 +5,6 @@ Not as there: the supervised loss is this project's, on a batch of its own; crop
 that is pasted into a view comes from the next slice of the same batch, and its labels from the same pass.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 import torch

@@ -3,8 +3,6 @@
 Collapse (all slices get one feature) makes BYOL's loss small, so the loss cannot tell.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 

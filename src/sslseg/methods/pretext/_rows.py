@@ -1,7 +1,5 @@
 """What CPC puts on a grid of patches: a network that sees what lies above a place, and guesses rows below it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -5,8 +5,6 @@ layers that ConvNeXt has in place of convolutions, so the pattern of what is hid
 batch norms count visible places alone.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 from collections.abc import Iterator
