@@ -38,10 +38,10 @@ def test_runs_of_other_code_are_listed_and_taken_over(run_id: str, tiny: Tiny, m
     assert __main__.main(["reuse", run_id]) == 0
     listed = capsys.readouterr().out
     assert f"{run_id}  " in listed
-    assert "of other code" in listed
+    assert listed.endswith(": of other code\n1 of 1 runs of other code; --write takes them over\n")
     assert session.find(now) is None
     assert __main__.main(["reuse", "f" * 32, "--write"]) == 0  # by its sweep
-    assert "1 of 1 runs taken over" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith("\n1 of 1 runs taken over\n")
     assert session.find(now) == run_id
     assert get(run_id).data.tags[names.TAG_IDENTITY_MADE] == made
     assert __main__.main(["reuse", run_id, "--write"]) == 0
@@ -57,6 +57,8 @@ def test_runs_on_other_data_or_with_settings_that_are_no_more_are_left_alone(tin
     assert f"its data are not those of {tiny.other} today" in printed.out
     assert printed.err == "sslseg reuse: 1 runs cannot be taken over\n"
     assert get(other).data.tags[names.TAG_IDENTITY] == "1"
+    assert __main__.main(["reuse", other, f"--data_root={tiny.root}"]) == 0  # as where they have moved
+    assert "1 of 1 runs of other code" in capsys.readouterr().out
     client().delete_run(other)
     older = _left(tiny, PREPARE, "1")
     written = manifest.read(older)

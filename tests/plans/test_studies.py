@@ -66,3 +66,11 @@ def test_a_study_that_there_is_not():
         ParamError, match="study: must be one of paper, paper-cpu, methods, demo; not 'papers'"
     ):
         filled(study="papers")
+
+
+@pytest.mark.parametrize("study", ["", *studies.STUDIES])
+def test_a_sweep_is_typed_again_without_what_its_study_says(study: str):
+    own = {"study": study, "data_root": "/d", "seeds": (0, 1, 2, 3), "preset": "paper-code"}
+    full = filled(**own)
+    assert studies.asked(full) == params.Sweep(**own)
+    assert studies.fill(studies.asked(full)) == full

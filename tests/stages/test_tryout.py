@@ -148,10 +148,16 @@ def test_an_encoder_that_is_nowhere(tiny: Tiny, store: str):
         tried(tiny, encoder="none.pth")
 
 
-def test_what_would_end_too_late_is_left_out():
+def test_what_would_end_too_late_is_left_out(monkeypatch: pytest.MonkeyPatch):
     cell = Cell("scratch/n=3/seed=0", FINETUNE, {}, pipeline="scratch")
     with pytest.raises(SslsegError, match=tryout.TOO_LATE):
         tryout.work(Job(cell, context={"seconds": {"scratch": 5.0}, "deadline": 0.0}))
+    monkeypatch.setattr(tryout.time, "time", lambda: 100.0)
+    monkeypatch.setattr(tryout.sweep, "work", lambda job: "done")
+    limits = {"seconds": {"scratch": 5.0, "supervised": 50.0}, "deadline": 105.0}
+    assert tryout.work(Job(cell, context=limits)) == "done"
+    with pytest.raises(SslsegError, match=tryout.TOO_LATE):
+        tryout.work(Job(cell, context=limits | {"deadline": 104.9}))
     late = Outcome(Job(cell), error=tryout.TOO_LATE)
     assert not late.failed  # nor does the table of a trial's cells count it as failed
     tryout._complain([late])

@@ -4,6 +4,7 @@ An explicit knob of the sweep wins over the study's value.
 """
 
 import dataclasses
+from typing import Any
 
 from sslseg.config.names import ParamError
 from sslseg.config.params import Sweep
@@ -57,6 +58,7 @@ STUDIES: dict[str, dict] = {
 }  # fmt: skip
 DEFAULTS = {"dataset": "demo", "pipelines": SEVEN, "budgets": (30,), "seeds": (0,), "preset": "cpu", "pretrain_preset": "cpu",
             "imagenet": "bundled:efficientnet_lite0"}  # fmt: skip
+_EMPTY: dict[str, Any] = {f.name: f.default for f in dataclasses.fields(Sweep)}
 
 
 def fill(p: Sweep) -> Sweep:
@@ -67,6 +69,13 @@ def fill(p: Sweep) -> Sweep:
     """
     if p.study and p.study not in STUDIES:
         raise ParamError(f"study: must be one of {', '.join(STUDIES)}; not {p.study!r}")
-    values = {**DEFAULTS, **STUDIES.get(p.study, {})}
-    declared = {f.name: f.default for f in dataclasses.fields(Sweep)}
-    return dataclasses.replace(p, **{k: v for k, v in values.items() if getattr(p, k) == declared[k]})
+    return dataclasses.replace(p, **{k: v for k, v in _values(p).items() if getattr(p, k) == _EMPTY[k]})
+
+
+def asked(p: Sweep) -> Sweep:
+    """A filled sweep with every knob left empty that its study would fill alike: as it is typed."""
+    return dataclasses.replace(p, **{k: _EMPTY[k] for k, v in _values(p).items() if getattr(p, k) == v})
+
+
+def _values(p: Sweep) -> dict[str, Any]:
+    return {**DEFAULTS, **STUDIES.get(p.study, {})}

@@ -19,7 +19,7 @@ from sslseg.config.params import Machine, Sweep, Workers
 from sslseg.plans import cells as grid
 from sslseg.plans.cells import Cell
 from sslseg.plans.jobs import Context, Graph, Job, Outcome, failures
-from sslseg.plans.studies import fill  # noqa: F401 a hook of `launch`
+from sslseg.plans.studies import asked, fill  # noqa: F401 fill is a hook of `launch`
 from sslseg.stages.forecast import feasible
 from sslseg.stages.intake import likeness
 from sslseg.stages.outcome import endings
@@ -70,7 +70,7 @@ def run(p: Sweep, run: session.Run) -> None:
     feasible.check(cells, context)
     if p.dry_run:
         _show(run, cells, context, places)
-        print(f"next: {typed_again(names.SWEEP, p, dry_run=False)}")
+        print(f"next: {typed_again(names.SWEEP, asked(p), dry_run=False)}")
         return
     settled = card.settle(p, cells, context, backend)
     if settled != p:
