@@ -1,13 +1,11 @@
 """What a dataset says of itself (`Description`), names (`Source`) and reads (`Volume`)."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -81,7 +79,7 @@ class Volume:
     spacing: Spacing  # (z, y, x) in mm
     notes: tuple[Assumption, ...] = ()  # what had to be assumed of its files
 
-    def along(self, axis: int) -> Volume:
+    def along(self, axis: int) -> Self:
         """The same volume sliced along `axis` (0 z, 1 y, 2 x): that axis comes first, the others keep order."""
         if axis == 0:
             return self

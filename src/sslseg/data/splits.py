@@ -1,7 +1,5 @@
 """Which patient trains, validates and tests. The unit is the patient, always."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -133,6 +131,15 @@ def _filled(assigned: dict[str, str], kind: str) -> dict[str, str]:
     return {str(p): v for p, v in assigned.items()}
 
 
+@dataclass(frozen=True)
+class Listed:
+    """What `divide` reads of a slice store, of volumes that are in none."""
+
+    index: pd.DataFrame
+    split: str
+    sides: dict[str, str]
+
+
 def divide(source: Slices | Listed, dataset: str, split: str) -> dict[str, np.ndarray]:
     """split -> rows of the index. Patients without any label train, unless the data say otherwise."""
     index = source.index
@@ -160,15 +167,6 @@ def _twins(module: ModuleType, there: set[str]) -> dict[str, str]:
     """Patients that a published dataset is known to have twice, by name -> the first of their names: one side for both."""
     known = getattr(module, "TWICE", ())
     return {twin: first for first, *others in known for twin in others if {first, twin} <= there}
-
-
-@dataclass(frozen=True)
-class Listed:
-    """What `divide` reads of a slice store, of volumes that are in none."""
-
-    index: pd.DataFrame
-    split: str
-    sides: dict[str, str]
 
 
 def divide_sources(

@@ -1,14 +1,11 @@
 """One dataset under one normalisation, divided by patient: what every stage trains and tests on."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,9 +15,9 @@ from sslseg.data.slices import prepare, slice_store
 from sslseg.data.slices.intensity import Intensity, fit
 from sslseg.data.slices.slice_store import Slices
 from sslseg.data.splits import divide
-
-if TYPE_CHECKING:
-    from sslseg.data.views.draw import ViewRanges
+from sslseg.data.views.augment import Augmentation
+from sslseg.data.views.draw import ViewRanges
+from sslseg.data.views.render import MULTIPLE
 
 
 @dataclass(frozen=True)
@@ -98,9 +95,6 @@ def _fitted(path: Path, dataset: str, split: str) -> Intensity:
 
 def view_ranges(p: params.Views) -> ViewRanges:
     """What random views are drawn from."""
-    from sslseg.data.views.augment import Augmentation
-    from sslseg.data.views.draw import ViewRanges
-
     own = dataclasses.fields(Augmentation) if isinstance(p, params.Augment) else ()
     asked = Augmentation(**{f.name: getattr(p, f.name) for f in own})
     scale, grey = (p.crop_scale[0], p.crop_scale[1]), (p.brightness, p.contrast, p.jitter, p.jitter_mode)
@@ -115,8 +109,6 @@ def share(rows: np.ndarray, fraction: float, seed: int) -> np.ndarray:
 
 def extremes(source: Slices) -> list[tuple[int, int]]:
     """The smallest and the largest padded slice that can be validated or tested on; which are test is not asked."""
-    from sslseg.data.views.render import MULTIPLE
-
     annotated = source.index[source.index["labelled"]]
     sides = [-(-annotated[side].to_numpy() // MULTIPLE) * MULTIPLE for side in ("height", "width")]
     shapes = sorted(zip(*(side.tolist() for side in sides), strict=True), key=math.prod)

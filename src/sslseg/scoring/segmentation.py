@@ -5,26 +5,22 @@ padding is in no count. On a CUDA device, where a library plans each layer anew 
 dataset are padded to two sizes at most. Everything comes from one confusion matrix per slice (`pixels.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sslseg.config.names import DataError
+from sslseg.data.slices.intensity import Intensity
+from sslseg.data.slices.slice_store import Rows, Slices
 from sslseg.data.views.render import MULTIPLE, whole
 from sslseg.models.modes import evaluating
 from sslseg.scoring.pixels import confusion, dice, iou, mean, per_volume
 from sslseg.training import losses
 from sslseg.training.losses import IGNORE
-
-if TYPE_CHECKING:
-    from sslseg.data.slices.intensity import Intensity
-    from sslseg.data.slices.slice_store import Rows, Slices
 
 COLUMNS = ("volume", "patient", "frame", "phase", "z")  # of the store's index, kept in the tables
 Sizes = tuple[tuple[int, int], ...]

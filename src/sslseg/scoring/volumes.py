@@ -51,8 +51,8 @@ def score(
     known = truth != IGNORE
     asked: list[tuple[str, Sequence[int]]] = [(name, [k]) for k, name in enumerate(classes) if k]
     asked += [(f"region {name}", numbers) for name, numbers in regions.items() if len(numbers) > 1]
-    pairs = ((name, [_union(label, held) & known for label in (truth, prediction)]) for name, held in asked)
-    return [{"class": name, **_one(*pair, spacing, contours)} for name, pair in pairs]
+    pairs = ((name, _union(truth, held) & known, _union(prediction, held) & known) for name, held in asked)
+    return [{"class": name, **_one(a, b, spacing, contours)} for name, a, b in pairs]
 
 
 def _union(label: np.ndarray, numbers: Sequence[int]) -> np.ndarray:

@@ -37,3 +37,11 @@ def test_values_that_somebody_has_said():
     assert mask_values.told(parsed(named | {"ignore": 7}, "a")) == {0, 1, 7}
     assert mask_values.told(parsed({"classes": {"lesion": [2, 5]}}, "a")) == {0, 2, 5}
     assert mask_values.told(parsed({}, "a")) == {0, 1, 255, 65535}
+
+
+@pytest.mark.parametrize("told", [[1, "2", 3], [1, 2, 3, 4], [1], [1, 0], [1, 2000], "1", [True, 1]])
+def test_what_is_no_spacing(told):
+    with pytest.raises(DataError, match=r"a: spacing: wanted \[y, x\] or \[z, y, x\] in mm, got"):
+        parsed({"spacing": told}, "a")
+    assert parsed({"spacing": [2, 3]}, "a").spacing == (1.0, 2.0, 3.0)
+    assert parsed({"spacing": [1.5, 2, 3]}, "a").spacing == (1.5, 2.0, 3.0)

@@ -5,6 +5,7 @@ arrangement that changes steadily from slice to slice and is shared by all frame
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ class _Canvas:
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """Signal and share of fat, [Y, X] each."""
-        how = {"fx": 1 / _FINE, "fy": 1 / _FINE, "interpolation": cv2.INTER_AREA}
+        how: dict[str, Any] = {"fx": 1 / _FINE, "fy": 1 / _FINE, "interpolation": cv2.INTER_AREA}
         return cv2.resize(self.image, None, **how), cv2.resize(self.fat, None, **how)
 
 

@@ -1,20 +1,16 @@
 """One picture of many slices with their masks: the first look at a dataset."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Hashable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
 from PIL import Image
 
-if TYPE_CHECKING:
-    from sslseg.data.slices.slice_store import Rows, Slices
-
+from sslseg.data.slices.slice_store import Rows, Slices
 
 TILE, COLUMNS, ROWS = 160, 8, 5  # of the contact sheet
 WHITE = 191  # greys are 0 to 191, colours of the classes after them: 61 of them at most, see `sources.MOST_CLASSES`

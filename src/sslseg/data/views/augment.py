@@ -4,9 +4,8 @@ Rotation, scale and elastic displacement are geometry: `warp.py` resamples image
 Noise, blur and gamma change the grey levels of the finished view: `texture.py`.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 
@@ -64,11 +63,11 @@ class Changes:
         """Whether a view's geometry is not its crop's: bool [B]."""
         return (self.angle != 0) | (self.zoom != 1) | self.nodes.any((1, 2, 3))
 
-    def at(self, places: np.ndarray) -> Changes:
+    def at(self, places: np.ndarray) -> Self:
         """Those of some of the views."""
-        return Changes(*(getattr(self, f.name)[places] for f in fields(self)))
+        return replace(self, **{f.name: getattr(self, f.name)[places] for f in fields(self)})
 
-    def placed(self, other: Changes) -> Changes:
+    def placed(self, other: Self) -> Self:
         """The geometry of `other`, with the noise, blur and gamma of these."""
         return replace(self, angle=other.angle, zoom=other.zoom, nodes=other.nodes)
 

@@ -4,11 +4,9 @@
 products) apply the same choices to pixels.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -41,7 +39,7 @@ class ViewRanges:
         if self.jitter_mode not in ("factor", "uint16"):
             raise ParamError(f"jitter_mode: must be factor or uint16; not {self.jitter_mode!r}")
 
-    def of_kind(self, kind: Crops) -> ViewRanges:
+    def of_kind(self, kind: Crops) -> Self:
         """The ranges of one of the kinds of views that a method wants."""
         return replace(
             self,
@@ -70,7 +68,7 @@ class ViewParams:
     def __len__(self) -> int:
         return len(self.top)
 
-    def placed(self, other: ViewParams) -> ViewParams:
+    def placed(self, other: Self) -> Self:
         """The crop, flip and geometry of `other`, with the grey levels and the size of these.
 
         Where `other` has no changes at all, these have moved nothing either.
@@ -81,7 +79,7 @@ class ViewParams:
             changes = changes.placed(other.changes)
         return replace(self, **place, changes=changes)
 
-    def at(self, places: np.ndarray) -> ViewParams:
+    def at(self, places: np.ndarray) -> Self:
         """Those of some of the views."""
         arrays = {name: value[places] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         return replace(self, **arrays, changes=self.changes and self.changes.at(places))
@@ -91,7 +89,7 @@ class ViewParams:
         """Whether a view is more than an upright crop: bool [B]."""
         return np.zeros(len(self), bool) if self.changes is None else self.changes.moved
 
-    def parts(self, upright: T, moved: T) -> Iterator[tuple[np.ndarray, ViewParams, T]]:
+    def parts(self, upright: T, moved: T) -> Iterator[tuple[np.ndarray, Self, T]]:
         """The upright crops, then the moved views, where there are any: which they are, and what makes them."""
         for places, made in ((~self.moved, upright), (self.moved, moved)):
             if places.any():

@@ -5,28 +5,23 @@ antialiased bilinear resize, so the result is torchvision's crop and resize up t
 float32 matrix products in full precision, torch's default), and so is that of the CPU back-end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
 from sslseg.config.names import DataError
+from sslseg.data.slices.intensity import Intensity
+from sslseg.data.slices.slice_store import Slices
 from sslseg.data.views import texture, warp
+from sslseg.data.views.draw import ViewParams
 from sslseg.data.views.render import Coefficients, coefficients, finish
 
 ROOM = 4  # a store may take a fourth of what is free; the networks need the rest
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sslseg.data.slices.intensity import Intensity
-    from sslseg.data.slices.slice_store import Slices
-    from sslseg.data.views.draw import ViewParams
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,10 @@
 """Noise, blur and gamma of finished views, in nnU-Net's order. One implementation, on the CPU or where the views are."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from sslseg.data.views.augment import Changes
+from sslseg.data.views.augment import Changes
 
 REACH = 4.0  # of a blur's kernel, in its s.d.; scipy's default
 LEAST = 1e-7  # range or s.d. of a view that is as good as constant

@@ -6,20 +6,15 @@ shrinkage, at least one pixel, cut at the slice and normalised. A pixel whose ce
 mean of the normalised data, and background in the mask, as in nnU-Net.
 """
 
-from __future__ import annotations
-
 import functools
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
 from sslseg.data.views.augment import NODES
-
-if TYPE_CHECKING:
-    from sslseg.data.views.draw import ViewParams
+from sslseg.data.views.draw import ViewParams
 
 
 @functools.lru_cache(maxsize=8)
