@@ -35,9 +35,7 @@ def judge(c: Context) -> tuple[Judged, ...]:
 def _judge(c: Context, claim: Claim) -> Judged:
     fixed = (claim.id, claim.text, claim.where, claim.criterion)
     absent = [row for row in claim.rows if row not in c.labels]
-    if absent:
-        return Judged(*fixed, UNTESTED, "", f"no runs of {', '.join(absent)}", "", None, ())
-    found = claim.rule(c)
+    found = Outcome(UNTESTED, f"no runs of {', '.join(absent)}") if absent else claim.rule(c)
     if isinstance(found, Refusal):
         found = Outcome(INCONCLUSIVE, found.reason)
     if found.call == UNTESTED:

@@ -101,11 +101,8 @@ def transition(c: Context) -> Outcome | Refusal:
     """C8: the knee of the generalist pipelines' mean test loss lies around 30 to 75 slices."""
     scores = c.averaged("test_loss", GENERALIST, c.study.budgets)
     pooled = _blend(scores, "generalist", [c.labels[row] for row in GENERALIST])
-    found = (
-        knee.knee(pooled, "generalist")
-        if pooled
-        else Refusal.insufficient("there is no size and seed that all of them were run with")
-    )
+    none = Refusal.insufficient("there is no size and seed that all of them were run with")
+    found = knee.knee(pooled, "generalist") if pooled else none
     if isinstance(found, Refusal):
         return found
     slopes = f"slope {found.slope_before:.2f} before, {found.slope_after:.2f} after"
@@ -134,9 +131,8 @@ def minutes(c: Context) -> Outcome | Refusal:
     if isinstance(found, Refusal):
         return found
     spent, claimed = found.mapped(np.exp), (MINUTES / MINUTES_SLACK, MINUTES * MINUTES_SLACK)
-    return Outcome(
-        inside(spent, claimed), f"{interval(spent)} minutes a fine-tuning, n = {len(values)}", spent
-    )
+    said = f"{interval(spent)} minutes a fine-tuning, n = {len(values)}"
+    return Outcome(inside(spent, claimed), said, spent)
 
 
 def other_machine(c: Context) -> list[str]:

@@ -26,9 +26,8 @@ class Arm:
     @property
     def name(self) -> str:
         """The label as figures have room for it."""
-        return (
-            self.label if len(self.label) <= MOST else f"{self.label[: MOST // 2]}…{self.label[-MOST // 2 :]}"
-        )
+        text, half = self.label, MOST // 2
+        return text if len(text) <= MOST else f"{text[:half]}…{text[-half:]}"
 
 
 def arms(found: Iterable[tuple[str, str]]) -> tuple[Arm, ...]:

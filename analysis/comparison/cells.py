@@ -92,8 +92,8 @@ class Study:
         return values.pop() if len(values) == 1 else ""
 
     def nearest(self, budget: int) -> int:
-        """The budget that was run which is nearest to another one."""
-        return min(self.budgets, key=lambda n: abs(n - budget))
+        """The budget that was run which is nearest to another one, in the logarithm."""
+        return min(self.budgets, key=lambda n: abs(math.log(n / budget)))
 
     @property
     def place(self) -> dict[str, str]:
@@ -137,7 +137,9 @@ def study(
     every, scored = _downstream(runs, dataset, data_root), runs if scored is None else scored
     every = every.assign(arm=every["label"], mark=sameness.marks(every, runs), fold=sameness.folds_of(every))
     every = every.astype({"budget": int, "seed": int})
-    usual, found = every[every["mark"] == ""], sameness.latest(every[every["mark"] != ""])
+    usual, found = every[every["mark"] == ""], every[every["mark"] != ""]
+    # of several searches of a pipeline the runs of the last one, by its newest run
+    found = found[found["mark"] == found.groupby("arm")["mark"].transform("last")]
     tuned = usual if len(usual) else found  # found settings alone are compared as they are
     main, beside = tuned[_last_encoder(tuned)], found[_last_encoder(found)]
     mixed = sameness.differences(main, runs) if len(usual) else sameness.searched_differences(main, runs)

@@ -53,11 +53,13 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
     hops = list(chain(run_id, study.others))[::-1]
     tags = _tags(model_id, uri)
     last = hops[-1] if hops else pd.Series(dtype=object)
+    root = hops[0].get(f"{CFG}architecture") if hops else ""  # the network that it was told to be
+    seconds = [float(s) for hop in hops if pd.notna(s := hop.get(names.SECONDS))]
     return Encoder(
         arm=arm.label,
         run_id=run_id,
         model_id=model_id,
-        architecture=tags.get(names.MODEL_ARCHITECTURE) or _configured(hops),
+        architecture=tags.get(names.MODEL_ARCHITECTURE) or (root if isinstance(root, str) else ""),
         epoch=tags.get(names.MODEL_EPOCH, ""),
         step=tags.get(names.MODEL_STEP, ""),
         sha256=tags.get(names.MODEL_SHA, ""),
@@ -70,7 +72,7 @@ def _encoder(study: Study, arm: Arm, run_id: str, model_id: str, uri: str | None
             for key, value in sorted(last.items())
             if key.startswith(VITALS) and key != f"{VITALS}collapsed" and pd.notna(value)
         ),
-        hours=_hours(hops),
+        hours=sum(seconds) / 3600 if seconds else None,
     )
 
 
@@ -81,17 +83,6 @@ def _tags(model_id: str, uri: str | None) -> dict[str, str]:
         return dict(store.client(uri).get_logged_model(model_id).tags)
     except MlflowException:  # deleted since
         return {}
-
-
-def _configured(hops: list[pd.Series]) -> str:
-    """The network that the root was told to be."""
-    value = hops[0].get(f"{CFG}architecture") if hops else None
-    return value if isinstance(value, str) else ""
-
-
-def _hours(hops: list[pd.Series]) -> float | None:
-    known = [float(s) for hop in hops if pd.notna(s := hop.get(names.SECONDS))]
-    return sum(known) / 3600 if known else None
 
 
 def architectures(study: Study, found: tuple[Encoder, ...]) -> dict[str, str]:

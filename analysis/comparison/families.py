@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from itertools import combinations, product
-from math import inf, log
+from math import inf
 from statistics import fmean
 
 from analysis.comparison import scope
@@ -83,7 +83,7 @@ def verdicts(
     if not (pairs := family(study, every_pair)):
         return ()
     units, about = scopes(study)
-    nearest = min(study.budgets, key=lambda n: abs(log(n / budget)))
+    nearest = study.nearest(budget)
     others, tables = [n for n in study.budgets if n != nearest], list[Table]()
     for n, m in product((nearest, *([None] if others else []), *others), METRICS):
         rows = verdicts_on(measures, m, n, pairs, units, about)

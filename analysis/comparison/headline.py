@@ -105,10 +105,9 @@ def decided(
         rival: `rivalry`, where the best is not better than every other.
         tested: test patients; 0 = not known.
     """
-    unit, runs, units = study.unit, study.of(best, budget), scope.units(study, best)
-    seeds = plural(len({units[s] for s in runs.loc[runs[TEST_IOU].notna(), "seed"]}), "seed")
-    if scope.count(study, best) > 1:
-        seeds = f"{scope.count(study, best)} pretrainings"
+    unit, runs, starts = study.unit, study.of(best, budget), scope.count(study, best)
+    told = runs.loc[runs[TEST_IOU].notna(), "seed"].nunique()
+    seeds = f"{starts} pretrainings" if starts > 1 else plural(told, "seed")
     text = (
         f"With {plural(budget, f'annotated {unit}')} of {study.called}, a network that starts from {spoken(best)} "
         f"reaches a mean test IoU of {score(iou)} {_patients(tested)}{_steps(runs if len(runs) else study.runs)}"
@@ -117,16 +116,15 @@ def decided(
     if budget not in study.budgets:
         sizes = ", ".join(f"{n:,}" for n in study.budgets)
         return f"{text}, by the curve between the sizes that were run, which are {sizes}."
-    for reference, found in worths:
-        if isinstance(found, Refusal):  # the reason is on the second card
-            may = f", and {rival}" if rival else ""
-            return f"{text}, over {seeds}; how many {unit}s that saves against {spoken(reference)} is not known yet{may}."
-        if said := saves(found, reference, unit):
-            return f"{text} and {said}, {SURE} from {seeds}{may}."
-        return (
-            f"{text}; whether that saves {unit}s against {spoken(reference)} is not settled by {seeds}{may}."
-        )
-    return f"{text}, over {seeds}{may}."
+    if not worths:
+        return f"{text}, over {seeds}{may}."
+    reference, found = worths[0]
+    if isinstance(found, Refusal):  # the reason is on the second card
+        may = f", and {rival}" if rival else ""
+        return f"{text}, over {seeds}; how many {unit}s that saves against {spoken(reference)} is not known yet{may}."
+    if said := saves(found, reference, unit):
+        return f"{text} and {said}, {SURE} from {seeds}{may}."
+    return f"{text}; whether that saves {unit}s against {spoken(reference)} is not settled by {seeds}{may}."
 
 
 def so_far(study: Study, budget: int, tested: int) -> str:
@@ -143,7 +141,7 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     best = str(means.index[-1])
     seeds = int(runs[runs["arm"] == best]["seed"].nunique())
     what = (
-        f"what that saves against {spoken(SCRATCH)}" if best != SCRATCH else "whether a pretraining is better"
+        "whether a pretraining is better" if best == SCRATCH else f"what that saves against {spoken(SCRATCH)}"
     )
     return (
         f"With {place}, the best so far is a network that starts from "

@@ -77,11 +77,6 @@ def _texts(runs: pd.DataFrame, column: str) -> list[str]:
     return [value if isinstance(value, str) else "" for value in runs.get(column, [None] * len(runs))]
 
 
-def latest(found: pd.DataFrame) -> pd.DataFrame:
-    """Of several searches of a pipeline the runs of the last one, by its newest run."""
-    return found[found["mark"] == found.groupby("arm")["mark"].transform("last")]
-
-
 def trials_of(mark: str) -> str:
     """Trials of the searches of a mark: `20`; of several, `20+10`."""
     return "+".join(part.rpartition(":")[2] for part in mark.split("+"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -156,7 +155,9 @@ def _sure(study: Study, found: Decisions, choice: Choice) -> Card:
     if not choice.certain:
         told, command = further.decides(study, choice, found.budget)
         return Card(question, answer, (*better, what, told), command)
-    alone = _learned(choice.pipeline) and scope.count(study, choice.pipeline) < 2
+    hops = pipelines.split(choice.pipeline).hops
+    learned = bool(hops) and hops[-1].how != pipelines.SUPERVISED  # a sweep can pretrain it again
+    alone = learned and scope.count(study, choice.pipeline) < 2
     several = further.again(study, seeds, pretrain_seeds="0,1,2") if alone else ""
     surer = "Several pretrainings would say whether it is so for others than this encoder:" if several else (
         "Other patients would say whether it is so for them.")  # fmt: skip
@@ -173,17 +174,8 @@ def _called(found: Decisions, choice: Choice) -> tuple[str, list[str], list[str]
     if not won:
         alike = isinstance(choice.lead, Verdict) and choice.lead.call == "equivalent"
         return f"As good as {spoken(choice.runner_up)}" if alike else "Not decided", [], []
-    words = _listed([spoken(label) for label in won])
+    *first, last = map(spoken, won)
+    words = " and ".join(filter(None, [", ".join(first), last]))
     if len(won) > 2:
         return f"Surely better than {len(won)} of the {len(rows)} others", [f"than {words}"], won
     return f"Surely better than {words}", [], won
-
-
-def _listed(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
-
-
-def _learned(label: str) -> bool:
-    """Whether a sweep can pretrain it again."""
-    hops = pipelines.split(label).hops
-    return bool(hops) and hops[-1].how != pipelines.SUPERVISED

@@ -66,7 +66,7 @@ def render(page: Page) -> str:
     )
     environment.filters |= {
         "gained": gained,
-        "image": _image,
+        "image": lambda png: "data:image/png;base64," + base64.b64encode(png.read_bytes()).decode(),
         "number": outputs.number,
         "slices": lambda e: slices(e, page.study),
         "effect": matrices.effect,
@@ -174,7 +174,3 @@ def settings(study: Study) -> list[tuple[str, str]]:
 def spelled(part: str) -> str:
     """A part of the page as the reader is told of it: `fig3a` is Fig. 3a."""
     return f"Fig. {part[3:]}" if part.startswith("fig") else SPELLED.get(part, part.capitalize())
-
-
-def _image(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()

@@ -6,7 +6,7 @@ give the verdicts afterwards, so that a design never promises what its page then
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -103,30 +103,23 @@ def plan(limit: float, costs: Costs, sizes: Sequence[int], *, fixed: bool = Fals
         sizes: budgets to choose from, ascending: see `ladder`.
         fixed: take all of them, and choose the seeds alone.
     """
-    names = tuple(costs.runs)
+    order = [sizes[i] for i in ORDER if i < len(sizes)]
+    choices = [tuple(sorted(order[: k + 1])) for k in range(len(order))]
     found = [
-        Design(names, budgets, seeds, seconds(costs, len(budgets), seeds))
-        for budgets in _choices(sizes, fixed)
+        Design(tuple(costs.runs), budgets, seeds, seconds(costs, len(budgets), seeds))
+        for budgets in ([tuple(sizes)] if fixed else choices)
         for seeds in looks.SHARES
         if seeds <= (MOST_SEEDS if len(budgets) == len(sizes) else FIRM_SEEDS)
     ]
     fitting = [design for design in found if design.seconds <= limit]
     if not fitting:
         least = min(found, key=lambda design: design.seconds)
+        budgets = plural(len(least.budgets), "budget")
         return Refusal(
-            f"the least that says anything, {_size(least)}, takes about {_minutes(costs, least.seconds)} "
-            f"minutes here, {(limit + costs.spent) / 60:.3g} were given"
+            f"the least that says anything, {len(least.pipelines)} pipelines x {budgets} x {least.seeds} seeds, takes about "
+            f"{_minutes(costs, least.seconds)} minutes here, {(limit + costs.spent) / 60:.3g} were given"
         )
     return max(fitting, key=_use)
-
-
-def _choices(sizes: Sequence[int], fixed: bool) -> Iterator[tuple[int, ...]]:
-    if fixed:
-        yield tuple(sizes)
-        return
-    order = [sizes[i] for i in ORDER if i < len(sizes)]
-    for count in range(1, len(order) + 1):
-        yield tuple(sorted(order[:count]))
 
 
 def _use(design: Design) -> tuple:
@@ -187,8 +180,3 @@ def _minutes(costs: Costs, planned: float) -> int:
 def minutes_for(costs: Costs, budgets: int, seeds: int) -> int:
     """Limit in whole minutes under which a design fits, counted as the one that is given."""
     return _minutes(costs, seconds(costs, budgets, seeds))
-
-
-def _size(design: Design) -> str:
-    several = "s" if len(design.budgets) > 1 else ""
-    return f"{len(design.pipelines)} pipelines x {len(design.budgets)} budget{several} x {design.seeds} seeds"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -96,16 +97,13 @@ def crossed(table: np.ndarray, *, bounds: tuple[float, float] = (-np.inf, np.inf
     table = np.asarray(table, float)
     table = table[:, ~np.isnan(table).any(axis=0)]
     seeds, patients = table.shape
-    on_these = students_t(table.mean(axis=1) if table.size else [])
-    on_these = replace(
-        on_these, low=float(np.clip(on_these.low, *bounds)), high=float(np.clip(on_these.high, *bounds))
-    )
+    cut = partial(np.clip, a_min=bounds[0], a_max=bounds[1])
+    on_these = students_t(table.mean(axis=1) if table.size else []).mapped(cut)
     variance, freedom = _spread(table) if table.size else (0.0, 0)
     if not freedom:
         return Crossed(Estimate(on_these.value, np.nan, np.nan), seeds, patients, on_these)
-    middle, reach = float(table.mean()), float(stats.t.ppf(TAIL, freedom)) * np.sqrt(variance)
-    low, high = np.clip([middle - reach, middle + reach], *bounds).tolist()
-    return Crossed(Estimate(middle, low, high), seeds, patients, on_these)
+    reach = stats.t.ppf(TAIL, freedom) * np.sqrt(variance)
+    return Crossed(Estimate.around(table.mean(), reach).mapped(cut), seeds, patients, on_these)
 
 
 def _spread(table: np.ndarray) -> tuple[float, float]:

@@ -213,6 +213,10 @@ def test_between_the_sizes_that_were_run_and_beyond_them() -> None:
     assert sure.answer == "Not decided"
     assert saves.lines == ("that is counted at the sizes that were run, and 50 is none of them",)
     assert (sweep_of(sure.command).budgets, sweep_of(sure.command).seeds) == ((50,), (0, 1, 2))
+    few = make(("scratch", "supervised"), (30, 300), 1)
+    assert (
+        cards.cards(*decided(few, 150))[0].question == "Best so far with 300 annotated slices"
+    )  # twice, not a fifth
     which, _, sure = cards.cards(*decided(runs, 5000))
     assert which.question == "Best so far with 300 annotated slices"
     assert (

@@ -104,6 +104,17 @@ def test_runs_of_another_law_are_refused_unless_told(planted, change, words) -> 
     assert len(cells.study(runs_of([*planted, odd]), allow_mixed=True).mixed) == 1
 
 
+def test_runs_older_than_a_knob_are_as_its_default_says(planted) -> None:
+    older = [
+        replace(r, cfg={k: v for k, v in r.cfg.items() if k != "flip"}) if r.name.endswith("=2") else r
+        for r in planted
+    ]
+    assert cells.study(runs_of(older)).mixed == ()
+    other = [replace(r, cfg={**r.cfg, "flip": "0.25"}) if "flip" in r.cfg else r for r in older]
+    with pytest.raises(SslsegError, match="they differ in flip: 0.25 in 8 runs, 0.* in 4 runs"):
+        cells.study(runs_of(other))
+
+
 def test_of_runs_on_several_folders_those_on_one_are_compared(planted) -> None:
     others = [
         replace(

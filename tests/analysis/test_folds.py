@@ -53,10 +53,31 @@ def test_folds_are_averaged_by_seed_and_their_patients_joined():
     assert len({(s.pipeline, s.seed, s.subset) for s in losses}) == 12  # each pairs with its own fold
 
 
-def test_a_fold_that_is_not_there_is_a_missing_cell():
-    planted = [one for one in folds() if not one.name.startswith("scratch/n=30/seed=1/split=fold:2/2")]
+@pytest.mark.parametrize("fold", FOLDS)
+def test_a_fold_that_is_not_there_is_a_missing_cell(fold: str):
+    planted = [one for one in folds() if one.name != f"scratch/n=30/seed=1/split={fold}"]
     study = cells.study(planted_study.runs_of(planted), "acdc")
-    assert [m.cell for m in study.missing] == ["scratch/n=30/seed=1/split=fold:2/2"]
+    assert [m.cell for m in study.missing] == [f"scratch/n=30/seed=1/split={fold}"]
+
+
+def test_the_pretrainings_of_the_folds_are_repetitions_of_one():
+    """Each fold's encoder is pretrained on the patients that this fold trains on."""
+    planted = [run for run in folds() if "scratch" in run.name]
+    for fold in FOLDS:
+        (own,) = planted_study.encoders("byol@target")
+        own = replace(own, name=f"byol {fold}", cfg={**own.cfg, "split": fold})
+        start = {names.TAG_UPSTREAM_RUN: own.run_id, names.TAG_UPSTREAM_SHA: own.run_id}
+        tuned = [run("byol@target", seed, fold, 0.3) for seed in range(3)]
+        planted += [own, *(replace(one, tags={**one.tags, **start}) for one in tuned)]
+    assert cells.study(planted_study.runs_of(planted), "acdc").mixed == ()
+    odd = [
+        replace(one, cfg={**one.cfg, "split": "auto"}) if one.name == "byol fold:1/2" else one
+        for one in planted
+    ]
+    with pytest.raises(
+        SslsegError, match="the pretrainings of byol@acdc differ in split: auto in 1 run, folds of 2 in 1 run"
+    ):
+        cells.study(planted_study.runs_of(odd), "acdc")
 
 
 @pytest.mark.parametrize("other", ["kalapos2022", "auto", "fold:1/3"])

@@ -75,6 +75,13 @@ def test_a_sample_of_many_slices_is_measured(monkeypatch) -> None:
     assert sorted(place // 40 for place in places(found, 3, rule="k-median")) == [0, 1, 2]
 
 
+def test_of_more_slices_than_the_sample_holds_no_others_are_measured(monkeypatch) -> None:
+    """A sample of one: the slice that brings it nearest is the sampled one itself."""
+    monkeypatch.setattr(coreset, "SAMPLE", 1)
+    features = stream(0, "test").normal(size=(30, 2))
+    assert places(pool(features), 1, rule="k-median") == [stream(0, "k-median").permutation(30)[0]]
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_each_pick_is_the_farthest_by_a_full_table_of_distances(seed: int) -> None:
     found = pool(stream(seed, "test").normal(size=(20, 4)), annotated=[3, 7])

@@ -51,13 +51,28 @@ def test_more_slices_of_an_easy_thing_are_worth_more() -> None:
     net = encoder.build("test_resnet", 1, seed=0).eval()
     with torch.inference_mode():
         seen = labelprobe.see(net, images)
-    assert seen.shape[:2] == (40, GRID**2)
+    deep = sum(stage["num_chs"] for stage in net.feature_info if stage["reduction"] >= 4)
+    assert seen.shape == (40, GRID**2, deep)
     law = labelprobe.projection(seen)
     x, y = law(seen), labelprobe.shares(labels, 2)
     assert np.ptp(x[..., -1]) == 0
     scores = [labelprobe.score(labelprobe.fit(x[:n], y[:n]), x[30:], labels[30:]) for n in (1, 30)]
     assert scores[0] < scores[1]
     assert scores[1] > 0.5
+
+
+def test_where_a_cell_lies_is_told_by_gaussians_on_a_grid_of_five_by_five() -> None:
+    """Standardised, each of 25 is a straight line of exp(-d² / 2·0.35²), d from its centre in half sides of the slice."""
+    found, ones = np.split(labelprobe._where().astype(float), [25], axis=1)
+    assert (found.shape, ones.tolist()) == ((GRID**2, 25), [[1.0]] * GRID**2)
+    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(found.std(axis=0), 1, rtol=1e-5)
+    line = np.array([2 * k / (GRID - 1) - 1 for k in range(GRID)])
+    for k, (a, b) in enumerate((a, b) for a in (-1, -0.5, 0, 0.5, 1) for b in (-1, -0.5, 0, 0.5, 1)):
+        bump = np.array(
+            [[np.exp(-((y - a) ** 2 + (x - b) ** 2) / 0.245) for x in line] for y in line]
+        ).ravel()
+        np.testing.assert_allclose(found[:, k], (bump - bump.mean()) / bump.std(), atol=1e-5)
 
 
 def test_a_network_without_stages_is_said() -> None:

@@ -21,7 +21,6 @@ from analysis.statistics.records import (
     Estimate,
     Refusal,
     Score,
-    cells,
     grouped,
     internal,
     students_t,
@@ -57,7 +56,7 @@ def joined(
     scores: Iterable[Score] | Cells, pipeline: str, units: Mapping[int, int] | None = None
 ) -> Joined | Refusal:
     """Mean errors of one pipeline; refused below 4 sizes with 3 seeds, and with a mean error of zero."""
-    table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
+    table = usable(scores, pipeline)
     if isinstance(table, Refusal):
         return table
     means = np.nanmean(table.values, axis=0)

@@ -19,7 +19,7 @@ from scipy import stats
 
 from analysis.statistics.laws.scaling import usable
 from analysis.statistics.laws.varpro import Problem
-from analysis.statistics.records import FIRM_SEEDS, TAIL, WIDE, Cells, Estimate, Refusal, Score, cells
+from analysis.statistics.records import FIRM_SEEDS, TAIL, WIDE, Cells, Estimate, Refusal, Score
 
 MIN_KNEE_SIZES = 5  # two sizes on each side and one degree of freedom left
 LOCATED = 2.0  # steps between sizes that the interval may span: the knee is then known to one of them
@@ -65,7 +65,7 @@ def knee(scores: Iterable[Score] | Cells, pipeline: str) -> Knee | Refusal:
         `Knee`, or a `Refusal` below 5 sizes or 3 seeds, with errors of zero, or when no break makes the curve
         flatter.
     """
-    table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
+    table = usable(scores, pipeline)
     if isinstance(table, Refusal):
         return table
     if len(table.sizes) < MIN_KNEE_SIZES:

@@ -77,19 +77,18 @@ class Scaling:
         return law(self.theta, np.log(n))
 
 
-def usable(table: Cells) -> Cells | Refusal:
-    """The sizes with at least three seeds, or the refusal below four such sizes."""
+def usable(scores: Iterable[Score] | Cells, pipeline: str) -> Cells | Refusal:
+    """The sizes of a pipeline with at least three seeds, or the refusal below four such sizes."""
+    table = scores if isinstance(scores, Cells) else cells(scores, pipeline)
     counts = np.isfinite(table.values).sum(axis=0)
     seeds = np.isfinite(table.values).any(axis=1).sum()
     if seeds < MIN_SEEDS:
-        return Refusal.insufficient(
-            f"has {plural(seeds, 'seed')}, at least {MIN_SEEDS} are wanted", table.pipeline
-        )
+        return Refusal.insufficient(f"has {plural(seeds, 'seed')}, at least {MIN_SEEDS} are wanted", pipeline)
     kept = counts >= MIN_SEEDS
     if kept.sum() < MIN_SIZES:
         return Refusal.insufficient(
             f"has {plural(int(kept.sum()), 'size')} with {MIN_SEEDS} seeds or more, at least {MIN_SIZES} are wanted",
-            table.pipeline,
+            pipeline,
         )
     values = table.values[:, kept]
     rows = np.isfinite(values).any(axis=1)
@@ -140,7 +139,7 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str) -> Scaling | Refusal:
     either sign, then cut at γ ≥ 0, which keeps their coverage. A β interval from 0 (the data do not exclude a
     logarithmic law) or to infinity is one that reached an edge of the search, [0.01, 4].
     """
-    table = usable(scores if isinstance(scores, Cells) else cells(scores, pipeline))
+    table = usable(scores, pipeline)
     if isinstance(table, Refusal):
         return table
     if len(table.sizes) < MIN_LAW_SIZES:
@@ -162,11 +161,7 @@ def fit(scores: Iterable[Score] | Cells, pipeline: str) -> Scaling | Refusal:
     count = len(units)
     steps = np.sqrt(count / (count - 1) * (units**2).sum(axis=0))
     critical = float(stats.t.ppf(TAIL, seeds - 1))
-    bounds = {
-        ALPHA: (1e-6, 1e3 * float(y.max())),
-        BETA: (BETA_LOW, BETA_HIGH),
-        GAMMA: (0.0, float(y.max())),
-    }
+    bounds = {ALPHA: (1e-6, 1e3 * float(y.max())), BETA: (BETA_LOW, BETA_HIGH), GAMMA: (0.0, float(y.max()))}
     note = WIDE if seeds < FIRM_SEEDS else ""
     found = []
     for which, (low, high) in bounds.items():

@@ -96,13 +96,9 @@ def compare(
         bounds = by_seed(own, budgets)
         if len(bounds) < MIN_SEEDS:
             where = "overall" if budget is None else f"at {plural(budget, counts)}"
-            pairs_of = (
-                plural(len(bounds), "pretraining") + " with pairs" if unit else plural(len(bounds), "pair")
-            )
-            return Refusal.insufficient(
-                f"have {pairs_of} of equal seed and subset {where}, at least {MIN_SEEDS} are wanted",
-                f"{a} and {b}",
-            )
+            what = plural(len(bounds), "pretraining") + " with pairs" if unit else plural(len(bounds), "pair")
+            lacks = f"have {what} of equal seed and subset {where}, at least {MIN_SEEDS} are wanted"
+            return Refusal.insufficient(lacks, f"{a} and {b}")
         read = list(bounds)[: looks.look(len(bounds))]
         values = beside(a, b, cells, unit, budgets, read)
         spread, freedom = scatter(values)
@@ -110,9 +106,8 @@ def compare(
         alone = [scatter(beside(a, b, cells, None, [n], those))[0] for n, those in seeds.items()]
         run = float(np.sqrt(np.mean(np.square(alone))))
         gone = {c: sorted((missing or {}).get(c, ())) for c in (a, b)}
-        sinking = [
-            _sinking(runs[c], budget, sunk, worst, units(c, c) if units else None, gone[c]) for c in (a, b)
-        ]
+        own_units = {c: units(c, c) if units else None for c in (a, b)}
+        sinking = [_sinking(runs[c], budget, sunk, worst, own_units[c], gone[c]) for c in (a, b)]
         low, high = np.array(list(bounds.values())).T
         return Pair(
             a, b, list(bounds), low, high, min(s.chances for s in sinking),

@@ -23,11 +23,7 @@ EXACT = 2**12  # sign patterns up to which the permutation test counts all of th
 
 
 def judge(
-    pairs: Sequence[Pair | Refusal],
-    *,
-    margin: float,
-    budget: int | None = None,
-    counts: str = "slice",
+    pairs: Sequence[Pair | Refusal], *, margin: float, budget: int | None = None, counts: str = "slice"
 ) -> tuple[Verdict | Refusal, ...]:
     """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients."""
     family = [p for p in pairs if isinstance(p, Pair)]
@@ -104,11 +100,8 @@ def _fallen(p: Pair, budget: int | None, read: int, counts: str) -> list[str]:
 
 def _missing(p: Pair, budget: int | None, counts: str) -> list[str]:
     """Cells that this call has to do without; a few of them by name."""
-    cells = [
-        f"{name} with seed {seed} at {plural(n, counts)}"
-        for name, n, seed in p.missing
-        if budget in (None, n)
-    ]
+    here = [cell for cell in p.missing if budget in (None, cell[1])]
+    cells = [f"{name} with seed {seed} at {plural(n, counts)}" for name, n, seed in here]
     more = [f"{len(cells) - SAID} more"] if len(cells) > SAID else []
     return [f"missing: {', '.join([*cells[:SAID], *more])}"] if cells else []
 

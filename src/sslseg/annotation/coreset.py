@@ -126,8 +126,6 @@ def _median(pool: Pool) -> Worth:
     if len(inside) > SAMPLE:
         inside = np.sort(stream(0, "k-median").permutation(inside)[:SAMPLE])
     candidates = np.flatnonzero(~pool.annotated)
-    row = np.full(len(pool.features), -1)
-    row[candidates] = np.arange(len(candidates))
     table = np.empty((len(candidates), len(inside)), np.float32)
     for start in range(0, len(candidates), CHUNK):
         part = pool.features[candidates[start : start + CHUNK]]
@@ -137,7 +135,7 @@ def _median(pool: Pool) -> Worth:
         now = near[inside].astype(np.float32)
         out = np.empty(len(places))
         for start in range(0, len(places), CHUNK):
-            there = table[row[places[start : start + CHUNK]]]
+            there = table[np.searchsorted(candidates, places[start : start + CHUNK])]
             gain = -there if np.isinf(now).all() else np.maximum(now - there, 0)
             out[start : start + CHUNK] = gain.sum(axis=1, dtype=np.float64)
         return out
