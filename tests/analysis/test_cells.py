@@ -223,6 +223,7 @@ def test_a_donor_whose_pipeline_has_not_run_is_no_second_dataset(planted) -> Non
     donor = finetune("scratch", 3, 0, 0.1)
     donor = replace(donor, name="donor", tags={**donor.tags, names.TAG_DATASET: "phantom"})
     assert cells.study(runs_of([*planted, donor])).dataset == "acdc"
+    assert cells.study(runs_of([*planted, donor]), "phantom").dataset == "phantom"
     assert cells.study(runs_of([donor])).dataset == "phantom"
 
 

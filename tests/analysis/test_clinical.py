@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.comparison import cells
+from analysis.comparison import cells, patients
 from analysis.figures import fig4b_clinical
 from analysis.statistics.patients import crossed
 from sslseg.config import names
@@ -105,6 +105,15 @@ def test_only_the_newest_evaluation_of_one_model_on_test_counts(planted) -> None
     assert cells.study(runs_of(planted), scored=runs_of(scored)).evaluations["run_id"].tolist() == [
         scored[1].run_id
     ]
+
+
+def test_patients_of_evaluations_count_where_the_fine_tunings_do_not_say(planted) -> None:
+    one, other = tuned(planted)[:2]
+    more = evaluation(other, 5.0)
+    more = replace(more, metrics={**more.metrics, "evaluate/patients": [(0, 12.0)]})
+    study = cells.study(runs_of([*planted, evaluation(one, 5.0), more]))
+    assert patients.tested(study, curves_of(planted)) == 12
+    assert patients.tested(cells.study(runs_of(planted)), curves_of(planted)) == 0
 
 
 def test_other_options_are_said_and_nothing_is_said_to_be_nothing(planted) -> None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from analysis.comparison import cells
+from analysis.comparison.patients import Difference, Measured
 from analysis.page import scores
+from analysis.statistics.patients import Crossed
+from analysis.statistics.records import Estimate
 from tests.fixtures.planted_study import make, runs_of
 
 TWO = ("scratch", "byol@natural+byol@target")
@@ -42,3 +48,16 @@ def test_the_order_of_the_runs_changes_no_byte(study, tmp_path) -> None:
     turned = cells.study(study.runs.drop(columns=["arm", "arm_label"], errors="ignore").iloc[::-1])
     (tmp_path / "again").mkdir()
     assert scores.write(study, tmp_path).read_bytes() == scores.write(turned, tmp_path / "again").read_bytes()
+
+
+def test_differences_are_those_at_the_size_nearest_to_the_readers_by_its_ratio() -> None:
+    def apart(budget: int, low: float, metric: str = "iou") -> Difference:
+        found = Crossed(Estimate(0.1234, low, 0.25), 3, 4, Estimate(0.1234, 0.1, 0.2))
+        return Difference("a", "b", budget, metric, found, "")
+
+    shown, alone = apart(300, -0.01), apart(300, math.nan)
+    measured = Measured(4, (), (apart(30, 0.0), shown, alone, apart(300, 0.0, "jaccard_loss")))
+    for budget in (150, 1000):
+        found = scores.differences(SimpleNamespace(budget=budget), measured)
+        assert found == [(shown, "+0.123, -0.010 to +0.250"), (alone, "+0.123")]
+    assert scores.differences(SimpleNamespace(budget=30), Measured()) == []
