@@ -27,8 +27,7 @@ ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made o
 
 def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarray:
     """Values of a mask into class numbers, uint8. Raises DataError: a value that `numbers` does not know."""
-    counted = array.dtype == np.uint8  # sorting takes as long as unpacking
-    found = (np.flatnonzero(np.bincount(array.ravel())) if counted else np.unique(array)).tolist()
+    found = _held(array)
     if strange := [v for v in found if v not in numbers]:
         wanted, got = ", ".join(map(shown, sorted(numbers))), some(map(shown, strange), 8)
         hint = '; 0 is of no class, as {"background": 0} in sslseg.json would make it' if 0 in strange else ""
@@ -37,6 +36,12 @@ def numbered(path: Path, array: np.ndarray, numbers: dict[int, int]) -> np.ndarr
     for value in found:
         out[array == value] = numbers[value]
     return out
+
+
+def _held(array: np.ndarray) -> list[int]:
+    """The values of a mask, in order."""
+    counted = array.dtype == np.uint8  # sorting takes as long as unpacking
+    return (np.flatnonzero(np.bincount(array.ravel())) if counted else np.unique(array)).tolist()
 
 
 def told(s: Settings) -> set[int]:
@@ -92,14 +97,14 @@ def _fits(path: Path, changed: int, s: Settings) -> bool | None:
         return None
     if s.threshold is not None:
         return bool(array.max() > s.threshold)
-    found = set(np.unique(array).tolist())
+    found = set(_held(array))
     # where 0 is a class and not the background, masks of 0 and another value may mean the opposite
     return found <= told(s) and (s.values[0] == 0 or found >= set(s.values))
 
 
 def _foreground(path: Path, array: np.ndarray) -> np.ndarray:
     """Masks of a folder that names no classes: 0 and 1, or 0 and 255."""
-    found = set(np.unique(array).tolist())
+    found = set(_held(array))
     if not any(found <= {0, value} for value in FOREGROUND):
         values = sorted(found - {0})
         named = {f"name of {shown(v)}": shown(v) if v >= COLOUR else v for v in values[:4]}
