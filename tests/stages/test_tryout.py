@@ -239,3 +239,19 @@ def test_a_browser_is_opened_where_it_can_be_seen(variable, there, monkeypatch: 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, ":0")
     assert tryout._has_display() is there
+
+
+def test_a_plan_that_decides_nothing_or_all_says_so():
+    plan = design.Design(("scratch", "supervised"), (3, 30), 3, 90.0)
+    arms = [tryout_words.Arm(name, "", "resnet50") for name in plan.pipelines]
+    for can, cannot, said in (
+        ((), ("equal",), ("  nothing", "  equal")),
+        (("better",), (), ("  better", "  nothing else")),
+    ):
+        lines = tryout_words.ahead(plan, COSTS, design.Foresight(1.0, can, cannot), arms).splitlines()
+        assert lines[0] == (
+            "plan: scratch, supervised; 3, 30 annotated slices; 3 seeds: 12 fine-tunings, 1 at a time, at most 2 minutes in all"
+        )
+        assert lines[1] == "measured, a fine-tuning: scratch 10 s, supervised 10 s"
+        assert (lines[3], lines[5]) == said
+        assert len(lines) == 6  # all have one network: nothing is noted

@@ -32,6 +32,8 @@ def test_a_fine_tuning_says_what_it_does_and_how_long_runs_like_it_took(earlier:
     earlier += [one, one | {"device": "cuda: H200", names.SECONDS: 1.0}]
     said = opening.line(names.FINETUNE, None, FINETUNE, "cpu", None)
     assert said.endswith("on cpu, about 3 minutes by 1 earlier run")  # twice the steps of the 90 seconds
+    other = dataclasses.replace(FINETUNE, architecture="resnet50")
+    assert opening.line(names.FINETUNE, None, other, "cpu", None).endswith("no earlier run tells how long")
 
 
 def test_a_sweep_counts_its_grid() -> None:
