@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from sslseg.config.names import DataError
 from sslseg.data.folders import mask_values
 from sslseg.data.folders.settings import parsed
+from sslseg.datasets import images
 
 
 def test_what_looks_like_a_mask_by_its_numbers():
@@ -45,3 +47,18 @@ def test_what_is_no_spacing(told):
         parsed({"spacing": told}, "a")
     assert parsed({"spacing": [2, 3]}, "a").spacing == (1.0, 2.0, 3.0)
     assert parsed({"spacing": [1.5, 2, 3]}, "a").spacing == (1.5, 2.0, 3.0)
+
+
+def test_an_empty_mask_of_one_image_says_that_all_of_it_is_background(tmp_path):
+    image, lesion = (
+        np.random.default_rng(0).integers(0, 256, (16, 16), np.uint8),
+        np.zeros((16, 16), np.uint8),
+    )
+    lesion[4:9, 5:12] = 255
+    for name, mask in (("healthy", np.zeros_like(lesion)), ("ill", lesion)):
+        for folder, plane in (("images", image), ("masks", mask)):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            assert cv2.imwrite(str(tmp_path / folder / f"{name}.png"), plane)
+    labels = {source.image.stem: images.read(source).label for source in images.find(tmp_path)}
+    np.testing.assert_array_equal(labels["healthy"], np.zeros((1, 16, 16)))
+    np.testing.assert_array_equal(labels["ill"], lesion[None] // 255)

@@ -6,10 +6,8 @@ encoder     the same mapping, then the mean and sd an imported encoder was train
 paper-code  (v - mean * 255) / (sd * 255), no clip: the original's double scaling, flaw F1
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -77,11 +75,11 @@ class Intensity:
         """Plain values, for config.json."""
         return {"kind": self.kind, "mean": list(self.mean), "std": list(self.std)}
 
-    @staticmethod
-    def from_json(value: dict[str, Any]) -> Intensity:
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
         """The normalisation that `to_json` wrote. Raises DataError: it did not write this."""
         try:
-            return Intensity(value["kind"], tuple(value["mean"]), tuple(value["std"]))
+            return cls(value["kind"], tuple(value["mean"]), tuple(value["std"]))
         except (KeyError, TypeError, ValueError):
             wanted = "wanted kind, mean and std as a stored network has them"
             raise DataError(f"normalisation: {wanted}, got {str(value)[:200]}") from None

@@ -4,8 +4,6 @@ MLflow finds this module by its name in MLmodel (`tracking/registry/flavor.py`) 
 is needed here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,30 +21,6 @@ from sslseg.models.modes import evaluating
 BATCH = 16  # slices that go through the network at once
 WIDEST = 1000  # mm that a pixel may have
 TILE = 1024  # pixels of a side: longer slices go through in tiles, as `-e predict` has it
-
-
-def _load_pyfunc(path: str) -> Masks | Features:
-    """The model of a stored folder, on a CUDA device where there is one.
-
-    Raises:
-        EncoderError: see `segmenter.load` and `encoder.load`.
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    if "classes" in folders.read_config(path):
-        return Masks(inference.open_model(path, device), device)
-    return Features(_encoder(Path(path), device), device)
-
-
-def _encoder(folder: Path, device: str) -> Model:
-    """An encoder as inference has its models: what it was trained under is in its config."""
-    config = folders.read_config(folder)
-    own, cfg = config.get("sslseg", {}).get("law"), config.get("pretrained_cfg", {})
-    kind = "paper-code" if isinstance(own, dict) and own.get("kind") == "paper-code" else "encoder"
-    law = {"kind": kind, "mean": cfg.get("mean"), "std": cfg.get("std")}
-    return Model(
-        net=encoder.load(folder).eval().to(device), classes=(), channels=encoder.channels_of(config),
-        normalisation=Intensity.from_json(law), spacing=0.0, facts={},
-    )  # fmt: skip
 
 
 def _volume(model: Model, images: ArrayLike) -> np.ndarray:
@@ -113,3 +87,27 @@ class Features:
         with evaluating(self.model.net):
             found = [self.model.net(part.to(self.device)).float().cpu() for part in inputs.split(BATCH)]
         return torch.cat(found).numpy()
+
+
+def _load_pyfunc(path: str) -> Masks | Features:
+    """The model of a stored folder, on a CUDA device where there is one.
+
+    Raises:
+        EncoderError: see `segmenter.load` and `encoder.load`.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if "classes" in folders.read_config(path):
+        return Masks(inference.open_model(path, device), device)
+    return Features(_encoder(Path(path), device), device)
+
+
+def _encoder(folder: Path, device: str) -> Model:
+    """An encoder as inference has its models: what it was trained under is in its config."""
+    config = folders.read_config(folder)
+    own, cfg = config.get("sslseg", {}).get("law"), config.get("pretrained_cfg", {})
+    kind = "paper-code" if isinstance(own, dict) and own.get("kind") == "paper-code" else "encoder"
+    law = {"kind": kind, "mean": cfg.get("mean"), "std": cfg.get("std")}
+    return Model(
+        net=encoder.load(folder).eval().to(device), classes=(), channels=encoder.channels_of(config),
+        normalisation=Intensity.from_json(law), spacing=0.0, facts={},
+    )  # fmt: skip
