@@ -60,7 +60,9 @@ def test_a_layout_and_what_is_not_of_it(tmp_path, capsys):
 def test_nothing_annotated_is_said_first(tmp_path, capsys):
     for n in range(4):
         write(tmp_path / "own" / f"{n}.png", COLOUR, n)
+        (tmp_path / "own" / f"{n}.json").write_text('{"shapes": []}')
     _, lines = prepared(tmp_path / "own", capsys)
+    assert "outlines in .json are not read: export them as pictures, a value a class" in lines
     assert "prepared 4 slices of 4 patients, none annotated: no class" in lines
     assert "no mask was found; docs/reference/data.md says how masks are found, and how to name them" in lines
     learn, annotate = lines[-2:]

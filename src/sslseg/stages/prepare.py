@@ -13,6 +13,7 @@ from sslseg.config.names import DataError
 from sslseg.config.params import Prepare, Pretrain, Sweep
 from sslseg.config.texts import some
 from sslseg.data import training_set
+from sslseg.data.files import walk
 from sslseg.data.folders import detect, settings
 from sslseg.data.folders import patients as patients_of
 from sslseg.data.readers import pictures
@@ -21,6 +22,8 @@ from sslseg.data.slices.slice_store import Slices
 from sslseg.stages.intake import doubts, inputs
 from sslseg.stages.outcome import endings
 from sslseg.tracking import identity, session
+
+OUTLINES = {".json", ".xml"}  # of LabelMe, COCO, VOC, CVAT …
 
 
 def identify(p: Prepare) -> str:
@@ -108,6 +111,13 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     if known:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
+            drawn = OUTLINES & {
+                path.suffix.lower() for path in walk(root).files if path.name != settings.FILE
+            }
+            if drawn:
+                print(
+                    f"outlines in {' and '.join(sorted(drawn))} are not read: export them as pictures, a value a class"
+                )
         elif annotated and 1 < patients == len(volumes) and not known.names_patients:
             folders = {Path(case.name).parent for case in known.cases.values()}
             hint = "patient_regex or csv in sslseg.json say otherwise"
