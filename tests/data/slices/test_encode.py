@@ -129,3 +129,33 @@ def test_mean_and_deviation_are_numpys(kind, channels):
 def test_a_unit_that_leaves_nothing_or_makes_too_much_is_refused(shape, mm):
     with pytest.raises(DataError, match=r"pixels of .* mm are .* at spacing=1.5: is the unit mm\?"):
         encode.encode(Volume(np.zeros((1, 1, *shape), np.int16), None, (1.0, mm, mm)), 1.5, 1)
+
+
+@pytest.mark.parametrize("far", [1e300, -1e300])
+def test_values_beyond_32_bits_are_refused_on_either_side(far):
+    image = np.zeros((1, 1, 4, 4))
+    image[0, 0, 0] = far, 0.5, 1.5, 2.5
+    with pytest.raises(DataError, match=r"some beyond 3.4e\+38: a fill value\?"):
+        encode.encode(Volume(image, None, (1.0, 1.0, 1.0)), 0.0, 1)
+
+
+@pytest.mark.parametrize("end", [2.0**53, 2.0**60])
+def test_floats_that_64_bits_do_not_tell_apart_stay_floats(end):
+    for values in ([-end, 0.0], [0.0, end]):
+        assert whole_numbers(np.array(values)).dtype == np.float64
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "number"), [(-32768, 32767, "<i2"), (-32769, 0, "<i8"), (0, 32768, "<i8")]
+)
+def test_integers_of_16_bits_are_digested_as_such_to_their_ends(low, high, number):
+    image = np.array([low, high]).reshape(1, 1, 1, 2)
+    wanted = xxhash.xxh3_128(f"{image.shape}{number}".encode() + image.astype(number).tobytes())
+    assert voxel_digest(image) == wanted.hexdigest()
+
+
+def test_the_deviation_of_fractions_is_summed_in_64_bits():
+    image = (1e6 + np.random.default_rng(0).random((2, 3, 40, 50))).astype(np.float32)
+    found = encode.encode(Volume(image, None, (1.0, 1.0, 1.0)), 0.0, 1).stats
+    assert found["sd"] == pytest.approx(image.astype(np.float64).std(), rel=1e-9)
+    assert found["mean"] == pytest.approx(image.astype(np.float64).mean(), rel=1e-12)
