@@ -127,6 +127,17 @@ def decided(
     return f"{text}; whether that saves {unit}s against {spoken(reference)} is not settled by {seeds}{may}."
 
 
+def means(study: Study, budget: int) -> pd.Series:
+    """Mean test IoU of every pipeline at a size, of equal ones the simpler first: `idxmax` is the best."""
+    runs, labels = study.scored, [arm.label for arm in study.arms]
+    found = (
+        runs[runs["budget"] == budget].groupby("arm")[TEST_IOU].mean()
+        if len(runs)
+        else pd.Series(dtype=float)
+    )
+    return found.reindex(labels).dropna()
+
+
 def so_far(study: Study, budget: int, tested: int) -> str:
     """The best there is where too few seeds were run to say what it saves, and what is wanting."""
     scored = study.scored
@@ -137,15 +148,14 @@ def so_far(study: Study, budget: int, tested: int) -> str:
     if runs.empty:
         there = ", ".join(f"{n:,}" for n in sorted(set(scored["budget"])))
         return f"There is no test score with {place}; there is with {there}."
-    means = runs.groupby("arm")[TEST_IOU].mean().sort_values()
-    best = str(means.index[-1])
+    best, iou = str((found := means(study, budget)).idxmax()), found.max()
     seeds = int(runs[runs["arm"] == best]["seed"].nunique())
     what = (
         "whether a pretraining is better" if best == SCRATCH else f"what that saves against {spoken(SCRATCH)}"
     )
     return (
         f"With {place}, the best so far is a network that starts from "
-        f"{spoken(best)}, with a mean test IoU of {score(means.iloc[-1])} {_patients(tested)}{_steps(runs)}; {what} wants "
+        f"{spoken(best)}, with a mean test IoU of {score(iou)} {_patients(tested)}{_steps(runs)}; {what} wants "
         f"at least {MIN_SEEDS} seeds of each, and this has {seeds}."
     )
 

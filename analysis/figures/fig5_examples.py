@@ -51,16 +51,13 @@ class Cases:
 
     def iou(self) -> np.ndarray:
         """Mean foreground IoU [K]; classes that are in neither mask are left out, NaN when all are."""
-        known = self.truth != IGNORE
-        found = np.full((len(self.rows), int(max(self.truth[known].max(), self.prediction.max()))), np.nan)
-        for k in range(1, found.shape[1] + 1):
+        known, total, there = self.truth != IGNORE, np.zeros(len(self.rows)), np.zeros(len(self.rows))
+        for k in range(1, int(max(self.truth[known].max(), self.prediction.max())) + 1):
             a, b = (self.truth == k) & known, (self.prediction == k) & known
             union = (a | b).sum(axis=(1, 2))
-            found[:, k - 1] = np.where(union > 0, (a & b).sum(axis=(1, 2)) / np.maximum(union, 1), np.nan)
-        some = np.isfinite(found).any(axis=1)
-        scores = np.full(len(found), np.nan)
-        scores[some] = np.nanmean(found[some], axis=1)
-        return scores
+            total += (a & b).sum(axis=(1, 2)) / np.maximum(union, 1)
+            there += union > 0
+        return np.where(there > 0, total / np.maximum(there, 1), np.nan)
 
 
 def read(run_id: str, uri: str) -> Cases | None:

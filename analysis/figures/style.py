@@ -112,9 +112,7 @@ def legible(figure: Figure) -> None:
 
     def coded(text: str) -> str:
         left = unknown(text)
-        return "".join(
-            letter.encode("unicode_escape").decode() if letter in left else letter for letter in text
-        )
+        return "".join(c.encode("unicode_escape").decode() if c in left else c for c in text)
 
     for axis in cast("list[Axis]", figure.findobj(Axis)):
         names = [text.get_text() for text in axis.get_ticklabels()]

@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-import pandas as pd
-
 from analysis.comparison import families, scope
 from analysis.comparison.cells import Study
 from analysis.comparison.decisions import Choice, Decisions
-from analysis.comparison.headline import capital, rivalry, score, spoken
+from analysis.comparison.headline import capital, means, rivalry, score, spoken
 from analysis.page import further
 from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import MIN_SEEDS, MIN_SIZES, Refusal
 from analysis.statistics.verdicts.records import Verdict
 from analysis.statistics.words import plural
-from sslseg.config.names import TEST_IOU
 from sslseg.plans import pipelines
 
 
@@ -46,9 +43,9 @@ def _place(study: Study, budget: int) -> str:
 def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, Card]:
     """Cards of a study with too few seeds, or none of this size."""
     nearest = study.nearest(found.budget)
-    means = _means(study, nearest)
-    label = str(means.idxmax()) if len(means) else ""
-    reached = (f"mean test IoU {score(means.max())} at {plural(nearest, study.unit)}",) if label else ()
+    there = means(study, nearest)
+    label = str(there.idxmax()) if len(there) else ""
+    reached = (f"mean test IoU {score(there.max())} at {plural(nearest, study.unit)}",) if label else ()
     sizes = sorted({*study.budgets, found.budget})
     more = further.again(study, further.seeds(study.runs, MIN_SEEDS), sizes)
     answer, against = _ahead(study, label, nearest)
@@ -63,19 +60,13 @@ def _so_far(study: Study, found: Decisions, why: Refusal) -> tuple[Card, Card, C
     )  # fmt: skip
 
 
-def _means(study: Study, budget: int) -> pd.Series:
-    """Mean test IoU by pipeline."""
-    runs = study.scored[study.scored["budget"] == budget]
-    return runs.groupby("arm")[TEST_IOU].mean() if len(runs) else pd.Series(dtype=float)
-
-
 def _ahead(study: Study, label: str, budget: int) -> tuple[str, list[str]]:
     """What is known before slices can be counted: its mean test IoU beside that of the first reference."""
-    means = _means(study, budget)
-    others = [other for other in families.references(study) if other != label and other in means]
-    if label not in means or not others:
+    there = means(study, budget)
+    others = [other for other in families.references(study) if other != label and other in there]
+    if label not in there or not others:
         return "Not known yet", []
-    answer = f"IoU {score(means[label])} instead of {score(means[others[0]])} so far"
+    answer = f"IoU {score(there[label])} instead of {score(there[others[0]])} so far"
     return answer, [f"against {spoken(others[0])}, with as many {study.unit}s"]
 
 

@@ -166,13 +166,8 @@ def plain(value: object) -> object:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
         return [plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    if isinstance(value, int | np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return _number(float(value))
-    return value
+    value = value.item() if isinstance(value, np.generic) else value
+    return _number(value) if isinstance(value, float) else value
 
 
 def _number(value: float) -> float | str | None:

@@ -16,7 +16,7 @@ from analysis.statistics.laws.worth import Worth
 from analysis.statistics.records import Estimate
 from sslseg.config import flags, names, params
 from tests.fixtures.planted import Planted
-from tests.fixtures.planted_study import decided, finetune, make
+from tests.fixtures.planted_study import decided, encoders, finetune, make
 
 
 def sweep_of(command: str) -> params.Sweep:
@@ -278,3 +278,10 @@ def test_a_reference_with_too_few_seeds_at_enough_sizes_is_named() -> None:
     saves = cards.cards(*decided(runs, 75))[1]
     assert saves.answer == "Not known yet"
     assert saves.lines == ("against random weights", "scratch has 2 seeds, at least 3 are wanted")
+
+
+def test_of_equal_pipelines_the_simpler_is_the_best_so_far_on_the_page_and_on_its_cards() -> None:
+    runs = [finetune(p, 30, 0, 0.4) for p in ("byol@target", "supervised", "scratch")]
+    study, found = decided([*encoders("byol@target"), *runs], 30)
+    assert "the best so far is a network that starts from random weights" in found.headline
+    assert cards.cards(study, found)[0].answer == "Random weights"
