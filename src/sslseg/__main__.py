@@ -7,8 +7,7 @@ from typing import Any, NoReturn
 
 from sslseg import launch
 from sslseg.config import flags, mlproject, names, plugins
-from sslseg.config.names import SslsegError
-from sslseg.config.texts import nearest, quoted
+from sslseg.config.texts import nearest, quoted, sentence
 from sslseg.execute import EXIT_INTERRUPTED
 from sslseg.tracking import processes
 
@@ -62,11 +61,11 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         plugins.load("commands", options.command).run(options)
-    except (SslsegError, OSError) as error:  # of a file or folder that somebody has named
-        print(f"sslseg {options.command}: {error}", file=sys.stderr)
-        return error.exit_code if isinstance(error, SslsegError) else names.EXIT_FAILED
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except Exception as error:
+        print(f"sslseg {options.command}: {sentence(error)}", file=sys.stderr)
+        return getattr(error, "exit_code", names.EXIT_FAILED)  # of an SslsegError
     return 0
 
 

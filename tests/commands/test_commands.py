@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from sslseg import __main__
 from sslseg.config import plugins
@@ -102,6 +103,27 @@ def test_ctrl_c_ends_a_lookup_without_a_word(monkeypatch, capsys) -> None:
     monkeypatch.setattr(plugins.load("commands", "status"), "run", stopped)
     assert __main__.main(["status", "--follow", "10"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            PermissionError(13, "Permission denied", "/x"),
+            "PermissionError: [Errno 13] Permission denied: '/x'",
+        ),
+        (MlflowException("the server is away"), "MlflowException: the server is away"),
+    ],
+)
+def test_whatever_a_look_up_meets_is_told_in_one_line(
+    error: Exception, said: str, monkeypatch, capsys
+) -> None:
+    def meets(_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(plugins.load("commands", "status"), "run", meets)
+    assert __main__.main(["status"]) == 1
+    assert capsys.readouterr() == ("", f"sslseg status: {said}\n")
 
 
 def test_an_archive_that_is_not_there_is_told(tmp_path: Path, store: str, capsys) -> None:

@@ -46,7 +46,7 @@ def test_what_cannot_be_written(tmp_path, capsys):
     assert __main__.main(["splits", "nnunet", str(root), str(file)]) == 1
     assert "is there already" in capsys.readouterr().err
     assert __main__.main(["splits", "nnunet", str(root), str(tmp_path / "no" / "s.json")]) == 1
-    said = f"sslseg splits: [Errno 2] No such file or directory: '{tmp_path}/no/s.json'\n"
+    said = f"sslseg splits: FileNotFoundError: [Errno 2] No such file or directory: '{tmp_path}/no/s.json'\n"
     assert capsys.readouterr().err == said
     images = foreign_trees.images(tmp_path / "a" / "x")
     foreign_trees.images(tmp_path / "a" / "y")
