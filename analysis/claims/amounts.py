@@ -10,21 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.claims.common import (
-    BEST,
-    FIVE,
-    GENERALIST,
-    MIXED,
-    SPECIALIST,
-    above,
-    against_each,
-    inside,
-    interval,
-    judged,
-    outcome,
-    together,
-)
+from analysis.claims.common import above, against_each, inside, interval, judged, outcome, together
 from analysis.claims.records import CONTRADICTED, INCONCLUSIVE, REPRODUCED, UNTESTED, Context, Outcome
+from analysis.claims.rows import BEST, FIVE, GENERALIST, MIXED, SPECIALIST
 from analysis.comparison.encoders import hop_name
 from analysis.comparison.sameness import chain
 from analysis.statistics.laws import knee

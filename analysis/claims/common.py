@@ -1,4 +1,4 @@
-"""What several rules need: groups of pipelines, verdicts as calls, intervals against what is claimed."""
+"""What several rules need: verdicts as calls, intervals against what is claimed."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ from analysis.statistics.records import Estimate, Refusal, Score
 from analysis.statistics.verdicts import compare
 from analysis.statistics.verdicts.records import WORDS, Call, Verdict
 
-GENERALIST = ("supervised", "byol@natural")
-SPECIALIST = "byol@target"
-MIXED, BEST = "supervised+byol@target", "byol@natural+byol@target"
-FIVE = (*GENERALIST, SPECIALIST, MIXED, BEST)
 METRIC = {metric.key: metric for metric in METRICS}
 
 

@@ -11,20 +11,9 @@ from dataclasses import replace
 import numpy as np
 from scipy.stats import gmean
 
-from analysis.claims.common import (
-    BEST,
-    FIVE,
-    GENERALIST,
-    MIXED,
-    SPECIALIST,
-    above,
-    inside,
-    interval,
-    judged,
-    outcome,
-    together,
-)
+from analysis.claims.common import above, inside, interval, judged, outcome, together
 from analysis.claims.records import INCONCLUSIVE, UNTESTED, Context, Outcome
+from analysis.claims.rows import BEST, FIVE, GENERALIST, MIXED, SPECIALIST
 from analysis.statistics.curves import Steps
 from analysis.statistics.records import Estimate, Refusal, grouped
 from analysis.statistics.verdicts import arrival, stability

@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from analysis.claims import amounts, convergence
-from analysis.claims.common import BEST, FIVE, GENERALIST, MIXED, SPECIALIST, against_each
+from analysis.claims.common import against_each
 from analysis.claims.records import Claim
+from analysis.claims.rows import BEST, FIVE, GENERALIST, MIXED, SPECIALIST
 
 CLAIMS: tuple[Claim, ...] = (
     Claim("C0", "There are five pipelines: two generalist, one specialist, two hierarchical.",

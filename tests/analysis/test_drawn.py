@@ -19,6 +19,7 @@ from analysis.figures import (
     fig6_epochs,
     fig7_probe,
     labels,
+    outputs,
 )
 from sslseg.config import names
 from tests.analysis.test_clinical import evaluation
@@ -169,3 +170,14 @@ def test_grey_lines_are_the_means_of_the_others() -> None:
     axis = Figure().subplots()
     labels.behind(axis, table.replace("a", arm.label), (arm,), "x", "y")
     assert [at(line).tolist() for line in axis.lines] == [[[1.0, 1.0], [2.0, 3.0]]]
+
+
+def test_numbers_for_a_reader() -> None:
+    shown = [outputs.number(value) for value in (0.12345, 3, np.float64(2.5), float("nan"), None)]
+    assert shown == ["0.123", "3", "2.5", "–", "–"]
+    assert outputs.number(1234.5, 2) == "1.2e+03"
+
+
+def test_a_caption_begins_each_sentence_with_a_capital_and_escapes_what_latex_reads() -> None:
+    content = outputs.Content("fig9", "test IoU", pd.DataFrame(), pd.DataFrame(), ("5 % of a_b", "the rest"))
+    assert "\\caption{Test IoU. 5 \\% of a\\_b. The rest.}" in outputs.latex(content)

@@ -171,6 +171,7 @@ def test_pipelines_in_words(label: str, words: str) -> None:
         ((INF, 0, INF), "saves slices against random weights"),
         ((300, 225, 675), "saves about 300 slices against random weights, between 225 and 675"),
         ((143, 0, 225), "saves about 143 slices against random weights, at most 225"),
+        ((7, 7, 7), "saves about 7 slices against random weights"),
         ((-10, -60, 0), "saves no slices against random weights"),
         ((10, -60, 75), ""),
         ((10, -INF, INF), ""),
@@ -197,3 +198,14 @@ def test_numbers_of_slices_in_words() -> None:
     assert span(3, -INF, 31, 3, 1498) == "at most 31"
     assert span(40, -INF, INF, 3, 1498) == "not settled"
     assert headline.span(7, 7, 7, 3, 9) == "7"
+
+
+def test_what_is_settled_and_what_is_left_stand_in_one_sentence() -> None:
+    study = cells.study(runs_of([finetune("scratch", 30, s, 0.5) for s in range(3)]))
+    worth = Worth("a", "scratch", 75, 3, 1498, 5, Estimate(0, 0, 0), Estimate(INF, 225, INF), "", "")
+    left = replace(worth, more=Estimate(10, -60, 75))
+    told = headline.worth_sentence(study, "scratch", 75, [("scratch", worth), ("supervised", left)], 10)
+    assert told == (
+        "With 75 annotated slices of acdc, starting here saves at least 225 slices against random weights, with 95 % confidence, "
+        "and whether it saves any against supervised ImageNet weights is not settled: on 10 patients of one test."
+    )
