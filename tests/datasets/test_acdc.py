@@ -120,3 +120,10 @@ def test_a_frame_of_the_cine_is_the_frame_file():
     for frame in (4, 11):
         in_cine, _ = acdc.nifti.read_volume(cine, frame - 1)
         np.testing.assert_array_equal(acdc.read(sources[frame]).image[0], in_cine)
+
+
+def test_published_agreements_are_numbers_that_can_be():
+    for one in acdc.PUBLISHED:
+        assert 0 < one.r <= 1
+        assert one.sd > abs(one.bias)
+        assert one.quantity in ("LV EF", "RV EF", "LV EDV", "MYO ED mass")

@@ -84,3 +84,15 @@ def test_wrong_trees(root, tmp_path):
     trees.nifti(root / "x" / "A9B9C9_sa.nii.gz", np.zeros((4, 4, 2, 2), np.int16))
     with pytest.raises(DataError, match=r"A0B0C0_sa.nii.gz|wanted a row for A9B9C9"):
         mnms.find(root)
+
+
+def test_what_nobody_annotated_needs_no_mask_and_further_tables_do_no_harm(root):
+    found = mnms.find(root)
+    (empty,) = root.rglob("A6B6C6_sa_gt.nii.gz")
+    empty.unlink()
+    (root / "notes.csv").write_text("a,b\n1,2\n")
+    assert mnms.find(root) == found
+    (mask,) = root.rglob("A0B0C0_sa_gt.nii.gz")
+    mask.unlink()
+    with pytest.raises(DataError, match=r"A0B0C0_sa_gt.nii.gz: wanted the mask of A0B0C0_sa.nii.gz"):
+        mnms.find(root)

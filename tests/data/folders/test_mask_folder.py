@@ -5,6 +5,7 @@ import unicodedata
 from pathlib import Path
 
 import cv2
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from sslseg.data.folders import mask_folder
 from sslseg.data.folders.mask_folder import Masks
 from sslseg.data.slices.sources import describe
 from sslseg.data.source import Description, Source
+from sslseg.datasets import dicom
 from tests.fixtures import foreign_trees, trees
 
 
@@ -183,3 +185,42 @@ def test_masks_of_dicom_series_are_named_as_predict_names_them(tmp_path):
     assert masks.of(sources[1].image) == tmp_path / "out" / "p1" / "1.2.1.nii.gz"
     with pytest.raises(DataError, match="wanted a mask named as the image"):
         masks.of(sources[0].image)
+
+
+def test_a_mask_on_another_grid_is_turned_or_refused(tmp_path):
+    """A file that is mirrored, and says so, is brought onto the image; one that lies elsewhere is no mask of it."""
+    values = np.arange(24, dtype=np.uint8).reshape(4, 3, 2) % 3
+    ahead, back = np.diag([2.0, 3.0, 4.0, 1.0]), np.diag([-2.0, 3.0, 4.0, 1.0])
+    back[0, 3] = 6.0  # its first voxel is the image's last along x
+    nib.save(nib.Nifti1Image(np.zeros((4, 3, 2), np.int16), ahead), tmp_path / "image.nii")
+    nib.save(nib.Nifti1Image(values[::-1], back), tmp_path / "turned.nii")
+    about, image = Description(("background", "a", "b")), scan(tmp_path / "image.nii")
+    found = mask_folder.read(tmp_path / "turned.nii", image, about, (2, 3, 4))
+    np.testing.assert_array_equal(found, values.T)
+    elsewhere = ahead.copy()
+    elsewhere[:3, 3] = 50.0
+    nib.save(nib.Nifti1Image(values, elsewhere), tmp_path / "away.nii")
+    with pytest.raises(DataError, match=r"away.nii: lies elsewhere than .*image.nii: its first voxel"):
+        mask_folder.read(tmp_path / "away.nii", image, about, (2, 3, 4))
+    unplaced = Description(("background", "a", "b"), settings={"geometry": "ignore"})
+    np.testing.assert_array_equal(
+        mask_folder.read(tmp_path / "away.nii", image, unplaced, (2, 3, 4)), values.T
+    )
+
+
+def test_each_frame_of_a_dicom_cine_has_a_mask_of_its_own(tmp_path):
+    plane = np.arange(20, dtype=np.uint16).reshape(4, 5)
+    for t in range(2):
+        for z in range(2):
+            foreign_trees.dicom_slice(tmp_path / "in" / f"{t}{z}.dcm", plane + 9 * t + z, 4.0 * z,
+                                      InstanceNumber=1 + z + 2 * t)  # fmt: skip
+    sources = dicom.find(tmp_path / "in")
+    wanted = [tmp_path / "out" / f"1.2.3_frame0{n}.nii.gz" for n in (1, 2)]
+    (tmp_path / "out").mkdir()
+    for path in wanted:
+        path.touch()
+    masks = Masks(tmp_path / "out", sources, tmp_path / "in")
+    assert [masks.of(source.image) for source in sources] == wanted
+    (alone,) = (s for s in sources if s.frame == 1)
+    (tmp_path / "out" / "1.2.3.nii.gz").touch()
+    assert Masks(tmp_path / "out", [alone], tmp_path / "in").of(alone.image).name == "1.2.3.nii.gz"
