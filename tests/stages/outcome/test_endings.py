@@ -144,6 +144,17 @@ def test_a_sweep_s_description_links_its_cells_as_far_as_a_tag_can_hold(pipeline
     assert "Failed: b\\|c: out of memory" in text
 
 
+def test_a_budget_that_a_pipeline_has_no_run_at_has_a_dash_in_the_description():
+    runs = pd.concat([_planted(2, 2), _planted(1, 1)[:-1].assign(budget=75)])
+    text = overview.text([], runs, "demo", "demo")
+    assert text.startswith("| pipeline | 30 slices | 75 slices |\n|---|---|---|\n")
+    rows = {row.split("&emsp;")[0]: row for row in text.splitlines()[2:4]}
+    assert rows["| byol@d0"].endswith(
+        " | **0.500**: [s0 0.50](#/experiments/7/runs/" + "0" * 32 + ")&emsp; |"
+    )
+    assert rows["| byol@d1"].endswith("&emsp; | – |")
+
+
 def test_a_sweep_says_before_its_first_cell_what_it_is_to_run():
     cells = [Cell("a", "pretrain", {})] + [Cell(f"b{i}", "finetune", {}, pipeline="byol@a|b") for i in (0, 1)]
     head, _, rows = overview.begun(cells, "f" * 32).partition("\n\n")
