@@ -254,3 +254,17 @@ def test_other_forms_and_labels(tmp_path):
     root = foreign_trees.nnunet(tmp_path / "raw", cases=1, labels={"background": 0, "heart": 1})
     with pytest.raises(DataError, match=r"labelsTr/case0.nii.gz: wanted mask values 0, 1, got also 2, 3"):
         nnunet.read(nnunet.find(root)[0])
+
+
+def test_with_labelled_test_images_the_first_of_nnunets_five_folds_divides_the_others(tmp_path):
+    root = foreign_trees.nnunet(tmp_path / "Dataset1_a", cases=5)
+    image, mask = foreign_trees.scene(20)
+    trees.nifti(root / "imagesTs" / "t0_0000.nii.gz", image)
+    trees.nifti(root / "labelsTs" / "t0.nii.gz", mask)
+    cases = [f"case{n}" for n in range(5)]
+    folds = [{"train": [c for c in cases if c != held], "val": [held]} for held in cases]
+    (root / "splits_final.json").write_text(json.dumps(folds))
+    wanted = dict.fromkeys(cases, "train") | {"case0": "val", "t0": "test"}
+    assert nnunet.describe(root).sides == wanted
+    (root / "labelsTs" / "t0.nii.gz").unlink()  # then the second fold's part tests
+    assert nnunet.describe(root).sides == dict.fromkeys(cases, "train") | {"case0": "val", "case1": "test"}
