@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ import pytest
 from sslseg.config.names import SslsegError
 from sslseg.executors import RETRIES, _crew, _tasks
 from sslseg.plans.cells import Cell
-from sslseg.plans.jobs import Graph
+from sslseg.plans.jobs import Graph, Job
 from tests.contracts.test_executors import until
 
 
@@ -140,3 +144,37 @@ def test_tasks_that_end_before_they_call_in_are_one_sentence():
     with pytest.raises(SslsegError, match=wanted):
         list(_crew.run(Graph([Cell("one", "finetune", {})], {}), print, queue, 1))
     assert len(queue.tasks) == RETRIES + 1
+
+
+def bar_and_gone(job: Job) -> None:
+    """A job with a bar, ended as by a signal."""
+    from tqdm import tqdm
+
+    tqdm([], disable=True)
+    os._exit(3)
+
+
+ENDED = """
+from multiprocessing import get_context
+from sslseg.executors import _tasks
+from sslseg.plans.cells import Cell
+from sslseg.plans.jobs import Job
+from tests.executors.test_crew import bar_and_gone
+
+if __name__ == "__main__":
+    desk = _tasks.Desk(only_here=True)
+    worker = get_context("spawn").Process(target=_tasks.Task(0, desk.addresses, desk.key, bar_and_gone))
+    worker.start()
+    while not (heard := desk.next(1.0)):
+        pass
+    desk.give(heard[0][0], Job(Cell("one", "finetune", {})))
+    worker.join()
+    desk.close()
+    print(worker.exitcode)
+"""
+
+
+def test_a_worker_that_is_ended_leaves_nothing_for_multiprocessing_to_warn_of(tmp_path: Path):
+    (script := tmp_path / "ended.py").write_text(ENDED)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    assert (done.stdout.strip(), done.stderr) == ("3", "")

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 import psutil
+from tqdm import tqdm
 
 from sslseg import execute
 from sslseg.config.names import SslsegError
@@ -46,6 +47,9 @@ class Task:
     def __call__(self) -> None:
         """Work until there is nothing more to do; ends at once when the desk is gone."""
         os.environ.update(self.environment, TQDM_DISABLE="1")
+        tqdm.set_lock(
+            threading.RLock()
+        )  # its own is between processes, and left over where a worker is ended
         execute.guard_worker()
         notice = getattr(signal, "SIGUSR2", None)  # Windows has none
         if notice and callable(theirs := signal.getsignal(notice)):
