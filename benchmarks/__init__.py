@@ -28,8 +28,6 @@ Peers run in the fastest setting that they document; the file says where that is
 not import its peer. Whatever must hold (`check`) takes its size as an argument, and has a small test in tests/.
 """
 
-from __future__ import annotations
-
 import os
 
 # Before numpy and torch are imported: they read it once.

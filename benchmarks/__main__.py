@@ -1,7 +1,5 @@
 """`python -m benchmarks [P1 P3 …] [--table]`: measure, keep the rows, write the table."""
 
-from __future__ import annotations
-
 import argparse
 import importlib
 import subprocess

@@ -5,8 +5,6 @@ the file each time: nothing is kept between the calls. The client reads 50 of th
 (`get_metric_history`, the one public call for whole curves); its time is multiplied by 20.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The frame of the benchmarks: variants in turn, medians, the ratio and its spread, one row a peer."""
 
-from __future__ import annotations
-
 import gc
 import importlib
 import json

@@ -6,8 +6,6 @@ torch's performance tuning guide gives: bf16 autocast, channels-last, fused or m
 the card waited for at the end of each call.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -5,8 +5,6 @@ turns, and CPU time is counted, so that what else the machine does counts little
 method's turns over BYOL's.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from statistics import median

@@ -7,8 +7,6 @@ and validations are this project's, in the peer's favour, like two workers inste
 read from NIfTI.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator

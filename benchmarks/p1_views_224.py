@@ -1,7 +1,5 @@
 """P1: the views that pretraining eats, at the size of the paper."""
 
-from __future__ import annotations
-
 from benchmarks.compare import Answer, Question
 from benchmarks.views import against_sololearn
 

@@ -1,7 +1,5 @@
 """P1b: the same at 96 px, where most crops shrink and have to be antialiased."""
 
-from __future__ import annotations
-
 from benchmarks.compare import Answer, Question
 from benchmarks.views import against_sololearn
 

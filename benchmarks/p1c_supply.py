@@ -1,7 +1,5 @@
 """P1c: the same views from other libraries, each from memory and in the fast setting that it documents."""
 
-from __future__ import annotations
-
 import functools
 import os
 from collections.abc import Callable

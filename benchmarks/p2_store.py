@@ -4,8 +4,6 @@ nibabel is the reader of record: what is read here is compared with its `get_fda
 unpacked by isal; the row's versions say which.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

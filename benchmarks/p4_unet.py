@@ -6,8 +6,6 @@ performance tuning guide and `torch.optim.Adam`, `fused`); the default, one tens
 clips gradients.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 

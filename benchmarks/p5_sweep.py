@@ -6,8 +6,6 @@ the median sweep, its spread 12 of the fastest to the slowest sweep, and the oth
 six minutes of CPU to spare: SSLSEG_BENCH_COLD=4 does so many of the twelve cold runs, and one sweep; the row says so.
 """
 
-from __future__ import annotations
-
 import os
 import random
 import statistics

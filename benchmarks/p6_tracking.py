@@ -5,8 +5,6 @@ ratio at fewer. The share is of CPU seconds, in every public call of MlflowClien
 parameters and inputs; files and the registry, where results are kept and not tracked, are beside it.
 """
 
-from __future__ import annotations
-
 import atexit
 import functools
 import itertools

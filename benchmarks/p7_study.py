@@ -6,8 +6,6 @@ the last and the best network, registers the best with its encoder and leaves li
 CPU seconds of all processes; data prepared before.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import os

@@ -4,8 +4,6 @@ For each layer forward and both gradients, channels-last, float32, one thread, i
 "Used" says what `models/cpu/convolution.py` chooses there.
 """
 
-from __future__ import annotations
-
 import itertools
 from functools import partial
 

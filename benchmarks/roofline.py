@@ -1,7 +1,5 @@
 """How near a step comes to what the processor can do: its FLOPs a second against a matrix product's."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -5,8 +5,6 @@ do: CPU seconds of this process (a server's own are not in them), the median of 
 server of its own (team/postgres.py), for the length of the measurement.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import statistics

@@ -1,7 +1,5 @@
 """What the benchmarks work on: phantom hearts, written to a temporary folder, of the size of ACDC's slices."""
 
-from __future__ import annotations
-
 import atexit
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """results.json as the tables of docs/reference/performance.md and, of what a card did, of docs/results/gpu.md."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from pathlib import Path

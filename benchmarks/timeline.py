@@ -6,8 +6,6 @@
 Nothing is trained. The seconds that go in are arguments; their defaults are those of PARTS, each with its source.
 """
 
-from __future__ import annotations
-
 import argparse
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Whole files in memory, in turn, CPU clock; peers that are not installed are left out.
 """
 
-from __future__ import annotations
-
 import gzip
 import sys
 from collections.abc import Callable

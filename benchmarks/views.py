@@ -1,7 +1,5 @@
 """Two augmented views a slice: this project's way, and solo-learn's, rebuilt because it cannot be installed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -3,8 +3,6 @@
 Rates are over `--stores` stores a cell, twenty times as many where stores are read as one array.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Callable, Iterator
 from itertools import product

@@ -1,7 +1,5 @@
 """Areas under planted learning curves, and what verdicts say of them: rows of `benchmarks.statistics`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What curves promise, measured: worth and advice by joined means, the fitted law, the knee."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 

@@ -1,7 +1,5 @@
 """How often the intervals over patients, and over seeds × patients, hold the truth: rows of `benchmarks.statistics`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import numpy as np

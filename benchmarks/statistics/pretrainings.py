@@ -1,7 +1,5 @@
 """Several pretrainings of a pipeline, fine-tuned with several seeds each: rows of `benchmarks.statistics`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

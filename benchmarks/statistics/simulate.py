@@ -1,7 +1,5 @@
 """Stores with known answers: planted scaling laws, noise and correlation of seeds."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Many stores at once in which no pipeline is better than another, and what verdicts call them, as arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

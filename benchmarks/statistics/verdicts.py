@@ -1,7 +1,5 @@
 """What verdicts promise, measured: false calls, power, looks, steps, spread, and the interval that was chosen."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import product
 

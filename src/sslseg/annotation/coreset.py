@@ -12,8 +12,6 @@ k-centre   the slice farthest from all that is annotated or listed (Sener and Sa
 The bounds hold as long as no cap and no turn stands in the way.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

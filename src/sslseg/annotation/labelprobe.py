@@ -5,8 +5,6 @@ principal components, and where the cell lies; their targets are the shares of t
 segmentation to be used. It ranks sets of slices in a hundredth of the time of a fine-tuning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -18,7 +18,7 @@ from sslseg.data.source import Assumption, Description, Fault, Source, Volume, i
 DOMAIN = "medical"
 LICENCE = "unknown: as its owner says"
 SPLIT = "stratified"
-VERSION = 3  # masks in other formats beside the series are read
+VERSION = 4  # a slice thickness in sslseg.json counts where a file says none
 # what stands in PatientID when it names nobody, as `tables.fold` has it
 NOBODY = tables.NOTHING | {"", "anon", "anonym", "anonymous", "anonymized", "anonymised", "deidentified", "de-identified",
           "unknown", "none", "na", "removed", "patient", "patientid", "noname", "no name", "0"}  # fmt: skip

@@ -1,7 +1,5 @@
 """A connection to Ray: a running cluster, or one that is started on this machine; what fits on it."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
