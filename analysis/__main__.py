@@ -1,7 +1,5 @@
 """`python -m analysis --out docs/results`: figures, tables and the page, without a run of their own."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

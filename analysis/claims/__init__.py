@@ -1,7 +1,5 @@
 """The paper's claims as code: reproduced, contradicted, inconclusive or untested on the runs there are."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from analysis.claims.records import INCONCLUSIVE, UNTESTED, Claim, Context, Judged, Outcome

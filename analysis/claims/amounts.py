@@ -3,8 +3,6 @@
 Thresholds that the paper does not give are named here and said on the page.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What several rules need: verdicts as calls, intervals against what is claimed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What a claim is, what it is judged from, and what comes out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The claims of the paper, in our words, each with the rule that decides it."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from analysis.claims import amounts, convergence

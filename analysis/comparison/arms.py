@@ -1,7 +1,5 @@
 """The arms of a comparison: pipelines that were run, in the order and with the ink that each keeps in every figure."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What a researcher has to decide, as records: worth in slices, verdicts, advice."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """Facts about the encoders of a study: what the page's cards show, and which network it was."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Which verdicts a page has: each pipeline against the references, metric by metric, of which one family is primary."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial

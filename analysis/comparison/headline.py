@@ -1,7 +1,5 @@
 """The first sentence of the page, and the first of an encoder's card: whole sentences without a bracket."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from math import inf, isinf
 

@@ -3,8 +3,6 @@
 Nothing else enters, so a pipeline looks the same in every figure of every store.
 """
 
-from __future__ import annotations
-
 import zlib
 
 from sslseg.plans.pipelines import KINDS, VARIANTS, Pipeline

@@ -1,7 +1,5 @@
 """The numbers that decisions are made of: one score per run and metric, on steps that all runs share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """Cells of the grid that have no run: those that a sweep says have failed, and those that other pipelines have."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ An interval over seeds is about the patients of the test; patients differ more t
 `test_patients/…` that every fine-tuning leaves, one a patient, whichever fold tested it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product

@@ -1,7 +1,5 @@
 """What runs that are compared must have in common, and what those at settings that a search has found may vary."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set

@@ -5,8 +5,6 @@ pretraining is said what several pretrainings agree on; then the pretraining is 
 from one encoder are averaged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 

@@ -4,8 +4,6 @@ The file name begins with the figure's name; TITLE says what it shows, KEYS whic
 `wanted(study) -> (why, command)` what is missing where its table is empty: it is left out then.
 """
 
-from __future__ import annotations
-
 import importlib
 from pathlib import Path
 from types import ModuleType

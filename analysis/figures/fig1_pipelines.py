@@ -1,7 +1,5 @@
 """Fig. 1: the pretraining pipelines, drawn from the lineage of the runs that are there."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Fig. 3a: how fast each pipeline learns. Every seed thin, their median, and the interval of their mean."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

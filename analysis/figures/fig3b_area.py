@@ -1,7 +1,5 @@
 """Fig. 3b: normalised area under the learning curve, violins ordered by median."""
 
-from __future__ import annotations
-
 from typing import cast
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fig. 4: test IoU of the structures against annotated slices: boxes at their true place, and the scaling law."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fig. 4b: what a clinician reads against annotated slices: ejection fraction, HD95 and failures on test."""
 
-from __future__ import annotations
-
 import re
 import textwrap
 from dataclasses import dataclass

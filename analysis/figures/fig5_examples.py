@@ -1,7 +1,5 @@
 """Fig. 5: image, truth and prediction. Worst, median and best test case, the same cases for all pipelines."""
 
-from __future__ import annotations
-
 import tempfile
 import zipfile
 import zlib

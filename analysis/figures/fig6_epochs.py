@@ -1,7 +1,5 @@
 """Fig. 6: learning after more or less self-supervision on the target data, from encoders kept by epoch."""
 
-from __future__ import annotations
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd

@@ -1,7 +1,5 @@
 """Fig. 7: did the probe of an encoder tell how well its fine-tunings would do?"""
 
-from __future__ import annotations
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd

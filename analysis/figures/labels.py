@@ -1,7 +1,5 @@
 """Names of lines: at their ends where they fit, else in a legend above the axes; and which lines have one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -1,7 +1,5 @@
 """A figure on disk: PDF, PNG, its CSV, a JSON that says which runs are in it; for a paper its LaTeX, too."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Mapping

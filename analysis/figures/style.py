@@ -3,8 +3,6 @@
 Nothing of pyplot is used, so no figure is registered anywhere and none has to be closed.
 """
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The page's three cards: the best pipeline, the slices it saves, how sure that is; and what would make it surer."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf
 

@@ -1,7 +1,5 @@
 """What would settle more, and the sweep that runs it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 

@@ -1,7 +1,5 @@
 """One reading of the store, then everything that was asked for, into one folder."""
 
-from __future__ import annotations
-
 import re
 import shlex
 import sys

@@ -1,7 +1,5 @@
 """Verdicts and worth as small coloured tables: a word and a colour a cell, the numbers on hover and on touch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import exp, isfinite, log

@@ -1,7 +1,5 @@
 """The page: one HTML file with everything in it, no network, made from the decisions' records."""
 
-from __future__ import annotations
-
 import base64
 import math
 import shlex

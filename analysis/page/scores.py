@@ -1,7 +1,5 @@
 """Scores of every pipeline at every budget, over seeds (scores.csv) and over seeds and patients, as the page shows them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from itertools import product

@@ -1,7 +1,5 @@
 """`make show`: the committed studies, each in a store of its own, and every committed figure made again from it."""
 
-from __future__ import annotations
-
 import argparse
 import math
 import os

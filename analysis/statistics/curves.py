@@ -4,8 +4,6 @@
 of a receiver operating characteristic.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Measured seconds go in, a `Design` or a `Refusal` comes out. What is promised co
 give the verdicts afterwards, so that a design never promises what its page then refuses.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil

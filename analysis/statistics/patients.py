@@ -1,7 +1,5 @@
 """Intervals for patients who were not there: over the patients of one evaluation, and over seeds × patients."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

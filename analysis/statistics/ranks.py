@@ -1,7 +1,5 @@
 """How well one ranking predicts another: Spearman's correlation and its interval."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Numbers in sentences. Apart from the records, since stages that need no statistics say numbers, too."""
 
-from __future__ import annotations
-
 
 def plural(count: float, word: str) -> str:
     """`1 seed`, `1,498 slices`."""

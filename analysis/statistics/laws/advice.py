@@ -1,7 +1,5 @@
 """How many slices to annotate: what the joined means say, and a refusal where they say nothing."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Intervals use only the sizes that were run and that the mean error does not rise
 the curve lies between their errors, however it bends.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean

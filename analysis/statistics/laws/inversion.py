@@ -1,7 +1,5 @@
 """The size at which an error that falls with the slices has come down to another one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import numpy as np

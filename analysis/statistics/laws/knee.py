@@ -9,8 +9,6 @@ the sizes. Such a knee is not `located`, and is not to be named. The law's own b
 precise (its place follows from α, β and γ), and was seen to be wrong wherever the law was: it is not used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

@@ -7,8 +7,6 @@ first and then uses Student's t over seeds. Weights of the sizes come from a smo
 only the width of an interval, not whether it covers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 

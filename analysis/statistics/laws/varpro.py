@@ -4,8 +4,6 @@ For a fixed exponent the law α·n^−β + γ is linear in α and γ, so only β
 three zooms (Golub and Pereyra 1973, *SIAM J. Numer. Anal.* 10, 413).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

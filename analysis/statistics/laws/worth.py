@@ -4,8 +4,6 @@ A label-equivalent gain: at budget n the pipeline has error ε(n), the reference
 slices, the pipeline is worth m − n. No method of the literature is copied.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from math import inf, isinf
 

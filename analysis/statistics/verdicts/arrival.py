@@ -1,7 +1,5 @@
 """How many times faster one pipeline learns than another: ratios of steps to a level, known to a grid or censored."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The runs of all pipelines beside a pair of them: what they say about how its difference scatters."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 

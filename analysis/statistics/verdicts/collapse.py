@@ -1,7 +1,5 @@
 """Runs that lie far below the others of their pipeline, and what runs without one say about how often it happens."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil, log

@@ -5,8 +5,6 @@ Runs are paired by seed and subset, and a seed is the unit. The interval is that
 (`looks`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean

@@ -1,7 +1,5 @@
 """The interval of a mean over seeds, of which each seed gives a number or only bounds of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 

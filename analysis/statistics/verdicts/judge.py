@@ -1,7 +1,5 @@
 """What one interval says of a pair of pipelines: better, worse, equivalent or undecided, and what to know beside it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -5,8 +5,6 @@ will ever be. Whoever looks after three seeds, runs two more and looks again, er
 between two looks wait for the next one; if they were read at once, each would be a look of its own.
 """
 
-from __future__ import annotations
-
 ALPHA = 0.05  # of a family, over all its pairs and all looks
 # seeds -> share of the error rate, chosen by simulation
 SHARES = {3: 0.4, 5: 0.24, 10: 0.2, 20: 0.1, 40: 0.06}

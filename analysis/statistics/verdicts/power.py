@@ -1,7 +1,5 @@
 """Whether further seeds would decide a pair: a range of seeds, since the difference seen is not the true one."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache

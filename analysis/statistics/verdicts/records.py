@@ -1,7 +1,5 @@
 """What is judged, two pipelines' paired differences, and what comes out: verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """Stability: how much wider the scores of one pipeline scatter over seeds than those of another."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats

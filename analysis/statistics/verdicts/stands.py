@@ -1,7 +1,5 @@
 """What collapses that no run has shown leave of a call, and the lead that they let be called."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np
