@@ -47,9 +47,8 @@ class Task:
     def __call__(self) -> None:
         """Work until there is nothing more to do; ends at once when the desk is gone."""
         os.environ.update(self.environment, TQDM_DISABLE="1")
-        tqdm.set_lock(
-            threading.RLock()
-        )  # its own is between processes, and left over where a worker is ended
+        # tqdm's own lock is between processes, and left over where a worker is ended
+        tqdm.set_lock(threading.RLock())
         execute.guard_worker()
         notice = getattr(signal, "SIGUSR2", None)  # Windows has none
         if notice and callable(theirs := signal.getsignal(notice)):

@@ -27,10 +27,7 @@ SQLITE = "sqlite:///"
 SERVERS = ("http", "https")
 DATABASES = ("postgresql", "mysql", "mssql")
 PLUGINS = "mlflow.tracking_store"  # entry points by which other packages teach MLflow a scheme
-UNKNOWN = (
-    "RESOURCE_DOES_NOT_EXIST",
-    "INVALID_PARAMETER_VALUE",
-)  # MLflow's words for what is not there
+UNKNOWN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")  # MLflow's words for what is not there
 DEFAULT_EXPERIMENT = "0"  # MLflow's own, always there
 _ready: set[str] = set()  # stores that this process has seen complete
 

@@ -99,9 +99,8 @@ def paired(
         s = _with(s, name)
     if s.pairs:
         joined, faults = matching.cases(tuple(patterns.rule(same(t)) for t in s.pairs), files, shared or told)
-        if not (told or layout) and _only_names(
-            joined, [held[own[file]] for c in joined for file, _ in c.masks], s, root
-        ):
+        masks = [held[own[file]] for case in joined for file, _ in case.masks]
+        if not (told or layout) and _only_names(joined, masks, s, root):
             name, s = "", settings.settings(root)
     if not s.pairs:
         joined, faults = by_name.cases(files, s.mask_suffix)
