@@ -40,7 +40,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     budget = study.budgets[-1]
     runs = study.runs[study.runs["budget"] == budget]
     if not (found := clean(runs, curves)):
-        return Content("fig3a", TITLE, pd.DataFrame(columns=COLUMNS), runs)
+        return Content("fig3a", TITLE, pd.DataFrame(columns=COLUMNS), runs, outputs.face(study, runs))
     grid = learning.common_grid(found.values())
     table = pd.concat([part for arm in study.arms for part in _rows(study, arm, budget, found, grid)])
     notes = outputs.face(study, runs)

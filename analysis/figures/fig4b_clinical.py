@@ -80,7 +80,9 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     found = study.evaluations
     shown = measures(found) if len(found) else ()
     if not shown:
-        return Content("fig4b", TITLE, pd.DataFrame(columns=COLUMNS), study.runs[:0])
+        return Content(
+            "fig4b", TITLE, pd.DataFrame(columns=COLUMNS), study.runs[:0], outputs.face(study, study.runs[:0])
+        )
     parts = [_with_means(_rows(found, measure), study, curves, measure) for measure in shown]
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]

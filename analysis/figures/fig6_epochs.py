@@ -40,7 +40,7 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
     budget = max(counts.index, key=lambda n: (counts[n], n), default=0)
     runs = runs[runs["budget"] == budget]
     if not (found := measures.clean(runs, curves)):
-        return Content("fig6", TITLE, pd.DataFrame(columns=COLUMNS), runs)
+        return Content("fig6", TITLE, pd.DataFrame(columns=COLUMNS), runs, outputs.face(study, runs))
     grid = learning.common_grid(found.values())
     parts: list[pd.DataFrame] = []
     for (arm, pipeline, epoch), rows in runs.groupby(["arm", "pipeline", "encoder_epoch"]):

@@ -26,7 +26,7 @@ LATEX = {letter: f"\\{letter}" for letter in "&%$#_{}"} | {
 
 @dataclass(frozen=True)
 class Content:
-    """What a figure's `data` returns: the table behind it, its title, and facts for the sidecar. Empty ones are not drawn.
+    """What a figure's `data` returns: the table behind it, its title, and facts for the sidecar.
 
     `parts` are figure-specific records that `draw` needs besides the table.
     """
@@ -49,7 +49,10 @@ def inked(draw: Callable[[Content, Figure], None]) -> Callable[[Content], Figure
         letters = "".join(sorted({*content.title, *"".join(content.notes), *"".join(words)}))
         with style.look(letters):
             figure = Figure(figsize=(style.WIDTH, 2.5))
-            draw(content, figure)
+            if content.table.empty:
+                style.nothing(figure, content.title)
+            else:
+                draw(content, figure)
             style.footnote(figure, content.notes)
             if style.unknown(letters):
                 style.legible(figure)
@@ -67,7 +70,8 @@ def face(study: Study, runs: pd.DataFrame) -> tuple[str, ...]:
     """Small print of every figure: n, what is missing at the sizes that it shows, what is mixed."""
     seeds = plural(runs["seed"].nunique(), "seed")
     lines = [f"{plural(len(runs), 'fine-tuning')} on {study.called}, {seeds}", *_unequal(runs)]
-    if gone := [m.cell for m in study.missing if m.budget in {None, *runs["budget"]}]:
+    shown = {None, *(runs["budget"] if len(runs) else study.budgets)}
+    if gone := [m.cell for m in study.missing if m.budget in shown]:
         lines.append(f"missing runs: {some(gone, 3, '; ')}")
     lines += [f"MIXED: {sentence}" for sentence in study.mixed]
     if study.marks:

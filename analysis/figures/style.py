@@ -143,6 +143,14 @@ def ticks(axis: Axes | SecondaryAxis, budgets: Sequence[int], text: Callable[[fl
     axis.xaxis.set_major_formatter(FuncFormatter(lambda n, _: text(n)))
 
 
+def nothing(figure: Figure, heading: str) -> None:
+    """A figure of which there is nothing to draw; the page leaves it out."""
+    axis = figure.subplots()
+    axis.axis("off")
+    title(axis, heading)
+    axis.text(0.5, 0.5, "nothing to draw", ha="center", transform=axis.transAxes, color="#666666")
+
+
 def grow(figure: Figure, lines: int) -> None:
     """Make a figure higher by the lines of a legend or of small print that it has no room for: its axes stay as they are."""
     figure.set_figheight(figure.get_figheight() + ENTRY * max(0, lines - LINES))

@@ -176,5 +176,10 @@ if __name__ == "__main__":
 
 def test_a_worker_that_is_ended_leaves_nothing_for_multiprocessing_to_warn_of(tmp_path: Path):
     (script := tmp_path / "ended.py").write_text(ENDED)
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=True)
+    place = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path)
+    }  # of this checkout, which pytest has put there
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=120, check=True, env=place
+    )
     assert (done.stdout.strip(), done.stderr) == ("3", "")

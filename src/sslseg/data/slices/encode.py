@@ -58,7 +58,9 @@ def encode(volume: Volume, spacing: float, classes: int) -> Encoded:
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise DataError("wanted finite voxels, got NaN or infinite ones")
     if image.dtype.kind == "f" and image.itemsize > 4 and max(abs(image.min()), abs(image.max())) > FLOAT_MAX:
-        raise DataError(f"wanted voxels that 32 bits hold, got some beyond {FLOAT_MAX:.3g}: a fill value?")
+        raise DataError(
+            f"wanted voxels that 32 bits can hold, got some beyond {FLOAT_MAX:.3g}: a fill value?"
+        )
     if label is not None:
         if label.shape != image.shape[1:]:
             raise DataError(f"wanted a mask of the image's shape {image.shape[1:]}, got {label.shape}")
