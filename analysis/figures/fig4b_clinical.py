@@ -80,9 +80,9 @@ def data(study: Study, curves: pd.DataFrame | None = None) -> Content:
     found = study.evaluations
     shown = measures(found) if len(found) else ()
     if not shown:
-        return Content(
-            "fig4b", TITLE, pd.DataFrame(columns=COLUMNS), study.runs[:0], outputs.face(study, study.runs[:0])
-        )
+        none, wanted = study.runs[:0], "mlflow run . -e evaluate -P sweep=<run ID> -P dataset=…"
+        notes = (*outputs.face(study, none), f"no compared run has been evaluated: {wanted}")
+        return Content("fig4b", TITLE, pd.DataFrame(columns=COLUMNS), none, notes)
     parts = [_with_means(_rows(found, measure), study, curves, measure) for measure in shown]
     table = pd.concat(parts, ignore_index=True)[COLUMNS]
     runs = study.runs[study.runs["run_id"].isin(table["run_id"])]

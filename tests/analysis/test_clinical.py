@@ -121,7 +121,9 @@ def test_other_options_are_said_and_nothing_is_said_to_be_nothing(planted) -> No
     mixed = [evaluation(one, 5.0), evaluation(other, 5.0, largest="true")]
     notes = fig4b_clinical.data(cells.study(runs_of([*planted, *mixed]))).notes
     assert "MIXED: the evaluations differ in largest" in notes
-    assert fig4b_clinical.data(cells.study(runs_of(planted))).table.empty
+    drawn = fig4b_clinical.data(cells.study(runs_of(planted)))
+    assert drawn.table.empty
+    assert any("-e evaluate -P sweep=" in note for note in drawn.notes)
 
 
 def test_data_without_hearts_have_no_ejection_fraction(planted) -> None:

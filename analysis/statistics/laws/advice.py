@@ -48,7 +48,12 @@ def near_full(fit: Joined, percent: float, *, minutes_per_slice: float | None = 
     """Slices at which the mean score reaches (1 − percent/100) of that at the largest size.
 
     The interval is that of `crossing`; −inf says that the smallest size already does.
+
+    Raises:
+        ValueError: for a percentage outside of (0, 100).
     """
+    if not 0 < percent < 100:
+        raise ValueError(f"a percentage between 0 and 100 is wanted, {percent} came")
     share, last = 1 - percent / 100, fit.sizes[-1]
     full = {s: 1 - e for s, e in fit.by_seed(last).items()}
     tested = [

@@ -44,12 +44,16 @@ def telling(pairs: Sequence[Bounds]) -> np.ndarray | Refusal:
 def ratio_of_steps(slow: Sequence[Steps], fast: Sequence[Steps]) -> Estimate | Refusal:
     """Geometric mean of slow/fast over pairs (same seed and subset at the same place of both sequences).
 
-    Args:
-        slow: their steps are above zero, see `Learned.trained`.
-
     Returns:
         `Estimate` (a ratio; infinite where censoring leaves a side open), or the `Refusal` of `telling`.
+
+    Raises:
+        ValueError: for sequences of different lengths or steps that are not positive.
     """
+    if len(slow) != len(fast):
+        raise ValueError(f"pairs are wanted, {len(slow)} and {len(fast)} runs came")
+    if min((t.steps for t in (*slow, *fast)), default=1.0) <= 0:
+        raise ValueError("steps above zero are wanted: leave the evaluation before the first step out")
     found = telling([bounds(a, b) for a, b in zip(slow, fast, strict=True)])
     if isinstance(found, Refusal):
         return found

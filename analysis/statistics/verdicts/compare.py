@@ -66,7 +66,7 @@ def compare(
 
     Args:
         scores: one metric of all runs.
-        margin: above zero; differences up to this size do not matter, in units of the score.
+        margin: differences up to this size do not matter, in units of the score.
         budget: of each run; None averages each seed over the budgets that both pipelines have.
         worst: the score of a collapsed run, where the metric has one.
         units: which seeds count as one (those that start from one pretraining, where there are several); None: none.
@@ -76,6 +76,9 @@ def compare(
     Returns:
         One `Verdict` a pair, or a `Refusal` where fewer than three pairs of runs exist; refused pairs do not
         count in the family.
+
+    Raises:
+        ValueError: when the margin is not positive.
     """
     rows = ordered(scores)
     runs = grouped((s.pipeline, s) for s in rows)

@@ -23,7 +23,13 @@ EXACT = 2**12  # sign patterns up to which the permutation test counts all of th
 def judge(
     pairs: Sequence[Pair | Refusal], *, margin: float, budget: int | None = None, counts: str = "slice"
 ) -> tuple[Verdict | Refusal, ...]:
-    """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients."""
+    """The verdicts of one family; refusals stay what they are, and do not count in it. A budget `counts` slices or patients.
+
+    Raises:
+        ValueError: when the margin is not positive.
+    """
+    if not margin > 0:
+        raise ValueError(f"a margin above zero, in units of the score, is wanted, {margin} came")
     family = [p for p in pairs if isinstance(p, Pair)]
     of_each = Counter(name for p in family for name in (p.a, p.b))
     return tuple(

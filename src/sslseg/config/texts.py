@@ -52,7 +52,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 def whole(text: str | None, otherwise: int | None = None) -> int | None:
     """The number that a tag or a parameter holds; `otherwise` where it holds none."""
-    return int(text) if text and text.isdecimal() else otherwise
+    return int(text) if text and text.isdecimal() and text.isascii() else otherwise
 
 
 def strip_optional(hint: Any) -> tuple[Any, bool]:

@@ -210,6 +210,8 @@ def test_pairs_need_equal_seed_and_subset() -> None:
     assert (found.seeds, found.call) == (5, "better")
     more = [replace(s, subset="y", value=s.value + (0.2 if s.pipeline == "a" else 0)) for s in same]
     assert call([*same, *more], budget=30).effect.value == pytest.approx(found.effect.value + 0.1)
+    with pytest.raises(ValueError, match="margin"):
+        compare(same, margin=0.0, higher_is_better=True)
 
 
 def test_order_of_runs_does_not_change_a_byte() -> None:

@@ -118,13 +118,15 @@ def test_speed_up_of_two_exponential_curves(end: float) -> None:
     assert speed_up(slow, fast, final(slow), final(fast)) == pytest.approx((-high, -low))
 
 
-def test_equal_steps_have_a_ratio_of_one_and_pairs_are_wanted() -> None:
+def test_equal_steps_have_a_ratio_of_one_and_bad_pairs_are_refused() -> None:
     same = [arrival(70.0, 1e9, 10.0)] * 5
     found = ratio_of_steps(same, same)
     assert found.value == pytest.approx(1.0)
     assert found.low < 1.0 < found.high
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="pairs"):
         ratio_of_steps(same, same[:3])
+    with pytest.raises(ValueError, match="above zero"):
+        ratio_of_steps([Steps(0.0, True)] * 5, same)
 
 
 def test_ratio_of_spread_by_a_jackknife_of_hand() -> None:

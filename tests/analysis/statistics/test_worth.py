@@ -163,6 +163,8 @@ def test_advice_numbers_of_an_exact_curve() -> None:
     assert gain.gain.value == pytest.approx(wanted, rel=0.01)
     assert gain.gain.low <= wanted <= gain.gain.high
     assert isinstance(next_slices(line, 1490, 50), Refusal)
+    with pytest.raises(ValueError, match="percentage"):
+        near_full(line, 0.0)
 
 
 def test_between_two_sizes_a_gain_is_at_least_nothing_and_at_most_that_of_the_step() -> None:

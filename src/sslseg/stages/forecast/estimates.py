@@ -114,7 +114,7 @@ def _earlier(kind: Kind, runs: pd.DataFrame, device: str) -> pd.DataFrame:
     """Rows of a kind, oldest first, with `slices` trained on and seconds for each, `per_slice`."""
 
     def column(name: str) -> pd.Series:
-        return runs[name] if name in runs else pd.Series(None, runs.index)
+        return runs[name] if name in runs else pd.Series(None, runs.index, dtype=object)
 
     same = (runs["stage"] == kind.stage) & runs["device"].isin([device, ""])
     if kind.stage == names.IMPORT:
