@@ -152,10 +152,8 @@ def _repetitions(arm: str, own: pd.DataFrame, by_id: pd.DataFrame) -> list[str]:
         imported = there[there["upstream_run_id"].map(by_id["stage"]) == names.IMPORT]
         sources = imported["upstream_run_id"].map(by_id.get(f"{CFG}source", pd.Series(dtype=str)))
         files = zip(imported["upstream_sha256"], sources, strict=True)
-        shown, what = (
-            {sha: f"{source} ({sha[:12]})" for sha, source in files},
-            "the weights that were imported",
-        )
+        shown = {sha: f"{source} ({sha[:12]})" for sha, source in files}
+        what = "the weights that were imported"
         found.append(_differing(imported, "upstream_sha256", what, f"runs of {arm}", shown))
         trained = _as_of_today(there[there["stage"] == names.PRETRAIN], flags.knobs(params.Pretrain))
         whose = f"the pretrainings of {arm}"

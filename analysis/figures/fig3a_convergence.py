@@ -50,10 +50,8 @@ def data(study: Study, curves: pd.DataFrame) -> Content:
         several = SEVERAL if any(scope.count(study, arm.label) > 1 for arm in study.arms) else ""
         notes += ("thin lines: runs; thick lines: their median", f"band: {BAND}{several}, cut at 0 and 1")
     notes += labels.others(study, "grey medians")
-    title, facts = (
-        f"{TITLE} at {plural(budget, study.unit)}",
-        {"budget": budget, "band": BAND, "metric": KEYS[0]},
-    )
+    title = f"{TITLE} at {plural(budget, study.unit)}"
+    facts = {"budget": budget, "band": BAND, "metric": KEYS[0]}
     return Content("fig3a", title, table[COLUMNS], runs, notes, facts, labels.front(study))
 
 

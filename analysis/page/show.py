@@ -50,9 +50,8 @@ def _same(one: Path, other: Path) -> bool:
     if not one.is_file():
         return False
     mine, theirs = (path.read_text(encoding="utf-8") for path in (one, other))
-    numbers = zip(
-        NUMBER.findall(mine), NUMBER.findall(theirs), strict=False
-    )  # as many where the words are the same
+    # as many on either side where the words between them are the same
+    numbers = zip(NUMBER.findall(mine), NUMBER.findall(theirs), strict=False)
     return NUMBER.split(mine) == NUMBER.split(theirs) and all(
         math.isclose(float(a), float(b), rel_tol=TOLERANCE, abs_tol=TOLERANCE) for a, b in numbers
     )

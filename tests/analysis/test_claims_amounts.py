@@ -24,15 +24,9 @@ from tests.fixtures.planted_claims import (
     found,
     level,
     levels,
-    planted_context,
 )
 
 LEVELS = {"minutes": B, "test_iou": S}
-
-
-@pytest.fixture(scope="module")
-def context() -> Context:
-    return planted_context()
 
 
 @pytest.mark.parametrize(

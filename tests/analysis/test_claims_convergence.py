@@ -25,13 +25,7 @@ from tests.fixtures.planted_claims import (
     learned,
     level,
     levels,
-    planted_context,
 )
-
-
-@pytest.fixture(scope="module")
-def context() -> Context:
-    return planted_context()
 
 
 @pytest.mark.parametrize(

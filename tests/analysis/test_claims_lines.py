@@ -21,13 +21,7 @@ from tests.fixtures.planted_claims import (
     M,
     S,
     learned,
-    planted_context,
 )
-
-
-@pytest.fixture(scope="module")
-def context() -> Context:
-    return planted_context()
 
 
 @pytest.mark.parametrize(

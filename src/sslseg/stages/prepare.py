@@ -13,7 +13,6 @@ from sslseg.config.names import DataError
 from sslseg.config.params import Prepare, Pretrain, Sweep
 from sslseg.config.texts import some
 from sslseg.data import training_set
-from sslseg.data.files import walk
 from sslseg.data.folders import detect, settings
 from sslseg.data.folders import patients as patients_of
 from sslseg.data.readers import pictures
@@ -99,7 +98,7 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
         print(f"the folder has the layout of {known.layout}")
         run.tag(names.TAG_LAYOUT, known.layout)
     aside = known.aside if known else module.aside(root) if hasattr(module, "aside") else {}
-    _account(root, store, aside, run)
+    unknown = _account(root, store, aside, run)
     warnings = [*(module.notes(root) if hasattr(module, "notes") else ()), *doubts.of(data)]
     if known:
         warnings += patients_of.alone(root, [case.name for case in known.cases.values()], known.settings)
@@ -111,12 +110,9 @@ def _tell(p: Prepare, data: training_set.Inputs, run: session.Run) -> None:
     if known:
         if not annotated and getattr(module, "TAKES_ANY", False):
             print("no mask was found; docs/reference/data.md says how masks are found, and how to name them")
-            drawn = OUTLINES & {
-                path.suffix.lower() for path in walk(root).files if path.name != settings.FILE
-            }
-            if drawn:
+            if drawn := sorted(OUTLINES & {Path(file).suffix.lower() for file in unknown}):
                 print(
-                    f"outlines in {' and '.join(sorted(drawn))} are not read: export them as pictures, a value a class"
+                    f"outlines in {' and '.join(drawn)} are not read: export them as pictures, a value a class"
                 )
         elif annotated and 1 < patients == len(volumes) and not known.names_patients:
             folders = {Path(case.name).parent for case in known.cases.values()}
@@ -163,8 +159,8 @@ def _go_on(p: Prepare, data: training_set.Inputs) -> None:
         endings.to_annotate(p, "UPSTREAM", "or, with an encoder that `sslseg encoders` lists")
 
 
-def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> None:
-    """What became of every file of the folder, in a table and in one line."""
+def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run) -> list[str]:
+    """What became of every file of the folder, in a table and in one line; returns those of which nothing is known."""
     entries = account.account(root, store.fingerprint["files"], store.skipped, aside)
     notes = {one["file"]: one["note"] for one in store.notes}
     rows = "".join(f"{e.file}\t{e.state}\t{e.count}\t{e.reason or notes.get(e.file, '')}\n" for e in entries)
@@ -183,3 +179,4 @@ def _account(root: Path, store: Slices, aside: dict[str, str], run: session.Run)
     if lost := [e for e in entries if e.state == account.UNKNOWN and e.image]:
         files = (f"{e.file} ({e.reason})" for e in lost)
         print(f"warning: {len(lost)} files may be images and are not read: {some(files, 3)}")
+    return [e.file for e in entries if e.state == account.UNKNOWN]

@@ -16,7 +16,7 @@ from sslseg.data.folders.pairing import layouts
 from sslseg.data.slices import prepare
 from sslseg.data.splits import divide
 from sslseg.datasets import images
-from tests.fixtures.layout_files import boxes
+from tests.fixtures.layout_files import IMAGE, Tree, boxes
 from tests.fixtures.layout_trees import TREES, WORDS
 
 BOTH = TREES | WORDS
@@ -98,11 +98,7 @@ def test_values_become_classes(tmp_path: Path):
 def test_names_like_those_of_a_data_set_do_not_make_it_one(
     image: str, mask: str, white: int, layout: str, tmp_path: Path
 ):
-    for n in range(1, 7):
-        for name, values in ((image, (3, 90, 200)), (mask, (0, white))):
-            path = tmp_path / f"{name.format(n=n)}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(boxes((40, 36), values).astype(np.uint8)).save(path)
+    Tree({f"{image}.png": IMAGE, f"{mask}.png": (0, white)}, cases=tuple(range(1, 7))).write(tmp_path)
     assert layouts.fitting([p.relative_to(tmp_path).as_posix() for p in sorted(tmp_path.rglob("*.png"))]) == [
         layout
     ]
@@ -115,11 +111,8 @@ def test_names_like_those_of_a_data_set_do_not_make_it_one(
 
 @pytest.mark.parametrize("names", [("lv", "rv"), ("p{n}_ann", "p{n}_bob")])
 def test_masks_named_for_classes_or_people_are_not_united(names: tuple[str, str], tmp_path: Path):
-    for n in range(1, 4):
-        for name, values in (("images/p{n}", (3, 90, 200)), *((f"masks/{mask}", (0, 255)) for mask in names)):
-            path = tmp_path / f"p{n}" / f"{name.format(n=n)}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(boxes((40, 36), values).astype(np.uint8)).save(path)
+    masks = {f"p{{n}}/masks/{name}.png": (0, 255) for name in names}
+    Tree({"p{n}/images/p{n}.png": IMAGE} | masks).write(tmp_path)
     with pytest.raises(DataError, match="pairs which is whose"):
         images.find(tmp_path)
 

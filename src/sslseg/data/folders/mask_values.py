@@ -21,7 +21,7 @@ SMALL = 64  # … all of them below this one, or
 FEWEST = 4  # no more than so many of any size
 PIXELS = 16  # … and fewer pixels for each of them
 MOST_STRUCTURES = 1024  # of an atlas in a volume: FreeSurfer's has some 200
-LOOKED_AT = 5  # masks that tell whether a folder is the data set that its names are known from
+LOOKED_AT = 5  # masks at most that tell whether a folder is the data set that its names are known from
 ALIKE = 0.8  # … or fewer neighbours in a row that are alike: masks are made of areas, noise is not
 
 
@@ -82,13 +82,14 @@ def contradict(masks: Sequence[Path], s: Settings) -> bool:
     Args:
         s: with the classes of the data set.
     """
-    chosen = masks[:: max(1, len(masks) // LOOKED_AT)] if s.classes else ()
+    chosen = masks[:: len(masks) // LOOKED_AT + 1] if s.classes else ()
     seen = [_fits(path, path.stat().st_mtime_ns, s) for path in chosen]
     return False in seen and True not in seen
 
 
 @functools.lru_cache(maxsize=256)
 def _fits(path: Path, changed: int, s: Settings) -> bool | None:
+    """Of one mask; None of one that says nothing. Folders are paired several times before they are read."""
     try:
         array = formats.read_labels(path, None, s.threshold is not None, told(s))
     except DataError:

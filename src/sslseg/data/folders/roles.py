@@ -87,7 +87,7 @@ def paired(
     for file in held:
         own[file if same(file) in own else same(file)] = file
     own = dict(sorted(own.items()))
-    s = settings.settings(root)
+    given = s = settings.settings(root)
     told, files = bool(s.pairs), tuple(own)
     known = [layout] if layout else [] if told or s.mask_suffix else layouts.fitting(files)
     known = [name for name in known if layout or _explains(name, files, shared)]
@@ -100,8 +100,8 @@ def paired(
     if s.pairs:
         joined, faults = matching.cases(tuple(patterns.rule(same(t)) for t in s.pairs), files, shared or told)
         masks = [held[own[file]] for case in joined for file, _ in case.masks]
-        if not (told or layout) and _only_names(joined, masks, s, root):
-            name, s = "", settings.settings(root)
+        if not (told or layout) and _only_names(joined, masks, s, given):
+            name, s = "", given
     if not s.pairs:
         joined, faults = by_name.cases(files, s.mask_suffix)
     aside = {own[file]: why for file, why in faults}
@@ -154,11 +154,17 @@ def _explains(name: str, files: tuple[str, ...], shared: bool) -> bool:
     return held >= LEAST * sum(not words.is_mask(file) for file in files)
 
 
-def _only_names(joined: Sequence[Case], masks: Sequence[tuple[Path, ...]], s: Settings, root: Path) -> bool:
+def _only_names(
+    joined: Sequence[Case], masks: Sequence[tuple[Path, ...]], s: Settings, given: Settings
+) -> bool:
     """Whether a folder has only names like those of a data set: its masks hold other values, or are named for classes.
 
     Masks of any name are parts of one, as the nuclei of DSB 2018. Names that come again at other images tell classes, or
     people.
+
+    Args:
+        masks: the files of each.
+        s: with what the data set's layout adds; given: without.
     """
     any_name = any(text.endswith("/*") for text in s.pairs)
     several = [case for case in joined if len(case.masks) > 1 and any_name]
@@ -167,9 +173,7 @@ def _only_names(joined: Sequence[Case], masks: Sequence[tuple[Path, ...]], s: Se
     )
     if max(parts.values(), default=0) > 1:
         return True
-    if settings.settings(root).classes:
-        return False
-    return mask_values.contradict([files[0] for files in masks if len(files) == 1], s)
+    return not given.classes and mask_values.contradict([files[0] for files in masks if len(files) == 1], s)
 
 
 def _with(s: Settings, name: str) -> Settings:
